@@ -1,0 +1,6 @@
+//! The catalog room: schemas of relational databases. Introspects them in a constant number of
+//! round trips, compares and describes them. Does not know what a stack is.
+
+mod snapshot;
+
+pub use snapshot::*;

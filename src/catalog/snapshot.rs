@@ -1,0 +1,211 @@
+//! The schema of a relational database as a value: what introspection gives, what a diff compares,
+//! what training describes. Sorted, so that equal schemas give equal bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// Version of the stored form. A reader refuses a newer one; fields added later have defaults.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
+/// The tables and views of one database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// [`SNAPSHOT_VERSION`] when it was made.
+    pub version: u32,
+    /// By name.
+    pub tables: BTreeMap<TableName, Table>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self { version: SNAPSHOT_VERSION, tables: BTreeMap::new() }
+    }
+}
+
+impl Snapshot {
+    /// The table of this name, as the spec writes it.
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.get(&TableName::parse(name))
+    }
+
+    /// The digest of the whole schema.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+}
+
+/// A table's name, with its schema where that is not the default one (`public`, `main`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableName {
+    /// The schema, when it is not the default one.
+    pub schema: Option<String>,
+    /// The name, unquoted.
+    pub name: String,
+}
+
+impl TableName {
+    /// A table of the default schema.
+    pub fn plain(name: impl Into<String>) -> Self {
+        Self { schema: None, name: name.into() }
+    }
+
+    /// Reads `table` or `schema.table`, as the spec writes them.
+    pub fn parse(text: &str) -> Self {
+        match text.split_once('.') {
+            Some(("public" | "main", name)) => Self::plain(name),
+            Some((schema, name)) => Self { schema: Some(schema.to_owned()), name: name.to_owned() },
+            None => Self::plain(text),
+        }
+    }
+
+    /// Quoted, for a statement.
+    pub fn quoted(&self) -> String {
+        use crate::sql::identifier;
+        match &self.schema {
+            Some(schema) => format!("{}.{}", identifier(schema), identifier(&self.name)),
+            None => identifier(&self.name),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.schema {
+            Some(schema) => write!(f, "{schema}.{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
+impl Serialize for TableName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for TableName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self::parse(&text))
+    }
+}
+
+/// One table or view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// What it is.
+    pub kind: TableKind,
+    /// In the order of the table.
+    pub columns: Vec<Column>,
+    /// The columns of the primary key, in its order; empty without one.
+    pub primary_key: Vec<String>,
+    /// References to other tables.
+    pub foreign_keys: BTreeSet<ForeignKey>,
+    /// Indexes and unique constraints, by name; not the primary key's own.
+    pub indexes: BTreeMap<String, Index>,
+    /// CHECK constraints, as the database prints them.
+    pub checks: BTreeSet<String>,
+    /// The table's comment.
+    pub comment: Option<String>,
+    /// The statement of a view.
+    pub definition: Option<String>,
+}
+
+impl Table {
+    /// The column of this name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+/// What kind of relation a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableKind {
+    /// A table with rows, partitioned ones too.
+    Table,
+    /// A view.
+    View,
+    /// A materialized view.
+    MaterializedView,
+    /// A virtual or foreign table.
+    Foreign,
+}
+
+/// One column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the database prints it: `numeric(12,2)`, `TEXT`.
+    pub data_type: String,
+    /// What values of it look like.
+    pub kind: ValueKind,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+    /// Its default, as the database prints it.
+    pub default: Option<String>,
+    /// The expression of a generated column.
+    pub generated: Option<String>,
+    /// Whether the database makes its values: identity, serial, rowid alias.
+    pub identity: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// What values of a column look like, for comparing a text of the spec with a value read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueKind {
+    /// Any text; the comparison is exact.
+    Text,
+    /// A whole number.
+    Integer,
+    /// A decimal number: `1.50` equals `1.5`.
+    Decimal,
+    /// A binary floating point number.
+    Float,
+    /// A truth value.
+    Boolean,
+    /// A date.
+    Date,
+    /// A date and time without a zone.
+    Timestamp,
+    /// A moment.
+    TimestampTz,
+    /// A JSON document.
+    Json,
+    /// A UUID.
+    Uuid,
+    /// Bytes, written in hexadecimal.
+    Bytes,
+}
+
+/// A reference to another table.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ForeignKey {
+    /// Columns of this table.
+    pub columns: Vec<String>,
+    /// The other table.
+    pub table: TableName,
+    /// Its columns; empty where they are its primary key and not said.
+    pub references: Vec<String>,
+    /// `ON DELETE` and `ON UPDATE`, where they are not `NO ACTION`.
+    pub actions: Vec<String>,
+}
+
+/// An index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Index {
+    /// Whether it is unique.
+    pub unique: bool,
+    /// Columns and expressions, in order.
+    pub keys: Vec<String>,
+    /// The predicate of a partial index.
+    pub predicate: Option<String>,
+    /// False where a failed `CREATE INDEX CONCURRENTLY` left it invalid.
+    pub valid: bool,
+}

@@ -1,0 +1,261 @@
+//! The vocabulary that the four components share with the plan: addresses, actions, risks and
+//! what a `diff` returns. Plain values; this room does no I/O and decides nothing.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::spec::Location;
+
+/// The name of one thing that a plan can speak of, such as `system.user.admin`.
+///
+/// The parts are those of the contract; see `docs/reference/addresses.md`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// An address as written. Addresses are made by the components from validated names.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The part before the first dot: `system`, `target`, `vector`, `cache` or `flags`.
+    pub fn component(&self) -> &str {
+        self.0.split('.').next().unwrap_or(&self.0)
+    }
+
+    /// Whether `selector` (an address, or a prefix of one that ends at a dot) selects this one.
+    pub fn is_selected_by(&self, selector: &str) -> bool {
+        self.0 == selector || self.0.strip_prefix(selector).is_some_and(|rest| rest.starts_with('.'))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a change does to the thing at its address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Make what is not there.
+    Create,
+    /// Change what is there.
+    Update,
+    /// Take back what this tool put there.
+    Delete,
+    /// Make anew what cannot be changed in place.
+    Replace,
+    /// Execute something once: a migration, a retrieval check.
+    Run,
+}
+
+/// What a change may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Risk {
+    /// Loses nothing and blocks nobody.
+    Safe,
+    /// Blocks readers or writers of a table while it runs.
+    Locking,
+    /// Could not be checked before apply.
+    Unvalidated,
+    /// Loses data.
+    Destructive,
+}
+
+/// One step that a component wants taken, with the component's own `change` to execute it.
+#[derive(Debug, Clone)]
+pub struct Planned<C> {
+    /// What it is about. One plan has at most one change for an address.
+    pub address: Address,
+    /// What it does.
+    pub action: Action,
+    /// What it may cost.
+    pub risk: Risk,
+    /// Why it is needed, in a few words: `missing`, `pending`, `role differs`.
+    pub reason: String,
+    /// What must be done before it. Addresses without a change in the plan are already satisfied.
+    pub needs: Vec<Address>,
+    /// One line for people: what will be different afterwards.
+    pub summary: String,
+    /// What is there now, as far as it may be shown. Never values of rows, never secrets.
+    pub before: Option<Value>,
+    /// What will be there. Never secrets.
+    pub after: Option<Value>,
+    /// A unified text diff, where one helps more than `before` and `after`.
+    pub diff: Option<String>,
+    /// Digest of what was observed and led to this change; a saved plan is stale when it differs.
+    pub seen: Digest,
+    /// Where in the spec it is asked for; `None` when it is no longer in the spec.
+    pub at: Option<Location>,
+    /// What apply executes.
+    pub change: C,
+}
+
+/// The verdict of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it should be.
+    Pass,
+    /// Worth knowing; stops nothing.
+    Warn,
+    /// Not as it should be: what needs it is blocked.
+    Fail,
+}
+
+/// Something that was looked at and is not a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// What was checked: `system`, `vector`, `cache`, `target.NAME.access`, …
+    pub address: Address,
+    /// The verdict.
+    pub status: Status,
+    /// What was found, and for a failure what to do.
+    pub message: String,
+}
+
+impl Check {
+    /// A check with its verdict.
+    pub fn new(address: impl Into<String>, status: Status, message: impl Into<String>) -> Self {
+        Self { address: Address::new(address), status, message: message.into() }
+    }
+}
+
+/// Something that differs though the spec did not change, and that no change will mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Drift {
+    /// What differs.
+    pub address: Address,
+    /// One line for people.
+    pub summary: String,
+    /// A unified text diff.
+    pub diff: String,
+}
+
+/// Something that cannot be planned yet, or may not run, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// What is held.
+    pub address: Address,
+    /// Why: `known after system.database`, `policy no_data_loss denies destructive`.
+    pub reason: String,
+}
+
+/// An error of the plan: the spec asks for what the world shows to be impossible.
+///
+/// A table that does not exist with no migration pending, an edited migration, and so on. The plan
+/// is not made; all of them are reported together.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// What it is about.
+    pub address: Address,
+    /// What is wrong, in a sentence fragment.
+    pub message: String,
+    /// What to do now.
+    pub help: Option<String>,
+    /// Where in the spec, or in a file that it names.
+    pub at: Option<Location>,
+}
+
+/// What a component's `diff` returns: a pure function of what is desired and what was observed.
+#[derive(Debug, Clone)]
+pub struct Diff<C> {
+    /// The steps, in any order; the plan sorts them by their needs.
+    pub changes: Vec<Planned<C>>,
+    /// How many addresses are as they should be.
+    pub unchanged: usize,
+    /// Things looked at, with a verdict.
+    pub checks: Vec<Check>,
+    /// What differs and will not be mended.
+    pub drift: Vec<Drift>,
+    /// What cannot be planned yet.
+    pub deferred: Vec<Held>,
+    /// What is there, is not this tool's, and is not in the spec.
+    pub unmanaged: Vec<Address>,
+    /// One-line remarks for people, in the plan's head.
+    pub notes: Vec<String>,
+    /// Errors of the plan.
+    pub faults: Vec<Fault>,
+}
+
+impl<C> Default for Diff<C> {
+    fn default() -> Self {
+        Self {
+            changes: Vec::new(),
+            unchanged: 0,
+            checks: Vec::new(),
+            drift: Vec::new(),
+            deferred: Vec::new(),
+            unmanaged: Vec::new(),
+            notes: Vec::new(),
+            faults: Vec::new(),
+        }
+    }
+}
+
+impl<C> Diff<C> {
+    /// Appends another diff of the same component.
+    pub fn merge(&mut self, other: Self) {
+        let Self { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults } = other;
+        self.changes.extend(changes);
+        self.unchanged += unchanged;
+        self.checks.extend(checks);
+        self.drift.extend(drift);
+        self.deferred.extend(deferred);
+        self.unmanaged.extend(unmanaged);
+        self.notes.extend(notes);
+        self.faults.extend(faults);
+    }
+
+    /// The same diff with the component's changes wrapped into the plan's own enum.
+    pub fn map<D>(self, wrap: impl Fn(C) -> D) -> Diff<D> {
+        let Self { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults } = self;
+        let changes = changes
+            .into_iter()
+            .map(|planned| {
+                let Planned {
+                    address,
+                    action,
+                    risk,
+                    reason,
+                    needs,
+                    summary,
+                    before,
+                    after,
+                    diff,
+                    seen,
+                    at,
+                    change,
+                } = planned;
+                Planned {
+                    address,
+                    action,
+                    risk,
+                    reason,
+                    needs,
+                    summary,
+                    before,
+                    after,
+                    diff,
+                    seen,
+                    at,
+                    change: wrap(change),
+                }
+            })
+            .collect();
+        Diff { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults }
+    }
+}

@@ -1,0 +1,124 @@
+//! What this tool put where: a row an address and key, with the digest of what was put there. It
+//! is written in the transaction that puts the thing there, and tells what may be taken back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::RunId;
+use crate::change::Address;
+use crate::digest::Fingerprint;
+use crate::sql::{Database, Dialect, Result, Transaction, Value};
+
+/// The inventory as it was observed: digests only, by address and key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Inventory(pub BTreeMap<Address, BTreeMap<Fingerprint, Fingerprint>>);
+
+impl Inventory {
+    /// What was put at an address: the digest of the content by the fingerprint of the key.
+    pub fn at(&self, address: &Address) -> Option<&BTreeMap<Fingerprint, Fingerprint>> {
+        self.0.get(address)
+    }
+}
+
+/// One thing that this tool put somewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Whose it is, such as `system.seed.demo`.
+    pub address: Address,
+    /// Where exactly: `{"table": …, "key": {column: value}}`, compact JSON with sorted keys.
+    pub place: String,
+    /// The fingerprint of the key's values, in the order of the key.
+    pub key: Fingerprint,
+    /// The fingerprint of all its columns, read back when it was written.
+    pub digest: Fingerprint,
+}
+
+/// The inventory's table, quoted, in a dialect.
+pub fn table(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "trueup.inventory",
+        Dialect::Sqlite => "trueup_inventory",
+    }
+}
+
+/// Records entries, replacing those of the same address and key, in the caller's transaction.
+/// One statement for any number of entries.
+pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry]) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let dialect = transaction.dialect();
+    let table = table(dialect);
+    let rows = match dialect {
+        Dialect::Postgres => "SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
+                              AS e(address, key, place, digest)",
+        Dialect::Sqlite => "SELECT a.value AS address, k.value AS key, p.value AS place, d.value AS digest \
+                            FROM json_each($2) a JOIN json_each($3) k ON k.key = a.key \
+                            JOIN json_each($4) p ON p.key = a.key JOIN json_each($5) d ON d.key = a.key",
+    };
+    let sql = format!(
+        "INSERT INTO {table} (address, key, place, digest, run) \
+         SELECT e.address, e.key, e.place, e.digest, $1 FROM ({rows}) AS e WHERE true \
+         ON CONFLICT (address, key) DO UPDATE \
+         SET place = excluded.place, digest = excluded.digest, run = excluded.run"
+    );
+    let column = |of: fn(&Entry) -> String| Value::Texts(entries.iter().map(|entry| Some(of(entry))).collect());
+    let values = [
+        Value::from(run.as_str()),
+        column(|entry| entry.address.to_string()),
+        column(|entry| entry.key.to_string()),
+        column(|entry| entry.place.clone()),
+        column(|entry| entry.digest.to_string()),
+    ];
+    transaction.execute(&sql, &values).await.map(|_| ())
+}
+
+/// Forgets entries by their keys, in the caller's transaction.
+pub async fn forget(transaction: &mut Transaction, address: &Address, keys: &[Fingerprint]) -> Result<()> {
+    let dialect = transaction.dialect();
+    let table = table(dialect);
+    let among = match dialect {
+        Dialect::Postgres => "key = ANY($2)",
+        Dialect::Sqlite => "key IN (SELECT value FROM json_each($2))",
+    };
+    let sql = format!("DELETE FROM {table} WHERE address = $1 AND {among}");
+    let keys = keys.iter().map(|key| Some(key.to_string())).collect();
+    transaction.execute(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await.map(|_| ())
+}
+
+/// Everything that was put at addresses with this prefix, with the places; `""` for everything.
+/// The table must exist.
+pub async fn entries(database: &Database, prefix: &str) -> Result<Vec<Entry>> {
+    let table = table(database.dialect());
+    let sql = format!(
+        "SELECT address, place, key, digest FROM {table} \
+         WHERE substr(address, 1, length($1)) = $1 ORDER BY address, key"
+    );
+    let rows = database.query(&sql, &[Value::from(prefix)]).await?;
+    let entry = |row: &crate::sql::Row| {
+        let print = |column| {
+            let text = row.text(column)?;
+            Fingerprint::parse(text)
+                .ok_or_else(|| crate::sql::Error::Decode { column, kind: format!("text {text:?}") })
+        };
+        Ok(Entry {
+            address: Address::new(row.text(0)?),
+            place: row.text(1)?.to_owned(),
+            key: print(2)?,
+            digest: print(3)?,
+        })
+    };
+    rows.iter().map(entry).collect()
+}
+
+impl FromIterator<Entry> for Inventory {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let mut inventory = Self::default();
+        for Entry { address, key, digest, place: _ } in entries {
+            inventory.0.entry(address).or_default().insert(key, digest);
+        }
+        inventory
+    }
+}

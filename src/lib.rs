@@ -1,0 +1,26 @@
+//! `trueup` brings the data stack of an application in line with a file under version control.
+//!
+//! A plan is a pure function of two values: what the spec says ([`spec::Stack`]) and what was
+//! observed ([`world::World`]). Everything that talks to a server comes before it (observe) or
+//! after it ([`apply`]).
+//!
+//! Reading order for a newcomer: this file, `spec/stack.rs`, `world.rs`, `plan/mod.rs`, `cache/`
+//! (the smallest component, with all four doors), `apply/mod.rs`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
+
+pub mod apply;
+pub mod cache;
+pub mod catalog;
+pub mod change;
+pub mod cli;
+pub mod digest;
+pub mod embed;
+pub mod journal;
+pub mod plan;
+pub mod render;
+pub mod spec;
+pub mod sql;
+pub mod system;
+pub mod target;
+pub mod vector;
+pub mod world;

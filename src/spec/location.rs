@@ -1,0 +1,76 @@
+//! Where something stands in the files of a spec, so that a diagnostic can underline it long after
+//! the file was read. Knows nothing of what the text means.
+
+use std::fmt;
+use std::sync::Arc;
+
+use miette::{NamedSource, SourceSpan};
+
+/// A file that was read, as it may be shown: secrets in it are masked with `*`, byte for byte.
+#[derive(Debug)]
+pub struct Source {
+    name: String,
+    shown: NamedSource<String>,
+    line_starts: Vec<usize>,
+}
+
+impl Source {
+    /// A source named as the user wrote its path, with its masked text.
+    pub fn new(name: impl Into<String>, masked_text: impl Into<String>) -> Arc<Self> {
+        let (name, text) = (name.into(), masked_text.into());
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Arc::new(Self { shown: NamedSource::new(&name, text), name, line_starts })
+    }
+
+    /// The path, as the user wrote it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The masked text with its name, for miette.
+    pub fn shown(&self) -> NamedSource<String> {
+        self.shown.clone()
+    }
+}
+
+/// A place in a source.
+#[derive(Clone)]
+pub struct Location {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Bytes in it.
+    pub span: SourceSpan,
+}
+
+impl Location {
+    /// The place of `length` bytes from `offset`.
+    pub fn new(source: &Arc<Source>, offset: usize, length: usize) -> Self {
+        Self { source: Arc::clone(source), span: (offset, length).into() }
+    }
+
+    /// Line, counted from 1.
+    pub fn line(&self) -> usize {
+        self.source.line_starts.partition_point(|start| *start <= self.span.offset())
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.source.name, self.line())
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Located<T> {
+    /// The value.
+    pub value: T,
+    /// Where it stands.
+    pub at: Location,
+}

@@ -1,0 +1,101 @@
+//! Secrets as types: they cannot be printed or serialised, only exposed on purpose at the place
+//! where a server needs them.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::Location;
+
+/// A secret of the spec: its placeholder can be shown and digested, its value cannot.
+#[derive(Clone)]
+pub struct Secret {
+    placeholder: String,
+    value: Result<SecretString, Unset>,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// The variables or files that a placeholder names and that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unset {
+    /// As written between `${` and `}`.
+    pub names: Vec<String>,
+}
+
+impl Secret {
+    /// A secret with its value, or with what is missing to have it. `placeholder` is the text of
+    /// the spec when it consists of placeholders; a literal secret gives a digest instead.
+    pub fn new(placeholder: impl Into<String>, value: Result<SecretString, Unset>, at: Location) -> Self {
+        Self { placeholder: placeholder.into(), value, at }
+    }
+
+    /// What may be shown and digested in place of the secret: `${NAME}`, or `literal`.
+    pub fn placeholder(&self) -> &str {
+        &self.placeholder
+    }
+
+    /// The secret itself, or what is missing to have it.
+    pub fn expose(&self) -> Result<&str, &Unset> {
+        self.value.as_ref().map(ExposeSecret::expose_secret)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({})", self.placeholder)
+    }
+}
+
+/// A URL whose password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedactedUrl(Url);
+
+impl RedactedUrl {
+    /// Wraps a parsed URL.
+    pub fn new(url: Url) -> Self {
+        Self(url)
+    }
+
+    /// The URL with its password, for the client that connects.
+    pub fn expose(&self) -> &Url {
+        &self.0
+    }
+
+    /// `host:port`, or the host alone where no port is written.
+    pub fn address(&self) -> String {
+        let host = self.0.host_str().unwrap_or("");
+        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    /// Without user information's password, query and fragment, any of which may carry a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.0.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        if shown.password().is_some() && shown.set_password(Some("***")).is_err() {
+            return write!(f, "{}://…", self.0.scheme());
+        }
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where a store is: resolved, or known only by its placeholder (allowed with `--world` alone).
+#[derive(Debug, Clone)]
+pub struct Endpoint<T> {
+    /// The parsed address, or the variables that are missing to have it.
+    pub to: Result<T, Unset>,
+    /// The text of the spec with any literal password masked: what digests cover.
+    pub written: String,
+    /// Where it stands.
+    pub at: Location,
+}

@@ -1,0 +1,227 @@
+//! Relational databases behind one small door: open, query, execute, transaction. Rows come back
+//! as text, parameters are always bound. Knows dialects, not what a stack is.
+
+mod open;
+mod quote;
+mod value;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
+
+pub use open::{PostgresOptions, SqliteMode, open_postgres, open_sqlite, sqlite_options};
+pub use quote::{identifier, qualified};
+pub use value::{Row, Value};
+
+/// The dialects of SQL that the system database may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// PostgreSQL 12 or later.
+    Postgres,
+    /// SQLite 3.
+    Sqlite,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Postgres => "PostgreSQL",
+            Self::Sqlite => "SQLite",
+        })
+    }
+}
+
+/// What went wrong with a database.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It could not be opened. The address has no password in it.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// `host:port/database`, or the path of a file.
+        address: String,
+        /// What the driver says.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+    /// A statement failed.
+    #[error("{source}")]
+    Statement {
+        /// The statement, with placeholders.
+        sql: String,
+        /// What the database says.
+        #[source]
+        source: Box<sqlx::Error>,
+    },
+    /// A value came back in a type that was not expected: a defect of the query.
+    #[error("column {column} of a result has the unexpected type {kind}")]
+    Decode {
+        /// Counted from 0.
+        column: usize,
+        /// The database's name of the type.
+        kind: String,
+    },
+    /// A value that must be there is NULL or missing: a defect of the query.
+    #[error("column {0} of a result is empty")]
+    Empty(usize),
+}
+
+impl Error {
+    pub(crate) fn statement(sql: &str, source: sqlx::Error) -> Self {
+        Self::Statement { sql: sql.to_owned(), source: Box::new(source) }
+    }
+
+    /// The database's code: an SQLSTATE of PostgreSQL, an extended result code of SQLite.
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Self::Connect { source, .. } | Self::Statement { source, .. } => {
+                source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+            }
+            Self::Decode { .. } | Self::Empty(_) => None,
+        }
+    }
+}
+
+/// The result of anything asked of a database.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An open database: a pool of connections.
+#[derive(Debug, Clone)]
+pub enum Database {
+    /// A PostgreSQL server.
+    Postgres(PgPool),
+    /// An SQLite file.
+    Sqlite(SqlitePool),
+}
+
+impl Database {
+    /// Which dialect it speaks.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// All rows of a query. Cast what is not text, an integer or a boolean to text in the query.
+    /// Parameters are written `$1`, `$2`, … in both dialects.
+    pub async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+        match self {
+            Self::Postgres(pool) => query_postgres(pool, sql, values).await,
+            Self::Sqlite(pool) => query_sqlite(pool, sql, values).await,
+        }
+    }
+
+    /// Executes one statement and gives the number of rows that it touched.
+    pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64> {
+        match self {
+            Self::Postgres(pool) => execute_postgres(pool, sql, values).await,
+            Self::Sqlite(pool) => execute_sqlite(pool, sql, values).await,
+        }
+    }
+
+    /// Begins a transaction that means to write. It is rolled back when dropped.
+    pub async fn begin(&self) -> Result<Transaction> {
+        const IMMEDIATE: &str = "BEGIN IMMEDIATE";
+        match self {
+            Self::Postgres(pool) => {
+                pool.begin().await.map(Transaction::Postgres).map_err(|error| Error::statement("BEGIN", error))
+            }
+            // Immediate, because a read lock that must become a write lock can only fail.
+            Self::Sqlite(pool) => pool
+                .begin_with(IMMEDIATE)
+                .await
+                .map(Transaction::Sqlite)
+                .map_err(|error| Error::statement(IMMEDIATE, error)),
+        }
+    }
+
+    /// Closes every connection; a file can be moved or read by others afterwards.
+    pub async fn close(&self) {
+        match self {
+            Self::Postgres(pool) => pool.close().await,
+            Self::Sqlite(pool) => pool.close().await,
+        }
+    }
+}
+
+/// An open transaction.
+#[derive(Debug)]
+pub enum Transaction {
+    /// On PostgreSQL.
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    /// On SQLite.
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+}
+
+impl Transaction {
+    /// Which dialect it speaks.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// As [`Database::query`].
+    pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
+        match self {
+            Self::Postgres(transaction) => query_postgres(&mut **transaction, sql, values).await,
+            Self::Sqlite(transaction) => query_sqlite(&mut **transaction, sql, values).await,
+        }
+    }
+
+    /// As [`Database::execute`].
+    pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
+        match self {
+            Self::Postgres(transaction) => execute_postgres(&mut **transaction, sql, values).await,
+            Self::Sqlite(transaction) => execute_sqlite(&mut **transaction, sql, values).await,
+        }
+    }
+
+    /// Commits.
+    pub async fn commit(self) -> Result<()> {
+        let committed = match self {
+            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Sqlite(transaction) => transaction.commit().await,
+        };
+        committed.map_err(|error| Error::statement("COMMIT", error))
+    }
+}
+
+async fn query_postgres<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<Vec<Row>>
+where
+    E: sqlx::Executor<'c, Database = Postgres>,
+{
+    let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_postgres);
+    let rows = query.fetch_all(executor).await.map_err(|error| Error::statement(sql, error))?;
+    rows.iter().map(value::read_postgres).collect()
+}
+
+async fn query_sqlite<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<Vec<Row>>
+where
+    E: sqlx::Executor<'c, Database = Sqlite>,
+{
+    let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_sqlite);
+    let rows = query.fetch_all(executor).await.map_err(|error| Error::statement(sql, error))?;
+    rows.iter().map(value::read_sqlite).collect()
+}
+
+async fn execute_postgres<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<u64>
+where
+    E: sqlx::Executor<'c, Database = Postgres>,
+{
+    let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_postgres);
+    let done = query.execute(executor).await.map_err(|error| Error::statement(sql, error))?;
+    Ok(done.rows_affected())
+}
+
+async fn execute_sqlite<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<u64>
+where
+    E: sqlx::Executor<'c, Database = Sqlite>,
+{
+    let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_sqlite);
+    let done = query.execute(executor).await.map_err(|error| Error::statement(sql, error))?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,148 @@
+//! What is bound to a statement and what comes back from it.
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
+use sqlx::{Column as _, Postgres, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
+
+use super::{Error, Result};
+
+/// A parameter of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Value {
+    /// NULL, of type text: cast it in the statement where the type matters.
+    Null,
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A truth value; 0 or 1 in SQLite.
+    Bool(bool),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A list of texts: `text[]` in PostgreSQL, a JSON array for `json_each` in SQLite. One
+    /// parameter for any number of values, where `IN ($1, $2, …)` would hit a limit.
+    Texts(Vec<Option<String>>),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Option<String>> for Value {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
+    }
+}
+
+/// One row of a result, every value as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row(Vec<Option<String>>);
+
+impl Row {
+    /// The value of a column counted from 0; `None` for NULL and past the end.
+    pub fn get(&self, column: usize) -> Option<&str> {
+        self.0.get(column).and_then(Option::as_deref)
+    }
+
+    /// The value of a column that is never NULL.
+    pub fn text(&self, column: usize) -> Result<&str> {
+        self.get(column).ok_or(Error::Empty(column))
+    }
+
+    /// A column that holds a whole number.
+    pub fn integer(&self, column: usize) -> Result<i64> {
+        let text = self.text(column)?;
+        text.parse().map_err(|_| Error::Decode { column, kind: format!("text {text:?}") })
+    }
+
+    /// A column that holds a truth value: `true`, `t` or `1`.
+    pub fn bool(&self, column: usize) -> Result<bool> {
+        Ok(matches!(self.text(column)?, "true" | "t" | "1"))
+    }
+
+    /// All values, in order.
+    pub fn values(&self) -> &[Option<String>] {
+        &self.0
+    }
+
+    /// All values, in order, owned.
+    pub fn into_values(self) -> Vec<Option<String>> {
+        self.0
+    }
+}
+
+type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+pub(super) fn bind_postgres<'q>(query: PostgresQuery<'q>, value: &Value) -> PostgresQuery<'q> {
+    match value {
+        Value::Null => query.bind(None::<String>),
+        Value::Text(text) => query.bind(text.clone()),
+        Value::Integer(number) => query.bind(*number),
+        Value::Bool(truth) => query.bind(*truth),
+        Value::Bytes(bytes) => query.bind(bytes.clone()),
+        Value::Texts(texts) => query.bind(texts.clone()),
+    }
+}
+
+pub(super) fn bind_sqlite<'q>(query: SqliteQuery<'q>, value: &Value) -> SqliteQuery<'q> {
+    match value {
+        Value::Null => query.bind(None::<String>),
+        Value::Text(text) => query.bind(text.clone()),
+        Value::Integer(number) => query.bind(*number),
+        Value::Bool(truth) => query.bind(i64::from(*truth)),
+        Value::Bytes(bytes) => query.bind(bytes.clone()),
+        Value::Texts(texts) => query.bind(serde_json::Value::from(texts.clone()).to_string()),
+    }
+}
+
+pub(super) fn read_postgres(row: &PgRow) -> Result<Row> {
+    let read = |(column, info): (usize, &sqlx::postgres::PgColumn)| {
+        let kind = info.type_info().name();
+        let value = match kind {
+            "BOOL" => row.try_get::<Option<bool>, _>(column).map(|v| v.map(|v| v.to_string())),
+            "INT2" => row.try_get::<Option<i16>, _>(column).map(|v| v.map(|v| v.to_string())),
+            "INT4" => row.try_get::<Option<i32>, _>(column).map(|v| v.map(|v| v.to_string())),
+            "INT8" => row.try_get::<Option<i64>, _>(column).map(|v| v.map(|v| v.to_string())),
+            _ => row.try_get::<Option<String>, _>(column),
+        };
+        value.map_err(|_| Error::Decode { column, kind: kind.to_owned() })
+    };
+    row.columns().iter().enumerate().map(read).collect::<Result<_>>().map(Row)
+}
+
+pub(super) fn read_sqlite(row: &SqliteRow) -> Result<Row> {
+    let read = |column: usize| {
+        let kind = row.try_get_raw(column).map(|raw| raw.type_info().name().to_owned()).unwrap_or_default();
+        let value = match kind.as_str() {
+            "NULL" => Ok(None),
+            "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(column).map(|v| Some(v.to_string())),
+            "REAL" => row.try_get_unchecked::<f64, _>(column).map(|v| Some(v.to_string())),
+            "BLOB" => row.try_get_unchecked::<Vec<u8>, _>(column).map(|v| Some(crate::digest::hex(&v))),
+            _ => row.try_get_unchecked::<String, _>(column).map(Some),
+        };
+        value.map_err(|_| Error::Decode { column, kind })
+    };
+    (0..row.columns().len()).map(read).collect::<Result<_>>().map(Row)
+}
