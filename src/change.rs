@@ -98,10 +98,19 @@ pub struct Planned<C> {
     pub diff: Option<String>,
     /// Digest of what was observed and led to this change; a saved plan is stale when it differs.
     pub seen: Digest,
+    /// What must be allowed by name before it runs, beyond its risk.
+    pub guard: Option<Guard>,
     /// Where in the spec it is asked for; `None` when it is no longer in the spec.
     pub at: Option<Location>,
     /// What apply executes.
     pub change: C,
+}
+
+/// A change that is suspicious whatever its risk, and runs only when it is allowed by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// A source that is still in the spec yields nothing: `--allow mass-delete`.
+    MassDelete,
 }
 
 /// The verdict of a check.
@@ -183,6 +192,8 @@ pub struct Diff<C> {
     pub drift: Vec<Drift>,
     /// What cannot be planned yet.
     pub deferred: Vec<Held>,
+    /// What cannot be done because something it needs is out of order.
+    pub blocked: Vec<Held>,
     /// What is there, is not this tool's, and is not in the spec.
     pub unmanaged: Vec<Address>,
     /// One-line remarks for people, in the plan's head.
@@ -199,6 +210,7 @@ impl<C> Default for Diff<C> {
             checks: Vec::new(),
             drift: Vec::new(),
             deferred: Vec::new(),
+            blocked: Vec::new(),
             unmanaged: Vec::new(),
             notes: Vec::new(),
             faults: Vec::new(),
@@ -209,12 +221,13 @@ impl<C> Default for Diff<C> {
 impl<C> Diff<C> {
     /// Appends another diff of the same component.
     pub fn merge(&mut self, other: Self) {
-        let Self { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults } = other;
+        let Self { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults } = other;
         self.changes.extend(changes);
         self.unchanged += unchanged;
         self.checks.extend(checks);
         self.drift.extend(drift);
         self.deferred.extend(deferred);
+        self.blocked.extend(blocked);
         self.unmanaged.extend(unmanaged);
         self.notes.extend(notes);
         self.faults.extend(faults);
@@ -222,7 +235,7 @@ impl<C> Diff<C> {
 
     /// The same diff with the component's changes wrapped into the plan's own enum.
     pub fn map<D>(self, wrap: impl Fn(C) -> D) -> Diff<D> {
-        let Self { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults } = self;
+        let Self { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults } = self;
         let changes = changes
             .into_iter()
             .map(|planned| {
@@ -237,6 +250,7 @@ impl<C> Diff<C> {
                     after,
                     diff,
                     seen,
+                    guard,
                     at,
                     change,
                 } = planned;
@@ -251,11 +265,12 @@ impl<C> Diff<C> {
                     after,
                     diff,
                     seen,
+                    guard,
                     at,
                     change: wrap(change),
                 }
             })
             .collect();
-        Diff { changes, unchanged, checks, drift, deferred, unmanaged, notes, faults }
+        Diff { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults }
     }
 }

@@ -52,11 +52,15 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
     let dialect = transaction.dialect();
     let table = table(dialect);
     let rows = match dialect {
-        Dialect::Postgres => "SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
-                              AS e(address, key, place, digest)",
-        Dialect::Sqlite => "SELECT a.value AS address, k.value AS key, p.value AS place, d.value AS digest \
+        Dialect::Postgres => {
+            "SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
+                              AS e(address, key, place, digest)"
+        }
+        Dialect::Sqlite => {
+            "SELECT a.value AS address, k.value AS key, p.value AS place, d.value AS digest \
                             FROM json_each($2) a JOIN json_each($3) k ON k.key = a.key \
-                            JOIN json_each($4) p ON p.key = a.key JOIN json_each($5) d ON d.key = a.key",
+                            JOIN json_each($4) p ON p.key = a.key JOIN json_each($5) d ON d.key = a.key"
+        }
     };
     let sql = format!(
         "INSERT INTO {table} (address, key, place, digest, run) \
@@ -64,7 +68,8 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
          ON CONFLICT (address, key) DO UPDATE \
          SET place = excluded.place, digest = excluded.digest, run = excluded.run"
     );
-    let column = |of: fn(&Entry) -> String| Value::Texts(entries.iter().map(|entry| Some(of(entry))).collect());
+    let column =
+        |of: fn(&Entry) -> String| Value::Texts(entries.iter().map(|entry| Some(of(entry))).collect());
     let values = [
         Value::from(run.as_str()),
         column(|entry| entry.address.to_string()),

@@ -125,9 +125,11 @@ impl Database {
     pub async fn begin(&self) -> Result<Transaction> {
         const IMMEDIATE: &str = "BEGIN IMMEDIATE";
         match self {
-            Self::Postgres(pool) => {
-                pool.begin().await.map(Transaction::Postgres).map_err(|error| Error::statement("BEGIN", error))
-            }
+            Self::Postgres(pool) => pool
+                .begin()
+                .await
+                .map(Transaction::Postgres)
+                .map_err(|error| Error::statement("BEGIN", error)),
             // Immediate, because a read lock that must become a write lock can only fail.
             Self::Sqlite(pool) => pool
                 .begin_with(IMMEDIATE)
