@@ -3,12 +3,21 @@
 //! can be asked.
 
 pub mod inventory;
-
-pub use inventory::{Entry, Inventory};
+pub mod lock;
+mod runs;
+mod snapshots;
+mod store;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+pub use inventory::{Entry, Inventory};
+pub use runs::{Outcome, Run, RunStatus, StepRecord, begin, finish, history, record_steps, runs_of_plan, steps};
+pub use snapshots::{Recorded, record as record_snapshot};
+pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags};
+
+use crate::sql;
 
 /// The identity of one run of `apply`: a UUID of version 7, so that runs sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -19,6 +28,11 @@ impl RunId {
     /// A new run.
     pub fn new() -> Self {
         Self(uuid::Uuid::now_v7().to_string())
+    }
+
+    /// The identity as the journal or a user writes it.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
     }
 
     /// As written.
@@ -36,5 +50,42 @@ impl Default for RunId {
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// What went wrong with the bookkeeping.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The system database refused something.
+    #[error("cannot use the bookkeeping in the system database: {0}")]
+    #[diagnostic(code(trueup::journal::database))]
+    Database(#[from] sql::Error),
+    /// A newer trueup wrote it.
+    #[error("the bookkeeping has format {found}, and this trueup reads up to {FORMAT}")]
+    #[diagnostic(code(trueup::journal::too_new), help("use the version of trueup that applied last, or a newer one"))]
+    TooNew {
+        /// The format that was found.
+        found: i64,
+    },
+    /// What stands in it cannot be read.
+    #[error("the bookkeeping holds something unreadable: {what}")]
+    #[diagnostic(
+        code(trueup::journal::unreadable),
+        help("the bookkeeping can be dropped: history and take-backs are lost, nothing else")
+    )]
+    Unreadable {
+        /// Which row, and why.
+        what: String,
+    },
+}
+
+/// The result of anything asked of the journal.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A table of the bookkeeping, as the dialect names it: `trueup.runs` or `trueup_runs`.
+fn table(dialect: sql::Dialect, name: &str) -> String {
+    match dialect {
+        sql::Dialect::Postgres => format!("trueup.{name}"),
+        sql::Dialect::Sqlite => format!("trueup_{name}"),
     }
 }

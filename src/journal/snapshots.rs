@@ -1,0 +1,72 @@
+//! Versions of schemas: a new one whenever the schema of the system or of a target differs from
+//! the newest recorded one.
+
+use super::{Error, Result, RunId, table};
+use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
+use crate::sql::{Database, Value};
+
+/// One recorded version of a schema.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// `system` or `target.NAME`.
+    pub owner: String,
+    /// Counted from 1.
+    pub version: i64,
+    /// When, in RFC 3339.
+    pub taken_at: String,
+    /// The schema.
+    pub snapshot: Snapshot,
+}
+
+/// Records a schema as the newest version of its owner, unless it is the newest already.
+pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Snapshot) -> Result<()> {
+    let table = table(database.dialect(), "snapshots");
+    let unreadable = |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
+    let content = serde_json::to_string(snapshot).map_err(unreadable)?;
+    let digest = snapshot.digest();
+    let mut transaction = database.begin().await?;
+    let newest =
+        format!("SELECT version, digest FROM {table} WHERE owner = $1 ORDER BY version DESC LIMIT 1");
+    let rows = transaction.query(&newest, &[Value::from(owner)]).await?;
+    let (version, recorded) = match rows.first() {
+        Some(row) => (row.integer(0)?, Some(row.text(1)?)),
+        None => (0, None),
+    };
+    if recorded == Some(digest.as_str()) {
+        return Ok(());
+    }
+    let insert = format!(
+        "INSERT INTO {table} (owner, version, digest, taken_at, run, content) VALUES ($1, $2, $3, $4, $5, $6)"
+    );
+    let values = [
+        Value::from(owner),
+        Value::from(version + 1),
+        Value::from(digest.as_str()),
+        Value::from(super::runs::now()),
+        Value::from(run.as_str()),
+        Value::from(content),
+    ];
+    transaction.execute(&insert, &values).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// The newest version of every owner.
+pub(super) async fn newest(database: &Database) -> Result<Vec<Recorded>> {
+    let table = table(database.dialect(), "snapshots");
+    let sql = format!(
+        "SELECT owner, version, taken_at, content FROM {table} AS s \
+         WHERE version = (SELECT max(version) FROM {table} AS o WHERE o.owner = s.owner) ORDER BY owner"
+    );
+    let mut recorded = Vec::new();
+    for row in database.query(&sql, &[]).await? {
+        let owner = row.text(0)?.to_owned();
+        let unreadable = |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
+        let snapshot: Snapshot = serde_json::from_str(row.text(3)?).map_err(unreadable)?;
+        if snapshot.version > SNAPSHOT_VERSION {
+            return Err(Error::TooNew { found: i64::from(snapshot.version) });
+        }
+        recorded.push(Recorded { version: row.integer(1)?, taken_at: row.text(2)?.to_owned(), snapshot, owner });
+    }
+    Ok(recorded)
+}
