@@ -61,6 +61,19 @@ pub enum Action {
     Run,
 }
 
+impl Action {
+    /// As written in a plan.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Replace => "replace",
+            Self::Run => "run",
+        }
+    }
+}
+
 /// What a change may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +86,18 @@ pub enum Risk {
     Unvalidated,
     /// Loses data.
     Destructive,
+}
+
+impl Risk {
+    /// As written in a plan.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Locking => "locking",
+            Self::Unvalidated => "unvalidated",
+            Self::Destructive => "destructive",
+        }
+    }
 }
 
 /// One step that a component wants taken, with the component's own `change` to execute it.

@@ -1,1 +1,155 @@
-//! The world.
+//! `World`: what was observed of the four components, side by side with what only the journal
+//! knows, and its file form for planning where no server can be reached. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::journal;
+use crate::{cache, system, target, vector};
+
+/// Version of the file form. A reader refuses another one.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What was observed. Holds names and digests; never data, never secrets, never a clock's time.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct World {
+    /// The system database.
+    pub system: system::Observed,
+    /// What cannot be observed, as the system database remembers it.
+    pub journal: journal::Observed,
+    /// The targets that are on, by name.
+    pub targets: BTreeMap<String, target::Observed>,
+    /// The vector store; `None` when it was not looked at.
+    pub vector: Option<vector::Observed>,
+    /// The cache; `None` when the spec has none.
+    pub cache: Option<cache::Observed>,
+}
+
+impl World {
+    /// The digest of everything observed.
+    pub fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+}
+
+/// A saved world: `observe --out FILE`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct File {
+    /// Version of this form.
+    pub format_version: u32,
+    /// The trueup that made it.
+    pub trueup_version: String,
+    /// The stack it was observed for.
+    pub stack: String,
+    /// When, in RFC 3339. Beside the world, and in no digest.
+    pub observed_at: String,
+    /// What was observed.
+    pub world: World,
+}
+
+/// Why a world file cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("cannot {verb} the world {}: {source}", path.display())]
+    #[diagnostic(code(trueup::world::file))]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no world of this stack.
+    #[error("{} cannot be planned against: {why}", path.display())]
+    #[diagnostic(code(trueup::world::unusable), help("make one with `trueup observe --out FILE`"))]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl File {
+    /// A file of what was observed at a moment.
+    pub fn new(stack: &str, observed_at: String, world: World) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            trueup_version: env!("CARGO_PKG_VERSION").to_owned(),
+            stack: stack.to_owned(),
+            observed_at,
+            world,
+        }
+    }
+
+    /// Writes it for the owner's eyes only.
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
+        let mut text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
+        text.push(b'\n');
+        write_private(path, &text).map_err(failed)
+    }
+
+    /// Reads one that was made for a stack.
+    pub fn read(path: &Path, stack: &str) -> Result<Self, Error> {
+        let failed = |source| Error::File { verb: "read", path: path.to_owned(), source };
+        let unusable = |why: String| Error::Unusable { path: path.to_owned(), why };
+        let text = std::fs::read(path).map_err(failed)?;
+        let version: Version = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+        if version.format_version != FORMAT_VERSION {
+            return Err(unusable(format!("format_version {} is not {FORMAT_VERSION}", version.format_version)));
+        }
+        let file: Self = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+        if file.stack == stack {
+            Ok(file)
+        } else {
+            Err(unusable(format!("it was observed for the stack {:?}, and the spec is {stack:?}", file.stack)))
+        }
+    }
+}
+
+/// The version alone, so that another version is said before its form is complained of.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
+}
+
+/// Writes a file with mode 0600, whole or not at all. What is there and is no regular file, such as
+/// a terminal or a pipe, is written to and never replaced.
+pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return std::fs::OpenOptions::new().write(true).open(path)?.write_all(content);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().ok_or_else(|| std::io::Error::other("the path names no file"))?;
+    let mut part = name.to_owned();
+    part.push(format!(".{}.part", std::process::id()));
+    let part = folder.join(part);
+    let written = create_private(&part).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    let moved = written.and_then(|()| std::fs::rename(&part, path));
+    if moved.is_err() {
+        // The part may not exist; what failed first is what the caller is told.
+        let _ = std::fs::remove_file(&part);
+    }
+    moved
+}
+
+#[cfg(unix)]
+fn create_private(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+#[cfg(not(unix))]
+fn create_private(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().write(true).create_new(true).open(path)
+}

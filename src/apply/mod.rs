@@ -1,1 +1,51 @@
-//! The apply room.
+//! The apply room: walks the graph of a plan with bounded parallelism, says what happens as events,
+//! and stops when it is told to. Decides nothing about what to change.
+
+mod cancel;
+mod clients;
+mod record;
+mod session;
+mod walk;
+
+use std::time::Duration;
+
+pub use cancel::Cancel;
+pub use clients::{Clients, ObserveError, observe, system_url};
+pub use record::Recorder;
+pub use session::{Seen, Session, Verified};
+pub use walk::{Limits, StepError, Walked, walk};
+
+use crate::change::Address;
+
+/// What happens during a run.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A step begins.
+    Started {
+        /// Which.
+        address: Address,
+    },
+    /// A step is done.
+    Finished {
+        /// Which.
+        address: Address,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// A step failed.
+    Failed {
+        /// Which.
+        address: Address,
+        /// How long it took.
+        elapsed: Duration,
+        /// Why, with every cause, on one line or more.
+        error: String,
+    },
+    /// A step is not started.
+    Blocked {
+        /// Which.
+        address: Address,
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,1 +1,99 @@
-//! The cli room.
+//! The command line: arguments, one file per command, prompts, progress, exit codes. The only room
+//! that prints. Knows no SQL, no HTTP and no YAML.
+
+mod apply;
+mod args;
+mod exit;
+mod graph;
+mod history;
+mod init;
+mod load;
+mod lock;
+mod observe;
+mod plan;
+mod progress;
+mod reference;
+mod show;
+mod status;
+mod ui;
+mod validate;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use exit::{Exit, Failure};
+use ui::Ui;
+
+/// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::new(cli.color, cli.quiet);
+    log_to_stderr(cli.verbose, ui.colours_errors());
+    let exit = match run(&cli, &ui) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            ui.report(&failure);
+            failure.exit()
+        }
+    };
+    exit.into()
+}
+
+/// Help and version are answers; anything else is wrong usage, with sysexits' code for it.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Printing can only fail where nobody reads.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
+        _ => Exit::Usage.into(),
+    }
+}
+
+fn log_to_stderr(verbose: u8, colour: bool) {
+    let level = match verbose {
+        0 => return,
+        1 => "trueup=info",
+        2 => "trueup=debug",
+        _ => "debug",
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .init();
+}
+
+fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
+    match &cli.command {
+        Command::Init(args) => init::run(args, ui),
+        Command::Validate(args) => validate::run(args, cli.file.as_deref(), ui),
+        Command::Schema(args) => reference::schema(args, ui),
+        Command::Completions(args) => reference::completions(args, ui),
+        Command::Man => reference::man(ui),
+        Command::Show(args) => show::run(args, ui),
+        Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
+        Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
+        Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
+        Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
+        Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
+        Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
+        Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
+    }
+}
+
+/// Runs a command that talks to servers. Two workers are plenty for waiting on the network.
+fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", source)))?;
+    let result = runtime.block_on(command);
+    // A name look-up that hangs must not keep a finished command from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    result
+}

@@ -51,6 +51,13 @@ pub enum Error {
         /// Who.
         holder: Holder,
     },
+    /// A lock that only the death of its holder frees.
+    #[error("the process that holds the lock is alive: {}", holder.who)]
+    #[diagnostic(code(trueup::lock::alive), help("end that process; its lock is free at once"))]
+    Alive {
+        /// Who.
+        holder: Holder,
+    },
     /// The server was asked and did not answer as it should.
     #[error("cannot take the lock in the system database: {0}")]
     #[diagnostic(code(trueup::lock::database))]
@@ -112,6 +119,28 @@ pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Erro
             connection.close().await?;
             Ok(holder)
         }
+    }
+}
+
+/// Frees the lock that a run holds: ends its session on the server. The lock of a file cannot be
+/// taken from a living process, and is free as soon as that has died.
+pub async fn break_run(url: &SystemUrl, stack: &str, run: &str) -> Result<(), Error> {
+    // Ends every session of this tool that carries the run's name.
+    const SQL: &str = "
+        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'trueup/%/' || $1
+          AND pid <> pg_backend_pid()";
+    match url {
+        SystemUrl::Postgres(_) => {
+            let mut connection = connect(url, &format!("trueup/{stack}/break")).await?;
+            sqlx::query(SQL).bind(run).execute(&mut connection).await?;
+            connection.close().await?;
+            Ok(())
+        }
+        SystemUrl::Sqlite(_) => match status(url, stack).await? {
+            Some(holder) => Err(Error::Alive { holder }),
+            None => Ok(()),
+        },
     }
 }
 

@@ -13,7 +13,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use inventory::{Entry, Inventory};
-pub use runs::{Outcome, Run, RunStatus, StepRecord, begin, finish, history, record_steps, runs_of_plan, steps};
+pub use runs::{
+    Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
+};
 pub use snapshots::{Recorded, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags};
 

@@ -102,7 +102,7 @@ pub struct StepRecord {
 }
 
 /// This moment in RFC 3339, to the millisecond.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 

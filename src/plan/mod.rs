@@ -1,1 +1,381 @@
-//! The plan room.
+//! The plan room: a stack and a world give a plan. A pure function: no I/O, no clock, equal inputs
+//! give equal bytes. What crosses between components (a target's schema on its way to the vector
+//! store) crosses here.
+
+mod document;
+mod graph;
+mod policy;
+mod saved;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
+pub use graph::Cycle;
+pub use policy::Allow;
+pub use saved::{Error as SavedError, Reconciled, read, reconcile, write};
+
+use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risk, Status};
+use crate::digest::Digest;
+use crate::journal::Bookkeeping;
+use crate::spec::{self, Flags, Stack};
+use crate::world::World;
+use crate::{cache, system, target, vector};
+use graph::Graph;
+
+/// What of the spec a plan is to cover.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--only`: a component or an address, with what it needs.
+    pub only: Option<String>,
+    /// `--train`: train the vector store though `auto_train_vector` is off.
+    pub train: bool,
+}
+
+/// A plan: the document that is shown and saved, and the steps that apply executes.
+#[derive(Debug)]
+pub struct Plan {
+    /// As shown and saved.
+    pub document: Document,
+    /// In the order of the document.
+    pub steps: Vec<Step>,
+    /// What a policy denies.
+    pub denied: Vec<Held>,
+    /// What must be allowed by name.
+    pub guarded: Vec<(Address, Allow)>,
+}
+
+/// One step, as apply executes it.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// What it is about.
+    pub address: Address,
+    /// What it does.
+    pub action: Action,
+    /// Steps of this plan that come first.
+    pub needs: Vec<Address>,
+    /// What executes it.
+    pub work: Work,
+}
+
+/// What a step executes.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Make the bookkeeping's tables.
+    Bookkeeping,
+    /// A change of the system database.
+    System(system::Change),
+    /// A change that a target gives rise to.
+    Target(target::Change),
+    /// A change of the vector store.
+    Vector(vector::Change),
+    /// A change of the cache.
+    Cache(cache::Change),
+    /// Record the flags and the environment; comes last, and only when nothing failed.
+    Flags {
+        /// The environment.
+        environment: String,
+        /// The flags.
+        flags: Flags,
+    },
+}
+
+/// Why there is no plan.
+#[derive(Debug)]
+pub enum Failure {
+    /// The spec asks for what the world shows to be impossible.
+    Faults(Vec<Fault>),
+    /// Nothing has the address or component of `--only`.
+    NothingSelected(String),
+    /// A defect of this tool.
+    Cycle(Cycle),
+}
+
+impl Plan {
+    /// Whether a check failed.
+    pub fn has_failed_check(&self) -> bool {
+        self.document.checks.iter().any(|check| check.status == Status::Fail)
+    }
+
+    /// What must still be allowed by name before this plan may run.
+    pub fn refusals(&self, allowed: &[Allow]) -> Vec<(Address, Allow)> {
+        let mut refused: Vec<_> =
+            self.guarded.iter().filter(|(_, allow)| !allowed.contains(allow)).cloned().collect();
+        let leaves_production = self.document.environment_before.as_deref().is_some_and(spec::is_production);
+        if leaves_production && !spec::is_production(&self.document.environment) {
+            refused.insert(0, (Address::new("flags"), Allow::Environment));
+        }
+        refused.retain(|(_, allow)| !allowed.contains(allow));
+        refused
+    }
+}
+
+/// Plans: what must be done so that the world is as the stack says.
+pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
+    let mut diff = differences(stack, world, options);
+    if !diff.faults.is_empty() {
+        return Err(Failure::Faults(diff.faults));
+    }
+    if let Some(change) = flags_change(stack, world) {
+        diff.changes.push(change);
+    } else {
+        diff.unchanged += 1;
+    }
+    link_to_bookkeeping(&mut diff.changes);
+    if let Some(only) = &options.only {
+        select(&mut diff, only)?;
+    }
+    assemble(stack, world, diff)
+}
+
+/// The diffs of the components, one after the other: what one gives, the next may need.
+fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
+    let mut diff = Diff::default();
+    diff.merge(bookkeeping_diff(world));
+
+    let system = system::Desired::new(stack, world.system.dialect());
+    diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
+
+    let mut schemas = BTreeMap::new();
+    for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {
+        let (target, schema) = target_diff(name, spec, world);
+        diff.merge(target);
+        schemas.insert(name.clone(), schema);
+    }
+    if let Some(desired) = vector::Desired::new(stack, &schemas) {
+        if options.train || stack.flags.auto_train_vector() {
+            diff.merge(vector_diff(&desired, world));
+        } else {
+            diff.notes.push("training is off (auto_train_vector: false); `--train` asks for it once".to_owned());
+        }
+    }
+    if let Some(cache) = &stack.cache {
+        diff.merge(cache_diff(&cache::Desired::new(cache), world));
+    }
+    diff
+}
+
+fn bookkeeping_diff(world: &World) -> Diff<Work> {
+    let mut diff = Diff::default();
+    match world.journal.bookkeeping {
+        Bookkeeping::Present => diff.unchanged = 1,
+        Bookkeeping::Missing => diff.changes.push(Planned {
+            address: Address::new("system.bookkeeping"),
+            action: Action::Create,
+            risk: Risk::Safe,
+            reason: "missing".to_owned(),
+            needs: vec![Address::new("system.database")],
+            summary: "tables for runs, steps, inventory and schema versions".to_owned(),
+            before: None,
+            after: None,
+            diff: None,
+            seen: Digest::of("missing"),
+            guard: None,
+            at: None,
+            change: Work::Bookkeeping,
+        }),
+    }
+    diff
+}
+
+/// A target's own diff, and its schema for those that train from it. A target that fails a check
+/// gives neither: what needs it is blocked.
+fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, vector::Schema) {
+    let desired = target::Desired::new(name, spec);
+    let Some(observed) = world.targets.get(name) else {
+        let why = format!("target {name} was not observed");
+        let mut diff = Diff::default();
+        diff.deferred.push(Held { address: schema_address(name), reason: "not observed".to_owned() });
+        return (diff, vector::Schema::Unknown(why));
+    };
+    let recorded = world.journal.snapshots.get(&format!("target.{name}"));
+    let mut diff = target::diff(&desired, observed, recorded).map(Work::Target);
+    let failed = diff.checks.iter().find(|check| check.status == Status::Fail).cloned();
+    let schema = match (failed, observed) {
+        (Some(Check { address, .. }), _) => {
+            let reason = format!("failed check {address}");
+            let held = |change: Planned<Work>| Held { address: change.address, reason: reason.clone() };
+            diff.blocked.extend(diff.changes.drain(..).map(held));
+            vector::Schema::Unknown(reason)
+        }
+        (None, target::Observed::Readable(seen)) => {
+            vector::Schema::Known(target::filtered(&desired, &seen.snapshot))
+        }
+        (None, target::Observed::Failed(_)) => vector::Schema::Unknown(format!("target {name} cannot be read")),
+    };
+    (diff, schema)
+}
+
+fn schema_address(target: &str) -> Address {
+    Address::new(format!("target.{target}.schema"))
+}
+
+fn vector_diff(desired: &vector::Desired, world: &World) -> Diff<Work> {
+    match &world.vector {
+        Some(observed) => vector::diff(desired, observed).map(Work::Vector),
+        None => not_observed("vector"),
+    }
+}
+
+fn cache_diff(desired: &cache::Desired, world: &World) -> Diff<Work> {
+    match &world.cache {
+        Some(observed) => cache::diff(desired, observed).map(Work::Cache),
+        None => not_observed("cache"),
+    }
+}
+
+fn not_observed(component: &str) -> Diff<Work> {
+    let mut diff = Diff::default();
+    diff.deferred.push(Held { address: Address::new(component), reason: "not observed".to_owned() });
+    diff
+}
+
+/// The flags and the environment, where they differ from those last applied.
+fn flags_change(stack: &Stack, world: &World) -> Option<Planned<Work>> {
+    let before = &world.journal;
+    let same_environment = before.environment.as_ref() == Some(&stack.environment);
+    if same_environment && before.flags.as_ref() == Some(&stack.flags) {
+        return None;
+    }
+    let shown = |environment: &str, flags: &Flags| json!({"environment": environment, "flags": flags});
+    let was = before.environment.as_deref().zip(before.flags.as_ref());
+    Some(Planned {
+        address: Address::new("flags"),
+        action: if was.is_some() { Action::Update } else { Action::Create },
+        risk: Risk::Safe,
+        reason: match was {
+            None => "never applied".to_owned(),
+            Some(_) if same_environment => "flags differ".to_owned(),
+            Some((environment, _)) => format!("last applied as {environment}"),
+        },
+        needs: Vec::new(),
+        summary: stack
+            .flags
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        before: was.map(|(environment, flags)| shown(environment, flags)),
+        after: Some(shown(&stack.environment, &stack.flags)),
+        diff: None,
+        seen: Digest::of_json(&(&before.environment, &before.flags)),
+        guard: None,
+        at: None,
+        change: Work::Flags { environment: stack.environment.clone(), flags: stack.flags.clone() },
+    })
+}
+
+/// Everything is recorded, so everything but the database itself comes after the bookkeeping.
+fn link_to_bookkeeping(changes: &mut [Planned<Work>]) {
+    let bookkeeping = Address::new("system.bookkeeping");
+    let planned: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
+    if !planned.contains(&bookkeeping) {
+        return;
+    }
+    for change in changes {
+        // A need that is planned leads to the bookkeeping by itself; the database alone does not.
+        let leads_there =
+            change.needs.iter().any(|need| planned.contains(need) && need.as_str() != "system.database");
+        let before_it = ["system.database", "system.bookkeeping"].contains(&change.address.as_str());
+        if !before_it && !leads_there {
+            change.needs.push(bookkeeping.clone());
+        }
+    }
+}
+
+/// Keeps what `--only` selects and what that needs.
+fn select(diff: &mut Diff<Work>, only: &str) -> Result<(), Failure> {
+    let graph = Graph::new(&diff.changes);
+    let selected = |address: &Address| address.is_selected_by(only);
+    let wanted = diff.changes.iter().map(|change| change.address.clone()).filter(|address| selected(address));
+    let kept = graph.closure(wanted);
+    let known = ["system", "target", "vector", "cache", "flags"];
+    let component = only.split('.').next().unwrap_or(only);
+    if !known.contains(&component) {
+        return Err(Failure::NothingSelected(only.to_owned()));
+    }
+    diff.changes.retain(|change| kept.contains(&change.address));
+    diff.checks.retain(|check| selected(&check.address) || check.address.as_str() == "system");
+    for held in [&mut diff.deferred, &mut diff.blocked] {
+        held.retain(|held| selected(&held.address));
+    }
+    diff.drift.retain(|drift| selected(&drift.address));
+    diff.unmanaged.retain(selected);
+    diff.notes.push(format!("only {only} and what it needs"));
+    Ok(())
+}
+
+/// Orders, counts, applies the policies and seals the document.
+fn assemble(stack: &Stack, world: &World, diff: Diff<Work>) -> Result<Plan, Failure> {
+    let Diff { changes, unchanged, mut checks, mut drift, mut deferred, mut blocked, unmanaged, notes, faults: _ } =
+        diff;
+    let graph = Graph::new(&changes);
+    let order = graph.order().map_err(Failure::Cycle)?;
+    let denied = policy::denied(stack, &changes);
+    let guarded = policy::guarded(&changes);
+
+    let mut summary = Summary { unchanged, ..Summary::default() };
+    let mut by_address: BTreeMap<Address, Planned<Work>> =
+        changes.into_iter().map(|change| (change.address.clone(), change)).collect();
+    let (mut entries, mut steps) = (Vec::with_capacity(order.len()), Vec::with_capacity(order.len()));
+    for address in order {
+        let Some(change) = by_address.remove(&address) else { continue };
+        summary.count(change.action);
+        let depends_on = graph.depends_on(&address);
+        let (entry, step) = split(change, depends_on);
+        entries.push(entry);
+        steps.push(step);
+    }
+
+    blocked.extend(denied.iter().cloned());
+    checks.sort_by(|a, b| a.address.cmp(&b.address));
+    drift.sort_by(|a, b| a.address.cmp(&b.address));
+    deferred.sort_by(|a, b| a.address.cmp(&b.address));
+    blocked.sort_by(|a, b| a.address.cmp(&b.address));
+    let unmanaged: BTreeSet<Address> = unmanaged.into_iter().collect();
+    let environment_before = world.journal.environment.clone().filter(|before| *before != stack.environment);
+    let mut document = Document {
+        format_version: FORMAT_VERSION,
+        trueup_version: env!("CARGO_PKG_VERSION").to_owned(),
+        stack: stack.name.clone(),
+        environment: stack.environment.clone(),
+        environment_before,
+        complete: deferred.is_empty(),
+        spec_digest: stack.digest.clone(),
+        world_digest: world.digest(),
+        plan_digest: Digest::of(""),
+        summary,
+        notes,
+        changes: entries,
+        checks,
+        drift,
+        blocked,
+        deferred,
+        unmanaged: unmanaged.into_iter().collect(),
+    };
+    document.plan_digest = document.computed_digest();
+    Ok(Plan { document, steps, denied, guarded })
+}
+
+/// The two halves of a change: what is shown, and what is executed.
+fn split(change: Planned<Work>, depends_on: Vec<Address>) -> (ChangeEntry, Step) {
+    let Planned {
+        address,
+        action,
+        risk,
+        reason,
+        needs: _,
+        summary,
+        before,
+        after,
+        diff,
+        seen,
+        guard: _,
+        at: _,
+        change: work,
+    } = change;
+    let step = Step { address: address.clone(), action, needs: depends_on.clone(), work };
+    (ChangeEntry { address, action, risk, reason, depends_on, summary, before, after, diff, seen }, step)
+}

@@ -1,1 +1,15 @@
-//! The render room.
+//! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
+
+mod events;
+mod graph;
+mod json;
+mod markdown;
+mod paint;
+mod text;
+
+pub use events::{Totals, event_json, event_line, summary_json, summary_text};
+pub use graph::{GraphFormat, graph};
+pub use json::plan_json;
+pub use markdown::markdown;
+pub use paint::{Paint, Tone};
+pub use text::plan_text;

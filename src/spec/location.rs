@@ -28,8 +28,8 @@ impl Source {
     }
 
     /// The masked text with its name, for miette.
-    pub fn shown(&self) -> NamedSource<String> {
-        self.shown.clone()
+    pub fn shown(&self) -> &NamedSource<String> {
+        &self.shown
     }
 }
 

@@ -1,0 +1,109 @@
+//! The open stores of one stack, and observing all of them side by side.
+
+use std::collections::BTreeMap;
+
+use crate::journal;
+use crate::spec::{Stack, SystemUrl, Unset};
+use crate::system::{self, Presence, Purpose};
+use crate::world::World;
+use crate::{cache, target, vector};
+
+/// The clients of a stack's stores.
+#[derive(Debug)]
+pub struct Clients {
+    /// Of the system database.
+    pub system: system::Client,
+    /// Of the vector store, where the spec has one and training is asked for.
+    pub vector: Option<vector::Client>,
+    /// Of the cache, where the spec has one.
+    pub cache: Option<cache::Client>,
+}
+
+/// Why the world could not be observed. Targets, vector store and cache that cannot be reached are
+/// part of the world; the system database is not.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum ObserveError {
+    /// The address of the system database is not known.
+    #[error("the address of {component} needs {}", .unset.names.join(", "))]
+    #[diagnostic(code(trueup::observe::unset), help("set the variable, or plan with `--world FILE`"))]
+    Unset {
+        /// Whose address.
+        component: &'static str,
+        /// What is missing.
+        unset: Unset,
+    },
+    /// The system database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    System(#[from] system::Error),
+    /// Its bookkeeping.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] journal::Error),
+    /// The vector store's client could not be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Vector(#[from] vector::Error),
+    /// The cache's client could not be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] cache::Error),
+}
+
+impl Clients {
+    /// The clients of a stack; nothing is contacted yet. The vector store has one only when it is
+    /// to be trained: while training is off nothing in it is read.
+    pub fn new(stack: &Stack, purpose: Purpose, train: bool) -> Result<Self, ObserveError> {
+        let vector = stack.vector.as_ref().filter(|_| train || stack.flags.auto_train_vector());
+        Ok(Self {
+            system: system::Client::new(system_url(stack)?, &stack.name, purpose),
+            vector: vector.map(vector::Client::new).transpose()?,
+            cache: stack.cache.as_ref().map(cache::Client::new).transpose()?,
+        })
+    }
+}
+
+/// The address of the system database.
+pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
+    let unset = |unset| ObserveError::Unset { component: "the system database", unset };
+    stack.system.endpoint.to.clone().map_err(unset)
+}
+
+/// Observes everything that the stack speaks of: the system first, because the journal in it says
+/// what else to ask, the other stores at the same time.
+pub async fn observe(stack: &Stack, clients: &Clients) -> Result<World, ObserveError> {
+    let vector = async {
+        match &clients.vector {
+            Some(client) => Some(vector::observe(client).await),
+            None => None,
+        }
+    };
+    let cache = async {
+        match (&clients.cache, &stack.cache) {
+            (Some(client), Some(spec)) => Some(cache::observe(&cache::Desired::new(spec), client).await),
+            _ => None,
+        }
+    };
+    let (system, targets, vector, cache) = tokio::join!(observe_system(stack, clients), observe_targets(stack), vector, cache);
+    let (system, journal) = system?;
+    Ok(World { system, journal, targets, vector, cache })
+}
+
+async fn observe_system(stack: &Stack, clients: &Clients) -> Result<(system::Observed, journal::Observed), ObserveError> {
+    let client = &clients.system;
+    let (journal, entries) = match client.presence().await? {
+        Presence::Missing => (journal::Observed::missing(), Vec::new()),
+        Presence::Present => journal::observe(&client.database().await?).await?,
+    };
+    let desired = system::Desired::new(stack, client.dialect());
+    Ok((system::observe(&desired, &entries, client).await?, journal))
+}
+
+async fn observe_targets(stack: &Stack) -> BTreeMap<String, target::Observed> {
+    let on = stack.targets.iter().filter(|(_, target)| target.on);
+    let observing = on.map(|(name, spec)| async move {
+        let desired = target::Desired::new(name, spec);
+        (name.clone(), target::observe(&desired).await)
+    });
+    futures_util::future::join_all(observing).await.into_iter().collect()
+}

@@ -1,0 +1,127 @@
+//! Writes the journal of one run while it goes on: begun before its first step, kept up at most a
+//! second behind, finished with its outcome.
+
+use std::time::{Duration, Instant};
+
+use super::Walked;
+use crate::journal::{self, Outcome, Run, RunId, RunStatus, StepRecord};
+use crate::plan::Step;
+use crate::sql::Database;
+
+/// How far the journal may be behind while steps end quickly.
+const MOST_BEHIND: Duration = Duration::from_secs(1);
+
+/// The recorder of one run. Without a database (before the bookkeeping exists) it only remembers.
+#[derive(Debug)]
+pub struct Recorder {
+    run: Run,
+    database: Option<Database>,
+    waiting: Vec<StepRecord>,
+    seen: Seen,
+    position: i64,
+    flushed: Instant,
+    /// The first failure to write. The run goes on; it is said at the end.
+    trouble: Option<journal::Error>,
+}
+
+/// How much of a walk was taken over.
+#[derive(Debug, Default)]
+struct Seen {
+    done: usize,
+    failed: usize,
+    blocked: usize,
+}
+
+impl Recorder {
+    /// A recorder of a run that has not begun.
+    pub fn new(run: Run) -> Self {
+        Self {
+            run,
+            database: None,
+            waiting: Vec::new(),
+            seen: Seen::default(),
+            position: 0,
+            flushed: Instant::now(),
+            trouble: None,
+        }
+    }
+
+    /// The run.
+    pub fn run(&self) -> &RunId {
+        &self.run.id
+    }
+
+    /// Records that the run begins, once the bookkeeping is there.
+    pub async fn begin(&mut self, database: Database) -> journal::Result<()> {
+        journal::begin(&database, &self.run).await?;
+        self.database = Some(database);
+        self.flush().await;
+        Ok(())
+    }
+
+    /// Whether the run stands in the journal.
+    pub fn has_begun(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// Takes over what a walk has settled, and writes it when the last write is a while ago.
+    pub(super) async fn keep_up(&mut self, walked: &Walked) {
+        self.take(walked);
+        if self.flushed.elapsed() >= MOST_BEHIND {
+            self.flush().await;
+        }
+    }
+
+    /// Takes over all of a walk that has ended, and writes it.
+    pub(super) async fn catch_up(&mut self, walked: &Walked) {
+        self.take(walked);
+        self.seen = Seen::default();
+        self.flush().await;
+    }
+
+    /// Records how the run ended. Gives the first error that writing the journal met.
+    pub async fn finish(mut self, status: RunStatus, summary: &str) -> journal::Result<()> {
+        self.flush().await;
+        if let Some(database) = &self.database {
+            journal::finish(database, &self.run.id, status, summary).await?;
+        }
+        self.trouble.map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, walked: &Walked) {
+        let Seen { done, failed, blocked } = self.seen;
+        for (step, elapsed) in walked.done.iter().skip(done) {
+            self.push(step, Outcome::Done, *elapsed);
+        }
+        for (step, elapsed, error) in walked.failed.iter().skip(failed) {
+            self.push(step, Outcome::Failed(error.clone()), *elapsed);
+        }
+        for (step, reason) in walked.blocked.iter().skip(blocked) {
+            self.push(step, Outcome::Blocked(reason.clone()), Duration::ZERO);
+        }
+        self.seen =
+            Seen { done: walked.done.len(), failed: walked.failed.len(), blocked: walked.blocked.len() };
+    }
+
+    fn push(&mut self, step: &Step, outcome: Outcome, elapsed: Duration) {
+        self.waiting.push(StepRecord {
+            position: self.position,
+            address: step.address.to_string(),
+            action: step.action.as_str().to_owned(),
+            outcome,
+            finished_at: journal::now(),
+            milliseconds: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+        });
+        self.position += 1;
+    }
+
+    async fn flush(&mut self) {
+        let Some(database) = &self.database else { return };
+        let written = journal::record_steps(database, &self.run.id, &self.waiting).await;
+        self.waiting.clear();
+        self.flushed = Instant::now();
+        if let Err(error) = written {
+            self.trouble.get_or_insert(error);
+        }
+    }
+}

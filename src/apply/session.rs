@@ -1,0 +1,159 @@
+//! One run against one stack: looks, walks, and looks again until nothing of its own is left to do.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::{Cancel, Clients, Event, Limits, ObserveError, Recorder, Walked, observe, walk};
+use crate::change::{Address, Check, Status};
+use crate::journal::Bookkeeping;
+use crate::plan::{self, Failure, Options, Plan, Step};
+use crate::spec::Stack;
+use crate::world::World;
+
+/// Steps that become plannable while others are done give another round; more than three would
+/// mean that the plan chases its own tail.
+const MOST_ROUNDS: usize = 3;
+
+/// What a run works on.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// The stack.
+    pub stack: &'a Stack,
+    /// Its stores.
+    pub clients: &'a Arc<Clients>,
+    /// What of it.
+    pub options: &'a Options,
+}
+
+/// A world, and the plan that follows from it.
+#[derive(Debug)]
+pub struct Seen {
+    /// What was observed.
+    pub world: World,
+    /// What follows.
+    pub plan: Plan,
+}
+
+/// How a run ended, after the last look.
+#[derive(Debug, Default)]
+pub struct Verified {
+    /// What was walked, all rounds together.
+    pub walked: Walked,
+    /// Addresses that were done and still differ.
+    pub left: Vec<Address>,
+    /// Checks that fail: what needs them is blocked.
+    pub failed_checks: Vec<Check>,
+    /// How much could not be planned.
+    pub deferred: usize,
+}
+
+impl Verified {
+    /// The end of a run that did not come to its last look.
+    pub fn failed(walked: &Walked) -> Self {
+        Self { walked: walked.clone(), ..Self::default() }
+    }
+
+    /// Whether everything was done and the world converged.
+    pub fn is_whole(&self) -> bool {
+        let Walked { done: _, failed, blocked, interrupted } = &self.walked;
+        failed.is_empty() && blocked.is_empty() && !interrupted && self.left.is_empty() && self.failed_checks.is_empty()
+    }
+}
+
+impl Session<'_> {
+    /// Observes and plans.
+    pub async fn look(&self) -> Result<Result<Seen, Failure>, ObserveError> {
+        let world = observe(self.stack, self.clients).await?;
+        Ok(plan::plan(self.stack, &world, self.options).map(|plan| Seen { world, plan }))
+    }
+
+    /// Walks a single step of a plan.
+    pub async fn walk_only(
+        &self,
+        plan: &Plan,
+        address: &Address,
+        limits: Limits,
+        cancel: &Cancel,
+        recorder: &mut Recorder,
+        on_event: &mut (dyn FnMut(&Event) + Send),
+    ) -> Walked {
+        let steps = plan.steps.iter().filter(|step| step.address == *address).cloned().collect();
+        walk(steps, self.clients, limits, cancel, recorder, on_event).await
+    }
+
+    /// Walks the approved steps and looks again: what was done must be gone from the plan. What was
+    /// deferred and is plannable now gives another round, unless only saved steps may run.
+    #[expect(clippy::too_many_arguments, reason = "one run's whole state, in one place")]
+    pub async fn converge(
+        &self,
+        plan: Plan,
+        approved: &BTreeSet<Address>,
+        may_grow: bool,
+        limits: Limits,
+        cancel: &Cancel,
+        recorder: &mut Recorder,
+        on_event: &mut (dyn FnMut(&Event) + Send),
+    ) -> Result<Result<Verified, Failure>, ObserveError> {
+        let mut verified = Verified::default();
+        let mut attempted: BTreeSet<Address> = BTreeSet::new();
+        let mut plan = plan;
+        for _ in 0..MOST_ROUNDS {
+            let deferred: BTreeSet<Address> = plan.document.deferred.iter().map(|held| held.address.clone()).collect();
+            let may_run = |address: &Address| {
+                !attempted.contains(address) && (approved.contains(address) || (may_grow && !attempted.is_empty()))
+            };
+            let steps: Vec<Step> = plan.steps.iter().filter(|step| may_run(&step.address)).cloned().collect();
+            if steps.is_empty() {
+                break;
+            }
+            attempted.extend(steps.iter().map(|step| step.address.clone()));
+            self.round(steps, limits, cancel, recorder, on_event, &mut verified.walked).await?;
+            if verified.walked.interrupted {
+                return Ok(Ok(verified));
+            }
+            plan = match self.look().await? {
+                Ok(seen) => seen.plan,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            if deferred.is_empty() {
+                break;
+            }
+        }
+        let done: BTreeSet<&Address> = verified.walked.done.iter().map(|(step, _)| &step.address).collect();
+        let left = plan.document.changes.iter().filter(|change| done.contains(&change.address));
+        let failed = plan.document.checks.iter().filter(|check| check.status == Status::Fail);
+        verified.left = left.map(|change| change.address.clone()).collect();
+        verified.failed_checks = failed.cloned().collect();
+        verified.deferred = plan.document.deferred.len();
+        Ok(Ok(verified))
+    }
+
+    /// One walk, with the journal begun as soon as there is one to write to.
+    async fn round(
+        &self,
+        steps: Vec<Step>,
+        limits: Limits,
+        cancel: &Cancel,
+        recorder: &mut Recorder,
+        on_event: &mut (dyn FnMut(&Event) + Send),
+        walked: &mut Walked,
+    ) -> Result<(), ObserveError> {
+        let (first, rest): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| step.address.as_str() == "system.bookkeeping");
+        if !first.is_empty() {
+            walked.extend(walk(first, self.clients, limits, cancel, recorder, on_event).await);
+            if !walked.failed.is_empty() {
+                walked.block(rest, "needs system.bookkeeping", on_event);
+                return Ok(());
+            }
+        }
+        if !recorder.has_begun() {
+            let database = self.clients.system.database().await?;
+            if crate::journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+                recorder.begin(database).await?;
+            }
+        }
+        walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
+        Ok(())
+    }
+}

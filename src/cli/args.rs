@@ -1,0 +1,350 @@
+//! The arguments. A doc comment here is the help text.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::ui::Colour;
+use crate::plan::Allow;
+use crate::render::GraphFormat;
+
+/// Plan and apply for the data stack of an application that answers questions about business data.
+///
+/// One YAML file says what the system database, the target databases, the vector store and the
+/// cache of an environment must be. `plan` shows what differs from what is there, `apply` does it
+/// and proves that nothing is left to do.
+#[derive(Debug, Parser)]
+#[command(name = "trueup", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(super) struct Cli {
+    /// The stack spec [default: trueup.yaml, then stack.yaml, in the current folder]
+    #[arg(long, short, global = true, env = "TRUEUP_FILE", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: Colour,
+    /// Print the answer and errors, no remarks and no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Log what is done to stderr; twice for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  trueup init shop                              write a working stack into the folder shop
+  trueup --file shop/stack.yaml plan            show what differs
+  trueup --file shop/stack.yaml apply           do it, after asking
+  trueup plan --out plan.json && trueup apply plan.json
+  trueup plan --detailed-exitcode               exit 2 when there are changes";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a working stack: spec, migrations, ontology, sample target
+    Init(InitArgs),
+    /// Read specs and every file they name; touch no server
+    Validate(ValidateArgs),
+    /// Show what differs between the spec and what is there
+    Plan(PlanArgs),
+    /// Do what a plan says, and prove that nothing is left to do
+    Apply(ApplyArgs),
+    /// Write what is there now to a file: schemas, ids, digests; no data, no secrets
+    Observe(ObserveArgs),
+    /// Show a saved plan
+    Show(ShowArgs),
+    /// Show the health of the four components
+    Status(StatusArgs),
+    /// Show the dependency graph of the plan
+    Graph(GraphArgs),
+    /// Show the runs, or the steps of one run
+    History(HistoryArgs),
+    /// Show or break the lock of the system database
+    Lock(LockArgs),
+    /// Print the JSON Schema of the spec, or of a plan
+    Schema(SchemaArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder, made when missing
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// What to write: everything embedded, or servers in three environments
+    #[arg(long, value_enum, default_value = "quickstart")]
+    pub preset: Preset,
+}
+
+/// `--preset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Preset {
+    /// Everything embedded, no server.
+    Quickstart,
+    /// PostgreSQL, Chroma and Redis; dev, hybrid and prod.
+    Insight,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// The specs [default: the one of --file]
+    pub files: Vec<PathBuf>,
+    /// Check the targets' contracts against a saved observation too
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 planned (with changes too) · 1 failed · 2 with --detailed-exitcode: changes · 3 a policy
+denies something, or a check failed
+
+Examples:
+  trueup plan --format markdown > comment.md
+  trueup plan --world world.json                plan where no server can be reached
+  trueup plan --only vector")]
+pub(super) struct PlanArgs {
+    /// Save the plan, for `apply PLAN`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
+    /// Exit 2 when there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// A component or an address; what it needs is planned too
+    #[arg(long, value_name = "COMPONENT|ADDRESS")]
+    pub only: Option<String>,
+    /// Train the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+    /// Most bytes of Markdown; what destroys is never cut
+    #[arg(long, value_name = "N", default_value = "60000")]
+    pub max_bytes: usize,
+    /// Plan against a saved observation, touching no server
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
+}
+
+/// `--format` of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    /// For a terminal.
+    Text,
+    /// For programs; see schemas/plan.schema.json.
+    Json,
+    /// For the comment of a pull request.
+    Markdown,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done · 1 failed, nothing applied · 3 denied, nothing applied · 4 the lock is held ·
+5 the saved plan cannot be used · 6 applied in part · 64 no way to approve · 130 interrupted
+
+Examples:
+  trueup apply --auto-approve --wait 60s        in a pipeline, while servers still start
+  trueup apply plan.json                        exactly the plan that was reviewed
+  trueup apply --only system")]
+pub(super) struct ApplyArgs {
+    /// A saved plan: runs exactly its changes, or refuses
+    pub plan: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Steps that run at one time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+    /// How long to wait for servers that are still starting
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub wait: Duration,
+    /// Permit what does not run unless it is named
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<AllowArg>,
+    /// A component or an address; what it needs is applied too
+    #[arg(long, value_name = "COMPONENT|ADDRESS")]
+    pub only: Option<String>,
+    /// Train the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+    /// How to print what happens: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
+/// `--allow`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AllowArg {
+    /// Changes that lose data.
+    Destructive,
+    /// Deletes because a source of the spec yields nothing.
+    MassDelete,
+    /// A change of the environment away from production.
+    Environment,
+}
+
+impl From<AllowArg> for Allow {
+    fn from(argument: AllowArg) -> Self {
+        match argument {
+            AllowArg::Destructive => Self::Destructive,
+            AllowArg::MassDelete => Self::MassDelete,
+            AllowArg::Environment => Self::Environment,
+        }
+    }
+}
+
+/// `--format` of what happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum EventFormat {
+    /// For a person.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `observe`.
+#[derive(Debug, Args)]
+pub(super) struct ObserveArgs {
+    /// Where to write it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Observe the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+}
+
+/// Arguments of `show`.
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The saved plan
+    pub plan: PathBuf,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
+    /// Most bytes of Markdown; what destroys is never cut
+    #[arg(long, value_name = "N", default_value = "60000")]
+    pub max_bytes: usize,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: GraphArg,
+    /// Plan against a saved observation, touching no server
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// Include the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+}
+
+/// `--format` of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphArg {
+    /// A list.
+    Text,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+}
+
+impl From<GraphArg> for GraphFormat {
+    fn from(argument: GraphArg) -> Self {
+        match argument {
+            GraphArg::Text => Self::Text,
+            GraphArg::Dot => Self::Dot,
+            GraphArg::Mermaid => Self::Mermaid,
+        }
+    }
+}
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// The run whose steps to show: its id, or the beginning or end of it
+    pub run: Option<String>,
+    /// Most runs to show
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: u16,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: LockCommand,
+}
+
+/// The commands of `lock`.
+#[derive(Debug, Subcommand)]
+pub(super) enum LockCommand {
+    /// Show who holds the lock since when; exit 4 when somebody does
+    Status,
+    /// Free a lock whose holder is known to be dead
+    Break {
+        /// The run that holds it, as `lock status` shows it
+        run: String,
+    },
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum, default_value = "stack")]
+    pub of: SchemaOf,
+}
+
+/// What a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// The stack spec.
+    Stack,
+    /// A plan, as `plan --format json` prints it.
+    Plan,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::spec::parse_duration(text).map_err(|error| error.to_string())
+}

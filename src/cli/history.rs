@@ -1,0 +1,106 @@
+//! `trueup history`: the runs that changed something or failed, and the steps of one.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::{EventFormat, HistoryArgs};
+use super::exit::{Exit, Failure, Plain};
+use super::load;
+use super::ui::Ui;
+use crate::apply::Clients;
+use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord};
+use crate::render::Tone;
+use crate::spec::Contact;
+use crate::sql::Database;
+use crate::system::{Presence, Purpose};
+
+pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let clients = Clients::new(&stack, Purpose::Observe, false)?;
+    let database = match clients.system.presence().await? {
+        Presence::Missing => return nothing(ui),
+        Presence::Present => clients.system.database().await?,
+    };
+    let (journal, _) = journal::observe(&database).await?;
+    if journal.bookkeeping == Bookkeeping::Missing {
+        return nothing(ui);
+    }
+    match &args.run {
+        None => list(&database, args, ui).await,
+        Some(wanted) => steps(&database, wanted, args.format, ui).await,
+    }
+}
+
+fn nothing(ui: &Ui) -> Result<Exit, Failure> {
+    ui.note("nothing was applied to this system database yet");
+    Ok(Exit::Done)
+}
+
+async fn list(database: &Database, args: &HistoryArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let runs = journal::history(database, i64::from(args.limit)).await?;
+    for run in &runs {
+        ui.answer(&match args.format {
+            EventFormat::Json => format!("{}\n", json!(run)),
+            EventFormat::Text => run_line(run, ui),
+        });
+    }
+    Ok(Exit::Done)
+}
+
+fn run_line(run: &Run, ui: &Ui) -> String {
+    let tone = match run.status {
+        journal::RunStatus::Succeeded => Tone::Good,
+        journal::RunStatus::Running | journal::RunStatus::Interrupted => Tone::Warning,
+        journal::RunStatus::Failed => Tone::Bad,
+    };
+    let status = ui.paint().tone(tone, &format!("{:11}", run.status.as_str()));
+    let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
+    format!(
+        "{}  {status} {}  {} {}  {}  {commit}  {}\n",
+        run.id,
+        run.started_at,
+        run.stack,
+        run.environment,
+        run.who,
+        run.summary.as_deref().unwrap_or("")
+    )
+}
+
+async fn steps(database: &Database, wanted: &str, format: EventFormat, ui: &Ui) -> Result<Exit, Failure> {
+    let runs = journal::history(database, i64::MAX).await?;
+    let matches = |run: &&Run| run.id.as_str().starts_with(wanted) || run.id.as_str().ends_with(wanted);
+    let found: Vec<&Run> = runs.iter().filter(matches).collect();
+    let run = match found.as_slice() {
+        [run] => *run,
+        [] => {
+            let plain = Plain::new("no_run", format!("no run is named {wanted}"));
+            return Err(Failure::new(plain.help("`trueup history` lists them")));
+        }
+        _ => {
+            let plain = Plain::new("many_runs", format!("{} runs match {wanted}", found.len()));
+            return Err(Failure::new(plain.help("give more of the id; its end differs most")));
+        }
+    };
+    if format == EventFormat::Text {
+        ui.answer(&run_line(run, ui));
+    }
+    for step in journal::steps(database, &run.id).await? {
+        ui.answer(&match format {
+            EventFormat::Json => format!("{}\n", json!(step)),
+            EventFormat::Text => step_line(&step, ui),
+        });
+    }
+    Ok(Exit::Done)
+}
+
+fn step_line(step: &StepRecord, ui: &Ui) -> String {
+    let StepRecord { position: _, address, action, outcome, finished_at, milliseconds } = step;
+    let (word, tone, detail) = match outcome {
+        Outcome::Done => ("done", Tone::Good, String::new()),
+        Outcome::Failed(error) => ("failed", Tone::Bad, format!("  {error}")),
+        Outcome::Blocked(reason) => ("blocked", Tone::Warning, format!("  {reason}")),
+    };
+    let word = ui.paint().tone(tone, &format!("{word:8}"));
+    format!("  {finished_at}  {word} {action:8} {milliseconds:>6} ms  {address}{detail}\n")
+}

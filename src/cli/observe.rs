@@ -1,0 +1,21 @@
+//! `trueup observe`: what is there now, as a file to plan against elsewhere.
+
+use std::path::Path;
+
+use super::args::ObserveArgs;
+use super::exit::{Exit, Failure};
+use super::load;
+use super::ui::Ui;
+use crate::apply::{Clients, observe};
+use crate::spec::Contact;
+use crate::system::Purpose;
+use crate::world::File;
+
+pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let clients = Clients::new(&stack, Purpose::Observe, args.train)?;
+    let world = observe(&stack, &clients).await?;
+    File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;
+    ui.note(&format!("`trueup plan --world {}` plans against it", args.out.display()));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,75 @@
+//! `trueup plan`: observe, diff, print.
+
+use std::path::Path;
+
+use super::args::{PlanArgs, PlanFormat};
+use super::exit::{Exit, Failure, Plain};
+use super::load;
+use super::ui::Ui;
+use crate::apply::{Clients, observe};
+use crate::plan::{self, Document, Options, Plan};
+use crate::render;
+use crate::spec::{Contact, Stack};
+use crate::system::Purpose;
+use crate::world::{File, World};
+
+pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
+    let stack = load::stack(file, contact, ui)?;
+    load::note_unset_secrets(&stack, ui);
+    let world = match &args.world {
+        Some(path) => File::read(path, &stack.name)?.world,
+        None => look(&stack, args).await?,
+    };
+    let options = Options { only: args.only.clone(), train: args.train };
+    let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    if let Some(path) = &args.out {
+        plan::write(path, &plan.document)?;
+    }
+    ui.answer(&print(&plan.document, args.format, args.max_bytes, ui));
+    hints(&plan, args, ui);
+    Ok(verdict(&plan, args.detailed_exitcode))
+}
+
+async fn look(stack: &Stack, args: &PlanArgs) -> Result<World, Failure> {
+    let clients = Clients::new(stack, Purpose::Observe, args.train)?;
+    match tokio::time::timeout(args.refresh_timeout, observe(stack, &clients)).await {
+        Ok(world) => Ok(world?),
+        Err(_) => {
+            let message = format!("observing took longer than {:?}", args.refresh_timeout);
+            Err(Failure::new(Plain::new("timeout", message).help("give it more time with `--refresh-timeout`")))
+        }
+    }
+}
+
+/// A plan in a format, ending in a newline.
+pub(super) fn print(document: &Document, format: PlanFormat, most_bytes: usize, ui: &Ui) -> String {
+    match format {
+        PlanFormat::Text => render::plan_text(document, ui.paint()),
+        PlanFormat::Json => render::plan_json(document),
+        PlanFormat::Markdown => render::markdown(document, most_bytes),
+    }
+}
+
+fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
+    let refusals = plan.refusals(&[]);
+    for (address, allow) in &refusals {
+        ui.note(&format!("{address} runs only with `apply --allow {}`", allow.as_str()));
+    }
+    match &args.out {
+        Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
+        None if plan.document.has_changes() => ui.note("`trueup apply` does this after asking"),
+        None => {}
+    }
+}
+
+/// Where several hold: denied before changes.
+fn verdict(plan: &Plan, detailed: bool) -> Exit {
+    if !plan.denied.is_empty() || plan.has_failed_check() {
+        Exit::Denied
+    } else if detailed && plan.document.has_changes() {
+        Exit::Changes
+    } else {
+        Exit::Done
+    }
+}

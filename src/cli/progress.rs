@@ -1,0 +1,53 @@
+//! What is seen while a run goes on: a line per step that ended, and on a terminal a bar below.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::EventFormat;
+use super::ui::Ui;
+use crate::apply::Event;
+use crate::journal;
+use crate::render;
+
+/// The reporter of one run.
+#[derive(Debug)]
+pub(super) struct Progress {
+    ui: Ui,
+    format: EventFormat,
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A reporter of this many steps.
+    pub(super) fn new(ui: &Ui, format: EventFormat, steps: usize) -> Self {
+        let shown = ui.shows_progress() && format == EventFormat::Text;
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(Some(steps as u64), target);
+        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Self { ui: *ui, format, bar }
+    }
+
+    /// Shows an event.
+    pub(super) fn event(&mut self, event: &Event) {
+        match self.format {
+            EventFormat::Json => {
+                self.ui.answer(&format!("{}\n", render::event_json(event, &journal::now())));
+            }
+            EventFormat::Text => {
+                if let Event::Started { address } = event {
+                    self.bar.set_message(address.to_string());
+                }
+                if let Some(line) = render::event_line(event, self.ui.paint()) {
+                    self.bar.suspend(|| self.ui.answer(&format!("{line}\n")));
+                    self.bar.inc(1);
+                }
+            }
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,31 @@
+//! `trueup schema`, `completions` and `man`: what the program says about itself.
+
+use clap::CommandFactory as _;
+
+use super::args::{Cli, CompletionsArgs, SchemaArgs, SchemaOf};
+use super::exit::{Exit, Failure, Plain};
+use super::ui::Ui;
+
+pub(super) fn schema(args: &SchemaArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let schema = match args.of {
+        SchemaOf::Stack => crate::spec::json_schema(),
+        SchemaOf::Plan => crate::plan::json_schema(),
+    };
+    ui.answer(&format!("{schema:#}\n"));
+    Ok(Exit::Done)
+}
+
+pub(super) fn completions(args: &CompletionsArgs, ui: &Ui) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "trueup", &mut script);
+    ui.answer(&String::from_utf8_lossy(&script));
+    Ok(Exit::Done)
+}
+
+pub(super) fn man(ui: &Ui) -> Result<Exit, Failure> {
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    rendered.map_err(|source| Plain::io("write", "the manual page", source))?;
+    ui.answer(&String::from_utf8_lossy(&page));
+    Ok(Exit::Done)
+}

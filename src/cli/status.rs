@@ -1,0 +1,122 @@
+//! `trueup status`: the health of the four components. The worst of them is the whole's.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::args::{EventFormat, StatusArgs};
+use super::exit::{Exit, Failure};
+use super::load;
+use super::ui::Ui;
+use crate::apply::Clients;
+use crate::render::Tone;
+use crate::spec::{Contact, Stack};
+use crate::system::{Presence, Purpose};
+use crate::{cache, target, vector};
+
+/// The health of one component.
+struct Health {
+    name: String,
+    /// A version, or why it is not healthy.
+    verdict: Result<String, String>,
+    latency: Duration,
+}
+
+pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    // A store is asked for its health whether or not it is being trained.
+    let clients = Clients::new(&stack, Purpose::Observe, true)?;
+    let mut healths = vec![system(&clients).await];
+    healths.extend(targets(&stack).await);
+    healths.extend(vector(&clients).await);
+    healths.extend(cache(&stack, &clients).await);
+
+    let is_healthy = healths.iter().all(|health| health.verdict.is_ok());
+    ui.answer(&match args.format {
+        EventFormat::Json => format!("{}\n", as_json(&stack, &healths, is_healthy)),
+        EventFormat::Text => healths.iter().map(|health| line(health, ui)).collect(),
+    });
+    Ok(if is_healthy { Exit::Done } else { Exit::Failed })
+}
+
+async fn timed(name: impl Into<String>, asking: impl Future<Output = Result<String, String>>) -> Health {
+    let started = Instant::now();
+    let verdict = asking.await;
+    Health { name: name.into(), verdict, latency: started.elapsed() }
+}
+
+async fn system(clients: &Clients) -> Health {
+    let asking = async {
+        match clients.system.presence().await.map_err(|error| error.to_string())? {
+            Presence::Missing => Err("the database does not exist; `trueup apply` makes it".to_owned()),
+            Presence::Present => clients.system.version().await.map_err(|error| error.to_string()),
+        }
+    };
+    timed("system", asking).await
+}
+
+async fn targets(stack: &Stack) -> Vec<Health> {
+    let mut healths = Vec::new();
+    for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {
+        let asking = async {
+            match target::observe(&target::Desired::new(name, spec)).await {
+                target::Observed::Readable(seen) => Ok(seen.version),
+                target::Observed::Failed(failure) => Err(failure.to_string()),
+            }
+        };
+        healths.push(timed(format!("target.{name}"), asking).await);
+    }
+    healths
+}
+
+async fn vector(clients: &Clients) -> Option<Health> {
+    let client = clients.vector.as_ref()?;
+    let asking = async {
+        match vector::observe(client).await {
+            vector::Observed::Reachable(seen) => Ok(seen.version()),
+            vector::Observed::Unreachable { message } => Err(message),
+        }
+    };
+    Some(timed("vector", asking).await)
+}
+
+async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {
+    let (client, spec) = clients.cache.as_ref().zip(stack.cache.as_ref())?;
+    let asking = async {
+        match cache::observe(&cache::Desired::new(spec), client).await {
+            cache::Observed::Reachable(seen) => Ok(seen.version()),
+            cache::Observed::Unreachable { message, .. } => Err(message),
+        }
+    };
+    Some(timed("cache", asking).await)
+}
+
+fn line(health: &Health, ui: &Ui) -> String {
+    let Health { name, verdict, latency } = health;
+    let milliseconds = latency.as_secs_f64() * 1000.0;
+    let (word, text) = match verdict {
+        Ok(version) => (ui.paint().tone(Tone::Good, "healthy"), version),
+        Err(why) => (ui.paint().tone(Tone::Bad, "unhealthy"), why),
+    };
+    format!("{word}  {name}  {milliseconds:.1} ms  {text}\n")
+}
+
+fn as_json(stack: &Stack, healths: &[Health], is_healthy: bool) -> Value {
+    let component = |health: &Health| {
+        let (status, version, error) = match &health.verdict {
+            Ok(version) => ("healthy", Some(version), None),
+            Err(why) => ("unhealthy", None, Some(why)),
+        };
+        json!({
+            "component": health.name, "status": status, "version": version, "error": error,
+            "milliseconds": health.latency.as_secs_f64() * 1000.0,
+        })
+    };
+    json!({
+        "stack": stack.name,
+        "environment": stack.environment,
+        "status": if is_healthy { "healthy" } else { "unhealthy" },
+        "components": healths.iter().map(component).collect::<Vec<_>>(),
+    })
+}

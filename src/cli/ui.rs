@@ -1,0 +1,131 @@
+//! The only writer: the answer goes to stdout, everything about it to stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+
+use super::exit::Failure;
+use crate::render::{Paint, Tone};
+
+/// `--color`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Where a command writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ui {
+    stdout: Paint,
+    stderr: Paint,
+    is_quiet: bool,
+}
+
+impl Ui {
+    /// A writer with the user's wishes.
+    pub(super) fn new(colour: Colour, is_quiet: bool) -> Self {
+        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let paint = |is_terminal: bool| match colour {
+            Colour::Always => Paint::Colour,
+            Colour::Auto if is_terminal && !no_colour => Paint::Colour,
+            Colour::Auto | Colour::Never => Paint::Plain,
+        };
+        Self {
+            stdout: paint(std::io::stdout().is_terminal()),
+            stderr: paint(std::io::stderr().is_terminal()),
+            is_quiet,
+        }
+    }
+
+    /// How to paint what goes to stdout.
+    pub(super) fn paint(&self) -> Paint {
+        self.stdout
+    }
+
+    /// Whether diagnostics are in colour.
+    pub(super) fn colours_errors(&self) -> bool {
+        self.stderr == Paint::Colour
+    }
+
+    /// Whether a person is there to see progress.
+    pub(super) fn shows_progress(&self) -> bool {
+        !self.is_quiet && std::io::stderr().is_terminal()
+    }
+
+    /// The answer. A reader that has gone away (`trueup plan | head`) is no error.
+    pub(super) fn answer(&self, text: &str) {
+        let mut stdout = std::io::stdout().lock();
+        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    }
+
+    /// A remark on the answer; not with `--quiet`.
+    pub(super) fn note(&self, text: &str) {
+        if !self.is_quiet {
+            self.say(&format!("{} {text}", self.stderr.tone(Tone::Name, "note:")));
+        }
+    }
+
+    /// Something that should be looked at.
+    pub(super) fn warn(&self, text: &str) {
+        self.say(&format!("{} {text}", self.stderr.tone(Tone::Warning, "warning:")));
+    }
+
+    /// A line to stderr, whatever is wished.
+    pub(super) fn say(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// What ended a command.
+    pub(super) fn report(&self, failure: &Failure) {
+        self.diagnostic(failure.diagnostic());
+    }
+
+    /// A diagnostic with its snippet and help.
+    pub(super) fn diagnostic(&self, diagnostic: &dyn Diagnostic) {
+        let theme = match self.stderr {
+            Paint::Colour => GraphicalTheme::unicode(),
+            Paint::Plain => GraphicalTheme::unicode_nocolor(),
+        };
+        let handler = GraphicalReportHandler::new_themed(theme).with_width(width());
+        let mut text = String::new();
+        // Rendering into a String fails only where a source gives no text; the message remains.
+        if handler.render_report(&mut text, diagnostic).is_err() {
+            text = format!("error: {diagnostic}");
+        }
+        self.say(text.trim_end());
+    }
+
+    /// Asks a question that `yes` answers. `None` without a terminal to ask on.
+    pub(super) fn confirm(&self, question: &str) -> Option<bool> {
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            return None;
+        }
+        let mut stderr = std::io::stderr().lock();
+        let _ = write!(stderr, "{question} Only `yes` is taken as approval: ").and_then(|()| stderr.flush());
+        let mut answer = String::new();
+        match std::io::stdin().read_line(&mut answer) {
+            Ok(_) => Some(answer.trim() == "yes"),
+            Err(_) => Some(false),
+        }
+    }
+}
+
+/// Columns of a diagnostic: the terminal's, within reason; 100 where there is none, so that logs
+/// wrap in one way.
+fn width() -> usize {
+    const USUAL: usize = 100;
+    let stderr = console_width();
+    stderr.map_or(USUAL, |columns| columns.clamp(60, 140))
+}
+
+fn console_width() -> Option<usize> {
+    let bar = indicatif::ProgressDrawTarget::stderr();
+    let columns = usize::from(bar.width().unwrap_or(0));
+    (columns > 0 && std::io::stderr().is_terminal()).then_some(columns)
+}

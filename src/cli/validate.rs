@@ -1,0 +1,52 @@
+//! `trueup validate`: read specs and every file that they name; touch no server.
+
+use std::path::Path;
+
+use super::args::ValidateArgs;
+use super::exit::{Exit, Failure};
+use super::load;
+use super::ui::Ui;
+use crate::change::Status;
+use crate::plan;
+use crate::spec::{Contact, Stack};
+use crate::world::File;
+
+pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let files = if args.files.is_empty() { vec![load::find(file)?] } else { args.files.clone() };
+    let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
+    let mut exit = Exit::Done;
+    for path in files {
+        match load::load(&path, contact) {
+            Ok(stack) => {
+                load::warnings(&stack, ui);
+                load::note_unset_secrets(&stack, ui);
+                if !contracts_hold(&stack, args, ui)? {
+                    exit = Exit::Failed;
+                    continue;
+                }
+                ui.answer(&format!("{}: valid ({}, {})\n", path.display(), stack.name, stack.environment));
+            }
+            Err(failure) => {
+                ui.report(&failure);
+                exit = Exit::Failed;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Whether the saved observation keeps the targets' contracts; true without one.
+fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, Failure> {
+    let Some(path) = &args.world else { return Ok(true) };
+    let world = File::read(path, &stack.name)?.world;
+    let plan = plan::plan(stack, &world, &plan::Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
+    let broken = plan.document.checks.iter().filter(|check| {
+        check.status == Status::Fail && check.address.as_str().ends_with(".contract")
+    });
+    let mut holds = true;
+    for check in broken {
+        ui.say(&format!("error: {}: {}", check.address, check.message));
+        holds = false;
+    }
+    Ok(holds)
+}

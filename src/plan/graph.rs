@@ -1,0 +1,182 @@
+//! The graph of changes: who comes before whom. Gives one order for equal inputs, by component and
+//! address where the graph leaves a choice.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+
+use petgraph::Direction;
+use petgraph::graph::{DiGraph, NodeIndex};
+
+use crate::change::{Address, Planned};
+
+/// A cycle among changes: a defect of this tool, not of the spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the plan has a cycle through {}", .0.iter().map(Address::as_str).collect::<Vec<_>>().join(", "))]
+pub struct Cycle(pub Vec<Address>);
+
+/// The dependencies among the changes of one plan. An edge leads from what comes first.
+#[derive(Debug)]
+pub(super) struct Graph {
+    graph: DiGraph<Address, ()>,
+    nodes: BTreeMap<Address, NodeIndex>,
+}
+
+impl Graph {
+    /// The graph of some changes; needs that are no change of this plan are satisfied already.
+    pub(super) fn new<C>(changes: &[Planned<C>]) -> Self {
+        let mut graph = DiGraph::with_capacity(changes.len(), changes.len());
+        let nodes: BTreeMap<Address, NodeIndex> =
+            changes.iter().map(|change| (change.address.clone(), graph.add_node(change.address.clone()))).collect();
+        for change in changes {
+            let Some(to) = nodes.get(&change.address) else { continue };
+            for from in change.needs.iter().filter_map(|need| nodes.get(need)) {
+                graph.update_edge(*from, *to, ());
+            }
+        }
+        Self { graph, nodes }
+    }
+
+    /// What comes directly before an address, sorted.
+    pub(super) fn depends_on(&self, address: &Address) -> Vec<Address> {
+        let Some(node) = self.nodes.get(address) else { return Vec::new() };
+        let before: BTreeSet<&Address> = self
+            .graph
+            .neighbors_directed(*node, Direction::Incoming)
+            .filter_map(|node| self.graph.node_weight(node))
+            .collect();
+        before.into_iter().cloned().collect()
+    }
+
+    /// The addresses with everything that they need, directly or not.
+    pub(super) fn closure(&self, of: impl IntoIterator<Item = Address>) -> BTreeSet<Address> {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<Address> = of.into_iter().collect();
+        while let Some(address) = open.pop() {
+            if reached.insert(address.clone()) {
+                open.extend(self.depends_on(&address));
+            }
+        }
+        reached
+    }
+
+    /// One valid execution order: Kahn's algorithm, the smallest ready address first.
+    pub(super) fn order(&self) -> Result<Vec<Address>, Cycle> {
+        let mut missing: BTreeMap<NodeIndex, usize> = BTreeMap::new();
+        let mut ready = BinaryHeap::new();
+        for (address, node) in &self.nodes {
+            let before = self.graph.neighbors_directed(*node, Direction::Incoming).count();
+            if before == 0 {
+                ready.push(Reverse((rank(address), address.clone(), *node)));
+            } else {
+                missing.insert(*node, before);
+            }
+        }
+        let mut order = Vec::with_capacity(self.nodes.len());
+        while let Some(Reverse((_, address, node))) = ready.pop() {
+            order.push(address);
+            for next in self.graph.neighbors_directed(node, Direction::Outgoing) {
+                let Some(count) = missing.get_mut(&next) else { continue };
+                *count -= 1;
+                if *count == 0 {
+                    missing.remove(&next);
+                    if let Some(address) = self.graph.node_weight(next) {
+                        ready.push(Reverse((rank(address), address.clone(), next)));
+                    }
+                }
+            }
+        }
+        if missing.is_empty() {
+            return Ok(order);
+        }
+        Err(Cycle(missing.keys().filter_map(|node| self.graph.node_weight(*node)).cloned().collect()))
+    }
+}
+
+/// Where the graph leaves a choice: the system first, then targets, vectors, cache, flags.
+fn rank(address: &Address) -> usize {
+    const ORDER: [&str; 13] = [
+        "system.database",
+        "system.bookkeeping",
+        "system.extension",
+        "system.role",
+        "system.migration",
+        "system.user",
+        "system.ontology",
+        "system.seed",
+        "target",
+        "vector",
+        "cache",
+        "policy",
+        "flags",
+    ];
+    ORDER.iter().position(|prefix| address.is_selected_by(prefix)).unwrap_or(ORDER.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Action, Risk};
+    use crate::digest::Digest;
+
+    fn change(address: &str, needs: &[&str]) -> Planned<()> {
+        Planned {
+            address: Address::new(address),
+            action: Action::Create,
+            risk: Risk::Safe,
+            reason: String::new(),
+            needs: needs.iter().map(|need| Address::new(*need)).collect(),
+            summary: String::new(),
+            before: None,
+            after: None,
+            diff: None,
+            seen: Digest::of(""),
+            guard: None,
+            at: None,
+            change: (),
+        }
+    }
+
+    fn order(changes: &[Planned<()>]) -> Vec<String> {
+        Graph::new(changes).order().unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_is_needed_comes_first_whatever_its_name() {
+        let changes = [
+            change("cache.stream.a", &["system.seed.z"]),
+            change("system.seed.z", &["system.migration.0001"]),
+            change("system.migration.0001", &["system.database"]),
+            change("system.database", &[]),
+        ];
+        assert_eq!(
+            order(&changes),
+            ["system.database", "system.migration.0001", "system.seed.z", "cache.stream.a"]
+        );
+    }
+
+    #[test]
+    fn the_order_does_not_depend_on_the_order_of_the_input() {
+        let mut changes = vec![
+            change("flags", &[]),
+            change("vector.documents.ddl", &["vector.collection.ddl"]),
+            change("vector.collection.ddl", &[]),
+            change("system.user.b", &[]),
+            change("system.user.a", &[]),
+        ];
+        let first = order(&changes);
+        changes.reverse();
+        assert_eq!(order(&changes), first);
+        assert_eq!(first.last().map(String::as_str), Some("flags"));
+    }
+
+    #[test]
+    fn a_need_that_is_no_change_is_satisfied() {
+        assert_eq!(order(&[change("cache.stream.a", &["system.database"])]), ["cache.stream.a"]);
+    }
+
+    #[test]
+    fn a_cycle_is_named() {
+        let changes = [change("a", &["b"]), change("b", &["a"])];
+        assert_eq!(Graph::new(&changes).order(), Err(Cycle(vec![Address::new("a"), Address::new("b")])));
+    }
+}

@@ -1,0 +1,71 @@
+//! What may not run: policies of the spec, and what must be allowed by name. Pure.
+
+use crate::change::{Address, Guard, Held, Planned, Risk};
+use crate::spec::{Denies, Stack};
+
+/// What `--allow` permits, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Allow {
+    /// Changes at risk `destructive`.
+    Destructive,
+    /// Deletes because a source yields nothing.
+    MassDelete,
+    /// A change of the environment away from production.
+    Environment,
+}
+
+impl Allow {
+    /// As written on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Destructive => "destructive",
+            Self::MassDelete => "mass-delete",
+            Self::Environment => "environment",
+        }
+    }
+}
+
+/// What the policies of a spec deny of some changes, one entry a change and policy.
+pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
+    let mut held = Vec::new();
+    for (name, policy) in &stack.policies {
+        match &policy.denies {
+            Denies::Risk(risk) => {
+                let hit = changes.iter().filter(|change| change.risk == *risk);
+                held.extend(hit.map(|change| Held {
+                    address: change.address.clone(),
+                    reason: format!("policy {name} denies: {}", risk.as_str()),
+                }));
+            }
+            Denies::Flag(flag) if stack.flags.is_on(flag) => {
+                let reason = format!("policy {name} denies the flag {flag}");
+                held.push(Held { address: Address::new("flags"), reason: reason.clone() });
+                let hit = changes.iter().filter(|change| switched_by(stack, flag, &change.address));
+                held.extend(hit.map(|change| Held { address: change.address.clone(), reason: reason.clone() }));
+            }
+            Denies::Flag(_) => {}
+        }
+    }
+    held
+}
+
+/// Whether a flag switches on the thing at an address.
+fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
+    let names = |when: Option<&crate::spec::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
+    match address.as_str().split('.').collect::<Vec<_>>().as_slice() {
+        ["system", "seed", name] => stack.system.seeds.get(*name).is_some_and(|seed| names(seed.when.as_ref())),
+        ["target", ..] => flag == "enable_target_db",
+        ["vector", ..] => flag == "auto_train_vector",
+        _ => false,
+    }
+}
+
+/// What of some changes must be allowed by name, with what allows it.
+pub(super) fn guarded<C>(changes: &[Planned<C>]) -> Vec<(Address, Allow)> {
+    let allow = |change: &Planned<C>| match (change.guard, change.risk) {
+        (Some(Guard::MassDelete), _) => Some(Allow::MassDelete),
+        (None, Risk::Destructive) => Some(Allow::Destructive),
+        (None, Risk::Safe | Risk::Locking | Risk::Unvalidated) => None,
+    };
+    changes.iter().filter_map(|change| allow(change).map(|allow| (change.address.clone(), allow))).collect()
+}

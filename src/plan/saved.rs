@@ -1,0 +1,164 @@
+//! The saved plan: a file that carries, per change, the digest of what it saw. Applying it plans
+//! anew and runs exactly the saved changes, or refuses. See `docs/design/saved-plans.md`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{ChangeEntry, Document, FORMAT_VERSION};
+use crate::change::Address;
+
+/// A plan file is text of a few kilobytes a change; more than this is no plan.
+const MOST_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Why a saved plan cannot be used.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The file cannot be read or written.
+    #[error("cannot {verb} the plan {}: {source}", path.display())]
+    #[diagnostic(code(trueup::plan::file))]
+    File {
+        /// `read` or `write`.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is no plan.
+    #[error("{} is no saved plan: {why}", path.display())]
+    #[diagnostic(code(trueup::plan::not_a_plan), help("save one with `trueup plan --out FILE`"))]
+    NotAPlan {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It was changed after it was saved.
+    #[error("the saved plan was altered after it was made")]
+    #[diagnostic(code(trueup::plan::altered), help("make a new plan with `trueup plan --out FILE`"))]
+    Altered,
+    /// It was made for something else.
+    #[error("the saved plan is for {saved}, and the spec says {spec}")]
+    #[diagnostic(code(trueup::plan::other_environment), help("apply it with the spec that it was made from"))]
+    Other {
+        /// Stack and environment of the plan.
+        saved: String,
+        /// Stack and environment of the spec.
+        spec: String,
+    },
+    /// The world or the spec changed since.
+    #[error("the saved plan is stale: {address} {why}")]
+    #[diagnostic(
+        code(trueup::plan::stale),
+        help("look at what changed with `trueup plan`, and save a new plan with `trueup plan --out FILE`")
+    )]
+    Stale {
+        /// The step that does not come again.
+        address: Address,
+        /// What is different.
+        why: String,
+    },
+    /// All of it was done.
+    #[error("the saved plan is used up: run {run} applied it")]
+    #[diagnostic(code(trueup::plan::used_up), help("there is nothing left to do; `trueup plan` shows what is new"))]
+    UsedUp {
+        /// The run.
+        run: String,
+    },
+}
+
+/// Writes a plan for the owner's eyes only (mode 0600), replacing a file at the path in one move.
+pub fn write(path: &Path, document: &Document) -> Result<(), Error> {
+    let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
+    let mut text = serde_json::to_string_pretty(document).map_err(|error| failed(error.into()))?;
+    text.push('\n');
+    crate::world::write_private(path, text.as_bytes()).map_err(failed)
+}
+
+/// Reads a plan and checks that it is as it was saved.
+pub fn read(path: &Path) -> Result<Document, Error> {
+    let failed = |source| Error::File { verb: "read", path: path.to_owned(), source };
+    let no_plan = |why: String| Error::NotAPlan { path: path.to_owned(), why };
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(no_plan("not a regular file".to_owned()));
+    }
+    if metadata.len() > MOST_BYTES {
+        return Err(no_plan(format!("{} bytes are too many", metadata.len())));
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| no_plan(error.to_string()))?;
+    match value.get("format_version").and_then(serde_json::Value::as_u64) {
+        Some(version) if version == u64::from(FORMAT_VERSION) => {}
+        Some(version) => return Err(no_plan(format!("format_version {version} is not {FORMAT_VERSION}"))),
+        None => return Err(no_plan("it has no format_version".to_owned())),
+    }
+    let document: Document = serde_json::from_value(value).map_err(|error| no_plan(error.to_string()))?;
+    if document.plan_digest == document.computed_digest() { Ok(document) } else { Err(Error::Altered) }
+}
+
+/// What of a saved plan is to be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconciled {
+    /// To run.
+    pub run: Vec<Address>,
+    /// Done by an earlier run of this plan.
+    pub skipped: Vec<Address>,
+    /// Changes that the saved plan lacks: listed, not run.
+    pub extra: Vec<Address>,
+}
+
+/// Holds a saved plan against a fresh one. `earlier` is the last run of this very plan, if any.
+///
+/// Each saved change must come again with the same action, `after` and `seen`; one that does not
+/// come again is satisfied only if an earlier run of this plan can have done it.
+pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> Result<Reconciled, Error> {
+    let name = |document: &Document| format!("{} ({})", document.stack, document.environment);
+    if (&saved.stack, &saved.environment) != (&fresh.stack, &fresh.environment) {
+        return Err(Error::Other { saved: name(saved), spec: name(fresh) });
+    }
+    let mut coming: BTreeMap<&Address, &ChangeEntry> =
+        fresh.changes.iter().map(|change| (&change.address, change)).collect();
+    let (mut run, mut skipped) = (Vec::new(), Vec::new());
+    for change in &saved.changes {
+        match coming.remove(&change.address) {
+            Some(again) => {
+                compare(change, again)?;
+                run.push(change.address.clone());
+            }
+            None if earlier.is_some() || only_makes_room(&change.address) => skipped.push(change.address.clone()),
+            None => {
+                let why = "is not needed any more".to_owned();
+                return Err(Error::Stale { address: change.address.clone(), why });
+            }
+        }
+    }
+    match earlier {
+        Some(earlier) if run.is_empty() => Err(Error::UsedUp { run: earlier.to_owned() }),
+        _ => Ok(Reconciled { run, skipped, extra: coming.into_keys().cloned().collect() }),
+    }
+}
+
+/// The two steps that may be done before a run can be recorded, so that no earlier run is known.
+fn only_makes_room(address: &Address) -> bool {
+    matches!(address.as_str(), "system.database" | "system.bookkeeping")
+}
+
+fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {
+    // Reason, summary, needs and diff follow from these three and may be worded anew.
+    let ChangeEntry {
+        address, action, after, seen, risk, reason: _, depends_on: _, summary: _, before: _, diff: _,
+    } = saved;
+    let why = if *action != fresh.action {
+        "would now do something else"
+    } else if *after != fresh.after {
+        "would now lead to something else"
+    } else if *seen != fresh.seen {
+        "starts from another state than the one that was planned"
+    } else if *risk < fresh.risk {
+        "has a higher risk now"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Stale { address: address.clone(), why: why.to_owned() })
+}

@@ -1,0 +1,81 @@
+//! The events of a run: one line of text or JSON each, and the summary that ends it.
+
+use serde_json::{Value, json};
+
+use super::{Paint, Tone};
+use crate::apply::{Event, Walked};
+
+/// The totals of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Steps that were done.
+    pub applied: usize,
+    /// Addresses that were as they should be.
+    pub unchanged: usize,
+    /// Steps that failed.
+    pub failed: usize,
+    /// Steps that were not started.
+    pub blocked: usize,
+    /// What could not be planned.
+    pub deferred: usize,
+}
+
+impl Totals {
+    /// Counts what a walk did.
+    pub fn take(&mut self, walked: &Walked) {
+        self.applied += walked.done.len();
+        self.failed += walked.failed.len();
+        self.blocked += walked.blocked.len();
+    }
+}
+
+/// An event as one object of `apply --format json`.
+pub fn event_json(event: &Event, at: &str) -> Value {
+    match event {
+        Event::Started { address } => json!({"event": "started", "address": address, "at": at}),
+        Event::Finished { address, elapsed } => {
+            json!({"event": "finished", "address": address, "at": at, "seconds": elapsed.as_secs_f64()})
+        }
+        Event::Failed { address, elapsed, error } => {
+            json!({"event": "failed", "address": address, "at": at, "seconds": elapsed.as_secs_f64(), "error": error})
+        }
+        Event::Blocked { address, reason } => {
+            json!({"event": "blocked", "address": address, "at": at, "error": reason})
+        }
+    }
+}
+
+/// The last object of `apply --format json`.
+pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
+    let Totals { applied, unchanged, failed, blocked, deferred } = totals;
+    json!({
+        "event": "summary", "applied": applied, "unchanged": unchanged, "failed": failed,
+        "blocked": blocked, "deferred": deferred, "run": run,
+    })
+}
+
+/// An event as a line of text; `None` for those that only a progress display shows.
+pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
+    match event {
+        Event::Started { .. } => None,
+        Event::Finished { address, elapsed } => {
+            let took = paint.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64()));
+            Some(format!("  {} {address} {took}", paint.tone(Tone::Good, "done")))
+        }
+        Event::Failed { address, error, .. } => {
+            Some(format!("  {} {address}: {error}", paint.tone(Tone::Bad, "failed")))
+        }
+        Event::Blocked { address, reason } => {
+            Some(format!("  {} {address}: {reason}", paint.tone(Tone::Warning, "blocked")))
+        }
+    }
+}
+
+/// The summary as one line of text.
+pub fn summary_text(totals: &Totals, paint: Paint) -> String {
+    let Totals { applied, unchanged, failed, blocked, deferred } = *totals;
+    let good = failed + blocked == 0;
+    let head = if good { paint.tone(Tone::Good, "Applied:") } else { paint.tone(Tone::Bad, "Applied in part:") };
+    let deferred = if deferred > 0 { format!(", {deferred} known later") } else { String::new() };
+    format!("{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{deferred}.")
+}

@@ -1,0 +1,130 @@
+//! A plan for the comment of a pull request. Stays under a limit of bytes: what is cut is counted,
+//! and what destroys is never cut.
+
+use std::fmt::Write as _;
+
+use super::text::sign;
+use crate::change::{Risk, Status};
+use crate::plan::{ChangeEntry, Document, Summary};
+
+/// The plan as Markdown, at most `most_bytes` long wherever what destroys leaves room for that.
+pub fn markdown(plan: &Document, most_bytes: usize) -> String {
+    let head = head(plan);
+    let tail = tail(plan);
+    // First what may not be cut, then the rest in order, as long as there is room.
+    let rows: Vec<(bool, String)> = plan.changes.iter().map(|change| (must_stay(change), row(change))).collect();
+    let fixed: usize = rows.iter().filter(|(stays, _)| *stays).map(|(_, row)| row.len()).sum();
+    let closing = "\n… and 000000 more changes, none of them destructive.\n".len();
+    let tail_room = most_bytes.saturating_sub(head.len() + fixed + closing);
+    let tail = cut(&tail, tail_room);
+    let mut room = most_bytes.saturating_sub(head.len() + fixed + tail.len() + closing);
+    let (mut out, mut left_out) = (head, 0_usize);
+    for (stays, row) in rows {
+        if stays {
+            out.push_str(&row);
+        } else if left_out == 0 && row.len() <= room {
+            room -= row.len();
+            out.push_str(&row);
+        } else {
+            left_out += 1;
+        }
+    }
+    if left_out > 0 {
+        // Writing to a String cannot fail.
+        let _ = write!(out, "\n… and {left_out} more changes, none of them destructive.\n");
+    }
+    out.push_str(&tail);
+    out
+}
+
+fn must_stay(change: &ChangeEntry) -> bool {
+    change.risk == Risk::Destructive
+}
+
+fn head(plan: &Document) -> String {
+    let mut out = String::new();
+    if let Some(before) = &plan.environment_before {
+        let _ = writeln!(out, "> **The environment changes from {} to {}.**\n", code(before), code(&plan.environment));
+    }
+    let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
+    let _ = writeln!(out, "### trueup: {} in {}\n", code(&plan.stack), code(&plan.environment));
+    if plan.has_changes() {
+        let _ = writeln!(
+            out,
+            "**{create}** to create, **{update}** to update, **{delete}** to delete, **{replace}** to replace, \
+             **{run}** to run, {unchanged} unchanged.\n"
+        );
+        let _ = writeln!(out, "| | address | risk | what | why |\n|---|---|---|---|---|");
+    } else {
+        let _ = writeln!(out, "**No changes.** {unchanged} unchanged.");
+    }
+    out
+}
+
+fn row(change: &ChangeEntry) -> String {
+    let (sign, _) = sign(change.action);
+    let risk = match change.risk {
+        Risk::Safe => "safe",
+        Risk::Locking => "locking",
+        Risk::Unvalidated => "unvalidated",
+        Risk::Destructive => "**destructive**",
+    };
+    format!(
+        "| `{sign}` {} | {} | {risk} | {} | {} |\n",
+        change.action.as_str(),
+        code(change.address.as_str()),
+        cell(&change.summary),
+        cell(&change.reason)
+    )
+}
+
+fn tail(plan: &Document) -> String {
+    let mut out = String::new();
+    let mut section = |title: &str, lines: Vec<String>| {
+        if !lines.is_empty() {
+            let _ = writeln!(out, "\n**{title}**\n\n{}", lines.join("\n"));
+        }
+    };
+    let held = |entries: &[crate::change::Held]| {
+        entries.iter().map(|held| format!("- {}: {}", code(held.address.as_str()), cell(&held.reason))).collect()
+    };
+    section("Blocked", held(&plan.blocked));
+    section("Known later", held(&plan.deferred));
+    let drift = plan.drift.iter().map(|drift| format!("- {}: {}", code(drift.address.as_str()), cell(&drift.summary)));
+    section("Drift", drift.collect());
+    let bad = plan.checks.iter().filter(|check| check.status != Status::Pass);
+    let checks = bad.map(|check| {
+        let word = if check.status == Status::Fail { "**fail**" } else { "warn" };
+        format!("- {word} {}: {}", code(check.address.as_str()), cell(&check.message))
+    });
+    section("Checks", checks.collect());
+    section("Notes", plan.notes.iter().map(|note| format!("- {}", cell(note))).collect());
+    out
+}
+
+/// Cuts at a line's end and says so.
+fn cut(text: &str, most_bytes: usize) -> String {
+    const MORE: &str = "\n… more is in `trueup show`.\n";
+    if text.len() <= most_bytes {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for line in text.split_inclusive('\n') {
+        if kept.len() + line.len() + MORE.len() > most_bytes {
+            break;
+        }
+        kept.push_str(line);
+    }
+    kept + MORE
+}
+
+/// A code span; names may hold backticks.
+fn code(text: &str) -> String {
+    let text = cell(text);
+    if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
+}
+
+/// Text that ends neither the table's cell nor the line.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+}

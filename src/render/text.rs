@@ -1,0 +1,184 @@
+//! A plan for a terminal: what changes, in order, then what was looked at, then one line of counts.
+
+use serde_json::Value;
+
+use super::{Paint, Tone};
+use crate::change::{Action, Check, Held, Risk, Status};
+use crate::plan::{ChangeEntry, Document, Summary};
+
+/// A diff longer than this is cut in text; JSON has it whole.
+const MOST_DIFF_LINES: usize = 60;
+
+/// The plan as text, ending in a newline.
+pub fn plan_text(plan: &Document, paint: Paint) -> String {
+    let mut out = String::new();
+    head(&mut out, plan, paint);
+    changes(&mut out, plan, paint);
+    held(&mut out, "Blocked", &plan.blocked, paint);
+    held(&mut out, "Known later", &plan.deferred, paint);
+    drift(&mut out, plan, paint);
+    checks(&mut out, &plan.checks, paint);
+    unmanaged(&mut out, plan, paint);
+    line(&mut out, &counts(plan, paint));
+    out
+}
+
+fn line(out: &mut String, text: &str) {
+    out.push_str(text);
+    out.push('\n');
+}
+
+fn head(out: &mut String, plan: &Document, paint: Paint) {
+    if let Some(before) = &plan.environment_before {
+        let text = format!("! the environment changes from {before} to {}", plan.environment);
+        line(out, &paint.tone(Tone::Warning, &text));
+    }
+    let name = paint.tone(Tone::Strong, &plan.stack);
+    line(out, &format!("{name}, environment {}", paint.tone(Tone::Name, &plan.environment)));
+    for note in &plan.notes {
+        line(out, &paint.tone(Tone::Faint, &format!("note: {note}")));
+    }
+    out.push('\n');
+}
+
+/// The sign and tone of an action.
+pub(super) fn sign(action: Action) -> (&'static str, Tone) {
+    match action {
+        Action::Create => ("+", Tone::Good),
+        Action::Update => ("~", Tone::Warning),
+        Action::Delete => ("-", Tone::Bad),
+        Action::Replace => ("±", Tone::Bad),
+        Action::Run => (">", Tone::Good),
+    }
+}
+
+fn changes(out: &mut String, plan: &Document, paint: Paint) {
+    let width = plan.changes.iter().map(|change| change.address.as_str().chars().count()).max().unwrap_or(0);
+    for change in &plan.changes {
+        let (sign, tone) = sign(change.action);
+        let address = format!("{:width$}", change.address.as_str());
+        let risk = match change.risk {
+            Risk::Safe => String::new(),
+            Risk::Locking | Risk::Unvalidated => {
+                format!(" {}", paint.tone(Tone::Warning, &format!("[{}]", change.risk.as_str())))
+            }
+            Risk::Destructive => format!(" {}", paint.tone(Tone::Bad, "[destructive]")),
+        };
+        let head = paint.tone(tone, &format!("  {sign} {address}"));
+        let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
+        line(out, &format!("{head}  {}{risk} {why}", change.summary));
+        details(out, change, paint);
+    }
+    if !plan.changes.is_empty() {
+        out.push('\n');
+    }
+}
+
+/// What differs, under an update or where a change brings a diff.
+fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
+    if let Some(diff) = &change.diff {
+        diff_lines(out, diff, paint);
+        return;
+    }
+    let (Action::Update | Action::Replace, Some(Value::Object(before)), Some(Value::Object(after))) =
+        (change.action, &change.before, &change.after)
+    else {
+        return;
+    };
+    for (key, new) in after {
+        match before.get(key) {
+            Some(old) if old == new => {}
+            Some(old) => line(out, &format!("      {key}: {} → {}", short(old), short(new))),
+            None => line(out, &format!("      {key}: {}", short(new))),
+        }
+    }
+}
+
+/// One value on one line, cut where it is long.
+fn short(value: &Value) -> String {
+    const MOST: usize = 72;
+    let text = value.to_string();
+    if text.chars().count() <= MOST {
+        return text;
+    }
+    let cut: String = text.chars().take(MOST).collect();
+    format!("{cut}…")
+}
+
+fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
+    for text in diff.lines().take(MOST_DIFF_LINES) {
+        let painted = match text.chars().next() {
+            Some('+') => paint.tone(Tone::Good, text),
+            Some('-') => paint.tone(Tone::Bad, text),
+            _ => paint.tone(Tone::Faint, text),
+        };
+        line(out, &format!("      {painted}"));
+    }
+    let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
+    if rest > 0 {
+        line(out, &format!("      … {rest} more lines; `--format json` has them"));
+    }
+}
+
+fn held(out: &mut String, title: &str, entries: &[Held], paint: Paint) {
+    if entries.is_empty() {
+        return;
+    }
+    line(out, &paint.tone(Tone::Strong, title));
+    for Held { address, reason } in entries {
+        line(out, &format!("  {} {address}: {reason}", paint.tone(Tone::Warning, "!")));
+    }
+    out.push('\n');
+}
+
+fn drift(out: &mut String, plan: &Document, paint: Paint) {
+    if plan.drift.is_empty() {
+        return;
+    }
+    line(out, &paint.tone(Tone::Strong, "Drift"));
+    for drift in &plan.drift {
+        line(out, &format!("  {} {}: {}", paint.tone(Tone::Warning, "!"), drift.address, drift.summary));
+        diff_lines(out, &drift.diff, paint);
+    }
+    out.push('\n');
+}
+
+fn checks(out: &mut String, checks: &[Check], paint: Paint) {
+    if checks.is_empty() {
+        return;
+    }
+    line(out, &paint.tone(Tone::Strong, "Checks"));
+    for Check { address, status, message } in checks {
+        let word = match status {
+            Status::Pass => paint.tone(Tone::Good, "pass"),
+            Status::Warn => paint.tone(Tone::Warning, "warn"),
+            Status::Fail => paint.tone(Tone::Bad, "fail"),
+        };
+        line(out, &format!("  {word}  {address}: {message}"));
+    }
+    out.push('\n');
+}
+
+fn unmanaged(out: &mut String, plan: &Document, paint: Paint) {
+    if plan.unmanaged.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = plan.unmanaged.iter().map(crate::change::Address::as_str).collect();
+    line(out, &format!("{} {}", paint.tone(Tone::Strong, "Not managed:"), names.join(", ")));
+    out.push('\n');
+}
+
+fn counts(plan: &Document, paint: Paint) -> String {
+    let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
+    if plan.changes.is_empty() {
+        let nothing = paint.tone(Tone::Good, "No changes.");
+        return if plan.complete && plan.blocked.is_empty() {
+            format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
+        } else {
+            format!("{nothing} {unchanged} unchanged, {} blocked, {} known later.", plan.blocked.len(), plan.deferred.len())
+        };
+    }
+    let replace = if replace > 0 { format!(", {replace} to replace") } else { String::new() };
+    let plan_word = paint.tone(Tone::Strong, "Plan:");
+    format!("{plan_word} {create} to create, {update} to update, {delete} to delete{replace}, {run} to run; {unchanged} unchanged.")
+}
