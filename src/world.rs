@@ -103,13 +103,19 @@ impl File {
         let text = std::fs::read(path).map_err(failed)?;
         let version: Version = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
         if version.format_version != FORMAT_VERSION {
-            return Err(unusable(format!("format_version {} is not {FORMAT_VERSION}", version.format_version)));
+            return Err(unusable(format!(
+                "format_version {} is not {FORMAT_VERSION}",
+                version.format_version
+            )));
         }
         let file: Self = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
         if file.stack == stack {
             Ok(file)
         } else {
-            Err(unusable(format!("it was observed for the stack {:?}, and the spec is {stack:?}", file.stack)))
+            Err(unusable(format!(
+                "it was observed for the stack {:?}, and the spec is {stack:?}",
+                file.stack
+            )))
         }
     }
 }

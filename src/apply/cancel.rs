@@ -1,7 +1,7 @@
 //! Ctrl-C: the first lets running steps finish and starts no new ones, the second stops at once.
 
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio::sync::Notify;
 

@@ -56,7 +56,11 @@ impl Verified {
     /// Whether everything was done and the world converged.
     pub fn is_whole(&self) -> bool {
         let Walked { done: _, failed, blocked, interrupted } = &self.walked;
-        failed.is_empty() && blocked.is_empty() && !interrupted && self.left.is_empty() && self.failed_checks.is_empty()
+        failed.is_empty()
+            && blocked.is_empty()
+            && !interrupted
+            && self.left.is_empty()
+            && self.failed_checks.is_empty()
     }
 }
 
@@ -98,9 +102,11 @@ impl Session<'_> {
         let mut attempted: BTreeSet<Address> = BTreeSet::new();
         let mut plan = plan;
         for _ in 0..MOST_ROUNDS {
-            let deferred: BTreeSet<Address> = plan.document.deferred.iter().map(|held| held.address.clone()).collect();
+            let deferred: BTreeSet<Address> =
+                plan.document.deferred.iter().map(|held| held.address.clone()).collect();
             let may_run = |address: &Address| {
-                !attempted.contains(address) && (approved.contains(address) || (may_grow && !attempted.is_empty()))
+                !attempted.contains(address)
+                    && (approved.contains(address) || (may_grow && !attempted.is_empty()))
             };
             let steps: Vec<Step> = plan.steps.iter().filter(|step| may_run(&step.address)).cloned().collect();
             if steps.is_empty() {

@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn a_failed_step_blocks_what_needs_it_and_nothing_else() {
-        let mut queue = Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
+        let mut queue =
+            Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
         assert_eq!(queue.next(true).unwrap().address.as_str(), "a");
         assert_eq!(names(&queue.failed(&Address::new("a"))), ["b: needs a", "c: needs b"]);
         assert_eq!(queue.next(true).unwrap().address.as_str(), "d");

@@ -60,7 +60,14 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     if held.is_none() {
         // Nothing can be locked before there is a database: make it, take the lock, look again.
         let walked = session
-            .walk_only(&plan, &Address::new("system.database"), limits, &cancel, &mut recorder, &mut |event| progress.event(event))
+            .walk_only(
+                &plan,
+                &Address::new("system.database"),
+                limits,
+                &cancel,
+                &mut recorder,
+                &mut |event| progress.event(event),
+            )
             .await;
         totals.take(&walked);
         if walked.interrupted || !walked.failed.is_empty() {
@@ -70,7 +77,9 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
         plan = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?.plan;
     }
     let verified = session
-        .converge(plan, &approved, saved.is_none(), limits, &cancel, &mut recorder, &mut |event| progress.event(event))
+        .converge(plan, &approved, saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
+            progress.event(event)
+        })
         .await?;
     let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
     totals.take(&verified.walked);
@@ -119,7 +128,8 @@ async fn reconciled(
             runs.last().map(|run| run.id.to_string())
         }
     };
-    let plan::Reconciled { run, skipped, extra } = plan::reconcile(saved, &fresh.document, earlier.as_deref())?;
+    let plan::Reconciled { run, skipped, extra } =
+        plan::reconcile(saved, &fresh.document, earlier.as_deref())?;
     for address in skipped {
         ui.note(&format!("{address} was done by an earlier run of this plan"));
     }
@@ -181,7 +191,10 @@ fn nothing_to_do(plan: &Plan, args: &ApplyArgs, ui: &Ui) -> Exit {
 fn approve(ui: &Ui) -> Result<(), Failure> {
     let no_way = || {
         let plain = Plain::new("no_approval", "there is no terminal to ask on");
-        Failure::with(Exit::Usage, plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"))
+        Failure::with(
+            Exit::Usage,
+            plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
+        )
     };
     match ui.confirm("Apply this plan?") {
         Some(true) => Ok(()),

@@ -57,7 +57,9 @@ pub(super) fn refuse_unset_secrets(stack: &Stack) -> Result<(), Failure> {
     let Some(first) = unset.first() else { return Ok(()) };
     let names: Vec<&str> = unset.iter().map(|secret| secret.placeholder()).collect();
     let message = format!("{} must be set to apply", names.join(", "));
-    Err(Failure::new(Plain::new("unset", message).help("set it in the environment").at(Some(first.at.clone()))))
+    Err(Failure::new(
+        Plain::new("unset", message).help("set it in the environment").at(Some(first.at.clone())),
+    ))
 }
 
 /// Why there is no plan, as a failure with every fault.
@@ -68,7 +70,8 @@ pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
             for fault in faults {
                 ui.diagnostic(&plain(fault));
             }
-            let what = if count == 1 { "one thing stands".to_owned() } else { format!("{count} things stand") };
+            let what =
+                if count == 1 { "one thing stands".to_owned() } else { format!("{count} things stand") };
             Failure::new(Plain::new("no_plan", format!("there is no plan: {what} against it")))
         }
         PlanFailure::NothingSelected(only) => {
@@ -78,9 +81,9 @@ pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
                 Plain::new("only", format!("`--only {only}` names nothing")).help(help),
             )
         }
-        PlanFailure::Cycle(cycle) => {
-            Failure::new(Plain::new("cycle", cycle.to_string()).help("this is a defect of trueup: please report it"))
-        }
+        PlanFailure::Cycle(cycle) => Failure::new(
+            Plain::new("cycle", cycle.to_string()).help("this is a defect of trueup: please report it"),
+        ),
     }
 }
 

@@ -37,7 +37,9 @@ async fn look(stack: &Stack, args: &PlanArgs) -> Result<World, Failure> {
         Ok(world) => Ok(world?),
         Err(_) => {
             let message = format!("observing took longer than {:?}", args.refresh_timeout);
-            Err(Failure::new(Plain::new("timeout", message).help("give it more time with `--refresh-timeout`")))
+            Err(Failure::new(
+                Plain::new("timeout", message).help("give it more time with `--refresh-timeout`"),
+            ))
         }
     }
 }

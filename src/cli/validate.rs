@@ -39,10 +39,13 @@ pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<E
 fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, Failure> {
     let Some(path) = &args.world else { return Ok(true) };
     let world = File::read(path, &stack.name)?.world;
-    let plan = plan::plan(stack, &world, &plan::Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
-    let broken = plan.document.checks.iter().filter(|check| {
-        check.status == Status::Fail && check.address.as_str().ends_with(".contract")
-    });
+    let plan =
+        plan::plan(stack, &world, &plan::Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
+    let broken = plan
+        .document
+        .checks
+        .iter()
+        .filter(|check| check.status == Status::Fail && check.address.as_str().ends_with(".contract"));
     let mut holds = true;
     for check in broken {
         ui.say(&format!("error: {}: {}", check.address, check.message));

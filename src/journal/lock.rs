@@ -178,7 +178,8 @@ impl Attempt {
         match self {
             Self::Postgres(slot) => {
                 let Some(connection) = slot else { return Ok(None) };
-                let row = sqlx::query("SELECT pg_try_advisory_lock($1)").bind(KEY).fetch_one(&mut **connection);
+                let row =
+                    sqlx::query("SELECT pg_try_advisory_lock($1)").bind(KEY).fetch_one(&mut **connection);
                 let taken: bool = row.await?.try_get(0)?;
                 Ok(if taken { slot.take().map(Lock::Postgres) } else { None })
             }
@@ -186,7 +187,8 @@ impl Attempt {
                 let Some(file) = slot else { return Ok(None) };
                 match file.try_lock() {
                     Ok(()) => {
-                        write_holder(file, run).map_err(|source| Error::File { path: path.clone(), source })?;
+                        write_holder(file, run)
+                            .map_err(|source| Error::File { path: path.clone(), source })?;
                         Ok(slot.take().map(Lock::Sqlite))
                     }
                     Err(TryLockError::WouldBlock) => Ok(None),
@@ -199,7 +201,9 @@ impl Attempt {
     async fn holder(&mut self) -> Result<Holder, Error> {
         let unknown = || Holder { run: None, who: "unknown".to_owned(), since: "an unknown time".to_owned() };
         match self {
-            Self::Postgres(Some(connection)) => Ok(postgres_holder(connection).await?.unwrap_or_else(unknown)),
+            Self::Postgres(Some(connection)) => {
+                Ok(postgres_holder(connection).await?.unwrap_or_else(unknown))
+            }
             Self::Sqlite { file: Some(file), .. } => Ok(read_holder(file)),
             Self::Postgres(None) | Self::Sqlite { file: None, .. } => Ok(unknown()),
         }
@@ -249,7 +253,8 @@ async fn postgres_holder(connection: &mut PgConnection) -> Result<Option<Holder>
     let rows = sqlx::query(SQL).bind(high).bind(low).fetch_optional(connection).await?;
     let Some(row) = rows else { return Ok(None) };
     let application: String = row.try_get(0)?;
-    let run = application.strip_prefix("trueup/").and_then(|rest| rest.split('/').nth(1)).map(ToOwned::to_owned);
+    let run =
+        application.strip_prefix("trueup/").and_then(|rest| rest.split('/').nth(1)).map(ToOwned::to_owned);
     Ok(Some(Holder { run, who: row.try_get(1)?, since: row.try_get(2)? }))
 }
 
@@ -266,7 +271,8 @@ fn write_holder(file: &mut File, run: &RunId) -> std::io::Result<()> {
 fn read_holder(file: &mut File) -> Holder {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    let unknown = || Holder { run: None, who: "an unknown process".to_owned(), since: "an unknown time".to_owned() };
+    let unknown =
+        || Holder { run: None, who: "an unknown process".to_owned(), since: "an unknown time".to_owned() };
     match read {
         Ok(_) => serde_json::from_str(&text).unwrap_or_else(|_| unknown()),
         Err(_) => unknown(),

@@ -64,7 +64,10 @@ pub enum Error {
     Database(#[from] sql::Error),
     /// A newer trueup wrote it.
     #[error("the bookkeeping has format {found}, and this trueup reads up to {FORMAT}")]
-    #[diagnostic(code(trueup::journal::too_new), help("use the version of trueup that applied last, or a newer one"))]
+    #[diagnostic(
+        code(trueup::journal::too_new),
+        help("use the version of trueup that applied last, or a newer one")
+    )]
     TooNew {
         /// The format that was found.
         found: i64,

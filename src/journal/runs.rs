@@ -178,7 +178,8 @@ pub async fn finish(database: &Database, run: &RunId, status: RunStatus, summary
         "UPDATE {} SET status = $2, finished_at = $3, summary = $4 WHERE id = $1",
         table(database.dialect(), "runs")
     );
-    let values = [Value::from(run.as_str()), Value::from(status.as_str()), Value::from(now()), Value::from(summary)];
+    let values =
+        [Value::from(run.as_str()), Value::from(status.as_str()), Value::from(now()), Value::from(summary)];
     database.execute(&sql, &values).await?;
     Ok(())
 }

@@ -21,7 +21,8 @@ pub struct Recorded {
 /// Records a schema as the newest version of its owner, unless it is the newest already.
 pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Snapshot) -> Result<()> {
     let table = table(database.dialect(), "snapshots");
-    let unreadable = |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
+    let unreadable =
+        |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
     let content = serde_json::to_string(snapshot).map_err(unreadable)?;
     let digest = snapshot.digest();
     let mut transaction = database.begin().await?;
@@ -61,12 +62,18 @@ pub(super) async fn newest(database: &Database) -> Result<Vec<Recorded>> {
     let mut recorded = Vec::new();
     for row in database.query(&sql, &[]).await? {
         let owner = row.text(0)?.to_owned();
-        let unreadable = |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
+        let unreadable =
+            |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
         let snapshot: Snapshot = serde_json::from_str(row.text(3)?).map_err(unreadable)?;
         if snapshot.version > SNAPSHOT_VERSION {
             return Err(Error::TooNew { found: i64::from(snapshot.version) });
         }
-        recorded.push(Recorded { version: row.integer(1)?, taken_at: row.text(2)?.to_owned(), snapshot, owner });
+        recorded.push(Recorded {
+            version: row.integer(1)?,
+            taken_at: row.text(2)?.to_owned(),
+            snapshot,
+            owner,
+        });
     }
     Ok(recorded)
 }

@@ -110,7 +110,9 @@ async fn set_meta(transaction: &mut crate::sql::Transaction, key: &str, value: &
 /// Whether the tables are there, asked of the catalog.
 async fn is_present(database: &Database) -> Result<bool> {
     let sql = match database.dialect() {
-        Dialect::Postgres => "SELECT to_regclass('trueup.meta') IS NOT NULL AND to_regclass('trueup.snapshots') IS NOT NULL",
+        Dialect::Postgres => {
+            "SELECT to_regclass('trueup.meta') IS NOT NULL AND to_regclass('trueup.snapshots') IS NOT NULL"
+        }
         Dialect::Sqlite => {
             "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('trueup_meta', 'trueup_snapshots')"
         }
@@ -149,7 +151,8 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
 }
 
 fn check_format(found: Option<&str>) -> Result<()> {
-    let unreadable = || Error::Unreadable { what: format!("format {:?} in the table meta", found.unwrap_or("")) };
+    let unreadable =
+        || Error::Unreadable { what: format!("format {:?} in the table meta", found.unwrap_or("")) };
     let found: i64 = found.and_then(|text| text.parse().ok()).ok_or_else(unreadable)?;
     if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(()) }
 }

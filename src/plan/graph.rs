@@ -25,8 +25,10 @@ impl Graph {
     /// The graph of some changes; needs that are no change of this plan are satisfied already.
     pub(super) fn new<C>(changes: &[Planned<C>]) -> Self {
         let mut graph = DiGraph::with_capacity(changes.len(), changes.len());
-        let nodes: BTreeMap<Address, NodeIndex> =
-            changes.iter().map(|change| (change.address.clone(), graph.add_node(change.address.clone()))).collect();
+        let nodes: BTreeMap<Address, NodeIndex> = changes
+            .iter()
+            .map(|change| (change.address.clone(), graph.add_node(change.address.clone())))
+            .collect();
         for change in changes {
             let Some(to) = nodes.get(&change.address) else { continue };
             for from in change.needs.iter().filter_map(|need| nodes.get(need)) {

@@ -147,7 +147,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
         if options.train || stack.flags.auto_train_vector() {
             diff.merge(vector_diff(&desired, world));
         } else {
-            diff.notes.push("training is off (auto_train_vector: false); `--train` asks for it once".to_owned());
+            diff.notes
+                .push("training is off (auto_train_vector: false); `--train` asks for it once".to_owned());
         }
     }
     if let Some(cache) = &stack.cache {
@@ -202,7 +203,9 @@ fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, v
         (None, target::Observed::Readable(seen)) => {
             vector::Schema::Known(target::filtered(&desired, &seen.snapshot))
         }
-        (None, target::Observed::Failed(_)) => vector::Schema::Unknown(format!("target {name} cannot be read")),
+        (None, target::Observed::Failed(_)) => {
+            vector::Schema::Unknown(format!("target {name} cannot be read"))
+        }
     };
     (diff, schema)
 }
@@ -309,8 +312,17 @@ fn select(diff: &mut Diff<Work>, only: &str) -> Result<(), Failure> {
 
 /// Orders, counts, applies the policies and seals the document.
 fn assemble(stack: &Stack, world: &World, diff: Diff<Work>) -> Result<Plan, Failure> {
-    let Diff { changes, unchanged, mut checks, mut drift, mut deferred, mut blocked, unmanaged, notes, faults: _ } =
-        diff;
+    let Diff {
+        changes,
+        unchanged,
+        mut checks,
+        mut drift,
+        mut deferred,
+        mut blocked,
+        unmanaged,
+        notes,
+        faults: _,
+    } = diff;
     let graph = Graph::new(&changes);
     let order = graph.order().map_err(Failure::Cycle)?;
     let denied = policy::denied(stack, &changes);

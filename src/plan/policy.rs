@@ -41,7 +41,9 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
                 let reason = format!("policy {name} denies the flag {flag}");
                 held.push(Held { address: Address::new("flags"), reason: reason.clone() });
                 let hit = changes.iter().filter(|change| switched_by(stack, flag, &change.address));
-                held.extend(hit.map(|change| Held { address: change.address.clone(), reason: reason.clone() }));
+                held.extend(
+                    hit.map(|change| Held { address: change.address.clone(), reason: reason.clone() }),
+                );
             }
             Denies::Flag(_) => {}
         }
@@ -51,9 +53,12 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
 
 /// Whether a flag switches on the thing at an address.
 fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
-    let names = |when: Option<&crate::spec::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
+    let names =
+        |when: Option<&crate::spec::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
     match address.as_str().split('.').collect::<Vec<_>>().as_slice() {
-        ["system", "seed", name] => stack.system.seeds.get(*name).is_some_and(|seed| names(seed.when.as_ref())),
+        ["system", "seed", name] => {
+            stack.system.seeds.get(*name).is_some_and(|seed| names(seed.when.as_ref()))
+        }
         ["target", ..] => flag == "enable_target_db",
         ["vector", ..] => flag == "auto_train_vector",
         _ => false,

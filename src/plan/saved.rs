@@ -60,7 +60,10 @@ pub enum Error {
     },
     /// All of it was done.
     #[error("the saved plan is used up: run {run} applied it")]
-    #[diagnostic(code(trueup::plan::used_up), help("there is nothing left to do; `trueup plan` shows what is new"))]
+    #[diagnostic(
+        code(trueup::plan::used_up),
+        help("there is nothing left to do; `trueup plan` shows what is new")
+    )]
     UsedUp {
         /// The run.
         run: String,
@@ -87,7 +90,8 @@ pub fn read(path: &Path) -> Result<Document, Error> {
         return Err(no_plan(format!("{} bytes are too many", metadata.len())));
     }
     let bytes = std::fs::read(path).map_err(failed)?;
-    let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|error| no_plan(error.to_string()))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|error| no_plan(error.to_string()))?;
     match value.get("format_version").and_then(serde_json::Value::as_u64) {
         Some(version) if version == u64::from(FORMAT_VERSION) => {}
         Some(version) => return Err(no_plan(format!("format_version {version} is not {FORMAT_VERSION}"))),
@@ -126,7 +130,9 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
                 compare(change, again)?;
                 run.push(change.address.clone());
             }
-            None if earlier.is_some() || only_makes_room(&change.address) => skipped.push(change.address.clone()),
+            None if earlier.is_some() || only_makes_room(&change.address) => {
+                skipped.push(change.address.clone())
+            }
             None => {
                 let why = "is not needed any more".to_owned();
                 return Err(Error::Stale { address: change.address.clone(), why });
@@ -147,7 +153,16 @@ fn only_makes_room(address: &Address) -> bool {
 fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {
     // Reason, summary, needs and diff follow from these three and may be worded anew.
     let ChangeEntry {
-        address, action, after, seen, risk, reason: _, depends_on: _, summary: _, before: _, diff: _,
+        address,
+        action,
+        after,
+        seen,
+        risk,
+        reason: _,
+        depends_on: _,
+        summary: _,
+        before: _,
+        diff: _,
     } = saved;
     let why = if *action != fresh.action {
         "would now do something else"

@@ -75,7 +75,8 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
 pub fn summary_text(totals: &Totals, paint: Paint) -> String {
     let Totals { applied, unchanged, failed, blocked, deferred } = *totals;
     let good = failed + blocked == 0;
-    let head = if good { paint.tone(Tone::Good, "Applied:") } else { paint.tone(Tone::Bad, "Applied in part:") };
+    let head =
+        if good { paint.tone(Tone::Good, "Applied:") } else { paint.tone(Tone::Bad, "Applied in part:") };
     let deferred = if deferred > 0 { format!(", {deferred} known later") } else { String::new() };
     format!("{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{deferred}.")
 }

@@ -12,7 +12,8 @@ pub fn markdown(plan: &Document, most_bytes: usize) -> String {
     let head = head(plan);
     let tail = tail(plan);
     // First what may not be cut, then the rest in order, as long as there is room.
-    let rows: Vec<(bool, String)> = plan.changes.iter().map(|change| (must_stay(change), row(change))).collect();
+    let rows: Vec<(bool, String)> =
+        plan.changes.iter().map(|change| (must_stay(change), row(change))).collect();
     let fixed: usize = rows.iter().filter(|(stays, _)| *stays).map(|(_, row)| row.len()).sum();
     let closing = "\n… and 000000 more changes, none of them destructive.\n".len();
     let tail_room = most_bytes.saturating_sub(head.len() + fixed + closing);
@@ -44,7 +45,12 @@ fn must_stay(change: &ChangeEntry) -> bool {
 fn head(plan: &Document) -> String {
     let mut out = String::new();
     if let Some(before) = &plan.environment_before {
-        let _ = writeln!(out, "> **The environment changes from {} to {}.**\n", code(before), code(&plan.environment));
+        let _ = writeln!(
+            out,
+            "> **The environment changes from {} to {}.**\n",
+            code(before),
+            code(&plan.environment)
+        );
     }
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     let _ = writeln!(out, "### trueup: {} in {}\n", code(&plan.stack), code(&plan.environment));
@@ -86,11 +92,17 @@ fn tail(plan: &Document) -> String {
         }
     };
     let held = |entries: &[crate::change::Held]| {
-        entries.iter().map(|held| format!("- {}: {}", code(held.address.as_str()), cell(&held.reason))).collect()
+        entries
+            .iter()
+            .map(|held| format!("- {}: {}", code(held.address.as_str()), cell(&held.reason)))
+            .collect()
     };
     section("Blocked", held(&plan.blocked));
     section("Known later", held(&plan.deferred));
-    let drift = plan.drift.iter().map(|drift| format!("- {}: {}", code(drift.address.as_str()), cell(&drift.summary)));
+    let drift = plan
+        .drift
+        .iter()
+        .map(|drift| format!("- {}: {}", code(drift.address.as_str()), cell(&drift.summary)));
     section("Drift", drift.collect());
     let bad = plan.checks.iter().filter(|check| check.status != Status::Pass);
     let checks = bad.map(|check| {

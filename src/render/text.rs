@@ -175,10 +175,16 @@ fn counts(plan: &Document, paint: Paint) -> String {
         return if plan.complete && plan.blocked.is_empty() {
             format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
         } else {
-            format!("{nothing} {unchanged} unchanged, {} blocked, {} known later.", plan.blocked.len(), plan.deferred.len())
+            format!(
+                "{nothing} {unchanged} unchanged, {} blocked, {} known later.",
+                plan.blocked.len(),
+                plan.deferred.len()
+            )
         };
     }
     let replace = if replace > 0 { format!(", {replace} to replace") } else { String::new() };
     let plan_word = paint.tone(Tone::Strong, "Plan:");
-    format!("{plan_word} {create} to create, {update} to update, {delete} to delete{replace}, {run} to run; {unchanged} unchanged.")
+    format!(
+        "{plan_word} {create} to create, {update} to update, {delete} to delete{replace}, {run} to run; {unchanged} unchanged."
+    )
 }
