@@ -1,7 +1,7 @@
 -- Bookings that the demo shows before a business database is connected.
 CREATE TABLE accounting_transactions (
     id           TEXT           NOT NULL PRIMARY KEY,
-    booked_on    DATE           NOT NULL CHECK (booked_on = date(booked_on)),
+    booked_on    DATE           NOT NULL CHECK (booked_on = date(booked_on, '+0 days')),
     account_code TEXT           NOT NULL CHECK (account_code GLOB '[0-9][0-9][0-9][0-9]'),
     account_name TEXT           NOT NULL,
     description  TEXT           NOT NULL,
