@@ -93,7 +93,8 @@ fn words(text: &str) -> Vec<Vec<char>> {
         if c.is_alphanumeric() {
             let next_is_lower = rest.peek().is_some_and(|next| next.is_lowercase());
             // "totalRevenue" before R, "HTTPServer" before S.
-            let hump = c.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && next_is_lower));
+            let hump =
+                c.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && next_is_lower));
             if hump {
                 finish(&mut words, &mut word);
             }

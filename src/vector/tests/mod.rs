@@ -1,0 +1,6 @@
+//! Tests of the vector room: rules on values, and one body of store tests for every backend.
+
+mod diffing;
+mod stores;
+mod texts;
+mod worlds;
