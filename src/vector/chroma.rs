@@ -108,8 +108,14 @@ impl Chroma {
                 dimension,
                 ..CollectionSeen::default()
             };
-            self.note_documents(&id, &mut seen).await?;
-            collections.insert(name, seen);
+            match self.note_documents(&id, &mut seen).await {
+                Ok(()) => {
+                    collections.insert(name, seen);
+                }
+                // Deleted by someone since the list was made.
+                Err(Error::Server { status: 404, .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Seen { backend: Backend { kind: BackendKind::Chroma, version: Some(version) }, collections })
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::worlds::{
-    desired, diff, empty, ids, nothing, of_files, of_schema, ontology, schema, stack_with, term, three_tables,
-    trained,
+    desired, diff, empty, ids, nothing, of_files, of_schema, ontology, schema, stack_with, term,
+    three_tables, trained,
 };
 use crate::change::{Action, Guard, Risk, Status};
 use crate::digest::Fingerprint;
@@ -34,7 +34,9 @@ fn c02_nothing_changed_is_nothing_to_do() {
 
     let diff = diff(&desired, &trained(&desired));
 
-    assert!(diff.changes.is_empty() && diff.faults.is_empty() && diff.blocked.is_empty() && diff.notes.is_empty());
+    assert!(
+        diff.changes.is_empty() && diff.faults.is_empty() && diff.blocked.is_empty() && diff.notes.is_empty()
+    );
     assert_eq!(diff.unchanged, 4);
 }
 
@@ -183,7 +185,10 @@ fn c04_another_embedder_or_length_is_never_mixed_in() {
         ours.faults[0].message,
         "collection `ddl` was trained with the embedder hashing:v1:64, and the spec wants hashing:v1:128"
     );
-    assert_eq!(length.faults[0].message, "collection `ddl` holds vectors of length 64, and hashing:v1:128 makes 128");
+    assert_eq!(
+        length.faults[0].message,
+        "collection `ddl` holds vectors of length 64, and hashing:v1:128 makes 128"
+    );
 }
 
 #[test]
@@ -211,11 +216,15 @@ fn a_collection_gone_from_the_spec_is_taken_back_as_far_as_it_is_ours() {
     let alone = diff(&after, &seen);
     seen.collections.get_mut("ddl").unwrap().foreign.insert(Fingerprint::of_text("x"));
     let shared = diff(&after, &seen);
-    seen.collections.get_mut("ddl").unwrap().ours = BTreeMap::from([("other".to_owned(), OursSeen::default())]);
+    seen.collections.get_mut("ddl").unwrap().ours =
+        BTreeMap::from([("other".to_owned(), OursSeen::default())]);
     let theirs = diff(&after, &seen);
 
-    let actions: Vec<_> =
-        alone.changes.iter().map(|planned| (planned.address.as_str(), planned.action, planned.risk)).collect();
+    let actions: Vec<_> = alone
+        .changes
+        .iter()
+        .map(|planned| (planned.address.as_str(), planned.action, planned.risk))
+        .collect();
     assert_eq!(
         actions,
         [
@@ -254,10 +263,8 @@ fn c14_training_that_is_off_is_one_line() {
 
 #[test]
 fn two_sources_of_one_id_are_an_error() {
-    let mut stack = stack_with([(
-        "c",
-        Collection { ontologies: vec!["business".to_owned()], ..of_schema() },
-    )]);
+    let mut stack =
+        stack_with([("c", Collection { ontologies: vec!["business".to_owned()], ..of_schema() })]);
     stack.system.ontologies.insert("business".to_owned(), ontology([term("orders", &[])]));
 
     let diff = diff(&desired(&stack, &three_tables()), &empty());

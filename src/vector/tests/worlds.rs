@@ -8,7 +8,8 @@ use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::digest::Digest;
 use crate::spec::{
     Collection, Embedder, Endpoint, Example, Flags, Location, MigrationSets, Ontology, Order, RedactedUrl,
-    SchemaDrift, Source, SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector, VectorUrl,
+    SchemaDrift, Source, SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector,
+    VectorUrl,
 };
 use crate::vector::{
     Backend, BackendKind, Change, CollectionSeen, Desired, DocumentSeen, Observed, OursSeen, Schema, Seen,
@@ -121,12 +122,18 @@ pub(super) fn of_schema() -> Collection {
 }
 
 pub(super) fn of_files(files: &[(&str, &str)]) -> Collection {
-    let file = |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
+    let file =
+        |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
     Collection { files: files.iter().map(file).collect(), names_files: true, ..nothing() }
 }
 
 pub(super) fn example(question: &str, sql: &str, target: Option<&str>) -> Example {
-    Example { question: question.to_owned(), sql: sql.to_owned(), target: target.map(str::to_owned), at: here() }
+    Example {
+        question: question.to_owned(),
+        sql: sql.to_owned(),
+        target: target.map(str::to_owned),
+        at: here(),
+    }
 }
 
 pub(super) fn ontology<const N: usize>(terms: [Term; N]) -> Ontology {
