@@ -76,7 +76,9 @@ fn normalise(mut vector: Vec<f32>) -> Vec<f32> {
     // Sums, squares and square roots are exactly rounded (IEEE 754): the same everywhere.
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
-        vector.iter_mut().for_each(|value| *value /= length);
+        for value in &mut vector {
+            *value /= length;
+        }
     }
     vector
 }

@@ -19,7 +19,7 @@ use super::{Document, METRIC, key};
 use crate::spec::{self, RedactedUrl};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
 /// Retries of a call that could not connect or that the server failed to answer.
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);

@@ -109,7 +109,7 @@ fn collection(
                 let documents = tables.flat_map(|(table, shape)| {
                     author.table(name, table, shape, &speaking.of(&table.to_string()))
                 });
-                wanted.add(Source::Target(name.clone()), documents);
+                wanted.add(&Source::Target(name.clone()), documents);
             }
             Some(Schema::Unknown(why)) => {
                 wanted.unknown.insert(name.clone(), why.clone());
@@ -122,20 +122,20 @@ fn collection(
     for name in described {
         if let Some(Ontology { terms, at: _ }) = ontologies.get(name) {
             let documents = terms.iter().flat_map(|term| author.term(name, term));
-            wanted.add(Source::Ontology(name.clone()), documents);
+            wanted.add(&Source::Ontology(name.clone()), documents);
         }
     }
     for file in files {
-        wanted.add(Source::File(file.name.clone()), author.file(file));
+        wanted.add(&Source::File(file.name.clone()), author.file(file));
     }
     if *names_examples {
-        wanted.add(Source::Examples, examples.iter().flat_map(|example| author.example(example)));
+        wanted.add(&Source::Examples, examples.iter().flat_map(|example| author.example(example)));
     }
     wanted
 }
 
 impl Collection {
-    fn add(&mut self, source: Source, documents: impl IntoIterator<Item = Document>) {
+    fn add(&mut self, source: &Source, documents: impl IntoIterator<Item = Document>) {
         let mut yields = false;
         for document in documents {
             yields = true;

@@ -3,6 +3,7 @@
 //! document of ours is written over it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
@@ -307,7 +308,7 @@ fn mass_delete<'a>(sources: impl Iterator<Item = &'a str>, reason: &mut String) 
         *by_source.entry(source).or_default() += 1;
     }
     for (source, count) in &by_source {
-        reason.push_str(&format!("; {source} yields nothing, and {} came from it", counted(*count)));
+        let _ = write!(reason, "; {source} yields nothing, and {} came from it", counted(*count));
     }
     (!by_source.is_empty()).then_some(Guard::MassDelete)
 }

@@ -6,7 +6,7 @@ use super::worlds::{
     desired, diff, empty, ids, nothing, of_files, of_schema, ontology, schema, stack_with, term,
     three_tables, trained,
 };
-use crate::change::{Action, Guard, Risk, Status};
+use crate::change::{Action, Address, Guard, Risk, Status};
 use crate::digest::Fingerprint;
 use crate::spec::{Collection, Embedder};
 use crate::vector::{Change, Observed, OursSeen, Schema, training_is_off};
@@ -20,7 +20,7 @@ fn first_training_makes_the_collection_and_then_every_document() {
     let addresses: Vec<_> = diff.changes.iter().map(|planned| planned.address.as_str()).collect();
     assert_eq!(addresses, ["vector.collection.ddl", "vector.documents.ddl"]);
     let planned = &diff.changes[1];
-    let needs: Vec<_> = planned.needs.iter().map(|need| need.as_str()).collect();
+    let needs: Vec<_> = planned.needs.iter().map(Address::as_str).collect();
     assert_eq!(needs, ["vector.collection.ddl", "target.business.schema"]);
     assert_eq!((planned.action, planned.risk, planned.guard), (Action::Create, Risk::Safe, None));
     assert_eq!(planned.summary, "3 documents to write");
