@@ -32,8 +32,8 @@ const MESSAGE: usize = 300;
 #[derive(Debug, Clone)]
 pub(super) struct Chroma {
     http: reqwest::Client,
-    /// The URL up to `/api`; may hold user information, and is never shown.
-    base: String,
+    /// The URL up to `/api`.
+    base: RedactedUrl,
     address: String,
     tenant: String,
     database: String,
@@ -91,7 +91,10 @@ impl Chroma {
                 reason: reason(&error),
                 transient: false,
             })?;
-        let base = url.expose().as_str().trim_end_matches('/').to_owned();
+        let mut base = url.expose().clone();
+        base.set_query(None);
+        base.set_fragment(None);
+        let base = RedactedUrl::new(base);
         let (tenant, database) = (spec.tenant.clone(), spec.database.clone());
         Ok(Self { http, base, address, tenant, database })
     }
@@ -281,6 +284,11 @@ impl Chroma {
         }
     }
 
+    /// The URL of a path, with the user information that belongs to it.
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base.expose().as_str().trim_end_matches('/'))
+    }
+
     /// A path below the database.
     fn path(&self, below: &str) -> String {
         format!("/api/v2/tenants/{}/databases/{}{below}", encode(&self.tenant), encode(&self.database))
@@ -321,7 +329,7 @@ impl Chroma {
             reason: reason(&error),
             transient: error.is_connect(),
         };
-        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        let mut request = self.http.request(method, self.url(path));
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use miette::Diagnostic as _;
 use serde::{Deserialize, Serialize};
 
-use super::Client;
+use super::{Client, Error};
 use crate::digest::Fingerprint;
 
 /// What was found of the vector store.
@@ -14,7 +15,7 @@ use crate::digest::Fingerprint;
 pub enum Observed {
     /// It could not be read.
     Unreachable {
-        /// Why, naming host and port but no secret.
+        /// Why, naming host and port but no secret, and what to do.
         message: String,
     },
     /// It was read whole.
@@ -108,10 +109,15 @@ impl CollectionSeen {
     }
 }
 
+/// An error as the message of a check, which also says what to do.
+fn with_help(error: &Error) -> String {
+    error.help().map_or_else(|| error.to_string(), |help| format!("{error}; {help}"))
+}
+
 /// Reads the whole store: all collections, all ids with their marks, page by page.
 pub async fn observe(client: &Client) -> Observed {
     match client.observe().await {
         Ok(seen) => Observed::Reachable(seen),
-        Err(error) => Observed::Unreachable { message: error.to_string() },
+        Err(error) => Observed::Unreachable { message: with_help(&error) },
     }
 }
