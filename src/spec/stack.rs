@@ -415,8 +415,12 @@ pub struct Collection {
     pub ontologies: Vec<String>,
     /// `from.files`, read: one document each.
     pub files: Vec<SourceFile>,
+    /// Whether the spec has `from.files`: one that matches nothing is no reason to delete.
+    pub names_files: bool,
     /// `from.examples`, read: one document a question.
     pub examples: Vec<Example>,
+    /// Whether the spec has `from.examples`: one that is empty is no reason to delete.
+    pub names_examples: bool,
     /// Where it stands.
     pub at: Location,
 }

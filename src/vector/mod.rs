@@ -1,1 +1,36 @@
-//! The vector room.
+//! The vector room: documents made from schemas, ontologies, files and examples, and the stores
+//! that hold them: Chroma over HTTP, or one SQLite file with sqlite-vec. What this room did not
+//! put into a store it never writes and never deletes; it does not know how a plan is run.
+
+mod apply;
+mod chroma;
+mod client;
+mod desired;
+mod diff;
+mod documents;
+mod observed;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Change, apply};
+pub use client::{Client, Error};
+pub use desired::{Collection, Desired, Schema};
+pub use diff::{diff, training_is_off};
+pub use documents::{Document, Source};
+pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OursSeen, Seen, observe};
+
+/// How near two vectors are: part of every fingerprint, because another metric is another space.
+const METRIC: &str = "cosine";
+
+/// Keys of a document's metadata that this tool reads back.
+mod key {
+    /// The stack that put the document there: how our documents are recognised.
+    pub(super) const STACK: &str = "trueup";
+    /// What it was made from.
+    pub(super) const SOURCE: &str = "source";
+    /// Fingerprint of text, metadata, embedder and metric.
+    pub(super) const FINGERPRINT: &str = "fingerprint";
+    /// Identity of the embedder.
+    pub(super) const EMBEDDER: &str = "embedder";
+}

@@ -1,0 +1,387 @@
+//! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. Every call
+//! has a deadline, and as all are idempotent, those that fail to connect are tried again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::sync::Once;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::client::{Error, Mark, Training};
+use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
+use super::{Document, METRIC, key};
+use crate::spec::{self, RedactedUrl};
+
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
+/// Retries of a call that could not connect or that the server failed to answer.
+const RETRIES: usize = 2;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Documents or collections of one answer.
+const PAGE: usize = 1_000;
+/// Letters of a server's message that are shown.
+const MESSAGE: usize = 300;
+
+/// One database of a Chroma server.
+#[derive(Debug, Clone)]
+pub(super) struct Chroma {
+    http: reqwest::Client,
+    /// The URL up to `/api`.
+    base: RedactedUrl,
+    address: String,
+    tenant: String,
+    database: String,
+}
+
+#[derive(Deserialize)]
+struct Preflight {
+    max_batch_size: usize,
+}
+
+#[derive(Deserialize)]
+struct Collection {
+    id: String,
+    name: String,
+    metadata: Option<BTreeMap<String, Value>>,
+    dimension: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct Documents {
+    ids: Vec<String>,
+    metadatas: Option<Vec<Option<BTreeMap<String, Value>>>>,
+}
+
+impl Chroma {
+    pub(super) fn new(url: &RedactedUrl, spec: &spec::Vector) -> Result<Self, Error> {
+        // reqwest is built without a provider of its own, so that sqlx, redis and it share one.
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // An error says that another room was first, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &spec.token {
+            let token = token.expose().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
+            for (name, value) in
+                [("x-chroma-token", token), (AUTHORIZATION.as_str(), &format!("Bearer {token}"))]
+            {
+                let mut value = HeaderValue::from_str(value).map_err(|_| Error::Token)?;
+                value.set_sensitive(true);
+                headers.insert(reqwest::header::HeaderName::from_static(name), value);
+            }
+        }
+        let address = url.address();
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT_DEADLINE)
+            .timeout(REQUEST_DEADLINE)
+            // A redirect would carry the token to another host.
+            .redirect(redirect::Policy::none())
+            .default_headers(headers)
+            .build()
+            .map_err(|error| Error::Unreachable {
+                address: address.clone(),
+                reason: reason(&error),
+                transient: false,
+            })?;
+        let mut base = url.expose().clone();
+        base.set_query(None);
+        base.set_fragment(None);
+        let base = RedactedUrl::new(base);
+        let (tenant, database) = (spec.tenant.clone(), spec.database.clone());
+        Ok(Self { http, base, address, tenant, database })
+    }
+
+    pub(super) async fn observe(&self) -> Result<Seen, Error> {
+        self.greet().await?;
+        let version: String = self.call(Method::GET, "/api/v2/version", None).await?;
+        let mut collections = BTreeMap::new();
+        for collection in self.collections().await? {
+            let Collection { id, name, metadata, dimension } = collection;
+            let mut seen = CollectionSeen {
+                made_by: text(metadata.as_ref(), key::STACK),
+                embedder: text(metadata.as_ref(), key::EMBEDDER),
+                dimension,
+                ..CollectionSeen::default()
+            };
+            match self.note_documents(&id, &mut seen).await {
+                Ok(()) => {
+                    collections.insert(name, seen);
+                }
+                // Deleted by someone since the list was made.
+                Err(Error::Server { status: 404, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Seen { backend: Backend { kind: BackendKind::Chroma, version: Some(version) }, collections })
+    }
+
+    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
+        // No embedding function: none that a client knows makes these vectors, and with none set
+        // Chroma's clients open the collection and take vectors as they are.
+        let body = json!({
+            "name": name,
+            "get_or_create": false,
+            "metadata": { key::STACK: mark.stack, key::EMBEDDER: mark.embedder.identity() },
+            "configuration": { "hnsw": { "space": METRIC } },
+        });
+        match self.call::<Value>(Method::POST, &self.path("/collections"), Some(&body)).await {
+            // Made by a run that was killed before it could say so, or by the first of two tries.
+            Ok(_) | Err(Error::Server { status: 409, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+        let Some(collection) = self.collection(name).await? else { return Ok(()) };
+        let ours = text(collection.metadata.as_ref(), key::STACK).as_deref() == Some(stack);
+        let count: u64 = self.call(Method::GET, &self.documents_path(&collection.id, "count"), None).await?;
+        if !ours || count > 0 {
+            return Ok(());
+        }
+        match self.call::<Value>(Method::DELETE, &self.collection_path(name), None).await {
+            Ok(_) | Err(Error::Server { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
+        let Training { collection: name, mark, write, delete } = training;
+        let collection = self
+            .collection(name)
+            .await?
+            .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
+        let limits: Preflight = self.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
+        let batch_size = training.batch(limits.max_batch_size);
+        for batch in write.chunks(batch_size) {
+            let left_over = self.keys_there(&collection.id, name, batch, &mark.stack).await?;
+            let metadatas = batch.iter().map(|document| {
+                // Chroma merges metadata; what is no longer said has to be taken away.
+                let mut metadata = document.metadata.clone();
+                for key in left_over.get(&document.id).into_iter().flatten() {
+                    metadata.entry(key.clone()).or_insert(Value::Null);
+                }
+                metadata
+            });
+            let body = json!({
+                "ids": batch.iter().map(|document| &document.id).collect::<Vec<_>>(),
+                "documents": batch.iter().map(|document| &document.text).collect::<Vec<_>>(),
+                "metadatas": metadatas.collect::<Vec<_>>(),
+                "embeddings": training.embed(batch)?,
+            });
+            let path = self.documents_path(&collection.id, "upsert");
+            self.call::<Value>(Method::POST, &path, Some(&body)).await?;
+        }
+        for ids in delete.chunks(batch_size) {
+            // Only while they carry our mark: an id may have been taken over in the meantime.
+            let body = json!({ "ids": ids, "where": { key::STACK: mark.stack } });
+            let path = self.documents_path(&collection.id, "delete");
+            self.call::<Value>(Method::POST, &path, Some(&body)).await?;
+        }
+        Ok(())
+    }
+
+    /// The keys in the metadata of documents that are there, by id; an error if one is not ours.
+    async fn keys_there(
+        &self,
+        collection: &str,
+        name: &str,
+        batch: &[Document],
+        stack: &str,
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
+        let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
+        let body = json!({ "ids": ids, "include": ["metadatas"] });
+        let path = self.documents_path(collection, "get");
+        let there: Documents = self.call(Method::POST, &path, Some(&body)).await?;
+        let mut keys = BTreeMap::new();
+        for (id, metadata) in pairs(there) {
+            if text(metadata.as_ref(), key::STACK).as_deref() != Some(stack) {
+                return Err(Error::ForeignDocument { collection: name.to_owned(), id });
+            }
+            keys.insert(id, metadata.into_iter().flat_map(BTreeMap::into_keys).collect());
+        }
+        Ok(keys)
+    }
+
+    /// Whether it is Chroma, a version that can be spoken to, and has the database.
+    async fn greet(&self) -> Result<(), Error> {
+        match self.call::<Value>(Method::GET, "/api/v2/heartbeat", None).await {
+            Ok(_) => {}
+            Err(Error::Server { status: 404 | 405, message, .. }) => {
+                let old = self.call::<Value>(Method::GET, "/api/v1/heartbeat", None).await;
+                let address = self.address.clone();
+                return Err(if old.is_ok() {
+                    Error::TooOld { address }
+                } else {
+                    Error::NotChroma { address, reason: format!("no /api/v2/heartbeat there ({message})") }
+                });
+            }
+            Err(error) => return Err(error),
+        }
+        match self.call::<Value>(Method::GET, &self.path(""), None).await {
+            Ok(_) => Ok(()),
+            // A list of collections would answer an unknown database with an empty list.
+            Err(Error::Server { status: 404, .. }) => Err(Error::NoDatabase {
+                address: self.address.clone(),
+                tenant: self.tenant.clone(),
+                database: self.database.clone(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn collections(&self) -> Result<Vec<Collection>, Error> {
+        let mut all = Vec::new();
+        loop {
+            let path = format!("{}?limit={PAGE}&offset={}", self.path("/collections"), all.len());
+            let page: Vec<Collection> = self.call(Method::GET, &path, None).await?;
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn collection(&self, name: &str) -> Result<Option<Collection>, Error> {
+        match self.call(Method::GET, &self.collection_path(name), None).await {
+            Ok(collection) => Ok(Some(collection)),
+            Err(Error::Server { status: 404, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn note_documents(&self, collection: &str, seen: &mut CollectionSeen) -> Result<(), Error> {
+        let path = self.documents_path(collection, "get");
+        let mut offset = 0;
+        loop {
+            let body = json!({ "limit": PAGE, "offset": offset, "include": ["metadatas"] });
+            let page: Documents = self.call(Method::POST, &path, Some(&body)).await?;
+            let count = page.ids.len();
+            for (id, metadata) in pairs(page) {
+                let mark = |key| text(metadata.as_ref(), key);
+                seen.note(
+                    id,
+                    Marks {
+                        stack: mark(key::STACK),
+                        fingerprint: mark(key::FINGERPRINT),
+                        source: mark(key::SOURCE),
+                        embedder: mark(key::EMBEDDER),
+                    },
+                );
+            }
+            offset += count;
+            if count < PAGE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The URL of a path, with the user information that belongs to it.
+    fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base.expose().as_str().trim_end_matches('/'))
+    }
+
+    /// A path below the database.
+    fn path(&self, below: &str) -> String {
+        format!("/api/v2/tenants/{}/databases/{}{below}", encode(&self.tenant), encode(&self.database))
+    }
+
+    fn collection_path(&self, name: &str) -> String {
+        self.path(&format!("/collections/{}", encode(name)))
+    }
+
+    fn documents_path(&self, collection: &str, verb: &str) -> String {
+        self.path(&format!("/collections/{}/{verb}", encode(collection)))
+    }
+
+    /// One call, tried again while the server cannot be reached or fails.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Error> {
+        let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES);
+        let again = |error: &Error| match error {
+            Error::Unreachable { transient, .. } => *transient,
+            Error::Server { status, .. } => *status >= 500,
+            _ => false,
+        };
+        (|| self.call_once(method.clone(), path, body)).retry(pauses).when(again).await
+    }
+
+    async fn call_once<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Error> {
+        let unreachable = |error: reqwest::Error| Error::Unreachable {
+            address: self.address.clone(),
+            reason: reason(&error),
+            transient: error.is_connect(),
+        };
+        let mut request = self.http.request(method, self.url(path));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = response.bytes().await.map_err(unreachable)?;
+        let address = self.address.clone();
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(Error::Refused { address, status: status.as_u16() });
+        }
+        if !status.is_success() {
+            return Err(Error::Server { address, status: status.as_u16(), message: message(&bytes) });
+        }
+        serde_json::from_slice(&bytes).map_err(|error| Error::NotChroma {
+            address,
+            reason: format!("an answer that is not understood: {error}"),
+        })
+    }
+}
+
+fn encode(segment: &str) -> String {
+    percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+/// Ids with their metadata.
+fn pairs(documents: Documents) -> impl Iterator<Item = (String, Option<BTreeMap<String, Value>>)> {
+    let Documents { ids, metadatas } = documents;
+    let metadatas = metadatas.unwrap_or_default().into_iter().chain(std::iter::repeat_with(|| None));
+    ids.into_iter().zip(metadatas)
+}
+
+fn text(metadata: Option<&BTreeMap<String, Value>>, key: &str) -> Option<String> {
+    metadata?.get(key)?.as_str().map(str::to_owned)
+}
+
+/// What a server says is wrong, shortened; its errors are `{"error": …, "message": …}`.
+fn message(body: &[u8]) -> String {
+    let parsed: Option<Value> = serde_json::from_slice(body).ok();
+    let said = parsed.as_ref().and_then(|body| body.get("message").or_else(|| body.get("error"))?.as_str());
+    let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    text.chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// The innermost cause: "connection refused" says more than "error sending request". Never the
+/// URL, which may hold a password.
+fn reason(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause = error.source();
+    while let Some(next) = cause.and_then(std::error::Error::source) {
+        cause = Some(next);
+    }
+    cause.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}

@@ -1,0 +1,225 @@
+//! One door to every store: an enum of backends, and what can go wrong with them.
+
+use std::path::PathBuf;
+
+use super::Document;
+use super::chroma::Chroma;
+use super::observed::Seen;
+use super::sqlite::SqliteStore;
+use crate::embed::{self, Embedder};
+use crate::spec::{self, VectorUrl};
+use crate::sql;
+
+/// A client of a vector store. Making one contacts nothing.
+#[derive(Debug, Clone)]
+pub struct Client(Backend);
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Chroma(Chroma),
+    Sqlite(SqliteStore),
+}
+
+/// What this tool's collections carry in their metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) stack: String,
+    pub(super) embedder: Embedder,
+}
+
+/// Documents to write and to delete in one collection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Training<'a> {
+    pub(super) collection: &'a str,
+    pub(super) mark: &'a Mark,
+    pub(super) write: &'a [Document],
+    pub(super) delete: &'a [String],
+}
+
+/// Documents of one batch, at most.
+const BATCH: usize = 1_000;
+/// Numbers in one batch, at most: bounds the body of a request at about 15 MB.
+const BATCH_NUMBERS: usize = 1_000_000;
+
+impl Training<'_> {
+    /// Documents of a batch, where the store takes `limit` at most.
+    pub(super) fn batch(&self, limit: usize) -> usize {
+        let by_size = BATCH_NUMBERS / self.mark.embedder.dimensions().max(1);
+        BATCH.min(limit).min(by_size).max(1)
+    }
+
+    /// The vectors of a batch.
+    pub(super) fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
+        let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
+        Ok(self.mark.embedder.embed(&texts)?)
+    }
+}
+
+impl Client {
+    /// A client for the store of a spec.
+    pub fn new(vector: &spec::Vector) -> Result<Self, Error> {
+        let url =
+            vector.endpoint.to.as_ref().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
+        match url {
+            VectorUrl::Chroma(url) => Chroma::new(url, vector).map(Backend::Chroma).map(Self),
+            VectorUrl::Sqlite(path) => Ok(Self(Backend::Sqlite(SqliteStore::new(path.clone())))),
+        }
+    }
+
+    pub(super) async fn observe(&self) -> Result<Seen, Error> {
+        match &self.0 {
+            Backend::Chroma(chroma) => chroma.observe().await,
+            Backend::Sqlite(store) => store.observe().await,
+        }
+    }
+
+    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Chroma(chroma) => chroma.create_collection(name, mark).await,
+            Backend::Sqlite(store) => store.create_collection(name, mark).await,
+        }
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Chroma(chroma) => chroma.drop_empty_collection(name, stack).await,
+            Backend::Sqlite(store) => store.drop_empty_collection(name, stack).await,
+        }
+    }
+
+    pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Chroma(chroma) => chroma.train(training).await,
+            Backend::Sqlite(store) => store.train(training).await,
+        }
+    }
+}
+
+/// What went wrong with a vector store. No message has a password or token in it.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The URL or the token has variables that are not set.
+    #[error("the vector store's URL or token needs {names}, which is not set")]
+    #[diagnostic(code(trueup::vector::unset), help("set the variable, or plan against a file with --world"))]
+    Unset {
+        /// The variables.
+        names: String,
+    },
+    /// A token that cannot stand in an HTTP header.
+    #[error("the token of the vector store has characters that no HTTP header can carry")]
+    #[diagnostic(code(trueup::vector::token), help("look for a line break or a space at its end"))]
+    Token,
+    /// No answer.
+    #[error("cannot reach Chroma at {address}: {reason}")]
+    #[diagnostic(
+        code(trueup::vector::unreachable),
+        help("is the server running, and is `vector.url` its address?")
+    )]
+    Unreachable {
+        /// `host:port`.
+        address: String,
+        /// What the network says.
+        reason: String,
+        /// Whether trying again may help.
+        transient: bool,
+    },
+    /// The token was not accepted.
+    #[error("Chroma at {address} refuses the credential (HTTP {status})")]
+    #[diagnostic(
+        code(trueup::vector::refused),
+        help("set `vector.token` to a token that the server accepts")
+    )]
+    Refused {
+        /// `host:port`.
+        address: String,
+        /// 401 or 403.
+        status: u16,
+    },
+    /// The server answered with an error.
+    #[error("Chroma at {address} answers HTTP {status}: {message}")]
+    #[diagnostic(
+        code(trueup::vector::server),
+        help("see the server's log; run the same command again to go on")
+    )]
+    Server {
+        /// `host:port`.
+        address: String,
+        /// The HTTP status.
+        status: u16,
+        /// What it says.
+        message: String,
+    },
+    /// A Chroma that speaks only its first API.
+    #[error("Chroma at {address} speaks only the old API (/api/v1), and version 0.6 or later is needed")]
+    #[diagnostic(code(trueup::vector::too_old), help("upgrade the server: `pip install 'chromadb>=1.0'`"))]
+    TooOld {
+        /// `host:port`.
+        address: String,
+    },
+    /// Something else answers there.
+    #[error("what answers at {address} is not Chroma: {reason}")]
+    #[diagnostic(code(trueup::vector::not_chroma), help("is `vector.url` the address of a Chroma server?"))]
+    NotChroma {
+        /// `host:port`.
+        address: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The tenant or the database is not there.
+    #[error("Chroma at {address} has no database `{database}` of tenant `{tenant}`")]
+    #[diagnostic(
+        code(trueup::vector::no_database),
+        help("make it with Chroma's AdminClient, or correct `vector.tenant` and `vector.database`")
+    )]
+    NoDatabase {
+        /// `host:port`.
+        address: String,
+        /// `tenant:`.
+        tenant: String,
+        /// `database:`.
+        database: String,
+    },
+    /// The folder of an embedded store is not there.
+    #[error("the folder {} of the vector store does not exist", path.display())]
+    #[diagnostic(code(trueup::vector::no_folder), help("make the folder, or correct `vector.url`"))]
+    NoFolder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The collection is not there: it was deleted since it was observed.
+    #[error("there is no collection `{collection}`")]
+    #[diagnostic(code(trueup::vector::no_collection), help("plan again: it was deleted in the meantime"))]
+    NoCollection {
+        /// Its name.
+        collection: String,
+    },
+    /// A document that this stack did not put there has the id of one that is wanted.
+    #[error("collection `{collection}` holds a document `{id}` that this stack did not put there")]
+    #[diagnostic(
+        code(trueup::vector::foreign_document),
+        help("delete or rename that document by hand, or use a collection of another name")
+    )]
+    ForeignDocument {
+        /// The collection.
+        collection: String,
+        /// The document.
+        id: String,
+    },
+    /// The store's file.
+    #[error("vector store {}: {source}", path.display())]
+    #[diagnostic(
+        code(trueup::vector::sqlite),
+        help("is the file an SQLite database that this user may read and write?")
+    )]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        #[source]
+        source: sql::Error,
+    },
+    /// A text could not be embedded.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Embed(#[from] embed::Error),
+}

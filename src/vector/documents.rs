@@ -1,0 +1,258 @@
+//! The texts that a store is trained with. Templates are plain sentences of names, types, comments
+//! and terms; no row of a business database and no credential can reach them, because schemas,
+//! ontologies and files are all that comes in.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{METRIC, key};
+use crate::catalog::{Column, ForeignKey, Table, TableKind, TableName};
+use crate::digest::Fingerprint;
+use crate::spec::{Example, SourceFile, Term};
+
+/// Bytes of a table's, term's or example's text, beyond which it is parted.
+const LONG: usize = 8_000;
+/// Bytes of a part of a file: prose is found best by the paragraph.
+const LONG_PROSE: usize = 2_000;
+
+/// One document as it is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Stable, and unique in its collection.
+    pub id: String,
+    /// What is embedded.
+    pub text: String,
+    /// What stands beside it in the store: texts and whole numbers.
+    pub metadata: BTreeMap<String, Value>,
+    /// Covers text, metadata, embedder and metric; it stands in the metadata too.
+    pub fingerprint: Fingerprint,
+    /// What it was made from.
+    pub source: Source,
+}
+
+/// What a document is made from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// The schema of a target.
+    Target(String),
+    /// The terms of an ontology.
+    Ontology(String),
+    /// A file of prose.
+    File(String),
+    /// The questions of a collection.
+    Examples,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Target(name) => write!(f, "target:{name}"),
+            Self::Ontology(name) => write!(f, "ontology:{name}"),
+            Self::File(name) => write!(f, "file:{name}"),
+            Self::Examples => f.write_str("examples"),
+        }
+    }
+}
+
+/// Makes documents of one stack for one embedder.
+pub(super) struct Author<'a> {
+    pub(super) stack: &'a str,
+    pub(super) embedder: &'a str,
+}
+
+impl Author<'_> {
+    /// A table's description and the terms that speak of it; one document unless it is very long.
+    pub(super) fn table(
+        &self,
+        target: &str,
+        name: &TableName,
+        table: &Table,
+        terms: &[&Term],
+    ) -> Vec<Document> {
+        let id = format!("{target}/{name}");
+        let texts = parts(&describe(target, name, table, terms), LONG, Some(&format!("{name} ({target})")));
+        let facts = [("target", target.to_owned()), ("table", name.to_string())];
+        self.documents(&id, texts, &facts, &Source::Target(target.to_owned()))
+    }
+
+    /// A term of an ontology.
+    pub(super) fn term(&self, ontology: &str, term: &Term) -> Vec<Document> {
+        let id = format!("{ontology}/{}", term.term);
+        let mut text = sentence(term);
+        let tables = sorted(&term.tables);
+        if !tables.is_empty() {
+            let _ = write!(text, "\nSpeaks of: {}", tables.join(", "));
+        }
+        let facts = [("ontology", ontology.to_owned()), ("term", term.term.clone())];
+        self.documents(
+            &id,
+            parts(&text, LONG, Some(&term.term)),
+            &facts,
+            &Source::Ontology(ontology.to_owned()),
+        )
+    }
+
+    /// A file of prose; none when there is no word in it.
+    pub(super) fn file(&self, file: &SourceFile) -> Vec<Document> {
+        let SourceFile { name, text } = file;
+        // A checkout on another system has other line ends and is no other text.
+        let text = text.replace("\r\n", "\n");
+        let texts = parts(text.trim(), LONG_PROSE, None);
+        self.documents(name, texts, &[("file", name.clone())], &Source::File(name.clone()))
+    }
+
+    /// A question; its statement stands in the metadata, because it is not what is searched for.
+    pub(super) fn example(&self, example: &Example) -> Vec<Document> {
+        let Example { question, sql, target, at: _ } = example;
+        let id = format!("example/{}", Fingerprint::of([Some(question.as_str()), target.as_deref()]));
+        let mut facts = vec![("question", question.clone()), ("sql", sql.clone())];
+        facts.extend(target.iter().map(|target| ("target", target.clone())));
+        self.documents(&id, parts(question, LONG, None), &facts, &Source::Examples)
+    }
+
+    fn documents(
+        &self,
+        id: &str,
+        texts: Vec<String>,
+        facts: &[(&str, String)],
+        source: &Source,
+    ) -> Vec<Document> {
+        let of_many = texts.len() > 1;
+        let document = |(index, text): (usize, String)| {
+            let number = index + 1;
+            let mut metadata: BTreeMap<String, Value> =
+                facts.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.as_str()))).collect();
+            metadata.insert(key::STACK.to_owned(), Value::from(self.stack));
+            metadata.insert(key::SOURCE.to_owned(), Value::from(source.to_string()));
+            metadata.insert(key::EMBEDDER.to_owned(), Value::from(self.embedder));
+            if of_many {
+                metadata.insert("part".to_owned(), Value::from(number));
+            }
+            let fields = [text.as_str(), &format!("{}", Value::from_iter(metadata.clone())), METRIC];
+            let fingerprint = Fingerprint::of(fields.map(Some));
+            metadata.insert(key::FINGERPRINT.to_owned(), Value::from(fingerprint.to_string()));
+            // The first part keeps the plain id, so that a text that grows is not written anew.
+            let id = if number == 1 { id.to_owned() } else { format!("{id}#{number}") };
+            Document { id, text, metadata, fingerprint, source: source.clone() }
+        };
+        texts.into_iter().enumerate().map(document).collect()
+    }
+}
+
+/// A table in words.
+fn describe(target: &str, name: &TableName, table: &Table, terms: &[&Term]) -> String {
+    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition } = table;
+    let kind = match kind {
+        TableKind::Table => "Table",
+        TableKind::View => "View",
+        TableKind::MaterializedView => "Materialized view",
+        TableKind::Foreign => "Foreign table",
+    };
+    let mut text = format!("{kind} {name} (database {target})");
+    if let Some(comment) = comment {
+        let _ = write!(text, "\n{comment}");
+    }
+    text.push_str("\nColumns:");
+    for column in columns {
+        let _ = write!(text, "\n- {}", column_line(column));
+    }
+    if !primary_key.is_empty() {
+        let _ = write!(text, "\nPrimary key: {}", primary_key.join(", "));
+    }
+    for ForeignKey { columns, table, references, actions: _ } in foreign_keys {
+        let _ = write!(text, "\nReferences: {} to {table}", columns.join(", "));
+        if !references.is_empty() {
+            let _ = write!(text, " ({})", references.join(", "));
+        }
+    }
+    for index in indexes.values().filter(|index| index.unique && index.predicate.is_none()) {
+        let _ = write!(text, "\nUnique: {}", index.keys.join(", "));
+    }
+    for check in checks {
+        let _ = write!(text, "\nCheck: {check}");
+    }
+    if let Some(definition) = definition {
+        let _ = write!(text, "\nDefined as: {}", definition.trim());
+    }
+    if !terms.is_empty() {
+        text.push_str("\nTerms:");
+        for term in terms {
+            let _ = write!(text, "\n- {}", sentence(term));
+        }
+    }
+    text
+}
+
+fn column_line(column: &Column) -> String {
+    let Column { name, data_type, kind: _, nullable, default, generated, identity: _, comment } = column;
+    let mut line = name.clone();
+    if !data_type.is_empty() {
+        let _ = write!(line, " {data_type}");
+    }
+    if !nullable {
+        line.push_str(", required");
+    }
+    if let Some(default) = default {
+        let _ = write!(line, ", default {default}");
+    }
+    if let Some(expression) = generated {
+        let _ = write!(line, ", computed as {expression}");
+    }
+    if let Some(comment) = comment {
+        let _ = write!(line, ": {comment}");
+    }
+    line
+}
+
+/// A term in words. Its synonyms are sorted: their order means nothing.
+fn sentence(term: &Term) -> String {
+    let Term { term, definition, synonyms, expression, tables: _, at: _ } = term;
+    let mut text = term.clone();
+    let synonyms = sorted(synonyms);
+    if !synonyms.is_empty() {
+        let _ = write!(text, " (also: {})", synonyms.join(", "));
+    }
+    let _ = write!(text, ": {}", definition.trim());
+    if let Some(expression) = expression {
+        let _ = write!(text, "\nComputed as: {}", expression.trim());
+    }
+    text
+}
+
+fn sorted(texts: &[String]) -> Vec<&str> {
+    let mut sorted: Vec<&str> = texts.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}
+
+/// A text in parts of at most `limit` bytes, cut at a blank line, a line end or a space, whichever
+/// comes first in this order. Parts after the first begin with the heading. A text without a
+/// letter or digit has none: there is nothing in it to find.
+fn parts(text: &str, limit: usize, heading: Option<&str>) -> Vec<String> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, after) = if rest.len() <= limit { (rest, "") } else { cut(rest, limit) };
+        rest = after.trim_start();
+        if part.chars().any(char::is_alphanumeric) {
+            parts.push(match heading {
+                Some(heading) if !parts.is_empty() => format!("{heading}, continued\n{}", part.trim_end()),
+                _ => part.trim_end().to_owned(),
+            });
+        }
+    }
+    parts
+}
+
+fn cut(text: &str, limit: usize) -> (&str, &str) {
+    let window = text.get(..text.floor_char_boundary(limit)).unwrap_or(text);
+    // Not in the first quarter: a cut there leaves a part too short to mean much.
+    let late = |at: &usize| *at > limit / 4;
+    let at =
+        ["\n\n", "\n", " "].iter().find_map(|end| window.rfind(end).filter(late)).unwrap_or(window.len());
+    text.split_at_checked(at).unwrap_or((text, ""))
+}

@@ -1,0 +1,377 @@
+//! A vector store in one SQLite file, with the vectors in virtual tables of sqlite-vec, so that an
+//! application can read it with any SQLite and that extension:
+//!
+//! - `vector_collections`: `id`, `name`, `dimension`, `metric`, `metadata` (a JSON object).
+//! - `vector_documents`: `id`, `collection` (an id of the above), `key` (the document's own id,
+//!   unique in its collection), `document` (its text), `metadata` (a JSON object).
+//! - `vector_embeddings_N` for the collection with the id N: `rowid` (an id of `vector_documents`)
+//!   and `embedding`, little-endian 32-bit floats, compared by cosine distance.
+//!
+//! The nearest five: `SELECT d.key, d.document, e.distance FROM vector_embeddings_1 e JOIN
+//! vector_documents d ON d.id = e.rowid WHERE e.embedding MATCH :vector AND k = 5 ORDER BY
+//! e.distance`. Rows of others are welcome: what does not carry this stack's mark is left alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use serde_json::json;
+
+use super::client::{Error, Mark, Training};
+use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
+use super::{Document, METRIC, key};
+use crate::sql::{self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite};
+
+/// Documents that one query of an observation reads.
+const PAGE: i64 = 5_000;
+/// `SQLITE_READONLY_ROLLBACK`: a killed writer left a journal that a reader may not roll back.
+const NEEDS_ROLLBACK: &str = "776";
+
+const TABLES: [&str; 2] = [
+    "CREATE TABLE IF NOT EXISTS vector_collections (
+         id INTEGER PRIMARY KEY,
+         name TEXT NOT NULL UNIQUE,
+         dimension INTEGER NOT NULL CHECK (dimension > 0),
+         metric TEXT NOT NULL,
+         metadata TEXT
+     )",
+    "CREATE TABLE IF NOT EXISTS vector_documents (
+         id INTEGER PRIMARY KEY,
+         collection INTEGER NOT NULL REFERENCES vector_collections (id),
+         key TEXT NOT NULL,
+         document TEXT,
+         metadata TEXT,
+         UNIQUE (collection, key)
+     )",
+];
+
+/// One file.
+#[derive(Debug, Clone)]
+pub(super) struct SqliteStore {
+    path: PathBuf,
+}
+
+/// Makes sqlite-vec known to every SQLite connection that this process opens from now on.
+fn register_sqlite_vec() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        type Init = unsafe extern "C" fn(
+            *mut libsqlite3_sys::sqlite3,
+            *mut *mut std::ffi::c_char,
+            *const libsqlite3_sys::sqlite3_api_routines,
+        ) -> std::ffi::c_int;
+        // SAFETY: `sqlite3_vec_init` is an entry point of an SQLite extension, which the crate
+        // declares without its arguments; it has this signature in sqlite-vec.h, is linked
+        // statically against the same SQLite (SQLITE_CORE), and lives as long as the process.
+        #[allow(unsafe_code)]
+        unsafe {
+            let init: Init = std::mem::transmute(sqlite_vec::sqlite3_vec_init as *const ());
+            libsqlite3_sys::sqlite3_auto_extension(Some(init));
+        }
+    });
+}
+
+impl SqliteStore {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(super) async fn observe(&self) -> Result<Seen, Error> {
+        self.folder_exists()?;
+        let backend = |version| Backend { kind: BackendKind::Sqlite, version };
+        if !self.path.exists() {
+            return Ok(Seen { backend: backend(None), collections: BTreeMap::new() });
+        }
+        let database = self.open_to_read().await.map_err(|error| self.wrong(error))?;
+        let seen = read(&database).await.map_err(|error| self.wrong(error));
+        database.close().await;
+        let (version, collections) = seen?;
+        Ok(Seen { backend: backend(Some(version)), collections })
+    }
+
+    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
+        self.write(async |database| create_collection(database, name, mark).await).await
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        self.write(async |database| drop_empty_collection(database, name, stack).await).await
+    }
+
+    pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
+        let Training { collection: name, mark, write, delete } = training;
+        let database = self.open_to_write().await?;
+        let result = async {
+            let rows = database
+                .query("SELECT id, dimension FROM vector_collections WHERE name = $1", &[name.into()])
+                .await
+                .map_err(|error| self.wrong(error))?;
+            let Some(row) = rows.first() else {
+                return Err(Error::NoCollection { collection: name.to_owned() });
+            };
+            let (id, dimension) = integers(row).map_err(|error| self.wrong(error))?;
+            let batch_size = training.batch(usize::MAX);
+            for batch in write.chunks(batch_size) {
+                let vectors = training.embed(batch)?;
+                let foreign = write_batch(&database, id, dimension, &mark.stack, batch, &vectors)
+                    .await
+                    .map_err(|error| self.wrong(error))?;
+                if let Some(id) = foreign {
+                    return Err(Error::ForeignDocument { collection: name.to_owned(), id });
+                }
+            }
+            for keys in delete.chunks(batch_size) {
+                delete_batch(&database, id, &mark.stack, keys).await.map_err(|error| self.wrong(error))?;
+            }
+            Ok(())
+        }
+        .await;
+        database.close().await;
+        result
+    }
+
+    async fn write(&self, work: impl AsyncFnOnce(&Database) -> sql::Result<()>) -> Result<(), Error> {
+        let database = self.open_to_write().await?;
+        let result = work(&database).await;
+        database.close().await;
+        result.map_err(|error| self.wrong(error))
+    }
+
+    /// Opens the file, making it and its tables when they are missing.
+    async fn open_to_write(&self) -> Result<Database, Error> {
+        self.folder_exists()?;
+        register_sqlite_vec();
+        let open = async {
+            let database = open_sqlite(&self.path, SqliteMode::Create).await?;
+            for table in TABLES {
+                database.execute(table, &[]).await?;
+            }
+            Ok(database)
+        };
+        open.await.map_err(|error| self.wrong(error))
+    }
+
+    async fn open_to_read(&self) -> sql::Result<Database> {
+        const TOUCH: &str = "SELECT count(*) FROM sqlite_master";
+        register_sqlite_vec();
+        let database = open_sqlite(&self.path, SqliteMode::ReadOnly).await?;
+        match database.query(TOUCH, &[]).await {
+            Err(error) if error.code().as_deref() == Some(NEEDS_ROLLBACK) => {
+                // A run was killed inside a batch. Opening the file for writing rolls that back.
+                database.close().await;
+                let repaired = open_sqlite(&self.path, SqliteMode::ReadWrite).await?;
+                repaired.query(TOUCH, &[]).await?;
+                repaired.close().await;
+                open_sqlite(&self.path, SqliteMode::ReadOnly).await
+            }
+            Err(error) => Err(error),
+            Ok(_) => Ok(database),
+        }
+    }
+
+    fn folder_exists(&self) -> Result<(), Error> {
+        let folder = match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        if folder.is_dir() { Ok(()) } else { Err(Error::NoFolder { path: folder.to_owned() }) }
+    }
+
+    fn wrong(&self, source: sql::Error) -> Error {
+        Error::Sqlite { path: self.path.clone(), source }
+    }
+}
+
+/// The table of a collection's vectors.
+fn embeddings(collection: i64) -> String {
+    format!("vector_embeddings_{collection}")
+}
+
+fn integers(row: &Row) -> sql::Result<(i64, i64)> {
+    Ok((row.integer(0)?, row.integer(1)?))
+}
+
+async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, CollectionSeen>)> {
+    // A member of a JSON object that another application may have written as it liked.
+    let mark = |of: &str, key: &str| {
+        format!("CASE WHEN json_valid({of}.metadata) THEN json_extract({of}.metadata, '$.{key}') END")
+    };
+    let versions = database.query("SELECT vec_version() || ', SQLite ' || sqlite_version()", &[]).await?;
+    let version = versions.first().and_then(|row| row.get(0)).unwrap_or_default();
+    let version = format!("sqlite-vec {version}");
+    let tables = database.query("SELECT name FROM sqlite_master WHERE type = 'table'", &[]).await?;
+    let has = |name: &str| tables.iter().any(|row| row.get(0) == Some(name));
+    if !(has("vector_collections") && has("vector_documents")) {
+        return Ok((version, BTreeMap::new()));
+    }
+
+    let collections = format!(
+        "SELECT c.id, c.dimension, c.name, {}, {} FROM vector_collections c ORDER BY c.name",
+        mark("c", key::STACK),
+        mark("c", key::EMBEDDER),
+    );
+    let mut seen = BTreeMap::new();
+    for row in database.query(&collections, &[]).await? {
+        let (id, dimension) = integers(&row)?;
+        let mut collection = CollectionSeen {
+            made_by: row.get(3).map(str::to_owned),
+            embedder: row.get(4).map(str::to_owned),
+            dimension: usize::try_from(dimension).ok(),
+            ..CollectionSeen::default()
+        };
+        // A document without a vector cannot be found: one of ours counts as missing.
+        let name = embeddings(id);
+        let has_vector = if has(&name) {
+            format!("d.id IN (SELECT rowid FROM {})", identifier(&name))
+        } else {
+            "false".to_owned()
+        };
+        let documents = format!(
+            "SELECT d.id, {has_vector}, d.key, {}, {}, {}, {} FROM vector_documents d \
+             WHERE d.collection = $1 AND d.id > $2 ORDER BY d.id LIMIT {PAGE}",
+            mark("d", key::STACK),
+            mark("d", key::FINGERPRINT),
+            mark("d", key::SOURCE),
+            mark("d", key::EMBEDDER),
+        );
+        let mut after = i64::MIN;
+        loop {
+            let page = database.query(&documents, &[id.into(), after.into()]).await?;
+            for row in &page {
+                after = row.integer(0)?;
+                let has_vector = row.bool(1)?;
+                let text = |column| row.get(column).map(str::to_owned);
+                let marks =
+                    Marks { stack: text(3), fingerprint: text(4), source: text(5), embedder: text(6) };
+                // Ours without a vector keeps its place, so that it is written or deleted.
+                let fingerprint = marks.fingerprint.filter(|_| has_vector);
+                collection.note(row.text(2)?.to_owned(), Marks { fingerprint, ..marks });
+            }
+            if page.len() < usize::try_from(PAGE).unwrap_or(usize::MAX) {
+                break;
+            }
+        }
+        seen.insert(row.text(2)?.to_owned(), collection);
+    }
+    Ok((version, seen))
+}
+
+async fn create_collection(database: &Database, name: &str, mark: &Mark) -> sql::Result<()> {
+    let mut transaction = database.begin().await?;
+    let dimension = i64::try_from(mark.embedder.dimensions()).unwrap_or(i64::MAX);
+    let metadata = json!({ key::EMBEDDER: mark.embedder.identity(), key::STACK: mark.stack });
+    transaction
+        .execute(
+            "INSERT INTO vector_collections (name, dimension, metric, metadata) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (name) DO NOTHING",
+            &[name.into(), dimension.into(), METRIC.into(), metadata.to_string().into()],
+        )
+        .await?;
+    let rows = transaction
+        .query("SELECT id, dimension FROM vector_collections WHERE name = $1", &[name.into()])
+        .await?;
+    for row in &rows {
+        let (id, dimension) = integers(row)?;
+        ensure_embeddings(&mut transaction, id, dimension).await?;
+    }
+    transaction.commit().await
+}
+
+async fn ensure_embeddings(
+    transaction: &mut Transaction,
+    collection: i64,
+    dimension: i64,
+) -> sql::Result<()> {
+    let table = identifier(&embeddings(collection));
+    let sql = format!(
+        "CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING vec0(embedding float[{dimension}] distance_metric={METRIC})"
+    );
+    transaction.execute(&sql, &[]).await.map(|_| ())
+}
+
+async fn drop_empty_collection(database: &Database, name: &str, stack: &str) -> sql::Result<()> {
+    let mut transaction = database.begin().await?;
+    let rows = transaction
+        .query(
+            "DELETE FROM vector_collections WHERE name = $1 AND json_valid(metadata) \
+             AND json_extract(metadata, '$.trueup') = $2 \
+             AND NOT EXISTS (SELECT 1 FROM vector_documents d WHERE d.collection = vector_collections.id) \
+             RETURNING id",
+            &[name.into(), stack.into()],
+        )
+        .await?;
+    for row in &rows {
+        let table = identifier(&embeddings(row.integer(0)?));
+        transaction.execute(&format!("DROP TABLE IF EXISTS {table}"), &[]).await?;
+    }
+    transaction.commit().await
+}
+
+/// Writes documents in one transaction, or none when one has the id of a foreign one: that id.
+async fn write_batch(
+    database: &Database,
+    collection: i64,
+    dimension: i64,
+    stack: &str,
+    batch: &[Document],
+    vectors: &[Vec<f32>],
+) -> sql::Result<Option<String>> {
+    let mut transaction = database.begin().await?;
+    ensure_embeddings(&mut transaction, collection, dimension).await?;
+    let table = identifier(&embeddings(collection));
+    let forget = format!("DELETE FROM {table} WHERE rowid = $1");
+    let embed = format!("INSERT INTO {table} (rowid, embedding) VALUES ($1, $2)");
+    for (document, vector) in batch.iter().zip(vectors) {
+        let metadata = serde_json::Value::from_iter(document.metadata.clone()).to_string();
+        let rows = transaction
+            .query(
+                "INSERT INTO vector_documents (collection, key, document, metadata) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (collection, key) DO UPDATE \
+                 SET document = excluded.document, metadata = excluded.metadata \
+                 WHERE json_valid(metadata) AND json_extract(metadata, '$.trueup') = $5 \
+                 RETURNING id",
+                &[
+                    collection.into(),
+                    document.id.as_str().into(),
+                    document.text.as_str().into(),
+                    metadata.into(),
+                    stack.into(),
+                ],
+            )
+            .await?;
+        let Some(row) = rows.first() else { return Ok(Some(document.id.clone())) };
+        let id = row.integer(0)?;
+        let bytes = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
+        // A virtual table of sqlite-vec has no upsert.
+        transaction.execute(&forget, &[id.into()]).await?;
+        transaction.execute(&embed, &[id.into(), Value::Bytes(bytes)]).await?;
+    }
+    transaction.commit().await?;
+    Ok(None)
+}
+
+/// Deletes documents in one transaction, those that carry the stack's mark.
+async fn delete_batch(database: &Database, collection: i64, stack: &str, keys: &[String]) -> sql::Result<()> {
+    let mut transaction = database.begin().await?;
+    let keys = Value::Texts(keys.iter().cloned().map(Some).collect());
+    let rows = transaction
+        .query(
+            "DELETE FROM vector_documents WHERE collection = $1 \
+             AND key IN (SELECT value FROM json_each($2)) \
+             AND json_valid(metadata) AND json_extract(metadata, '$.trueup') = $3 RETURNING id",
+            &[collection.into(), keys, stack.into()],
+        )
+        .await?;
+    let there = transaction
+        .query("SELECT 1 FROM sqlite_master WHERE name = $1", &[embeddings(collection).into()])
+        .await?;
+    if !there.is_empty() {
+        let forget = format!("DELETE FROM {} WHERE rowid = $1", identifier(&embeddings(collection)));
+        for row in &rows {
+            transaction.execute(&forget, &[row.integer(0)?.into()]).await?;
+        }
+    }
+    transaction.commit().await
+}

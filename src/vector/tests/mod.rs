@@ -1,0 +1,7 @@
+//! Tests of the vector room: rules on values, and one body of store tests for every backend.
+
+mod diffing;
+mod servers;
+mod stores;
+mod texts;
+mod worlds;

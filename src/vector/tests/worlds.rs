@@ -1,0 +1,241 @@
+//! Builders of stacks, schemas and observations that read like sentences.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
+use crate::digest::Digest;
+use crate::spec::{
+    Collection, Embedder, Endpoint, Example, Flags, Location, MigrationSets, Ontology, Order, RedactedUrl,
+    SchemaDrift, Source, SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector,
+    VectorUrl,
+};
+use crate::vector::{
+    Backend, BackendKind, Change, CollectionSeen, Desired, DocumentSeen, Observed, OursSeen, Schema, Seen,
+};
+
+pub(super) fn here() -> Location {
+    Location::new(&Source::new("stack.yaml", "stack: insight\n"), 0, 5)
+}
+
+fn endpoint<T>(to: T) -> Endpoint<T> {
+    Endpoint { to: Ok(to), written: "written".to_owned(), at: here() }
+}
+
+pub(super) fn sqlite_vector(path: &Path) -> Vector {
+    Vector {
+        endpoint: endpoint(VectorUrl::Sqlite(path.to_owned())),
+        tenant: "default_tenant".to_owned(),
+        database: "default_database".to_owned(),
+        token: None,
+        embedder: Embedder::Hashing { dimensions: 64 },
+        collections: BTreeMap::new(),
+        keep_generations: 2,
+        at: here(),
+    }
+}
+
+pub(super) fn chroma_vector(url: &str) -> Vector {
+    let url = RedactedUrl::new(url::Url::parse(url).unwrap());
+    Vector { endpoint: endpoint(VectorUrl::Chroma(url)), ..sqlite_vector(Path::new("unused")) }
+}
+
+/// A stack with one target, `business`, that is on.
+pub(super) fn stack(vector: Vector) -> Stack {
+    let business = Target {
+        on: true,
+        endpoint: endpoint(TargetUrl::Sqlite(PathBuf::from("/data/target.db"))),
+        include: vec!["*".to_owned()],
+        exclude: Vec::new(),
+        require: BTreeMap::new(),
+        require_read_only: false,
+        at: here(),
+    };
+    Stack {
+        name: "insight".to_owned(),
+        environment: "dev".to_owned(),
+        file: PathBuf::from("stack.yaml"),
+        flags: Flags(BTreeMap::new()),
+        system: System {
+            endpoint: endpoint(SystemUrl::Sqlite(PathBuf::from("/data/system.db"))),
+            at: here(),
+            create_database: true,
+            extensions: Vec::new(),
+            migrations: MigrationSets::default(),
+            order: Order::Linear,
+            lock_timeout: Duration::ZERO,
+            statement_timeout: Duration::ZERO,
+            schema_drift: SchemaDrift::Ignore,
+            accounts: None,
+            users: BTreeMap::new(),
+            terms: Terms {
+                table: "terms".to_owned(),
+                ontology: "ontology".to_owned(),
+                term: "term".to_owned(),
+                definition: None,
+                synonyms: None,
+                expression: None,
+                tables: None,
+                at: here(),
+            },
+            ontologies: BTreeMap::new(),
+            seeds: BTreeMap::new(),
+        },
+        targets: BTreeMap::from([("business".to_owned(), business)]),
+        vector: Some(vector),
+        cache: None,
+        policies: BTreeMap::new(),
+        digest: Digest::of(""),
+        warnings: Vec::new(),
+    }
+}
+
+/// A stack whose collections are these.
+pub(super) fn stack_with<const N: usize>(collections: [(&str, Collection); N]) -> Stack {
+    with_collections(sqlite_vector(Path::new("/data/vector.db")), collections)
+}
+
+pub(super) fn with_collections<const N: usize>(
+    mut vector: Vector,
+    collections: [(&str, Collection); N],
+) -> Stack {
+    vector.collections = collections.into_iter().map(|(name, spec)| (name.to_owned(), spec)).collect();
+    stack(vector)
+}
+
+pub(super) fn nothing() -> Collection {
+    Collection {
+        schema: Vec::new(),
+        terms: Vec::new(),
+        ontologies: Vec::new(),
+        files: Vec::new(),
+        names_files: false,
+        examples: Vec::new(),
+        names_examples: false,
+        at: here(),
+    }
+}
+
+pub(super) fn of_schema() -> Collection {
+    Collection { schema: vec!["business".to_owned()], ..nothing() }
+}
+
+pub(super) fn of_files(files: &[(&str, &str)]) -> Collection {
+    let file =
+        |(name, text): &(&str, &str)| SourceFile { name: (*name).to_owned(), text: (*text).to_owned() };
+    Collection { files: files.iter().map(file).collect(), names_files: true, ..nothing() }
+}
+
+pub(super) fn example(question: &str, sql: &str, target: Option<&str>) -> Example {
+    Example {
+        question: question.to_owned(),
+        sql: sql.to_owned(),
+        target: target.map(str::to_owned),
+        at: here(),
+    }
+}
+
+pub(super) fn ontology<const N: usize>(terms: [Term; N]) -> Ontology {
+    Ontology { terms: terms.into(), at: here() }
+}
+
+pub(super) fn term(name: &str, tables: &[&str]) -> Term {
+    Term {
+        term: name.to_owned(),
+        definition: format!("What {name} means."),
+        synonyms: vec!["zeta".to_owned(), "alpha".to_owned()],
+        expression: Some("SUM(amount)".to_owned()),
+        tables: tables.iter().map(|&table| table.to_owned()).collect(),
+        at: here(),
+    }
+}
+
+pub(super) fn column(name: &str, data_type: &str) -> Column {
+    Column {
+        name: name.to_owned(),
+        data_type: data_type.to_owned(),
+        kind: ValueKind::Text,
+        nullable: true,
+        default: None,
+        generated: None,
+        identity: false,
+        comment: None,
+    }
+}
+
+pub(super) fn table(columns: &[&str]) -> Table {
+    Table {
+        kind: TableKind::Table,
+        columns: columns.iter().map(|name| column(name, "TEXT")).collect(),
+        primary_key: Vec::new(),
+        foreign_keys: BTreeSet::new(),
+        indexes: BTreeMap::new(),
+        checks: BTreeSet::new(),
+        comment: None,
+        definition: None,
+    }
+}
+
+/// The schema of `business`: tables by name, each with columns.
+pub(super) fn schema(tables: &[(&str, &[&str])]) -> BTreeMap<String, Schema> {
+    let tables = tables.iter().map(|(name, columns)| (TableName::parse(name), table(columns))).collect();
+    let snapshot = Snapshot { tables, ..Snapshot::default() };
+    BTreeMap::from([("business".to_owned(), Schema::Known(snapshot))])
+}
+
+pub(super) fn three_tables() -> BTreeMap<String, Schema> {
+    schema(&[("accounts", &["id", "name"]), ("orders", &["id", "total"]), ("products", &["sku"])])
+}
+
+pub(super) fn desired(stack: &Stack, schemas: &BTreeMap<String, Schema>) -> Desired {
+    Desired::new(stack, schemas).unwrap()
+}
+
+/// An empty store.
+pub(super) fn empty() -> Seen {
+    let backend = Backend { kind: BackendKind::Sqlite, version: None };
+    Seen { backend, collections: BTreeMap::new() }
+}
+
+/// The store as it is when everything wanted is in it.
+pub(super) fn trained(desired: &Desired) -> Seen {
+    let identity = desired.embedder.identity();
+    let collection = |wanted: &crate::vector::Collection| CollectionSeen {
+        made_by: Some(desired.stack.clone()),
+        embedder: Some(identity.clone()),
+        dimension: Some(desired.embedder.dimensions()),
+        ours: BTreeMap::from([(
+            desired.stack.clone(),
+            OursSeen {
+                embedders: BTreeSet::from([identity.clone()]),
+                documents: wanted
+                    .documents
+                    .iter()
+                    .map(|(id, document)| {
+                        let fingerprint = Some(document.fingerprint);
+                        (id.clone(), DocumentSeen { fingerprint, source: document.source.to_string() })
+                    })
+                    .collect(),
+            },
+        )]),
+        foreign: BTreeSet::new(),
+    };
+    let collections = desired.collections.iter().map(|(name, wanted)| (name.clone(), collection(wanted)));
+    Seen { collections: collections.collect(), ..empty() }
+}
+
+pub(super) fn diff(desired: &Desired, seen: &Seen) -> crate::change::Diff<Change> {
+    crate::vector::diff(desired, &Observed::Reachable(seen.clone()))
+}
+
+/// What a change writes and deletes.
+pub(super) fn ids(change: &Change) -> (Vec<&str>, Vec<&str>) {
+    match change {
+        Change::Documents { write, delete, .. } => (
+            write.iter().map(|document| document.id.as_str()).collect(),
+            delete.iter().map(String::as_str).collect(),
+        ),
+        Change::CreateCollection { .. } | Change::DropCollection { .. } => (Vec::new(), Vec::new()),
+    }
+}
