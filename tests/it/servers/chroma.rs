@@ -1,8 +1,13 @@
 //! A tenant and database of Chroma for one test, on a server of all tests.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use super::{Shared, unique_name};
+use super::{Shared, run, unique_name};
+
+/// Has the URL of the server.
+const VARIABLE: &str = "TRUEUP_TEST_CHROMA";
 
 /// A tenant and a database of its own.
 pub(crate) struct Chroma {
@@ -14,7 +19,7 @@ pub(crate) struct Chroma {
 impl Chroma {
     /// A new, empty database in a new tenant.
     pub(crate) fn start() -> Self {
-        let server = Shared::start("chroma", "TRUEUP_TEST_CHROMA");
+        let server = Shared::start("chroma", VARIABLE);
         let chroma = Self { server, tenant: unique_name(), database: format!("db_{}", unique_name()) };
         let tenants = "/api/v2/tenants";
         chroma.request("POST", tenants, Some(&json!({ "name": chroma.tenant }).to_string()));
@@ -24,8 +29,8 @@ impl Chroma {
     }
 
     /// `http://127.0.0.1:PORT`
-    pub(crate) fn url(&self) -> &str {
-        &self.server.url
+    pub(crate) fn url(&self) -> String {
+        self.server.value(VARIABLE)
     }
 
     pub(crate) fn tenant(&self) -> &str {
@@ -41,9 +46,22 @@ impl Chroma {
         format!("/api/v2/tenants/{}/databases/{}", self.tenant, self.database)
     }
 
+    /// Runs Python with Chroma's own client as `client`, and gives what it prints.
+    pub(crate) fn python(&self, code: &str) -> String {
+        let url = url::Url::parse(&self.url()).unwrap();
+        let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
+        let Self { server, tenant, database } = self;
+        let connect = format!(
+            "import chromadb\n\
+             client = chromadb.HttpClient('{host}', {port}, tenant='{tenant}', database='{database}')\n"
+        );
+        let mut python = Command::new(server.value("TRUEUP_TEST_PYTHON"));
+        run(python.env("ANONYMIZED_TELEMETRY", "False").arg("-c").arg(connect + code))
+    }
+
     /// A request that must succeed, and the JSON of its answer.
     pub(crate) fn request(&self, method: &str, path: &str, body: Option<&str>) -> Value {
-        let url = format!("{}{path}", self.server.url);
+        let url = format!("{}{path}", self.url());
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let answer = runtime.block_on(async {

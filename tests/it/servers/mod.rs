@@ -5,6 +5,7 @@ mod chroma;
 mod postgres;
 mod redis;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -22,28 +23,36 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server that `scripts/test` started for all tests, or one of this value's own.
 struct Shared {
-    url: String,
-    own: Option<TempDir>,
+    /// Where it lives and what `scripts/servers` says of it, which else stands in the environment.
+    own: Option<(TempDir, BTreeMap<String, String>)>,
 }
 
 impl Shared {
-    /// The server whose address stands in `variable`, or a new one of this `kind`.
+    /// The server whose address stands in the variable, or a new one of this kind.
     fn start(kind: &str, variable: &str) -> Self {
-        if let Ok(url) = std::env::var(variable) {
-            return Self { url, own: None };
+        if std::env::var_os(variable).is_some() {
+            return Self { own: None };
         }
         let folder = tempfile::Builder::new().prefix("trueup-test-").tempdir().unwrap();
         let output = run(script().arg("start").arg(folder.path()).arg(kind));
-        let prefix = format!("{variable}=");
-        let url =
-            output.lines().find_map(|line| line.strip_prefix(&prefix)).expect("the script names its server");
-        Self { url: url.to_owned(), own: Some(folder) }
+        let values = output.lines().filter_map(|line| line.split_once('='));
+        let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { own: Some((folder, values)) }
+    }
+
+    /// The value of one of its variables.
+    fn value(&self, variable: &str) -> String {
+        let value = match &self.own {
+            Some((_, values)) => values.get(variable).cloned(),
+            None => std::env::var(variable).ok(),
+        };
+        value.unwrap_or_else(|| panic!("scripts/servers says nothing of {variable}"))
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(folder) = &self.own {
+        if let Some((folder, _)) = &self.own {
             run(script().arg("stop").arg(folder.path()));
         }
     }
@@ -138,16 +147,12 @@ fn postgres_starts_gives_each_test_a_database_and_stops() {
 
     assert_eq!(one.psql("SELECT count(*) FROM t"), "2");
     assert_eq!(other.psql("SELECT to_regclass('t') IS NULL"), "t");
-    assert_eq!(
-        one.psql(&format!("SELECT count(*) FROM pg_database WHERE datname = '{}'", absent.name())),
-        "0"
-    );
+    let databases =
+        |name: &str| other.on_server(&format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'"));
+    assert_eq!(databases(absent.name()), "0");
     let name = one.name().to_owned();
     drop(one);
-    assert_eq!(other.psql(&format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'")), {
-        // The database of a server that this test started is gone with the server.
-        "0"
-    });
+    assert_eq!(databases(&name), "0");
 }
 
 #[test]
@@ -179,4 +184,5 @@ fn chroma_starts_and_gives_each_test_a_tenant() {
     };
     assert_eq!(names(&one), ["ddl"]);
     assert_eq!(names(&other), [""; 0]);
+    assert_eq!(one.python("print([c.name for c in client.list_collections()])"), "['ddl']");
 }

@@ -4,6 +4,9 @@ use std::process::Command;
 
 use super::{Shared, run, unique_name};
 
+/// Has the URL of the maintenance database.
+const VARIABLE: &str = "TRUEUP_TEST_POSTGRES";
+
 /// A database of its own, with the right to do anything on the server.
 pub(crate) struct Postgres {
     server: Shared,
@@ -20,7 +23,7 @@ impl Postgres {
 
     /// A server, and the name of a database that does not exist.
     pub(crate) fn absent() -> Self {
-        Self { server: Shared::start("postgres", "TRUEUP_TEST_POSTGRES"), name: unique_name() }
+        Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }
     }
 
     /// The database's name.
@@ -35,7 +38,8 @@ impl Postgres {
 
     /// The same server's URL with another database.
     pub(crate) fn url_of(&self, database: &str) -> String {
-        let (server, _) = self.server.url.rsplit_once('/').unwrap();
+        let maintenance = self.server.value(VARIABLE);
+        let (server, _) = maintenance.rsplit_once('/').unwrap();
         format!("{server}/{database}")
     }
 
@@ -46,7 +50,7 @@ impl Postgres {
 
     /// Runs SQL in the maintenance database.
     pub(crate) fn on_server(&self, sql: &str) -> String {
-        psql(&self.server.url, sql)
+        psql(&self.server.value(VARIABLE), sql)
     }
 }
 
