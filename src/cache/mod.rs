@@ -1,1 +1,111 @@
-//! The cache room.
+//! The cache room: Redis, or an embedded SQLite file. The smallest component, and the example of
+//! the four doors: `desired` (from the spec), `observed` (read only), `diff` (pure), `apply`.
+//! A backend is one file and one arm of [`Client`]; this room knows no other component.
+
+mod apply;
+mod config;
+mod desired;
+mod diff;
+mod observed;
+mod redis;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Change, apply};
+pub use desired::{Backend, Desired};
+pub use diff::diff;
+pub use observed::{
+    EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen, observe,
+};
+
+use crate::spec::{self, CacheUrl};
+
+/// The way to one cache. Connects when it is first used, and keeps the connection.
+#[derive(Debug)]
+pub struct Client(Connector);
+
+#[derive(Debug)]
+enum Connector {
+    Redis(Box<redis::Redis>),
+    Embedded(sqlite::Embedded),
+}
+
+impl Client {
+    /// A client for the cache of a spec. Contacts nothing.
+    pub fn new(cache: &spec::Cache) -> Result<Self, Error> {
+        match &cache.endpoint.to {
+            Ok(CacheUrl::Redis(url)) => {
+                redis::Redis::new(url).map(|redis| Self(Connector::Redis(Box::new(redis))))
+            }
+            Ok(CacheUrl::Sqlite(path)) => Ok(Self(Connector::Embedded(sqlite::Embedded::new(path)))),
+            Err(unset) => Err(Error::Unset { names: unset.names.join(", ") }),
+        }
+    }
+}
+
+/// What went wrong with a cache. No message has a password in it.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// The URL names variables that are not set.
+    #[error("the URL of the cache is not known: {names} is not set")]
+    #[diagnostic(code(trueup::cache::unset), help("set it in the environment, then run the command again"))]
+    Unset {
+        /// As written between `${` and `}`.
+        names: String,
+    },
+    /// Nothing answers.
+    #[error("the cache at {address} does not answer: {message}")]
+    #[diagnostic(
+        code(trueup::cache::down),
+        help("check that the server runs and that host and port in `cache.url` are right")
+    )]
+    Down {
+        /// `host:port`.
+        address: String,
+        /// What the driver says.
+        message: String,
+    },
+    /// The server answers, and does not let this user in.
+    #[error("the cache at {address} refuses the user or password: {message}")]
+    #[diagnostic(
+        code(trueup::cache::authentication),
+        help("check the user and the password in `cache.url`; the server itself is up")
+    )]
+    Authentication {
+        /// `host:port`.
+        address: String,
+        /// What the server says.
+        message: String,
+    },
+    /// What is there is no cache that this tool can manage.
+    #[error("{address} cannot be used as a cache: {message}")]
+    #[diagnostic(code(trueup::cache::unusable), help("point `cache.url` at another server or file"))]
+    Unusable {
+        /// `host:port`, or the path of a file.
+        address: String,
+        /// Why not.
+        message: String,
+    },
+    /// The server or the file refuses one command.
+    #[error("{command} failed on {address}: {message}")]
+    #[diagnostic(
+        code(trueup::cache::refused),
+        help("allow the command to the user of `cache.url`, or make the change by hand and plan again")
+    )]
+    Refused {
+        /// `host:port`, or the path of a file.
+        address: String,
+        /// What was asked, without values.
+        command: String,
+        /// What the server says.
+        message: String,
+    },
+    /// A change for the other backend.
+    #[error("an embedded cache has no settings such as {key}")]
+    #[diagnostic(code(trueup::cache::no_settings), help("remove `cache.config`, or use Redis"))]
+    NoSettings {
+        /// Of `cache.config`.
+        key: String,
+    },
+}

@@ -1,0 +1,120 @@
+//! How Redis reads the values of its settings: two ways to write one value are no difference.
+//! Pure.
+
+use std::collections::BTreeSet;
+
+/// Settings that are secrets: never observed, never set.
+pub(super) fn is_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    key.ends_with("pass") || matches!(key.as_str(), "masterauth" | "primaryauth")
+}
+
+/// Whether `wanted`, as a spec writes it, is what the server reports as `seen`.
+pub(super) fn is_same(key: &str, wanted: &str, seen: &str) -> bool {
+    match key {
+        "notify-keyspace-events" => event_classes(wanted) == event_classes(seen),
+        // The server reports every class of clients, a spec may set one of them.
+        "client-output-buffer-limit" => buffer_limits(wanted).is_subset(&buffer_limits(seen)),
+        _ => words(key, wanted) == words(key, seen),
+    }
+}
+
+fn words(key: &str, value: &str) -> Vec<String> {
+    value.split_whitespace().map(|word| memory_bytes(word).unwrap_or_else(|| folded(key, word))).collect()
+}
+
+/// Redis compares the words of enumerations without regard to case, but not paths and texts.
+fn folded(key: &str, word: &str) -> String {
+    let is_text = matches!(key, "dir" | "dbfilename" | "logfile" | "pidfile" | "unixsocket" | "bind")
+        || key.ends_with("-file")
+        || key.ends_with("filename")
+        || key.ends_with("dirname")
+        || key.ends_with("-dir")
+        || key.ends_with("-template");
+    if is_text { word.to_owned() } else { word.to_ascii_lowercase() }
+}
+
+/// `256mb` as the bytes that the server reports: `kb` is 1024 bytes, `k` is 1000.
+fn memory_bytes(word: &str) -> Option<String> {
+    let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = word.split_at_checked(digits)?;
+    let factor: u64 = match unit.to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "k" => 1_000,
+        "kb" => 1 << 10,
+        "m" => 1_000_000,
+        "mb" => 1 << 20,
+        "g" => 1_000_000_000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor).map(|bytes| bytes.to_string())
+}
+
+/// The event classes, where `A` stands for all the common ones.
+fn event_classes(value: &str) -> BTreeSet<char> {
+    const ALL: &str = "g$lshzxetd";
+    value
+        .chars()
+        .flat_map(|class| {
+            if class == 'A' { ALL.to_owned() } else { class.to_string() }.chars().collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// `class hard soft seconds`, four words each; `slave` is the old name of `replica`.
+fn buffer_limits(value: &str) -> BTreeSet<Vec<String>> {
+    let words: Vec<String> = words("client-output-buffer-limit", value)
+        .into_iter()
+        .map(|word| if word == "slave" { "replica".to_owned() } else { word })
+        .collect();
+    words.chunks(4).map(<[String]>::to_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_sizes_are_compared_in_bytes() {
+        assert!(is_same("maxmemory", "256mb", "268435456"));
+        assert!(is_same("maxmemory", "1G", "1000000000"));
+        assert!(!is_same("maxmemory", "256m", "268435456"));
+        assert!(!is_same("maxmemory", "99999999999999gb", "0"));
+    }
+
+    #[test]
+    fn enumerations_ignore_case_and_paths_do_not() {
+        assert!(is_same("maxmemory-policy", "Volatile-LRU", "volatile-lru"));
+        assert!(is_same("appendonly", "YES", "yes"));
+        assert!(!is_same("dir", "/Data", "/data"));
+    }
+
+    #[test]
+    fn save_points_may_be_written_with_any_space() {
+        assert!(is_same("save", "900  1 300 10", "900 1 300 10"));
+        assert!(is_same("save", "", ""));
+        assert!(!is_same("save", "", "900 1"));
+    }
+
+    #[test]
+    fn keyspace_events_are_a_set() {
+        assert!(is_same("notify-keyspace-events", "Ex", "xE"));
+        assert!(is_same("notify-keyspace-events", "KEA", "AKE"));
+        assert!(!is_same("notify-keyspace-events", "Ex", "xK"));
+    }
+
+    #[test]
+    fn one_class_of_buffer_limits_is_compared_alone() {
+        let seen = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
+        assert!(is_same("client-output-buffer-limit", "pubsub 32mb 8mb 60", seen));
+        assert!(is_same("client-output-buffer-limit", "replica 256mb 64mb 60", seen));
+        assert!(!is_same("client-output-buffer-limit", "pubsub 64mb 8mb 60", seen));
+    }
+
+    #[test]
+    fn passwords_are_secret_settings() {
+        assert!(is_secret("requirepass") && is_secret("masterauth") && is_secret("tls-key-file-pass"));
+        assert!(!is_secret("maxmemory") && !is_secret("tls-auth-clients"));
+    }
+}

@@ -1,0 +1,415 @@
+//! What has to change: a pure function of what is desired and what was observed. For each desired
+//! thing one verdict; no I/O, no clock, and nothing for what the spec does not name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::apply::Change;
+use super::config;
+use super::desired::{Backend, Desired, config_address, namespace_address, stream_address, written};
+use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
+use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risk, Status};
+use crate::digest::Digest;
+use crate::spec::{Location, Namespace, Stream};
+
+/// What has to change in the cache.
+pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
+    let Desired { backend, databases: _, config: _, namespaces: _, streams: _, at: _ } = desired;
+    match (backend, observed) {
+        (_, Observed::Unreachable { failure, message }) => unreachable(desired, *failure, message),
+        (Some(Backend::Redis) | None, Observed::Redis(seen)) => redis(desired, seen),
+        (Some(Backend::Embedded) | None, Observed::Embedded(seen)) => embedded(desired, seen),
+        // A saved world that was made while the spec named the other kind of cache.
+        (Some(Backend::Embedded), Observed::Redis(_)) | (Some(Backend::Redis), Observed::Embedded(_)) => {
+            let deferred =
+                desired.addresses().into_iter().map(|address| held(address, NOT_OBSERVED)).collect();
+            Diff { deferred, ..Diff::default() }
+        }
+    }
+}
+
+const NOT_OBSERVED: &str = "not observed";
+
+/// What is said of one desired thing.
+enum Verdict {
+    Unchanged,
+    Change(Box<Planned<Change>>),
+    Check(Check),
+    Deferred(Held),
+    Blocked(Held),
+    Fault(Fault),
+}
+
+impl FromIterator<Verdict> for Diff<Change> {
+    fn from_iter<I: IntoIterator<Item = Verdict>>(verdicts: I) -> Self {
+        let mut diff = Self::default();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Unchanged => diff.unchanged += 1,
+                Verdict::Change(planned) => diff.changes.push(*planned),
+                Verdict::Check(check) => diff.checks.push(check),
+                Verdict::Deferred(held) => diff.deferred.push(held),
+                Verdict::Blocked(held) => diff.blocked.push(held),
+                Verdict::Fault(fault) => diff.faults.push(fault),
+            }
+        }
+        diff
+    }
+}
+
+fn unreachable(desired: &Desired, failure: Failure, message: &str) -> Diff<Change> {
+    let reason = match failure {
+        Failure::Down => "the cache does not answer",
+        Failure::Authentication => "the cache refuses the user or password",
+        Failure::Unusable => "the cache cannot be used",
+    };
+    Diff {
+        checks: vec![Check::new("cache", Status::Fail, message)],
+        blocked: desired.addresses().into_iter().map(|address| held(address, reason)).collect(),
+        ..Diff::default()
+    }
+}
+
+fn redis(desired: &Desired, seen: &RedisSeen) -> Diff<Change> {
+    let RedisSeen { version, config, keys, streams, streams_complete } = seen;
+    let reachable = match version {
+        Some(version) => format!("Redis {version}"),
+        None => "Redis answers".to_owned(),
+    };
+    let checks = [Some(Check::new("cache", Status::Pass, reachable)), eviction(desired, config.as_ref())];
+    let checks = checks.into_iter().flatten().map(Verdict::Check);
+
+    let settings = match config {
+        Some(seen) => desired.config.iter().map(|(key, value)| setting(desired, key, value, seen)).collect(),
+        None => forbidden_config(desired),
+    };
+    let namespaces = desired.namespaces.iter().map(|(name, namespace)| {
+        expiry(name, namespace, desired.streams_under(&namespace.prefix), keys.get(&namespace.prefix))
+    });
+    let wanted_streams = desired.streams.iter().map(|(name, wanted)| match streams.get(name) {
+        // Redis keeps no maximum length: producers pass it with each XADD.
+        Some(seen) => stream(name, wanted, None, seen),
+        None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing),
+        None => Verdict::Deferred(held(stream_address(name), NOT_OBSERVED)),
+    });
+    let mut diff: Diff<Change> = checks.chain(settings).chain(namespaces).chain(wanted_streams).collect();
+    diff.notes.extend(maxlen_note(desired, &diff.changes));
+    diff
+}
+
+fn embedded(desired: &Desired, seen: &EmbeddedSeen) -> Diff<Change> {
+    let EmbeddedSeen { version, namespaces, keys, streams } = seen;
+    let reachable = match version {
+        Some(version) => format!("embedded in SQLite {version}"),
+        None => "embedded; its file is made when it is first needed".to_owned(),
+    };
+    let checks = std::iter::once(Verdict::Check(Check::new("cache", Status::Pass, reachable)));
+
+    let settings = desired.config.keys().map(|key| {
+        fault(
+            config_address(key),
+            "an embedded cache has no settings",
+            "remove `cache.config`, or use Redis",
+            desired,
+        )
+    });
+    let wanted_namespaces = desired.namespaces.iter().map(|(name, wanted)| {
+        recorded_namespace(name, wanted, namespaces.get(name), keys.get(&wanted.prefix))
+    });
+    let wanted_streams = desired.streams.iter().map(|(name, wanted)| {
+        stream(name, wanted, wanted.maxlen, streams.get(name).unwrap_or(&StreamSeen::Missing))
+    });
+    checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).collect()
+}
+
+/// `cache.config.KEY`
+fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String, String>) -> Verdict {
+    let address = config_address(key);
+    let name = key.to_ascii_lowercase();
+    if config::is_secret(&name) {
+        let help = "set it where the server is configured; the password that is used stands in `cache.url`";
+        return fault(address, "a secret of the server is not a setting to manage", help, desired);
+    }
+    match config.get(&name) {
+        None => {
+            let known = config.keys().max_by(|a, b| {
+                strsim::jaro_winkler(a, &name)
+                    .total_cmp(&strsim::jaro_winkler(b, &name))
+                    .then_with(|| b.cmp(a))
+            });
+            let help = known.map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+            fault(address, "this server has no such setting", help, desired)
+        }
+        Some(seen) if config::is_same(&name, wanted, seen) => Verdict::Unchanged,
+        Some(seen) => Verdict::Change(Box::new(Planned {
+            summary: format!("{key}: {} → {}", shown(seen), shown(wanted)),
+            before: Some(json!(seen)),
+            after: Some(json!(wanted)),
+            ..planned(
+                address,
+                (Action::Update, "value differs"),
+                Digest::of_json(seen),
+                &desired.at,
+                Change::Config { key: name, value: wanted.to_owned() },
+            )
+        })),
+    }
+}
+
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "(empty)" } else { value }
+}
+
+/// The server forbids CONFIG, as managed ones do: all that can be done is to say it.
+fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
+    if desired.config.is_empty() {
+        return Vec::new();
+    }
+    let by_hand: Vec<String> = desired
+        .config
+        .iter()
+        .filter(|(key, _)| !config::is_secret(key))
+        .map(|(key, value)| format!("{key} {value}"))
+        .collect();
+    let message = format!("the server forbids CONFIG; check and set by hand: {}", by_hand.join(", "));
+    vec![Verdict::Check(Check::new("cache.config", Status::Warn, message))]
+}
+
+/// Whether the policy that will be in force may evict what is no cache.
+fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Option<Check> {
+    const POLICY: &str = "maxmemory-policy";
+    let policy = match config {
+        Some(seen) => desired.config.get(POLICY).or_else(|| seen.get(POLICY)),
+        None => None,
+    }?;
+    let broker = desired.databases.get("broker").map(|db| format!("the broker's jobs on db {db}"));
+    let streams = (!desired.streams.is_empty()).then(|| "streams".to_owned());
+    let lost: Vec<String> = [broker, streams].into_iter().flatten().collect();
+    let evicts = policy.to_ascii_lowercase().starts_with("allkeys-") && !lost.is_empty();
+    evicts.then(|| {
+        let message = format!(
+            "maxmemory-policy {policy} may evict sessions and jobs ({}): \
+             use a volatile-* policy or noeviction, or another instance",
+            lost.join(", ")
+        );
+        Check::new("cache.databases", Status::Warn, message)
+    })
+}
+
+/// `cache.namespace.NAME` on Redis, which records no namespaces: only the keys can be looked at.
+fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<&KeysSeen>) -> Verdict {
+    let Namespace { prefix, ttl, at } = wanted;
+    let address = namespace_address(name);
+    match seen {
+        None => Verdict::Deferred(held(address, NOT_OBSERVED)),
+        Some(KeysSeen::Expiring) => Verdict::Unchanged,
+        Some(seen @ KeysSeen::SomeWithoutTtl) => Verdict::Change(Box::new(Planned {
+            summary: format!("some keys under {prefix:?} have no TTL: they get {}", written(*ttl)),
+            before: Some(json!({ "keys_without_ttl": "some" })),
+            after: Some(json!({ "keys_without_ttl": "none", "ttl": written(*ttl) })),
+            ..planned(
+                address,
+                (Action::Update, "some keys without a TTL"),
+                Digest::of_json(seen),
+                at,
+                Change::Namespace { name: name.to_owned(), prefix: prefix.clone(), ttl: *ttl, spare },
+            )
+        })),
+        Some(KeysSeen::OverBudget) => Verdict::Check(Check {
+            address,
+            status: Status::Warn,
+            message: format!(
+                "too many keys to look at all under {prefix:?}: none without a TTL found so far"
+            ),
+        }),
+        Some(KeysSeen::Forbidden) => Verdict::Check(Check {
+            address,
+            status: Status::Warn,
+            message: format!(
+                "the server does not let this user look at the keys under {prefix:?} (SCAN, TTL)"
+            ),
+        }),
+    }
+}
+
+/// `cache.namespace.NAME` on an embedded cache, which records its namespaces.
+fn recorded_namespace(
+    name: &str,
+    wanted: &Namespace,
+    recorded: Option<&NamespaceSeen>,
+    keys: Option<&KeysSeen>,
+) -> Verdict {
+    let Namespace { prefix, ttl, at } = wanted;
+    let address = namespace_address(name);
+    let change = |action, reason: &str, summary: String, before: Option<Value>| {
+        Verdict::Change(Box::new(Planned {
+            summary,
+            before,
+            after: Some(json!({ "prefix": prefix, "ttl": written(*ttl) })),
+            ..planned(
+                address.clone(),
+                (action, reason),
+                Digest::of_json(&(recorded, keys)),
+                at,
+                Change::Namespace {
+                    name: name.to_owned(),
+                    prefix: prefix.clone(),
+                    ttl: *ttl,
+                    spare: BTreeSet::new(),
+                },
+            )
+        }))
+    };
+    let entry = format!("keys under {prefix:?} live {}", written(*ttl));
+    match (recorded, keys) {
+        (None, _) => change(Action::Create, "missing", entry, None),
+        (Some(NamespaceSeen { prefix: was, ttl_seconds }), keys) => {
+            let was_ttl = std::time::Duration::from_secs(*ttl_seconds);
+            let before = Some(json!({ "prefix": was, "ttl": written(was_ttl) }));
+            match (was == prefix, *ttl_seconds == ttl.as_secs(), keys) {
+                (false, true, _) => change(Action::Update, "prefix differs", entry, before),
+                (true, false, _) => change(Action::Update, "ttl differs", entry, before),
+                (false, false, _) => change(Action::Update, "prefix and ttl differ", entry, before),
+                (true, true, Some(KeysSeen::SomeWithoutTtl)) => {
+                    let summary =
+                        format!("some keys under {prefix:?} have no TTL: they get {}", written(*ttl));
+                    change(Action::Update, "some keys without a TTL", summary, before)
+                }
+                (true, true, Some(KeysSeen::Expiring)) => Verdict::Unchanged,
+                (true, true, None | Some(KeysSeen::OverBudget | KeysSeen::Forbidden)) => {
+                    Verdict::Deferred(held(address.clone(), NOT_OBSERVED))
+                }
+            }
+        }
+    }
+}
+
+/// `cache.stream.NAME`. Groups that the spec does not name are someone else's and stay.
+fn stream(name: &str, wanted: &Stream, maxlen: Option<u64>, seen: &StreamSeen) -> Verdict {
+    let Stream { groups: wanted_groups, maxlen: _, at } = wanted;
+    let address = stream_address(name);
+    let wanted_groups: BTreeSet<String> = wanted_groups.iter().cloned().collect();
+    let change =
+        |action, reason: &str, summary, before, groups: BTreeSet<String>, missing: BTreeSet<String>| {
+            Verdict::Change(Box::new(Planned {
+                summary,
+                before,
+                after: Some(as_value(&groups, maxlen)),
+                ..planned(
+                    address.clone(),
+                    (action, reason),
+                    Digest::of_json(seen),
+                    at,
+                    Change::Stream { name: name.to_owned(), groups: missing, maxlen },
+                )
+            }))
+        };
+    match seen {
+        StreamSeen::Missing => {
+            let summary = format!("stream {name}{}", with_groups(&wanted_groups));
+            change(Action::Create, "missing", summary, None, wanted_groups.clone(), wanted_groups)
+        }
+        StreamSeen::Stream { groups, maxlen: was } => {
+            let missing: BTreeSet<String> = wanted_groups.difference(groups).cloned().collect();
+            let union = || wanted_groups.union(groups).cloned().collect();
+            let before = || Some(as_value(groups, *was));
+            let added = format!("stream {name} gets{}", with_groups(&missing).trim_start_matches(" with"));
+            match (missing.is_empty(), *was == maxlen) {
+                (true, true) => Verdict::Unchanged,
+                (false, true) => change(Action::Update, "groups missing", added, before(), union(), missing),
+                (true, false) => {
+                    let summary = format!("stream {name} keeps {}", kept(maxlen));
+                    change(Action::Update, "maxlen differs", summary, before(), union(), missing)
+                }
+                (false, false) => {
+                    let summary = format!("{added} and keeps {}", kept(maxlen));
+                    change(
+                        Action::Update,
+                        "groups missing, maxlen differs",
+                        summary,
+                        before(),
+                        union(),
+                        missing,
+                    )
+                }
+            }
+        }
+        StreamSeen::NotAStream => Verdict::Fault(Fault {
+            address,
+            message: format!("the key {name:?} holds something that is no stream"),
+            help: Some("give the stream another name, or remove the key yourself".to_owned()),
+            at: Some(at.clone()),
+        }),
+        StreamSeen::Forbidden => {
+            Verdict::Blocked(held(address, "the server does not let this user look at the stream (XINFO)"))
+        }
+    }
+}
+
+fn with_groups(groups: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!(" with group {}", names.join("")),
+        _ => format!(" with groups {}", names.join(", ")),
+    }
+}
+
+fn kept(maxlen: Option<u64>) -> String {
+    maxlen.map_or_else(|| "every entry".to_owned(), |maxlen| format!("{maxlen} entries"))
+}
+
+fn as_value(groups: &BTreeSet<String>, maxlen: Option<u64>) -> Value {
+    match maxlen {
+        Some(maxlen) => json!({ "groups": groups, "maxlen": maxlen }),
+        None => json!({ "groups": groups }),
+    }
+}
+
+/// Said once, when a stream is made: nothing on the server will hold its length down.
+fn maxlen_note(desired: &Desired, changes: &[Planned<Change>]) -> Option<String> {
+    let limited = |planned: &Planned<Change>| match &planned.change {
+        Change::Stream { name, .. } => {
+            desired.streams.get(name).is_some_and(|stream| stream.maxlen.is_some())
+        }
+        Change::Config { .. } | Change::Namespace { .. } => false,
+    };
+    changes.iter().any(limited).then(|| {
+        "cache: Redis keeps no maxlen of a stream; producers apply it (XADD key MAXLEN ~ n * …)".to_owned()
+    })
+}
+
+/// A change without what is shown of it.
+fn planned(
+    address: Address,
+    (action, reason): (Action, &str),
+    seen: Digest,
+    at: &Location,
+    change: Change,
+) -> Planned<Change> {
+    Planned {
+        address,
+        action,
+        risk: Risk::Safe,
+        reason: reason.to_owned(),
+        needs: Vec::new(),
+        summary: String::new(),
+        before: None,
+        after: None,
+        diff: None,
+        seen,
+        guard: None,
+        at: Some(at.clone()),
+        change,
+    }
+}
+
+fn held(address: Address, reason: &str) -> Held {
+    Held { address, reason: reason.to_owned() }
+}
+
+fn fault(address: Address, message: &str, help: impl Into<String>, desired: &Desired) -> Verdict {
+    let (message, help) = (message.to_owned(), Some(help.into()));
+    Verdict::Fault(Fault { address, message, help, at: Some(desired.at.clone()) })
+}

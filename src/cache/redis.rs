@@ -1,0 +1,388 @@
+//! A Redis server. Keys are walked with SCAN, a page at a time, so that no command holds the server
+//! up; every answer has a deadline. Observing writes nothing, not even to prove that it could.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::observed::{KeysSeen, RedisSeen, StreamSeen};
+use super::{Error, config};
+use crate::spec::RedactedUrl;
+
+/// For one attempt to connect, the handshake of TLS and the login in it.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// For all attempts.
+const CONNECT_BUDGET: Duration = Duration::from_secs(6);
+/// For the answer to one command or pipeline; pages are small, so that a slow link is enough.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
+/// For listing the streams of the db.
+const STREAMS_BUDGET: Duration = Duration::from_secs(2);
+/// For looking at the TTLs of all namespaces; a million keys take about 3 s.
+const KEYS_BUDGET: Duration = Duration::from_secs(6);
+/// Keys that the server looks at for one page: well under a millisecond of its time.
+const PAGE: usize = 1_000;
+/// Commands in one pipeline.
+const BATCH: usize = 500;
+
+/// The way to one server.
+pub(super) struct Redis {
+    client: redis::Client,
+    address: String,
+    /// Made by the first change, and anew after a failure.
+    connection: Mutex<Option<MultiplexedConnection>>,
+}
+
+impl fmt::Debug for Redis {
+    /// The client knows the password; the address does not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    pub(super) fn new(url: &RedactedUrl) -> Result<Self, Error> {
+        let mut address = url.address();
+        if url.expose().port().is_none() {
+            address.push_str(":6379");
+        }
+        let client = redis::Client::open(url.expose().clone())
+            .map_err(|error| Error::Unusable { address: address.clone(), message: told(&error) })?;
+        Ok(Self { client, address, connection: Mutex::new(None) })
+    }
+
+    pub(super) async fn observe(
+        &self,
+        prefixes: &BTreeSet<&str>,
+        streams: &BTreeSet<&str>,
+    ) -> Result<RedisSeen, Error> {
+        let mut connection = self.connect().await?;
+        let failed = |error: RedisError| self.failed(&error);
+        let version = server_version(&mut connection).await.map_err(failed)?;
+        let version = match version {
+            Server { is_cluster: true, .. } => {
+                let message = "it is a node of a Redis Cluster, which is not supported yet".to_owned();
+                return Err(Error::Unusable { address: self.address.clone(), message });
+            }
+            Server { version, is_cluster: false } => version,
+        };
+        let config = read_config(&mut connection).await.map_err(failed)?;
+        let asked = streams;
+        let (streams, streams_complete) = read_streams(&mut connection, asked).await.map_err(failed)?;
+        let deadline = Instant::now() + KEYS_BUDGET;
+        let mut keys = BTreeMap::new();
+        for prefix in prefixes {
+            let seen = read_keys(&mut connection, prefix, asked, deadline).await.map_err(failed)?;
+            keys.insert((*prefix).to_owned(), seen);
+        }
+        Ok(RedisSeen { version, config, keys, streams, streams_complete })
+    }
+
+    /// Sets a setting until the server restarts: where it has a configuration file, that file is
+    /// its owner's to change.
+    pub(super) async fn set_config(&self, key: &str, value: &str) -> Result<(), Error> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("SET").arg(key).arg(value);
+        self.write(&format!("CONFIG SET {key}"), async |connection| command.exec_async(connection).await)
+            .await
+    }
+
+    /// Gives every key under a prefix that has no TTL one, but for the streams among them.
+    pub(super) async fn expire(
+        &self,
+        prefix: &str,
+        ttl: Duration,
+        spare: &BTreeSet<String>,
+    ) -> Result<(), Error> {
+        self.write("EXPIRE", async |connection| {
+            let mut scan = Scan::keys_under(prefix);
+            while let Some(keys) = scan.page(connection).await? {
+                let lasting = without_ttl(connection, keys, |key| spare.contains(key)).await?;
+                let mut pipeline = Pipeline::with_capacity(lasting.len());
+                for key in &lasting {
+                    pipeline.cmd("EXPIRE").arg(key).arg(ttl.as_secs()).ignore();
+                }
+                if !lasting.is_empty() {
+                    pipeline.exec_async(connection).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Makes a stream and groups of it; a group that exists keeps its position.
+    pub(super) async fn make_stream(&self, name: &str, groups: &BTreeSet<String>) -> Result<(), Error> {
+        self.write("XGROUP CREATE", async |connection| {
+            let mut pipeline = Pipeline::new();
+            pipeline.ignore_errors();
+            for group in groups {
+                pipeline.cmd("XGROUP").arg("CREATE").arg(name).arg(group).arg("0").arg("MKSTREAM");
+            }
+            if groups.is_empty() {
+                // A stream comes into being with its first entry or group, and stays without them.
+                const PASSING: &str = "trueup";
+                pipeline.cmd("XGROUP").arg("CREATE").arg(name).arg(PASSING).arg("0").arg("MKSTREAM");
+                pipeline.cmd("XGROUP").arg("DESTROY").arg(name).arg(PASSING);
+            }
+            let answers: Vec<Value> = pipeline.query_async(connection).await?;
+            let refusal = answers.into_iter().filter_map(|answer| answer.extract_error().err());
+            match refusal.into_iter().find(|error| error.code() != Some("BUSYGROUP")) {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    /// Runs commands on the kept connection, and drops it when it broke.
+    async fn write(
+        &self,
+        command: &str,
+        commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<()>,
+    ) -> Result<(), Error> {
+        let mut connection = {
+            let mut kept = self.connection.lock().await;
+            match &*kept {
+                Some(connection) => connection.clone(),
+                None => kept.insert(self.connect().await?).clone(),
+            }
+        };
+        let Err(error) = commands(&mut connection).await else { return Ok(()) };
+        if error.is_io_error() {
+            *self.connection.lock().await = None;
+            return Err(self.failed(&error));
+        }
+        let (address, command) = (self.address.clone(), command.to_owned());
+        Err(Error::Refused { address, command, message: told(&error) })
+    }
+
+    /// A connection that has answered a PING. Only what may pass by itself is tried again.
+    async fn connect(&self) -> Result<MultiplexedConnection, Error> {
+        let deadlines = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_DEADLINE))
+            .set_response_timeout(Some(ANSWER_DEADLINE));
+        let attempt = async || {
+            let mut connection = self.client.get_multiplexed_async_connection_with_config(&deadlines).await?;
+            redis::cmd("PING").exec_async(&mut connection).await.map(|()| connection)
+        };
+        let pauses =
+            ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(2);
+        let attempts = attempt.retry(pauses).when(|error: &RedisError| !is_refusal(error));
+        match timeout(CONNECT_BUDGET, attempts).await {
+            Ok(connected) => connected.map_err(|error| self.failed(&error)),
+            Err(_) => Err(Error::Down {
+                address: self.address.clone(),
+                message: format!("no answer in {} s", CONNECT_BUDGET.as_secs()),
+            }),
+        }
+    }
+
+    fn failed(&self, error: &RedisError) -> Error {
+        let (address, message) = (self.address.clone(), told(error));
+        if is_refusal(error) {
+            Error::Authentication { address, message }
+        } else {
+            Error::Down { address, message }
+        }
+    }
+}
+
+/// What a server says of itself.
+struct Server {
+    version: Option<String>,
+    is_cluster: bool,
+}
+
+/// HELLO, because any user may ask it; INFO is among the dangerous commands.
+async fn server_version(connection: &mut MultiplexedConnection) -> RedisResult<Server> {
+    let hello: HashMap<String, Value> = match redis::cmd("HELLO").query_async(connection).await {
+        Ok(hello) => hello,
+        Err(error) if is_forbidden(&error) => HashMap::new(),
+        Err(error) => return Err(error),
+    };
+    let text = |key| hello.get(key).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
+    Ok(Server { version: text("version"), is_cluster: text("mode").as_deref() == Some("cluster") })
+}
+
+/// All settings but the secret ones; `None` when the server forbids to ask.
+async fn read_config(
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<Option<BTreeMap<String, String>>> {
+    let answer =
+        redis::cmd("CONFIG").arg("GET").arg("*").query_async::<BTreeMap<String, String>>(connection).await;
+    match answer {
+        Ok(mut settings) => {
+            settings.retain(|key, _| !config::is_secret(key));
+            Ok(Some(settings))
+        }
+        Err(error) if is_forbidden(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The streams that were asked and, within the budget, all others; and whether those are all.
+async fn read_streams(
+    connection: &mut MultiplexedConnection,
+    asked: &BTreeSet<&str>,
+) -> RedisResult<(BTreeMap<String, StreamSeen>, bool)> {
+    let mut names: BTreeSet<String> = asked.iter().map(|name| (*name).to_owned()).collect();
+    let deadline = Instant::now() + STREAMS_BUDGET;
+    let mut scan = Scan::streams();
+    let complete = loop {
+        match scan.page(connection).await {
+            Ok(None) => break true,
+            // A name that is no text cannot stand in a spec.
+            Ok(Some(keys)) => names.extend(keys.into_iter().filter_map(|key| String::from_utf8(key).ok())),
+            Err(error) if is_forbidden(&error) => break false,
+            Err(error) => return Err(error),
+        }
+        if Instant::now() >= deadline {
+            break false;
+        }
+    };
+    let names: Vec<String> = names.into_iter().collect();
+    let mut streams = BTreeMap::new();
+    for batch in names.chunks(BATCH) {
+        let mut pipeline = Pipeline::with_capacity(batch.len());
+        pipeline.ignore_errors();
+        for name in batch {
+            pipeline.cmd("XINFO").arg("GROUPS").arg(name);
+        }
+        let answers: Vec<Value> = pipeline.query_async(connection).await?;
+        for (name, answer) in batch.iter().zip(answers) {
+            streams.insert(name.clone(), stream_of(answer)?);
+        }
+    }
+    Ok((streams, complete))
+}
+
+/// What the answer to XINFO GROUPS says.
+fn stream_of(answer: Value) -> RedisResult<StreamSeen> {
+    match answer.extract_error() {
+        Ok(groups) => {
+            let groups: Vec<HashMap<String, Value>> = redis::from_redis_value(groups)?;
+            let name = |group: &HashMap<String, Value>| {
+                group.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok())
+            };
+            Ok(StreamSeen::Stream { groups: groups.iter().filter_map(name).collect(), maxlen: None })
+        }
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
+        Err(error)
+            if error.code() == Some("ERR") && error.detail().is_some_and(|d| d.contains("no such key")) =>
+        {
+            Ok(StreamSeen::Missing)
+        }
+        Err(error) if is_forbidden(&error) => Ok(StreamSeen::Forbidden),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
+/// first.
+async fn read_keys(
+    connection: &mut MultiplexedConnection,
+    prefix: &str,
+    spare: &BTreeSet<&str>,
+    deadline: Instant,
+) -> RedisResult<KeysSeen> {
+    let mut scan = Scan::keys_under(prefix);
+    loop {
+        let lasting = match scan.page(connection).await {
+            Ok(None) => return Ok(KeysSeen::Expiring),
+            Ok(Some(keys)) => without_ttl(connection, keys, |key| spare.contains(key)).await,
+            Err(error) => Err(error),
+        };
+        match lasting {
+            Ok(lasting) if !lasting.is_empty() => return Ok(KeysSeen::SomeWithoutTtl),
+            Ok(_) if Instant::now() >= deadline => return Ok(KeysSeen::OverBudget),
+            Ok(_) => {}
+            Err(error) if is_forbidden(&error) => return Ok(KeysSeen::Forbidden),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Those of some keys that exist, have no TTL and are not to be spared.
+async fn without_ttl(
+    connection: &mut MultiplexedConnection,
+    keys: Vec<Vec<u8>>,
+    is_spared: impl Fn(&str) -> bool,
+) -> RedisResult<Vec<Vec<u8>>> {
+    if keys.is_empty() {
+        return Ok(keys);
+    }
+    let mut pipeline = Pipeline::with_capacity(keys.len());
+    for key in &keys {
+        pipeline.cmd("TTL").arg(key);
+    }
+    let ttls: Vec<i64> = pipeline.query_async(connection).await?;
+    let lasts = |(key, ttl): (Vec<u8>, i64)| {
+        let spared = std::str::from_utf8(&key).is_ok_and(&is_spared);
+        // -1 is no TTL, -2 no key: it expired since the scan saw it.
+        (ttl == -1 && !spared).then_some(key)
+    };
+    Ok(keys.into_iter().zip(ttls).filter_map(lasts).collect())
+}
+
+/// A walk over keys of the db, a page at a time.
+struct Scan {
+    /// Where it goes on; `None` at the end.
+    cursor: Option<u64>,
+    options: Vec<String>,
+}
+
+impl Scan {
+    fn keys_under(prefix: &str) -> Self {
+        let mut pattern = String::with_capacity(prefix.len() + 1);
+        for letter in prefix.chars() {
+            if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('*');
+        Self { cursor: Some(0), options: vec!["MATCH".to_owned(), pattern] }
+    }
+
+    fn streams() -> Self {
+        Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()] }
+    }
+
+    /// The next keys, which may be none; `None` at the end. A key may come twice.
+    async fn page(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Vec<Vec<u8>>>> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let mut command = Cmd::new();
+        command.arg("SCAN").arg(cursor).arg(&self.options).arg("COUNT").arg(PAGE);
+        let (next, keys): (u64, Vec<Vec<u8>>) = command.query_async(connection).await?;
+        self.cursor = (next != 0).then_some(next);
+        Ok(Some(keys))
+    }
+}
+
+/// Whether the server refuses who asks, at login.
+fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED"))
+}
+
+/// Whether the server refuses one command: by its ACL, or because a provider removed it.
+fn is_forbidden(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        || error.code() == Some("ERR")
+            && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}
+
+/// What a server or the driver says, in its own words.
+fn told(error: &RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) => detail.to_owned(),
+        _ => error.to_string(),
+    }
+}

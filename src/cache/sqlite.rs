@@ -1,0 +1,246 @@
+//! The embedded cache: an SQLite file that an application reads and writes with plain SQL, as
+//! `docs/reference/embedded-cache.md` describes. Observing it makes no file and leaves none behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::sync::OnceCell;
+
+use super::Error;
+use super::observed::{EmbeddedSeen, KeysSeen, NamespaceSeen, StreamSeen};
+use crate::sql::{self, Database, SqliteMode, Value, open_sqlite};
+
+/// The tables, each made when it is missing. Times are seconds since 1970.
+const SCHEMA: [&str; 9] = [
+    "CREATE TABLE IF NOT EXISTS cache_namespaces (
+       name        TEXT PRIMARY KEY,
+       prefix      TEXT NOT NULL,
+       ttl_seconds INTEGER NOT NULL
+     ) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS cache_entries (
+       key        TEXT PRIMARY KEY,
+       value      BLOB NOT NULL,
+       expires_at INTEGER
+     )",
+    // For deleting what has expired.
+    "CREATE INDEX IF NOT EXISTS cache_entries_expiry ON cache_entries (expires_at)
+       WHERE expires_at IS NOT NULL",
+    // For finding what never expires, which should be nothing.
+    "CREATE INDEX IF NOT EXISTS cache_entries_lasting ON cache_entries (key) WHERE expires_at IS NULL",
+    "CREATE TABLE IF NOT EXISTS cache_streams (
+       name   TEXT PRIMARY KEY,
+       maxlen INTEGER
+     ) WITHOUT ROWID",
+    // AUTOINCREMENT: an id is never given twice, whatever is deleted.
+    "CREATE TABLE IF NOT EXISTS cache_stream_entries (
+       id       INTEGER PRIMARY KEY AUTOINCREMENT,
+       stream   TEXT NOT NULL REFERENCES cache_streams (name),
+       fields   TEXT NOT NULL,
+       added_at INTEGER NOT NULL DEFAULT (unixepoch())
+     )",
+    "CREATE INDEX IF NOT EXISTS cache_stream_entries_order ON cache_stream_entries (stream, id)",
+    "CREATE TABLE IF NOT EXISTS cache_groups (
+       stream  TEXT NOT NULL REFERENCES cache_streams (name),
+       name    TEXT NOT NULL,
+       last_id INTEGER NOT NULL DEFAULT 0,
+       PRIMARY KEY (stream, name)
+     ) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS cache_pending (
+       stream       TEXT NOT NULL,
+       group_name   TEXT NOT NULL,
+       entry_id     INTEGER NOT NULL,
+       consumer     TEXT NOT NULL,
+       delivered_at INTEGER NOT NULL DEFAULT (unixepoch()),
+       deliveries   INTEGER NOT NULL DEFAULT 1,
+       PRIMARY KEY (stream, group_name, entry_id),
+       FOREIGN KEY (stream, group_name) REFERENCES cache_groups (stream, name)
+     ) WITHOUT ROWID",
+];
+
+/// SQLite's version, and how many of the tables that are read below exist.
+const TABLES: &str = "
+    SELECT sqlite_version(), count(*) FROM sqlite_schema
+    WHERE type = 'table' AND name IN ('cache_namespaces', 'cache_entries', 'cache_streams', 'cache_groups')";
+
+/// Every namespace.
+const NAMESPACES: &str = "SELECT name, prefix, ttl_seconds FROM cache_namespaces";
+
+/// Every prefix of the list $1, and whether some entry under it never expires. U+10FFFF sorts after
+/// whatever may follow a prefix.
+const KEYS: &str = "
+    SELECT p.value, EXISTS (
+      SELECT 1 FROM cache_entries e
+      WHERE e.expires_at IS NULL AND e.key BETWEEN p.value AND p.value || char(1114111)
+    ) FROM json_each($1) AS p";
+
+/// Every stream, a row for each of its groups.
+const STREAMS: &str = "
+    SELECT s.name, s.maxlen, g.name FROM cache_streams s LEFT JOIN cache_groups g ON g.stream = s.name";
+
+const PUT_NAMESPACE: &str = "
+    INSERT INTO cache_namespaces (name, prefix, ttl_seconds) VALUES ($1, $2, $3)
+    ON CONFLICT (name) DO UPDATE SET prefix = excluded.prefix, ttl_seconds = excluded.ttl_seconds";
+
+const EXPIRE: &str = "
+    UPDATE cache_entries SET expires_at = unixepoch() + $2
+    WHERE expires_at IS NULL AND key BETWEEN $1 AND $1 || char(1114111)";
+
+const PUT_STREAM: &str = "
+    INSERT INTO cache_streams (name, maxlen) VALUES ($1, $2)
+    ON CONFLICT (name) DO UPDATE SET maxlen = excluded.maxlen";
+
+/// Groups of the list $2 that are missing; existing ones keep their position.
+const PUT_GROUPS: &str = "
+    INSERT INTO cache_groups (stream, name) SELECT $1, value FROM json_each($2)
+    WHERE true ON CONFLICT (stream, name) DO NOTHING";
+
+/// The way to one file.
+#[derive(Debug)]
+pub(super) struct Embedded {
+    path: PathBuf,
+    /// Opened and with its tables, by the first change.
+    writer: OnceCell<Database>,
+}
+
+impl Embedded {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), writer: OnceCell::new() }
+    }
+
+    /// Five queries, however much there is.
+    pub(super) async fn observe(&self, prefixes: &BTreeSet<&str>) -> Result<EmbeddedSeen, Error> {
+        let expiring = prefixes.iter().map(|prefix| ((*prefix).to_owned(), KeysSeen::Expiring)).collect();
+        let Some(mode) = self.reading_mode().await? else {
+            return Ok(EmbeddedSeen { keys: expiring, ..EmbeddedSeen::default() });
+        };
+        let database = open_sqlite(&self.path, mode).await.map_err(|error| self.unusable(&error))?;
+        let seen = read(&database, prefixes, expiring).await.map_err(|error| self.unusable(&error));
+        database.close().await;
+        seen
+    }
+
+    /// How to open the file for reading; `None` when it does not exist.
+    ///
+    /// A reader of a file in WAL mode makes `-wal` and `-shm` beside it, and fails in a folder that
+    /// it cannot write. While the log is empty nothing is in it, and the file alone can be read.
+    async fn reading_mode(&self) -> Result<Option<SqliteMode>, Error> {
+        let unreadable = |error: std::io::Error| self.unusable(&error);
+        match tokio::fs::metadata(&self.path).await {
+            Ok(metadata) if metadata.is_dir() => return Err(self.unusable(&"it is a folder")),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        }
+        let mut header = Vec::new();
+        let file = tokio::fs::File::open(&self.path).await.map_err(unreadable)?;
+        file.take(20).read_to_end(&mut header).await.map_err(unreadable)?;
+        let is_wal = header.get(18) == Some(&2);
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let log_is_empty = tokio::fs::metadata(log).await.map_or(true, |metadata| metadata.len() == 0);
+        Ok(Some(if is_wal && log_is_empty { SqliteMode::Immutable } else { SqliteMode::ReadOnly }))
+    }
+
+    pub(super) async fn put_namespace(&self, name: &str, prefix: &str, ttl: Duration) -> Result<(), Error> {
+        let seconds = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
+        let statements = [
+            (PUT_NAMESPACE, vec![name.into(), prefix.into(), Value::Integer(seconds)]),
+            (EXPIRE, vec![prefix.into(), Value::Integer(seconds)]),
+        ];
+        self.write("recording a namespace", &statements).await
+    }
+
+    pub(super) async fn put_stream(
+        &self,
+        name: &str,
+        groups: &BTreeSet<String>,
+        maxlen: Option<u64>,
+    ) -> Result<(), Error> {
+        let maxlen =
+            maxlen.map_or(Value::Null, |maxlen| Value::Integer(i64::try_from(maxlen).unwrap_or(i64::MAX)));
+        let groups = Value::Texts(groups.iter().cloned().map(Some).collect());
+        let statements = [(PUT_STREAM, vec![name.into(), maxlen]), (PUT_GROUPS, vec![name.into(), groups])];
+        self.write("recording a stream", &statements).await
+    }
+
+    /// Executes statements in one transaction.
+    async fn write(&self, what: &str, statements: &[(&str, Vec<Value>)]) -> Result<(), Error> {
+        let refused = |error: sql::Error| self.refused(what, &error);
+        let database = self.writer.get_or_try_init(|| self.open_for_writing()).await?;
+        let mut transaction = database.begin().await.map_err(refused)?;
+        for (sql, values) in statements {
+            transaction.execute(sql, values).await.map_err(refused)?;
+        }
+        transaction.commit().await.map_err(refused)
+    }
+
+    async fn open_for_writing(&self) -> Result<Database, Error> {
+        if let Some(folder) = self.path.parent() {
+            tokio::fs::create_dir_all(folder)
+                .await
+                .map_err(|error| self.refused("making the folder", &error))?;
+        }
+        let database =
+            open_sqlite(&self.path, SqliteMode::Create).await.map_err(|error| self.unusable(&error))?;
+        let refused = |error: sql::Error| self.refused("making the tables", &error);
+        let mut transaction = database.begin().await.map_err(refused)?;
+        for sql in SCHEMA {
+            transaction.execute(sql, &[]).await.map_err(refused)?;
+        }
+        transaction.commit().await.map_err(refused)?;
+        Ok(database)
+    }
+
+    /// Closes the file, if a change opened it.
+    #[cfg(test)]
+    pub(super) async fn close(&self) {
+        if let Some(database) = self.writer.get() {
+            database.close().await;
+        }
+    }
+
+    fn unusable(&self, error: &impl ToString) -> Error {
+        Error::Unusable { address: self.path.display().to_string(), message: error.to_string() }
+    }
+
+    fn refused(&self, command: &str, error: &impl ToString) -> Error {
+        let address = self.path.display().to_string();
+        Error::Refused { address, command: command.to_owned(), message: error.to_string() }
+    }
+}
+
+async fn read(
+    database: &Database,
+    prefixes: &BTreeSet<&str>,
+    expiring: BTreeMap<String, KeysSeen>,
+) -> sql::Result<EmbeddedSeen> {
+    let mut seen = EmbeddedSeen { keys: expiring, ..EmbeddedSeen::default() };
+    for row in database.query(TABLES, &[]).await? {
+        seen.version = Some(row.text(0)?.to_owned());
+        if row.integer(1)? == 0 {
+            return Ok(seen);
+        }
+    }
+    for row in database.query(NAMESPACES, &[]).await? {
+        let ttl_seconds = u64::try_from(row.integer(2)?).unwrap_or(0);
+        let namespace = NamespaceSeen { prefix: row.text(1)?.to_owned(), ttl_seconds };
+        seen.namespaces.insert(row.text(0)?.to_owned(), namespace);
+    }
+    let prefixes = Value::Texts(prefixes.iter().map(|prefix| Some((*prefix).to_owned())).collect());
+    for row in database.query(KEYS, &[prefixes]).await? {
+        let keys = if row.bool(1)? { KeysSeen::SomeWithoutTtl } else { KeysSeen::Expiring };
+        seen.keys.insert(row.text(0)?.to_owned(), keys);
+    }
+    let mut streams: BTreeMap<String, (BTreeSet<String>, Option<u64>)> = BTreeMap::new();
+    for row in database.query(STREAMS, &[]).await? {
+        let maxlen = row.get(1).and_then(|maxlen| maxlen.parse().ok());
+        let (groups, _) = streams.entry(row.text(0)?.to_owned()).or_insert((BTreeSet::new(), maxlen));
+        groups.extend(row.get(2).map(str::to_owned));
+    }
+    seen.streams.extend(
+        streams.into_iter().map(|(name, (groups, maxlen))| (name, StreamSeen::Stream { groups, maxlen })),
+    );
+    Ok(seen)
+}

@@ -1,0 +1,33 @@
+//! The integration tests: the binary and the rooms against real servers. One binary, so that it is
+//! linked once.
+//!
+//! To add a scenario:
+//!
+//! 1. Find the file of its letter (`a_core.rs`, `d_cache.rs`, …), or make it and name it below.
+//! 2. Name the test by number and rule: `a19_turning_a_seed_off_takes_back_only_unchanged_rows`.
+//! 3. Ask for servers: [`servers::Postgres::start`], [`servers::Redis::start`],
+//!    [`servers::Chroma::start`]. What they give is the test's own (a database, a server, a tenant)
+//!    and is gone when the value is dropped; keep it in a variable until the end.
+//! 4. Make a [`world::World`], write its files, and say what the commands give:
+//!
+//! ```ignore
+//! #[test]
+//! fn a02_the_second_plan_is_empty() {
+//!     let database = Postgres::start();
+//!     let world = World::new();
+//!     world.env("DATABASE_URL", database.url()).spec("version: 1\n…");
+//!
+//!     world.apply().exits(0);
+//!
+//!     world.plan().exits(0).says("No changes");
+//! }
+//! ```
+//!
+//! `scripts/test` runs them with servers that are started once; without it a test starts its own,
+//! which takes half a second more.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
+
+mod d_cache;
+mod servers;
+mod world;

@@ -1,0 +1,69 @@
+//! A PostgreSQL database for one test, on a server of all tests.
+
+use std::process::Command;
+
+use super::{Shared, run, unique_name};
+
+/// Has the URL of the maintenance database.
+const VARIABLE: &str = "TRUEUP_TEST_POSTGRES";
+
+/// A database of its own, with the right to do anything on the server.
+pub(crate) struct Postgres {
+    server: Shared,
+    name: String,
+}
+
+impl Postgres {
+    /// A new, empty database.
+    pub(crate) fn start() -> Self {
+        let database = Self::absent();
+        database.on_server(&format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    /// A server, and the name of a database that does not exist.
+    pub(crate) fn absent() -> Self {
+        Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }
+    }
+
+    /// The database's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// `postgres://postgres:PASSWORD@127.0.0.1:PORT/NAME`
+    pub(crate) fn url(&self) -> String {
+        self.url_of(&self.name)
+    }
+
+    /// The same server's URL with another database.
+    pub(crate) fn url_of(&self, database: &str) -> String {
+        let maintenance = self.server.value(VARIABLE);
+        let (server, _) = maintenance.rsplit_once('/').unwrap();
+        format!("{server}/{database}")
+    }
+
+    /// Runs SQL in the database and gives its rows, columns divided by `|`.
+    pub(crate) fn psql(&self, sql: &str) -> String {
+        psql(&self.url(), sql)
+    }
+
+    /// Runs SQL in the maintenance database.
+    pub(crate) fn on_server(&self, sql: &str) -> String {
+        psql(&self.server.value(VARIABLE), sql)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if self.server.own.is_none() {
+            self.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+/// Runs SQL with `psql` at a URL and gives its rows, columns divided by `|`.
+pub(crate) fn psql(url: &str, sql: &str) -> String {
+    let options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
+    run(Command::new("psql").arg(url).args(options).arg("--command").arg(sql))
+}

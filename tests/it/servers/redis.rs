@@ -1,0 +1,88 @@
+//! A Redis server for one test: it starts in 20 ms, and settings are of the whole server.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Process, free_port, run, wait_until};
+
+/// A server that keeps nothing.
+pub(crate) struct Redis {
+    process: Process,
+    port: u16,
+    password: Option<String>,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// A server that lets everyone in.
+    pub(crate) fn start() -> Self {
+        Self::with(None, &[])
+    }
+
+    /// A server whose default user has a password.
+    pub(crate) fn with_password(password: &str) -> Self {
+        Self::with(Some(password), &[])
+    }
+
+    /// A server as providers run it: CONFIG does not exist.
+    pub(crate) fn without_config_command() -> Self {
+        Self::with(None, &["--rename-command", "CONFIG", ""])
+    }
+
+    fn with(password: Option<&str>, options: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        for _ in 0..5 {
+            let port = free_port();
+            let mut command = Command::new("redis-server");
+            command.current_dir(folder.path()).args([
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+            ]);
+            command.args(["--port", &port.to_string()]).args(options);
+            if let Some(password) = password {
+                command.args(["--requirepass", password]);
+            }
+            let mut process = Process::start(&mut command, &log);
+            // Its own log says when it is ready: somebody else's server may answer on the port.
+            let says = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
+            wait_until("redis-server", || says("Ready to accept connections") || process.has_ended());
+            if !process.has_ended() {
+                let password = password.map(str::to_owned);
+                return Self { process, port, password, folder };
+            }
+        }
+        panic!("redis-server does not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `redis://[:PASSWORD@]127.0.0.1:PORT/0`
+    pub(crate) fn url(&self) -> String {
+        self.url_with(self.password.as_deref())
+    }
+
+    /// The URL with another password.
+    pub(crate) fn url_with(&self, password: Option<&str>) -> String {
+        let mut url = url::Url::parse(&format!("redis://127.0.0.1:{}/0", self.port)).unwrap();
+        url.set_password(password).unwrap();
+        url.into()
+    }
+
+    /// Runs `redis-cli` with the server's password, and gives its answer.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new("redis-cli");
+        command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-e"]);
+        if let Some(password) = &self.password {
+            command.env("REDISCLI_AUTH", password);
+        }
+        run(command.args(arguments))
+    }
+}

@@ -1,0 +1,193 @@
+//! A folder with a spec, and the binary run in it: what a user has, and what a user sees.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::servers;
+
+/// No command of a test takes longer.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// A temporary folder, and the variables that commands in it see.
+pub(crate) struct World {
+    folder: TempDir,
+    variables: RefCell<BTreeMap<String, String>>,
+}
+
+impl World {
+    /// An empty folder. Commands see no variable of the machine but `PATH`.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("world-").tempdir().unwrap();
+        let variables = BTreeMap::from([
+            ("PATH".to_owned(), std::env::var("PATH").unwrap()),
+            ("HOME".to_owned(), folder.path().display().to_string()),
+            ("NO_COLOR".to_owned(), "1".to_owned()),
+        ]);
+        Self { folder, variables: RefCell::new(variables) }
+    }
+
+    /// Sets a variable for the commands that follow.
+    pub(crate) fn env(&self, name: &str, value: impl Into<String>) -> &Self {
+        self.variables.borrow_mut().insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Unsets a variable for the commands that follow.
+    pub(crate) fn without_env(&self, name: &str) -> &Self {
+        self.variables.borrow_mut().remove(name);
+        self
+    }
+
+    /// The path of a file in the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file, and the folders that it lies in.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// The text of a file.
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Copies a file or folder of the repository into the folder, under the same name.
+    pub(crate) fn copy(&self, name: &str) -> &Self {
+        let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name);
+        if from.is_dir() {
+            for entry in std::fs::read_dir(&from).unwrap() {
+                let entry = entry.unwrap().file_name();
+                self.copy(&format!("{name}/{}", entry.to_str().unwrap()));
+            }
+        } else {
+            self.file(name, std::fs::read(&from).unwrap_or_else(|error| panic!("{name}: {error}")));
+        }
+        self
+    }
+
+    /// Writes `stack.yaml`, which commands read when no other file is named.
+    pub(crate) fn spec(&self, yaml: &str) -> &Self {
+        self.file("stack.yaml", yaml)
+    }
+
+    /// Runs the binary in the folder, without a terminal.
+    pub(crate) fn trueup(&self, arguments: &[&str]) -> Run {
+        let output = snapbox::cmd::Command::new(env!("CARGO_BIN_EXE_trueup"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(&*self.variables.borrow())
+            .timeout(DEADLINE)
+            .output()
+            .unwrap();
+        Run {
+            command: format!("trueup {}", arguments.join(" ")),
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+            code: output.status.code(),
+        }
+    }
+
+    /// `plan --detailed-exitcode`: 0 for no changes, 2 for changes.
+    pub(crate) fn plan(&self) -> Run {
+        self.trueup(&["plan", "--detailed-exitcode"])
+    }
+
+    /// The plan as JSON.
+    pub(crate) fn plan_json(&self) -> Value {
+        self.trueup(&["plan", "--format", "json"]).json()
+    }
+
+    /// `apply --auto-approve`
+    pub(crate) fn apply(&self) -> Run {
+        self.trueup(&["apply", "--auto-approve"])
+    }
+
+    /// Runs SQL with `sqlite3` on a file of the folder; columns are divided by `|`.
+    pub(crate) fn sqlite(&self, name: &str, sql: &str) -> String {
+        servers::sqlite(&self.path(name), sql)
+    }
+}
+
+/// A command that has ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    pub(crate) command: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// `None` when a signal ended it, as after its time was up.
+    pub(crate) code: Option<i32>,
+}
+
+impl Run {
+    /// It exits with this code.
+    #[track_caller]
+    pub(crate) fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{}", self.transcript());
+        self
+    }
+
+    /// Its stdout has this text.
+    #[track_caller]
+    pub(crate) fn says(&self, text: &str) -> &Self {
+        assert!(self.stdout.contains(text), "stdout does not say {text:?}\n{}", self.transcript());
+        self
+    }
+
+    /// Its stderr has this text.
+    #[track_caller]
+    pub(crate) fn warns(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "stderr does not say {text:?}\n{}", self.transcript());
+        self
+    }
+
+    /// This text is nowhere in its output: a secret, or a thing that must not be spoken of.
+    #[track_caller]
+    pub(crate) fn never_says(&self, text: &str) -> &Self {
+        let said = self.stdout.contains(text) || self.stderr.contains(text);
+        assert!(!said, "the output has {text:?}\n{}", self.transcript());
+        self
+    }
+
+    /// Its stdout as one JSON document.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{}", self.transcript()))
+    }
+
+    /// Its stdout as JSON, one document a line.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        let read =
+            |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON: {error}: {line}"));
+        self.stdout.lines().map(read).collect()
+    }
+
+    /// All that a failure's message needs.
+    fn transcript(&self) -> String {
+        let Self { command, stdout, stderr, code } = self;
+        format!("$ {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n--- exit code {code:?}")
+    }
+}
+
+#[test]
+fn a_world_holds_files_and_reads_databases() {
+    let world = World::new();
+
+    world.file("data/a.txt", "text").spec("version: 1\n");
+
+    assert_eq!(world.read("data/a.txt"), "text");
+    assert_eq!(world.read("stack.yaml"), "version: 1\n");
+    assert_eq!(world.sqlite("new.db", "SELECT 1, 2"), "1|2");
+}
