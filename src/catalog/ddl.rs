@@ -10,9 +10,42 @@ use crate::sql;
 
 /// Words that a name may not be without quotes, of those that tables and columns are often named.
 const RESERVED: [&str; 36] = [
-    "all", "and", "as", "asc", "between", "by", "case", "check", "column", "current_date", "default", "desc",
-    "distinct", "end", "exists", "foreign", "from", "group", "having", "in", "index", "limit", "not", "null",
-    "offset", "on", "or", "order", "primary", "references", "select", "table", "to", "user", "when", "where",
+    "all",
+    "and",
+    "as",
+    "asc",
+    "between",
+    "by",
+    "case",
+    "check",
+    "column",
+    "current_date",
+    "default",
+    "desc",
+    "distinct",
+    "end",
+    "exists",
+    "foreign",
+    "from",
+    "group",
+    "having",
+    "in",
+    "index",
+    "limit",
+    "not",
+    "null",
+    "offset",
+    "on",
+    "or",
+    "order",
+    "primary",
+    "references",
+    "select",
+    "table",
+    "to",
+    "user",
+    "when",
+    "where",
 ];
 
 /// One table or view: columns, keys, references, checks, indexes, comments.
@@ -87,7 +120,8 @@ fn written(name: &TableName, table: &Table, commas: Commas) -> String {
                 if *primary_key == [column.name.as_str()] {
                     line.push_str(" PRIMARY KEY");
                 }
-                let own = foreign_keys.iter().filter(single).filter(|key| key.columns == [column.name.as_str()]);
+                let own =
+                    foreign_keys.iter().filter(single).filter(|key| key.columns == [column.name.as_str()]);
                 for key in own {
                     let _ = write!(line, " {}", references(key));
                 }
@@ -112,7 +146,8 @@ fn written(name: &TableName, table: &Table, commas: Commas) -> String {
     }
     if definition.is_some() {
         for column in columns {
-            let _ = writeln!(text, "-- {}{}", column_text(column), column_remark(column).replace(" -- ", ": "));
+            let _ =
+                writeln!(text, "-- {}{}", column_text(column), column_remark(column).replace(" -- ", ": "));
         }
     }
     for (index, value) in indexes {

@@ -45,7 +45,9 @@ impl SchemaChange {
     /// The table that it is about; of a rename the new name.
     pub fn table(&self) -> &TableName {
         match self {
-            Self::AddTable { name, .. } | Self::DropTable { name, .. } | Self::ModifyTable { name, .. } => name,
+            Self::AddTable { name, .. } | Self::DropTable { name, .. } | Self::ModifyTable { name, .. } => {
+                name
+            }
             Self::RenameTable { to, .. } => to,
         }
     }
@@ -173,7 +175,9 @@ pub fn diff(from: &Snapshot, to: &Snapshot) -> Vec<SchemaChange> {
             (None, Some(to)) => {
                 changes.push(SchemaChange::RenameTable { from: name.clone(), to: (*to).clone() });
             }
-            (None, None) => changes.push(SchemaChange::DropTable { name: name.clone(), table: table.clone() }),
+            (None, None) => {
+                changes.push(SchemaChange::DropTable { name: name.clone(), table: table.clone() })
+            }
         }
     }
     let added = new.iter().filter(|(name, _)| !old.contains_key(name) && !came.contains(name));
@@ -206,8 +210,16 @@ fn renames<'s>(
 /// The digest of a table that does not know its own name: not in references to itself, and not in
 /// the names that SQLite gives to the indexes of unique constraints.
 fn nameless(name: &TableName, table: &Table) -> Digest {
-    let Table { kind: _, columns: _, primary_key: _, foreign_keys, indexes, checks: _, comment: _, definition: _ } =
-        table;
+    let Table {
+        kind: _,
+        columns: _,
+        primary_key: _,
+        foreign_keys,
+        indexes,
+        checks: _,
+        comment: _,
+        definition: _,
+    } = table;
     let itself = TableName::plain("");
     let foreign_keys = foreign_keys.iter().cloned().map(|mut key| {
         if key.table == *name {
@@ -216,7 +228,8 @@ fn nameless(name: &TableName, table: &Table) -> Digest {
         key
     });
     let own = format!("sqlite_autoindex_{}_", name.name);
-    let indexes = indexes.iter().map(|(index, value)| (index.replace(&own, "sqlite_autoindex_"), value.clone()));
+    let indexes =
+        indexes.iter().map(|(index, value)| (index.replace(&own, "sqlite_autoindex_"), value.clone()));
     Digest::of_json(&Table {
         foreign_keys: foreign_keys.collect(),
         indexes: indexes.collect(),
@@ -296,7 +309,11 @@ fn aspects(from: &Column, to: &Column) -> BTreeSet<ColumnAspect> {
     differs.into_iter().filter(|(differs, _)| *differs).map(|(_, aspect)| aspect).collect()
 }
 
-fn diff_indexes(from: &BTreeMap<String, Index>, to: &BTreeMap<String, Index>, changes: &mut Vec<TableChange>) {
+fn diff_indexes(
+    from: &BTreeMap<String, Index>,
+    to: &BTreeMap<String, Index>,
+    changes: &mut Vec<TableChange>,
+) {
     for (name, index) in from {
         let name = name.clone();
         match to.get(&name) {
