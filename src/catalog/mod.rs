@@ -2,9 +2,20 @@
 //! round trips, compares and describes them. Does not know what a stack is.
 
 mod canonical;
+mod ddl;
+mod diff;
 mod introspect;
+mod kind;
+mod postgres;
 mod snapshot;
+mod sqlite;
+mod sqlite_ddl;
 
 pub use canonical::canonical;
+pub use ddl::{describe, describe_all, text_diff};
+pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;
 pub use snapshot::*;
+
+#[cfg(test)]
+mod tests;

@@ -53,8 +53,12 @@ impl TableName {
         Self { schema: None, name: name.into() }
     }
 
-    /// Reads `table` or `schema.table`, as the spec writes them.
+    /// Reads `table` or `schema.table`, as the spec writes them, and what `Display` writes.
     pub fn parse(text: &str) -> Self {
+        let quoted = text.strip_prefix('"').and_then(|rest| rest.split_once("\"."));
+        if let Some((schema, name)) = quoted {
+            return Self { schema: Some(schema.to_owned()), name: name.to_owned() };
+        }
         match text.split_once('.') {
             Some(("public" | "main", name)) => Self::plain(name),
             Some((schema, name)) => Self { schema: Some(schema.to_owned()), name: name.to_owned() },
@@ -73,9 +77,15 @@ impl TableName {
 }
 
 impl fmt::Display for TableName {
+    /// `table` or `schema.table`. What would be read back as another name is written so that it is
+    /// not: `main.a.b` for a table `a.b`, `"main".t` for a schema that is named as a default one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {
+            Some(schema) if schema.contains(['.', '"']) || matches!(schema.as_str(), "public" | "main") => {
+                write!(f, "\"{schema}\".{}", self.name)
+            }
             Some(schema) => write!(f, "{schema}.{}", self.name),
+            None if self.name.contains('.') => write!(f, "main.{}", self.name),
             None => f.write_str(&self.name),
         }
     }
@@ -106,7 +116,8 @@ pub struct Table {
     pub foreign_keys: BTreeSet<ForeignKey>,
     /// Indexes and unique constraints, by name; not the primary key's own.
     pub indexes: BTreeMap<String, Index>,
-    /// CHECK constraints, as the database prints them.
+    /// CHECK constraints, as the database prints them; for an enum of PostgreSQL its labels, as
+    /// `CHECK ("column" IN ('label', …))`.
     pub checks: BTreeSet<String>,
     /// The table's comment.
     pub comment: Option<String>,
@@ -115,6 +126,20 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table of a kind, with nothing in it.
+    pub fn empty(kind: TableKind) -> Self {
+        Self {
+            kind,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            foreign_keys: BTreeSet::new(),
+            indexes: BTreeMap::new(),
+            checks: BTreeSet::new(),
+            comment: None,
+            definition: None,
+        }
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
