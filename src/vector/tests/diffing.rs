@@ -280,3 +280,33 @@ fn without_a_vector_section_nothing_is_desired() {
 
     assert!(crate::vector::Desired::new(&stack, &three_tables()).is_none());
 }
+
+#[test]
+fn an_observation_reads_what_it_writes_and_holds_no_text() {
+    let desired =
+        desired(&stack_with([("ddl", of_files(&[("a.md", "confidential prose")]))]), &BTreeMap::new());
+    let mut seen = trained(&desired);
+    seen.collections.get_mut("ddl").unwrap().foreign.insert(Fingerprint::of_text("x"));
+    let observed = Observed::Reachable(seen);
+
+    let json = serde_json::to_string(&observed).unwrap();
+
+    assert_eq!(serde_json::from_str::<Observed>(&json).unwrap(), observed);
+    assert!(!json.contains("confidential"));
+}
+
+#[test]
+fn a_plan_lists_twenty_ids_and_counts_the_rest() {
+    let tables: Vec<String> = (0..100).map(|number| format!("t{number:03}")).collect();
+    let tables: Vec<(&str, &[&str])> = tables.iter().map(|name| (name.as_str(), ["id"].as_slice())).collect();
+    let stack = stack_with([("ddl", of_schema())]);
+
+    let diff = diff(&desired(&stack, &schema(&tables)), &trained(&desired(&stack, &three_tables())));
+
+    let planned = &diff.changes[0];
+    let before = planned.before.as_ref().unwrap();
+    assert_eq!((&before["missing"]["count"], &before["unwanted"]["count"]), (&100.into(), &3.into()));
+    assert_eq!(before["missing"]["ids"].as_array().unwrap().len(), 20);
+    assert_eq!(planned.after.as_ref().unwrap()["documents"], 100);
+    assert_eq!(planned.summary, "100 documents to write, 3 to delete");
+}
