@@ -78,7 +78,7 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     }
     let verified = session
         .converge(plan, &approved, saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
-            progress.event(event)
+            progress.event(event);
         })
         .await?;
     let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;

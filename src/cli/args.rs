@@ -346,5 +346,5 @@ pub(super) struct CompletionsArgs {
 
 /// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::spec::parse_duration(text).map_err(|error| error.to_string())
+    crate::spec::parse_duration(text).map_err(|error| error.clone())
 }

@@ -122,7 +122,7 @@ impl Plain {
     }
 
     /// Something about a file failed.
-    pub(super) fn io(verb: &str, what: &str, source: std::io::Error) -> Self {
+    pub(super) fn io(verb: &str, what: &str, source: &std::io::Error) -> Self {
         Self::new("io", format!("cannot {verb} {what}: {source}"))
     }
 

@@ -100,7 +100,7 @@ fn refuse_to_overwrite<'t>(
 
 fn write(folder: &Path, template: &Template) -> Result<(), Failure> {
     let path = folder.join(template.path);
-    let failed = |source| Plain::io("write", &path.display().to_string(), source);
+    let failed = |source| Plain::io("write", &path.display().to_string(), &source);
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(failed)?;
     }

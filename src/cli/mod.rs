@@ -91,7 +91,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
 /// Runs a command that talks to servers. Two workers are plenty for waiting on the network.
 fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", source)))?;
+    let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", &source)))?;
     let result = runtime.block_on(command);
     // A name look-up that hangs must not keep a finished command from ending.
     runtime.shutdown_timeout(std::time::Duration::from_millis(200));

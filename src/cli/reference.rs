@@ -25,7 +25,7 @@ pub(super) fn completions(args: &CompletionsArgs, ui: &Ui) -> Result<Exit, Failu
 pub(super) fn man(ui: &Ui) -> Result<Exit, Failure> {
     let mut page = Vec::new();
     let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
-    rendered.map_err(|source| Plain::io("write", "the manual page", source))?;
+    rendered.map_err(|source| Plain::io("write", "the manual page", &source))?;
     ui.answer(&String::from_utf8_lossy(&page));
     Ok(Exit::Done)
 }

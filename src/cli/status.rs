@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::apply::Clients;
+use crate::change::Status;
 use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
@@ -60,9 +61,17 @@ async fn targets(stack: &Stack) -> Vec<Health> {
     let mut healths = Vec::new();
     for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {
         let asking = async {
-            match target::observe(&target::Desired::new(name, spec)).await {
-                target::Observed::Readable(seen) => Ok(seen.version),
-                target::Observed::Failed(failure) => Err(failure.to_string()),
+            let desired = target::Desired::new(name, spec);
+            let observed = target::observe(&desired).await;
+            // What makes a target unfit for a plan makes it unhealthy, in the same words.
+            let failed = target::diff(&desired, &observed, None)
+                .checks
+                .into_iter()
+                .find(|check| check.status == Status::Fail);
+            match (failed, observed) {
+                (None, target::Observed::Readable(seen)) => Ok(seen.version),
+                (Some(check), _) => Err(check.message),
+                (None, target::Observed::Failed(_)) => Err("it cannot be read".to_owned()),
             }
         };
         healths.push(timed(format!("target.{name}"), asking).await);
@@ -74,19 +83,29 @@ async fn vector(clients: &Clients) -> Option<Health> {
     let client = clients.vector.as_ref()?;
     let asking = async {
         match vector::observe(client).await {
-            vector::Observed::Reachable(seen) => Ok(seen.version()),
+            vector::Observed::Reachable(seen) => Ok(version(&seen.backend)),
             vector::Observed::Unreachable { message } => Err(message),
         }
     };
     Some(timed("vector", asking).await)
 }
 
+fn version(backend: &vector::Backend) -> String {
+    let vector::Backend { kind, version } = backend;
+    let name = match kind {
+        vector::BackendKind::Chroma => "Chroma",
+        vector::BackendKind::Sqlite => "sqlite-vec",
+    };
+    version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
+}
+
 async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {
     let (client, spec) = clients.cache.as_ref().zip(stack.cache.as_ref())?;
     let asking = async {
-        match cache::observe(&cache::Desired::new(spec), client).await {
-            cache::Observed::Reachable(seen) => Ok(seen.version()),
-            cache::Observed::Unreachable { message, .. } => Err(message),
+        let observed = cache::observe(&cache::Desired::new(spec), client).await;
+        match (observed.version(), observed) {
+            (_, cache::Observed::Unreachable { message, .. }) => Err(message),
+            (version, _) => Ok(version.unwrap_or_default()),
         }
     };
     Some(timed("cache", asking).await)

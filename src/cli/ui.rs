@@ -120,12 +120,7 @@ impl Ui {
 /// wrap in one way.
 fn width() -> usize {
     const USUAL: usize = 100;
-    let stderr = console_width();
-    stderr.map_or(USUAL, |columns| columns.clamp(60, 140))
-}
-
-fn console_width() -> Option<usize> {
-    let bar = indicatif::ProgressDrawTarget::stderr();
-    let columns = usize::from(bar.width().unwrap_or(0));
-    (columns > 0 && std::io::stderr().is_terminal()).then_some(columns)
+    let columns =
+        terminal_size::terminal_size_of(std::io::stderr()).map(|(columns, _)| usize::from(columns.0));
+    columns.map_or(USUAL, |columns| columns.clamp(60, 140))
 }

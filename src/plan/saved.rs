@@ -131,7 +131,7 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
                 run.push(change.address.clone());
             }
             None if earlier.is_some() || only_makes_room(&change.address) => {
-                skipped.push(change.address.clone())
+                skipped.push(change.address.clone());
             }
             None => {
                 let why = "is not needed any more".to_owned();
