@@ -240,6 +240,7 @@ async fn d06_a_wrong_password_is_an_authentication_error_and_not_down() {
         (redis.url_with(Some("a wrong password")), Failure::Authentication),
         (redis.url_with(None), Failure::Authentication),
         (Redis::start().url_with(Some("a wrong password")), Failure::Down),
+        (redis.url().replace("/0", "/99"), Failure::Unusable),
     ];
 
     for (url, expected) in cases {
