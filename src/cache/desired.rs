@@ -63,7 +63,8 @@ impl Desired {
     /// The streams whose keys begin with `prefix`: they are no entries of a namespace, and a TTL
     /// would delete them.
     pub(super) fn streams_under(&self, prefix: &str) -> BTreeSet<String> {
-        self.streams.keys().filter(|name| name.starts_with(prefix)).cloned().collect()
+        let from_prefix = self.streams.range(prefix.to_owned()..);
+        from_prefix.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect()
     }
 }
 

@@ -163,15 +163,15 @@ fn shown(value: &str) -> &str {
 
 /// The server forbids CONFIG, as managed ones do: all that can be done is to say it.
 fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
-    if desired.config.is_empty() {
-        return Vec::new();
-    }
     let by_hand: Vec<String> = desired
         .config
         .iter()
         .filter(|(key, _)| !config::is_secret(key))
         .map(|(key, value)| format!("{key} {value}"))
         .collect();
+    if by_hand.is_empty() {
+        return Vec::new();
+    }
     let message = format!("the server forbids CONFIG; check and set by hand: {}", by_hand.join(", "));
     vec![Verdict::Check(Check::new("cache.config", Status::Warn, message))]
 }

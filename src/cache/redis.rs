@@ -173,7 +173,7 @@ impl Redis {
         };
         let pauses =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(2);
-        let attempts = attempt.retry(pauses).when(|error: &RedisError| !is_refusal(error));
+        let attempts = attempt.retry(pauses).when(is_passing);
         match timeout(CONNECT_BUDGET, attempts).await {
             Ok(connected) => connected.map_err(|error| self.failed(&error)),
             Err(_) => Err(Error::Down {
@@ -187,6 +187,8 @@ impl Redis {
         let (address, message) = (self.address.clone(), told(error));
         if is_refusal(error) {
             Error::Authentication { address, message }
+        } else if error.code().is_some() && !is_passing(error) {
+            Error::Unusable { address, message }
         } else {
             Error::Down { address, message }
         }
@@ -369,6 +371,11 @@ impl Scan {
 fn is_refusal(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED"))
+}
+
+/// Whether it may answer when it is asked again: it starts, loads its data, or changes its role.
+fn is_passing(error: &RedisError) -> bool {
+    error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
 }
 
 /// Whether the server refuses one command: by its ACL, or because a provider removed it.

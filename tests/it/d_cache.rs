@@ -34,7 +34,7 @@ fn cache_with_stream(redis: &Redis, groups: &[&str]) -> Cache {
 
 fn cache_with_namespace(redis: &Redis) -> Cache {
     let mut cache = cache_at(&redis.url());
-    let namespace = Namespace { prefix: "s[1]:".to_owned(), ttl: Duration::from_secs(3_600), at: here() };
+    let namespace = Namespace { prefix: "s[1]:".to_owned(), ttl: Duration::from_hours(1), at: here() };
     cache.namespaces.insert("sessions".to_owned(), namespace);
     cache
 }
@@ -240,6 +240,7 @@ async fn d06_a_wrong_password_is_an_authentication_error_and_not_down() {
         (redis.url_with(Some("a wrong password")), Failure::Authentication),
         (redis.url_with(None), Failure::Authentication),
         (Redis::start().url_with(Some("a wrong password")), Failure::Down),
+        (redis.url().replace("/0", "/99"), Failure::Unusable),
     ];
 
     for (url, expected) in cases {

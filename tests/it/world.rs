@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::servers;
 
 /// No command of a test takes longer.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_mins(2);
 
 /// A temporary folder, and the variables that commands in it see.
 pub(crate) struct World {

@@ -19,7 +19,7 @@ pub(crate) use postgres::Postgres;
 pub(crate) use redis::Redis;
 
 /// How long a server may take to start, on a machine that does much else.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+const START_DEADLINE: Duration = Duration::from_mins(1);
 
 /// A server that `scripts/test` started for all tests, or one of this value's own.
 struct Shared {
