@@ -183,7 +183,7 @@ fn column_remark(column: &Column) -> String {
 }
 
 fn remark(comment: &str) -> String {
-    comment.lines().map(|line| format!("-- {}\n", line.trim())).collect()
+    comment.lines().flat_map(|line| ["-- ", line.trim(), "\n"]).collect()
 }
 
 fn references(key: &ForeignKey) -> String {

@@ -176,7 +176,7 @@ pub fn diff(from: &Snapshot, to: &Snapshot) -> Vec<SchemaChange> {
                 changes.push(SchemaChange::RenameTable { from: name.clone(), to: (*to).clone() });
             }
             (None, None) => {
-                changes.push(SchemaChange::DropTable { name: name.clone(), table: table.clone() })
+                changes.push(SchemaChange::DropTable { name: name.clone(), table: table.clone() });
             }
         }
     }
@@ -196,6 +196,9 @@ fn renames<'s>(
     let mut alike: BTreeMap<Digest, (Vec<&TableName>, Vec<&TableName>)> = BTreeMap::new();
     for (name, table) in old.iter().filter(|(name, _)| !new.contains_key(name)) {
         alike.entry(nameless(name, table)).or_default().0.push(name);
+    }
+    if alike.is_empty() {
+        return BTreeMap::new();
     }
     for (name, table) in new.iter().filter(|(name, _)| !old.contains_key(name)) {
         alike.entry(nameless(name, table)).or_default().1.push(name);

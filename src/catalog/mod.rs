@@ -18,4 +18,6 @@ pub use introspect::introspect;
 pub use snapshot::*;
 
 #[cfg(test)]
+mod diff_tests;
+#[cfg(test)]
 mod tests;

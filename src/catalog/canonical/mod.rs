@@ -46,7 +46,7 @@ fn boolean(text: &str) -> Option<String> {
 
 fn bytes(text: &str) -> Option<String> {
     let digits = text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text);
-    let whole = digits.len() % 2 == 0 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let whole = digits.len().is_multiple_of(2) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     whole.then(|| digits.to_ascii_lowercase())
 }
 
