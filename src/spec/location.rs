@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{NamedSource, SourceSpan};
+use miette::{NamedSource, SourceCode, SourceSpan};
 
 /// A file that was read, as it may be shown: secrets in it are masked with `*`, byte for byte.
 #[derive(Debug)]
@@ -30,6 +30,16 @@ impl Source {
     /// The masked text with its name, for miette.
     pub fn shown(&self) -> NamedSource<String> {
         self.shown.clone()
+    }
+
+    /// As [`Source::shown`], without a copy.
+    pub fn source_code(&self) -> &dyn SourceCode {
+        &self.shown
+    }
+
+    /// The masked text.
+    pub(super) fn text(&self) -> &str {
+        self.shown.inner()
     }
 }
 
