@@ -37,10 +37,6 @@ impl Source {
         &self.shown
     }
 
-    /// The masked text.
-    pub(super) fn text(&self) -> &str {
-        self.shown.inner()
-    }
 }
 
 /// A place in a source.

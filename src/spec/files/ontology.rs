@@ -86,7 +86,7 @@ fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {
 fn check_names(cx: &Context<'_>, terms: &[(Key, Field<RawTerm>)]) {
     let meant = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let mut seen: HashMap<String, (Span, &str)> = HashMap::new();
-    let mut clash = |name: &str, at: Span, owner: &'_ str, what: &str, first: Option<(Span, &str)>| {
+    let clash = |name: &str, at: Span, owner: &str, what: &str, first: Option<(Span, &str)>| {
         let Some((first_at, first_owner)) = first else { return };
         let message = if owner == first_owner {
             format!("{what} `{name}` stands twice in the term `{owner}`")
