@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{NamedSource, SourceSpan};
+use miette::{NamedSource, SourceCode, SourceSpan};
 
 /// A file that was read, as it may be shown: secrets in it are masked with `*`, byte for byte.
 #[derive(Debug)]
@@ -31,6 +31,12 @@ impl Source {
     pub fn shown(&self) -> &NamedSource<String> {
         &self.shown
     }
+
+    /// As [`Source::shown`], without a copy.
+    pub fn source_code(&self) -> &dyn SourceCode {
+        &self.shown
+    }
+
 }
 
 /// A place in a source.

@@ -1,10 +1,60 @@
 //! The spec room: text to layers to a validated [`Stack`]. Reads files and variables, finds every
 //! error at once, and never touches a server.
 
+mod context;
+mod error;
+mod field;
+mod files;
+mod fingerprint;
+mod interpolate;
+mod layers;
 mod location;
+mod mask;
+mod raw;
+mod read;
+mod rules;
+mod schema;
 mod secret;
 mod stack;
+mod suggest;
+mod tree;
 
+use std::path::Path;
+
+pub use error::{Code, SpecError, SpecErrors};
 pub use location::{Located, Location, Source};
+pub use schema::json_schema;
 pub use secret::{Endpoint, RedactedUrl, Secret, Unset};
 pub use stack::*;
+
+/// Whether anything will be contacted with what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contact {
+    /// Servers will be: an address or token that lacks a variable is an error.
+    Live,
+    /// Nothing will be (`--world`): such an address is known by its placeholder.
+    Offline,
+}
+
+/// Reads a spec and every file that it names. All errors of the run are returned together.
+///
+/// `variables` gives the value of an environment variable, `None` when it is not set.
+pub fn load(
+    file: &Path,
+    variables: &dyn Fn(&str) -> Option<String>,
+    contact: Contact,
+) -> Result<Stack, SpecErrors> {
+    let cx = context::Context::new(variables, contact);
+    let stack = layers::load(&cx, file).and_then(|root| {
+        let spec = read::read(&cx, &root)?;
+        let stack = rules::check(&cx, file, &root, &spec)?;
+        Some(Stack { digest: fingerprint::of(&root, &cx.take_contents()), warnings: cx.take_warnings(), ..stack })
+    });
+    match stack {
+        Some(stack) if !cx.has_errors() => Ok(stack),
+        _ => Err(SpecErrors::new(file.display().to_string(), cx.take_errors())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

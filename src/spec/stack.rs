@@ -248,7 +248,7 @@ pub enum PasswordHash {
 }
 
 /// One value of a row, as written; what it means depends on the column's type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// `null`, or an empty field of a CSV file.
     Null,

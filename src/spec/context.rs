@@ -1,0 +1,244 @@
+//! What a run of the reader carries: the files that were read, the variables, and all mistakes so
+//! far. Knows no key of the spec.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::error::{Code, SpecError};
+use super::tree::{self, Node, Problem, Span};
+use super::{Contact, Location, Source, Warning, mask};
+use crate::digest::Digest;
+
+/// Specs are written by people; what is larger was not.
+pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
+/// Data, prose and migrations that a spec names.
+pub(super) const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A file that was read.
+pub(super) struct File {
+    /// As the user wrote it, or relative to the file that names it.
+    pub path: PathBuf,
+    /// As it is, without a byte-order mark.
+    pub text: String,
+    /// As it may be shown.
+    pub source: Arc<Source>,
+}
+
+impl File {
+    /// The folder that relative paths in this file count from.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// The state of one run.
+pub(super) struct Context<'a> {
+    pub variables: &'a dyn Fn(&str) -> Option<String>,
+    pub contact: Contact,
+    files: RefCell<Vec<Rc<File>>>,
+    errors: RefCell<Vec<SpecError>>,
+    warnings: RefCell<Vec<Warning>>,
+    contents: RefCell<Vec<(String, Digest)>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(variables: &'a dyn Fn(&str) -> Option<String>, contact: Contact) -> Self {
+        let (files, errors) = (RefCell::default(), RefCell::default());
+        Self { variables, contact, files, errors, warnings: RefCell::default(), contents: RefCell::default() }
+    }
+
+    /// Notes a mistake.
+    pub(super) fn report(&self, error: SpecError) {
+        self.errors.borrow_mut().push(error);
+    }
+
+    /// Notes a mistake at a place: what is wrong, what to write under it, what to do.
+    pub(super) fn fail(
+        &self,
+        code: Code,
+        at: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.report(SpecError::new(code, message).at(self.at(at), label).help(help));
+    }
+
+    /// Notes a remark.
+    pub(super) fn warn(&self, at: Span, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help, at) = (message.into(), Some(help.into()), Some(self.at(at)));
+        self.warnings.borrow_mut().push(Warning { message, help, at });
+    }
+
+    /// Notes the content of a file that the spec names, under a name that does not depend on where
+    /// the files lie. Line endings are no content.
+    pub(super) fn content(&self, name: String, text: &str) {
+        let digest = if text.contains('\r') { Digest::of(text.replace("\r\n", "\n")) } else { Digest::of(text) };
+        self.contents.borrow_mut().push((name, digest));
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.borrow().is_empty()
+    }
+
+    pub(super) fn take_errors(&self) -> Vec<SpecError> {
+        self.errors.take()
+    }
+
+    pub(super) fn take_warnings(&self) -> Vec<Warning> {
+        self.warnings.take()
+    }
+
+    /// The contents that were noted, sorted.
+    pub(super) fn take_contents(&self) -> Vec<(String, Digest)> {
+        let mut contents = self.contents.take();
+        contents.sort();
+        contents
+    }
+
+    /// The file that a span is in.
+    pub(super) fn file(&self, at: Span) -> Option<Rc<File>> {
+        self.files.borrow().get(at.file as usize).cloned()
+    }
+
+    /// A place, for messages and for the stack.
+    pub(super) fn at(&self, at: Span) -> Location {
+        match self.file(at) {
+            Some(file) => Location::new(&file.source, at.start as usize, at.length as usize),
+            None => Location::new(&Source::new("", ""), 0, 0),
+        }
+    }
+
+    /// The span of `part` inside of a scalar, or all of the scalar where it cannot be told.
+    pub(super) fn within(&self, at: Span, part: &str) -> Span {
+        let Some(file) = self.file(at) else { return at };
+        match file.text.get(at.range()).and_then(|written| written.find(part)) {
+            Some(offset) => {
+                let start = at.range().start + offset;
+                Span::new(at.file, &(start..start + part.len()))
+            }
+            None => at,
+        }
+    }
+
+    /// A path as written in the file of `at`, relative to that file.
+    pub(super) fn path(&self, at: Span, written: &str) -> PathBuf {
+        let folder = self.file(at).map(|file| file.folder().to_owned()).unwrap_or_default();
+        folder.join(written)
+    }
+
+    /// Reads a text file that the spec names at a place; a mistake is reported there.
+    pub(super) fn read(&self, path: &Path, named_at: Option<Span>, max_bytes: u64) -> Option<(u32, Rc<File>)> {
+        match read_text(path, max_bytes) {
+            Ok(text) => {
+                let shown = mask::shown(&text, &[]);
+                Some(self.keep(path, text, shown))
+            }
+            Err(reason) => {
+                self.report(self.unreadable(path, named_at, reason));
+                None
+            }
+        }
+    }
+
+    /// Reads a YAML file; its mistakes are reported. The root is `None` too when the file is empty.
+    pub(super) fn yaml(&self, path: &Path, named_at: Option<Span>, max_bytes: u64) -> Option<(u32, Option<Node>)> {
+        let text = match read_text(path, max_bytes) {
+            Ok(text) => text,
+            Err(reason) => {
+                self.report(self.unreadable(path, named_at, reason));
+                return None;
+            }
+        };
+        let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
+        let tree = tree::parse(index, &text);
+        let shown =
+            if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
+        self.keep(path, text, shown);
+        for Problem { code, at, message, label, also, help } in tree.problems {
+            let mut error = SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
+            if let Some((also, label)) = also {
+                error = error.and(self.at(Span::new(index, &also)), label);
+            }
+            self.report(error);
+        }
+        if tree.broken { None } else { Some((index, tree.root)) }
+    }
+
+    fn keep(&self, path: &Path, text: String, shown: String) -> (u32, Rc<File>) {
+        let source = Source::new(path.display().to_string(), shown);
+        let file = Rc::new(File { path: path.to_owned(), text, source });
+        let mut files = self.files.borrow_mut();
+        files.push(Rc::clone(&file));
+        (u32::try_from(files.len() - 1).unwrap_or(u32::MAX), file)
+    }
+
+    /// The mistake of naming a file that cannot be read.
+    pub(super) fn unreadable(&self, path: &Path, named_at: Option<Span>, reason: Unread) -> SpecError {
+        let Unread { what, help, .. } = reason;
+        let error = SpecError::new(Code::Unreadable, format!("cannot read {}: {what}", path.display()));
+        let error = error.help(help);
+        match named_at {
+            Some(at) => error.at(self.at(at), "named here"),
+            None => error,
+        }
+    }
+}
+
+/// Why a file was not read.
+pub(super) struct Unread {
+    pub what: String,
+    pub help: String,
+    pub missing: bool,
+}
+
+impl Unread {
+    fn new(what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { what: what.into(), help: help.into(), missing: false }
+    }
+}
+
+/// The text of a file. Its kind and size are looked at before a byte of it is read.
+pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<String, Unread> {
+    let metadata = fs::metadata(path).map_err(|error| unread(&error))?;
+    if metadata.is_dir() {
+        return Err(Unread::new("it is a folder, not a file", "name a file in it"));
+    }
+    if !metadata.is_file() {
+        return Err(Unread::new("it is not a regular file", "name a regular file"));
+    }
+    if metadata.len() > max_bytes {
+        let (size, limit) = (metadata.len() / 1024 / 1024, max_bytes / 1024 / 1024);
+        let help = format!("what is read here has {limit} MiB at most");
+        return Err(Unread::new(format!("it has {size} MiB, which is too large"), help));
+    }
+    let bytes = fs::read(path).map_err(|error| unread(&error))?;
+    let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => rest.to_vec(),
+        None => bytes,
+    };
+    if bytes.contains(&0) {
+        return Err(Unread::new("it is binary, not text", "name a text file in UTF-8"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        Unread::new(format!("line {line} is not UTF-8"), "save the file in UTF-8")
+    })
+}
+
+fn unread(error: &std::io::Error) -> Unread {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let help = "paths count from the file that they stand in".to_owned();
+            Unread { what: "there is no such file".to_owned(), help, missing: true }
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            Unread::new("permission denied", "let the user that runs this read it")
+        }
+        _ => Unread::new(error.to_string(), ""),
+    }
+}

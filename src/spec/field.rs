@@ -1,0 +1,290 @@
+//! The building blocks of `raw.rs`: values that know where they stand, maps keyed by name, and
+//! scalars whose placeholders are not replaced while reading. Read by `read.rs` alone.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::Cell;
+use super::tree::Span;
+
+/// Names of newtypes by which `read.rs` recognises what is wanted.
+pub(super) const FIELD: &str = "trueup::field";
+/// A scalar as it is written.
+pub(super) const WRITTEN: &str = "trueup::written";
+/// One or several scalars as they are written.
+pub(super) const WRITTEN_LIST: &str = "trueup::written_list";
+/// A value or `false`.
+pub(super) const OR_FALSE: &str = "trueup::or_false";
+/// A value of a row.
+pub(super) const CELL: &str = "trueup::cell";
+
+/// A span as one number, which is what serde can carry.
+pub(super) fn pack(at: Span) -> u128 {
+    u128::from(at.file) << 64 | u128::from(at.start) << 32 | u128::from(at.length)
+}
+
+fn unpack(packed: u128) -> Span {
+    let part = |shift: u32| u32::try_from(packed >> shift & u128::from(u32::MAX)).unwrap_or(0);
+    Span { file: part(64), start: part(32), length: part(0) }
+}
+
+/// A value and where it stands. The value is `None` when it was wrong, which is reported.
+#[derive(Debug, Clone)]
+pub(super) struct Field<T> {
+    pub at: Span,
+    pub value: Option<T>,
+}
+
+/// A key that may be absent.
+pub(super) type Opt<T> = Option<Field<T>>;
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pair<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Pair<T> {
+            type Value = Field<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value with its place")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Field<T>, A::Error> {
+                let packed = pair.next_element()?.ok_or_else(|| de::Error::custom("a value without a place"))?;
+                Ok(Field { at: unpack(packed), value: pair.next_element()? })
+            }
+        }
+        deserializer.deserialize_newtype_struct(FIELD, Pair(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Field<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<T>()
+    }
+}
+
+/// Things keyed by name, in the order of the file.
+#[derive(Debug, Clone)]
+pub(super) struct Named<T>(pub Vec<(Key, Field<T>)>);
+
+/// A name and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub name: String,
+    pub at: Span,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Entries<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map keyed by name")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some(Field { at, value }) = map.next_key::<Field<String>>()? {
+                    let name = value.unwrap_or_default();
+                    entries.push((Key { name, at }, map.next_value()?));
+                }
+                Ok(Named(entries))
+            }
+        }
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("MapOf{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<Option<T>>();
+        json_schema!({ "type": "object", "additionalProperties": value })
+    }
+}
+
+/// A scalar as it is written, placeholders in it: for secrets and addresses.
+#[derive(Debug, Clone)]
+pub(super) struct Written(pub String);
+
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = String;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(WRITTEN, Text).map(Self)
+    }
+}
+
+impl JsonSchema for Written {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Written".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string" })
+    }
+}
+
+/// One address, or the addresses of a cluster.
+#[derive(Debug, Clone)]
+pub(super) enum Addresses {
+    One(String),
+    Many,
+}
+
+impl<'de> Deserialize<'de> for Addresses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Addresses;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address or a list of addresses")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Addresses, E> {
+                Ok(Addresses::One(text.to_owned()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Addresses, A::Error> {
+                while items.next_element::<Field<Written>>()?.is_some() {}
+                Ok(Addresses::Many)
+            }
+        }
+        deserializer.deserialize_newtype_struct(WRITTEN_LIST, OneOrMany)
+    }
+}
+
+impl JsonSchema for Addresses {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Addresses".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}
+
+/// A value, or `false` for "not at all".
+#[derive(Debug, Clone)]
+pub(super) enum OrFalse<T> {
+    Value(T),
+    Off,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrFalse<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = OrFalse<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or `false`")
+            }
+            fn visit_bool<E: de::Error>(self, _: bool) -> Result<OrFalse<T>, E> {
+                Ok(OrFalse::Off)
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<OrFalse<T>, D::Error> {
+                T::deserialize(inner).map(OrFalse::Value)
+            }
+        }
+        deserializer.deserialize_newtype_struct(OR_FALSE, Either(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OrFalse<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}OrFalse", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let value = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [value, { "const": false }] })
+    }
+}
+
+/// A value of a row; see [`Cell`].
+#[derive(Debug, Clone)]
+pub(super) struct Value(pub Cell);
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AnyCell;
+        impl Visitor<'_> for AnyCell {
+            type Value = Cell;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+            fn visit_none<E: de::Error>(self) -> Result<Cell, E> {
+                Ok(Cell::Null)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Cell, E> {
+                Ok(Cell::Text(text.to_owned()))
+            }
+            fn visit_bytes<E: de::Error>(self, json: &[u8]) -> Result<Cell, E> {
+                Ok(Cell::Json(String::from_utf8_lossy(json).into_owned()))
+            }
+        }
+        deserializer.deserialize_newtype_struct(CELL, AnyCell).map(Self)
+    }
+}
+
+impl JsonSchema for Value {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Value".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!(true)
+    }
+}
+
+/// A text that looks like a number or a boolean to YAML tools, and is kept as it is written.
+#[derive(Debug, Clone)]
+pub(super) struct Setting(pub String);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+impl JsonSchema for Setting {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "Setting".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}

@@ -1,0 +1,108 @@
+//! CSV as RFC 4180 has it. The csv crate gives the same empty field for `a,,b` and `a,"",b`; here
+//! the first is NULL and the second an empty text, and every record knows its place.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// One line of fields, perhaps over several lines of text.
+pub(super) struct Record<'t> {
+    /// The fields; `None` for an empty one without quotes.
+    pub fields: Vec<Option<Cow<'t, str>>>,
+    /// Where it stands.
+    pub at: Range<usize>,
+}
+
+/// A text that is no CSV.
+pub(super) struct Broken {
+    pub at: Range<usize>,
+    pub message: &'static str,
+}
+
+/// All records; empty lines are none.
+pub(super) fn records(text: &str) -> Result<Vec<Record<'_>>, Broken> {
+    let mut records = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        let (record, next) = record(text, at)?;
+        if record.fields.len() > 1 || record.fields.first().is_some_and(Option::is_some) {
+            records.push(record);
+        }
+        at = next;
+    }
+    Ok(records)
+}
+
+fn record(text: &str, start: usize) -> Result<(Record<'_>, usize), Broken> {
+    let mut fields = Vec::new();
+    let mut at = start;
+    loop {
+        let (field, end) = field(text, at)?;
+        fields.push(field);
+        let rest = text.get(end..).unwrap_or("");
+        if rest.starts_with(',') {
+            at = end + 1;
+            continue;
+        }
+        let newline = if rest.starts_with("\r\n") { 2 } else { usize::from(!rest.is_empty()) };
+        return Ok((Record { fields, at: start..end }, end + newline));
+    }
+}
+
+/// A field and the offset of what ends it: a comma, a line break or the end.
+fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Broken> {
+    let rest = text.get(start..).unwrap_or("");
+    if !rest.starts_with('"') {
+        let length = rest.find([',', '\n']).unwrap_or(rest.len());
+        let plain = rest.get(..length).unwrap_or("");
+        let plain = if rest.get(length..).is_some_and(|end| end.starts_with(',')) { plain } else { plain.trim_end_matches('\r') };
+        if let Some(quote) = plain.find('"') {
+            let at = start + quote..start + quote + 1;
+            return Err(Broken { at, message: "a quote inside of a field that does not begin with one" });
+        }
+        return Ok(((!plain.is_empty()).then_some(Cow::Borrowed(plain)), start + plain.len()));
+    }
+    let mut end = start + 1;
+    loop {
+        let Some(quote) = text.get(end..).and_then(|rest| rest.find('"')).map(|quote| quote + end) else {
+            return Err(Broken { at: start..start + 1, message: "a quoted field that does not end" });
+        };
+        end = quote + 1;
+        let after = text.get(end..).unwrap_or("");
+        if after.starts_with('"') {
+            end += 1;
+            continue;
+        }
+        if !(after.is_empty() || after.starts_with([',', '\n']) || after.starts_with("\r\n")) {
+            return Err(Broken { at: quote..quote + 1, message: "text after the end of a quoted field" });
+        }
+        let inner = text.get(start + 1..quote).unwrap_or("");
+        let inner = if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
+        return Ok((Some(inner), end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(text: &str) -> Vec<Vec<Option<String>>> {
+        let own = |record: Record<'_>| record.fields.into_iter().map(|field| field.map(Cow::into_owned)).collect();
+        records(text).ok().unwrap().into_iter().map(own).collect()
+    }
+
+    #[test]
+    fn an_empty_field_is_null_and_a_quoted_empty_one_is_a_text() {
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            fields("a,,\"\"\r\n\n\"x \"\"y\"\"\",\"1\n2\",z"),
+            [vec![text("a"), None, text("")], vec![text("x \"y\""), text("1\n2"), text("z")]]
+        );
+    }
+
+    #[test]
+    fn what_is_no_csv_is_refused() {
+        for broken in ["a,\"b", "a\"b,c", "\"a\"b,c"] {
+            assert!(records(broken).is_err(), "{broken}");
+        }
+    }
+}

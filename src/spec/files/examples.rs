@@ -1,0 +1,53 @@
+//! Examples: questions with the SQL that answers them, a YAML list.
+
+use serde::Deserialize;
+
+use super::Named;
+use crate::spec::context::{Context, MAX_DATA_BYTES};
+use crate::spec::error::Code;
+use crate::spec::field::{Field, Opt};
+use crate::spec::suggest::declared;
+use crate::spec::tree::Span;
+use crate::spec::{Example, read};
+
+#[derive(Deserialize)]
+struct RawExample {
+    question: Opt<String>,
+    sql: Opt<String>,
+    target: Opt<String>,
+}
+
+/// Reads a file of examples on the declared targets; mistakes are reported.
+pub(in crate::spec) fn examples(cx: &Context<'_>, named: Named<'_>, targets: &[&str]) -> Option<Vec<Example>> {
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+    if let Some(file) = cx.file(Span::new(index, &(0..0))) {
+        cx.content(named.label.to_owned(), &file.text);
+    }
+    let Some(root) = root else { return Some(Vec::new()) };
+    let raw: Vec<Field<RawExample>> = read::read(cx, &root)?;
+    let examples: Vec<Option<Example>> = raw.into_iter().map(|raw| example(cx, raw, targets)).collect();
+    examples.into_iter().collect()
+}
+
+fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option<Example> {
+    let at = raw.at;
+    let RawExample { question, sql, target } = raw.value?;
+    for (name, missing) in [("question", question.is_none()), ("sql", sql.is_none())] {
+        if missing {
+            cx.fail(Code::MissingKey, at, format!("an example without `{name}`"), "this example", "an example is `{ question, sql }`");
+        }
+    }
+    let target = match target {
+        None => None,
+        Some(Field { at, value }) => {
+            let value = value?;
+            if !targets.contains(&value.as_str()) {
+                let help = declared(&value, targets.iter().copied());
+                cx.fail(Code::UnknownReference, at, format!("no target is named `{value}`"), "not declared", help);
+                return None;
+            }
+            Some(value)
+        }
+    };
+    Some(Example { question: question?.value?, sql: sql?.value?, target, at: cx.at(at) })
+}

@@ -1,0 +1,112 @@
+//! An ontology file: terms of a business with their definitions. No term and no synonym means two
+//! things.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::Named;
+use crate::spec::context::{Context, MAX_DATA_BYTES};
+use crate::spec::error::{Code, SpecError};
+use crate::spec::field::{self, Field, Key, Opt};
+use crate::spec::tree::Span;
+use crate::spec::{Ontology, Term, read};
+
+/// The file as it is written.
+#[derive(Deserialize)]
+struct File {
+    ontology: Opt<String>,
+    terms: Opt<field::Named<RawTerm>>,
+}
+
+#[derive(Deserialize)]
+struct RawTerm {
+    definition: Opt<String>,
+    synonyms: Opt<Vec<Field<String>>>,
+    expression: Opt<String>,
+    tables: Opt<Vec<Field<String>>>,
+}
+
+/// Reads an ontology that the spec calls `name`; mistakes are reported.
+pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+    let top = Span::new(index, &(0..0));
+    if let Some(file) = cx.file(top) {
+        cx.content(named.label.to_owned(), &file.text);
+    }
+    let Some(root) = root else {
+        cx.fail(Code::Ontology, named.at, format!("{} is empty", named.path), "named here", "an ontology has `terms:`");
+        return None;
+    };
+    let File { ontology, terms } = read::read(cx, &root)?;
+    if let Some(Field { at, value: Some(said) }) = &ontology
+        && *said != name.name
+    {
+        let error = SpecError::new(Code::Ontology, format!("the file calls itself `{said}`, the spec `{}`", name.name));
+        let error = error.at(cx.at(*at), "its own name").and(cx.at(name.at), "the spec's name");
+        cx.report(error.help("use one name in both"));
+    }
+    let Some(terms) = terms else {
+        cx.fail(Code::MissingKey, root.at, "an ontology without `terms`", "the file begins here", "add `terms:`");
+        return None;
+    };
+    let terms = terms.value?.0;
+    check_names(cx, &terms);
+    let terms: Vec<Option<Term>> = terms.into_iter().map(|(key, raw)| term(cx, key, raw)).collect();
+    let terms: Option<Vec<Term>> = terms.into_iter().collect();
+    Some(Ontology { terms: terms?, at: cx.at(named.at) })
+}
+
+fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {
+    let RawTerm { definition, synonyms, expression, tables } = raw.value?;
+    let Some(definition) = definition else {
+        let message = format!("the term `{}` has no definition", key.name);
+        cx.fail(Code::MissingKey, key.at, message, "this term", "add `definition:`");
+        return None;
+    };
+    let texts = |list: Opt<Vec<Field<String>>>| match list {
+        None => Some(Vec::new()),
+        Some(list) => list.value?.into_iter().map(|item| item.value).collect::<Option<Vec<String>>>(),
+    };
+    let text = |field: Opt<String>| match field {
+        None => Some(None),
+        Some(field) => field.value.map(Some),
+    };
+    Some(Term {
+        definition: definition.value?.trim().to_owned(),
+        synonyms: texts(synonyms)?,
+        expression: text(expression)?,
+        tables: texts(tables)?,
+        at: cx.at(key.at),
+        term: key.name,
+    })
+}
+
+/// Names that differ in case or blanks only would be one thing to whoever asks a question.
+fn check_names(cx: &Context<'_>, terms: &[(Key, Field<RawTerm>)]) {
+    let meant = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+    let mut seen: HashMap<String, (Span, &str)> = HashMap::new();
+    let clash = |name: &str, at: Span, owner: &str, what: &str, first: Option<(Span, &str)>| {
+        let Some((first_at, first_owner)) = first else { return };
+        let message = if owner == first_owner {
+            format!("{what} `{name}` stands twice in the term `{owner}`")
+        } else {
+            format!("{what} `{name}` of the term `{owner}` is taken by the term `{first_owner}`")
+        };
+        let error = SpecError::new(Code::Ontology, message);
+        let error = error.at(cx.at(at), "again here").and(cx.at(first_at), "first here");
+        cx.report(error.help("every name leads to one term: keep one of them"));
+    };
+    for (key, _) in terms {
+        let first = seen.insert(meant(&key.name), (key.at, &key.name));
+        clash(&key.name, key.at, &key.name, "the name", first);
+    }
+    for (key, raw) in terms {
+        let synonyms = raw.value.as_ref().and_then(|raw| raw.synonyms.as_ref()?.value.as_ref());
+        for synonym in synonyms.into_iter().flatten() {
+            let Some(text) = &synonym.value else { continue };
+            let first = seen.insert(meant(text), (synonym.at, &key.name));
+            clash(text, synonym.at, &key.name, "the synonym", first);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The digest of a spec: its merged tree with placeholders in place of secrets, and the contents
+//! of the files that it names. Neither order nor the place of the files counts.
+
+use super::interpolate::placeholder;
+use super::mask;
+use super::tree::{Entry, Kind, Node};
+use crate::digest::Digest;
+
+/// The digest of a merged tree and of named contents.
+pub(super) fn of(root: &Node, contents: &[(String, Digest)]) -> Digest {
+    let mut text = String::new();
+    write(root, &[], &mut text);
+    for (name, digest) in contents {
+        framed(name, &mut text);
+        framed(digest.as_str(), &mut text);
+    }
+    Digest::of(text)
+}
+
+/// Texts are framed by their length, so that no two trees are written alike.
+fn framed(part: &str, text: &mut String) {
+    text.push_str(&part.len().to_string());
+    text.push(':');
+    text.push_str(part);
+}
+
+fn write(node: &Node, path: &[&str], text: &mut String) {
+    match &node.kind {
+        _ if node.is_null() => text.push('~'),
+        Kind::Scalar { text: scalar, .. } if is_secret(path) => framed(&placeholder(scalar), text),
+        Kind::Scalar { text: scalar, .. } => framed(&mask::written_url(scalar), text),
+        Kind::Seq(items) => {
+            text.push('[');
+            for item in items {
+                write(item, path, text);
+            }
+            text.push(']');
+        }
+        Kind::Map(entries) => {
+            let mut entries: Vec<&Entry> = entries.iter().collect();
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+            text.push('{');
+            for entry in entries {
+                framed(&entry.key, text);
+                let path: Vec<&str> = path.iter().copied().chain([&*entry.key]).collect();
+                write(&entry.value, &path, text);
+            }
+            text.push('}');
+        }
+    }
+}
+
+/// The secrets that the language has; see `raw.rs`.
+fn is_secret(path: &[&str]) -> bool {
+    match path {
+        ["system", "accounts", "columns", "password"] => false,
+        [.., "password" | "token"] => true,
+        _ => false,
+    }
+}

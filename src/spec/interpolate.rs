@@ -1,0 +1,236 @@
+//! `${NAME}`, `${NAME:-default}` and `${file:/path}` in scalars. What a placeholder gives is never
+//! shown: messages speak of the placeholder.
+
+use secrecy::SecretString;
+
+use super::context::{Context, read_text};
+use super::error::Code;
+use super::tree::Span;
+use super::{Secret, Unset};
+
+/// A secret has a line; what is larger is not one.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// A piece of a scalar.
+#[derive(Debug, PartialEq, Eq)]
+enum Piece<'t> {
+    Literal(&'t str),
+    Variable { name: &'t str, default: Option<&'t str>, written: &'t str },
+    File { path: &'t str, written: &'t str },
+    Wrong { written: &'t str },
+}
+
+/// Splits a scalar. `$${` is a literal `${`.
+fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(dollar) = rest.find("${") {
+        let (before, placeholder) = rest.split_at(dollar);
+        if let Some(before) = before.strip_suffix('$') {
+            pieces.push(Piece::Literal(before));
+            pieces.push(Piece::Literal("${"));
+            rest = placeholder.get(2..).unwrap_or("");
+            continue;
+        }
+        if !before.is_empty() {
+            pieces.push(Piece::Literal(before));
+        }
+        let Some(end) = placeholder.find('}') else {
+            pieces.push(Piece::Wrong { written: placeholder });
+            return pieces;
+        };
+        let (written, after) = placeholder.split_at(end + 1);
+        pieces.push(placeholder_of(written));
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece::Literal(rest));
+    }
+    pieces
+}
+
+fn placeholder_of(written: &str) -> Piece<'_> {
+    let inner = written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or("");
+    if let Some(path) = inner.strip_prefix("file:") {
+        return if path.is_empty() { Piece::Wrong { written } } else { Piece::File { path, written } };
+    }
+    let (name, default) = match inner.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (inner, None),
+    };
+    let mut characters = name.chars();
+    let begins = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if begins && characters.all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        Piece::Variable { name, default, written }
+    } else {
+        Piece::Wrong { written }
+    }
+}
+
+/// What a scalar became.
+pub(super) enum Resolved {
+    /// All placeholders replaced.
+    Text(String),
+    /// Some variables are not set, or files not there.
+    Missing(Vec<Missing>),
+    /// Reported.
+    Failed,
+}
+
+/// A placeholder that gives nothing.
+pub(super) struct Missing {
+    name: String,
+    at: Span,
+    message: String,
+    help: String,
+}
+
+impl Context<'_> {
+    /// Replaces the placeholders of a scalar.
+    pub(super) fn resolve(&self, at: Span, text: &str) -> Resolved {
+        let (mut resolved, mut missing, mut failed) = (String::with_capacity(text.len()), Vec::new(), false);
+        for piece in pieces(text) {
+            match piece {
+                Piece::Literal(text) => resolved.push_str(text),
+                Piece::Variable { name, default, written } => match (self.variables)(name) {
+                    // As in a shell, `:-` stands in for an empty variable too.
+                    Some(value) if !(value.is_empty() && default.is_some()) => resolved.push_str(&value),
+                    _ => match default {
+                        Some(default) => resolved.push_str(default),
+                        None => missing.push(Missing {
+                            name: name.to_owned(),
+                            at: self.within(at, written),
+                            message: format!("the variable `{name}` is not set"),
+                            help: format!("set it, or write a default: `${{{name}:-…}}`"),
+                        }),
+                    },
+                },
+                Piece::File { path, written } => {
+                    let at = self.within(at, written);
+                    let file = self.path(at, path);
+                    match read_text(&file, MAX_SECRET_BYTES) {
+                        Ok(text) => resolved.push_str(text.trim_end_matches(['\r', '\n'])),
+                        Err(reason) if reason.missing => missing.push(Missing {
+                            name: format!("file:{path}"),
+                            at,
+                            message: format!("the file {} is not there", file.display()),
+                            help: "make the file, or mount the secret".to_owned(),
+                        }),
+                        Err(reason) => {
+                            self.report(self.unreadable(&file, Some(at), reason));
+                            failed = true;
+                        }
+                    }
+                }
+                Piece::Wrong { written } => {
+                    self.bad_placeholder(at, written);
+                    failed = true;
+                }
+            }
+        }
+        match (failed, missing.is_empty()) {
+            (true, _) => Resolved::Failed,
+            (false, false) => Resolved::Missing(missing),
+            (false, true) => Resolved::Text(resolved),
+        }
+    }
+
+    fn bad_placeholder(&self, at: Span, written: &str) {
+        let shown = if written.ends_with('}') { "a placeholder that cannot be read" } else { "a placeholder without `}`" };
+        let help = "accepted are `${NAME}`, `${NAME:-default}` and `${file:/path}`; write `$${` for a literal `${`";
+        self.fail(Code::BadPlaceholder, self.within(at, written), shown, "this one", help);
+    }
+
+    /// The text of a scalar that is no secret; a variable that is not set is a mistake.
+    pub(super) fn text(&self, at: Span, text: &str) -> Option<String> {
+        if !text.contains("${") {
+            return Some(text.to_owned());
+        }
+        match self.resolve(at, text) {
+            Resolved::Text(text) => Some(text),
+            Resolved::Failed => None,
+            Resolved::Missing(missing) => {
+                self.report_missing(missing);
+                None
+            }
+        }
+    }
+
+    pub(super) fn report_missing(&self, missing: Vec<Missing>) {
+        for Missing { at, message, help, .. } in missing {
+            self.fail(Code::Unset, at, message, "needed here", help);
+        }
+    }
+
+    /// A secret. Where `may_be_unset`, it may lack what it needs; a literal one is a warning.
+    pub(super) fn secret(&self, at: Span, text: &str, may_be_unset: bool) -> Option<Secret> {
+        let value = match self.resolve(at, text) {
+            Resolved::Text(text) => Ok(SecretString::from(text)),
+            Resolved::Failed => return None,
+            Resolved::Missing(missing) if may_be_unset => Err(unset(&missing)),
+            Resolved::Missing(missing) => {
+                self.report_missing(missing);
+                return None;
+            }
+        };
+        let placeholder = placeholder(text);
+        if placeholder.contains("***") || placeholder == LITERAL {
+            let help = "write `${NAME}` or `${file:/path}`, and keep the secret out of version control";
+            self.warn(at, "a secret stands in the file itself", help);
+        }
+        Some(Secret::new(placeholder, value, self.at(at)))
+    }
+}
+
+/// What an endpoint or a secret lacks.
+pub(super) fn unset(missing: &[Missing]) -> Unset {
+    Unset { names: missing.iter().map(|missing| missing.name.clone()).collect() }
+}
+
+/// What stands for a secret that is written out.
+const LITERAL: &str = "literal";
+
+/// The text of a secret as it may be shown and digested.
+pub(super) fn placeholder(text: &str) -> String {
+    let pieces = pieces(text);
+    let is_literal = |piece: &Piece<'_>| matches!(piece, Piece::Literal(_) | Piece::Wrong { .. });
+    if pieces.iter().all(is_literal) {
+        return LITERAL.to_owned();
+    }
+    let shown = pieces.iter().map(|piece| match piece {
+        Piece::Literal(_) | Piece::Wrong { .. } => "***".to_owned(),
+        Piece::Variable { name, default: Some(_), .. } => format!("${{{name}:-***}}"),
+        Piece::Variable { written, .. } | Piece::File { written, .. } => (*written).to_owned(),
+    });
+    shown.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scalar_splits_into_literals_and_placeholders() {
+        let split = pieces("a${B}c${D:-e f}$${G}${file:/h}");
+        assert_eq!(
+            split,
+            [
+                Piece::Literal("a"),
+                Piece::Variable { name: "B", default: None, written: "${B}" },
+                Piece::Literal("c"),
+                Piece::Variable { name: "D", default: Some("e f"), written: "${D:-e f}" },
+                Piece::Literal(""),
+                Piece::Literal("${"),
+                Piece::Literal("G}"),
+                Piece::File { path: "/h", written: "${file:/h}" },
+            ]
+        );
+    }
+
+    #[test]
+    fn a_secret_is_shown_by_its_placeholder_only() {
+        assert_eq!(placeholder("hunter2"), "literal");
+        assert_eq!(placeholder("${A}"), "${A}");
+        assert_eq!(placeholder("x${A:-y}"), "***${A:-***}");
+    }
+}

@@ -1,0 +1,187 @@
+//! Blots out literal secrets in the text that diagnostics quote: byte for byte, so that every
+//! span still fits. Prefers blotting out too much to too little; changes nothing that is read.
+
+use std::ops::Range;
+
+/// Whether the value of a key of this name is not to be shown. Misspelt ones count: the very line
+/// with `passwrod: …` is quoted when it is reported as unknown.
+pub(super) fn is_secret_key(key: &str) -> bool {
+    if matches!(key, "password_version" | "password_hash") {
+        return false;
+    }
+    let key = key.to_lowercase();
+    ["passw", "token", "secret", "pwd"].iter().any(|part| key.contains(part))
+        || ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
+}
+
+/// The text as it may be shown, with the literal parts of `secrets` and of URLs blotted out.
+pub(super) fn shown(text: &str, secrets: &[Range<usize>]) -> String {
+    let mut blots = Vec::new();
+    for range in secrets {
+        literals(text, range.clone(), &mut blots);
+    }
+    urls(text, &mut blots);
+    blot(text, &blots)
+}
+
+/// As [`shown`], for a text that is no valid YAML: secrets are found by the look of their lines.
+pub(super) fn shown_by_text(text: &str) -> String {
+    let mut secrets = Vec::new();
+    let mut start = 0;
+    let mut deeper_than = None;
+    for line in text.split_inclusive('\n') {
+        let indent = line.len() - line.trim_start().len();
+        match deeper_than {
+            Some(limit) if indent > limit || line.trim().is_empty() => {
+                secrets.push(start + indent.min(line.len())..start + line.trim_end().len().max(indent));
+            }
+            _ => {
+                deeper_than = None;
+                if let Some(value) = secret_value(line) {
+                    let rest = line.get(value..).unwrap_or("").trim();
+                    if rest.is_empty() || rest.starts_with(['|', '>', '&', '!']) {
+                        deeper_than = Some(indent);
+                    }
+                    secrets.push(start + value..start + line.trim_end().len().max(value));
+                }
+            }
+        }
+        start += line.len();
+    }
+    shown(text, &secrets)
+}
+
+/// Where the value of the first secret key of a line begins.
+fn secret_value(line: &str) -> Option<usize> {
+    line.match_indices(':').find_map(|(colon, _)| {
+        let before = line.get(..colon)?.trim_end_matches(['"', '\'', ' ']);
+        let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+        let key = before.rsplit(|c| !word(c)).next()?;
+        let value = line.get(colon + 1..)?;
+        let blanks = value.len() - value.trim_start_matches([' ', '\t', '"', '\'']).len();
+        (is_secret_key(key) && !value.starts_with('/') && !value.starts_with('-'))
+            .then_some(colon + 1 + blanks)
+    })
+}
+
+/// The parts of a range that no placeholder stands for: those, and the defaults of placeholders.
+fn literals(text: &str, range: Range<usize>, blots: &mut Vec<Range<usize>>) {
+    let Some(slice) = text.get(range.clone()) else { return };
+    let mut at = 0;
+    while let Some(found) = slice.get(at..).and_then(|rest| rest.find("${")).map(|found| found + at) {
+        let Some(end) = slice.get(found..).and_then(|rest| rest.find('}')).map(|end| end + found) else {
+            break;
+        };
+        blots.push(range.start + at..range.start + found);
+        if let Some(default) = slice.get(found..end).and_then(|inner| inner.find(":-")) {
+            blots.push(range.start + found + default + 2..range.start + end);
+        }
+        at = end + 1;
+    }
+    blots.push(range.start + at..range.end);
+}
+
+/// Passwords in URLs: between `://user:` and the last `@`, and in their queries.
+fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
+    for (scheme, _) in text.match_indices("://") {
+        let start = scheme + 3;
+        let Some(rest) = text.get(start..) else { continue };
+        let length = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
+        let Some(url) = rest.get(..length) else { continue };
+        if let Some(user_info) = url.rfind('@').and_then(|at| url.get(..at))
+            && let Some(colon) = colon_outside_placeholders(user_info)
+        {
+            literals(text, start + colon + 1..start + user_info.len(), blots);
+        }
+        let Some(query) = url.find('?') else { continue };
+        let mut at = start + query + 1;
+        for pair in url.get(query + 1..).unwrap_or("").split('&') {
+            if let Some((name, _)) = pair.split_once('=')
+                && is_secret_key(name)
+            {
+                literals(text, at + name.len() + 1..at + pair.len(), blots);
+            }
+            at += pair.len() + 1;
+        }
+    }
+}
+
+fn colon_outside_placeholders(text: &str) -> Option<usize> {
+    let mut inside = false;
+    text.char_indices().find_map(|(at, c)| {
+        match c {
+            '{' => inside = true,
+            '}' => inside = false,
+            _ => {}
+        }
+        (c == ':' && !inside).then_some(at)
+    })
+}
+
+/// Blots out ranges, and control characters everywhere: a quoted line must not move a cursor.
+fn blot(text: &str, blots: &[Range<usize>]) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    for byte in &mut bytes {
+        if byte.is_ascii_control() && !matches!(*byte, b'\n' | b'\r' | b'\t') {
+            *byte = b'?';
+        }
+    }
+    for range in blots {
+        for byte in bytes.get_mut(range.clone()).unwrap_or(&mut []) {
+            if !matches!(*byte, b'\n' | b'\r' | b'"' | b'\'') {
+                *byte = b'*';
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| "*".repeat(error.into_bytes().len()))
+}
+
+/// A URL of the spec as it may be shown and digested: `***` where a literal password stands.
+pub(super) fn written_url(text: &str) -> String {
+    let mut blots = Vec::new();
+    urls(text, &mut blots);
+    let mut shown = String::with_capacity(text.len());
+    let mut at = 0;
+    for range in blots.into_iter().filter(|range| !range.is_empty()) {
+        shown.push_str(text.get(at..range.start).unwrap_or(""));
+        shown.push_str("***");
+        at = range.end.max(at);
+    }
+    shown.push_str(text.get(at..).unwrap_or(""));
+    shown
+}
+
+/// Whether a URL has a literal password, or a literal default for one.
+pub(super) fn has_literal_password(text: &str) -> bool {
+    let mut blots = Vec::new();
+    urls(text, &mut blots);
+    blots.iter().any(|range| !range.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literal_passwords_of_urls_are_blotted_out_byte_for_byte() {
+        let text = "url: postgres://app:s3cr@t@db:5432/x?sslpassword=abc&a=b\n";
+        let masked = shown(text, &[]);
+        assert_eq!(masked, "url: postgres://app:******@db:5432/x?sslpassword=***&a=b\n");
+        assert_eq!(masked.len(), text.len());
+    }
+
+    #[test]
+    fn placeholders_stay_and_their_defaults_do_not() {
+        let text = "redis://:${REDIS_PASSWORD:-hunter2}@redis:6379/0";
+        assert_eq!(shown(text, &[]), "redis://:${REDIS_PASSWORD:-*******}@redis:6379/0");
+        assert_eq!(written_url("redis://:${PW}@h/0"), "redis://:${PW}@h/0");
+        assert_eq!(written_url("redis://:pw@h/0"), "redis://:***@h/0");
+    }
+
+    #[test]
+    fn secrets_of_broken_files_are_found_by_their_looks() {
+        let masked = shown_by_text("a: {password: hunter2, b\ntoken: |\n  abc\n  def\nnext: 1\n");
+        assert!(!masked.contains("hunter2") && !masked.contains("abc") && !masked.contains("def"));
+        assert!(masked.contains("next: 1"));
+    }
+}

@@ -1,0 +1,416 @@
+//! The spec as it is written: every key with its type, its description and nothing else. The JSON
+//! Schema is made from these structs, so that it describes what is read. Rules are in `rules/`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, Value, Written};
+use super::{Order, PasswordHash, SchemaDrift, SeedMode};
+
+/// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,
+/// scalars and lists replace, `null` removes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Spec {
+    /// Version of this language: 1. Required.
+    #[schemars(extend("enum" = [1, null]))]
+    pub version: Opt<u32>,
+    /// Name of the stack, `[a-z][a-z0-9-]*`: it names the lock and the bookkeeping. Required.
+    #[schemars(extend("pattern" = r"^([a-z][a-z0-9-]*|.*\$\{.*)$"))]
+    pub stack: Opt<String>,
+    /// Name of the environment, such as `dev`; `prod` and `production` are guarded. Required.
+    pub environment: Opt<String>,
+    /// A file that this one builds on, relative to this one.
+    #[allow(dead_code)] // Taken out of the tree by the layers; here for the schema.
+    pub extends: Opt<String>,
+    /// Switches. Built in: `seed_demo_data` (default true), `enable_target_db` (default false) and
+    /// `auto_train_vector` (default false). Any other name may be added.
+    pub flags: Opt<Named<bool>>,
+    /// The application's own database. Required.
+    pub system: Opt<System>,
+    /// Business databases: read, never written.
+    pub targets: Opt<Named<Target>>,
+    /// The vector store and what it is trained from.
+    pub vector: Opt<Vector>,
+    /// The cache.
+    pub cache: Opt<Cache>,
+    /// Old addresses to new ones: nothing is deleted and made again.
+    pub moved: Opt<Named<String>>,
+    /// What a plan may not contain.
+    pub policies: Opt<Named<Policy>>,
+}
+
+/// The application's own database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct System {
+    /// `postgres://…`, `sqlite:///absolute/path` or `sqlite://path/relative/to/this/file`. Required.
+    pub url: Opt<Written>,
+    /// Make the database when it is missing. Default false.
+    pub create_database: Opt<bool>,
+    /// Extensions of PostgreSQL to create.
+    pub extensions: Opt<Vec<Field<String>>>,
+    /// Folder of migrations: `*.sql`, or `postgres/*.sql` and `sqlite/*.sql`.
+    pub migrations: Opt<String>,
+    /// Whether a migration older than the newest applied one is an error (`linear`, the default).
+    pub order: Opt<Order>,
+    /// How long a statement of a migration waits for a lock. Default `5s`.
+    pub lock_timeout: Opt<String>,
+    /// How long a statement of a migration may run. Default `0s`, for ever.
+    pub statement_timeout: Opt<String>,
+    /// What to do when the schema was changed by hand. Default `warn`.
+    pub schema_drift: Opt<SchemaDrift>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+    /// Roles of PostgreSQL, by name.
+    pub roles: Opt<Named<Role>>,
+    /// Where application accounts are rows; `false` when they are not.
+    pub accounts: Opt<OrFalse<Accounts>>,
+    /// Application accounts, by username.
+    pub users: Opt<Named<User>>,
+    /// Where the terms of ontologies are rows.
+    pub terms: Opt<Terms>,
+    /// Files of business terms, by name.
+    pub ontologies: Opt<Named<String>>,
+    /// Rows that must be there, by name.
+    pub seeds: Opt<Named<Seed>>,
+}
+
+/// A role of PostgreSQL.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // Described and refused: no backend yet.
+pub(super) struct Role {
+    /// Whether it may log in.
+    pub login: Opt<bool>,
+    /// Its password.
+    pub password: Opt<Written>,
+    /// Privileges by table; `*` for all tables.
+    pub grants: Opt<Named<Vec<Field<String>>>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// Where application accounts are rows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Accounts {
+    /// The table. Default `users`.
+    pub table: Opt<String>,
+    /// The names of its columns.
+    pub columns: Opt<AccountColumns>,
+}
+
+/// The columns of the accounts' table.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AccountColumns {
+    /// Column of the username. Default `username`.
+    pub username: Opt<String>,
+    /// Column of the email address. Default `email`.
+    pub email: Opt<String>,
+    /// Column of the password's hash. Default `password_hash`.
+    pub password: Opt<String>,
+    /// Column of the role. Default `role`; `false` when there is none.
+    pub role: Opt<OrFalse<String>>,
+    /// Column of whether the account is active. Default `is_active`; `false` when there is none.
+    pub active: Opt<OrFalse<String>>,
+}
+
+/// An application account.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    /// Its email address.
+    pub email: Opt<String>,
+    /// Its role.
+    pub role: Opt<String>,
+    /// Whether it may sign in. Default true.
+    pub active: Opt<bool>,
+    /// Its first password, at least 12 characters. Required.
+    pub password: Opt<Written>,
+    /// How the password is hashed. Default `argon2id`.
+    pub hash: Opt<PasswordHash>,
+    /// Raise it to set the password again.
+    pub password_version: Opt<u32>,
+    /// Further columns, by their own names.
+    pub columns: Opt<Cells>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// Values by column.
+pub(super) type Cells = Named<Value>;
+
+/// Where the terms of ontologies are rows, one a term.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Terms {
+    /// The table. Default `business_ontologies`.
+    pub table: Opt<String>,
+    /// The names of its columns.
+    pub columns: Opt<TermColumns>,
+}
+
+/// The columns of the terms' table.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TermColumns {
+    /// Column of the ontology's name. Default `ontology`.
+    pub ontology: Opt<String>,
+    /// Column of the term. Default `term`.
+    pub term: Opt<String>,
+    /// Column of the definition. Default `definition`; `false` when there is none.
+    pub definition: Opt<OrFalse<String>>,
+    /// Column of the synonyms, a JSON list. Default `synonyms`; `false` when there is none.
+    pub synonyms: Opt<OrFalse<String>>,
+    /// Column of the metric's expression. Default `expression`; `false` when there is none.
+    pub expression: Opt<OrFalse<String>>,
+    /// Column of the tables, a JSON list. Default `source_tables`; `false` when there is none.
+    pub tables: Opt<OrFalse<String>>,
+}
+
+/// Rows that must be in a table.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Seed {
+    /// `flag` or `not flag`; without it, always.
+    pub when: Opt<String>,
+    /// The table. Required.
+    pub table: Opt<String>,
+    /// The columns that identify a row. Required.
+    pub key: Opt<Vec<Field<String>>>,
+    /// A file of rows: `.csv`, `.yaml` or `.json`. Required.
+    pub rows: Opt<String>,
+    /// `insert` (the default) adds what is missing, `upsert` also changes what differs, `mirror`
+    /// also deletes what the file no longer has.
+    pub mode: Opt<SeedMode>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// A business database.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Target {
+    /// `flag` or `not flag`, beside `enable_target_db`.
+    pub when: Opt<String>,
+    /// `sqlite://…`, `postgres://…` or `mysql://…`. Required.
+    pub url: Opt<Written>,
+    /// Globs of the tables that are read. Default `*`.
+    pub include: Opt<Vec<Field<String>>>,
+    /// Globs of tables that are not.
+    pub exclude: Opt<Vec<Field<String>>>,
+    /// Columns that must exist, by table.
+    pub require: Opt<Named<Vec<Field<String>>>>,
+    /// Fail when the credential could write. Default: true for servers, false for files.
+    pub require_read_only: Opt<bool>,
+    /// Verified copies of it.
+    pub backup: Opt<Backup>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// Verified copies of a target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // Described and refused: no backend yet.
+pub(super) struct Backup {
+    /// The folder that they are put in.
+    pub dir: Opt<String>,
+    /// How many are kept.
+    pub keep: Opt<u32>,
+    /// Whether each is read back.
+    pub verify: Opt<bool>,
+}
+
+/// The vector store.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Vector {
+    /// `http://…` of Chroma, `sqlite://…` of an embedded one, or `postgres://…`. Required.
+    pub url: Opt<Written>,
+    /// Tenant of Chroma. Default `default_tenant`.
+    pub tenant: Opt<String>,
+    /// Database of Chroma. Default `default_database`.
+    pub database: Opt<String>,
+    /// Token of Chroma.
+    pub token: Opt<Written>,
+    /// How texts become vectors.
+    pub embedder: Opt<Embedder>,
+    /// Whose ids and documents are written. Default `native`.
+    pub layout: Opt<Layout>,
+    /// Collections, by name.
+    pub collections: Opt<Named<Collection>>,
+    /// How many old generations are kept after a re-embedding. Default 2.
+    pub keep_generations: Opt<u32>,
+    /// Questions that retrieval must answer after training.
+    pub checks: Opt<Named<Question>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// How texts become vectors.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // The keys of `minilm` and `http` are described and refused with them.
+pub(super) struct Embedder {
+    /// `minilm`, `hashing` or `http`. Required.
+    pub kind: Opt<EmbedderKind>,
+    /// Folder of the model, for `minilm`.
+    pub path: Opt<String>,
+    /// Address of the service, for `http`.
+    pub url: Opt<Written>,
+    /// Name of the model, for `http`.
+    pub model: Opt<String>,
+    /// Length of a vector, for `http` and `hashing`. Default 384 for `hashing`.
+    pub dimensions: Opt<u32>,
+    /// Token of the service, for `http`.
+    pub token: Opt<Written>,
+}
+
+/// Kinds of embedders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum EmbedderKind {
+    /// all-MiniLM-L6-v2 on the CPU.
+    Minilm,
+    /// Feature hashing of words and character n-grams; needs no model.
+    Hashing,
+    /// A service that speaks OpenAI's protocol.
+    Http,
+}
+
+/// Whose ids and documents are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Layout {
+    /// This tool's own.
+    Native,
+    /// Those that the vanna library reads.
+    Vanna,
+}
+
+/// A collection of documents.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Collection {
+    /// Where its documents come from. Required.
+    pub from: Opt<From>,
+    /// Ontologies whose terms join the documents of the tables that they speak of.
+    pub terms: Opt<Vec<Field<String>>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// Where documents come from.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct From {
+    /// Targets: one document a table.
+    pub schema: Opt<Vec<Field<String>>>,
+    /// Ontologies: one document a term.
+    pub ontologies: Opt<Vec<Field<String>>>,
+    /// Globs of text files: one document each.
+    pub files: Opt<Vec<Field<String>>>,
+    /// YAML files of questions and SQL: one document a question.
+    pub examples: Opt<Vec<Field<String>>>,
+}
+
+/// A question that retrieval must answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // Described and refused: no backend yet.
+pub(super) struct Question {
+    /// The question.
+    pub question: Opt<String>,
+    /// The collection that is asked.
+    pub collection: Opt<String>,
+    /// How many answers count.
+    pub top: Opt<u32>,
+    /// Tables that must be among them.
+    pub expect: Opt<Vec<Field<String>>>,
+}
+
+/// The cache.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cache {
+    /// `redis://…`, `rediss://…`, a list of them for a cluster, or `sqlite://…`. Required.
+    pub url: Opt<Addresses>,
+    /// What lives on which db number of Redis.
+    pub databases: Opt<Named<u32>>,
+    /// Configuration of Redis; values as Redis writes them, such as `256mb`.
+    pub config: Opt<Named<Setting>>,
+    /// Users of Redis, by name.
+    pub acl: Opt<Named<AclUser>>,
+    /// Key prefixes and how long their keys live.
+    pub namespaces: Opt<Named<Namespace>>,
+    /// Streams and their consumer groups.
+    pub streams: Opt<Named<Stream>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// A user of Redis.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code)] // Described and refused: no backend yet.
+pub(super) struct AclUser {
+    /// Its password.
+    pub password: Opt<Written>,
+    /// Patterns of the keys that it may touch.
+    pub keys: Opt<Vec<Field<String>>>,
+    /// Commands that it may use.
+    pub commands: Opt<Vec<Field<String>>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// A key prefix.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Namespace {
+    /// What its keys begin with. Required.
+    pub prefix: Opt<String>,
+    /// How long its keys live, such as `24h`. Required.
+    pub ttl: Opt<String>,
+    /// Addresses whose change invalidates it.
+    pub invalidate_with: Opt<Vec<Field<String>>>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// A stream.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stream {
+    /// Its consumer groups, each from the stream's beginning.
+    pub groups: Opt<Vec<Field<String>>>,
+    /// How many entries it keeps.
+    pub maxlen: Opt<u64>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
+}
+
+/// What a plan may not contain: a risk or a flag.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    /// A risk: no change may have it.
+    pub deny: Opt<DeniedRisk>,
+    /// A flag: it, and every change that it switches on.
+    pub deny_flag: Opt<String>,
+}
+
+/// A risk that a policy can deny.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DeniedRisk {
+    /// Loses data.
+    Destructive,
+    /// Blocks readers or writers of a table.
+    Locking,
+    /// Could not be checked before apply.
+    Unvalidated,
+}

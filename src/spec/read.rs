@@ -1,0 +1,450 @@
+//! The tree, read as typed values through serde. Every value is read for the type that is wanted,
+//! so that `0123` stays text where text is wanted. A mistake spoils its own field and no other:
+//! reading never stops at the first.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::{self, IntoDeserializer, Visitor};
+
+use super::context::Context;
+use super::error::Code;
+use super::field;
+use super::suggest::{nearest, one_of};
+use super::tree::{Entry, Kind, Node, Span};
+
+/// Reads a whole tree. Mistakes are reported to the context.
+pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {
+    match T::deserialize(Reader { cx, node }) {
+        Ok(value) => Some(value),
+        Err(failed) => {
+            failed.report(cx, node.at);
+            None
+        }
+    }
+}
+
+/// That a value could not be read. Without a message it is reported already.
+#[derive(Debug)]
+pub(super) struct Failed(Option<String>);
+
+impl Failed {
+    fn report(self, cx: &Context<'_>, at: Span) {
+        if let Some(message) = self.0 {
+            cx.fail(Code::WrongType, at, message, "this value", "");
+        }
+    }
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("reported"))
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl de::Error for Failed {
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self(Some(message.to_string()))
+    }
+}
+
+/// One node, to be read.
+#[derive(Clone, Copy)]
+struct Reader<'c, 'v> {
+    cx: &'c Context<'v>,
+    node: &'c Node,
+}
+
+impl Reader<'_, '_> {
+    fn wrong(&self, wanted: &str, help: &str) -> Failed {
+        let found = found(self.node);
+        self.cx.fail(Code::WrongType, self.node.at, format!("expected {wanted}, found {found}"), "this value", help);
+        Failed(None)
+    }
+
+    /// The text of a scalar, as it stands in the file.
+    fn written(&self, wanted: &str) -> Result<(&str, bool), Failed> {
+        match &self.node.kind {
+            Kind::Scalar { text, plain } if !self.node.is_null() => Ok((text, *plain)),
+            Kind::Scalar { .. } | Kind::Seq(_) | Kind::Map(_) => Err(self.wrong(wanted, "")),
+        }
+    }
+
+    /// The text of a scalar, placeholders replaced.
+    fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), Failed> {
+        let (text, plain) = self.written(wanted)?;
+        if !text.contains("${") {
+            return Ok((Cow::Borrowed(text), plain));
+        }
+        match self.cx.text(self.node.at, text) {
+            Some(text) => Ok((Cow::Owned(text), plain)),
+            None => Err(Failed(None)),
+        }
+    }
+
+    fn boolean(&self) -> Result<bool, Failed> {
+        const WANTED: &str = "`true` or `false`";
+        let (text, plain) = self.scalar(WANTED)?;
+        match (&*text, plain) {
+            ("true", true) => Ok(true),
+            ("false", true) => Ok(false),
+            ("true" | "false", false) => Err(self.wrong(WANTED, "write it without quotes")),
+            (other, _) => {
+                let help = match other.trim().to_lowercase().as_str() {
+                    "yes" | "on" | "y" | "1" | "true" => "write `true`",
+                    "no" | "off" | "n" | "0" | "false" => "write `false`",
+                    _ => "a boolean is exactly `true` or `false`, in lower case and without quotes",
+                };
+                Err(self.wrong(WANTED, help))
+            }
+        }
+    }
+
+    /// A whole number in its one plain spelling: others mean different things to different tools.
+    fn digits(&self) -> Result<i128, Failed> {
+        const WANTED: &str = "a whole number";
+        let (text, plain) = self.scalar(WANTED)?;
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        let leading_zero = digits.len() > 1 && digits.starts_with('0');
+        let help = match digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            _ if !plain => "write it without quotes",
+            true if leading_zero => "write it without leading zeros: tools disagree on whether it is octal",
+            true => match text.parse() {
+                Ok(number) => return Ok(number),
+                Err(_) => "",
+            },
+            false => "write digits only",
+        };
+        Err(self.wrong(WANTED, help))
+    }
+
+    fn number<T: TryFrom<i128>>(&self, range: &str) -> Result<T, Failed> {
+        let number = self.digits()?;
+        T::try_from(number).map_err(|_| self.wrong(range, ""))
+    }
+}
+
+/// What stands there, for a message. Placeholders are not replaced.
+pub(super) fn found(node: &Node) -> String {
+    match &node.kind {
+        Kind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
+        Kind::Scalar { text, plain } => {
+            let mut short: String = text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            if short.len() < text.len() {
+                short.push('…');
+            }
+            if *plain { format!("`{short}`") } else { format!("the text \"{short}\"") }
+        }
+        Kind::Seq(_) => "a list".to_owned(),
+        Kind::Map(_) => "a map".to_owned(),
+    }
+}
+
+macro_rules! integers {
+    ($($method:ident $visit:ident $type:ty, $range:literal;)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+            visitor.$visit(self.number::<$type>($range)?)
+        }
+    )*};
+}
+
+impl<'de, 'c> de::Deserializer<'de> for Reader<'c, '_> {
+    type Error = Failed;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        match &self.node.kind {
+            Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
+            Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
+            Kind::Seq(_) => self.deserialize_seq(visitor),
+            Kind::Map(_) => self.deserialize_map(visitor),
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        visitor.visit_bool(self.boolean()?)
+    }
+
+    integers! {
+        deserialize_u8 visit_u8 u8, "a whole number from 0 to 255";
+        deserialize_u16 visit_u16 u16, "a whole number from 0 to 65535";
+        deserialize_u32 visit_u32 u32, "a whole number from 0 to 4294967295";
+        deserialize_u64 visit_u64 u64, "a whole number from 0 to 18446744073709551615";
+        deserialize_i64 visit_i64 i64, "a whole number of at most 64 bits";
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        visitor.visit_str(&self.scalar("a text")?.0)
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        self.deserialize_str(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
+        match name {
+            field::FIELD => visitor.visit_seq(FieldAccess { reader: self, step: 0 }),
+            field::WRITTEN => visitor.visit_str(self.written("a text")?.0),
+            field::WRITTEN_LIST => match &self.node.kind {
+                Kind::Seq(_) => self.deserialize_seq(visitor),
+                Kind::Scalar { .. } | Kind::Map(_) => visitor.visit_str(self.written("a text")?.0),
+            },
+            field::OR_FALSE => match &self.node.kind {
+                Kind::Scalar { text, plain: true } if &**text == "false" => visitor.visit_bool(false),
+                _ => visitor.visit_newtype_struct(self),
+            },
+            field::CELL => match &self.node.kind {
+                Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
+                Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
+                Kind::Seq(_) | Kind::Map(_) => match json(self.cx, self.node) {
+                    Some(json) => visitor.visit_bytes(json.as_bytes()),
+                    None => Err(Failed(None)),
+                },
+            },
+            _ => visitor.visit_newtype_struct(self),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        match &self.node.kind {
+            Kind::Seq(items) => visitor.visit_seq(ItemAccess { cx: self.cx, items: items.iter() }),
+            Kind::Scalar { .. } | Kind::Map(_) => Err(self.wrong("a list", "write it in brackets: `[one, two]`")),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        match &self.node.kind {
+            Kind::Map(entries) => {
+                visitor.visit_map(EntryAccess { cx: self.cx, entries: entries.iter(), value: None, known: None })
+            }
+            Kind::Scalar { .. } | Kind::Seq(_) => Err(self.wrong("a map", "write `key: value` pairs, indented")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
+        match &self.node.kind {
+            Kind::Map(entries) => visitor.visit_map(EntryAccess {
+                cx: self.cx,
+                entries: entries.iter(),
+                value: None,
+                known: Some(fields),
+            }),
+            Kind::Scalar { .. } | Kind::Seq(_) => {
+                let help = format!("accepted keys: {}", one_of(fields.iter().copied()));
+                Err(self.wrong("a map", &help))
+            }
+        }
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
+        let (text, _) = self.scalar(&one_of(variants.iter().copied()))?;
+        if variants.contains(&&*text) {
+            let text: de::value::StrDeserializer<'_, Failed> = (*text).into_deserializer();
+            return visitor.visit_enum(text);
+        }
+        let found = found(self.node);
+        let help = match nearest(&text, variants.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? accepted: {}", one_of(variants.iter().copied())),
+            None => format!("accepted: {}", one_of(variants.iter().copied())),
+        };
+        self.cx.fail(Code::BadValue, self.node.at, format!("{found} is not accepted here"), "this value", help);
+        Err(Failed(None))
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        visitor.visit_unit()
+    }
+
+    serde::forward_to_deserialize_any! {
+        i8 i16 i32 i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+/// A field is told its place first, then its value; a value that fails is reported and left out.
+struct FieldAccess<'c, 'v> {
+    reader: Reader<'c, 'v>,
+    step: u8,
+}
+
+impl<'de> de::SeqAccess<'de> for FieldAccess<'_, '_> {
+    type Error = Failed;
+
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+        self.step += 1;
+        if self.step == 1 {
+            return seed.deserialize(field::pack(self.reader.node.at).into_deserializer()).map(Some);
+        }
+        match seed.deserialize(self.reader) {
+            Ok(value) => Ok(Some(value)),
+            Err(failed) => {
+                failed.report(self.reader.cx, self.reader.node.at);
+                Ok(None)
+            }
+        }
+    }
+}
+
+struct ItemAccess<'c, 'v> {
+    cx: &'c Context<'v>,
+    items: std::slice::Iter<'c, Node>,
+}
+
+impl<'de> de::SeqAccess<'de> for ItemAccess<'_, '_> {
+    type Error = Failed;
+
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+        self.items.next().map(|node| seed.deserialize(Reader { cx: self.cx, node })).transpose()
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.items.len())
+    }
+}
+
+struct EntryAccess<'c, 'v> {
+    cx: &'c Context<'v>,
+    entries: std::slice::Iter<'c, Entry>,
+    value: Option<&'c Node>,
+    known: Option<&'static [&'static str]>,
+}
+
+impl EntryAccess<'_, '_> {
+    fn unknown(&self, entry: &Entry, known: &[&str]) {
+        let help = match nearest(&entry.key, known.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`? accepted keys: {}", one_of(known.iter().copied())),
+            None => format!("accepted keys: {}", one_of(known.iter().copied())),
+        };
+        self.cx.fail(Code::UnknownKey, entry.key_at, format!("unknown key `{}`", entry.key), "not known here", help);
+    }
+}
+
+impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
+    type Error = Failed;
+
+    fn next_key_seed<K: de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failed> {
+        loop {
+            let Some(entry) = self.entries.next() else { return Ok(None) };
+            match self.known {
+                Some(known) if !known.contains(&&*entry.key) => self.unknown(entry, known),
+                _ => {
+                    self.value = Some(&entry.value);
+                    return seed.deserialize(KeyReader { entry }).map(Some);
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
+        match self.value.take() {
+            Some(node) => seed.deserialize(Reader { cx: self.cx, node }),
+            None => Err(de::Error::custom("a value without a key")),
+        }
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.entries.len())
+    }
+}
+
+/// A key: a text, or a text with its place.
+struct KeyReader<'c> {
+    entry: &'c Entry,
+}
+
+impl<'de> de::Deserializer<'de> for KeyReader<'_> {
+    type Error = Failed;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        visitor.visit_str(&self.entry.key)
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Failed> {
+        if name == field::FIELD {
+            visitor.visit_seq(KeyAccess { entry: self.entry, step: 0 })
+        } else {
+            visitor.visit_newtype_struct(self)
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
+    }
+}
+
+struct KeyAccess<'c> {
+    entry: &'c Entry,
+    step: u8,
+}
+
+impl<'de> de::SeqAccess<'de> for KeyAccess<'_> {
+    type Error = Failed;
+
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+        self.step += 1;
+        if self.step == 1 {
+            seed.deserialize(field::pack(self.entry.key_at).into_deserializer()).map(Some)
+        } else {
+            seed.deserialize(KeyReader { entry: self.entry }).map(Some)
+        }
+    }
+}
+
+/// Compact JSON with sorted keys. Numbers and booleans are those that every YAML tool agrees on;
+/// anything else is text.
+pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
+    match &node.kind {
+        _ if node.is_null() => Some("null".to_owned()),
+        Kind::Scalar { text, plain } => {
+            let value = cx.text(node.at, text)?;
+            let bare = *plain && (matches!(&*value, "true" | "false") || is_json_number(&value));
+            Some(if bare { value } else { serde_json::Value::String(value).to_string() })
+        }
+        Kind::Seq(items) => {
+            let items: Option<Vec<String>> = items.iter().map(|item| json(cx, item)).collect();
+            Some(format!("[{}]", items?.join(",")))
+        }
+        Kind::Map(entries) => {
+            let mut entries: Vec<&Entry> = entries.iter().collect();
+            entries.sort_by(|a, b| a.key.cmp(&b.key));
+            let fields: Option<Vec<String>> = entries
+                .iter()
+                .map(|entry| {
+                    let key = serde_json::Value::String(entry.key.to_string());
+                    Some(format!("{key}:{}", json(cx, &entry.value)?))
+                })
+                .collect();
+            Some(format!("{{{}}}", fields?.join(",")))
+        }
+    }
+}
+
+fn is_json_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    all_digits(whole) && all_digits(fraction) && (whole.len() == 1 || !whole.starts_with('0'))
+}

@@ -1,0 +1,173 @@
+//! Addresses of stores: parsed, with files relative to where they are written, and no two stores
+//! where one would overwrite the other.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::spec::context::Context;
+use crate::spec::error::{Code, SpecError};
+use crate::spec::interpolate::{Resolved, unset};
+use crate::spec::mask;
+use crate::spec::tree::Span;
+use crate::spec::{
+    Cache, CacheUrl, Contact, Endpoint, Location, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset, Vector, VectorUrl,
+};
+
+/// An address that was understood.
+pub(super) enum Address {
+    Sqlite(PathBuf),
+    Server(Url),
+}
+
+/// An address of the spec, in one of `accepted` forms.
+pub(super) fn address(
+    cx: &Context<'_>,
+    at: Span,
+    written: &str,
+    accepted: &str,
+) -> Option<Endpoint<Address>> {
+    if mask::has_literal_password(written) {
+        let help = "write `${NAME}` for the whole address or its password";
+        cx.warn(at, "a password stands in the file itself", help);
+    }
+    let to = match cx.resolve(at, written) {
+        Resolved::Text(text) => Ok(parse(cx, at, written, &text, accepted)?),
+        Resolved::Failed => return None,
+        Resolved::Missing(missing) if cx.contact == Contact::Offline => Err(unset(&missing)),
+        Resolved::Missing(missing) => {
+            cx.report_missing(missing);
+            return None;
+        }
+    };
+    Some(Endpoint { to, written: mask::written_url(written), at: cx.at(at) })
+}
+
+fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) -> Option<Address> {
+    let help = format!("accepted: {accepted}");
+    let refuse = |message: &str, help: &str| cx.fail(Code::BadUrl, at, message, "this address", help);
+    if text.is_empty() {
+        refuse("the address is empty", &help);
+        return None;
+    }
+    if let Some(rest) = text.strip_prefix("sqlite:") {
+        return sqlite(cx, at, rest, &refuse);
+    }
+    match Url::parse(text) {
+        Ok(url) if url.has_host() => Some(Address::Server(url)),
+        Ok(_) => {
+            refuse("the address names no host", &help);
+            None
+        }
+        Err(error) => {
+            // The text may be a secret, and the parser's errors do not repeat it.
+            let message = if written.contains("${") { format!("what the placeholder gives is no address: {error}") } else { format!("not an address: {error}") };
+            let percent = "in a password, write `@`, `/`, `:`, `#` and `%` percent-encoded";
+            refuse(&message, &format!("{help}\n{percent}"));
+            None
+        }
+    }
+}
+
+fn sqlite(cx: &Context<'_>, at: Span, rest: &str, refuse: &dyn Fn(&str, &str)) -> Option<Address> {
+    const FORMS: &str = "write `sqlite:///absolute/path`, or `sqlite://path` relative to this file";
+    let Some(path) = rest.strip_prefix("//") else {
+        refuse("a file's address begins with `sqlite://`", FORMS);
+        return None;
+    };
+    if path.contains('?') {
+        refuse("an address of a file takes no options", "remove what follows the `?`: modes are chosen by what is done");
+        return None;
+    }
+    let Ok(path) = percent_decode_str(path).decode_utf8() else {
+        refuse("the path is not UTF-8", FORMS);
+        return None;
+    };
+    if path.trim_matches('/').is_empty() || path.contains(":memory:") || path.ends_with('/') {
+        refuse("the address names no file", FORMS);
+        return None;
+    }
+    Some(Address::Sqlite(if path.starts_with('/') {
+        PathBuf::from(format!("/{}", path.trim_start_matches('/')))
+    } else {
+        cx.path(at, &path)
+    }))
+}
+
+/// The same endpoint with its address made into another type.
+pub(super) fn map<T>(
+    endpoint: Endpoint<Address>,
+    kind: impl FnOnce(Address) -> Option<T>,
+) -> Option<Endpoint<T>> {
+    let Endpoint { to, written, at } = endpoint;
+    let to: Result<T, Unset> = match to {
+        Ok(address) => Ok(kind(address)?),
+        Err(unset) => Err(unset),
+    };
+    Some(Endpoint { to, written, at })
+}
+
+/// Reports a scheme that is not taken here. The scheme itself is shown only where it is literal.
+pub(super) fn wrong_scheme(cx: &Context<'_>, at: Span, written: &str, accepted: &str) {
+    let shown = match written.split_once("://") {
+        Some((scheme, _)) if !scheme.contains('$') => format!("addresses of the kind `{scheme}://` are not taken here"),
+        _ => "the placeholder gives an address of a kind that is not taken here".to_owned(),
+    };
+    cx.fail(Code::BadUrl, at, shown, "this address", format!("accepted: {accepted}"));
+}
+
+/// No store may be the target, which is never written, and no file two stores of other forms.
+pub(super) fn check_distinct(
+    cx: &Context<'_>,
+    system: Option<&System>,
+    targets: Option<&BTreeMap<String, Target>>,
+    vector: Option<&Option<Vector>>,
+    cache: Option<&Option<Cache>>,
+) {
+    let mut written: Vec<(&str, PathBuf, &Location)> = Vec::new();
+    if let Some(System { endpoint: Endpoint { to: Ok(SystemUrl::Sqlite(path)), at, .. }, .. }) = system {
+        written.push(("the system database", real(path), at));
+    }
+    if let Some(Some(Vector { endpoint: Endpoint { to: Ok(VectorUrl::Sqlite(path)), at, .. }, .. })) = vector {
+        written.push(("the vector store", real(path), at));
+    }
+    if let Some(Some(Cache { endpoint: Endpoint { to: Ok(CacheUrl::Sqlite(path)), at, .. }, .. })) = cache {
+        written.push(("the cache", real(path), at));
+    }
+    for (name, target) in targets.into_iter().flatten() {
+        let Ok(TargetUrl::Sqlite(path)) = &target.endpoint.to else { continue };
+        let path = real(path);
+        if let Some((what, _, at)) = written.iter().find(|(_, other, _)| *other == path) {
+            let message = format!("the target `{name}` and {what} are the same file");
+            let error = SpecError::new(Code::Same, message).at(target.endpoint.at.clone(), "the same file");
+            let help = "a target is read and never written: give it a file of its own";
+            cx.report(error.and((*at).clone(), format!("{what} is here")).help(help));
+        }
+    }
+}
+
+/// The file behind a path, as far as it can be told without it being there.
+fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut clean = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => clean.push(part),
+        }
+    }
+    clean
+}
+
+/// A server's address, its password hidden.
+pub(super) fn redacted(url: Url) -> RedactedUrl {
+    RedactedUrl::new(url)
+}

@@ -1,0 +1,163 @@
+//! The cache: Redis, or the embedded one.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::values::{distinct, duration, entries, maybe, not_built, plain_key, required, unprotected, visible_key};
+use crate::spec::context::Context;
+use crate::spec::error::{Code, SpecError};
+use crate::spec::field::{Addresses, Field, Key};
+use crate::spec::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStream};
+use crate::spec::tree::Span;
+use crate::spec::{Cache, CacheUrl, Endpoint, Namespace, Stream};
+
+const ACCEPTED: &str = "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+
+/// The cache; `None` when it is wrong.
+pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
+    let Raw { url: _, databases, config, acl, namespaces, streams, protect } = raw;
+    unprotected(cx, protect);
+    if let Some(acl) = acl {
+        not_built(cx, acl.at, "`acl`", "remove it, and make the users of Redis yourself");
+    }
+    let endpoint = endpoint(cx, raw, at);
+    if let Some(Endpoint { to: Ok(CacheUrl::Sqlite(_)), .. }) = &endpoint {
+        let redis_only = [
+            ("databases", databases.as_ref().map(|field| field.at)),
+            ("config", config.as_ref().map(|field| field.at)),
+        ];
+        for (key, at) in redis_only {
+            if let Some(at) = at {
+                let message = format!("`{key}` is for Redis, and this cache is a file");
+                cx.fail(Code::NotForThisKind, at, message, "not for this cache", "remove it, or use `redis://…`");
+            }
+        }
+    }
+    let databases = databases_of(cx, entries(databases));
+    let config = entries(config).iter().map(|(key, value)| {
+        if config_is_secret(&key.name) {
+            let help = "remove it, and set it on the server";
+            cx.fail(Code::NotForThisKind, key.at, format!("`{}` holds a secret", key.name), "not taken here", help);
+        }
+        (key.name.clone(), value.value.as_ref().map(|setting| setting.0.clone()).unwrap_or_default())
+    });
+    let config = config.collect();
+    let namespaces = namespaces_of(cx, entries(namespaces));
+    let streams = streams_of(cx, entries(streams));
+    Some(Cache {
+        endpoint: endpoint?,
+        databases: databases?,
+        config,
+        namespaces: namespaces?,
+        streams: streams?,
+        at: cx.at(at),
+    })
+}
+
+/// Values of `config` are shown in plans.
+fn config_is_secret(key: &str) -> bool {
+    matches!(key, "requirepass" | "masterauth" | "tls-key-file-pass" | "tls-client-key-file-pass")
+}
+
+fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>> {
+    let (url, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the cache")?;
+    let Addresses::One(written) = url else {
+        not_built(cx, at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
+        return None;
+    };
+    map(address(cx, at, written, ACCEPTED)?, |to| match to {
+        Address::Sqlite(path) => Some(CacheUrl::Sqlite(path)),
+        Address::Server(url) if matches!(url.scheme(), "redis" | "rediss") => {
+            let database = url.path().trim_matches('/');
+            if !database.is_empty() && database.parse::<u32>().is_err() {
+                let help = "the path of a Redis address is the number of a database, such as `/0`";
+                cx.fail(Code::BadUrl, at, "the database of the address is no number", "this address", help);
+                return None;
+            }
+            Some(CacheUrl::Redis(redacted(url)))
+        }
+        Address::Server(_) => {
+            wrong_scheme(cx, at, written, ACCEPTED);
+            None
+        }
+    })
+}
+
+fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTreeMap<String, u32>> {
+    let mut by_number: BTreeMap<u32, &Key> = BTreeMap::new();
+    let mut databases = BTreeMap::new();
+    for (key, field) in entries {
+        plain_key(cx, "database", key);
+        let number = field.value?;
+        if let Some(first) = by_number.insert(number, key) {
+            let message = format!("`{}` and `{}` share the db number {number}", first.name, key.name);
+            let error = SpecError::new(Code::Same, message).at(cx.at(field.at), "the same number");
+            let help = "what the cache may evict, a broker must keep: give each a number of its own";
+            cx.report(error.and(cx.at(first.at), "first here").help(help));
+        }
+        databases.insert(key.name.clone(), number);
+    }
+    Some(databases)
+}
+
+fn namespaces_of(cx: &Context<'_>, entries: &[(Key, Field<RawNamespace>)]) -> Option<BTreeMap<String, Namespace>> {
+    let mut namespaces = BTreeMap::new();
+    let mut prefixes: Vec<(&str, Span)> = Vec::new();
+    let mut whole = true;
+    for (key, field) in entries {
+        plain_key(cx, "namespace", key);
+        let Some(RawNamespace { prefix, ttl, invalidate_with, protect }) = &field.value else {
+            whole = false;
+            continue;
+        };
+        unprotected(cx, protect);
+        if let Some(invalidate) = invalidate_with {
+            not_built(cx, invalidate.at, "`invalidate_with`", "remove it: keys live for their `ttl`");
+        }
+        let prefix = required(cx, prefix.as_ref(), "prefix", key.at, "what its keys begin with");
+        let lifetime = required(cx, ttl.as_ref(), "ttl", key.at, "how long its keys live, such as `24h`")
+            .map(|(_, at)| (duration(cx, ttl, Duration::from_secs(1)), at));
+        if let Some((lifetime, at)) = lifetime
+            && (lifetime.is_zero() || lifetime.subsec_nanos() > 0)
+        {
+            cx.fail(Code::BadValue, at, "not a time to live", "this value", "a whole number of seconds, at least `1s`");
+        }
+        let (Some((prefix, prefix_at)), Some((lifetime, _))) = (prefix, lifetime) else {
+            whole = false;
+            continue;
+        };
+        if prefix.is_empty() {
+            cx.fail(Code::BadValue, prefix_at, "an empty prefix is every key", "this value", "such as `session:`");
+        }
+        prefixes.push((prefix, prefix_at));
+        let namespace = Namespace { prefix: prefix.clone(), ttl: lifetime, at: cx.at(key.at) };
+        namespaces.insert(key.name.clone(), namespace);
+    }
+    // Sorted, a prefix stands right before what it begins.
+    prefixes.sort_unstable_by_key(|(prefix, _)| *prefix);
+    for ((shorter, first), (longer, second)) in prefixes.iter().zip(prefixes.iter().skip(1)) {
+        if !shorter.is_empty() && longer.starts_with(shorter) {
+            let message = format!("keys under `{longer}` are under `{shorter}` too");
+            let error = SpecError::new(Code::Same, message).at(cx.at(*second), "this prefix");
+            let help = "a key has one time to live: give the prefixes different beginnings";
+            cx.report(error.and(cx.at(*first), "and this one").help(help));
+        }
+    }
+    whole.then_some(namespaces)
+}
+
+fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<BTreeMap<String, Stream>> {
+    let mut streams = BTreeMap::new();
+    for (key, field) in entries {
+        visible_key(cx, "stream", key);
+        let RawStream { groups, maxlen, protect } = field.value.as_ref()?;
+        unprotected(cx, protect);
+        if let Some(Field { at, value: Some(0) }) = maxlen {
+            cx.fail(Code::BadValue, *at, "a stream that keeps nothing", "this value", "at least 1, or no `maxlen`");
+        }
+        let groups = distinct(cx, groups, "the group");
+        streams.insert(key.name.clone(), Stream { groups, maxlen: maybe(maxlen), at: cx.at(key.at) });
+    }
+    Some(streams)
+}

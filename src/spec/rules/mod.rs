@@ -1,0 +1,88 @@
+//! What must hold between the keys of a spec, section by section, and the defaults of what is
+//! absent. All mistakes are reported; a stack comes out only of a spec without any.
+
+mod address;
+mod cache;
+mod flags;
+mod policies;
+mod seeds;
+mod system;
+mod targets;
+mod users;
+mod values;
+mod vector;
+
+use std::path::Path;
+
+use super::context::Context;
+use super::error::Code;
+use super::raw::Spec;
+use super::tree::{Node, Span};
+use super::{Stack, raw};
+use crate::digest::Digest;
+use values::{name_of, not_built, required};
+
+/// Checks a spec that was read from `root` and makes a stack of it, without digest and warnings.
+pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> Option<Stack> {
+    let top = root.at;
+    version(cx, spec, top);
+    let name = required(cx, spec.stack.as_ref(), "stack", top, "such as `stack: insight`");
+    let name = name.filter(|(name, at)| name_of(cx, "stack", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
+    let environment = required(cx, spec.environment.as_ref(), "environment", top, "such as `environment: dev`");
+    let environment = environment.filter(|(name, at)| {
+        name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*")
+    });
+    let flags = flags::flags(cx, spec, environment);
+    if let Some(moved) = &spec.moved
+        && moved.value.as_ref().is_none_or(|moved| !moved.0.is_empty())
+    {
+        not_built(cx, moved.at, "`moved`", "remove it: what was renamed is made anew, and the old one stays");
+    }
+    let system = required(cx, spec.system.as_ref(), "system", top, "the application's own database");
+    let system = system.and_then(|(raw, at)| system::system(cx, raw, at, &flags));
+    let targets = targets::targets(cx, spec, &flags);
+    let ontologies: Vec<&str> = named(spec.system.as_ref().and_then(|field| field.value.as_ref()));
+    let target_names: Vec<&str> = match spec.targets.as_ref().and_then(|field| field.value.as_ref()) {
+        Some(targets) => targets.0.iter().map(|(key, _)| key.name.as_str()).collect(),
+        None => Vec::new(),
+    };
+    let vector = match &spec.vector {
+        None => Some(None),
+        Some(field) => {
+            field.value.as_ref().and_then(|raw| vector::vector(cx, raw, field.at, &target_names, &ontologies)).map(Some)
+        }
+    };
+    let cache = match &spec.cache {
+        None => Some(None),
+        Some(field) => field.value.as_ref().and_then(|raw| cache::cache(cx, raw, field.at)).map(Some),
+    };
+    let policies = policies::policies(cx, spec, &flags);
+    address::check_distinct(cx, system.as_ref(), targets.as_ref(), vector.as_ref(), cache.as_ref());
+    Some(Stack {
+        name: name?.0.clone(),
+        environment: environment?.0.clone(),
+        file: file.to_owned(),
+        flags: flags.values,
+        system: system?,
+        targets: targets?,
+        vector: vector?,
+        cache: cache?,
+        policies: policies?,
+        digest: Digest::of(""),
+        warnings: Vec::new(),
+    })
+}
+
+fn version(cx: &Context<'_>, spec: &Spec, top: Span) {
+    if let Some((version, at)) = required(cx, spec.version.as_ref(), "version", top, "write `version: 1`")
+        && *version != 1
+    {
+        let help = "this version of trueup reads `version: 1`";
+        cx.fail(Code::BadValue, at, format!("version {version} of the spec is not known"), "not known", help);
+    }
+}
+
+fn named(system: Option<&raw::System>) -> Vec<&str> {
+    let ontologies = system.and_then(|system| system.ontologies.as_ref()?.value.as_ref());
+    ontologies.into_iter().flat_map(|all| &all.0).map(|(key, _)| key.name.as_str()).collect()
+}

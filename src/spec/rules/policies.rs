@@ -1,0 +1,51 @@
+//! Policies: each denies one thing.
+
+use std::collections::BTreeMap;
+
+use super::flags::Declared;
+use super::values::{entries, plain_key};
+use crate::change::Risk;
+use crate::spec::context::Context;
+use crate::spec::error::Code;
+use crate::spec::raw::{DeniedRisk, Policy as Raw, Spec};
+use crate::spec::tree::Span;
+use crate::spec::{Denies, Policy};
+
+/// All policies; `None` when one is wrong.
+pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Policy>> {
+    let mut whole = true;
+    let mut policies = BTreeMap::new();
+    for (key, field) in entries(&spec.policies) {
+        plain_key(cx, "policy", key);
+        match field.value.as_ref().and_then(|raw| denies(cx, raw, key.at, flags)) {
+            Some(denies) => {
+                policies.insert(key.name.clone(), Policy { denies, at: cx.at(key.at) });
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(policies)
+}
+
+fn denies(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<Denies> {
+    match (&raw.deny, &raw.deny_flag) {
+        (Some(risk), None) => Some(Denies::Risk(match risk.value? {
+            DeniedRisk::Destructive => Risk::Destructive,
+            DeniedRisk::Locking => Risk::Locking,
+            DeniedRisk::Unvalidated => Risk::Unvalidated,
+        })),
+        (None, Some(flag)) => {
+            let name = flag.value.as_ref()?;
+            flags.knows(cx, name, flag.at).then(|| Denies::Flag(name.clone()))
+        }
+        (Some(_), Some(_)) => {
+            cx.fail(Code::BadValue, at, "a policy that denies two things", "this policy", "write two policies");
+            None
+        }
+        (None, None) => {
+            let help = "write `deny: destructive` or `deny_flag: seed_demo_data`";
+            cx.fail(Code::MissingKey, at, "a policy that denies nothing", "this policy", help);
+            None
+        }
+    }
+}

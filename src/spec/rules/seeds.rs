@@ -1,0 +1,97 @@
+//! Seeds: rows of files that must be in tables. No two seeds that are on claim one row.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::flags::Declared;
+use super::values::{distinct, entries, or, plain_key, required, table, texts, unprotected};
+use crate::spec::context::Context;
+use crate::spec::error::{Code, SpecError};
+use crate::spec::field::Key;
+use crate::spec::files::{self, Named, Row};
+use crate::spec::raw::{Seed as RawSeed, System as Raw};
+use crate::spec::tree::Span;
+use crate::spec::{Cell, Seed, SeedMode};
+
+/// A seed with the places of its rows.
+struct Read {
+    seed: Seed,
+    places: Vec<Span>,
+}
+
+/// All seeds, those that are off too; `None` when one is wrong.
+pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTreeMap<String, Seed>> {
+    let mut whole = true;
+    let mut seeds = BTreeMap::new();
+    for (key, field) in entries(&raw.seeds) {
+        plain_key(cx, "seed", key);
+        match field.value.as_ref().and_then(|raw| seed(cx, key, raw, flags)) {
+            Some(read) => {
+                seeds.insert(key.name.clone(), read);
+            }
+            None => whole = false,
+        }
+    }
+    rows_have_one_owner(cx, &seeds);
+    whole.then(|| seeds.into_iter().map(|(name, Read { seed, places: _ })| (name, seed)).collect())
+}
+
+fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<Read> {
+    let RawSeed { when, table: named_table, key: key_columns, rows, mode, protect } = raw;
+    unprotected(cx, protect);
+    let when = flags.when(cx, when);
+    required(cx, named_table.as_ref(), "table", key.at, "the table of the rows");
+    let named_table = table(cx, named_table, "");
+    let identified = required(cx, key_columns.as_ref(), "key", key.at, "the columns that identify a row: `[id]`");
+    let key_names = distinct(cx, key_columns, "the key column");
+    if let Some((_, at)) = identified
+        && key_names.is_empty()
+    {
+        cx.fail(Code::BadValue, at, "a key without columns", "this list", "such as `key: [id]`");
+    }
+    let (path, at) = required(cx, rows.as_ref(), "rows", key.at, "a file, `.csv`, `.yaml` or `.json`")?;
+    let label = format!("seed/{}", key.name);
+    let key_places: Vec<(String, Span)> =
+        texts(key_columns).into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
+    let files::Rows { columns, rows } = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
+    let when = when?;
+    let (rows, places) = rows.into_iter().map(|Row { cells, at }| (cells, at)).unzip();
+    let seed = Seed {
+        on: flags.values.allow(when.as_ref()),
+        when,
+        table: named_table,
+        key: key_names,
+        columns,
+        rows,
+        mode: or(mode, SeedMode::Insert),
+        at: cx.at(key.at),
+    };
+    Some(Read { seed, places })
+}
+
+fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {
+    let mut tables: BTreeMap<(&str, &[String]), Vec<(&String, &Read)>> = BTreeMap::new();
+    for (name, read) in seeds.iter().filter(|(_, read)| read.seed.on) {
+        tables.entry((&read.seed.table, &read.seed.key)).or_default().push((name, read));
+    }
+    for (_, sharing) in tables.into_iter().filter(|(_, sharing)| sharing.len() > 1) {
+        let mut owners: HashMap<Vec<&Cell>, (&String, Span)> = HashMap::new();
+        for (name, Read { seed, places }) in sharing {
+            let columns = seed.key.iter().filter_map(|key| seed.columns.iter().position(|column| column == key));
+            let columns: Vec<usize> = columns.collect();
+            for (row, at) in seed.rows.iter().zip(places) {
+                let key: Vec<&Cell> = columns.iter().filter_map(|column| row.get(*column)).collect();
+                match owners.get(&key) {
+                    Some((owner, first)) => {
+                        let message = format!("the seeds `{owner}` and `{name}` have a row with the same key in `{}`", seed.table);
+                        let error = SpecError::new(Code::Same, message).at(cx.at(*at), "again here");
+                        let error = error.and(cx.at(*first), format!("first in `{owner}`"));
+                        cx.report(error.help("keep the row in one of them"));
+                    }
+                    None => {
+                        owners.insert(key, (name, *at));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The system database: its address, how it is migrated, and the tables that it is mapped to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::flags::Declared;
+use super::values::{distinct, duration, entries, not_built, or, plain_key, required, table, unprotected};
+use super::{seeds, users};
+use crate::spec::context::Context;
+use crate::spec::error::Code;
+use crate::spec::field::{Field, Key, Opt, OrFalse};
+use crate::spec::files::{self, Named};
+use crate::spec::raw::{System as Raw, TermColumns, Terms as RawTerms};
+use crate::spec::tree::Span;
+use crate::spec::{
+    Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms,
+};
+
+const ACCEPTED: &str = "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The system database; `None` when it is wrong.
+pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
+    unprotected(cx, &raw.protect);
+    if let Some(roles) = &raw.roles {
+        not_built(cx, roles.at, "`roles`", "remove it, and make the roles yourself");
+    }
+    let endpoint = endpoint(cx, raw, at);
+    let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
+    if let Some(Field { at, .. }) = &raw.extensions
+        && is_sqlite
+    {
+        let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
+        cx.fail(Code::NotForThisKind, *at, message, "not for this database", "remove it, or use `postgres://…`");
+    }
+    let extensions = distinct(cx, &raw.extensions, "the extension");
+    let migrations = migrations(cx, raw, endpoint.as_ref());
+    let accounts = users::accounts(cx, raw, at);
+    let users = users::users(cx, raw);
+    let terms = terms(cx, raw, at);
+    let ontologies = ontologies(cx, raw);
+    let seeds = seeds::seeds(cx, raw, flags);
+    Some(System {
+        endpoint: endpoint?,
+        at: cx.at(at),
+        create_database: or(&raw.create_database, false),
+        extensions,
+        migrations: migrations?,
+        order: or(&raw.order, Order::Linear),
+        lock_timeout: duration(cx, &raw.lock_timeout, LOCK_TIMEOUT),
+        statement_timeout: duration(cx, &raw.statement_timeout, Duration::ZERO),
+        schema_drift: or(&raw.schema_drift, SchemaDrift::Warn),
+        accounts: accounts?,
+        users: users?,
+        terms,
+        ontologies: ontologies?,
+        seeds: seeds?,
+    })
+}
+
+fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>> {
+    let (written, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the database")?;
+    map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
+        Address::Sqlite(path) => Some(SystemUrl::Sqlite(path)),
+        Address::Server(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
+            if url.path().trim_matches('/').is_empty() {
+                let help = "end it with the name of a database: `postgres://host/insight`";
+                cx.fail(Code::BadUrl, at, "the address names no database", "this address", help);
+                return None;
+            }
+            Some(SystemUrl::Postgres(redacted(url)))
+        }
+        Address::Server(_) => {
+            wrong_scheme(cx, at, &written.0, ACCEPTED);
+            None
+        }
+    })
+}
+
+fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
+    let Some(Field { at, value }) = &raw.migrations else { return Some(MigrationSets::default()) };
+    let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
+    let MigrationSets { common, postgres, sqlite } = &sets;
+    let lacks = match endpoint.map(|endpoint| &endpoint.to) {
+        Some(Ok(SystemUrl::Postgres(_))) => (postgres.is_empty() && !sqlite.is_empty()).then_some("postgres"),
+        Some(Ok(SystemUrl::Sqlite(_))) => (sqlite.is_empty() && !postgres.is_empty()).then_some("sqlite"),
+        Some(Err(_)) | None => None,
+    };
+    if let Some(dialect) = lacks
+        && common.is_empty()
+    {
+        let message = format!("there are no migrations for `{dialect}`");
+        cx.fail(Code::Migrations, *at, message, "this folder", format!("add a folder `{dialect}/` to it"));
+    }
+    Some(sets)
+}
+
+fn terms(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Terms {
+    let spared = RawTerms::default();
+    let spared_columns = TermColumns::default();
+    let written = raw.terms.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared);
+    let columns = written.columns.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared_columns);
+    let TermColumns { ontology, term, definition, synonyms, expression, tables } = columns;
+    let otherwise = raw.ontologies.as_ref().map_or(system_at, |field| field.at);
+    Terms {
+        table: table(cx, &written.table, "business_ontologies"),
+        ontology: or(ontology, "ontology".to_owned()),
+        term: or(term, "term".to_owned()),
+        definition: column(definition, "definition"),
+        synonyms: column(synonyms, "synonyms"),
+        expression: column(expression, "expression"),
+        tables: column(tables, "source_tables"),
+        at: cx.at(raw.terms.as_ref().map_or(otherwise, |field| field.at)),
+    }
+}
+
+/// The name of a column, its default, or none for `false`.
+pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<String> {
+    match field.as_ref().and_then(|field| field.value.as_ref()) {
+        None => Some(default.to_owned()),
+        Some(OrFalse::Value(name)) => Some(name.clone()),
+        Some(OrFalse::Off) => None,
+    }
+}
+
+fn ontologies(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, Ontology>> {
+    let mut whole = true;
+    let mut ontologies = BTreeMap::new();
+    for (key, field) in entries(&raw.ontologies) {
+        plain_key(cx, "ontology", key);
+        match ontology(cx, key, field) {
+            Some(ontology) => {
+                ontologies.insert(key.name.clone(), ontology);
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(ontologies)
+}
+
+fn ontology(cx: &Context<'_>, key: &Key, field: &Field<String>) -> Option<Ontology> {
+    let label = format!("ontology/{}", key.name);
+    files::ontology(cx, Named { path: field.value.as_ref()?, at: field.at, label: &label }, key)
+}

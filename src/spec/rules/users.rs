@@ -1,0 +1,100 @@
+//! Application accounts: where they are rows, and who they are. A password is checked where its
+//! value is known, and never shown.
+
+use std::collections::BTreeMap;
+
+use super::system::column;
+use super::values::{entries, maybe, or, required, table, unprotected, visible_key};
+use crate::spec::context::Context;
+use crate::spec::error::Code;
+use crate::spec::field::{Field, Key, OrFalse};
+use crate::spec::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
+use crate::spec::tree::Span;
+use crate::spec::{Accounts, Cell, PasswordHash, Secret, User};
+
+/// Shorter ones are guessed.
+const MIN_CHARACTERS: usize = 12;
+/// bcrypt ignores what follows.
+const BCRYPT_BYTES: usize = 72;
+
+/// Where accounts are rows; the inner `None` for `false`.
+pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Option<Option<Accounts>> {
+    let otherwise = raw.users.as_ref().map_or(system_at, |field| field.at);
+    let spared = RawAccounts::default();
+    let spared_columns = AccountColumns::default();
+    let (written, at) = match &raw.accounts {
+        None => (&spared, otherwise),
+        Some(Field { at, value: Some(OrFalse::Value(written)) }) => (written, *at),
+        Some(Field { value: None, .. }) => return None,
+        Some(Field { at, value: Some(OrFalse::Off) }) => {
+            if let Some((key, _)) = entries(&raw.users).first() {
+                let message = "`accounts` is false, and there are users";
+                let help = format!("remove `accounts: false`, or the user `{}` and all others", key.name);
+                cx.fail(Code::BadValue, *at, message, "no table for them", help);
+            }
+            return Some(None);
+        }
+    };
+    let columns = written.columns.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared_columns);
+    let AccountColumns { username, email, password, role, active } = columns;
+    Some(Some(Accounts {
+        table: table(cx, &written.table, "users"),
+        username: or(username, "username".to_owned()),
+        email: or(email, "email".to_owned()),
+        password: or(password, "password_hash".to_owned()),
+        role: column(role, "role"),
+        active: column(active, "is_active"),
+        at: cx.at(at),
+    }))
+}
+
+/// All users; `None` when one is wrong.
+pub(super) fn users(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, User>> {
+    let mut whole = true;
+    let mut users = BTreeMap::new();
+    for (key, field) in entries(&raw.users) {
+        visible_key(cx, "user", key);
+        match field.value.as_ref().and_then(|raw| user(cx, key, raw)) {
+            Some(user) => {
+                users.insert(key.name.clone(), user);
+            }
+            None => whole = false,
+        }
+    }
+    whole.then_some(users)
+}
+
+fn user(cx: &Context<'_>, key: &Key, raw: &RawUser) -> Option<User> {
+    let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
+    unprotected(cx, protect);
+    let hash = or(hash, PasswordHash::Argon2id);
+    let (password, at) = required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
+    let password = cx.secret(at, &password.0, true)?;
+    check_password(cx, &password, at, hash);
+    let columns = entries(columns).iter().map(|(key, field)| {
+        let cell = field.value.as_ref().map_or(Cell::Null, |value| value.0.clone());
+        (key.name.clone(), cell)
+    });
+    Some(User {
+        email: maybe(email),
+        role: maybe(role),
+        active: or(active, true),
+        password,
+        hash,
+        password_version: maybe(password_version),
+        columns: columns.collect(),
+        at: cx.at(key.at),
+    })
+}
+
+fn check_password(cx: &Context<'_>, password: &Secret, at: Span, hash: PasswordHash) {
+    let Ok(value) = password.expose() else { return };
+    let characters = value.chars().count();
+    if characters < MIN_CHARACTERS {
+        let message = format!("a password of fewer than {MIN_CHARACTERS} characters");
+        cx.fail(Code::BadPassword, at, message, "too short", "choose a longer one");
+    } else if hash == PasswordHash::Bcrypt && value.len() > BCRYPT_BYTES {
+        let message = format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
+        cx.fail(Code::BadPassword, at, message, "too long for bcrypt", "choose a shorter one, or `hash: argon2id`");
+    }
+}

@@ -1,0 +1,187 @@
+//! Small values that many sections share: names, durations, lists, defaults.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use globset::GlobBuilder;
+
+use crate::spec::context::Context;
+use crate::spec::error::{Code, SpecError};
+use crate::spec::field::{Field, Key, Named, Opt};
+use crate::spec::tree::Span;
+
+/// The value of a key that must be there, and where it stands.
+pub(super) fn required<'f, T>(
+    cx: &Context<'_>,
+    field: Option<&'f Field<T>>,
+    key: &str,
+    parent: Span,
+    help: &str,
+) -> Option<(&'f T, Span)> {
+    match field {
+        Some(field) => field.value.as_ref().map(|value| (value, field.at)),
+        None => {
+            let help = format!("add `{key}:`, {}", help.strip_prefix("add ").unwrap_or(help));
+            cx.fail(Code::MissingKey, parent, format!("the key `{key}` is missing"), "needed here", help);
+            None
+        }
+    }
+}
+
+/// The value of a key, or its default; of a wrong one the default too, because it is reported.
+pub(super) fn or<T: Clone>(field: &Opt<T>, default: T) -> T {
+    field.as_ref().and_then(|field| field.value.clone()).unwrap_or(default)
+}
+
+/// The value of a key that may be absent.
+pub(super) fn maybe<T: Clone>(field: &Opt<T>) -> Option<T> {
+    field.as_ref().and_then(|field| field.value.clone())
+}
+
+/// The entries of a map that may be absent.
+pub(super) fn entries<T>(field: &Opt<Named<T>>) -> &[(Key, Field<T>)] {
+    field.as_ref().and_then(|field| field.value.as_ref()).map_or(&[], |named| &named.0)
+}
+
+/// The texts of a list that may be absent, with their places.
+pub(super) fn texts(field: &Opt<Vec<Field<String>>>) -> Vec<(&str, Span)> {
+    let items = field.as_ref().and_then(|field| field.value.as_ref());
+    items.into_iter().flatten().filter_map(|item| Some((item.value.as_deref()?, item.at))).collect()
+}
+
+/// The texts of a list, each of them once.
+pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str) -> Vec<String> {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (text, at) in texts(field) {
+        if let Some(first) = seen.insert(text, at) {
+            let error = SpecError::new(Code::Same, format!("{what} `{text}` stands twice"));
+            cx.report(error.at(cx.at(at), "again here").and(cx.at(first), "first here").help("remove one of them"));
+        } else if text.is_empty() {
+            cx.fail(Code::BadName, at, format!("{what} without a name"), "empty", "");
+        } else {
+            kept.push(text.to_owned());
+        }
+    }
+    kept
+}
+
+/// Reports what is described and has no backend yet.
+pub(super) fn not_built(cx: &Context<'_>, at: Span, what: &str, help: &str) {
+    let message = format!("{what} is not built into this version");
+    cx.fail(Code::NotBuilt, at, message, "not built yet", help);
+}
+
+/// Refuses `protect: true`.
+pub(super) fn unprotected(cx: &Context<'_>, protect: &Opt<bool>) {
+    if let Some(Field { at, value: Some(true) }) = protect {
+        not_built(cx, *at, "`protect`", "remove it, and review plans for deletes");
+    }
+}
+
+/// Whether a name is as names of its kind are; if not, that is reported.
+pub(super) fn name_of(
+    cx: &Context<'_>,
+    what: &str,
+    name: &str,
+    at: Span,
+    accepts: fn(&str) -> bool,
+    pattern: &str,
+) -> bool {
+    let good = accepts(name);
+    if !good {
+        let help = format!("a name of this kind is {pattern}");
+        cx.fail(Code::BadName, at, format!("not a name for the {what}"), "this name", help);
+    }
+    good
+}
+
+/// `[a-z][a-z0-9-]*`
+pub(super) fn is_lower_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// `[A-Za-z_][A-Za-z0-9_-]*`
+pub(super) fn is_plain_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+}
+
+/// Anything without blanks and control characters.
+pub(super) fn is_visible(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
+/// As [`is_plain_name`], reported at a key.
+pub(super) fn plain_key(cx: &Context<'_>, what: &str, key: &Key) -> bool {
+    const PATTERN: &str = "a letter or `_`, then letters, digits, `_` and `-`";
+    name_of(cx, what, &key.name, key.at, is_plain_name, PATTERN)
+}
+
+/// As [`is_visible`], reported at a key.
+pub(super) fn visible_key(cx: &Context<'_>, what: &str, key: &Key) -> bool {
+    name_of(cx, what, &key.name, key.at, is_visible, "any text without blanks")
+}
+
+/// A name of a table, `table` or `schema.table`, or its default.
+pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> String {
+    if let Some(Field { at, value: Some(name) }) = field
+        && (name.split('.').any(str::is_empty) || name.split('.').count() > 2)
+    {
+        let message = "not the name of a table";
+        cx.fail(Code::BadName, *at, message, "this name", "accepted are `table` and `schema.table`, without quotes");
+    }
+    or(field, default.to_owned())
+}
+
+/// A duration, or its default.
+pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration) -> Duration {
+    let Some(Field { at, value: Some(text) }) = field else { return default };
+    if let Some(duration) = parse_duration(text) {
+        return duration;
+    }
+    let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h` or `7d`";
+    cx.fail(Code::BadValue, *at, "not a duration", "this value", help);
+    default
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let seconds = match unit {
+        "ms" => return Some(Duration::from_millis(number)),
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86400,
+        _ => return None,
+    };
+    number.checked_mul(seconds).map(Duration::from_secs)
+}
+
+/// Globs of names, each of which compiles.
+pub(super) fn globs(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>) -> Vec<String> {
+    for (glob, at) in texts(field) {
+        if let Err(error) = GlobBuilder::new(glob).build() {
+            let message = format!("not a glob: {}", error.kind());
+            cx.fail(Code::BadValue, at, message, "this pattern", "`*` matches any text, `?` one character");
+        }
+    }
+    texts(field).into_iter().map(|(glob, _)| glob.to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_number_and_a_unit() {
+        assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86400)));
+        for wrong in ["5", "s", "5 s", "1.5h", "-1s", "99999999999999999999s", "18446744073709551615d"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+}

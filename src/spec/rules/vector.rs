@@ -1,0 +1,188 @@
+//! The vector store and what it is trained from.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::values::{distinct, entries, name_of, not_built, or, plain_key, required, texts, unprotected};
+use crate::spec::context::Context;
+use crate::spec::error::Code;
+use crate::spec::field::{Field, Key, Opt};
+use crate::spec::files::{self, Named};
+use crate::spec::raw::{Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector};
+use crate::spec::suggest::declared;
+use crate::spec::tree::Span;
+use crate::spec::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
+
+const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+const DIMENSIONS: u32 = 384;
+
+/// The vector store; `None` when it is wrong.
+pub(super) fn vector(cx: &Context<'_>, raw: &RawVector, at: Span, targets: &[&str], ontologies: &[&str]) -> Option<Vector> {
+    let RawVector {
+        url: _,
+        tenant,
+        database,
+        token,
+        embedder,
+        layout,
+        collections,
+        keep_generations,
+        checks,
+        protect,
+    } = raw;
+    unprotected(cx, protect);
+    if let Some(checks) = checks {
+        not_built(cx, checks.at, "`checks`", "remove it, and try questions by hand");
+    }
+    if let Some(Field { at, value: Some(Layout::Vanna) }) = layout {
+        not_built(cx, *at, "the layout `vanna`", "write `layout: native`, or remove it");
+    }
+    let endpoint = endpoint(cx, raw, at);
+    if let Some(Endpoint { to: Ok(VectorUrl::Sqlite(_)), .. }) = &endpoint {
+        let places = [
+            ("tenant", tenant.as_ref().map(|field| field.at)),
+            ("database", database.as_ref().map(|field| field.at)),
+            ("token", token.as_ref().map(|field| field.at)),
+        ];
+        for (key, at) in places.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+            let message = format!("`{key}` is for Chroma, and this vector store is a file");
+            cx.fail(Code::NotForThisKind, at, message, "not for this store", "remove it, or use `http://…`");
+        }
+    }
+    let is_chroma = matches!(&endpoint, Some(Endpoint { to: Ok(VectorUrl::Chroma(_)), .. }));
+    let token = match token {
+        None => Some(None),
+        Some(Field { value: None, .. }) => None,
+        Some(Field { at, value: Some(token) }) => {
+            cx.secret(*at, &token.0, cx.contact == Contact::Offline).map(Some)
+        }
+    };
+    let embedder = embedder_of(cx, embedder, at);
+    let mut whole = true;
+    let mut known = BTreeMap::new();
+    for (key, field) in entries(collections) {
+        plain_key(cx, "collection", key);
+        if is_chroma {
+            name_of(cx, "collection", &key.name, key.at, |name| name.len() >= 3, "at least 3 characters long in Chroma");
+        }
+        match field.value.as_ref().and_then(|raw| collection(cx, key, raw, targets, ontologies)) {
+            Some(collection) => {
+                known.insert(key.name.clone(), collection);
+            }
+            None => whole = false,
+        }
+    }
+    Some(Vector {
+        endpoint: endpoint?,
+        tenant: or(tenant, "default_tenant".to_owned()),
+        database: or(database, "default_database".to_owned()),
+        token: token?,
+        embedder: embedder?,
+        collections: whole.then_some(known)?,
+        keep_generations: or(keep_generations, 2),
+        at: cx.at(at),
+    })
+}
+
+fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<VectorUrl>> {
+    let (written, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the vector store")?;
+    map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
+        Address::Sqlite(path) => Some(VectorUrl::Sqlite(path)),
+        Address::Server(url) => match url.scheme() {
+            "http" | "https" => Some(VectorUrl::Chroma(redacted(url))),
+            "postgres" | "postgresql" => {
+                not_built(cx, at, "a vector store in PostgreSQL", &format!("accepted: {ACCEPTED}"));
+                None
+            }
+            _ => {
+                wrong_scheme(cx, at, &written.0, ACCEPTED);
+                None
+            }
+        },
+    })
+}
+
+fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Option<Embedder> {
+    const HELP: &str = "write `embedder: { kind: hashing }`";
+    let Some(Field { at, value }) = embedder else {
+        not_built(cx, at, "the embedder `minilm`, which is the default,", HELP);
+        return None;
+    };
+    let RawEmbedder { kind, path, url, model, dimensions, token } = value.as_ref()?;
+    let (kind, kind_at) = required(cx, kind.as_ref(), "kind", *at, "`minilm`, `hashing` or `http`")?;
+    match kind {
+        EmbedderKind::Minilm => not_built(cx, kind_at, "the embedder `minilm`", HELP),
+        EmbedderKind::Http => not_built(cx, kind_at, "the embedder `http`", HELP),
+        EmbedderKind::Hashing => {
+            let foreign = [
+                ("path", path.as_ref().map(|field| field.at)),
+                ("url", url.as_ref().map(|field| field.at)),
+                ("model", model.as_ref().map(|field| field.at)),
+                ("token", token.as_ref().map(|field| field.at)),
+            ];
+            for (key, at) in foreign.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+                let message = format!("`{key}` is for another kind of embedder");
+                cx.fail(Code::NotForThisKind, at, message, "not for `hashing`", "`hashing` takes `dimensions` only");
+            }
+            let size = or(dimensions, DIMENSIONS);
+            if let Some(Field { at, value: Some(size) }) = dimensions
+                && !(8..=8192).contains(size)
+            {
+                cx.fail(Code::BadValue, *at, "not a length of vectors", "this value", "accepted are 8 to 8192");
+            }
+            return usize::try_from(size).ok().map(|dimensions| Embedder::Hashing { dimensions });
+        }
+    }
+    None
+}
+
+fn collection(cx: &Context<'_>, key: &Key, raw: &Raw, targets: &[&str], ontologies: &[&str]) -> Option<Collection> {
+    let Raw { from, terms, protect } = raw;
+    unprotected(cx, protect);
+    let (from, from_at) = required(cx, from.as_ref(), "from", key.at, "where its documents come from")?;
+    let From { schema, ontologies: from_ontologies, files: from_files, examples: from_examples } = from;
+    let empty = [schema, from_ontologies, from_files, from_examples].iter().all(|source| source.is_none());
+    if empty {
+        let help = "add `schema`, `ontologies`, `files` or `examples`";
+        cx.fail(Code::MissingKey, from_at, "a collection from nothing", "no source", help);
+    }
+    let schema_names = references(cx, schema, "target", targets);
+    let terms_names = references(cx, terms, "ontology", ontologies);
+    let ontology_names = references(cx, from_ontologies, "ontology", ontologies);
+    if let Some(terms) = terms
+        && schema.is_none()
+    {
+        let help = "terms join the documents of tables: add `from.schema`, or name them in `from.ontologies`";
+        cx.fail(Code::BadValue, terms.at, "`terms` without tables to join", "nothing to join", help);
+    }
+    let label = |kind: &str| format!("collection/{}/{kind}", key.name);
+    let mut files_read = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (path, at) in texts(from_files) {
+        let named = files::prose(cx, Named { path, at, label: &label("files") });
+        files_read.extend(named.into_iter().flatten().filter(|file| seen.insert(file.name.clone())));
+    }
+    let mut examples = Vec::new();
+    for (path, at) in texts(from_examples) {
+        let label = format!("{}/{path}", label("examples"));
+        examples.extend(files::examples(cx, Named { path, at, label: &label }, targets).into_iter().flatten());
+    }
+    Some(Collection {
+        schema: schema_names,
+        terms: terms_names,
+        ontologies: ontology_names,
+        files: files_read,
+        examples,
+        at: cx.at(key.at),
+    })
+}
+
+fn references(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str, known: &[&str]) -> Vec<String> {
+    for (name, at) in texts(field) {
+        if !known.contains(&name) {
+            let help = declared(name, known.iter().copied());
+            cx.fail(Code::UnknownReference, at, format!("no {what} is named `{name}`"), "not declared", help);
+        }
+    }
+    distinct(cx, field, &format!("the {what}"))
+}

@@ -1,0 +1,55 @@
+//! The JSON Schema of the spec, for editors: made from the structs that are read. Every key may be
+//! absent or `null`, because an overlay holds only what it changes.
+
+use serde_json::{Value, json};
+
+use super::raw::Spec;
+
+/// Matches a text with a placeholder in it, which may stand for any scalar.
+const PLACEHOLDER: &str = r"\$\{[^}]+\}";
+
+/// The JSON Schema of the spec, draft 2020-12.
+pub fn json_schema() -> Value {
+    let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Spec>().to_value();
+    allow_placeholders(&mut schema);
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("title".to_owned(), json!("trueup stack"));
+    }
+    schema
+}
+
+/// Booleans, numbers and enumerations may be placeholders too, which are texts.
+fn allow_placeholders(schema: &mut Value) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(allow_placeholders),
+        Value::Object(object) => {
+            object.values_mut().for_each(allow_placeholders);
+            if let Some(kind) = object.get_mut("type") {
+                let kinds = match kind.take() {
+                    Value::Array(kinds) => kinds,
+                    one => vec![one],
+                };
+                let scalar = kinds.iter().any(|kind| matches!(kind.as_str(), Some("boolean" | "integer")));
+                let text = kinds.iter().any(|kind| kind.as_str() == Some("string"));
+                let mut widened = kinds;
+                if scalar && !text {
+                    widened.push(json!("string"));
+                }
+                *kind = match widened.as_slice() {
+                    [one] => one.clone(),
+                    _ => Value::Array(widened),
+                };
+                if scalar && !text {
+                    object.insert("pattern".to_owned(), json!(PLACEHOLDER));
+                }
+            }
+            let choices = object.get("oneOf").is_some_and(|choices| {
+                choices.as_array().is_some_and(|all| all.iter().all(|one| one.get("const").is_some()))
+            });
+            if choices && let Some(Value::Array(choices)) = object.get_mut("oneOf") {
+                choices.push(json!({ "type": "string", "pattern": PLACEHOLDER }));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}

@@ -1,0 +1,415 @@
+//! YAML text to a tree whose scalars keep their source text and whose every node knows where it
+//! stands. Pure: it reads no file, and knows no key but those of secrets, which it points out.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
+
+use super::error::{Code, SHOWN_ERRORS};
+use super::mask;
+
+/// Nothing that people write is nested deeper; it bounds the recursion of everything below.
+const MAX_DEPTH: usize = 64;
+/// Nodes that aliases may repeat in one file: plenty for people, and a wall for a billion laughs.
+const MAX_REPEATED: usize = 100_000;
+
+/// A place in one of the files that were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Span {
+    /// Index of the file.
+    pub file: u32,
+    /// Bytes before it.
+    pub start: u32,
+    /// Bytes of it.
+    pub length: u32,
+}
+
+impl Span {
+    pub(super) fn new(file: u32, range: &Range<usize>) -> Self {
+        let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self { file, start: number(range.start), length: number(range.len()) }
+    }
+
+    pub(super) fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.length as usize
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub kind: Kind,
+    pub at: Span,
+}
+
+/// What a value is.
+#[derive(Debug, Clone)]
+pub(super) enum Kind {
+    /// A scalar; `plain` when it is not quoted and no block.
+    Scalar { text: Box<str>, plain: bool },
+    /// A list.
+    Seq(Vec<Node>),
+    /// A map, in the order of the file. No two entries have one key.
+    Map(Vec<Entry>),
+}
+
+/// One entry of a map.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub key: Box<str>,
+    pub key_at: Span,
+    pub value: Node,
+}
+
+impl Node {
+    /// Whether it is `null`, `~` or nothing at all.
+    pub(super) fn is_null(&self) -> bool {
+        match &self.kind {
+            Kind::Scalar { text, plain } => *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
+            Kind::Seq(_) | Kind::Map(_) => false,
+        }
+    }
+
+    /// The value of a key of a map.
+    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|entry| &*entry.key == key),
+            Kind::Scalar { .. } | Kind::Seq(_) => None,
+        }
+    }
+
+    fn count(&self) -> usize {
+        match &self.kind {
+            Kind::Scalar { .. } => 1,
+            Kind::Seq(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
+            Kind::Map(entries) => 1 + entries.iter().map(|entry| entry.value.count()).sum::<usize>(),
+        }
+    }
+
+    fn scalars(&self, found: &mut Vec<Range<usize>>) {
+        match &self.kind {
+            Kind::Scalar { .. } => found.push(self.at.range()),
+            Kind::Seq(items) => items.iter().for_each(|item| item.scalars(found)),
+            Kind::Map(entries) => entries.iter().for_each(|entry| entry.value.scalars(found)),
+        }
+    }
+}
+
+/// A mistake in the text, not yet bound to a masked source.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub code: Code,
+    pub at: Range<usize>,
+    pub message: String,
+    pub label: String,
+    pub also: Option<(Range<usize>, String)>,
+    pub help: String,
+}
+
+/// What a text was read to.
+#[derive(Debug, Default)]
+pub(super) struct Tree {
+    /// Nothing for an empty file, or a broken one.
+    pub root: Option<Node>,
+    /// Whether reading stopped early: what is missing says nothing then.
+    pub broken: bool,
+    /// Scalars that are not to be shown.
+    pub secrets: Vec<Range<usize>>,
+    /// Mistakes.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a text. `file` is the index that the spans carry.
+pub(super) fn parse(file: u32, text: &str) -> Tree {
+    let shield = Shield::new(text);
+    let mut builder = Builder::new(file, text, &shield);
+    let mut options = granit_parser::options! { flow_nesting_limit: 200, block_nesting_limit: 200 };
+    options.set_emit_comments(false);
+    for next in Parser::new_from_str_with_options(&shield.text, options) {
+        match next {
+            Ok((event, span)) => {
+                let range = span.byte_range().unwrap_or(0..0);
+                if !builder.event(event, range) {
+                    break;
+                }
+            }
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
+                let length = text.get(at..).and_then(|rest| rest.chars().next());
+                let length = length.filter(|c| *c != '\n').map_or(0, char::len_utf8);
+                builder.stop(Code::Syntax, at..at + length, &format!("not valid YAML: {}", error.info()), "here", "");
+                break;
+            }
+        }
+    }
+    builder.finish()
+}
+
+/// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain
+/// scalar at a brace in `{ password: ${NAME} }`, and nobody means that.
+struct Shield<'t> {
+    text: Cow<'t, str>,
+    marker: char,
+    ranges: Vec<Range<usize>>,
+    original: &'t str,
+}
+
+impl<'t> Shield<'t> {
+    fn new(text: &'t str) -> Self {
+        // Three bytes long, allowed in YAML, and not in this text.
+        let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        while let Some(dollar) = text.get(at..).and_then(|rest| rest.find("${")).map(|found| found + at) {
+            let inner = dollar + 2;
+            let end = text.get(inner..).and_then(|rest| {
+                rest.find(['{', '}', '\n', '"', '\'']).filter(|end| rest.as_bytes().get(*end) == Some(&b'}'))
+            });
+            let Some(end) = end.map(|end| inner + end + 1) else {
+                at = inner;
+                continue;
+            };
+            let escaped = text.get(at..dollar).is_some_and(|before| before.ends_with('$'));
+            ranges.push(dollar - usize::from(escaped)..end);
+            at = end;
+        }
+        let mut shielded = String::with_capacity(text.len());
+        let mut at = 0;
+        for range in &ranges {
+            shielded.push_str(text.get(at..range.start).unwrap_or(""));
+            shielded.push(marker);
+            shielded.extend(std::iter::repeat_n('x', range.len() - marker.len_utf8()));
+            at = range.end;
+        }
+        shielded.push_str(text.get(at..).unwrap_or(""));
+        let text_out = if ranges.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(shielded) };
+        Self { text: text_out, marker, ranges, original: text }
+    }
+
+    /// A scalar's text with the placeholders back in it.
+    fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
+        let first = self.ranges.partition_point(|range| range.start < at.start);
+        let inside = self.ranges.get(first..).unwrap_or(&[]).iter().take_while(|range| range.end <= at.end);
+        let mut restored = String::with_capacity(scalar.len());
+        let mut rest = scalar;
+        for range in inside {
+            let Some(found) = rest.find(self.marker) else { break };
+            restored.push_str(rest.get(..found).unwrap_or(""));
+            restored.push_str(self.original.get(range.clone()).unwrap_or(""));
+            rest = rest.get(found + range.len()..).unwrap_or("");
+        }
+        restored.push_str(rest);
+        restored.into_boxed_str()
+    }
+}
+
+enum Frame {
+    Seq { items: Vec<Node>, start: usize, flow: bool, anchor: usize },
+    Map { entries: Vec<Entry>, seen: HashSet<Box<str>>, key: Option<(Box<str>, Span)>, start: usize, flow: bool, anchor: usize },
+}
+
+struct Builder<'t> {
+    file: u32,
+    text: &'t str,
+    shield: &'t Shield<'t>,
+    frames: Vec<Frame>,
+    anchors: HashMap<usize, Node>,
+    repeated: usize,
+    documents: usize,
+    tree: Tree,
+}
+
+impl<'t> Builder<'t> {
+    fn new(file: u32, text: &'t str, shield: &'t Shield<'t>) -> Self {
+        let (frames, anchors) = (Vec::new(), HashMap::new());
+        Self { file, text, shield, frames, anchors, repeated: 0, documents: 0, tree: Tree::default() }
+    }
+
+    fn problem(&mut self, code: Code, at: Range<usize>, message: &str, label: &str, help: &str) {
+        let (message, label, help) = (message.to_owned(), label.to_owned(), help.to_owned());
+        self.tree.problems.push(Problem { code, at, message, label, also: None, help });
+    }
+
+    /// Reports a problem after which the rest of the file means nothing.
+    fn stop(&mut self, code: Code, at: Range<usize>, message: &str, label: &str, help: &str) -> bool {
+        self.problem(code, at, message, label, help);
+        self.tree.broken = true;
+        false
+    }
+
+    /// Takes one event; false when reading must stop.
+    fn event(&mut self, event: Event<'_>, at: Range<usize>) -> bool {
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let help = "put every environment into a file of its own";
+                    return self.stop(Code::Unsupported, at, "a second document in one file", "begins here", help);
+                }
+                true
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let mut plain = style == ScalarStyle::Plain;
+                if let Some(tag) = tag {
+                    if tag.is_yaml_core_schema_tag("str") {
+                        plain = false;
+                    } else {
+                        self.tag(&tag.original(), at.clone());
+                    }
+                }
+                let text = self.shield.restore(&text, &at);
+                self.node(Node { kind: Kind::Scalar { text, plain }, at: Span::new(self.file, &at) }, anchor)
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                if let Some(tag) = tag {
+                    self.tag(&tag.original(), at.clone());
+                }
+                let flow = style == StructureStyle::Flow;
+                self.open(Frame::Seq { items: Vec::new(), start: at.start, flow, anchor }, at)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                if let Some(tag) = tag {
+                    self.tag(&tag.original(), at.clone());
+                }
+                let flow = style == StructureStyle::Flow;
+                let (entries, seen) = (Vec::new(), HashSet::new());
+                self.open(Frame::Map { entries, seen, key: None, start: at.start, flow, anchor }, at)
+            }
+            Event::SequenceEnd | Event::MappingEnd => match self.frames.pop() {
+                Some(Frame::Seq { items, start, flow, anchor }) => {
+                    let at = self.collection_span(start, at.end, flow);
+                    self.node(Node { kind: Kind::Seq(items), at }, anchor)
+                }
+                Some(Frame::Map { entries, start, flow, anchor, .. }) => {
+                    let at = self.collection_span(start, at.end, flow);
+                    self.node(Node { kind: Kind::Map(entries), at }, anchor)
+                }
+                None => true,
+            },
+            Event::Alias(id) => self.alias(id, at),
+            _ => true,
+        }
+    }
+
+    fn tag(&mut self, tag: &str, at: Range<usize>) {
+        let message = format!("the tag `{tag}` means nothing in a spec");
+        self.problem(Code::Unsupported, at, &message, "this value", "write the value without a tag");
+    }
+
+    fn open(&mut self, frame: Frame, at: Range<usize>) -> bool {
+        self.frames.push(frame);
+        if self.frames.len() > MAX_DEPTH {
+            let message = format!("nested more than {MAX_DEPTH} levels deep");
+            return self.stop(Code::TooComplex, at, &message, "too deep", "");
+        }
+        true
+    }
+
+    fn alias(&mut self, id: usize, at: Range<usize>) -> bool {
+        let Some(node) = self.anchors.get(&id).cloned() else {
+            return self.stop(Code::Unsupported, at, "an alias inside of what it repeats", "repeats itself", "");
+        };
+        self.repeat(&node, at) && self.node(node, 0)
+    }
+
+    fn repeat(&mut self, node: &Node, at: Range<usize>) -> bool {
+        self.repeated += node.count();
+        if self.repeated > MAX_REPEATED {
+            let message = format!("aliases repeat more than {MAX_REPEATED} values");
+            let help = "write the values out, or share them with `extends`";
+            return self.stop(Code::TooComplex, at, &message, "one too many", help);
+        }
+        true
+    }
+
+    /// A block has no closing bracket to underline, and a long underline helps nobody: the first
+    /// line, or the key that it belongs to.
+    fn collection_span(&self, start: usize, end: usize, flow: bool) -> Span {
+        if !flow && let Some(Frame::Map { key: Some((_, key)), .. }) = self.frames.last() {
+            return *key;
+        }
+        let rest = self.text.get(start..end).unwrap_or("");
+        let line = rest.lines().next().unwrap_or("").trim_end().len();
+        Span::new(self.file, &(start..start + line))
+    }
+
+    /// A value is complete: it goes where it belongs.
+    fn node(&mut self, node: Node, anchor: usize) -> bool {
+        if anchor > 0 {
+            if !self.repeat(&node, node.at.range()) {
+                return false;
+            }
+            self.anchors.insert(anchor, node.clone());
+        }
+        if matches!(self.frames.last(), Some(Frame::Map { key: None, .. })) {
+            return self.key(node);
+        }
+        let is_secret = self.is_secret_place();
+        if is_secret {
+            node.scalars(&mut self.tree.secrets);
+        }
+        match self.frames.last_mut() {
+            None => self.tree.root = Some(node),
+            Some(Frame::Seq { items, .. }) => items.push(node),
+            Some(Frame::Map { entries, seen, key, .. }) => {
+                if let Some((key, key_at)) = key.take()
+                    && seen.insert(key.clone())
+                {
+                    entries.push(Entry { key, key_at, value: node });
+                }
+            }
+        }
+        true
+    }
+
+    fn key(&mut self, node: Node) -> bool {
+        let range = node.at.range();
+        let is_null = node.is_null();
+        let Kind::Scalar { text, plain } = node.kind else {
+            let help = "keys are plain names; quote a value that begins with a bracket or a brace";
+            return self.stop(Code::Unsupported, range, "a key that is a list or a map", "not a name", help);
+        };
+        if is_null {
+            self.problem(Code::Unsupported, range, "a key without a name", "no name", "write it in quotes if it is meant");
+        } else if plain && &*text == "<<" {
+            let help = "use `extends`, or repeat a whole value with an alias";
+            self.problem(Code::Unsupported, range, "merge keys are not part of a spec", "merged here", help);
+        } else if let Some(Frame::Map { entries, seen, .. }) = self.frames.last()
+            && seen.contains(&*text)
+            && self.tree.problems.len() < 2 * SHOWN_ERRORS
+            && let Some(first) = entries.iter().find(|entry| entry.key == text)
+        {
+            let also = Some((first.key_at.range(), "first here".to_owned()));
+            let message = format!("the key `{text}` stands twice");
+            let help = "keep one of them: YAML tools disagree on which one counts".to_owned();
+            let label = "again here".to_owned();
+            let code = Code::DuplicateKey;
+            self.tree.problems.push(Problem { code, at: range, message, label, also, help });
+        }
+        if let Some(Frame::Map { key, .. }) = self.frames.last_mut() {
+            *key = Some((text, node.at));
+        }
+        true
+    }
+
+    /// Whether the value that comes next is a secret by the name of its key. The columns of
+    /// `accounts` are named after what they hold and are none.
+    fn is_secret_place(&self) -> bool {
+        let mut keys = self.frames.iter().rev().filter_map(|frame| match frame {
+            Frame::Map { key: Some((key, _)), .. } => Some(&**key),
+            Frame::Map { key: None, .. } | Frame::Seq { .. } => None,
+        });
+        let last = matches!(self.frames.last(), Some(Frame::Map { .. }));
+        match (keys.next(), keys.next(), keys.next()) {
+            (Some(_), Some("columns"), Some("accounts")) => false,
+            (Some(key), _, _) => last && mask::is_secret_key(key),
+            (None, _, _) => false,
+        }
+    }
+
+    fn finish(self) -> Tree {
+        self.tree
+    }
+}
