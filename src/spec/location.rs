@@ -36,7 +36,6 @@ impl Source {
     pub fn source_code(&self) -> &dyn SourceCode {
         &self.shown
     }
-
 }
 
 /// A place in a source.

@@ -139,7 +139,13 @@ pub(super) fn parse(file: u32, text: &str) -> Tree {
                 let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
                 let length = text.get(at..).and_then(|rest| rest.chars().next());
                 let length = length.filter(|c| *c != '\n').map_or(0, char::len_utf8);
-                builder.stop(Code::Syntax, at..at + length, &format!("not valid YAML: {}", error.info()), "here", "");
+                builder.stop(
+                    Code::Syntax,
+                    at..at + length,
+                    &format!("not valid YAML: {}", error.info()),
+                    "here",
+                    "",
+                );
                 break;
             }
         }
@@ -206,8 +212,20 @@ impl<'t> Shield<'t> {
 }
 
 enum Frame {
-    Seq { items: Vec<Node>, start: usize, flow: bool, anchor: usize },
-    Map { entries: Vec<Entry>, seen: HashSet<Box<str>>, key: Option<(Box<str>, Span)>, start: usize, flow: bool, anchor: usize },
+    Seq {
+        items: Vec<Node>,
+        start: usize,
+        flow: bool,
+        anchor: usize,
+    },
+    Map {
+        entries: Vec<Entry>,
+        seen: HashSet<Box<str>>,
+        key: Option<(Box<str>, Span)>,
+        start: usize,
+        flow: bool,
+        anchor: usize,
+    },
 }
 
 struct Builder<'t> {
@@ -246,7 +264,13 @@ impl<'t> Builder<'t> {
                 self.documents += 1;
                 if self.documents > 1 {
                     let help = "put every environment into a file of its own";
-                    return self.stop(Code::Unsupported, at, "a second document in one file", "begins here", help);
+                    return self.stop(
+                        Code::Unsupported,
+                        at,
+                        "a second document in one file",
+                        "begins here",
+                        help,
+                    );
                 }
                 true
             }
@@ -309,7 +333,13 @@ impl<'t> Builder<'t> {
 
     fn alias(&mut self, id: usize, at: Range<usize>) -> bool {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            return self.stop(Code::Unsupported, at, "an alias inside of what it repeats", "repeats itself", "");
+            return self.stop(
+                Code::Unsupported,
+                at,
+                "an alias inside of what it repeats",
+                "repeats itself",
+                "",
+            );
         };
         self.repeat(&node, at) && self.node(node, 0)
     }
@@ -372,7 +402,13 @@ impl<'t> Builder<'t> {
             return self.stop(Code::Unsupported, range, "a key that is a list or a map", "not a name", help);
         };
         if is_null {
-            self.problem(Code::Unsupported, range, "a key without a name", "no name", "write it in quotes if it is meant");
+            self.problem(
+                Code::Unsupported,
+                range,
+                "a key without a name",
+                "no name",
+                "write it in quotes if it is meant",
+            );
         } else if plain && &*text == "<<" {
             let help = "use `extends`, or repeat a whole value with an alias";
             self.problem(Code::Unsupported, range, "merge keys are not part of a spec", "merged here", help);

@@ -13,11 +13,10 @@ use crate::spec::field::{Field, Key, Opt, OrFalse};
 use crate::spec::files::{self, Named};
 use crate::spec::raw::{System as Raw, TermColumns, Terms as RawTerms};
 use crate::spec::tree::Span;
-use crate::spec::{
-    Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms,
-};
+use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
-const ACCEPTED: &str = "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+const ACCEPTED: &str =
+    "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The system database; `None` when it is wrong.
@@ -32,7 +31,13 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         && is_sqlite
     {
         let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
-        cx.fail(Code::NotForThisKind, *at, message, "not for this database", "remove it, or use `postgres://…`");
+        cx.fail(
+            Code::NotForThisKind,
+            *at,
+            message,
+            "not for this database",
+            "remove it, or use `postgres://…`",
+        );
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());

@@ -68,7 +68,8 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser) -> Option<User> {
     let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
     unprotected(cx, protect);
     let hash = or(hash, PasswordHash::Argon2id);
-    let (password, at) = required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
+    let (password, at) =
+        required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
     let password = cx.secret(at, &password.0, true)?;
     check_password(cx, &password, at, hash);
     let columns = entries(columns).iter().map(|(key, field)| {
@@ -94,7 +95,14 @@ fn check_password(cx: &Context<'_>, password: &Secret, at: Span, hash: PasswordH
         let message = format!("a password of fewer than {MIN_CHARACTERS} characters");
         cx.fail(Code::BadPassword, at, message, "too short", "choose a longer one");
     } else if hash == PasswordHash::Bcrypt && value.len() > BCRYPT_BYTES {
-        let message = format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
-        cx.fail(Code::BadPassword, at, message, "too long for bcrypt", "choose a shorter one, or `hash: argon2id`");
+        let message =
+            format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
+        cx.fail(
+            Code::BadPassword,
+            at,
+            message,
+            "too long for bcrypt",
+            "choose a shorter one, or `hash: argon2id`",
+        );
     }
 }
