@@ -44,6 +44,39 @@ pub(super) fn float(text: &str) -> Option<String> {
     decimal(&format!("{number:.14e}"))
 }
 
+/// The same of 32 bits, at 6 significant digits.
+pub(super) fn single(text: &str) -> Option<String> {
+    let number = text.parse::<f32>().ok().filter(|number| number.is_finite())?;
+    decimal(&format!("{number:.5e}"))
+}
+
+/// A canonical decimal with at most so many digits after the point, halves rounded away from zero.
+pub(super) fn rounded(canonical: &str, scale: usize) -> Option<String> {
+    let (whole, fraction) = canonical.split_once('.')?;
+    let (kept, dropped) = fraction.split_at_checked(scale)?;
+    let mut digits = format!("{whole}.{kept}");
+    if dropped.starts_with(['5', '6', '7', '8', '9']) {
+        let carried = digits.rfind(|digit: char| !matches!(digit, '9' | '.'));
+        let at = carried.filter(|at| digits.get(*at..).is_some_and(|rest| !rest.starts_with('-')));
+        let raised = |from: &str| -> String {
+            from.chars().map(|digit| if digit == '9' { '0' } else { digit }).collect()
+        };
+        digits = match at {
+            Some(at) => {
+                let (before, rest) = digits.split_at_checked(at)?;
+                let digit = rest.chars().next()?.to_digit(10)? + 1;
+                format!("{before}{digit}{}", raised(rest.get(1..)?))
+            }
+            None => {
+                let unsigned = digits.trim_start_matches('-');
+                let sign = if unsigned.len() < digits.len() { "-" } else { "" };
+                format!("{sign}1{}", raised(unsigned))
+            }
+        };
+    }
+    decimal(&digits)
+}
+
 fn special(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "nan" => Some("NaN"),
