@@ -52,29 +52,21 @@ pub(super) fn single(text: &str) -> Option<String> {
 
 /// A canonical decimal with at most so many digits after the point, halves rounded away from zero.
 pub(super) fn rounded(canonical: &str, scale: usize) -> Option<String> {
-    let (whole, fraction) = canonical.split_once('.')?;
+    let (sign, unsigned) = match canonical.strip_prefix('-') {
+        Some(unsigned) => ("-", unsigned),
+        None => ("", canonical),
+    };
+    let (whole, fraction) = unsigned.split_once('.')?;
     let (kept, dropped) = fraction.split_at_checked(scale)?;
-    let mut digits = format!("{whole}.{kept}");
+    // The zero in front takes the last carry.
+    let mut digits = format!("0{whole}.{kept}");
     if dropped.starts_with(['5', '6', '7', '8', '9']) {
-        let carried = digits.rfind(|digit: char| !matches!(digit, '9' | '.'));
-        let at = carried.filter(|at| digits.get(*at..).is_some_and(|rest| !rest.starts_with('-')));
-        let raised = |from: &str| -> String {
-            from.chars().map(|digit| if digit == '9' { '0' } else { digit }).collect()
-        };
-        digits = match at {
-            Some(at) => {
-                let (before, rest) = digits.split_at_checked(at)?;
-                let digit = rest.chars().next()?.to_digit(10)? + 1;
-                format!("{before}{digit}{}", raised(rest.get(1..)?))
-            }
-            None => {
-                let unsigned = digits.trim_start_matches('-');
-                let sign = if unsigned.len() < digits.len() { "-" } else { "" };
-                format!("{sign}1{}", raised(unsigned))
-            }
-        };
+        let carried = digits.rfind(|digit| !matches!(digit, '9' | '.'))?;
+        let (before, rest) = digits.split_at_checked(carried)?;
+        let raised = rest.chars().next()?.to_digit(10)? + 1;
+        digits = format!("{before}{raised}{}", rest.get(1..)?.replace('9', "0"));
     }
-    decimal(&digits)
+    decimal(&format!("{sign}{digits}"))
 }
 
 fn special(text: &str) -> Option<&'static str> {
