@@ -48,7 +48,11 @@ pub fn load(
     let stack = layers::load(&cx, file).and_then(|root| {
         let spec = read::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
-        Some(Stack { digest: fingerprint::of(&root, &cx.take_contents()), warnings: cx.take_warnings(), ..stack })
+        Some(Stack {
+            digest: fingerprint::of(&root, &cx.take_contents()),
+            warnings: cx.take_warnings(),
+            ..stack
+        })
     });
     match stack {
         Some(stack) if !cx.has_errors() => Ok(stack),

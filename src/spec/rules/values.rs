@@ -56,7 +56,9 @@ pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: 
     for (text, at) in texts(field) {
         if let Some(first) = seen.insert(text, at) {
             let error = SpecError::new(Code::Same, format!("{what} `{text}` stands twice"));
-            cx.report(error.at(cx.at(at), "again here").and(cx.at(first), "first here").help("remove one of them"));
+            cx.report(
+                error.at(cx.at(at), "again here").and(cx.at(first), "first here").help("remove one of them"),
+            );
         } else if text.is_empty() {
             cx.fail(Code::BadName, at, format!("{what} without a name"), "empty", "");
         } else {
@@ -130,7 +132,13 @@ pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> Str
         && (name.split('.').any(str::is_empty) || name.split('.').count() > 2)
     {
         let message = "not the name of a table";
-        cx.fail(Code::BadName, *at, message, "this name", "accepted are `table` and `schema.table`, without quotes");
+        cx.fail(
+            Code::BadName,
+            *at,
+            message,
+            "this name",
+            "accepted are `table` and `schema.table`, without quotes",
+        );
     }
     or(field, default.to_owned())
 }
