@@ -102,9 +102,13 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>>
 fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTreeMap<String, u32>> {
     let mut by_number: BTreeMap<u32, &Key> = BTreeMap::new();
     let mut databases = BTreeMap::new();
+    let mut whole = true;
     for (key, field) in entries {
         plain_key(cx, "database", key);
-        let number = field.value?;
+        let Some(number) = field.value else {
+            whole = false;
+            continue;
+        };
         if let Some(first) = by_number.insert(number, key) {
             let message = format!("`{}` and `{}` share the db number {number}", first.name, key.name);
             let error = SpecError::new(Code::Same, message).at(cx.at(field.at), "the same number");
@@ -113,7 +117,7 @@ fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTree
         }
         databases.insert(key.name.clone(), number);
     }
-    Some(databases)
+    whole.then_some(databases)
 }
 
 fn namespaces_of(
@@ -179,9 +183,13 @@ fn namespaces_of(
 
 fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<BTreeMap<String, Stream>> {
     let mut streams = BTreeMap::new();
+    let mut whole = true;
     for (key, field) in entries {
         visible_key(cx, "stream", key);
-        let RawStream { groups, maxlen, protect } = field.value.as_ref()?;
+        let Some(RawStream { groups, maxlen, protect }) = &field.value else {
+            whole = false;
+            continue;
+        };
         unprotected(cx, protect);
         if let Some(Field { at, value: Some(0) }) = maxlen {
             cx.fail(
@@ -195,5 +203,5 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
         let groups = distinct(cx, groups, "the group");
         streams.insert(key.name.clone(), Stream { groups, maxlen: maybe(maxlen), at: cx.at(key.at) });
     }
-    Some(streams)
+    whole.then_some(streams)
 }

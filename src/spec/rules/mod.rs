@@ -79,7 +79,8 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
 }
 
 fn version(cx: &Context<'_>, spec: &Spec, top: Span) {
-    if let Some((version, at)) = required(cx, spec.version.as_ref(), "version", top, "write `version: 1`")
+    if let Some((version, at)) =
+        required(cx, spec.version.as_ref(), "version", top, "the version of this language: `version: 1`")
         && *version != 1
     {
         let help = "this version of trueup reads `version: 1`";

@@ -41,8 +41,10 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());
+    let lock_timeout = duration(cx, &raw.lock_timeout, LOCK_TIMEOUT);
+    let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
     let accounts = users::accounts(cx, raw, at);
-    let users = users::users(cx, raw);
+    let users = users::users(cx, raw, accounts.as_ref().and_then(Option::as_ref));
     let terms = terms(cx, raw, at);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
@@ -53,8 +55,8 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         extensions,
         migrations: migrations?,
         order: or(&raw.order, Order::Linear),
-        lock_timeout: duration(cx, &raw.lock_timeout, LOCK_TIMEOUT),
-        statement_timeout: duration(cx, &raw.statement_timeout, Duration::ZERO),
+        lock_timeout,
+        statement_timeout,
         schema_drift: or(&raw.schema_drift, SchemaDrift::Warn),
         accounts: accounts?,
         users: users?,
