@@ -1,11 +1,28 @@
 //! Reads the schema of a database, in a constant number of round trips.
 
-use super::Snapshot;
+use super::{Snapshot, TableName, postgres, sqlite};
 use crate::sql::{Database, Result};
 
 /// The whole schema: every schema of PostgreSQL but the system's own and `trueup`, every table of
-/// SQLite but `sqlite_*` and `trueup_*`. The table `_sqlx_migrations` is left out too.
+/// SQLite but `sqlite_*` and `trueup_*`. The table `_sqlx_migrations` is left out too, and so is
+/// what is only the inside of something else: partitions, relations of an extension, the shadow
+/// tables of a virtual table.
 pub async fn introspect(database: &Database) -> Result<Snapshot> {
-    let _ = database;
-    Ok(Snapshot::default())
+    match database {
+        Database::Postgres(_) => postgres::introspect(database).await,
+        Database::Sqlite(_) => sqlite::introspect(database).await,
+    }
+}
+
+/// A name whose schema is left out when it is the default one.
+pub(super) fn table_name(schema: &str, name: &str) -> TableName {
+    match schema {
+        "public" | "main" => TableName::plain(name),
+        _ => TableName { schema: Some(schema.to_owned()), name: name.to_owned() },
+    }
+}
+
+/// A list of texts that a query aggregated to JSON; NULL is an empty one.
+pub(super) fn texts(json: Option<&str>) -> Vec<String> {
+    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
 }

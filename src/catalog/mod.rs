@@ -3,8 +3,15 @@
 
 mod canonical;
 mod introspect;
+mod kind;
+mod postgres;
 mod snapshot;
+mod sqlite;
+mod sqlite_ddl;
 
 pub use canonical::canonical;
 pub use introspect::introspect;
 pub use snapshot::*;
+
+#[cfg(test)]
+mod tests;

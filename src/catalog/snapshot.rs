@@ -106,7 +106,8 @@ pub struct Table {
     pub foreign_keys: BTreeSet<ForeignKey>,
     /// Indexes and unique constraints, by name; not the primary key's own.
     pub indexes: BTreeMap<String, Index>,
-    /// CHECK constraints, as the database prints them.
+    /// CHECK constraints, as the database prints them; for an enum of PostgreSQL its labels, as
+    /// `CHECK ("column" IN ('label', …))`.
     pub checks: BTreeSet<String>,
     /// The table's comment.
     pub comment: Option<String>,
@@ -115,6 +116,20 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table of a kind, with nothing in it.
+    pub fn empty(kind: TableKind) -> Self {
+        Self {
+            kind,
+            columns: Vec::new(),
+            primary_key: Vec::new(),
+            foreign_keys: BTreeSet::new(),
+            indexes: BTreeMap::new(),
+            checks: BTreeSet::new(),
+            comment: None,
+            definition: None,
+        }
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
