@@ -5,6 +5,7 @@ mod open;
 mod quote;
 mod value;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ impl Error {
     pub fn code(&self) -> Option<String> {
         match self {
             Self::Connect { source, .. } | Self::Statement { source, .. } => {
-                source.as_database_error().and_then(|error| error.code()).map(|code| code.into_owned())
+                source.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
             }
             Self::Decode { .. } | Self::Empty(_) => None,
         }

@@ -134,9 +134,13 @@ pub(super) fn read_postgres(row: &PgRow) -> Result<Row> {
 
 pub(super) fn read_sqlite(row: &SqliteRow) -> Result<Row> {
     let read = |column: usize| {
-        let kind = row.try_get_raw(column).map(|raw| raw.type_info().name().to_owned()).unwrap_or_default();
+        let kind = match row.try_get_raw(column) {
+            // A NULL has the type that its column was declared with: `INTEGER`, not `NULL`.
+            Ok(raw) if raw.is_null() => return Ok(None),
+            Ok(raw) => raw.type_info().name().to_owned(),
+            Err(_) => String::new(),
+        };
         let value = match kind.as_str() {
-            "NULL" => Ok(None),
             "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(column).map(|v| Some(v.to_string())),
             "REAL" => row.try_get_unchecked::<f64, _>(column).map(|v| Some(v.to_string())),
             "BLOB" => row.try_get_unchecked::<Vec<u8>, _>(column).map(|v| Some(crate::digest::hex(&v))),
@@ -145,4 +149,21 @@ pub(super) fn read_sqlite(row: &SqliteRow) -> Result<Row> {
         value.map_err(|_| Error::Decode { column, kind })
     };
     (0..row.columns().len()).map(read).collect::<Result<_>>().map(Row)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sql::{SqliteMode, open_sqlite};
+
+    #[tokio::test]
+    async fn a_null_of_a_typed_column_is_null() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open_sqlite(&folder.path().join("a.db"), SqliteMode::Create).await.unwrap();
+        database.execute("CREATE TABLE t (i INTEGER, r REAL, s TEXT, b BLOB)", &[]).await.unwrap();
+        database.execute("INSERT INTO t VALUES (NULL, NULL, NULL, NULL)", &[]).await.unwrap();
+
+        let rows = database.query("SELECT * FROM t", &[]).await.unwrap();
+
+        assert_eq!(rows[0].values(), [None, None, None, None]);
+    }
 }
