@@ -134,7 +134,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.merge(bookkeeping_diff(world));
 
-    let system = system::Desired::new(stack, world.system.dialect());
+    let system = system::Desired::new(stack, world.system.dialect);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
     let mut schemas = BTreeMap::new();

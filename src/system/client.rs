@@ -116,6 +116,12 @@ impl Client {
         }
     }
 
+    /// The name and version of the server or library.
+    pub async fn version(&self) -> Result<String> {
+        let (version, _) = super::database::observe(&self.database().await?).await?;
+        Ok(format!("{} {version}", self.dialect()))
+    }
+
     /// The schema of the database, read once until [`Self::forget_catalog`].
     pub(crate) async fn catalog(&self) -> Result<Arc<Snapshot>> {
         let mut catalog = self.catalog.lock().await;

@@ -167,6 +167,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether waiting may help: nothing answers, or the server is still starting.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
     /// An error of a statement, with what it was for.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
