@@ -172,7 +172,11 @@ fn counts(plan: &Document, paint: Paint) -> String {
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     if plan.changes.is_empty() {
         let nothing = paint.tone(Tone::Good, "No changes.");
-        return if plan.complete && plan.blocked.is_empty() {
+        return if !plan.drift.is_empty() {
+            format!(
+                "{nothing} {unchanged} unchanged; what was changed by hand is shown above and is left alone."
+            )
+        } else if plan.complete && plan.blocked.is_empty() {
             format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
         } else {
             format!(
