@@ -277,7 +277,7 @@ pub(super) enum EmbedderKind {
     Minilm,
     /// Feature hashing of words and character n-grams; needs no model.
     Hashing,
-    /// A service that speaks OpenAI's protocol.
+    /// A service that speaks `OpenAI`'s protocol.
     Http,
 }
 
