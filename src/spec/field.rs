@@ -41,9 +41,21 @@ pub(super) struct Field<T> {
 }
 
 /// A key that may be absent.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Opt<T>(pub Option<Field<T>>);
+
+impl<T: JsonSchema> JsonSchema for Opt<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Option<T>>()
+    }
+}
 
 impl<T> Default for Opt<T> {
     fn default() -> Self {

@@ -197,7 +197,7 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
         }
         let groups = distinct(cx, groups, "the group");
         streams
-            .insert(key.name.clone(), Stream { groups, maxlen: maxlen.value().cloned(), at: cx.at(key.at) });
+            .insert(key.name.clone(), Stream { groups, maxlen: maxlen.value().copied(), at: cx.at(key.at) });
     }
     whole.then_some(streams)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::values::{Reported, plain_key};
+use super::values::plain_key;
 use crate::spec::context::Context;
-use crate::spec::error::Code;
+use crate::spec::error::{Code, Reported};
 use crate::spec::field::Opt;
 use crate::spec::raw::Spec;
 use crate::spec::suggest::declared;
@@ -66,14 +66,11 @@ pub(super) fn flags(cx: &Context<'_>, spec: &Spec, environment: Option<(&String,
     for (key, field) in spec.flags.value().into_iter().flat_map(|flags| &flags.0) {
         plain_key(cx, "flag", key);
         places.insert(key.name.clone(), key.at);
-        match field.value {
-            Some(value) => {
-                values.insert(key.name.clone(), value);
-            }
-            None => {
-                values.entry(key.name.clone()).or_insert(false);
-                wrong.push(key.name.as_str());
-            }
+        if let Some(value) = field.value {
+            values.insert(key.name.clone(), value);
+        } else {
+            values.entry(key.name.clone()).or_insert(false);
+            wrong.push(key.name.as_str());
         }
     }
     let flags = Declared { values: Flags(values), places };

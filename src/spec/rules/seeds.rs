@@ -69,7 +69,7 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
 }
 
 fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {
-    let mut tables: BTreeMap<(&str, &[String]), Vec<(&String, &Read)>> = BTreeMap::new();
+    let mut tables: BTreeMap<(&str, &[String]), Vec<_>> = BTreeMap::new();
     for (name, read) in seeds.iter().filter(|(_, read)| read.seed.on) {
         tables.entry((&read.seed.table, &read.seed.key)).or_default().push((name, read));
     }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::system::column;
-use super::values::{Reported, required, table, unprotected, visible_key};
+use super::values::{required, table, unprotected, visible_key};
 use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
+use crate::spec::error::{Code, Reported, SpecError};
 use crate::spec::field::{Field, Key, OrFalse, Value};
 use crate::spec::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
 use crate::spec::tree::Span;
@@ -88,7 +88,7 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>)
         active: active.or(true),
         password,
         hash,
-        password_version: password_version.value().cloned(),
+        password_version: password_version.value().copied(),
         columns: columns.collect(),
         at: cx.at(key.at),
     })

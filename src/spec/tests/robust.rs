@@ -29,7 +29,7 @@ fn a_byte_order_mark_is_no_mistake() {
 
 #[test]
 fn no_more_errors_are_shown_than_anybody_reads() {
-    let flags: String = (0..200).map(|n| format!("  f{n}: yes\n")).collect();
+    let flags = (0..200).map(|n| format!("  f{n}: yes")).collect::<Vec<_>>().join("\n");
     let errors = load_text(&spec(&format!("flags:\n{flags}"))).unwrap_err();
     assert_eq!(errors.errors().len(), 50);
     assert!(errors.to_string().starts_with("200 errors in "));
