@@ -282,7 +282,7 @@ fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Ve
     let Verdict { delete, later, changed, referenced, after: _, later_after: _ } = verdict;
     let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced);
     if foreign > 0 {
-        diff.notes.push(format!("{address}: {foreign} other {} are left alone", set.noun(foreign)));
+        diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
     }
 }
 
