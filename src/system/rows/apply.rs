@@ -97,7 +97,7 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
 }
 
 /// Waits for no lock for ever. Migrations have limits of their own, from the spec.
-async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
+pub(in super::super) async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
     if transaction.dialect() == Dialect::Postgres {
         transaction.execute("SET LOCAL lock_timeout = '30s'", &[]).await?;
     }

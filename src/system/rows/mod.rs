@@ -20,7 +20,7 @@ pub use apply::RowsChange;
 pub use observe::Answer;
 pub use own::{Owned, OwnedRow};
 
-pub(super) use apply::apply;
+pub(super) use apply::{apply, limit};
 pub(super) use diff::{diff, lacking_message, not_given};
 pub(super) use observe::observe;
 pub(super) use own::observe as observe_owned;

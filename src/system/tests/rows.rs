@@ -343,6 +343,42 @@ fn a_world_that_was_not_asked_defers() {
     });
 }
 
+#[test]
+fn a_row_without_a_key_and_two_rows_with_one_are_faults() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+        seed_of(&mut b, "z_accounts").rows[1][0] = Cell::Text("01".into());
+        seed_of(&mut b, "a_transactions").rows[0][0] = Cell::Null;
+
+        let faults = b.diff().await.faults;
+
+        let said: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(said, ["the key column id is empty", "two rows have the same key: 01"]);
+    });
+}
+
+#[test]
+fn a23_a_create_is_seen_the_same_before_and_after_its_migration_ran() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        let planned = b.diff().await.changes;
+        let seeds = std::mem::take(&mut b.stack.system.seeds);
+        b.converge().await;
+        b.stack.system.seeds = seeds;
+
+        let again = b.diff().await.changes;
+
+        let of_seeds = |changes: Vec<Planned<Change>>| {
+            let seeds = changes.into_iter().filter(|planned| planned.address.as_str().contains("seed"));
+            seeds
+                .map(|planned| (planned.address, planned.action, planned.after, planned.seen))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of_seeds(planned), of_seeds(again));
+    });
+}
+
 fn terms(names: &[(&str, &[&str])]) -> Ontology {
     let term = |(name, synonyms): &(&str, &[&str])| Term {
         term: (*name).into(),
