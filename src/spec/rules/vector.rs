@@ -199,9 +199,9 @@ fn collection(
         terms: terms_names,
         ontologies: ontology_names,
         files: files_read,
-        names_files: from_files.is_some(),
+        names_files: from_files.0.is_some(),
         examples,
-        names_examples: from_examples.is_some(),
+        names_examples: from_examples.0.is_some(),
         at: cx.at(key.at),
     })
 }
