@@ -117,9 +117,15 @@ impl Session<'_> {
             if verified.walked.interrupted {
                 return Ok(Ok(verified));
             }
-            let seen = match self.look().await? {
-                Ok(seen) => seen,
-                Err(failure) => return Ok(Err(failure)),
+            let seen = tokio::select! {
+                seen = self.look() => match seen? {
+                    Ok(seen) => seen,
+                    Err(failure) => return Ok(Err(failure)),
+                },
+                () = cancel.asked(2) => {
+                    verified.walked.interrupted = true;
+                    return Ok(Ok(verified));
+                }
             };
             self.record_schema(&seen.world, &verified.walked, recorder.run()).await?;
             plan = seen.plan;

@@ -1,6 +1,6 @@
 //! `trueup apply`: lock, observe, plan, ask, walk, verify.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use super::ui::Ui;
 use crate::apply::{Cancel, Clients, Limits, Recorder, Session, Verified, system_url};
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Run, RunId, RunStatus, lock};
-use crate::plan::{self, Allow, Document, Options, Plan};
+use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::{self, Totals};
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
@@ -26,67 +26,157 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     let clients = Arc::new(Clients::new(&stack, Purpose::Apply(run.clone()), args.train)?);
     let presence = wait_for_system(&clients, args.wait, ui).await?;
 
-    let mut held = match presence {
-        Presence::Present => Some(take_lock(&stack, &run, args).await?),
-        Presence::Missing => None,
-    };
-    let options = Options { only: args.only.clone(), train: args.train };
-    let session = Session { stack: &stack, clients: &clients, options: &options };
-    let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
-    let approved = match &saved {
-        Some(saved) => reconciled(saved, &seen.plan, seen.world.journal.bookkeeping, &clients, ui).await?,
-        None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
-    };
-    show(&seen.plan, args, ui);
-    if let Some(exit) = refused(&seen.plan, &approved, args, ui) {
-        return Ok(exit);
+    let mut applying = Applying { args, ui, stack: &stack, saved, run, clients, held: None };
+    if presence == Presence::Present {
+        applying.take_lock().await?;
     }
-    if approved.is_empty() {
-        return Ok(nothing_to_do(&seen.plan, args, ui));
+    let ended = applying.run().await;
+    if let Some(held) = applying.held.take() {
+        held.release().await;
     }
-    if !args.auto_approve && saved.is_none() {
-        approve(ui)?;
-    }
+    ended
+}
 
-    let cancel = Cancel::new();
-    cancel.listen();
-    let record = run_record(&run, &stack, saved.as_ref().unwrap_or(&seen.plan.document));
-    let mut recorder = Recorder::new(record);
-    let mut progress = Progress::new(ui, args.format, approved.len());
-    let limits = Limits { parallelism: usize::from(args.parallelism) };
-    let mut totals = Totals { unchanged: seen.plan.document.summary.unchanged, ..Totals::default() };
+/// One run of the command.
+struct Applying<'a> {
+    args: &'a ApplyArgs,
+    ui: &'a Ui,
+    stack: &'a Stack,
+    saved: Option<Document>,
+    run: RunId,
+    clients: Arc<Clients>,
+    held: Option<lock::Lock>,
+}
 
-    let mut plan = seen.plan;
-    if held.is_none() {
-        // Nothing can be locked before there is a database: make it, take the lock, look again.
-        let walked = session
-            .walk_only(
-                &plan,
-                &Address::new("system.database"),
-                limits,
-                &cancel,
-                &mut recorder,
-                &mut |event| progress.event(event),
-            )
-            .await;
-        totals.take(&walked);
-        if walked.interrupted || !walked.failed.is_empty() {
-            return finish(recorder, &progress, totals, &Verified::failed(&walked), args, ui).await;
+/// What was shown, and what of it may run.
+struct Approved {
+    plan: Plan,
+    addresses: BTreeSet<Address>,
+}
+
+impl Applying<'_> {
+    async fn run(&mut self) -> Result<Exit, Failure> {
+        let (args, ui, clients) = (self.args, self.ui, Arc::clone(&self.clients));
+        let options = Options { only: args.only.clone(), train: args.train };
+        let session = Session { stack: self.stack, clients: &clients, options: &options };
+        let mut approved = match self.approve(&session, None).await? {
+            Ok(approved) => approved,
+            Err(exit) => return Ok(exit),
+        };
+
+        let cancel = Cancel::new();
+        cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
+        let record =
+            run_record(&self.run, self.stack, self.saved.as_ref().unwrap_or(&approved.plan.document));
+        let mut recorder = Recorder::new(record);
+        let mut progress = Progress::new(ui, args.format, approved.addresses.len());
+        let limits = Limits { parallelism: usize::from(args.parallelism) };
+        let unchanged = approved.plan.document.summary.unchanged;
+        let mut totals = Totals { unchanged, ..Totals::default() };
+
+        if self.held.is_none() {
+            // Nothing can be locked before there is a database: make it, take the lock, look again.
+            let database = Address::new("system.database");
+            let walked = session
+                .walk_only(&approved.plan, &database, limits, &cancel, &mut recorder, &mut |event| {
+                    progress.event(event);
+                })
+                .await;
+            totals.take(&walked);
+            if walked.interrupted || !walked.failed.is_empty() {
+                return finish(recorder, &progress, totals, &Verified::failed(&walked), &cancel, args, ui)
+                    .await;
+            }
+            self.take_lock().await?;
+            progress.clear();
+            approved = match self.approve(&session, Some(&approved)).await? {
+                Ok(approved) => approved,
+                Err(exit) => return Ok(exit),
+            };
         }
-        held = Some(take_lock(&stack, &run, args).await?);
-        plan = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?.plan;
+        if let Some(held) = &self.held {
+            let (lost, cancel) = (held.lost(), cancel.clone());
+            tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
+        }
+        let Approved { plan, addresses } = approved;
+        let verified = session
+            .converge(plan, &addresses, self.saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
+                progress.event(event);
+            })
+            .await?;
+        let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
+        totals.take(&verified.walked);
+        totals.deferred = verified.deferred;
+        finish(recorder, &progress, totals, &verified, &cancel, args, ui).await
     }
-    let verified = session
-        .converge(plan, &approved, saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
-            progress.event(event);
+
+    /// Looks, shows, refuses, asks. What was shown `before` and comes again is not asked for again:
+    /// another run may have done some of it while this one waited for the lock.
+    async fn approve(
+        &self,
+        session: &Session<'_>,
+        before: Option<&Approved>,
+    ) -> Result<Result<Approved, Exit>, Failure> {
+        let (args, ui) = (self.args, self.ui);
+        let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
+        let bookkeeping = seen.world.journal.bookkeeping;
+        let addresses = match &self.saved {
+            Some(saved) => reconciled(saved, &seen.plan, bookkeeping, &self.clients, ui).await?,
+            None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
+        };
+        let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
+        if is_new {
+            if before.is_some() {
+                ui.note("another run was at work meanwhile; this is what is left to do");
+            }
+            show(&seen.plan, args, ui);
+        }
+        if let Some(exit) = refused(&seen.plan, &addresses, args, ui) {
+            return Ok(Err(exit));
+        }
+        if addresses.is_empty() {
+            return Ok(Err(nothing_to_do(&seen.plan, args, ui)));
+        }
+        if is_new && !args.auto_approve && self.saved.is_none() {
+            approve(ui)?;
+        }
+        if before.is_none() && bookkeeping == Bookkeeping::Present {
+            self.mention_the_dead().await?;
+        }
+        Ok(Ok(Approved { plan: seen.plan, addresses }))
+    }
+
+    /// Names the run that left off in the middle, where the last one did.
+    async fn mention_the_dead(&self) -> Result<(), Failure> {
+        let last = journal::history(&self.clients.system.database().await?, 1).await?;
+        if let Some(dead) = last.into_iter().next().map(|run| run.judged(None))
+            && dead.status == RunStatus::Died
+        {
+            self.ui.note(&format!(
+                "run {} of {}, by {}, died in the middle; this one goes on from what is there",
+                dead.id, dead.started_at, dead.who
+            ));
+        }
+        Ok(())
+    }
+
+    async fn take_lock(&mut self) -> Result<(), Failure> {
+        let url = system_url(self.stack)?;
+        let lock = lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await?;
+        self.held = Some(lock);
+        Ok(())
+    }
+}
+
+/// Whether every change of a plan was in an earlier one, with the same meaning and risk.
+fn comes_again(plan: &Plan, before: &Plan) -> bool {
+    let earlier: BTreeMap<&Address, &ChangeEntry> =
+        before.document.changes.iter().map(|change| (&change.address, change)).collect();
+    plan.document.changes.iter().all(|change| {
+        earlier.get(&change.address).is_some_and(|earlier| {
+            (earlier.action, &earlier.after) == (change.action, &change.after) && change.risk <= earlier.risk
         })
-        .await?;
-    let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
-    totals.take(&verified.walked);
-    totals.deferred = verified.deferred;
-    let exit = finish(recorder, &progress, totals, &verified, args, ui).await;
-    drop(held);
-    exit
+    })
 }
 
 /// Waits until the system database answers, for as long as `--wait` says.
@@ -107,10 +197,6 @@ async fn wait_for_system(clients: &Clients, patience: Duration, ui: &Ui) -> Resu
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-async fn take_lock(stack: &Stack, run: &RunId, args: &ApplyArgs) -> Result<lock::Lock, Failure> {
-    Ok(lock::acquire(&system_url(stack)?, &stack.name, run, args.lock_timeout).await?)
 }
 
 /// What of a saved plan is still to run, held against the fresh one.
@@ -236,12 +322,15 @@ async fn finish(
     progress: &Progress,
     totals: Totals,
     verified: &Verified,
+    cancel: &Cancel,
     args: &ApplyArgs,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
     progress.clear();
     let run = recorder.run().clone();
-    let (status, exit) = if verified.walked.interrupted {
+    let (status, exit) = if cancel.reason().is_some() {
+        (RunStatus::Failed, Exit::Partial)
+    } else if verified.walked.interrupted {
         (RunStatus::Interrupted, Exit::Interrupted)
     } else if verified.is_whole() {
         (RunStatus::Succeeded, Exit::Done)
@@ -250,6 +339,9 @@ async fn finish(
     };
     let summary = render::summary_text(&totals, render::Paint::Plain);
     let recorded = recorder.finish(status, &summary).await;
+    if let Some(reason) = cancel.reason() {
+        ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
+    }
     for address in &verified.left {
         ui.say(&format!("error: {address} still differs after it was applied"));
     }

@@ -62,6 +62,10 @@ pub enum Error {
     #[error("cannot use the bookkeeping in the system database: {0}")]
     #[diagnostic(code(trueup::journal::database))]
     Database(#[from] sql::Error),
+    /// There was no time to write: the run was told to stop at once.
+    #[error("the end of the run could not be recorded: the system database is busy")]
+    #[diagnostic(code(trueup::journal::busy), help("the next run goes on from what it finds"))]
+    Busy,
     /// A newer trueup wrote it.
     #[error("the bookkeeping has format {found}, and this trueup reads up to {FORMAT}")]
     #[diagnostic(

@@ -11,7 +11,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
 
-pub use open::{PostgresOptions, SqliteMode, open_postgres, open_sqlite, sqlite_options};
+pub use open::{
+    Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_with, sqlite_options,
+};
+pub(crate) use open::{end_with_the_client, postgres_options};
 pub use quote::{identifier, qualified};
 pub use value::{Row, Value};
 
