@@ -28,6 +28,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a22_locking;
+
+mod a26_interrupt;
+mod a27_pooler;
 mod d_cache;
 mod servers;
 mod world;

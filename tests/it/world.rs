@@ -98,6 +98,14 @@ impl World {
         }
     }
 
+    /// The binary in the folder, not started: for tests that watch or end it while it runs.
+    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trueup"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env_clear().envs(&*self.variables.borrow()).stdin(std::process::Stdio::null());
+        command
+    }
+
     /// `plan --detailed-exitcode`: 0 for no changes, 2 for changes.
     pub(crate) fn plan(&self) -> Run {
         self.trueup(&["plan", "--detailed-exitcode"])

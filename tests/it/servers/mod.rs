@@ -2,6 +2,7 @@
 //! already is used, and all that was started is stopped when its value is dropped.
 
 mod chroma;
+mod pgbouncer;
 mod postgres;
 mod redis;
 
@@ -15,7 +16,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) use chroma::Chroma;
-pub(crate) use postgres::Postgres;
+pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use postgres::{Postgres, psql};
 pub(crate) use redis::Redis;
 
 /// How long a server may take to start, on a machine that does much else.
@@ -115,7 +117,7 @@ fn unique_name() -> String {
 }
 
 /// Waits until `ready` says so.
-fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
         assert!(start.elapsed() < START_DEADLINE, "{what} is not ready after {START_DEADLINE:?}");
