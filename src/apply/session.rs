@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Cancel, Clients, Event, Limits, ObserveError, Recorder, Walked, observe, walk};
 use crate::change::{Address, Check, Status};
-use crate::journal::Bookkeeping;
+use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Failure, Options, Plan, Step};
 use crate::spec::Stack;
 use crate::world::World;
@@ -117,10 +117,12 @@ impl Session<'_> {
             if verified.walked.interrupted {
                 return Ok(Ok(verified));
             }
-            plan = match self.look().await? {
-                Ok(seen) => seen.plan,
+            let seen = match self.look().await? {
+                Ok(seen) => seen,
                 Err(failure) => return Ok(Err(failure)),
             };
+            self.record_schema(&seen.world, &verified.walked, recorder.run()).await?;
+            plan = seen.plan;
             if deferred.is_empty() {
                 break;
             }
@@ -132,6 +134,16 @@ impl Session<'_> {
         verified.failed_checks = failed.cloned().collect();
         verified.deferred = plan.document.deferred.len();
         Ok(Ok(verified))
+    }
+
+    /// Records the schema that this run's own migrations left: what drift is measured from.
+    async fn record_schema(&self, world: &World, walked: &Walked, run: &RunId) -> Result<(), ObserveError> {
+        let is_migration = |step: &Step| step.address.is_selected_by("system.migration");
+        if walked.done.iter().any(|(step, _)| is_migration(step)) {
+            let database = self.clients.system.database().await?;
+            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
+        }
+        Ok(())
     }
 
     /// One walk, with the journal begun as soon as there is one to write to.
@@ -155,7 +167,7 @@ impl Session<'_> {
         }
         if !recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if crate::journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+            if journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
                 recorder.begin(database).await?;
             }
         }

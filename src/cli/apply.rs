@@ -214,11 +214,20 @@ fn run_record(run: &RunId, stack: &Stack, plan: &Document) -> Run {
         finished_at: None,
         who: lock::who(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        git_commit: crate::spec::git_commit(&stack.file),
+        git_commit: git_commit(&stack.file),
         spec_digest: plan.spec_digest.to_string(),
         plan_digest: plan.plan_digest.to_string(),
         summary: None,
     }
+}
+
+/// The commit that the spec was read from; `None` outside of a git checkout, or without git.
+fn git_commit(spec: &Path) -> Option<String> {
+    let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let git =
+        std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();
+    (git.status.success() && !commit.is_empty()).then_some(commit)
 }
 
 /// Says how it ended and records it.

@@ -346,5 +346,6 @@ pub(super) struct CompletionsArgs {
 
 /// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::spec::parse_duration(text).map_err(|error| error.clone())
+    let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h`";
+    crate::spec::parse_duration(text).ok_or_else(|| help.to_owned())
 }

@@ -33,11 +33,11 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
 
 async fn look(stack: &Stack, args: &PlanArgs) -> Result<World, Failure> {
     let clients = Clients::new(stack, Purpose::Observe, args.train)?;
-    if let Ok(world) = tokio::time::timeout(args.refresh_timeout, observe(stack, &clients)).await { Ok(world?) } else {
+    if let Ok(world) = tokio::time::timeout(args.refresh_timeout, observe(stack, &clients)).await {
+        Ok(world?)
+    } else {
         let message = format!("observing took longer than {:?}", args.refresh_timeout);
-        Err(Failure::new(
-            Plain::new("timeout", message).help("give it more time with `--refresh-timeout`"),
-        ))
+        Err(Failure::new(Plain::new("timeout", message).help("give it more time with `--refresh-timeout`")))
     }
 }
 

@@ -86,19 +86,33 @@ impl Ui {
         self.diagnostic(failure.diagnostic());
     }
 
-    /// A diagnostic with its snippet and help.
+    /// A diagnostic with its snippet and help; those that it gathers come first, one by one.
     pub(super) fn diagnostic(&self, diagnostic: &dyn Diagnostic) {
-        let theme = match self.stderr {
-            Paint::Colour => GraphicalTheme::unicode(),
-            Paint::Plain => GraphicalTheme::unicode_nocolor(),
+        let related: Vec<&dyn Diagnostic> = diagnostic.related().into_iter().flatten().collect();
+        for related in &related {
+            self.diagnostic(*related);
+        }
+        if related.len() == 1 {
+            return;
+        }
+        let (mut theme, style) = match self.stderr {
+            Paint::Colour => (GraphicalTheme::unicode(), true),
+            Paint::Plain => (GraphicalTheme::unicode_nocolor(), false),
         };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(width());
+        for (sign, word) in [
+            (&mut theme.characters.error, "error:"),
+            (&mut theme.characters.warning, "warning:"),
+            (&mut theme.characters.advice, "note:"),
+        ] {
+            word.clone_into(sign);
+        }
+        let handler = GraphicalReportHandler::new_themed(theme).with_links(style).with_width(width());
         let mut text = String::new();
         // Rendering into a String fails only where a source gives no text; the message remains.
-        if handler.render_report(&mut text, diagnostic).is_err() {
+        if handler.render_report(&mut text, &Alone(diagnostic)).is_err() {
             text = format!("error: {diagnostic}");
         }
-        self.say(text.trim_end());
+        self.say(&format!("{}\n", text.trim()));
     }
 
     /// Asks a question that `yes` answers. `None` without a terminal to ask on.
@@ -123,4 +137,41 @@ fn width() -> usize {
     let columns =
         terminal_size::terminal_size_of(std::io::stderr()).map(|(columns, _)| usize::from(columns.0));
     columns.map_or(USUAL, |columns| columns.clamp(60, 140))
+}
+
+/// A diagnostic without those that it gathers, its code behind its message.
+#[derive(Debug)]
+struct Alone<'d>(&'d dyn Diagnostic);
+
+impl std::fmt::Display for Alone<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.code() {
+            Some(code) => write!(f, "{} [{code}]", self.0),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for Alone<'_> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
+
+impl Diagnostic for Alone<'_> {
+    fn severity(&self) -> Option<miette::Severity> {
+        self.0.severity()
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        self.0.help()
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        self.0.source_code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
+        self.0.labels()
+    }
 }

@@ -84,6 +84,9 @@ pub enum Error {
     },
 }
 
+/// The owner of the system database's recorded schema.
+pub const SYSTEM_SCHEMA: &str = "system";
+
 /// The result of anything asked of the journal.
 pub type Result<T> = std::result::Result<T, Error>;
 

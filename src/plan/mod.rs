@@ -3,6 +3,7 @@
 //! store) crosses here.
 
 mod document;
+mod drift;
 mod graph;
 mod policy;
 mod saved;
@@ -134,8 +135,11 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.merge(bookkeeping_diff(world));
 
-    let system = system::Desired::new(stack, world.system.dialect());
+    let system = system::Desired::new(stack, world.system.dialect);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
+
+    let drift = drift::of_system(stack, world, &diff);
+    diff.merge(drift);
 
     let mut schemas = BTreeMap::new();
     for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {

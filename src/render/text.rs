@@ -1,6 +1,6 @@
 //! A plan for a terminal: what changes, in order, then what was looked at, then one line of counts.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Paint, Tone};
 use crate::change::{Action, Check, Held, Risk, Status};
@@ -85,11 +85,19 @@ fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
     else {
         return;
     };
+    differences(out, "", before, after);
+}
+
+/// The keys whose values differ, those of nested objects by their path.
+fn differences(out: &mut String, path: &str, before: &Map<String, Value>, after: &Map<String, Value>) {
     for (key, new) in after {
-        match before.get(key) {
-            Some(old) if old == new => {}
-            Some(old) => line(out, &format!("      {key}: {} → {}", short(old), short(new))),
-            None => line(out, &format!("      {key}: {}", short(new))),
+        match (before.get(key), new) {
+            (Some(old), new) if old == new => {}
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                differences(out, &format!("{path}{key}."), old, new)
+            }
+            (Some(old), new) => line(out, &format!("      {path}{key}: {} → {}", short(old), short(new))),
+            (None, new) => line(out, &format!("      {path}{key}: {}", short(new))),
         }
     }
 }
@@ -172,7 +180,11 @@ fn counts(plan: &Document, paint: Paint) -> String {
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     if plan.changes.is_empty() {
         let nothing = paint.tone(Tone::Good, "No changes.");
-        return if plan.complete && plan.blocked.is_empty() {
+        return if !plan.drift.is_empty() {
+            format!(
+                "{nothing} {unchanged} unchanged; what was changed by hand is shown above and is left alone."
+            )
+        } else if plan.complete && plan.blocked.is_empty() {
             format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
         } else {
             format!(

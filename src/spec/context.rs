@@ -76,7 +76,8 @@ impl<'a> Context<'a> {
     /// Notes the content of a file that the spec names, under a name that does not depend on where
     /// the files lie. Line endings are no content.
     pub(super) fn content(&self, name: String, text: &str) {
-        let digest = if text.contains('\r') { Digest::of(text.replace("\r\n", "\n")) } else { Digest::of(text) };
+        let digest =
+            if text.contains('\r') { Digest::of(text.replace("\r\n", "\n")) } else { Digest::of(text) };
         self.contents.borrow_mut().push((name, digest));
     }
 
@@ -131,7 +132,12 @@ impl<'a> Context<'a> {
     }
 
     /// Reads a text file that the spec names at a place; a mistake is reported there.
-    pub(super) fn read(&self, path: &Path, named_at: Option<Span>, max_bytes: u64) -> Option<(u32, Rc<File>)> {
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        named_at: Option<Span>,
+        max_bytes: u64,
+    ) -> Option<(u32, Rc<File>)> {
         match read_text(path, max_bytes) {
             Ok(text) => {
                 let shown = mask::shown(&text, &[]);
@@ -145,7 +151,12 @@ impl<'a> Context<'a> {
     }
 
     /// Reads a YAML file; its mistakes are reported. The root is `None` too when the file is empty.
-    pub(super) fn yaml(&self, path: &Path, named_at: Option<Span>, max_bytes: u64) -> Option<(u32, Option<Node>)> {
+    pub(super) fn yaml(
+        &self,
+        path: &Path,
+        named_at: Option<Span>,
+        max_bytes: u64,
+    ) -> Option<(u32, Option<Node>)> {
         let text = match read_text(path, max_bytes) {
             Ok(text) => text,
             Err(reason) => {
@@ -155,11 +166,11 @@ impl<'a> Context<'a> {
         };
         let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
         let tree = tree::parse(index, &text);
-        let shown =
-            if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
+        let shown = if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
         self.keep(path, text, shown);
         for Problem { code, at, message, label, also, help } in tree.problems {
-            let mut error = SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
+            let mut error =
+                SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
             if let Some((also, label)) = also {
                 error = error.and(self.at(Span::new(index, &also)), label);
             }

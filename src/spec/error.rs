@@ -157,8 +157,14 @@ impl SpecError {
         }
     }
 
+    /// The place, where its line can be quoted: a line of a megabyte cannot.
+    fn quoted(&self) -> Option<&Location> {
+        const QUOTED_BYTES: usize = 2000;
+        self.at.as_ref().filter(|at| at.line_bytes() <= QUOTED_BYTES)
+    }
+
     fn is_beside(&self, other: &Location) -> bool {
-        self.at.as_ref().is_some_and(|at| std::sync::Arc::ptr_eq(&at.source, &other.source))
+        self.quoted().is_some_and(|at| std::sync::Arc::ptr_eq(&at.source, &other.source))
     }
 }
 
@@ -178,6 +184,10 @@ impl Diagnostic for SpecError {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         // A label can only stand in the file that is shown; places in others are told in words.
         let mut lines: Vec<String> = Vec::new();
+        if let (Some(at), None) = (&self.at, self.quoted()) {
+            let label = self.label.as_deref().unwrap_or("here");
+            lines.push(format!("{at}:{}: {label}", at.column()));
+        }
         for (at, label) in self.also.iter().filter(|(at, _)| !self.is_beside(at)) {
             lines.push(format!("{at}: {label}"));
         }
@@ -186,11 +196,11 @@ impl Diagnostic for SpecError {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.at.as_ref().map(|at| at.source.source_code())
+        self.quoted().map(|at| at.source.source_code())
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let at = self.at.as_ref()?;
+        let at = self.quoted()?;
         let first = LabeledSpan::new_primary_with_span(self.label.clone(), at.span);
         let others = self.also.iter().filter(|(at, _)| self.is_beside(at));
         let others = others.map(|(at, label)| LabeledSpan::new_with_span(Some(label.clone()), at.span));

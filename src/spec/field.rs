@@ -52,7 +52,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
                 f.write_str("a value with its place")
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Field<T>, A::Error> {
-                let packed = pair.next_element()?.ok_or_else(|| de::Error::custom("a value without a place"))?;
+                let packed =
+                    pair.next_element()?.ok_or_else(|| de::Error::custom("a value without a place"))?;
                 Ok(Field { at: unpack(packed), value: pair.next_element()? })
             }
         }

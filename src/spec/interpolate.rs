@@ -136,8 +136,13 @@ impl Context<'_> {
     }
 
     fn bad_placeholder(&self, at: Span, written: &str) {
-        let shown = if written.ends_with('}') { "a placeholder that cannot be read" } else { "a placeholder without `}`" };
-        let help = "accepted are `${NAME}`, `${NAME:-default}` and `${file:/path}`; write `$${` for a literal `${`";
+        let shown = if written.ends_with('}') {
+            "a placeholder that cannot be read"
+        } else {
+            "a placeholder without `}`"
+        };
+        let help =
+            "accepted are `${NAME}`, `${NAME:-default}` and `${file:/path}`; write `$${` for a literal `${`";
         self.fail(Code::BadPlaceholder, self.within(at, written), shown, "this one", help);
     }
 

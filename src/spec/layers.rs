@@ -132,11 +132,9 @@ fn warn_of_dropped_policies(cx: &Context<'_>, base: &Node, overlay: &Node) {
     let Kind::Map(inherited) = &base.value.kind else { return };
     for policy in inherited {
         let dropped_at = match &overlay.value.kind {
-            Kind::Map(_) => overlay
-                .value
-                .get(&policy.key)
-                .filter(|entry| entry.value.is_null())
-                .map(|entry| entry.key_at),
+            Kind::Map(_) => {
+                overlay.value.get(&policy.key).filter(|entry| entry.value.is_null()).map(|entry| entry.key_at)
+            }
             Kind::Scalar { .. } | Kind::Seq(_) => Some(overlay.key_at),
         };
         if let Some(at) = dropped_at {

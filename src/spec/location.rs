@@ -36,7 +36,6 @@ impl Source {
     pub fn source_code(&self) -> &dyn SourceCode {
         &self.shown
     }
-
 }
 
 /// A place in a source.
@@ -57,6 +56,22 @@ impl Location {
     /// Line, counted from 1.
     pub fn line(&self) -> usize {
         self.source.line_starts.partition_point(|start| *start <= self.span.offset())
+    }
+
+    /// Column in characters, counted from 1.
+    pub fn column(&self) -> usize {
+        let before = self.source.shown.inner().get(self.line_start()..self.span.offset());
+        before.map_or(1, |before| before.chars().count() + 1)
+    }
+
+    /// How long its line is, in bytes.
+    pub(super) fn line_bytes(&self) -> usize {
+        let end = self.source.line_starts.get(self.line()).copied();
+        end.unwrap_or(self.source.shown.inner().len()) - self.line_start()
+    }
+
+    fn line_start(&self) -> usize {
+        self.source.line_starts.get(self.line().saturating_sub(1)).copied().unwrap_or(0)
     }
 }
 

@@ -86,7 +86,8 @@ fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
     for (scheme, _) in text.match_indices("://") {
         let start = scheme + 3;
         let Some(rest) = text.get(start..) else { continue };
-        let length = rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
+        let length =
+            rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
         let Some(url) = rest.get(..length) else { continue };
         if let Some(user_info) = url.rfind('@').and_then(|at| url.get(..at))
             && let Some(colon) = colon_outside_placeholders(user_info)

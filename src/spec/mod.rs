@@ -23,6 +23,7 @@ use std::path::Path;
 
 pub use error::{Code, SpecError, SpecErrors};
 pub use location::{Located, Location, Source};
+pub use rules::parse_duration;
 pub use schema::json_schema;
 pub use secret::{Endpoint, RedactedUrl, Secret, Unset};
 pub use stack::*;
@@ -48,7 +49,11 @@ pub fn load(
     let stack = layers::load(&cx, file).and_then(|root| {
         let spec = read::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
-        Some(Stack { digest: fingerprint::of(&root, &cx.take_contents()), warnings: cx.take_warnings(), ..stack })
+        Some(Stack {
+            digest: fingerprint::of(&root, &cx.take_contents()),
+            warnings: cx.take_warnings(),
+            ..stack
+        })
     });
     match stack {
         Some(stack) if !cx.has_errors() => Ok(stack),

@@ -60,7 +60,13 @@ struct Reader<'c, 'v> {
 impl Reader<'_, '_> {
     fn wrong(&self, wanted: &str, help: &str) -> Failed {
         let found = found(self.node);
-        self.cx.fail(Code::WrongType, self.node.at, format!("expected {wanted}, found {found}"), "this value", help);
+        self.cx.fail(
+            Code::WrongType,
+            self.node.at,
+            format!("expected {wanted}, found {found}"),
+            "this value",
+            help,
+        );
         Failed(None)
     }
 
@@ -131,7 +137,8 @@ pub(super) fn found(node: &Node) -> String {
     match &node.kind {
         Kind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
         Kind::Scalar { text, plain } => {
-            let mut short: String = text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let mut short: String =
+                text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
             if short.len() < text.len() {
                 short.push('…');
             }
@@ -217,16 +224,23 @@ impl<'de, 'c> de::Deserializer<'de> for Reader<'c, '_> {
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
         match &self.node.kind {
             Kind::Seq(items) => visitor.visit_seq(ItemAccess { cx: self.cx, items: items.iter() }),
-            Kind::Scalar { .. } | Kind::Map(_) => Err(self.wrong("a list", "write it in brackets: `[one, two]`")),
+            Kind::Scalar { .. } | Kind::Map(_) => {
+                Err(self.wrong("a list", "write it in brackets: `[one, two]`"))
+            }
         }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
         match &self.node.kind {
-            Kind::Map(entries) => {
-                visitor.visit_map(EntryAccess { cx: self.cx, entries: entries.iter(), value: None, known: None })
+            Kind::Map(entries) => visitor.visit_map(EntryAccess {
+                cx: self.cx,
+                entries: entries.iter(),
+                value: None,
+                known: None,
+            }),
+            Kind::Scalar { .. } | Kind::Seq(_) => {
+                Err(self.wrong("a map", "write `key: value` pairs, indented"))
             }
-            Kind::Scalar { .. } | Kind::Seq(_) => Err(self.wrong("a map", "write `key: value` pairs, indented")),
         }
     }
 
@@ -266,7 +280,13 @@ impl<'de, 'c> de::Deserializer<'de> for Reader<'c, '_> {
             Some(near) => format!("did you mean `{near}`? accepted: {}", one_of(variants.iter().copied())),
             None => format!("accepted: {}", one_of(variants.iter().copied())),
         };
-        self.cx.fail(Code::BadValue, self.node.at, format!("{found} is not accepted here"), "this value", help);
+        self.cx.fail(
+            Code::BadValue,
+            self.node.at,
+            format!("{found} is not accepted here"),
+            "this value",
+            help,
+        );
         Err(Failed(None))
     }
 
@@ -288,7 +308,10 @@ struct FieldAccess<'c, 'v> {
 impl<'de> de::SeqAccess<'de> for FieldAccess<'_, '_> {
     type Error = Failed;
 
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Failed> {
         self.step += 1;
         if self.step == 1 {
             return seed.deserialize(field::pack(self.reader.node.at).into_deserializer()).map(Some);
@@ -311,7 +334,10 @@ struct ItemAccess<'c, 'v> {
 impl<'de> de::SeqAccess<'de> for ItemAccess<'_, '_> {
     type Error = Failed;
 
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Failed> {
         self.items.next().map(|node| seed.deserialize(Reader { cx: self.cx, node })).transpose()
     }
 
@@ -333,7 +359,13 @@ impl EntryAccess<'_, '_> {
             Some(near) => format!("did you mean `{near}`? accepted keys: {}", one_of(known.iter().copied())),
             None => format!("accepted keys: {}", one_of(known.iter().copied())),
         };
-        self.cx.fail(Code::UnknownKey, entry.key_at, format!("unknown key `{}`", entry.key), "not known here", help);
+        self.cx.fail(
+            Code::UnknownKey,
+            entry.key_at,
+            format!("unknown key `{}`", entry.key),
+            "not known here",
+            help,
+        );
     }
 }
 
@@ -403,7 +435,10 @@ struct KeyAccess<'c> {
 impl<'de> de::SeqAccess<'de> for KeyAccess<'_> {
     type Error = Failed;
 
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Failed> {
+    fn next_element_seed<T: de::DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Failed> {
         self.step += 1;
         if self.step == 1 {
             seed.deserialize(field::pack(self.entry.key_at).into_deserializer()).map(Some)

@@ -139,12 +139,27 @@ pub(super) fn parse(file: u32, text: &str) -> Tree {
                 let at = error.marker().byte_offset().unwrap_or(0).min(text.len());
                 let length = text.get(at..).and_then(|rest| rest.chars().next());
                 let length = length.filter(|c| *c != '\n').map_or(0, char::len_utf8);
-                builder.stop(Code::Syntax, at..at + length, &format!("not valid YAML: {}", error.info()), "here", "");
+                let info = error.info();
+                let message = format!("not valid YAML: {info}");
+                builder.stop(Code::Syntax, at..at + length, &message, "here", syntax_help(&info));
                 break;
             }
         }
     }
     builder.finish()
+}
+
+/// What to do about the mistakes that people make most.
+fn syntax_help(info: &str) -> &'static str {
+    if info.contains("tab") {
+        "indent with spaces"
+    } else if info.contains("mapping values") {
+        "quote a text that ends with `:` or has `: ` in it, and indent what belongs together alike"
+    } else if info.contains("quoted") || info.contains("end of stream") {
+        "close the quote or the bracket that was opened"
+    } else {
+        "look at this line and the one above: indentation, quotes, brackets"
+    }
 }
 
 /// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain
@@ -206,8 +221,20 @@ impl<'t> Shield<'t> {
 }
 
 enum Frame {
-    Seq { items: Vec<Node>, start: usize, flow: bool, anchor: usize },
-    Map { entries: Vec<Entry>, seen: HashSet<Box<str>>, key: Option<(Box<str>, Span)>, start: usize, flow: bool, anchor: usize },
+    Seq {
+        items: Vec<Node>,
+        start: usize,
+        flow: bool,
+        anchor: usize,
+    },
+    Map {
+        entries: Vec<Entry>,
+        seen: HashSet<Box<str>>,
+        key: Option<(Box<str>, Span)>,
+        start: usize,
+        flow: bool,
+        anchor: usize,
+    },
 }
 
 struct Builder<'t> {
@@ -246,7 +273,13 @@ impl<'t> Builder<'t> {
                 self.documents += 1;
                 if self.documents > 1 {
                     let help = "put every environment into a file of its own";
-                    return self.stop(Code::Unsupported, at, "a second document in one file", "begins here", help);
+                    return self.stop(
+                        Code::Unsupported,
+                        at,
+                        "a second document in one file",
+                        "begins here",
+                        help,
+                    );
                 }
                 true
             }
@@ -309,7 +342,13 @@ impl<'t> Builder<'t> {
 
     fn alias(&mut self, id: usize, at: Range<usize>) -> bool {
         let Some(node) = self.anchors.get(&id).cloned() else {
-            return self.stop(Code::Unsupported, at, "an alias inside of what it repeats", "repeats itself", "");
+            return self.stop(
+                Code::Unsupported,
+                at,
+                "an alias inside of what it repeats",
+                "repeats itself",
+                "",
+            );
         };
         self.repeat(&node, at) && self.node(node, 0)
     }
@@ -346,8 +385,7 @@ impl<'t> Builder<'t> {
         if matches!(self.frames.last(), Some(Frame::Map { key: None, .. })) {
             return self.key(node);
         }
-        let is_secret = self.is_secret_place();
-        if is_secret {
+        if self.is_secret_place(&node) {
             node.scalars(&mut self.tree.secrets);
         }
         match self.frames.last_mut() {
@@ -372,7 +410,13 @@ impl<'t> Builder<'t> {
             return self.stop(Code::Unsupported, range, "a key that is a list or a map", "not a name", help);
         };
         if is_null {
-            self.problem(Code::Unsupported, range, "a key without a name", "no name", "write it in quotes if it is meant");
+            self.problem(
+                Code::Unsupported,
+                range,
+                "a key without a name",
+                "no name",
+                "write it in quotes if it is meant",
+            );
         } else if plain && &*text == "<<" {
             let help = "use `extends`, or repeat a whole value with an alias";
             self.problem(Code::Unsupported, range, "merge keys are not part of a spec", "merged here", help);
@@ -388,15 +432,19 @@ impl<'t> Builder<'t> {
             let code = Code::DuplicateKey;
             self.tree.problems.push(Problem { code, at: range, message, label, also, help });
         }
-        if let Some(Frame::Map { key, .. }) = self.frames.last_mut() {
+        if let Some(Frame::Map { key, seen, .. }) = self.frames.last_mut() {
+            if plain && (is_null || &*text == "<<") {
+                // Reported: as a key that was seen before, its value goes nowhere.
+                seen.insert(text.clone());
+            }
             *key = Some((text, node.at));
         }
         true
     }
 
-    /// Whether the value that comes next is a secret by the name of its key. The columns of
-    /// `accounts` are named after what they hold and are none.
-    fn is_secret_place(&self) -> bool {
+    /// Whether a value is a secret by the name of its key. The columns of `accounts` are named
+    /// after what they hold and are none, nor is a thing that is merely called `tokens`.
+    fn is_secret_place(&self, node: &Node) -> bool {
         let mut keys = self.frames.iter().rev().filter_map(|frame| match frame {
             Frame::Map { key: Some((key, _)), .. } => Some(&**key),
             Frame::Map { key: None, .. } | Frame::Seq { .. } => None,
@@ -404,7 +452,8 @@ impl<'t> Builder<'t> {
         let last = matches!(self.frames.last(), Some(Frame::Map { .. }));
         match (keys.next(), keys.next(), keys.next()) {
             (Some(_), Some("columns"), Some("accounts")) => false,
-            (Some(key), _, _) => last && mask::is_secret_key(key),
+            (Some("password" | "token"), _, _) => last,
+            (Some(key), _, _) => last && !matches!(node.kind, Kind::Map(_)) && mask::is_secret_key(key),
             (None, _, _) => false,
         }
     }

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{ConnectOptions as _, Connection as _};
 use url::Url;
 
 use super::{Database, Error, Result};
@@ -51,7 +51,6 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     let mut connect = PgConnectOptions::from_url(url)
         .map_err(failed)?
         .application_name(&options.application_name)
-        // A killed client's statement must not run on for long (PostgreSQL 14 on ignores no less).
         .log_statements(tracing::log::LevelFilter::Trace);
     if let Some(database) = &options.database {
         connect = connect.database(database);
@@ -59,13 +58,30 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     if options.read_only {
         connect = connect.options([("default_transaction_read_only", "on")]);
     }
-    let pool = PgPoolOptions::new()
-        .max_connections(options.connections)
-        .acquire_timeout(CONNECT_DEADLINE)
-        .connect_with(connect)
-        .await
-        .map_err(failed)?;
-    Ok(Database::Postgres(pool))
+    // A pool retries a refused connection until its deadline and then names no cause: one plain
+    // connection first says at once what is wrong. Whether to try again is for the caller.
+    match tokio::time::timeout(CONNECT_DEADLINE, connect.connect()).await {
+        Ok(Ok(first)) => first.close().await.map_err(failed)?,
+        Ok(Err(source)) => return Err(failed(source)),
+        Err(_) => return Err(failed(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+    }
+    let mut pool =
+        PgPoolOptions::new().max_connections(options.connections).acquire_timeout(CONNECT_DEADLINE);
+    if !options.read_only {
+        pool = pool.after_connect(|connection, _| Box::pin(notice_a_killed_client(connection)));
+    }
+    Ok(Database::Postgres(pool.connect_lazy_with(connect)))
+}
+
+/// A killed client's statement must not run on: lets the server look for the client while it
+/// executes. PostgreSQL 12 and 13 have no such setting, and some platforms refuse it: then it runs on.
+async fn notice_a_killed_client(connection: &mut PgConnection) -> sqlx::Result<()> {
+    const NOTICE: &str = "SELECT set_config(name, '2000', false) FROM pg_settings \
+                          WHERE name = 'client_connection_check_interval'";
+    match sqlx::raw_sql(NOTICE).execute(connection).await {
+        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The driver's options for a file in a mode.

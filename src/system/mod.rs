@@ -1,1 +1,30 @@
-//! The system room.
+//! The system room: the application's own database. Four doors (`desired`, `observed`, `diff`,
+//! `apply`) over one file or folder a concern: database, migrations, users, rows. Knows nothing of
+//! the other components, and keeps no data values and no secrets in what it observes.
+
+mod apply;
+mod client;
+mod database;
+mod desired;
+mod diff;
+mod error;
+mod migrations;
+mod observed;
+mod order;
+mod password;
+mod rows;
+mod script;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+pub use apply::{Change, apply};
+pub use client::{Client, Presence, Purpose};
+pub use desired::Desired;
+pub use diff::diff;
+pub use error::{Error, Result};
+pub use migrations::{Applied, Pending};
+pub use observed::{Observed, observe};
+pub use rows::{Answer, Owned, OwnedRow, RowsChange};
+pub use users::{Accounts, UserChange};

@@ -264,3 +264,53 @@ async fn a_journal_left_by_an_interrupted_writer_is_refused_and_left_alone() {
     assert_eq!(failure(&crashed.join("business.db")).await, Failure::NeedsRollback);
     assert_eq!(files(&crashed), ["business.db", "business.db-journal"]);
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn b12_a_wal_file_in_a_folder_that_cannot_be_written_is_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = business(folder.path()).await;
+    written(&path, "PRAGMA journal_mode = wal").await.close().await;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+
+    let seen = seen(&path).await;
+
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(seen.access, Access { file_writable: false, folder_writable: false });
+    assert_eq!(seen.snapshot.tables.len(), 2);
+    assert_eq!(files(folder.path()), ["business.db"]);
+}
+
+#[tokio::test]
+async fn b12_a_busy_writer_is_read_around_or_the_check_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = business(folder.path()).await;
+    written(&path, "PRAGMA journal_mode = wal").await.close().await;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let at_work = tokio::spawn({
+        let path = path.clone();
+        async move {
+            let mut stopped = stopped;
+            // Opened and closed each time: the log comes and goes, and the file itself changes.
+            while stopped.try_recv().is_err() {
+                let writer = written(&path, "INSERT INTO tmp_load VALUES (1)").await;
+                tokio::task::yield_now().await;
+                writer.close().await;
+            }
+        }
+    });
+
+    for _ in 0..30 {
+        match observe(&desired(&path)).await {
+            Observed::Readable(seen) => assert_eq!(seen.snapshot.tables.len(), 2),
+            Observed::Failed(failure) => {
+                assert!(matches!(failure, Failure::Busy | Failure::NeedsCheckpoint), "{failure:?}");
+            }
+        }
+    }
+    stop.send(()).unwrap();
+    at_work.await.unwrap();
+    assert_eq!(files(folder.path()), ["business.db"]);
+}

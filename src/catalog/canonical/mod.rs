@@ -2,6 +2,7 @@
 //! (`column::text` on PostgreSQL, `CAST AS TEXT` or `hex` on SQLite). Pure; it never fails: a text
 //! that is no value of its kind is kept as it stands, and the database will refuse it.
 
+mod column;
 mod json;
 mod number;
 mod time;

@@ -54,7 +54,11 @@ fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Brok
     if !rest.starts_with('"') {
         let length = rest.find([',', '\n']).unwrap_or(rest.len());
         let plain = rest.get(..length).unwrap_or("");
-        let plain = if rest.get(length..).is_some_and(|end| end.starts_with(',')) { plain } else { plain.trim_end_matches('\r') };
+        let plain = if rest.get(length..).is_some_and(|end| end.starts_with(',')) {
+            plain
+        } else {
+            plain.trim_end_matches('\r')
+        };
         if let Some(quote) = plain.find('"') {
             let at = start + quote..start + quote + 1;
             return Err(Broken { at, message: "a quote inside of a field that does not begin with one" });
@@ -76,7 +80,8 @@ fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Brok
             return Err(Broken { at: quote..quote + 1, message: "text after the end of a quoted field" });
         }
         let inner = text.get(start + 1..quote).unwrap_or("");
-        let inner = if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
+        let inner =
+            if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
         return Ok((Some(inner), end));
     }
 }
@@ -86,7 +91,8 @@ mod tests {
     use super::*;
 
     fn fields(text: &str) -> Vec<Vec<Option<String>>> {
-        let own = |record: Record<'_>| record.fields.into_iter().map(|field| field.map(Cow::into_owned)).collect();
+        let own =
+            |record: Record<'_>| record.fields.into_iter().map(|field| field.map(Cow::into_owned)).collect();
         records(text).ok().unwrap().into_iter().map(own).collect()
     }
 

@@ -18,7 +18,11 @@ struct RawExample {
 }
 
 /// Reads a file of examples on the declared targets; mistakes are reported.
-pub(in crate::spec) fn examples(cx: &Context<'_>, named: Named<'_>, targets: &[&str]) -> Option<Vec<Example>> {
+pub(in crate::spec) fn examples(
+    cx: &Context<'_>,
+    named: Named<'_>,
+    targets: &[&str],
+) -> Option<Vec<Example>> {
     let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
     if let Some(file) = cx.file(Span::new(index, &(0..0))) {
         cx.content(named.label.to_owned(), &file.text);
@@ -34,7 +38,13 @@ fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option
     let RawExample { question, sql, target } = raw.value?;
     for (name, missing) in [("question", question.is_none()), ("sql", sql.is_none())] {
         if missing {
-            cx.fail(Code::MissingKey, at, format!("an example without `{name}`"), "this example", "an example is `{ question, sql }`");
+            cx.fail(
+                Code::MissingKey,
+                at,
+                format!("an example without `{name}`"),
+                "this example",
+                "an example is `{ question, sql }`",
+            );
         }
     }
     let target = match target {
@@ -43,7 +53,13 @@ fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option
             let value = value?;
             if !targets.contains(&value.as_str()) {
                 let help = declared(&value, targets.iter().copied());
-                cx.fail(Code::UnknownReference, at, format!("no target is named `{value}`"), "not declared", help);
+                cx.fail(
+                    Code::UnknownReference,
+                    at,
+                    format!("no target is named `{value}`"),
+                    "not declared",
+                    help,
+                );
                 return None;
             }
             Some(value)

@@ -19,9 +19,11 @@ const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_ini
 pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
     let folder = cx.path(named.at, named.path);
     let entries = listing(cx, named, &folder)?;
-    let is_folder = |name: &str| entries.iter().any(|path| path.is_dir() && path.file_name() == Some(OsStr::new(name)));
+    let is_folder =
+        |name: &str| entries.iter().any(|path| path.is_dir() && path.file_name() == Some(OsStr::new(name)));
     if is_folder("repeatable") {
-        let message = format!("{} holds repeatable migrations, which this version does not run", folder.display());
+        let message =
+            format!("{} holds repeatable migrations, which this version does not run", folder.display());
         cx.fail(Code::NotBuilt, named.at, message, "this folder", "move them into numbered migrations");
         return None;
     }
@@ -46,8 +48,9 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
 }
 
 fn listing(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
-    let read = fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>());
+    let read = fs::read_dir(folder).and_then(|entries| {
+        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
+    });
     match read {
         Ok(mut paths) => {
             paths.sort();
@@ -60,14 +63,21 @@ fn listing(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Vec<Path
                 _ => error.to_string(),
             };
             let message = format!("cannot read the migrations in {}: {what}", folder.display());
-            cx.fail(Code::Unreadable, named.at, message, "named here", "paths count from the file that they stand in");
+            cx.fail(
+                Code::Unreadable,
+                named.at,
+                message,
+                "named here",
+                "paths count from the file that they stand in",
+            );
             None
         }
     }
 }
 
 fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> Option<Vec<Migration>> {
-    let is_sql = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "sql") && path.is_file();
+    let is_sql =
+        |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "sql") && path.is_file();
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
     let mut whole = true;
@@ -83,7 +93,13 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
                 first.at.source.name(),
                 migration.at.source.name()
             );
-            cx.fail(Code::Migrations, named.at, message, "in this folder", "give one of them a higher number");
+            cx.fail(
+                Code::Migrations,
+                named.at,
+                message,
+                "in this folder",
+                "give one of them a higher number",
+            );
             whole = false;
             continue;
         }
@@ -97,7 +113,10 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
 fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or("");
     if name.ends_with(".up.sql") || name.ends_with(".down.sql") {
-        let message = format!("{} is one half of a reversible migration, which this version does not run", path.display());
+        let message = format!(
+            "{} is one half of a reversible migration, which this version does not run",
+            path.display()
+        );
         cx.fail(Code::NotBuilt, named.at, message, "in this folder", "keep the way up as `VERSION_NAME.sql`");
         return None;
     }
@@ -128,7 +147,11 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
 /// The text with its byte-order mark: sqlx's checksum is over what lies on the disk.
 fn raw(cx: &Context<'_>, named: Named<'_>, path: &Path) -> Option<String> {
     match fs::metadata(path).and_then(|metadata| {
-        if metadata.len() > MAX_DATA_BYTES { Err(std::io::ErrorKind::FileTooLarge.into()) } else { fs::read_to_string(path) }
+        if metadata.len() > MAX_DATA_BYTES {
+            Err(std::io::ErrorKind::FileTooLarge.into())
+        } else {
+            fs::read_to_string(path)
+        }
     }) {
         Ok(text) => Some(text),
         Err(error) => {

@@ -35,19 +35,34 @@ pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) 
         cx.content(named.label.to_owned(), &file.text);
     }
     let Some(root) = root else {
-        cx.fail(Code::Ontology, named.at, format!("{} is empty", named.path), "named here", "an ontology has `terms:`");
+        cx.fail(
+            Code::Ontology,
+            named.at,
+            format!("{} is empty", named.path),
+            "named here",
+            "an ontology has `terms:`",
+        );
         return None;
     };
     let File { ontology, terms } = read::read(cx, &root)?;
     if let Some(Field { at, value: Some(said) }) = &ontology
         && *said != name.name
     {
-        let error = SpecError::new(Code::Ontology, format!("the file calls itself `{said}`, the spec `{}`", name.name));
+        let error = SpecError::new(
+            Code::Ontology,
+            format!("the file calls itself `{said}`, the spec `{}`", name.name),
+        );
         let error = error.at(cx.at(*at), "its own name").and(cx.at(name.at), "the spec's name");
         cx.report(error.help("use one name in both"));
     }
     let Some(terms) = terms else {
-        cx.fail(Code::MissingKey, root.at, "an ontology without `terms`", "the file begins here", "add `terms:`");
+        cx.fail(
+            Code::MissingKey,
+            root.at,
+            "an ontology without `terms`",
+            "the file begins here",
+            "add `terms:`",
+        );
         return None;
     };
     let terms = terms.value?.0;

@@ -22,7 +22,13 @@ pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<S
         Ok(glob) => glob.compile_matcher(),
         Err(error) => {
             let message = format!("not a glob: {}", error.kind());
-            cx.fail(Code::BadValue, named.at, message, "this pattern", "`*` matches a name, `**` any number of folders");
+            cx.fail(
+                Code::BadValue,
+                named.at,
+                message,
+                "this pattern",
+                "`*` matches a name, `**` any number of folders",
+            );
             return None;
         }
     };
@@ -32,7 +38,13 @@ pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<S
     names.sort();
     if names.is_empty() {
         let message = format!("no file matches `{}`", named.path);
-        cx.fail(Code::Unreadable, named.at, message, "named here", "paths count from the file that they stand in");
+        cx.fail(
+            Code::Unreadable,
+            named.at,
+            message,
+            "named here",
+            "paths count from the file that they stand in",
+        );
         return None;
     }
     let read = |name: String| {

@@ -93,14 +93,24 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
     };
     let mut records = records.into_iter();
     let Some(header) = records.next() else {
-        cx.fail(Code::Rows, named.at, format!("{} is empty", named.path), "named here", "its first line names the columns");
+        cx.fail(
+            Code::Rows,
+            named.at,
+            format!("{} is empty", named.path),
+            "named here",
+            "its first line names the columns",
+        );
         return None;
     };
     let mut columns: Vec<String> = Vec::new();
     for field in header.fields {
         let name = field.unwrap_or_default().trim().to_owned();
         if name.is_empty() || columns.contains(&name) {
-            let message = if name.is_empty() { "a column without a name".to_owned() } else { format!("two columns are named `{name}`") };
+            let message = if name.is_empty() {
+                "a column without a name".to_owned()
+            } else {
+                format!("two columns are named `{name}`")
+            };
             cx.fail(Code::Rows, span(&header.at), message, "the header", "the first line names the columns");
             return None;
         }
@@ -110,12 +120,24 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
     let mut whole = true;
     for record in records {
         if record.fields.len() != columns.len() {
-            let message = format!("a row of {} fields, where the header names {} columns", record.fields.len(), columns.len());
-            cx.fail(Code::Rows, span(&record.at), message, "this row", "write an empty field for NULL; quote a field with a comma in it");
+            let message = format!(
+                "a row of {} fields, where the header names {} columns",
+                record.fields.len(),
+                columns.len()
+            );
+            cx.fail(
+                Code::Rows,
+                span(&record.at),
+                message,
+                "this row",
+                "write an empty field for NULL; quote a field with a comma in it",
+            );
             whole = false;
             continue;
         }
-        let cell = |field: Option<std::borrow::Cow<'_, str>>| field.map_or(Cell::Null, |text| Cell::Text(text.into_owned()));
+        let cell = |field: Option<std::borrow::Cow<'_, str>>| {
+            field.map_or(Cell::Null, |text| Cell::Text(text.into_owned()))
+        };
         rows.push(Row { cells: record.fields.into_iter().map(cell).collect(), at: span(&record.at) });
     }
     whole.then_some(Rows { columns, rows })
@@ -129,7 +151,13 @@ fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
     let items = match root.map(|root| (root.at, root.kind)) {
         Some((_, Kind::Seq(items))) => items,
         Some((at, Kind::Map(_) | Kind::Scalar { .. })) => {
-            cx.fail(Code::Rows, at, "rows are a list of maps", "this is none", "write `- { column: value }` lines");
+            cx.fail(
+                Code::Rows,
+                at,
+                "rows are a list of maps",
+                "this is none",
+                "write `- { column: value }` lines",
+            );
             return None;
         }
         None => Vec::new(),

@@ -13,7 +13,8 @@ use crate::spec::interpolate::{Resolved, unset};
 use crate::spec::mask;
 use crate::spec::tree::Span;
 use crate::spec::{
-    Cache, CacheUrl, Contact, Endpoint, Location, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset, Vector, VectorUrl,
+    Cache, CacheUrl, Contact, Endpoint, Location, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset,
+    Vector, VectorUrl,
 };
 
 /// An address that was understood.
@@ -63,7 +64,11 @@ fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) 
         }
         Err(error) => {
             // The text may be a secret, and the parser's errors do not repeat it.
-            let message = if written.contains("${") { format!("what the placeholder gives is no address: {error}") } else { format!("not an address: {error}") };
+            let message = if written.contains("${") {
+                format!("what the placeholder gives is no address: {error}")
+            } else {
+                format!("not an address: {error}")
+            };
             let percent = "in a password, write `@`, `/`, `:`, `#` and `%` percent-encoded";
             refuse(&message, &format!("{help}\n{percent}"));
             None
@@ -78,7 +83,10 @@ fn sqlite(cx: &Context<'_>, at: Span, rest: &str, refuse: &dyn Fn(&str, &str)) -
         return None;
     };
     if path.contains('?') {
-        refuse("an address of a file takes no options", "remove what follows the `?`: modes are chosen by what is done");
+        refuse(
+            "an address of a file takes no options",
+            "remove what follows the `?`: modes are chosen by what is done",
+        );
         return None;
     }
     let Ok(path) = percent_decode_str(path).decode_utf8() else {
@@ -112,7 +120,9 @@ pub(super) fn map<T>(
 /// Reports a scheme that is not taken here. The scheme itself is shown only where it is literal.
 pub(super) fn wrong_scheme(cx: &Context<'_>, at: Span, written: &str, accepted: &str) {
     let shown = match written.split_once("://") {
-        Some((scheme, _)) if !scheme.contains('$') => format!("addresses of the kind `{scheme}://` are not taken here"),
+        Some((scheme, _)) if !scheme.contains('$') => {
+            format!("addresses of the kind `{scheme}://` are not taken here")
+        }
         _ => "the placeholder gives an address of a kind that is not taken here".to_owned(),
     };
     cx.fail(Code::BadUrl, at, shown, "this address", format!("accepted: {accepted}"));
@@ -130,7 +140,8 @@ pub(super) fn check_distinct(
     if let Some(System { endpoint: Endpoint { to: Ok(SystemUrl::Sqlite(path)), at, .. }, .. }) = system {
         written.push(("the system database", real(path), at));
     }
-    if let Some(Some(Vector { endpoint: Endpoint { to: Ok(VectorUrl::Sqlite(path)), at, .. }, .. })) = vector {
+    if let Some(Some(Vector { endpoint: Endpoint { to: Ok(VectorUrl::Sqlite(path)), at, .. }, .. })) = vector
+    {
         written.push(("the vector store", real(path), at));
     }
     if let Some(Some(Cache { endpoint: Endpoint { to: Ok(CacheUrl::Sqlite(path)), at, .. }, .. })) = cache {

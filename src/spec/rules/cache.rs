@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
-use super::values::{distinct, duration, entries, maybe, not_built, plain_key, required, unprotected, visible_key};
+use super::values::{
+    distinct, duration, entries, maybe, not_built, plain_key, required, unprotected, visible_key,
+};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Addresses, Field, Key};
@@ -12,7 +14,8 @@ use crate::spec::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStr
 use crate::spec::tree::Span;
 use crate::spec::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 
-const ACCEPTED: &str = "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+const ACCEPTED: &str =
+    "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 
 /// The cache; `None` when it is wrong.
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
@@ -30,7 +33,13 @@ pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
         for (key, at) in redis_only {
             if let Some(at) = at {
                 let message = format!("`{key}` is for Redis, and this cache is a file");
-                cx.fail(Code::NotForThisKind, at, message, "not for this cache", "remove it, or use `redis://…`");
+                cx.fail(
+                    Code::NotForThisKind,
+                    at,
+                    message,
+                    "not for this cache",
+                    "remove it, or use `redis://…`",
+                );
             }
         }
     }
@@ -38,7 +47,13 @@ pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
     let config = entries(config).iter().map(|(key, value)| {
         if config_is_secret(&key.name) {
             let help = "remove it, and set it on the server";
-            cx.fail(Code::NotForThisKind, key.at, format!("`{}` holds a secret", key.name), "not taken here", help);
+            cx.fail(
+                Code::NotForThisKind,
+                key.at,
+                format!("`{}` holds a secret", key.name),
+                "not taken here",
+                help,
+            );
         }
         (key.name.clone(), value.value.as_ref().map(|setting| setting.0.clone()).unwrap_or_default())
     });
@@ -87,9 +102,13 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>>
 fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTreeMap<String, u32>> {
     let mut by_number: BTreeMap<u32, &Key> = BTreeMap::new();
     let mut databases = BTreeMap::new();
+    let mut whole = true;
     for (key, field) in entries {
         plain_key(cx, "database", key);
-        let number = field.value?;
+        let Some(number) = field.value else {
+            whole = false;
+            continue;
+        };
         if let Some(first) = by_number.insert(number, key) {
             let message = format!("`{}` and `{}` share the db number {number}", first.name, key.name);
             let error = SpecError::new(Code::Same, message).at(cx.at(field.at), "the same number");
@@ -98,10 +117,13 @@ fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTree
         }
         databases.insert(key.name.clone(), number);
     }
-    Some(databases)
+    whole.then_some(databases)
 }
 
-fn namespaces_of(cx: &Context<'_>, entries: &[(Key, Field<RawNamespace>)]) -> Option<BTreeMap<String, Namespace>> {
+fn namespaces_of(
+    cx: &Context<'_>,
+    entries: &[(Key, Field<RawNamespace>)],
+) -> Option<BTreeMap<String, Namespace>> {
     let mut namespaces = BTreeMap::new();
     let mut prefixes: Vec<(&str, Span)> = Vec::new();
     let mut whole = true;
@@ -121,14 +143,26 @@ fn namespaces_of(cx: &Context<'_>, entries: &[(Key, Field<RawNamespace>)]) -> Op
         if let Some((lifetime, at)) = lifetime
             && (lifetime.is_zero() || lifetime.subsec_nanos() > 0)
         {
-            cx.fail(Code::BadValue, at, "not a time to live", "this value", "a whole number of seconds, at least `1s`");
+            cx.fail(
+                Code::BadValue,
+                at,
+                "not a time to live",
+                "this value",
+                "a whole number of seconds, at least `1s`",
+            );
         }
         let (Some((prefix, prefix_at)), Some((lifetime, _))) = (prefix, lifetime) else {
             whole = false;
             continue;
         };
         if prefix.is_empty() {
-            cx.fail(Code::BadValue, prefix_at, "an empty prefix is every key", "this value", "such as `session:`");
+            cx.fail(
+                Code::BadValue,
+                prefix_at,
+                "an empty prefix is every key",
+                "this value",
+                "such as `session:`",
+            );
         }
         prefixes.push((prefix, prefix_at));
         let namespace = Namespace { prefix: prefix.clone(), ttl: lifetime, at: cx.at(key.at) };
@@ -149,15 +183,25 @@ fn namespaces_of(cx: &Context<'_>, entries: &[(Key, Field<RawNamespace>)]) -> Op
 
 fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<BTreeMap<String, Stream>> {
     let mut streams = BTreeMap::new();
+    let mut whole = true;
     for (key, field) in entries {
         visible_key(cx, "stream", key);
-        let RawStream { groups, maxlen, protect } = field.value.as_ref()?;
+        let Some(RawStream { groups, maxlen, protect }) = &field.value else {
+            whole = false;
+            continue;
+        };
         unprotected(cx, protect);
         if let Some(Field { at, value: Some(0) }) = maxlen {
-            cx.fail(Code::BadValue, *at, "a stream that keeps nothing", "this value", "at least 1, or no `maxlen`");
+            cx.fail(
+                Code::BadValue,
+                *at,
+                "a stream that keeps nothing",
+                "this value",
+                "at least 1, or no `maxlen`",
+            );
         }
         let groups = distinct(cx, groups, "the group");
         streams.insert(key.name.clone(), Stream { groups, maxlen: maybe(maxlen), at: cx.at(key.at) });
     }
-    Some(streams)
+    whole.then_some(streams)
 }

@@ -59,7 +59,9 @@ pub(super) fn flags(cx: &Context<'_>, spec: &Spec, environment: Option<(&String,
     let mut values = BTreeMap::from([SEED, TARGETS, TRAIN].map(|flag| (flag.to_owned(), flag == SEED)));
     let mut places = BTreeMap::new();
     let mut wrong = Vec::new();
-    for (key, field) in spec.flags.as_ref().and_then(|flags| flags.value.as_ref()).into_iter().flat_map(|flags| &flags.0) {
+    for (key, field) in
+        spec.flags.as_ref().and_then(|flags| flags.value.as_ref()).into_iter().flat_map(|flags| &flags.0)
+    {
         plain_key(cx, "flag", key);
         places.insert(key.name.clone(), key.at);
         match field.value {
@@ -114,12 +116,20 @@ fn check_together(cx: &Context<'_>, spec: &Spec, flags: &Declared) {
         let at = flags.at(TRAIN, top);
         if !enabled {
             let message = format!("`{TRAIN}` needs `{TARGETS}`, which is off");
-            let help = format!("the vector store is trained from the schema of targets: write `{TARGETS}: true`, or `{TRAIN}: false`");
+            let help = format!(
+                "the vector store is trained from the schema of targets: write `{TARGETS}: true`, or `{TRAIN}: false`"
+            );
             cx.fail(Code::Flags, at, message, "nothing to train from", help);
         }
         if spec.vector.is_none() {
             let message = format!("`{TRAIN}` is on, and there is no vector store");
-            cx.fail(Code::Flags, at, message, "nothing to train", format!("add `vector:`, or write `{TRAIN}: false`"));
+            cx.fail(
+                Code::Flags,
+                at,
+                message,
+                "nothing to train",
+                format!("add `vector:`, or write `{TRAIN}: false`"),
+            );
         }
     }
 }

@@ -10,6 +10,8 @@ mod system;
 mod targets;
 mod users;
 mod values;
+
+pub use values::parse_duration;
 mod vector;
 
 use std::path::Path;
@@ -27,11 +29,12 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
     let top = root.at;
     version(cx, spec, top);
     let name = required(cx, spec.stack.as_ref(), "stack", top, "such as `stack: insight`");
-    let name = name.filter(|(name, at)| name_of(cx, "stack", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
-    let environment = required(cx, spec.environment.as_ref(), "environment", top, "such as `environment: dev`");
-    let environment = environment.filter(|(name, at)| {
-        name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*")
-    });
+    let name =
+        name.filter(|(name, at)| name_of(cx, "stack", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
+    let environment =
+        required(cx, spec.environment.as_ref(), "environment", top, "such as `environment: dev`");
+    let environment = environment
+        .filter(|(name, at)| name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
     let flags = flags::flags(cx, spec, environment);
     if let Some(moved) = &spec.moved
         && moved.value.as_ref().is_none_or(|moved| !moved.0.is_empty())
@@ -48,9 +51,11 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
     };
     let vector = match &spec.vector {
         None => Some(None),
-        Some(field) => {
-            field.value.as_ref().and_then(|raw| vector::vector(cx, raw, field.at, &target_names, &ontologies)).map(Some)
-        }
+        Some(field) => field
+            .value
+            .as_ref()
+            .and_then(|raw| vector::vector(cx, raw, field.at, &target_names, &ontologies))
+            .map(Some),
     };
     let cache = match &spec.cache {
         None => Some(None),
@@ -74,7 +79,8 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
 }
 
 fn version(cx: &Context<'_>, spec: &Spec, top: Span) {
-    if let Some((version, at)) = required(cx, spec.version.as_ref(), "version", top, "write `version: 1`")
+    if let Some((version, at)) =
+        required(cx, spec.version.as_ref(), "version", top, "the version of this language: `version: 1`")
         && *version != 1
     {
         let help = "this version of trueup reads `version: 1`";

@@ -39,7 +39,13 @@ fn denies(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<Den
             flags.knows(cx, name, flag.at).then(|| Denies::Flag(name.clone()))
         }
         (Some(_), Some(_)) => {
-            cx.fail(Code::BadValue, at, "a policy that denies two things", "this policy", "write two policies");
+            cx.fail(
+                Code::BadValue,
+                at,
+                "a policy that denies two things",
+                "this policy",
+                "write two policies",
+            );
             None
         }
         (None, None) => {

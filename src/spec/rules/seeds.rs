@@ -41,7 +41,8 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     let when = flags.when(cx, when);
     required(cx, named_table.as_ref(), "table", key.at, "the table of the rows");
     let named_table = table(cx, named_table, "");
-    let identified = required(cx, key_columns.as_ref(), "key", key.at, "the columns that identify a row: `[id]`");
+    let identified =
+        required(cx, key_columns.as_ref(), "key", key.at, "the columns that identify a row: `[id]`");
     let key_names = distinct(cx, key_columns, "the key column");
     if let Some((_, at)) = identified
         && key_names.is_empty()
@@ -76,13 +77,17 @@ fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {
     for (_, sharing) in tables.into_iter().filter(|(_, sharing)| sharing.len() > 1) {
         let mut owners: HashMap<Vec<&Cell>, (&String, Span)> = HashMap::new();
         for (name, Read { seed, places }) in sharing {
-            let columns = seed.key.iter().filter_map(|key| seed.columns.iter().position(|column| column == key));
+            let columns =
+                seed.key.iter().filter_map(|key| seed.columns.iter().position(|column| column == key));
             let columns: Vec<usize> = columns.collect();
             for (row, at) in seed.rows.iter().zip(places) {
                 let key: Vec<&Cell> = columns.iter().filter_map(|column| row.get(*column)).collect();
                 match owners.get(&key) {
                     Some((owner, first)) => {
-                        let message = format!("the seeds `{owner}` and `{name}` have a row with the same key in `{}`", seed.table);
+                        let message = format!(
+                            "the seeds `{owner}` and `{name}` have a row with the same key in `{}`",
+                            seed.table
+                        );
                         let error = SpecError::new(Code::Same, message).at(cx.at(*at), "again here");
                         let error = error.and(cx.at(*first), format!("first in `{owner}`"));
                         cx.report(error.help("keep the row in one of them"));

@@ -13,11 +13,10 @@ use crate::spec::field::{Field, Key, Opt, OrFalse};
 use crate::spec::files::{self, Named};
 use crate::spec::raw::{System as Raw, TermColumns, Terms as RawTerms};
 use crate::spec::tree::Span;
-use crate::spec::{
-    Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms,
-};
+use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
-const ACCEPTED: &str = "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
+const ACCEPTED: &str =
+    "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The system database; `None` when it is wrong.
@@ -32,12 +31,20 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         && is_sqlite
     {
         let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
-        cx.fail(Code::NotForThisKind, *at, message, "not for this database", "remove it, or use `postgres://…`");
+        cx.fail(
+            Code::NotForThisKind,
+            *at,
+            message,
+            "not for this database",
+            "remove it, or use `postgres://…`",
+        );
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());
+    let lock_timeout = duration(cx, &raw.lock_timeout, LOCK_TIMEOUT);
+    let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
     let accounts = users::accounts(cx, raw, at);
-    let users = users::users(cx, raw);
+    let users = users::users(cx, raw, accounts.as_ref().and_then(Option::as_ref));
     let terms = terms(cx, raw, at);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
@@ -48,8 +55,8 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         extensions,
         migrations: migrations?,
         order: or(&raw.order, Order::Linear),
-        lock_timeout: duration(cx, &raw.lock_timeout, LOCK_TIMEOUT),
-        statement_timeout: duration(cx, &raw.statement_timeout, Duration::ZERO),
+        lock_timeout,
+        statement_timeout,
         schema_drift: or(&raw.schema_drift, SchemaDrift::Warn),
         accounts: accounts?,
         users: users?,

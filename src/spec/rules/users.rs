@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::system::column;
 use super::values::{entries, maybe, or, required, table, unprotected, visible_key};
 use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Key, OrFalse};
+use crate::spec::error::{Code, SpecError};
+use crate::spec::field::{Field, Key, OrFalse, Value};
 use crate::spec::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
 use crate::spec::tree::Span;
 use crate::spec::{Accounts, Cell, PasswordHash, Secret, User};
@@ -49,12 +49,16 @@ pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Option<O
 }
 
 /// All users; `None` when one is wrong.
-pub(super) fn users(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, User>> {
+pub(super) fn users(
+    cx: &Context<'_>,
+    raw: &Raw,
+    accounts: Option<&Accounts>,
+) -> Option<BTreeMap<String, User>> {
     let mut whole = true;
     let mut users = BTreeMap::new();
     for (key, field) in entries(&raw.users) {
         visible_key(cx, "user", key);
-        match field.value.as_ref().and_then(|raw| user(cx, key, raw)) {
+        match field.value.as_ref().and_then(|raw| user(cx, key, raw, accounts)) {
             Some(user) => {
                 users.insert(key.name.clone(), user);
             }
@@ -64,11 +68,15 @@ pub(super) fn users(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, User
     whole.then_some(users)
 }
 
-fn user(cx: &Context<'_>, key: &Key, raw: &RawUser) -> Option<User> {
+fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>) -> Option<User> {
     let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
     unprotected(cx, protect);
+    if let Some(accounts) = accounts {
+        further_columns_are_further(cx, entries(columns), accounts);
+    }
     let hash = or(hash, PasswordHash::Argon2id);
-    let (password, at) = required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
+    let (password, at) =
+        required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
     let password = cx.secret(at, &password.0, true)?;
     check_password(cx, &password, at, hash);
     let columns = entries(columns).iter().map(|(key, field)| {
@@ -87,6 +95,29 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser) -> Option<User> {
     })
 }
 
+/// A column that the mapping writes must not be written twice.
+fn further_columns_are_further(cx: &Context<'_>, columns: &[(Key, Field<Value>)], accounts: &Accounts) {
+    let Accounts { table: _, username, email, password, role, active, at } = accounts;
+    let mapped = [
+        ("the user's name", Some(username)),
+        ("`email`", Some(email)),
+        ("`password`", Some(password)),
+        ("`role`", role.as_ref()),
+        ("`active`", active.as_ref()),
+    ];
+    for (key, _) in columns {
+        if let Some((what, _)) = mapped.iter().find(|(_, column)| *column == Some(&key.name)) {
+            let message = format!("the column `{}` holds {what} already", key.name);
+            let error = SpecError::new(Code::Same, message).at(cx.at(key.at), "written twice");
+            cx.report(
+                error
+                    .and(at.clone(), "mapped for here")
+                    .help(format!("write it as {what}, outside of `columns`")),
+            );
+        }
+    }
+}
+
 fn check_password(cx: &Context<'_>, password: &Secret, at: Span, hash: PasswordHash) {
     let Ok(value) = password.expose() else { return };
     let characters = value.chars().count();
@@ -94,7 +125,14 @@ fn check_password(cx: &Context<'_>, password: &Secret, at: Span, hash: PasswordH
         let message = format!("a password of fewer than {MIN_CHARACTERS} characters");
         cx.fail(Code::BadPassword, at, message, "too short", "choose a longer one");
     } else if hash == PasswordHash::Bcrypt && value.len() > BCRYPT_BYTES {
-        let message = format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
-        cx.fail(Code::BadPassword, at, message, "too long for bcrypt", "choose a shorter one, or `hash: argon2id`");
+        let message =
+            format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
+        cx.fail(
+            Code::BadPassword,
+            at,
+            message,
+            "too long for bcrypt",
+            "choose a shorter one, or `hash: argon2id`",
+        );
     }
 }

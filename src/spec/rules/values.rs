@@ -56,7 +56,9 @@ pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: 
     for (text, at) in texts(field) {
         if let Some(first) = seen.insert(text, at) {
             let error = SpecError::new(Code::Same, format!("{what} `{text}` stands twice"));
-            cx.report(error.at(cx.at(at), "again here").and(cx.at(first), "first here").help("remove one of them"));
+            cx.report(
+                error.at(cx.at(at), "again here").and(cx.at(first), "first here").help("remove one of them"),
+            );
         } else if text.is_empty() {
             cx.fail(Code::BadName, at, format!("{what} without a name"), "empty", "");
         } else {
@@ -130,7 +132,13 @@ pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> Str
         && (name.split('.').any(str::is_empty) || name.split('.').count() > 2)
     {
         let message = "not the name of a table";
-        cx.fail(Code::BadName, *at, message, "this name", "accepted are `table` and `schema.table`, without quotes");
+        cx.fail(
+            Code::BadName,
+            *at,
+            message,
+            "this name",
+            "accepted are `table` and `schema.table`, without quotes",
+        );
     }
     or(field, default.to_owned())
 }
@@ -146,7 +154,8 @@ pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration)
     default
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A duration as specs and options write it: `500ms`, `5s`, `10m`, `24h`, `7d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

@@ -8,7 +8,9 @@ use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt};
 use crate::spec::files::{self, Named};
-use crate::spec::raw::{Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector};
+use crate::spec::raw::{
+    Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
+};
 use crate::spec::suggest::declared;
 use crate::spec::tree::Span;
 use crate::spec::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
@@ -17,7 +19,13 @@ const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///
 const DIMENSIONS: u32 = 384;
 
 /// The vector store; `None` when it is wrong.
-pub(super) fn vector(cx: &Context<'_>, raw: &RawVector, at: Span, targets: &[&str], ontologies: &[&str]) -> Option<Vector> {
+pub(super) fn vector(
+    cx: &Context<'_>,
+    raw: &RawVector,
+    at: Span,
+    targets: &[&str],
+    ontologies: &[&str],
+) -> Option<Vector> {
     let RawVector {
         url: _,
         tenant,
@@ -63,7 +71,14 @@ pub(super) fn vector(cx: &Context<'_>, raw: &RawVector, at: Span, targets: &[&st
     for (key, field) in entries(collections) {
         plain_key(cx, "collection", key);
         if is_chroma {
-            name_of(cx, "collection", &key.name, key.at, |name| name.len() >= 3, "at least 3 characters long in Chroma");
+            name_of(
+                cx,
+                "collection",
+                &key.name,
+                key.at,
+                |name| name.len() >= 3,
+                "at least 3 characters long in Chroma",
+            );
         }
         match field.value.as_ref().and_then(|raw| collection(cx, key, raw, targets, ontologies)) {
             Some(collection) => {
@@ -122,13 +137,25 @@ fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Optio
             ];
             for (key, at) in foreign.into_iter().filter_map(|(key, at)| Some((key, at?))) {
                 let message = format!("`{key}` is for another kind of embedder");
-                cx.fail(Code::NotForThisKind, at, message, "not for `hashing`", "`hashing` takes `dimensions` only");
+                cx.fail(
+                    Code::NotForThisKind,
+                    at,
+                    message,
+                    "not for `hashing`",
+                    "`hashing` takes `dimensions` only",
+                );
             }
             let size = or(dimensions, DIMENSIONS);
             if let Some(Field { at, value: Some(size) }) = dimensions
                 && !(8..=8192).contains(size)
             {
-                cx.fail(Code::BadValue, *at, "not a length of vectors", "this value", "accepted are 8 to 8192");
+                cx.fail(
+                    Code::BadValue,
+                    *at,
+                    "not a length of vectors",
+                    "this value",
+                    "accepted are 8 to 8192",
+                );
             }
             return usize::try_from(size).ok().map(|dimensions| Embedder::Hashing { dimensions });
         }
@@ -136,7 +163,13 @@ fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Optio
     None
 }
 
-fn collection(cx: &Context<'_>, key: &Key, raw: &Raw, targets: &[&str], ontologies: &[&str]) -> Option<Collection> {
+fn collection(
+    cx: &Context<'_>,
+    key: &Key,
+    raw: &Raw,
+    targets: &[&str],
+    ontologies: &[&str],
+) -> Option<Collection> {
     let Raw { from, terms, protect } = raw;
     unprotected(cx, protect);
     let (from, from_at) = required(cx, from.as_ref(), "from", key.at, "where its documents come from")?;
@@ -165,14 +198,17 @@ fn collection(cx: &Context<'_>, key: &Key, raw: &Raw, targets: &[&str], ontologi
     let mut examples = Vec::new();
     for (path, at) in texts(from_examples) {
         let label = format!("{}/{path}", label("examples"));
-        examples.extend(files::examples(cx, Named { path, at, label: &label }, targets).into_iter().flatten());
+        examples
+            .extend(files::examples(cx, Named { path, at, label: &label }, targets).into_iter().flatten());
     }
     Some(Collection {
         schema: schema_names,
         terms: terms_names,
         ontologies: ontology_names,
         files: files_read,
+        names_files: from_files.is_some(),
         examples,
+        names_examples: from_examples.is_some(),
         at: cx.at(key.at),
     })
 }

@@ -1,0 +1,216 @@
+//! The connection to the system database: opened when it is first needed, named for what it does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+
+use super::{Error, Result};
+use crate::catalog::{self, Snapshot};
+use crate::journal::RunId;
+use crate::spec::{RedactedUrl, SystemUrl};
+use crate::sql::{self, Database, Dialect, PostgresOptions, SqliteMode};
+
+/// PostgreSQL says this of a database that does not exist.
+const UNDEFINED_DATABASE: &str = "3D000";
+
+/// What a client is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reads: the session is read-only, an SQLite file that nobody writes is left without traces.
+    Observe,
+    /// Writes, in the name of a run.
+    Apply(RunId),
+}
+
+/// Whether the database is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// The server answers, or the place can be read, and the database or file does not exist.
+    Missing,
+    /// It can be opened.
+    Present,
+}
+
+/// The system database of one stack, for one purpose.
+#[derive(Debug)]
+pub struct Client {
+    url: SystemUrl,
+    stack: String,
+    purpose: Purpose,
+    open: Mutex<Option<Database>>,
+    catalog: Mutex<Option<Arc<Snapshot>>>,
+}
+
+impl Client {
+    /// A client that is not connected yet.
+    pub fn new(url: SystemUrl, stack: &str, purpose: Purpose) -> Self {
+        Self { url, stack: stack.to_owned(), purpose, open: Mutex::default(), catalog: Mutex::default() }
+    }
+
+    /// The dialect that the address speaks.
+    pub fn dialect(&self) -> Dialect {
+        match &self.url {
+            SystemUrl::Postgres(_) => Dialect::Postgres,
+            SystemUrl::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// `host:port/database` or the path of the file; no password.
+    pub fn address(&self) -> String {
+        match &self.url {
+            SystemUrl::Postgres(url) => {
+                let port = url.expose().port().unwrap_or(5432);
+                format!("{}:{port}/{}", url.expose().host_str().unwrap_or("localhost"), database_name(url))
+            }
+            SystemUrl::Sqlite(path) => path.display().to_string(),
+        }
+    }
+
+    /// Whether the database exists. A server that cannot be reached is an error.
+    pub async fn presence(&self) -> Result<Presence> {
+        match self.database().await {
+            Ok(_) => Ok(Presence::Present),
+            Err(Error::Missing { .. }) => Ok(Presence::Missing),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The open database; connects when needed.
+    pub async fn database(&self) -> Result<Database> {
+        let mut open = self.open.lock().await;
+        if let Some(database) = &*open {
+            return Ok(database.clone());
+        }
+        let database = match &self.url {
+            SystemUrl::Postgres(url) => self.open_postgres(url, None).await.map_err(|source| {
+                if source.code().as_deref() == Some(UNDEFINED_DATABASE) {
+                    Error::Missing { address: self.address() }
+                } else {
+                    Error::Unreachable { source }
+                }
+            })?,
+            SystemUrl::Sqlite(path) => {
+                let mode = self.sqlite_mode(path)?;
+                let database =
+                    sql::open_sqlite(path, mode).await.map_err(|source| Error::Unreachable { source })?;
+                if mode == SqliteMode::Immutable {
+                    // It never sees what is written after it was opened, so it is not kept.
+                    return Ok(database);
+                }
+                database
+            }
+        };
+        *open = Some(database.clone());
+        Ok(database)
+    }
+
+    /// Makes the database or file; one that is there is left alone.
+    pub async fn create_database(&self) -> Result<()> {
+        match &self.url {
+            SystemUrl::Postgres(url) => self.create_on_server(url).await,
+            SystemUrl::Sqlite(path) => create_file(path).await,
+        }
+    }
+
+    /// The name and version of the server or library.
+    pub async fn version(&self) -> Result<String> {
+        let (version, _) = super::database::observe(&self.database().await?).await?;
+        Ok(format!("{} {version}", self.dialect()))
+    }
+
+    /// The schema of the database, read once until [`Self::forget_catalog`].
+    pub(crate) async fn catalog(&self) -> Result<Arc<Snapshot>> {
+        let mut catalog = self.catalog.lock().await;
+        if let Some(snapshot) = &*catalog {
+            return Ok(Arc::clone(snapshot));
+        }
+        let database = self.database().await?;
+        let read = catalog::introspect(&database).await.map_err(Error::doing("reading the schema"))?;
+        let snapshot = Arc::new(read);
+        *catalog = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+
+    /// What the schema was is no longer believed: a migration ran.
+    pub(crate) async fn forget_catalog(&self) {
+        *self.catalog.lock().await = None;
+    }
+
+    async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
+        let (run, read_only, connections) = match &self.purpose {
+            Purpose::Observe => ("observe", true, 2),
+            Purpose::Apply(run) => (run.as_str(), false, 8),
+        };
+        let application_name = format!("trueup/{}/{run}", self.stack);
+        let database = database.map(str::to_owned);
+        let options = PostgresOptions { application_name, read_only, connections, database };
+        sql::open_postgres(url.expose(), &options).await
+    }
+
+    fn sqlite_mode(&self, path: &Path) -> Result<SqliteMode> {
+        if path.is_dir() {
+            return Err(Error::NotAFile { path: path.to_owned() });
+        }
+        if !path.exists() {
+            return Err(Error::Missing { address: self.address() });
+        }
+        Ok(match self.purpose {
+            Purpose::Apply(_) => SqliteMode::ReadWrite,
+            Purpose::Observe if has_log(path, "-wal") || has_log(path, "-journal") => SqliteMode::ReadOnly,
+            Purpose::Observe => SqliteMode::Immutable,
+        })
+    }
+
+    /// Asks the maintenance databases in turn. Two runs that both create it both succeed.
+    async fn create_on_server(&self, url: &RedactedUrl) -> Result<()> {
+        const DUPLICATE_DATABASE: &str = "42P04";
+        const UNIQUE_VIOLATION: &str = "23505";
+        let database = database_name(url);
+        let failed = |source| Error::CreateDatabase { database: database.clone(), source };
+        let maintenance = match self.open_postgres(url, Some("postgres")).await {
+            Ok(open) => open,
+            Err(_) => self.open_postgres(url, Some("template1")).await.map_err(failed)?,
+        };
+        let created =
+            maintenance.execute(&format!("CREATE DATABASE {}", sql::identifier(&database)), &[]).await;
+        maintenance.close().await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
+                Ok(())
+            }
+            Err(source) => Err(failed(source)),
+        }
+    }
+}
+
+async fn create_file(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_some_and(|folder| !folder.is_dir()) {
+        return Err(Error::NoFolder { path: path.to_owned() });
+    }
+    if path.is_dir() {
+        return Err(Error::NotAFile { path: path.to_owned() });
+    }
+    let unreachable = |source| Error::Unreachable { source };
+    let database = sql::open_sqlite(path, SqliteMode::Create).await.map_err(unreachable)?;
+    database.close().await;
+    Ok(())
+}
+
+/// Whether SQLite has a log with something in it beside the file: then another process may be
+/// writing, and the file alone does not tell the whole.
+fn has_log(path: &Path, suffix: &str) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push(suffix);
+    std::fs::metadata(log).is_ok_and(|meta| meta.len() > 0)
+}
+
+fn database_name(url: &RedactedUrl) -> String {
+    let written = url.expose().path().trim_start_matches('/');
+    percent_decode_str(written).decode_utf8_lossy().into_owned()
+}

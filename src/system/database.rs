@@ -1,0 +1,107 @@
+//! The database itself and its extensions. Never drops either.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::{Change, Client, Desired, Error, Observed, Presence, Result};
+use crate::change::{Action, Address, Check, Diff, Fault, Planned, Risk, Status};
+use crate::digest::Digest;
+use crate::sql::{Database, Dialect, identifier};
+
+/// The address of the database.
+pub(super) fn database() -> Address {
+    Address::new("system.database")
+}
+
+/// The address of an extension.
+pub(super) fn extension(name: &str) -> Address {
+    Address::new(format!("system.extension.{name}"))
+}
+
+/// The server's version, and the installed extensions with their versions.
+pub(super) async fn observe(database: &Database) -> Result<(String, BTreeMap<String, String>)> {
+    let version = match database.dialect() {
+        Dialect::Postgres => "SELECT current_setting('server_version')",
+        Dialect::Sqlite => "SELECT sqlite_version()",
+    };
+    let read = async || {
+        let version = database.query(version, &[]).await?;
+        let version = version.first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
+        let installed = match database.dialect() {
+            Dialect::Postgres => {
+                database.query("SELECT extname::text, extversion FROM pg_extension ORDER BY 1", &[]).await?
+            }
+            Dialect::Sqlite => Vec::new(),
+        };
+        let extensions = installed.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())));
+        Ok((version, extensions.collect::<crate::sql::Result<_>>()?))
+    };
+    read().await.map_err(Error::doing("asking for the version"))
+}
+
+/// The database and the extensions against what is there.
+pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
+    let mut diff = Diff::default();
+    let version = &observed.version;
+    match (observed.presence, desired.create_database) {
+        (Presence::Present, _) => {
+            diff.unchanged += 1;
+            let message = format!("{} {version} answers", observed.dialect);
+            diff.checks.push(Check::new("system", Status::Pass, message));
+        }
+        (Presence::Missing, true) => diff.changes.push(Planned {
+            address: database(),
+            action: Action::Create,
+            risk: Risk::Safe,
+            reason: "missing".to_owned(),
+            needs: Vec::new(),
+            summary: format!("an empty {} database", desired.dialect),
+            before: None,
+            after: Some(json!({ "dialect": desired.dialect })),
+            diff: None,
+            seen: Digest::of("missing"),
+            guard: None,
+            at: Some(desired.endpoint_at.clone()),
+            change: Change::CreateDatabase,
+        }),
+        (Presence::Missing, false) => diff.faults.push(Fault {
+            address: database(),
+            message: "the system database does not exist".to_owned(),
+            help: Some("set `system.create_database: true`, or create it".to_owned()),
+            at: Some(desired.endpoint_at.clone()),
+        }),
+    }
+    let (there, missing): (Vec<_>, Vec<_>) =
+        desired.extensions.iter().partition(|name| observed.extensions.contains_key(*name));
+    diff.unchanged += there.len();
+    diff.changes.extend(missing.into_iter().map(|name| Planned {
+        address: extension(name),
+        action: Action::Create,
+        risk: Risk::Safe,
+        reason: "missing".to_owned(),
+        needs: vec![database()],
+        summary: format!("extension {name}"),
+        before: None,
+        after: Some(json!({ "extension": name })),
+        diff: None,
+        seen: Digest::of("missing"),
+        guard: None,
+        at: Some(desired.at.clone()),
+        change: Change::CreateExtension { name: name.clone() },
+    }));
+    diff
+}
+
+/// Installs an extension; one that is there is left alone.
+pub(super) async fn create_extension(name: &str, client: &Client) -> Result<()> {
+    let sql = format!("CREATE EXTENSION IF NOT EXISTS {}", identifier(name));
+    let database = client.database().await?;
+    let created = database.execute(&sql, &[]).await;
+    client.forget_catalog().await;
+    match created {
+        // Two sessions that create it at once: the loser finds it made.
+        Err(error) if error.code().as_deref() == Some("23505") => Ok(()),
+        created => created.map(|_| ()).map_err(Error::doing(format!("creating extension {name}"))),
+    }
+}

@@ -1,0 +1,144 @@
+//! What the spec wants of the system database: its migrations for one dialect, its accounts, and
+//! the rows of its seeds and ontologies. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::rows::{Asked, RowSet, Scope};
+use super::script::Script;
+use crate::catalog::TableName;
+use crate::change::Address;
+use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Seed, SeedMode, Stack, Terms, User};
+use crate::sql::Dialect;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    pub(super) dialect: Dialect,
+    pub(super) at: Location,
+    pub(super) endpoint_at: Location,
+    pub(super) create_database: bool,
+    /// Empty on SQLite, which has none.
+    pub(super) extensions: Vec<String>,
+    /// In the order of their versions.
+    pub(super) migrations: Vec<Migration>,
+    pub(super) order: Order,
+    pub(super) lock_timeout: Duration,
+    pub(super) statement_timeout: Duration,
+    /// Tables that a migration creates, in lower case.
+    pub(super) created: BTreeSet<TableName>,
+    /// Tables and those that they refer to in the migrations, in lower case.
+    pub(super) references: BTreeSet<(TableName, TableName)>,
+    pub(super) accounts: Option<spec::Accounts>,
+    pub(super) users: BTreeMap<String, User>,
+    /// Seeds, those that are off too, and ontologies.
+    pub(super) sets: Vec<RowSet>,
+}
+
+impl Desired {
+    /// What the stack wants of a database that speaks a dialect.
+    pub fn new(stack: &Stack, dialect: Dialect) -> Self {
+        let spec::System {
+            endpoint,
+            at,
+            create_database,
+            extensions,
+            migrations,
+            order,
+            lock_timeout,
+            statement_timeout,
+            schema_drift: _,
+            accounts,
+            users,
+            terms,
+            ontologies,
+            seeds,
+        } = &stack.system;
+        let (own, extensions) = match dialect {
+            Dialect::Postgres => (&migrations.postgres, extensions.clone()),
+            Dialect::Sqlite => (&migrations.sqlite, Vec::new()),
+        };
+        let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
+        migrations.sort_by_key(|migration| migration.version);
+        let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
+        for migration in &migrations {
+            let script = Script::read(&migration.sql, dialect);
+            created.extend(script.creates.iter().map(folded));
+            references
+                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
+        }
+        let ontologies = ontologies.iter().map(|(name, ontology)| terms_of(name, ontology, terms));
+        let seeds = seeds.iter().map(|(name, seed)| rows_of(name, seed));
+        Self {
+            dialect,
+            at: at.clone(),
+            endpoint_at: endpoint.at.clone(),
+            create_database: *create_database,
+            extensions,
+            migrations,
+            order: *order,
+            lock_timeout: *lock_timeout,
+            statement_timeout: *statement_timeout,
+            created,
+            references,
+            accounts: accounts.clone(),
+            users: users.clone(),
+            sets: ontologies.chain(seeds).collect(),
+        }
+    }
+
+    /// Whether somebody declared a table: a migration, or the spec by writing rows to it.
+    pub(super) fn declares(&self, table: &TableName) -> bool {
+        let accounts = self.accounts.as_ref().filter(|_| !self.users.is_empty());
+        self.created.contains(&folded(table))
+            || self.sets.iter().any(|set| set.table == *table)
+            || accounts.is_some_and(|accounts| TableName::parse(&accounts.table) == *table)
+    }
+}
+
+/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
+/// read from SQL are compared without it.
+pub(super) fn folded(table: &TableName) -> TableName {
+    let TableName { schema, name } = table;
+    TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
+}
+
+fn rows_of(name: &str, seed: &Seed) -> RowSet {
+    let Seed { on, when, table, key, columns, rows, mode, at } = seed;
+    let asked = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
+    let address = Address::new(format!("system.seed.{name}"));
+    RowSet::new(address, table, key, asked, rows.clone(), *mode, (*on, when.clone()), None, at.clone())
+}
+
+fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
+    let plain = |name: &String| Asked { name: name.clone(), list: false };
+    let list = |name: &String| Asked { name: name.clone(), list: true };
+    let mut columns = vec![plain(&terms.ontology), plain(&terms.term)];
+    columns.extend(terms.definition.as_ref().map(plain));
+    columns.extend(terms.synonyms.as_ref().map(list));
+    columns.extend(terms.expression.as_ref().map(plain));
+    columns.extend(terms.tables.as_ref().map(list));
+    let rows = ontology.terms.iter().map(|term| {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let list = |items: &[String]| Cell::Json(serde_json::Value::from(items).to_string());
+        let mut row = vec![text(name), text(&term.term)];
+        row.extend(terms.definition.as_ref().map(|_| text(&term.definition)));
+        row.extend(terms.synonyms.as_ref().map(|_| list(&term.synonyms)));
+        row.extend(terms.expression.as_ref().map(|_| term.expression.as_deref().map_or(Cell::Null, text)));
+        row.extend(terms.tables.as_ref().map(|_| list(&term.tables)));
+        row
+    });
+    let key = [terms.ontology.clone(), terms.term.clone()];
+    let scope = Scope { column: terms.ontology.clone(), value: name.to_owned() };
+    RowSet::new(
+        Address::new(format!("system.ontology.{name}")),
+        &terms.table,
+        &key,
+        columns,
+        rows.collect(),
+        SeedMode::Mirror,
+        (true, None),
+        Some(scope),
+        ontology.at.clone(),
+    )
+}

@@ -1,0 +1,38 @@
+//! What is wanted against what is there, concern by concern. Pure.
+
+use super::order::TableOrder;
+use super::{Change, Desired, Observed, Presence, database, migrations, rows, users};
+use crate::catalog::TableKind;
+use crate::change::{Address, Diff};
+use crate::journal::Inventory;
+
+/// Every change of the system database, and what is to be said of it.
+pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
+    let mut diff = database::diff(desired, observed);
+    if observed.presence == Presence::Missing && !desired.create_database {
+        return diff;
+    }
+    let migrations = migrations::diff(desired, observed);
+    let pending = migrations.changes.last().map(|planned| planned.address.clone());
+    let order = TableOrder::of(&observed.schema, &desired.references);
+    diff.merge(migrations);
+    diff.merge(users::diff(desired, observed, inventory, pending.as_ref()));
+    diff.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    order.connect(&mut diff.changes);
+    diff.unmanaged.extend(unmanaged_tables(desired, observed));
+    diff.unmanaged.sort();
+    diff
+}
+
+/// Tables that nobody declared. Without migrations nobody declares any, and none is listed.
+fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
+    if desired.migrations.is_empty() {
+        return Vec::new();
+    }
+    let tables = observed.schema.tables.iter().filter(|(_, table)| match table.kind {
+        TableKind::Table | TableKind::Foreign => true,
+        TableKind::View | TableKind::MaterializedView => false,
+    });
+    let undeclared = tables.filter(|(name, _)| !desired.declares(name));
+    undeclared.map(|(name, _)| Address::new(format!("system.table.{name}"))).collect()
+}

@@ -1,0 +1,180 @@
+//! What can go wrong with the system database. No message holds a password or a value of a row
+//! that the spec did not write.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+use crate::sql;
+
+/// The result of anything done with the system database.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    /// The server or file cannot be opened.
+    #[error("system: {source}")]
+    #[diagnostic(
+        code(trueup::system::unreachable),
+        help("check that it runs and that `system.url` names it; the password is not shown here")
+    )]
+    Unreachable {
+        /// What the SQL door says, with the address.
+        #[source]
+        source: sql::Error,
+    },
+    /// It answers, and the database does not exist.
+    #[error("system: the database {address} does not exist")]
+    #[diagnostic(code(trueup::system::missing), help("set `system.create_database: true`, or create it"))]
+    Missing {
+        /// `host:port/database`, or the path of a file.
+        address: String,
+    },
+    /// A file of SQLite in a folder that does not exist.
+    #[error("cannot make {}: its folder does not exist", path.display())]
+    #[diagnostic(code(trueup::system::no_folder), help("make the folder, or correct `system.url`"))]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The path of an SQLite file is something else.
+    #[error("{} is not a file", path.display())]
+    #[diagnostic(code(trueup::system::not_a_file), help("correct `system.url`"))]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// No maintenance database lets the database be created.
+    #[error("cannot create database {database}: {source}")]
+    #[diagnostic(
+        code(trueup::system::create_database),
+        help("the account of `system.url` needs CREATEDB, or somebody creates the database beforehand")
+    )]
+    CreateDatabase {
+        /// Its name.
+        database: String,
+        /// What the server says.
+        #[source]
+        source: sql::Error,
+    },
+    /// A statement of this tool failed.
+    #[error("{what}: {source}")]
+    #[diagnostic(code(trueup::system::statement))]
+    Statement {
+        /// What was being done, such as `reading the catalog`.
+        what: String,
+        /// What the database says.
+        #[source]
+        source: sql::Error,
+    },
+    /// A statement of a migration failed.
+    #[error("migration {stem} failed in {file}, line {line}: {source}")]
+    #[diagnostic(
+        code(trueup::system::migration),
+        help(
+            "nothing of this migration was kept unless it begins with `-- no-transaction`; mend the file \
+              and run `trueup apply` again, which continues here"
+        )
+    )]
+    Migration {
+        /// The file's stem.
+        stem: String,
+        /// The file.
+        file: String,
+        /// Line of the statement, or of the place in it that the database names.
+        line: usize,
+        /// The statement.
+        statement: String,
+        /// The file's text.
+        #[source_code]
+        text: Arc<NamedSource<String>>,
+        /// The statement in it.
+        #[label("this statement")]
+        span: SourceSpan,
+        /// What the database says.
+        #[source]
+        source: Box<sqlx::migrate::MigrateError>,
+    },
+    /// Since the plan was made, another text of this migration was applied.
+    #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
+    #[diagnostic(code(trueup::system::history), help("plan again"))]
+    History {
+        /// The file's stem.
+        stem: String,
+        /// What the history has.
+        applied: String,
+        /// What the file has.
+        file: String,
+    },
+    /// A secret is needed now and its variable is unset.
+    #[error("the password of {whose} needs {}, which is not set", names.join(", "))]
+    #[diagnostic(code(trueup::system::unset_secret), help("set the variable and run again"))]
+    UnsetSecret {
+        /// The address of the user.
+        whose: String,
+        /// The variables.
+        names: Vec<String>,
+    },
+    /// A password that bcrypt would cut off.
+    #[error("the password of {whose} has {bytes} bytes; bcrypt reads only the first 72")]
+    #[diagnostic(code(trueup::system::long_password), help("shorten it, or use `hash: argon2id`"))]
+    LongPassword {
+        /// The address of the user.
+        whose: String,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A hash could not be computed.
+    #[error("cannot hash the password of {whose}: {message}")]
+    #[diagnostic(code(trueup::system::hash))]
+    Hash {
+        /// The address of the user.
+        whose: String,
+        /// What the library says.
+        message: String,
+    },
+    /// What the rows need is not in the database, though the plan expected it.
+    #[error("{address}: {message}")]
+    #[diagnostic(
+        code(trueup::system::shape),
+        help("the schema is not what the migrations promised; plan again to see where")
+    )]
+    Shape {
+        /// The seed, ontology or user.
+        address: String,
+        /// What is missing.
+        message: String,
+    },
+    /// A row was written and reads back differently, so that no plan would ever be empty.
+    #[error(
+        "{address}: {table} keeps other values than the spec writes, in {}; nothing was written",
+        columns.join(", ")
+    )]
+    #[diagnostic(
+        code(trueup::system::not_kept),
+        help("the column's type or a trigger changes them: write them in the spec as they are stored")
+    )]
+    NotKept {
+        /// The seed or ontology.
+        address: String,
+        /// The table.
+        table: String,
+        /// The columns.
+        columns: Vec<String>,
+    },
+}
+
+impl Error {
+    /// Whether waiting may help: nothing answers, or the server is still starting.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Unreachable { .. })
+    }
+
+    /// An error of a statement, with what it was for.
+    pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Statement { what, source }
+    }
+}

@@ -1,0 +1,418 @@
+//! Writes rows and takes them back, in one transaction with their inventory. Looks at each row
+//! again as it acts, so that running a change twice ends the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Client, Error, Result};
+use super::diff::not_given;
+use super::own::{self, Place, Session, print_of_key, value_of};
+use super::{
+    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, write_expression,
+    written,
+};
+use crate::catalog::{Column, Snapshot, Table, TableName};
+use crate::change::Address;
+use crate::digest::Fingerprint;
+use crate::journal::{Entry, RunId, inventory};
+use crate::spec::{Cell, SeedMode};
+use crate::sql::{self, Dialect, Transaction, Value, identifier};
+
+/// Rows to write and to take back for one address.
+#[derive(Debug, Clone)]
+pub struct RowsChange {
+    address: Address,
+    write: Option<Write>,
+    /// Keys, with the fingerprint that the row must still have.
+    delete: BTreeMap<Fingerprint, Fingerprint>,
+}
+
+#[derive(Debug, Clone)]
+struct Write {
+    table: TableName,
+    key: Vec<String>,
+    columns: Vec<Asked>,
+    rows: Vec<Vec<Cell>>,
+    mode: SeedMode,
+    /// The spec owns the content: what it changes back is as it was written.
+    owns_content: bool,
+}
+
+impl RowsChange {
+    pub(super) fn new(
+        address: &Address,
+        set: Option<&RowSet>,
+        rows: Vec<Vec<Cell>>,
+        delete: BTreeMap<Fingerprint, Fingerprint>,
+    ) -> Self {
+        let write = set.filter(|_| !rows.is_empty()).map(|set| Write {
+            table: set.table.clone(),
+            key: set.key.clone(),
+            columns: set.columns.clone(),
+            rows,
+            mode: set.mode,
+            owns_content: set.scope.is_some(),
+        });
+        Self { address: address.clone(), write, delete }
+    }
+
+    /// The table that rows are written to.
+    pub(in super::super) fn writes(&self) -> Option<&TableName> {
+        self.write.as_ref().map(|write| &write.table)
+    }
+}
+
+/// Takes back and writes, all or nothing.
+pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> Result<()> {
+    let RowsChange { address, write, delete } = change;
+    let database = client.database().await?;
+    let schema = client.catalog().await?;
+    let entries = inventory::entries(&database, address.as_str())
+        .await
+        .map_err(Error::doing("reading the inventory"))?;
+    let owned: BTreeMap<Fingerprint, Entry> = entries
+        .into_iter()
+        .filter(|entry| entry.address == *address)
+        .map(|entry| (entry.key, entry))
+        .collect();
+
+    let doing = || Error::doing(format!("writing the rows of {address}"));
+    let mut transaction = database.begin().await.map_err(doing())?;
+    limit(&mut transaction).await.map_err(doing())?;
+    take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
+    if let Some(write) = write {
+        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema).map_err(|lacking| {
+            let message = match lacking {
+                Lacking::Table => format!("table {} does not exist", write.table),
+                Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
+            };
+            Error::Shape { address: address.to_string(), message }
+        })?;
+        for rows in write.rows.chunks(BATCH) {
+            let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
+            inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
+        }
+        restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
+    }
+    transaction.commit().await.map_err(doing())
+}
+
+/// Waits for no lock for ever. Migrations have limits of their own, from the spec.
+async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
+    if transaction.dialect() == Dialect::Postgres {
+        transaction.execute("SET LOCAL lock_timeout = '30s'", &[]).await?;
+    }
+    Ok(())
+}
+
+/// Writes some rows and gives the inventory's entries for them.
+async fn put(
+    address: &Address,
+    write: &Write,
+    shape: &Shape<'_>,
+    rows: &[Vec<Cell>],
+    owned: &BTreeMap<Fingerprint, Entry>,
+    transaction: &mut Transaction,
+) -> Result<Vec<Entry>> {
+    let doing = || Error::doing(format!("writing the rows of {address}"));
+    let dialect = transaction.dialect();
+    if let Some(message) = rows.iter().find_map(|row| shape.misfit(dialect, row)) {
+        return Err(Error::Shape { address: address.to_string(), message });
+    }
+    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> =
+        rows.iter().map(|row| (shape.key_print(shape.key_of(row).into_iter().map(text)), row)).collect();
+    let there = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
+
+    let missing: Vec<&Vec<Cell>> =
+        keyed.iter().filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| *row).collect();
+    let different: BTreeMap<Fingerprint, &Vec<Cell>> = match write.mode {
+        SeedMode::Insert => BTreeMap::new(),
+        SeedMode::Upsert | SeedMode::Mirror => {
+            let differs = |key: &Fingerprint, row: &[Cell]| {
+                there.get(key).is_some_and(|found| !differing(shape, found, row).is_empty())
+            };
+            keyed.iter().filter(|(key, row)| differs(key, row)).map(|(key, row)| (*key, *row)).collect()
+        }
+    };
+    let inserted = insert(address, shape, &missing, transaction).await?;
+    update(shape, different.values().copied(), transaction).await.map_err(doing())?;
+
+    let touched = missing.into_iter().chain(different.values().copied());
+    let now = whole_rows(shape, touched, transaction).await.map_err(doing())?;
+    if write.mode != SeedMode::Insert {
+        not_kept(address, shape, &keyed, &now)?;
+    }
+    let records = |key: &Fingerprint| {
+        let unchanged = |entry: &Entry| {
+            there
+                .get(key)
+                .is_some_and(|found| write.owns_content || row_print(shape.table, found) == entry.digest)
+        };
+        inserted.contains(key) || owned.get(key).is_some_and(unchanged)
+    };
+    let recorded = now.iter().filter(|(key, _)| records(key));
+    Ok(recorded.map(|(key, row)| entry(address, shape, *key, row)).collect())
+}
+
+fn entry(address: &Address, shape: &Shape<'_>, key: Fingerprint, row: &[Option<String>]) -> Entry {
+    let value =
+        |column: &&Column| (column.name.clone(), value_of(shape.table, row, &column.name).map(str::to_owned));
+    let place = Place { table: shape.name.clone(), key: shape.key.iter().map(value).collect() };
+    Entry { address: address.clone(), place: place.written(), key, digest: row_print(shape.table, row) }
+}
+
+/// The asked columns in which a row of all columns differs from a wanted one.
+fn differing(shape: &Shape<'_>, found: &[Option<String>], wanted: &[Cell]) -> Vec<String> {
+    let found: Vec<_> =
+        shape.columns.iter().map(|(column, _)| value_of(shape.table, found, &column.name)).collect();
+    let wanted: Vec<_> = wanted.iter().map(text).collect();
+    shape.differing(&found, &wanted)
+}
+
+/// A row that reads back otherwise than it was written would be written for ever.
+fn not_kept(
+    address: &Address,
+    shape: &Shape<'_>,
+    wanted: &BTreeMap<Fingerprint, &Vec<Cell>>,
+    now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
+) -> Result<()> {
+    let both = now.iter().filter_map(|(key, found)| Some((found, wanted.get(key)?)));
+    let columns: BTreeSet<String> =
+        both.flat_map(|(found, wanted)| differing(shape, found, wanted)).collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    Err(Error::NotKept {
+        address: address.to_string(),
+        table: shape.name.to_string(),
+        columns: columns.into_iter().collect(),
+    })
+}
+
+/// All columns of the rows with the keys of wanted rows, locked against others where that exists.
+async fn whole_rows(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = &Vec<Cell>>,
+    transaction: &mut Transaction,
+) -> sql::Result<BTreeMap<Fingerprint, Vec<Option<String>>>> {
+    let dialect = transaction.dialect();
+    let keys: Vec<_> =
+        rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row).into_iter())).collect();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
+    let source = Source::new(dialect, shape.key.len(), &keys);
+    let locked = match dialect {
+        Dialect::Postgres => " FOR UPDATE OF t",
+        Dialect::Sqlite => "",
+    };
+    let sql = format!(
+        "SELECT {} FROM {} AS t JOIN {} ON {}{locked}",
+        columns.join(", "),
+        shape.name.quoted(),
+        source.sql,
+        shape.joined(dialect)
+    );
+    let found = transaction.query(&sql, &source.values).await?;
+    Ok(found.into_iter().map(|row| row.into_values()).map(|row| (print_of_key(shape, &row), row)).collect())
+}
+
+fn parameters<'c>(
+    dialect: Dialect,
+    columns: &[&Column],
+    cells: impl Iterator<Item = &'c Cell>,
+) -> Vec<Option<String>> {
+    let both = columns.iter().zip(cells);
+    both.map(|(column, cell)| text(cell).map(|text| written(dialect, column, text))).collect()
+}
+
+/// Inserts rows and gives the keys of those that were really inserted.
+async fn insert(
+    address: &Address,
+    shape: &Shape<'_>,
+    rows: &[&Vec<Cell>],
+    transaction: &mut Transaction,
+) -> Result<BTreeSet<Fingerprint>> {
+    if rows.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let dialect = transaction.dialect();
+    let mut columns: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
+    let given: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let lacking = not_given(shape.table, &given);
+    if !lacking.is_empty() {
+        let message = format!("{} needs a value for {}", shape.name, lacking.join(", "));
+        return Err(Error::Shape { address: address.to_string(), message });
+    }
+    let id = fill_id(shape.table, &given);
+    let mut values: Vec<_> = rows.iter().map(|row| parameters(dialect, &columns, row.iter())).collect();
+    if let Some(id) = id {
+        columns.push(id);
+        values.iter_mut().for_each(|row| row.push(Some(uuid::Uuid::new_v4().to_string())));
+    }
+    let source = Source::new(dialect, columns.len(), &values);
+    let names = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");
+    let expressions = columns.iter().enumerate().map(|(at, column)| write_expression(dialect, column, at));
+    let keys: Vec<String> = shape.key.iter().map(|column| identifier(&column.name)).collect();
+    let returned = keys.iter().map(|key| match dialect {
+        Dialect::Postgres => format!("{key}::text"),
+        Dialect::Sqlite => key.clone(),
+    });
+    let given_identity = dialect == Dialect::Postgres && columns.iter().any(|column| column.identity);
+    let sql = format!(
+        "INSERT INTO {} ({names}){} SELECT {} FROM {} WHERE true{} RETURNING {}",
+        shape.name.quoted(),
+        if given_identity { " OVERRIDING SYSTEM VALUE" } else { "" },
+        expressions.collect::<Vec<_>>().join(", "),
+        source.sql,
+        // Somebody else may insert the row at this moment; only where a unique key can tell.
+        if is_unique(shape.table, &shape.key) {
+            format!(" ON CONFLICT ({}) DO NOTHING", keys.join(", "))
+        } else {
+            String::new()
+        },
+        returned.collect::<Vec<_>>().join(", "),
+    );
+    let inserted = transaction
+        .query(&sql, &source.values)
+        .await
+        .map_err(Error::doing(format!("inserting rows of {address}")))?;
+    Ok(inserted.iter().map(|row| shape.key_print(row.values().iter().map(Option::as_deref))).collect())
+}
+
+/// Whether no two rows of a table can have the same values in these columns.
+fn is_unique(table: &Table, key: &[&Column]) -> bool {
+    let key: BTreeSet<&str> = key.iter().map(|column| column.name.as_str()).collect();
+    let same = |columns: &[String]| columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == key;
+    let unique = |index: &crate::catalog::Index| {
+        index.unique && index.valid && index.predicate.is_none() && same(&index.keys)
+    };
+    same(&table.primary_key) || table.indexes.values().any(unique)
+}
+
+/// Sets the columns beside the key.
+async fn update(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = &Vec<Cell>>,
+    transaction: &mut Transaction,
+) -> sql::Result<()> {
+    let dialect = transaction.dialect();
+    let is_key = |column: &Column| shape.key.iter().any(|key| key.name == column.name);
+    let others: Vec<&Column> =
+        shape.columns.iter().map(|(column, _)| *column).filter(|column| !is_key(column)).collect();
+    let all: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
+    let rows: Vec<Vec<Option<String>>> = rows
+        .map(|row| {
+            let cells = all.iter().zip(row).filter(|(column, _)| !is_key(column)).map(|(_, cell)| cell);
+            let mut values = parameters(dialect, &shape.key, shape.key_of(row).into_iter());
+            values.extend(parameters(dialect, &others, cells));
+            values
+        })
+        .collect();
+    if rows.is_empty() || others.is_empty() {
+        return Ok(());
+    }
+    let source = Source::new(dialect, shape.key.len() + others.len(), &rows);
+    let set = others.iter().enumerate().map(|(at, column)| {
+        let value = write_expression(dialect, column, shape.key.len() + at);
+        format!("{} = {value}", identifier(&column.name))
+    });
+    let sql = format!(
+        "UPDATE {} AS t SET {} FROM {} WHERE {}",
+        shape.name.quoted(),
+        set.collect::<Vec<_>>().join(", "),
+        source.sql,
+        shape.joined(dialect)
+    );
+    transaction.execute(&sql, &source.values).await.map(|_| ())
+}
+
+/// A sequence does not notice explicit ids; the application's next row would meet one of ours.
+async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> sql::Result<()> {
+    if transaction.dialect() != Dialect::Postgres {
+        return Ok(());
+    }
+    for (column, _) in shape.columns.iter().filter(|(column, _)| column.identity) {
+        let sql = format!(
+            "SELECT setval(s.name, s.top) FROM \
+             (SELECT pg_get_serial_sequence($1, $2)::regclass AS name, (SELECT max({})::bigint FROM {}) AS top) AS s \
+             JOIN pg_sequences p ON format('%I.%I', p.schemaname, p.sequencename)::regclass = s.name \
+             WHERE s.top > coalesce(p.last_value, 0)",
+            identifier(&column.name),
+            shape.name.quoted()
+        );
+        let values = [Value::from(shape.name.quoted()), Value::from(column.name.as_str())];
+        transaction.query(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the rows that are still what they were and that nobody refers to.
+async fn take_back(
+    address: &Address,
+    delete: &BTreeMap<Fingerprint, Fingerprint>,
+    owned: &BTreeMap<Fingerprint, Entry>,
+    schema: &Snapshot,
+    transaction: &mut Transaction,
+) -> sql::Result<()> {
+    let mut groups: BTreeMap<(TableName, Vec<String>), Vec<Place>> = BTreeMap::new();
+    for place in delete.keys().filter_map(|key| Place::parse(&owned.get(key)?.place)) {
+        let key = place.key.keys().cloned().collect();
+        groups.entry((place.table.clone(), key)).or_default().push(place);
+    }
+    let dialect = transaction.dialect();
+    let mut forgotten = Vec::new();
+    for ((table, key), places) in &groups {
+        let Ok(shape) = Shape::of(table, key, &[], schema) else { continue };
+        let places: Vec<&Place> = places.iter().collect();
+        let tables = BTreeSet::from([table]);
+        let found =
+            own::read(&shape, &places, schema, &tables, &mut Session::Transaction(transaction)).await?;
+        let unchanged = found.iter().filter(|(key, row)| delete.get(key) == Some(&row.row));
+        // Rows of this very change may refer to each other: one statement deletes them together.
+        let mut going: BTreeMap<Fingerprint, &own::OwnedRow> =
+            unchanged.map(|(key, row)| (*key, row)).collect();
+        loop {
+            let points = going.values().flat_map(|row| &row.points);
+            let mut pointing: BTreeMap<Fingerprint, u64> = BTreeMap::new();
+            points.for_each(|anchor| *pointing.entry(*anchor).or_default() += 1);
+            let before = going.len();
+            going.retain(|_, row| {
+                let ours: u64 = row.anchors.iter().filter_map(|anchor| pointing.get(anchor)).sum();
+                ours >= row.references
+            });
+            if going.len() == before {
+                break;
+            }
+        }
+        let by_print = |place: &&&Place| {
+            let key = shape.key_print(place.key.values().map(Option::as_deref));
+            going.contains_key(&key)
+        };
+        let keys: Vec<Vec<Option<String>>> = places
+            .iter()
+            .filter(by_print)
+            .map(|place| {
+                let both = shape.key.iter().zip(place.key.values());
+                both.map(|(column, value)| value.as_deref().map(|text| written(dialect, column, text)))
+                    .collect()
+            })
+            .collect();
+        if !keys.is_empty() {
+            let source = Source::new(dialect, shape.key.len(), &keys);
+            let expressions = shape.key.iter().enumerate();
+            let expressions = expressions.map(|(at, column)| write_expression(dialect, column, at));
+            let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
+            let sql = format!(
+                "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
+                shape.name.quoted(),
+                names.collect::<Vec<_>>().join(", "),
+                expressions.collect::<Vec<_>>().join(", "),
+                source.sql
+            );
+            transaction.execute(&sql, &source.values).await?;
+        }
+        forgotten.extend(going.into_keys());
+    }
+    if forgotten.is_empty() { Ok(()) } else { inventory::forget(transaction, address, &forgotten).await }
+}

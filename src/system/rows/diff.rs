@@ -1,0 +1,340 @@
+//! Wanted rows against the answers: what to insert, to change and to take back, one change an
+//! address. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::super::order::TableOrder;
+use super::super::{Change, Desired, Observed};
+use super::own::Owned;
+use super::takeback::{Candidate, Verdict, judge};
+use super::{Lacking, RowSet, RowsChange, Shape, text};
+use crate::catalog::{Snapshot, Table, TableName};
+use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::Inventory;
+use crate::spec::{Cell, SeedMode};
+
+/// Rows that a plan shows of those that it writes.
+const SHOWN: usize = 3;
+
+/// What comparing one set with its answer gives.
+#[derive(Debug, Default)]
+struct Writes {
+    /// Positions of rows that are not there.
+    insert: Vec<usize>,
+    /// Positions of rows that are there with other content.
+    change: Vec<usize>,
+    /// Keys of all wanted rows, where the table tells how to read them.
+    wanted: BTreeSet<Fingerprint>,
+    /// Content that was seen, of the rows to be written.
+    seen: BTreeMap<Fingerprint, Option<Fingerprint>>,
+    /// Rows of an ontology that are there and not wanted.
+    others: usize,
+}
+
+/// Why a set cannot be compared.
+enum Stop {
+    Later(String),
+    Faults(Vec<Fault>),
+}
+
+/// Seeds and ontologies, and what is left of those that are off or gone.
+pub(in super::super) fn diff(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    order: &TableOrder,
+    pending: Option<&Address>,
+) -> Diff<Change> {
+    let mut diff = Diff::default();
+    let mut compared: BTreeMap<&Address, (&RowSet, Writes)> = BTreeMap::new();
+    for set in desired.sets.iter().filter(|set| set.on) {
+        match compare(set, observed, pending) {
+            Ok(writes) => drop(compared.insert(&set.address, (set, writes))),
+            Err(Stop::Later(reason)) => {
+                diff.deferred.push(Held { address: set.address.clone(), reason });
+            }
+            Err(Stop::Faults(faults)) => diff.faults.extend(faults),
+        }
+    }
+
+    let candidates = candidates(desired, observed, &compared);
+    let writing =
+        compared.iter().filter(|(_, (_, writes))| !writes.insert.is_empty() || !writes.change.is_empty());
+    let writing = writing.map(|(address, _)| (*address).clone()).collect();
+    let mut verdicts = judge(candidates, inventory, &writing, order);
+
+    for (address, (set, writes)) in compared {
+        let verdict = verdicts.remove(address).unwrap_or_default();
+        remark(&mut diff, address, set, &verdict, &writes);
+        if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
+            diff.unchanged += usize::from(verdict.later == 0);
+        } else {
+            diff.changes.push(planned(address, Some(set), &writes, verdict, pending));
+        }
+    }
+    for (address, verdict) in verdicts {
+        let set = desired.sets.iter().find(|set| set.address == address);
+        let writes = Writes::default();
+        remark_on_what_stays(&mut diff, &address, &verdict);
+        if !verdict.delete.is_empty() {
+            diff.changes.push(planned(&address, set, &writes, verdict, pending));
+        }
+    }
+    diff
+}
+
+fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Result<Writes, Stop> {
+    let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
+    let shape = match (Shape::of(&set.table, &set.key, &set.columns, &observed.schema), pending) {
+        (Ok(shape), _) => shape,
+        (Err(Lacking::Table), Some(_)) => return Ok(everything()),
+        (Err(Lacking::Column(_)), Some(pending)) => {
+            return Err(Stop::Later(format!("known after {pending}")));
+        }
+        (Err(lacking), None) => {
+            let (message, help) = lacking_message(&lacking, &set.table, &observed.schema);
+            return Err(Stop::Faults(vec![fault(set, message, help)]));
+        }
+    };
+    let misfits = set.rows.iter().filter_map(|row| shape.misfit(observed.dialect, row));
+    let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
+    if !misfits.is_empty() {
+        return Err(Stop::Faults(misfits));
+    }
+    let unobserved = || Stop::Later("not observed".to_owned());
+    let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
+    let mut writes = Writes::default();
+    for (at, row) in set.rows.iter().enumerate() {
+        let key = shape.key_print(shape.key_of(row).into_iter().map(text));
+        let found = match answer.rows.get(&key) {
+            Some(found) => *found,
+            None if answer.whole => None,
+            None => return Err(unobserved()),
+        };
+        match (found, set.mode) {
+            (None, _) => writes.insert.push(at),
+            (Some(_), SeedMode::Insert) => {}
+            (Some(content), SeedMode::Upsert | SeedMode::Mirror) => {
+                if content != shape.content_print(row.iter().map(text)) {
+                    writes.change.push(at);
+                    writes.seen.insert(key, found);
+                }
+            }
+        }
+        if found.is_none() {
+            writes.seen.insert(key, None);
+        }
+        writes.wanted.insert(key);
+    }
+    let there = answer.rows.iter().filter(|(key, found)| found.is_some() && !writes.wanted.contains(key));
+    writes.others = if answer.whole { there.count() } else { 0 };
+    let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
+    let lacking = not_given(shape.table, &given);
+    if !writes.insert.is_empty() && !lacking.is_empty() {
+        let message =
+            format!("{} needs a value for {}, which the rows do not have", set.table, lacking.join(", "));
+        let help = "give the columns in the rows, or give them a default in a migration";
+        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+    }
+    Ok(writes)
+}
+
+/// Columns that must have a value and get none from the database, the spec or this tool.
+pub(in super::super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
+    let id = super::fill_id(table, given).map(|column| column.name.as_str());
+    let needed = table.columns.iter().filter(|column| {
+        let filled = column.default.is_some() || column.generated.is_some() || column.identity;
+        !column.nullable
+            && !filled
+            && !given.contains(&column.name.as_str())
+            && id != Some(column.name.as_str())
+    });
+    needed.map(|column| column.name.clone()).collect()
+}
+
+/// The rows that their owners no longer want.
+fn candidates<'a>(
+    desired: &'a Desired,
+    observed: &'a Observed,
+    compared: &BTreeMap<&Address, (&RowSet, Writes)>,
+) -> Vec<Candidate<'a>> {
+    let mut wanted: BTreeMap<(&TableName, &[String]), BTreeSet<Fingerprint>> = BTreeMap::new();
+    for (set, writes) in compared.values() {
+        wanted.entry((&set.table, &set.key)).or_default().extend(&writes.wanted);
+    }
+    let owners = observed.owned.iter().filter(|(address, _)| {
+        let on = desired.sets.iter().find(|set| set.address == **address && set.on);
+        // What could not be compared is left alone.
+        on.is_none_or(|set| set.mode == SeedMode::Mirror && compared.contains_key(address))
+    });
+    let sets = owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
+    // Rows that were put there under another key cannot be told from wanted ones.
+    let same_key = |(address, owned): &(&Address, &Owned)| {
+        compared.get(address).is_none_or(|(set, _)| set.table != owned.table || set.key == owned.key)
+    };
+    let rows = sets.filter(same_key).flat_map(|(address, owned)| {
+        owned.rows.iter().map(move |(key, row)| Candidate { address, owned, key: *key, row })
+    });
+    let unwanted = |candidate: &Candidate<'_>| {
+        let of_table = wanted.get(&(&candidate.owned.table, candidate.owned.key.as_slice()));
+        of_table.is_none_or(|keys| !keys.contains(&candidate.key))
+    };
+    rows.filter(unwanted).collect()
+}
+
+fn planned(
+    address: &Address,
+    set: Option<&RowSet>,
+    writes: &Writes,
+    verdict: Verdict,
+    pending: Option<&Address>,
+) -> Planned<Change> {
+    let Writes { insert, change, wanted: _, seen, others: _ } = writes;
+    let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
+    let on = set.filter(|set| set.on);
+    let total = on.map_or(0, |set| set.rows.len());
+    let noun = |count| set.map_or_else(|| noun_of(address, count), |set| set.noun(count));
+
+    let mut rows: Vec<usize> = insert.iter().chain(change).copied().collect();
+    rows.sort_unstable();
+    let write: Vec<Vec<Cell>> =
+        on.map(|set| rows.iter().filter_map(|at| set.rows.get(*at).cloned()).collect()).unwrap_or_default();
+    let action = match (rows.len(), deletes) {
+        (0, _) => Action::Delete,
+        (writes, 0) if inserts == writes && inserts == total => Action::Create,
+        _ => Action::Update,
+    };
+    let counts = [(inserts, "to insert"), (changes, "to change"), (deletes, "to delete")];
+    let mut first = true;
+    let counted = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| {
+        let noun = if std::mem::take(&mut first) { format!("{} ", noun(*count)) } else { String::new() };
+        format!("{count} {noun}{what}")
+    });
+    let summary = counted.collect::<Vec<_>>().join(", ");
+    let reason = match (action, set) {
+        (Action::Delete, None) => "gone from the spec".to_owned(),
+        (Action::Delete, Some(set)) if !set.on => match &set.when {
+            Some(when) => format!("flag {} is {}", when.flag, if when.negated { "on" } else { "off" }),
+            None => "switched off".to_owned(),
+        },
+        (Action::Create, _) => "missing".to_owned(),
+        _ => {
+            let parts = [(inserts, "missing"), (changes, "different"), (deletes, "no longer in the spec")];
+            let parts =
+                parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let before = match action {
+        Action::Create => None,
+        _ => Some(json!({ "rows": total - inserts + deletes, "different": changes, "unwanted": deletes })),
+    };
+    let after = on.filter(|_| action != Action::Delete || total > 0).map(|set| {
+        let shown = write.iter().take(SHOWN).map(|row| shown(set, row)).collect::<Vec<_>>();
+        let content: Vec<Vec<Option<&str>>> =
+            set.rows.iter().map(|row| row.iter().map(text).collect()).collect();
+        json!({
+            "table": set.table.to_string(), "rows": total, "first": shown,
+            "digest": Digest::of_json(&(&set.columns, content)),
+        })
+    });
+    let mut needs = vec![super::super::database::database()];
+    needs.extend(pending.cloned());
+    needs.extend(verdict.after);
+    let empties = on.is_some_and(|set| set.rows.is_empty()) && deletes > 0;
+    Planned {
+        address: address.clone(),
+        action,
+        risk: Risk::Safe,
+        reason,
+        needs,
+        summary,
+        before,
+        after,
+        diff: None,
+        seen: Digest::of_json(&(seen, &verdict.delete)),
+        guard: empties.then_some(Guard::MassDelete),
+        at: set.map(|set| set.at.clone()),
+        change: Change::Rows(Box::new(RowsChange::new(address, on, write, verdict.delete))),
+    }
+}
+
+fn noun_of(address: &Address, count: usize) -> &'static str {
+    match (address.as_str().starts_with("system.ontology."), count) {
+        (true, 1) => "term",
+        (true, _) => "terms",
+        (false, 1) => "row",
+        (false, _) => "rows",
+    }
+}
+
+fn shown(set: &RowSet, row: &[Cell]) -> Value {
+    let cells = set.columns.iter().zip(row);
+    let cells = cells.map(|(asked, cell)| (asked.name.clone(), text(cell).map_or(Value::Null, Value::from)));
+    Value::Object(cells.collect::<Map<_, _>>())
+}
+
+fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
+    remark_on_what_stays(diff, address, verdict);
+    let Verdict { delete, later, changed, referenced, after: _, later_after: _ } = verdict;
+    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced);
+    if foreign > 0 {
+        diff.notes.push(format!("{address}: {foreign} other {} are left alone", set.noun(foreign)));
+    }
+}
+
+fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict) {
+    let reasons = [
+        (verdict.changed, "changed since this tool wrote them"),
+        (verdict.referenced, "referred to by rows that stay"),
+    ];
+    for (count, why) in reasons.iter().filter(|(count, _)| *count > 0) {
+        diff.notes.push(format!(
+            "{address}: {count} {} no longer wanted and left alone: {why}",
+            noun_of(address, *count)
+        ));
+    }
+    if verdict.later > 0 {
+        let waits: Vec<_> = verdict.later_after.iter().map(ToString::to_string).collect();
+        let reason = format!("{} to delete, known after {}", verdict.later, waits.join(", "));
+        diff.deferred.push(Held { address: address.clone(), reason });
+    }
+}
+
+fn fault(set: &RowSet, message: String, help: Option<String>) -> Fault {
+    Fault { address: set.address.clone(), message, help, at: Some(set.at.clone()) }
+}
+
+/// What to say of a table or column that does not exist, with the nearest name.
+pub(in super::super) fn lacking_message(
+    lacking: &Lacking,
+    table: &TableName,
+    schema: &Snapshot,
+) -> (String, Option<String>) {
+    match lacking {
+        Lacking::Table => {
+            let names: Vec<String> = schema.tables.keys().map(ToString::to_string).collect();
+            let message =
+                format!("table {table} does not exist, and no migration is pending that could make it");
+            (message, nearest(&table.to_string(), names.iter().map(String::as_str)))
+        }
+        Lacking::Column(column) => {
+            let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
+            (
+                format!("column {column} does not exist in table {table}, and no migration is pending"),
+                nearest(column, columns.map(|column| column.name.as_str())),
+            )
+        }
+    }
+}
+
+/// `did you mean …?`, where a name is near enough.
+pub(in super::super) fn nearest<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let scored =
+        names.map(|name| (strsim::jaro_winkler(wanted, name), name)).filter(|(score, _)| *score > 0.75);
+    let best = scored.max_by(|(a, one), (b, other)| a.total_cmp(b).then_with(|| other.cmp(one)));
+    best.map(|(_, name)| format!("did you mean {name}?"))
+}

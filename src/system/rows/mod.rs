@@ -1,0 +1,265 @@
+//! Rows that the spec wants in a table: one mechanism for seeds and for the terms of ontologies.
+//! Keys and contents are observed as fingerprints; values are read only to be fingerprinted.
+
+mod apply;
+mod diff;
+mod observe;
+mod own;
+mod statement;
+mod takeback;
+
+use serde::Serialize;
+
+use crate::catalog::{Column, Snapshot, Table, TableName, ValueKind, canonical};
+use crate::change::Address;
+use crate::digest::{Digest, Fingerprint};
+use crate::spec::{Cell, Location, SeedMode, When};
+use crate::sql::{Dialect, identifier};
+
+pub use apply::RowsChange;
+pub use observe::Answer;
+pub use own::{Owned, OwnedRow};
+
+pub(super) use apply::apply;
+pub(super) use diff::{diff, lacking_message, not_given};
+pub(super) use observe::observe;
+pub(super) use own::observe as observe_owned;
+pub(super) use statement::{BATCH, Source, fill_id, read_text, write_expression, written};
+
+/// The rows that one seed or ontology wants.
+#[derive(Debug, Clone)]
+pub(super) struct RowSet {
+    /// `system.seed.NAME` or `system.ontology.NAME`.
+    pub(super) address: Address,
+    /// Where the rows live.
+    pub(super) table: TableName,
+    /// The columns that identify a row, sorted.
+    pub(super) key: Vec<String>,
+    /// The columns that the rows have, sorted by name.
+    pub(super) columns: Vec<Asked>,
+    /// A cell for each of `columns`.
+    pub(super) rows: Vec<Vec<Cell>>,
+    /// What happens to rows that differ or are no longer wanted.
+    pub(super) mode: SeedMode,
+    /// Whether its `when` holds.
+    pub(super) on: bool,
+    /// `when:`
+    pub(super) when: Option<When>,
+    /// For an ontology the column and value that all of its rows share: it is observed whole.
+    pub(super) scope: Option<Scope>,
+    /// Where it stands.
+    pub(super) at: Location,
+}
+
+/// A column that rows have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Asked {
+    pub(super) name: String,
+    /// Whether it holds a JSON list whose order means nothing.
+    pub(super) list: bool,
+}
+
+/// What all rows of an ontology have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Scope {
+    pub(super) column: String,
+    pub(super) value: String,
+}
+
+/// What is asked of a table; its digest names the answer in a world.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct Question {
+    pub(super) table: TableName,
+    pub(super) key: Vec<String>,
+    pub(super) columns: Vec<Asked>,
+    pub(super) scope: Option<Scope>,
+}
+
+impl RowSet {
+    /// A set with its columns sorted, so that the order of a file means nothing.
+    #[expect(clippy::too_many_arguments, reason = "the fields of the set, each of its own type")]
+    pub(super) fn new(
+        address: Address,
+        table: &str,
+        key: &[String],
+        columns: Vec<Asked>,
+        rows: Vec<Vec<Cell>>,
+        mode: SeedMode,
+        (on, when): (bool, Option<When>),
+        scope: Option<Scope>,
+        at: Location,
+    ) -> Self {
+        let mut order: Vec<usize> = (0..columns.len()).collect();
+        order.sort_by(|a, b| columns.get(*a).cmp(&columns.get(*b)));
+        let rows = rows.into_iter().map(|row| permuted(&row, &order)).collect();
+        let columns = permuted(&columns, &order);
+        let mut key = key.to_vec();
+        key.sort();
+        Self { address, table: TableName::parse(table), key, columns, rows, mode, on, when, scope, at }
+    }
+
+    pub(super) fn question(&self) -> Question {
+        let Self { table, key, columns, scope, .. } = self;
+        Question { table: table.clone(), key: key.clone(), columns: columns.clone(), scope: scope.clone() }
+    }
+
+    /// `rows` or `terms`.
+    pub(super) fn noun(&self, count: usize) -> &'static str {
+        match (self.scope.is_some(), count) {
+            (true, 1) => "term",
+            (true, _) => "terms",
+            (false, 1) => "row",
+            (false, _) => "rows",
+        }
+    }
+}
+
+fn permuted<T: Clone>(items: &[T], order: &[usize]) -> Vec<T> {
+    order.iter().filter_map(|at| items.get(*at).cloned()).collect()
+}
+
+impl Question {
+    pub(super) fn digest(&self) -> Digest {
+        Digest::of_json(self)
+    }
+}
+
+/// What the table lacks of what is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Lacking {
+    Table,
+    Column(String),
+}
+
+/// Asked columns found in a table.
+#[derive(Debug, Clone)]
+pub(super) struct Shape<'a> {
+    pub(super) name: &'a TableName,
+    pub(super) table: &'a Table,
+    pub(super) key: Vec<&'a Column>,
+    pub(super) columns: Vec<(&'a Column, bool)>,
+    /// Where the key's columns are among `columns`.
+    key_at: Vec<usize>,
+}
+
+impl<'a> Shape<'a> {
+    pub(super) fn of(
+        name: &'a TableName,
+        key: &[String],
+        columns: &[Asked],
+        schema: &'a Snapshot,
+    ) -> Result<Self, Lacking> {
+        let table = schema.tables.get(name).ok_or(Lacking::Table)?;
+        let column = |name: &String| table.column(name).ok_or_else(|| Lacking::Column(name.clone()));
+        let key_at =
+            key.iter().filter_map(|key| columns.iter().position(|asked| asked.name == *key)).collect();
+        let key = key.iter().map(column).collect::<Result<_, _>>()?;
+        let columns =
+            columns.iter().map(|asked| Ok((column(&asked.name)?, asked.list))).collect::<Result<_, _>>()?;
+        Ok(Self { name, table, key, columns, key_at })
+    }
+
+    /// The key's values in a row of `columns`.
+    pub(super) fn key_of<'r, T>(&self, row: &'r [T]) -> Vec<&'r T> {
+        self.key_at.iter().filter_map(|at| row.get(*at)).collect()
+    }
+
+    /// The fingerprint of a key, its values in the order of the key.
+    pub(super) fn key_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
+        let values = values.into_iter().zip(&self.key);
+        Fingerprint::of(values.map(|(value, column)| value.map(|text| canonical(column.kind, text))))
+    }
+
+    /// The fingerprint of the asked columns.
+    pub(super) fn content_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
+        let values = values.into_iter().zip(&self.columns);
+        Fingerprint::of(
+            values.map(|(value, (column, list))| value.map(|text| spelled(column.kind, *list, text))),
+        )
+    }
+
+    /// The asked columns whose values differ between two rows.
+    pub(super) fn differing(&self, one: &[Option<&str>], other: &[Option<&str>]) -> Vec<String> {
+        let both = self.columns.iter().zip(one.iter().zip(other));
+        let differs = both.filter(|((column, list), (one, other))| {
+            one.map(|text| spelled(column.kind, *list, text))
+                != other.map(|text| spelled(column.kind, *list, text))
+        });
+        differs.map(|((column, _), _)| column.name.clone()).collect()
+    }
+}
+
+/// The fingerprint of a whole row: names and values of what is not NULL, sorted by name, so that
+/// neither a new nullable column nor another order of columns looks like a changed row.
+pub(super) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint {
+    let mut fields: Vec<(&str, String)> = table
+        .columns
+        .iter()
+        .zip(values)
+        .filter_map(|(column, value)| {
+            value.as_deref().map(|text| (column.name.as_str(), canonical(column.kind, text)))
+        })
+        .collect();
+    fields.sort_unstable();
+    Fingerprint::of(fields.iter().flat_map(|(name, value)| [Some(*name), Some(value.as_str())]))
+}
+
+/// The canonical spelling of a value; of a list, its items sorted.
+pub(super) fn spelled(kind: ValueKind, list: bool, text: &str) -> String {
+    let items = list.then(|| serde_json::from_str::<Vec<serde_json::Value>>(text).ok()).flatten();
+    match items {
+        Some(items) => {
+            let mut items: Vec<String> = items.iter().map(ToString::to_string).collect();
+            items.sort_unstable();
+            format!("[{}]", items.join(","))
+        }
+        None => canonical(kind, text),
+    }
+}
+
+/// The text of a cell; `None` for NULL.
+pub(super) fn text(cell: &Cell) -> Option<&str> {
+    match cell {
+        Cell::Null => None,
+        Cell::Text(text) | Cell::Json(text) => Some(text),
+    }
+}
+
+impl Shape<'_> {
+    /// `t.key = q.c0 AND …`: the rows of the table whose keys a [`Source`] lists.
+    pub(super) fn joined(&self, dialect: Dialect) -> String {
+        let equal = |(at, column): (usize, &&Column)| {
+            format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
+        };
+        self.key.iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
+    /// no value of its column. SQLite holds any text anywhere.
+    pub(super) fn misfit(&self, dialect: Dialect, row: &[Cell]) -> Option<String> {
+        if let Some((column, _)) =
+            self.key.iter().zip(self.key_of(row)).find(|(_, cell)| **cell == Cell::Null)
+        {
+            return Some(format!("the key column {} is empty", column.name));
+        }
+        let misfit = |((column, _), cell): (&(&Column, bool), &Cell)| {
+            let text = text(cell).filter(|text| dialect == Dialect::Postgres && !fits(column.kind, text))?;
+            Some(format!("{text:?} is no value of column {} ({})", column.name, column.data_type))
+        };
+        self.columns.iter().zip(row).find_map(misfit)
+    }
+}
+
+/// Whether a text can be a value of a kind, where that is easily told.
+fn fits(kind: ValueKind, text: &str) -> bool {
+    let canonical = canonical(kind, text);
+    match kind {
+        ValueKind::Integer => canonical.parse::<i64>().is_ok(),
+        ValueKind::Decimal | ValueKind::Float => canonical.parse::<f64>().is_ok(),
+        ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
+        ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
+        ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+        ValueKind::Bytes => canonical.len() % 2 == 0 && canonical.bytes().all(|b| b.is_ascii_hexdigit()),
+        ValueKind::Text | ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
+    }
+}

@@ -1,0 +1,105 @@
+//! Asks which of the wanted rows are there and with what content: one query for 5,000 keys of a
+//! table, whatever the number of seeds. Reads only.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{Desired, Error, Result};
+use super::{BATCH, Lacking, Question, RowSet, Shape, Source, read_text, text, write_expression, written};
+use crate::catalog::Snapshot;
+use crate::digest::{Digest, Fingerprint};
+use crate::sql::{Database, Row, identifier};
+
+/// What a table answered to one question.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether every row in question was read: a key that is not here is not there.
+    pub whole: bool,
+    /// The content's fingerprint by the key's, `None` for a key that was asked and is not there.
+    pub rows: BTreeMap<Fingerprint, Option<Fingerprint>>,
+}
+
+/// The answers by the digest of their questions. Tables and columns that do not exist are no
+/// error here: the diff knows whether they are about to be made.
+pub(in super::super) async fn observe(
+    desired: &Desired,
+    schema: &Snapshot,
+    database: &Database,
+) -> Result<BTreeMap<Digest, Answer>> {
+    let mut sets: BTreeMap<Question, Vec<&RowSet>> = BTreeMap::new();
+    for set in &desired.sets {
+        sets.entry(set.question()).or_default().push(set);
+    }
+    let mut answers = BTreeMap::new();
+    for (question, sets) in &sets {
+        let shape = match Shape::of(&question.table, &question.key, &question.columns, schema) {
+            Ok(shape) => shape,
+            Err(Lacking::Table | Lacking::Column(_)) => continue,
+        };
+        let answer = match &question.scope {
+            Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
+            None => ask_keys(&shape, sets, database).await,
+        };
+        let doing = Error::doing(format!("reading rows of {}", question.table));
+        answers.insert(question.digest(), answer.map_err(doing)?);
+    }
+    Ok(answers)
+}
+
+async fn ask_scope(
+    shape: &Shape<'_>,
+    column: &str,
+    value: &str,
+    database: &Database,
+) -> crate::sql::Result<Answer> {
+    let Some(column) = shape.table.column(column) else { return Ok(Answer::default()) };
+    let source = Source::new(database.dialect(), 1, &[vec![Some(value.to_owned())]]);
+    let sql = format!(
+        "SELECT {} FROM {} AS t JOIN {} ON t.{} = {}",
+        select(shape, database),
+        shape.name.quoted(),
+        source.sql,
+        identifier(&column.name),
+        write_expression(database.dialect(), column, 0),
+    );
+    let rows = database.query(&sql, &source.values).await?;
+    Ok(Answer { whole: true, rows: rows.iter().map(|row| fingerprints(shape, row)).collect() })
+}
+
+async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
+    let dialect = database.dialect();
+    let mut asked: BTreeMap<Fingerprint, Vec<Option<String>>> = BTreeMap::new();
+    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.misfit(dialect, row).is_none()) {
+        let key: Vec<Option<&str>> = shape.key_of(row).into_iter().map(text).collect();
+        let values = key.iter().zip(&shape.key);
+        let values = values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect();
+        asked.insert(shape.key_print(key), values);
+    }
+    let mut answer = Answer { whole: false, rows: asked.keys().map(|key| (*key, None)).collect() };
+    let keys: Vec<_> = asked.into_values().collect();
+    for keys in keys.chunks(BATCH) {
+        let source = Source::new(dialect, shape.key.len(), keys);
+        let sql = format!(
+            "SELECT {} FROM {} AS t JOIN {} ON {}",
+            select(shape, database),
+            shape.name.quoted(),
+            source.sql,
+            shape.joined(dialect),
+        );
+        let rows = database.query(&sql, &source.values).await?;
+        answer.rows.extend(rows.iter().map(|row| fingerprints(shape, row)));
+    }
+    Ok(answer)
+}
+
+fn select(shape: &Shape<'_>, database: &Database) -> String {
+    let columns = shape.columns.iter().map(|(column, _)| read_text(database.dialect(), column));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Option<Fingerprint>) {
+    let values = row.values();
+    let key = shape.key_of(values).into_iter().map(Option::as_deref);
+    (shape.key_print(key), Some(shape.content_print(values.iter().map(Option::as_deref))))
+}

@@ -1,0 +1,249 @@
+//! Declared accounts against those that are there. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::super::rows::{Lacking, lacking_message, not_given, text};
+use super::super::{Change, Desired, Observed};
+use super::apply::{Task, UserChange};
+use super::{FIRST_VERSION, PREFIX, address, inventory_key, value_print, version_of, wanted};
+use crate::catalog::{Table, TableName};
+use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::Inventory;
+use crate::spec::{self, Cell, User};
+
+/// What is to be done about one account.
+enum Verdict {
+    Same,
+    Unobserved,
+    Create,
+    /// The columns that differ, whether the password is set again, whether only its version is
+    /// taken down.
+    Update {
+        differs: Vec<String>,
+        rotate: bool,
+    },
+}
+
+/// The accounts, and those that this tool made and the spec no longer has.
+pub(in super::super) fn diff(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    pending: Option<&Address>,
+) -> Diff<Change> {
+    let mut diff = Diff { unmanaged: unmanaged(desired, observed, inventory), ..Diff::default() };
+    let Some(accounts) = desired.accounts.as_ref().filter(|_| !desired.users.is_empty()) else { return diff };
+    let name = TableName::parse(&accounts.table);
+    let table =
+        match find(accounts, &name, desired, observed) {
+            Ok(table) => Some(table),
+            Err(Lacking::Table) if pending.is_some() => None,
+            Err(lacking) => {
+                match pending {
+                    Some(pending) => diff.deferred.extend(desired.users.keys().map(|name| Held {
+                        address: address(name),
+                        reason: format!("known after {pending}"),
+                    })),
+                    None => {
+                        let (message, help) = lacking_message(&lacking, &name, &observed.schema);
+                        let first = desired.users.keys().next().map_or("", String::as_str);
+                        diff.faults.push(Fault {
+                            address: address(first),
+                            message,
+                            help,
+                            at: Some(accounts.at.clone()),
+                        });
+                    }
+                }
+                return diff;
+            }
+        };
+    for (username, user) in &desired.users {
+        let columns = wanted(accounts, user);
+        let verdict = match table {
+            None => Verdict::Create,
+            Some(table) => compare(username, user, &columns, table, (accounts, &name), observed, inventory),
+        };
+        let lacking = match (&verdict, table) {
+            (Verdict::Create, Some(table)) => lacking_values(accounts, &columns, table),
+            _ => Vec::new(),
+        };
+        match verdict {
+            Verdict::Same => diff.unchanged += 1,
+            Verdict::Unobserved => {
+                diff.deferred.push(Held { address: address(username), reason: "not observed".to_owned() });
+            }
+            Verdict::Create if !lacking.is_empty() => diff.faults.push(Fault {
+                address: address(username),
+                message: format!(
+                    "{name} needs a value for {}, which the account does not have",
+                    lacking.join(", ")
+                ),
+                help: Some("give it under the account's `columns`, or give the column a default".to_owned()),
+                at: Some(user.at.clone()),
+            }),
+            Verdict::Create | Verdict::Update { .. } => {
+                diff.changes.push(planned(accounts, username, user, columns, verdict, pending));
+            }
+        }
+    }
+    diff
+}
+
+/// The table, when it and every column that the accounts use exist.
+fn find<'a>(
+    accounts: &spec::Accounts,
+    name: &TableName,
+    desired: &Desired,
+    observed: &'a Observed,
+) -> Result<&'a Table, Lacking> {
+    let table = observed.schema.tables.get(name).ok_or(Lacking::Table)?;
+    let mut used: BTreeSet<String> = [&accounts.username, &accounts.password].into_iter().cloned().collect();
+    used.extend(desired.users.values().flat_map(|user| wanted(accounts, user)).map(|(column, _)| column));
+    match used.into_iter().find(|column| table.column(column).is_none()) {
+        Some(column) => Err(Lacking::Column(column)),
+        None => Ok(table),
+    }
+}
+
+fn lacking_values(accounts: &spec::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
+    let mut given: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
+    given.extend([accounts.username.as_str(), accounts.password.as_str()]);
+    not_given(table, &given)
+}
+
+fn compare(
+    username: &str,
+    user: &User,
+    columns: &[(String, Cell)],
+    table: &Table,
+    (accounts, name): (&spec::Accounts, &TableName),
+    observed: &Observed,
+    inventory: &Inventory,
+) -> Verdict {
+    let seen =
+        observed.accounts.as_ref().filter(|seen| seen.table == *name && seen.username == accounts.username);
+    let prints = match seen.and_then(|seen| seen.users.get(username)) {
+        None => return Verdict::Unobserved,
+        Some(None) => return Verdict::Create,
+        Some(Some(prints)) => prints,
+    };
+    let mut differs = Vec::new();
+    for (column, cell) in columns {
+        let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
+            return Verdict::Unobserved;
+        };
+        if *print != value_print(column, text(cell)) {
+            differs.push(column.name.clone());
+        }
+    }
+    let recorded = recorded_version(username, inventory);
+    let rotate = user.password_version.zip(recorded).is_some_and(|(wanted, recorded)| wanted > recorded);
+    let unrecorded = user.password_version.is_some() && recorded.is_none();
+    if differs.is_empty() && !rotate && !unrecorded {
+        Verdict::Same
+    } else {
+        Verdict::Update { differs, rotate }
+    }
+}
+
+fn recorded_version(username: &str, inventory: &Inventory) -> Option<u32> {
+    let recorded = inventory.at(&address(username))?.get(&inventory_key(username))?;
+    version_of(*recorded)
+}
+
+fn planned(
+    accounts: &spec::Accounts,
+    username: &str,
+    user: &User,
+    columns: Vec<(String, Cell)>,
+    verdict: Verdict,
+    pending: Option<&Address>,
+) -> Planned<Change> {
+    let mut needs = vec![super::super::database::database()];
+    needs.extend(pending.cloned());
+    let version = user.password_version.unwrap_or(FIRST_VERSION);
+    let mut after: Map<String, Value> = columns
+        .iter()
+        .map(|(column, cell)| (column.clone(), text(cell).map_or(Value::Null, Value::from)))
+        .collect();
+    after.insert("password_version".to_owned(), Value::from(version));
+    let hash = match user.hash {
+        spec::PasswordHash::Argon2id => "argon2id",
+        spec::PasswordHash::Bcrypt => "bcrypt",
+    };
+    let (action, reason, summary, before, differs, task) = match verdict {
+        Verdict::Update { differs, rotate } => {
+            let password = if rotate { "password set again" } else { "password untouched" };
+            let (reason, summary) = if differs.is_empty() && !rotate {
+                let reason = "password_version is not recorded".to_owned();
+                (
+                    reason,
+                    format!(
+                        "takes down password_version {version} as applied; raise it to set the password again"
+                    ),
+                )
+            } else {
+                let plural = if differs.len() == 1 { "s" } else { "" };
+                let mut reasons: Vec<String> = Vec::new();
+                if !differs.is_empty() {
+                    reasons.push(format!("{} differ{plural}", differs.join(", ")));
+                }
+                if rotate {
+                    reasons.push("password_version raised".to_owned());
+                }
+                (reasons.join("; "), format!("account in {}: {password}", accounts.table))
+            };
+            let before = Some(json!({ "differs": differs }));
+            let password = rotate.then(|| (user.password.clone(), user.hash));
+            (Action::Update, reason, summary, before, differs.clone(), Task::Update { differs, password })
+        }
+        Verdict::Create | Verdict::Same | Verdict::Unobserved => (
+            Action::Create,
+            "missing".to_owned(),
+            format!("account in {}, password hashed with {hash}", accounts.table),
+            None,
+            Vec::new(),
+            Task::Create { password: user.password.clone(), hash: user.hash },
+        ),
+    };
+    Planned {
+        address: address(username),
+        action,
+        risk: Risk::Safe,
+        reason,
+        needs,
+        summary,
+        before,
+        after: Some(Value::Object(after)),
+        diff: None,
+        seen: Digest::of_json(&(action, differs)),
+        guard: None,
+        at: Some(user.at.clone()),
+        change: Change::User(Box::new(UserChange {
+            address: address(username),
+            accounts: accounts.clone(),
+            username: username.to_owned(),
+            columns,
+            version,
+            records: user.password_version.is_some(),
+            task,
+        })),
+    }
+}
+
+/// Accounts that this tool made, that are still there and that the spec no longer names.
+fn unmanaged(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Vec<Address> {
+    let seen: Option<&BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>> =
+        observed.accounts.as_ref().map(|accounts| &accounts.users);
+    let known = inventory.0.keys().filter(|address| {
+        address.as_str().strip_prefix(PREFIX).is_some_and(|name| {
+            let there = seen.and_then(|seen| seen.get(name)).is_some_and(Option::is_some);
+            there && !desired.users.contains_key(name)
+        })
+    });
+    known.cloned().collect()
+}

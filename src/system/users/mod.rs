@@ -1,0 +1,62 @@
+//! Application accounts as rows of a table that the spec maps. Passwords are never read, and set
+//! only for a new account or when `password_version` is raised.
+
+mod apply;
+mod diff;
+mod observe;
+
+use crate::catalog::{Column, canonical};
+use crate::change::Address;
+use crate::digest::Fingerprint;
+use crate::spec::{self, Cell, User};
+
+pub use apply::UserChange;
+pub use observe::Accounts;
+
+pub(super) use apply::apply;
+pub(super) use diff::diff;
+pub(super) use observe::observe;
+
+/// The prefix of the addresses.
+const PREFIX: &str = "system.user.";
+
+/// The address of an account.
+fn address(username: &str) -> Address {
+    Address::new(format!("{PREFIX}{username}"))
+}
+
+/// The key of an account in the inventory.
+fn inventory_key(username: &str) -> Fingerprint {
+    Fingerprint::of_text(username)
+}
+
+/// The password version as the inventory keeps it in place of a content's digest: the number
+/// itself, which must be compared and not only be equal.
+fn version_print(version: u32) -> Fingerprint {
+    Fingerprint::parse(&format!("{version:032x}")).unwrap_or_else(|| Fingerprint::of_text("0"))
+}
+
+/// The password version that a digest of the inventory stands for.
+fn version_of(print: Fingerprint) -> Option<u32> {
+    u32::from_str_radix(&print.to_string(), 16).ok()
+}
+
+/// The version of a password that declares none.
+const FIRST_VERSION: u32 = 1;
+
+/// What the spec wants in the columns of an account, but for its name and password.
+fn wanted(accounts: &spec::Accounts, user: &User) -> Vec<(String, Cell)> {
+    let text = |text: &String| Cell::Text(text.clone());
+    let mut columns = Vec::new();
+    columns.extend(user.email.iter().map(|email| (accounts.email.clone(), text(email))));
+    columns.extend(accounts.role.iter().zip(&user.role).map(|(column, role)| (column.clone(), text(role))));
+    columns
+        .extend(accounts.active.iter().map(|column| (column.clone(), Cell::Text(user.active.to_string()))));
+    columns.extend(user.columns.iter().map(|(column, cell)| (column.clone(), cell.clone())));
+    columns
+}
+
+/// The fingerprint of one value of a column.
+fn value_print(column: &Column, text: Option<&str>) -> Fingerprint {
+    Fingerprint::of([text.map(|text| canonical(column.kind, text))])
+}
