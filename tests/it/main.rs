@@ -28,6 +28,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a_core;
+mod a_ontology;
+mod a_seeds;
+mod a_users;
 mod d_cache;
+mod e_history;
+mod examples;
+mod insight;
 mod servers;
+mod stacks;
 mod world;
