@@ -56,10 +56,10 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
             "SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
                               AS e(address, key, place, digest)"
         }
+        // One document: joining a json_each a column would rescan each of them for every row.
         Dialect::Sqlite => {
-            "SELECT a.value AS address, k.value AS key, p.value AS place, d.value AS digest \
-                            FROM json_each($2) a JOIN json_each($3) k ON k.key = a.key \
-                            JOIN json_each($4) p ON p.key = a.key JOIN json_each($5) d ON d.key = a.key"
+            "SELECT value ->> 0 AS address, value ->> 1 AS key, value ->> 2 AS place, value ->> 3 AS digest \
+             FROM json_each($2)"
         }
     };
     let sql = format!(
@@ -68,15 +68,22 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
          ON CONFLICT (address, key) DO UPDATE \
          SET place = excluded.place, digest = excluded.digest, run = excluded.run"
     );
-    let column =
-        |of: fn(&Entry) -> String| Value::Texts(entries.iter().map(|entry| Some(of(entry))).collect());
-    let values = [
-        Value::from(run.as_str()),
-        column(|entry| entry.address.to_string()),
-        column(|entry| entry.key.to_string()),
-        column(|entry| entry.place.clone()),
-        column(|entry| entry.digest.to_string()),
+    let columns: [fn(&Entry) -> String; 4] = [
+        |entry| entry.address.to_string(),
+        |entry| entry.key.to_string(),
+        |entry| entry.place.clone(),
+        |entry| entry.digest.to_string(),
     ];
+    let mut values = vec![Value::from(run.as_str())];
+    match dialect {
+        Dialect::Postgres => values.extend(
+            columns.iter().map(|of| Value::Texts(entries.iter().map(|entry| Some(of(entry))).collect())),
+        ),
+        Dialect::Sqlite => {
+            let rows: Vec<[String; 4]> = entries.iter().map(|entry| columns.map(|of| of(entry))).collect();
+            values.push(Value::Text(serde_json::json!(rows).to_string()));
+        }
+    }
     transaction.execute(&sql, &values).await.map(|_| ())
 }
 

@@ -95,6 +95,9 @@ impl Code {
     }
 }
 
+/// That something is wrong, and reported already.
+pub(super) struct Reported;
+
 /// One mistake, with the place where it was made.
 #[derive(Debug, Clone)]
 pub struct SpecError {

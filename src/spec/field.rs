@@ -41,7 +41,71 @@ pub(super) struct Field<T> {
 }
 
 /// A key that may be absent.
-pub(super) type Opt<T> = Option<Field<T>>;
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Opt<T>(pub Option<Field<T>>);
+
+impl<T: JsonSchema> JsonSchema for Opt<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        generator.subschema_for::<Option<T>>()
+    }
+}
+
+impl<T> Default for Opt<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T> Opt<T> {
+    /// The key's value and place, whether it is right or not.
+    pub(super) fn field(&self) -> Option<&Field<T>> {
+        self.0.as_ref()
+    }
+
+    /// The value, where it is there and right.
+    pub(super) fn value(&self) -> Option<&T> {
+        self.0.as_ref().and_then(|field| field.value.as_ref())
+    }
+
+    /// Where the key's value stands.
+    pub(super) fn at(&self) -> Option<Span> {
+        self.0.as_ref().map(|field| field.at)
+    }
+
+    /// The value and its place, where it is there and right.
+    pub(super) fn located(&self) -> Option<(&T, Span)> {
+        self.0.as_ref().and_then(|field| Some((field.value.as_ref()?, field.at)))
+    }
+}
+
+impl<T: Clone> Opt<T> {
+    /// The value, or its default; of a wrong one the default too, because it is reported.
+    pub(super) fn or(&self, default: T) -> T {
+        self.value().cloned().unwrap_or(default)
+    }
+}
+
+impl<T> Opt<Named<T>> {
+    /// The entries of a map.
+    pub(super) fn entries(&self) -> &[(Key, Field<T>)] {
+        self.value().map_or(&[], |named| &named.0)
+    }
+}
+
+impl Opt<Vec<Field<String>>> {
+    /// The texts of a list, with their places.
+    pub(super) fn texts(&self) -> Vec<(&str, Span)> {
+        let items = self.value().into_iter().flatten();
+        items.filter_map(|item| Some((item.value.as_deref()?, item.at))).collect()
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

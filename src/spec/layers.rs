@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::context::{Context, MAX_SPEC_BYTES};
-use super::error::{Code, SpecError};
+use super::error::{Code, Reported, SpecError};
 use super::tree::{Entry, Kind, Node, Span};
 
 /// Environments build on two or three files; a longer chain is a mistake.
@@ -27,7 +27,7 @@ pub(super) fn load(cx: &Context<'_>, file: &Path) -> Option<Node> {
         let (index, root) = cx.yaml(&path, named_at, MAX_SPEC_BYTES)?;
         chain.push((path, real));
         let mut root = map_of(cx, index, root)?;
-        next = extends(cx, &mut root)?;
+        next = extends(cx, &mut root).ok()?;
         layers.push(root);
     }
     let mut layers = layers.into_iter().rev();
@@ -54,22 +54,24 @@ fn map_of(cx: &Context<'_>, index: u32, root: Option<Node>) -> Option<Node> {
     }
 }
 
-/// The next layer, taken out of the tree. `None` when it is wrong, which is reported.
-#[allow(clippy::option_option, clippy::type_complexity)] // Wrong, absent and there are three things.
-fn extends(cx: &Context<'_>, root: &mut Node) -> Option<Option<(PathBuf, Option<Span>)>> {
-    let Kind::Map(entries) = &mut root.kind else { return Some(None) };
-    let Some(position) = entries.iter().position(|entry| &*entry.key == "extends") else { return Some(None) };
+/// A file of the chain, and where another file names it.
+type Layer = (PathBuf, Option<Span>);
+
+/// The next layer, taken out of the tree.
+fn extends(cx: &Context<'_>, root: &mut Node) -> Result<Option<Layer>, Reported> {
+    let Kind::Map(entries) = &mut root.kind else { return Ok(None) };
+    let Some(position) = entries.iter().position(|entry| &*entry.key == "extends") else { return Ok(None) };
     let Entry { value, .. } = entries.remove(position);
     match &value.kind {
-        _ if value.is_null() => Some(None),
+        _ if value.is_null() => Ok(None),
         Kind::Scalar { text, .. } => {
-            let text = cx.text(value.at, text)?;
-            Some(Some((cx.path(value.at, &text), Some(value.at))))
+            let text = cx.text(value.at, text).ok_or(Reported)?;
+            Ok(Some((cx.path(value.at, &text), Some(value.at))))
         }
         Kind::Seq(_) | Kind::Map(_) => {
             let help = "a file extends one other, which may extend a third";
             cx.fail(Code::WrongType, value.at, "`extends` takes the path of one file", "this value", help);
-            None
+            Err(Reported)
         }
     }
 }

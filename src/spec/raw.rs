@@ -245,7 +245,7 @@ pub(super) struct Vector {
     /// How many old generations are kept after a re-embedding. Default 2.
     pub keep_generations: Opt<u32>,
     /// Questions that retrieval must answer after training.
-    pub checks: Opt<Named<Question>>,
+    pub checks: Opt<Named<RetrievalCheck>>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
 }
@@ -277,7 +277,7 @@ pub(super) enum EmbedderKind {
     Minilm,
     /// Feature hashing of words and character n-grams; needs no model.
     Hashing,
-    /// A service that speaks OpenAI's protocol.
+    /// A service that speaks `OpenAI`'s protocol.
     Http,
 }
 
@@ -317,11 +317,11 @@ pub(super) struct From {
     pub examples: Opt<Vec<Field<String>>>,
 }
 
-/// A question that retrieval must answer.
+/// A check of retrieval: a question and what must be found.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[allow(dead_code)] // Described and refused: no backend yet.
-pub(super) struct Question {
+pub(super) struct RetrievalCheck {
     /// The question.
     pub question: Opt<String>,
     /// The collection that is asked.

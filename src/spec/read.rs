@@ -157,7 +157,7 @@ macro_rules! integers {
     )*};
 }
 
-impl<'de, 'c> de::Deserializer<'de> for Reader<'c, '_> {
+impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
     type Error = Failed;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {

@@ -11,19 +11,22 @@ const PLACEHOLDER: &str = r"\$\{[^}]+\}";
 /// The JSON Schema of the spec, draft 2020-12.
 pub fn json_schema() -> Value {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Spec>().to_value();
-    allow_placeholders(&mut schema);
+    relax(&mut schema);
     if let Value::Object(schema) = &mut schema {
         schema.insert("title".to_owned(), json!("trueup stack"));
     }
     schema
 }
 
-/// Booleans, numbers and enumerations may be placeholders too, which are texts.
-fn allow_placeholders(schema: &mut Value) {
+/// No key is required, and booleans, numbers and enumerations may be placeholders, which are texts.
+fn relax(schema: &mut Value) {
     match schema {
-        Value::Array(items) => items.iter_mut().for_each(allow_placeholders),
+        Value::Array(items) => items.iter_mut().for_each(relax),
         Value::Object(object) => {
-            object.values_mut().for_each(allow_placeholders);
+            object.values_mut().for_each(relax);
+            if object.get("required").is_some_and(Value::is_array) {
+                object.remove("required");
+            }
             if let Some(kind) = object.get_mut("type") {
                 let kinds = match kind.take() {
                     Value::Array(kinds) => kinds,

@@ -451,10 +451,9 @@ impl<'t> Builder<'t> {
         });
         let last = matches!(self.frames.last(), Some(Frame::Map { .. }));
         match (keys.next(), keys.next(), keys.next()) {
-            (Some(_), Some("columns"), Some("accounts")) => false,
+            (Some(_), Some("columns"), Some("accounts")) | (None, _, _) => false,
             (Some("password" | "token"), _, _) => last,
             (Some(key), _, _) => last && !matches!(node.kind, Kind::Map(_)) && mask::is_secret_key(key),
-            (None, _, _) => false,
         }
     }
 

@@ -50,21 +50,25 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
             let message = format!("{} {version} answers", observed.dialect);
             diff.checks.push(Check::new("system", Status::Pass, message));
         }
-        (Presence::Missing, true) => diff.changes.push(Planned {
-            address: database(),
-            action: Action::Create,
-            risk: Risk::Safe,
-            reason: "missing".to_owned(),
-            needs: Vec::new(),
-            summary: format!("an empty {} database", desired.dialect),
-            before: None,
-            after: Some(json!({ "dialect": desired.dialect })),
-            diff: None,
-            seen: Digest::of("missing"),
-            guard: None,
-            at: Some(desired.endpoint_at.clone()),
-            change: Change::CreateDatabase,
-        }),
+        (Presence::Missing, true) => {
+            let message = format!("{} can be reached; the database is to be made", observed.dialect);
+            diff.checks.push(Check::new("system", Status::Pass, message));
+            diff.changes.push(Planned {
+                address: database(),
+                action: Action::Create,
+                risk: Risk::Safe,
+                reason: "missing".to_owned(),
+                needs: Vec::new(),
+                summary: format!("an empty {} database", desired.dialect),
+                before: None,
+                after: Some(json!({ "dialect": desired.dialect })),
+                diff: None,
+                seen: Digest::of("missing"),
+                guard: None,
+                at: Some(desired.endpoint_at.clone()),
+                change: Change::CreateDatabase,
+            });
+        }
         (Presence::Missing, false) => diff.faults.push(Fault {
             address: database(),
             message: "the system database does not exist".to_owned(),

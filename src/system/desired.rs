@@ -105,9 +105,9 @@ pub(super) fn folded(table: &TableName) -> TableName {
 
 fn rows_of(name: &str, seed: &Seed) -> RowSet {
     let Seed { on, when, table, key, columns, rows, mode, at } = seed;
-    let asked = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
+    let asked: Vec<_> = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
     let address = Address::new(format!("system.seed.{name}"));
-    RowSet::new(address, table, key, asked, rows.clone(), *mode, (*on, when.clone()), None, at.clone())
+    RowSet::new(address, table, key, &asked, rows, *mode, (*on, when.clone()), None, at.clone())
 }
 
 fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
@@ -134,8 +134,8 @@ fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
         Address::new(format!("system.ontology.{name}")),
         &terms.table,
         &key,
-        columns,
-        rows.collect(),
+        &columns,
+        &rows.collect::<Vec<_>>(),
         SeedMode::Mirror,
         (true, None),
         Some(scope),

@@ -36,7 +36,7 @@ pub(in crate::spec) fn examples(
 fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option<Example> {
     let at = raw.at;
     let RawExample { question, sql, target } = raw.value?;
-    for (name, missing) in [("question", question.is_none()), ("sql", sql.is_none())] {
+    for (name, missing) in [("question", question.at().is_none()), ("sql", sql.at().is_none())] {
         if missing {
             cx.fail(
                 Code::MissingKey,
@@ -47,7 +47,7 @@ fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option
             );
         }
     }
-    let target = match target {
+    let target = match target.0 {
         None => None,
         Some(Field { at, value }) => {
             let value = value?;
@@ -65,5 +65,5 @@ fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option
             Some(value)
         }
     };
-    Some(Example { question: question?.value?, sql: sql?.value?, target, at: cx.at(at) })
+    Some(Example { question: question.0?.value?, sql: sql.0?.value?, target, at: cx.at(at) })
 }

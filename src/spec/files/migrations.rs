@@ -38,7 +38,8 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
     };
     let (postgres, sqlite) = (dialect("postgres"), dialect("sqlite"));
     let sets = MigrationSets { common, postgres: postgres?, sqlite: sqlite? };
-    if !sets.common.is_empty() && !(sets.postgres.is_empty() && sets.sqlite.is_empty()) {
+    let by_dialect = !sets.postgres.is_empty() || !sets.sqlite.is_empty();
+    if by_dialect && !sets.common.is_empty() {
         let message = format!("{} holds migrations both by dialect and for all", folder.display());
         let help = "put all of them into `postgres/` and `sqlite/`, or none";
         cx.fail(Code::Migrations, named.at, message, "this folder", help);

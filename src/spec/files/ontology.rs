@@ -45,17 +45,17 @@ pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) 
         return None;
     };
     let File { ontology, terms } = read::read(cx, &root)?;
-    if let Some(Field { at, value: Some(said) }) = &ontology
+    if let Some((said, at)) = ontology.located()
         && *said != name.name
     {
         let error = SpecError::new(
             Code::Ontology,
             format!("the file calls itself `{said}`, the spec `{}`", name.name),
         );
-        let error = error.at(cx.at(*at), "its own name").and(cx.at(name.at), "the spec's name");
+        let error = error.at(cx.at(at), "its own name").and(cx.at(name.at), "the spec's name");
         cx.report(error.help("use one name in both"));
     }
-    let Some(terms) = terms else {
+    let Some(terms) = terms.0 else {
         cx.fail(
             Code::MissingKey,
             root.at,
@@ -74,16 +74,16 @@ pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) 
 
 fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {
     let RawTerm { definition, synonyms, expression, tables } = raw.value?;
-    let Some(definition) = definition else {
+    let Some(definition) = definition.0 else {
         let message = format!("the term `{}` has no definition", key.name);
         cx.fail(Code::MissingKey, key.at, message, "this term", "add `definition:`");
         return None;
     };
-    let texts = |list: Opt<Vec<Field<String>>>| match list {
+    let texts = |list: Opt<Vec<Field<String>>>| match list.0 {
         None => Some(Vec::new()),
         Some(list) => list.value?.into_iter().map(|item| item.value).collect::<Option<Vec<String>>>(),
     };
-    let text = |field: Opt<String>| match field {
+    let text = |field: Opt<String>| match field.0 {
         None => Some(None),
         Some(field) => field.value.map(Some),
     };
@@ -117,7 +117,7 @@ fn check_names(cx: &Context<'_>, terms: &[(Key, Field<RawTerm>)]) {
         clash(&key.name, key.at, &key.name, "the name", first);
     }
     for (key, raw) in terms {
-        let synonyms = raw.value.as_ref().and_then(|raw| raw.synonyms.as_ref()?.value.as_ref());
+        let synonyms = raw.value.as_ref().and_then(|raw| raw.synonyms.value());
         for synonym in synonyms.into_iter().flatten() {
             let Some(text) = &synonym.value else { continue };
             let first = seen.insert(meant(text), (synonym.at, &key.name));

@@ -47,14 +47,13 @@ pub(in crate::spec) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, 
     }
     let mut places = Vec::with_capacity(key.len());
     for (name, at) in key {
-        match rows.columns.iter().position(|column| column == name) {
-            Some(place) => places.push(place),
-            None => {
-                let message = format!("the key column `{name}` is not in {}", named.path);
-                let help = declared(name, rows.columns.iter().map(String::as_str));
-                cx.fail(Code::Rows, *at, message, "not a column", help.replace("declared:", "its columns:"));
-            }
+        if let Some(place) = rows.columns.iter().position(|column| column == name) {
+            places.push(place);
+            continue;
         }
+        let message = format!("the key column `{name}` is not in {}", named.path);
+        let help = declared(name, rows.columns.iter().map(String::as_str));
+        cx.fail(Code::Rows, *at, message, "not a column", help.replace("declared:", "its columns:"));
     }
     (places.len() == key.len() && keys_are_unique(cx, &rows, &places)).then_some(rows)
 }

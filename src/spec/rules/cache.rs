@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
-use super::values::{
-    distinct, duration, entries, maybe, not_built, plain_key, required, unprotected, visible_key,
-};
+use super::values::{distinct, duration, not_built, plain_key, required, unprotected, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Addresses, Field, Key};
@@ -21,15 +19,12 @@ const ACCEPTED: &str =
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
     let Raw { url: _, databases, config, acl, namespaces, streams, protect } = raw;
     unprotected(cx, protect);
-    if let Some(acl) = acl {
-        not_built(cx, acl.at, "`acl`", "remove it, and make the users of Redis yourself");
+    if let Some(at) = acl.at() {
+        not_built(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(CacheUrl::Sqlite(_)), .. }) = &endpoint {
-        let redis_only = [
-            ("databases", databases.as_ref().map(|field| field.at)),
-            ("config", config.as_ref().map(|field| field.at)),
-        ];
+        let redis_only = [("databases", databases.at()), ("config", config.at())];
         for (key, at) in redis_only {
             if let Some(at) = at {
                 let message = format!("`{key}` is for Redis, and this cache is a file");
@@ -43,8 +38,8 @@ pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
             }
         }
     }
-    let databases = databases_of(cx, entries(databases));
-    let config = entries(config).iter().map(|(key, value)| {
+    let databases = databases_of(cx, databases.entries());
+    let config = config.entries().iter().map(|(key, value)| {
         if config_is_secret(&key.name) {
             let help = "remove it, and set it on the server";
             cx.fail(
@@ -58,8 +53,8 @@ pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
         (key.name.clone(), value.value.as_ref().map(|setting| setting.0.clone()).unwrap_or_default())
     });
     let config = config.collect();
-    let namespaces = namespaces_of(cx, entries(namespaces));
-    let streams = streams_of(cx, entries(streams));
+    let namespaces = namespaces_of(cx, namespaces.entries());
+    let streams = streams_of(cx, streams.entries());
     Some(Cache {
         endpoint: endpoint?,
         databases: databases?,
@@ -76,7 +71,7 @@ fn config_is_secret(key: &str) -> bool {
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>> {
-    let (url, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the cache")?;
+    let (url, at) = required(cx, &raw.url, "url", at, "the address of the cache")?;
     let Addresses::One(written) = url else {
         not_built(cx, at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
         return None;
@@ -134,11 +129,11 @@ fn namespaces_of(
             continue;
         };
         unprotected(cx, protect);
-        if let Some(invalidate) = invalidate_with {
-            not_built(cx, invalidate.at, "`invalidate_with`", "remove it: keys live for their `ttl`");
+        if let Some(at) = invalidate_with.at() {
+            not_built(cx, at, "`invalidate_with`", "remove it: keys live for their `ttl`");
         }
-        let prefix = required(cx, prefix.as_ref(), "prefix", key.at, "what its keys begin with");
-        let lifetime = required(cx, ttl.as_ref(), "ttl", key.at, "how long its keys live, such as `24h`")
+        let prefix = required(cx, prefix, "prefix", key.at, "what its keys begin with");
+        let lifetime = required(cx, ttl, "ttl", key.at, "how long its keys live, such as `24h`")
             .map(|(_, at)| (duration(cx, ttl, Duration::from_secs(1)), at));
         if let Some((lifetime, at)) = lifetime
             && (lifetime.is_zero() || lifetime.subsec_nanos() > 0)
@@ -191,17 +186,18 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
             continue;
         };
         unprotected(cx, protect);
-        if let Some(Field { at, value: Some(0) }) = maxlen {
+        if let Some((0, at)) = maxlen.located() {
             cx.fail(
                 Code::BadValue,
-                *at,
+                at,
                 "a stream that keeps nothing",
                 "this value",
                 "at least 1, or no `maxlen`",
             );
         }
         let groups = distinct(cx, groups, "the group");
-        streams.insert(key.name.clone(), Stream { groups, maxlen: maybe(maxlen), at: cx.at(key.at) });
+        streams
+            .insert(key.name.clone(), Stream { groups, maxlen: maxlen.value().copied(), at: cx.at(key.at) });
     }
     whole.then_some(streams)
 }

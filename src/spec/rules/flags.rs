@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::values::plain_key;
 use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Opt};
+use crate::spec::error::{Code, Reported};
+use crate::spec::field::Opt;
 use crate::spec::raw::Spec;
 use crate::spec::suggest::declared;
 use crate::spec::tree::Span;
@@ -37,20 +37,24 @@ impl Declared {
         known
     }
 
-    /// Reads `flag` or `not flag`. The outer `None` is a mistake, reported.
-    pub(super) fn when(&self, cx: &Context<'_>, when: &Opt<String>) -> Option<Option<When>> {
-        let Some(Field { at, value }) = when else { return Some(None) };
-        let text = value.as_deref()?.trim();
+    /// Reads `flag` or `not flag`.
+    pub(super) fn when(&self, cx: &Context<'_>, when: &Opt<String>) -> Result<Option<When>, Reported> {
+        let Some(field) = when.field() else { return Ok(None) };
+        let (text, at) = (field.value.as_deref().ok_or(Reported)?.trim(), field.at);
         let (flag, negated) = match text.strip_prefix("not ") {
             Some(flag) => (flag.trim(), true),
             None => (text, false),
         };
         if flag.is_empty() || flag.contains(char::is_whitespace) {
             let help = "accepted are `flag` and `not flag`";
-            cx.fail(Code::BadValue, *at, "not a condition", "this value", help);
-            return None;
+            cx.fail(Code::BadValue, at, "not a condition", "this value", help);
+            return Err(Reported);
         }
-        self.knows(cx, flag, *at).then(|| Some(When { flag: flag.to_owned(), negated }))
+        if self.knows(cx, flag, at) {
+            Ok(Some(When { flag: flag.to_owned(), negated }))
+        } else {
+            Err(Reported)
+        }
     }
 }
 
@@ -59,19 +63,14 @@ pub(super) fn flags(cx: &Context<'_>, spec: &Spec, environment: Option<(&String,
     let mut values = BTreeMap::from([SEED, TARGETS, TRAIN].map(|flag| (flag.to_owned(), flag == SEED)));
     let mut places = BTreeMap::new();
     let mut wrong = Vec::new();
-    for (key, field) in
-        spec.flags.as_ref().and_then(|flags| flags.value.as_ref()).into_iter().flat_map(|flags| &flags.0)
-    {
+    for (key, field) in spec.flags.value().into_iter().flat_map(|flags| &flags.0) {
         plain_key(cx, "flag", key);
         places.insert(key.name.clone(), key.at);
-        match field.value {
-            Some(value) => {
-                values.insert(key.name.clone(), value);
-            }
-            None => {
-                values.entry(key.name.clone()).or_insert(false);
-                wrong.push(key.name.as_str());
-            }
+        if let Some(value) = field.value {
+            values.insert(key.name.clone(), value);
+        } else {
+            values.entry(key.name.clone()).or_insert(false);
+            wrong.push(key.name.as_str());
         }
     }
     let flags = Declared { values: Flags(values), places };
@@ -98,11 +97,11 @@ fn no_demo_data_in_production(cx: &Context<'_>, flags: &Declared, environment: O
 }
 
 fn check_together(cx: &Context<'_>, spec: &Spec, flags: &Declared) {
-    let Some(top) = spec.flags.as_ref().map(|field| field.at) else {
+    let Some(top) = spec.flags.at() else {
         warn_of_targets_that_are_off(cx, spec);
         return;
     };
-    let targets = spec.targets.as_ref().map(|field| field.value.as_ref().map(|targets| targets.0.len()));
+    let targets = spec.targets.field().map(|field| field.value.as_ref().map(|targets| targets.0.len()));
     let enabled = flags.values.is_on(TARGETS);
     if enabled && matches!(targets, None | Some(Some(0))) {
         let message = format!("`{TARGETS}` is on, and there is no target");
@@ -121,7 +120,7 @@ fn check_together(cx: &Context<'_>, spec: &Spec, flags: &Declared) {
             );
             cx.fail(Code::Flags, at, message, "nothing to train from", help);
         }
-        if spec.vector.is_none() {
+        if spec.vector.at().is_none() {
             let message = format!("`{TRAIN}` is on, and there is no vector store");
             cx.fail(
                 Code::Flags,
@@ -135,7 +134,7 @@ fn check_together(cx: &Context<'_>, spec: &Spec, flags: &Declared) {
 }
 
 fn warn_of_targets_that_are_off(cx: &Context<'_>, spec: &Spec) {
-    let targets = spec.targets.as_ref().and_then(|field| field.value.as_ref());
+    let targets = spec.targets.value();
     for (key, _) in targets.into_iter().flat_map(|targets| &targets.0) {
         let message = format!("the target `{}` has an address, and `{TARGETS}` is off", key.name);
         cx.warn(key.at, message, format!("it is not read; write `{TARGETS}: true` to read it"));

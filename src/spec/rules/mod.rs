@@ -28,28 +28,27 @@ use values::{name_of, not_built, required};
 pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> Option<Stack> {
     let top = root.at;
     version(cx, spec, top);
-    let name = required(cx, spec.stack.as_ref(), "stack", top, "such as `stack: insight`");
+    let name = required(cx, &spec.stack, "stack", top, "such as `stack: insight`");
     let name =
         name.filter(|(name, at)| name_of(cx, "stack", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
-    let environment =
-        required(cx, spec.environment.as_ref(), "environment", top, "such as `environment: dev`");
+    let environment = required(cx, &spec.environment, "environment", top, "such as `environment: dev`");
     let environment = environment
         .filter(|(name, at)| name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
     let flags = flags::flags(cx, spec, environment);
-    if let Some(moved) = &spec.moved
+    if let Some(moved) = spec.moved.field()
         && moved.value.as_ref().is_none_or(|moved| !moved.0.is_empty())
     {
         not_built(cx, moved.at, "`moved`", "remove it: what was renamed is made anew, and the old one stays");
     }
-    let system = required(cx, spec.system.as_ref(), "system", top, "the application's own database");
+    let system = required(cx, &spec.system, "system", top, "the application's own database");
     let system = system.and_then(|(raw, at)| system::system(cx, raw, at, &flags));
     let targets = targets::targets(cx, spec, &flags);
-    let ontologies: Vec<&str> = named(spec.system.as_ref().and_then(|field| field.value.as_ref()));
-    let target_names: Vec<&str> = match spec.targets.as_ref().and_then(|field| field.value.as_ref()) {
+    let ontologies: Vec<&str> = named(spec.system.value());
+    let target_names: Vec<&str> = match spec.targets.value() {
         Some(targets) => targets.0.iter().map(|(key, _)| key.name.as_str()).collect(),
         None => Vec::new(),
     };
-    let vector = match &spec.vector {
+    let vector = match spec.vector.field() {
         None => Some(None),
         Some(field) => field
             .value
@@ -57,7 +56,7 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
             .and_then(|raw| vector::vector(cx, raw, field.at, &target_names, &ontologies))
             .map(Some),
     };
-    let cache = match &spec.cache {
+    let cache = match spec.cache.field() {
         None => Some(None),
         Some(field) => field.value.as_ref().and_then(|raw| cache::cache(cx, raw, field.at)).map(Some),
     };
@@ -80,7 +79,7 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
 
 fn version(cx: &Context<'_>, spec: &Spec, top: Span) {
     if let Some((version, at)) =
-        required(cx, spec.version.as_ref(), "version", top, "the version of this language: `version: 1`")
+        required(cx, &spec.version, "version", top, "the version of this language: `version: 1`")
         && *version != 1
     {
         let help = "this version of trueup reads `version: 1`";
@@ -89,6 +88,6 @@ fn version(cx: &Context<'_>, spec: &Spec, top: Span) {
 }
 
 fn named(system: Option<&raw::System>) -> Vec<&str> {
-    let ontologies = system.and_then(|system| system.ontologies.as_ref()?.value.as_ref());
+    let ontologies = system.and_then(|system| system.ontologies.value());
     ontologies.into_iter().flat_map(|all| &all.0).map(|(key, _)| key.name.as_str()).collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::flags::Declared;
-use super::values::{entries, plain_key};
+use super::values::plain_key;
 use crate::change::Risk;
 use crate::spec::context::Context;
 use crate::spec::error::Code;
@@ -15,7 +15,7 @@ use crate::spec::{Denies, Policy};
 pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Policy>> {
     let mut whole = true;
     let mut policies = BTreeMap::new();
-    for (key, field) in entries(&spec.policies) {
+    for (key, field) in spec.policies.entries() {
         plain_key(cx, "policy", key);
         match field.value.as_ref().and_then(|raw| denies(cx, raw, key.at, flags)) {
             Some(denies) => {
@@ -28,7 +28,7 @@ pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Optio
 }
 
 fn denies(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<Denies> {
-    match (&raw.deny, &raw.deny_flag) {
+    match (raw.deny.field(), raw.deny_flag.field()) {
         (Some(risk), None) => Some(Denies::Risk(match risk.value? {
             DeniedRisk::Destructive => Risk::Destructive,
             DeniedRisk::Locking => Risk::Locking,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::flags::Declared;
-use super::values::{distinct, entries, or, plain_key, required, table, texts, unprotected};
+use super::values::{distinct, plain_key, required, table, unprotected};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::Key;
@@ -22,7 +22,7 @@ struct Read {
 pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTreeMap<String, Seed>> {
     let mut whole = true;
     let mut seeds = BTreeMap::new();
-    for (key, field) in entries(&raw.seeds) {
+    for (key, field) in raw.seeds.entries() {
         plain_key(cx, "seed", key);
         match field.value.as_ref().and_then(|raw| seed(cx, key, raw, flags)) {
             Some(read) => {
@@ -39,22 +39,21 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     let RawSeed { when, table: named_table, key: key_columns, rows, mode, protect } = raw;
     unprotected(cx, protect);
     let when = flags.when(cx, when);
-    required(cx, named_table.as_ref(), "table", key.at, "the table of the rows");
+    required(cx, named_table, "table", key.at, "the table of the rows");
     let named_table = table(cx, named_table, "");
-    let identified =
-        required(cx, key_columns.as_ref(), "key", key.at, "the columns that identify a row: `[id]`");
+    let identified = required(cx, key_columns, "key", key.at, "the columns that identify a row: `[id]`");
     let key_names = distinct(cx, key_columns, "the key column");
     if let Some((_, at)) = identified
         && key_names.is_empty()
     {
         cx.fail(Code::BadValue, at, "a key without columns", "this list", "such as `key: [id]`");
     }
-    let (path, at) = required(cx, rows.as_ref(), "rows", key.at, "a file, `.csv`, `.yaml` or `.json`")?;
+    let (path, at) = required(cx, rows, "rows", key.at, "a file, `.csv`, `.yaml` or `.json`")?;
     let label = format!("seed/{}", key.name);
     let key_places: Vec<(String, Span)> =
-        texts(key_columns).into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
+        key_columns.texts().into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
     let files::Rows { columns, rows } = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
-    let when = when?;
+    let when = when.ok()?;
     let (rows, places) = rows.into_iter().map(|Row { cells, at }| (cells, at)).unzip();
     let seed = Seed {
         on: flags.values.allow(when.as_ref()),
@@ -63,14 +62,14 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
         key: key_names,
         columns,
         rows,
-        mode: or(mode, SeedMode::Insert),
+        mode: mode.or(SeedMode::Insert),
         at: cx.at(key.at),
     };
     Some(Read { seed, places })
 }
 
 fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {
-    let mut tables: BTreeMap<(&str, &[String]), Vec<(&String, &Read)>> = BTreeMap::new();
+    let mut tables: BTreeMap<(&str, &[String]), Vec<_>> = BTreeMap::new();
     for (name, read) in seeds.iter().filter(|(_, read)| read.seed.on) {
         tables.entry((&read.seed.table, &read.seed.key)).or_default().push((name, read));
     }

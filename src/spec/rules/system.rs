@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, duration, entries, not_built, or, plain_key, required, table, unprotected};
+use super::values::{distinct, duration, not_built, plain_key, required, table, unprotected};
 use super::{seeds, users};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
@@ -22,18 +22,18 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// The system database; `None` when it is wrong.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
     unprotected(cx, &raw.protect);
-    if let Some(roles) = &raw.roles {
-        not_built(cx, roles.at, "`roles`", "remove it, and make the roles yourself");
+    if let Some(at) = raw.roles.at() {
+        not_built(cx, at, "`roles`", "remove it, and make the roles yourself");
     }
     let endpoint = endpoint(cx, raw, at);
     let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
-    if let Some(Field { at, .. }) = &raw.extensions
+    if let Some(at) = raw.extensions.at()
         && is_sqlite
     {
         let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
         cx.fail(
             Code::NotForThisKind,
-            *at,
+            at,
             message,
             "not for this database",
             "remove it, or use `postgres://…`",
@@ -44,21 +44,21 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     let lock_timeout = duration(cx, &raw.lock_timeout, LOCK_TIMEOUT);
     let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
     let accounts = users::accounts(cx, raw, at);
-    let users = users::users(cx, raw, accounts.as_ref().and_then(Option::as_ref));
+    let users = users::users(cx, raw, accounts.as_ref().ok().and_then(Option::as_ref));
     let terms = terms(cx, raw, at);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
     Some(System {
         endpoint: endpoint?,
         at: cx.at(at),
-        create_database: or(&raw.create_database, false),
+        create_database: raw.create_database.or(false),
         extensions,
         migrations: migrations?,
-        order: or(&raw.order, Order::Linear),
+        order: raw.order.or(Order::Linear),
         lock_timeout,
         statement_timeout,
-        schema_drift: or(&raw.schema_drift, SchemaDrift::Warn),
-        accounts: accounts?,
+        schema_drift: raw.schema_drift.or(SchemaDrift::Warn),
+        accounts: accounts.ok()?,
         users: users?,
         terms,
         ontologies: ontologies?,
@@ -67,7 +67,7 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>> {
-    let (written, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the database")?;
+    let (written, at) = required(cx, &raw.url, "url", at, "the address of the database")?;
     map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
         Address::Sqlite(path) => Some(SystemUrl::Sqlite(path)),
         Address::Server(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
@@ -86,7 +86,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>
 }
 
 fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
-    let Some(Field { at, value }) = &raw.migrations else { return Some(MigrationSets::default()) };
+    let Some(Field { at, value }) = raw.migrations.field() else { return Some(MigrationSets::default()) };
     let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
     let MigrationSets { common, postgres, sqlite } = &sets;
     let lacks = match endpoint.map(|endpoint| &endpoint.to) {
@@ -106,25 +106,25 @@ fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>
 fn terms(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Terms {
     let spared = RawTerms::default();
     let spared_columns = TermColumns::default();
-    let written = raw.terms.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared);
-    let columns = written.columns.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared_columns);
+    let written = raw.terms.value().unwrap_or(&spared);
+    let columns = written.columns.value().unwrap_or(&spared_columns);
     let TermColumns { ontology, term, definition, synonyms, expression, tables } = columns;
-    let otherwise = raw.ontologies.as_ref().map_or(system_at, |field| field.at);
+    let otherwise = raw.ontologies.at().unwrap_or(system_at);
     Terms {
         table: table(cx, &written.table, "business_ontologies"),
-        ontology: or(ontology, "ontology".to_owned()),
-        term: or(term, "term".to_owned()),
+        ontology: ontology.or("ontology".to_owned()),
+        term: term.or("term".to_owned()),
         definition: column(definition, "definition"),
         synonyms: column(synonyms, "synonyms"),
         expression: column(expression, "expression"),
         tables: column(tables, "source_tables"),
-        at: cx.at(raw.terms.as_ref().map_or(otherwise, |field| field.at)),
+        at: cx.at(raw.terms.at().unwrap_or(otherwise)),
     }
 }
 
 /// The name of a column, its default, or none for `false`.
 pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<String> {
-    match field.as_ref().and_then(|field| field.value.as_ref()) {
+    match field.value() {
         None => Some(default.to_owned()),
         Some(OrFalse::Value(name)) => Some(name.clone()),
         Some(OrFalse::Off) => None,
@@ -134,7 +134,7 @@ pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<Stri
 fn ontologies(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, Ontology>> {
     let mut whole = true;
     let mut ontologies = BTreeMap::new();
-    for (key, field) in entries(&raw.ontologies) {
+    for (key, field) in raw.ontologies.entries() {
         plain_key(cx, "ontology", key);
         match ontology(cx, key, field) {
             Some(ontology) => {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::address::{Address, address, map, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, entries, globs, not_built, or, plain_key, required, unprotected};
+use super::values::{distinct, globs, not_built, plain_key, required, unprotected};
 use crate::spec::context::Context;
-use crate::spec::field::Key;
+use crate::spec::field::{Key, Opt};
 use crate::spec::raw::{Spec, Target as Raw};
 use crate::spec::{Target, TargetUrl};
 
@@ -16,7 +16,7 @@ const ACCEPTED: &str = "`sqlite:///absolute/path`, `sqlite://path` relative to t
 pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Target>> {
     let mut whole = true;
     let mut targets = BTreeMap::new();
-    for (key, field) in entries(&spec.targets) {
+    for (key, field) in spec.targets.entries() {
         plain_key(cx, "target", key);
         match field.value.as_ref().and_then(|raw| target(cx, key, raw, flags)) {
             Some(target) => {
@@ -31,11 +31,11 @@ pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option
 fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Target> {
     let Raw { when, url, include, exclude, require, require_read_only, backup, protect } = raw;
     unprotected(cx, protect);
-    if let Some(backup) = backup {
-        not_built(cx, backup.at, "the backup of a target", "remove `backup:`, and copy the file yourself");
+    if let Some(at) = backup.at() {
+        not_built(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
     }
     let when = flags.when(cx, when);
-    let endpoint = required(cx, url.as_ref(), "url", key.at, "the address of the database")
+    let endpoint = required(cx, url, "url", key.at, "the address of the database")
         .and_then(|(url, at)| Some((address(cx, at, &url.0, ACCEPTED)?, &url.0, at)))
         .and_then(|(endpoint, written, at)| {
             map(endpoint, |to| match to {
@@ -51,16 +51,16 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
             })
         });
     let mut include_globs = globs(cx, include);
-    if include.is_none() {
+    if include.at().is_none() {
         include_globs.push("*".to_owned());
     }
     let exclude = globs(cx, exclude);
-    let require = entries(require).iter().map(|(table, columns)| {
-        let columns = Some(columns.clone());
+    let require = require.entries().iter().map(|(table, columns)| {
+        let columns = Opt(Some(columns.clone()));
         (table.name.clone(), distinct(cx, &columns, "the column"))
     });
     let require: BTreeMap<String, Vec<String>> = require.collect();
-    let when = when?;
+    let when = when.ok()?;
     Some(Target {
         on: flags.values.is_on("enable_target_db") && flags.values.allow(when.as_ref()),
         endpoint: endpoint?,
@@ -68,7 +68,7 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
         exclude,
         require,
         // A file's modes protect it less often than a server's grants, so it must be asked for.
-        require_read_only: or(require_read_only, false),
+        require_read_only: require_read_only.or(false),
         at: cx.at(key.at),
     })
 }

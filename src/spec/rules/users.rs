@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::system::column;
-use super::values::{entries, maybe, or, required, table, unprotected, visible_key};
+use super::values::{required, table, unprotected, visible_key};
 use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
+use crate::spec::error::{Code, Reported, SpecError};
 use crate::spec::field::{Field, Key, OrFalse, Value};
 use crate::spec::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
 use crate::spec::tree::Span;
@@ -17,31 +17,31 @@ const MIN_CHARACTERS: usize = 12;
 /// bcrypt ignores what follows.
 const BCRYPT_BYTES: usize = 72;
 
-/// Where accounts are rows; the inner `None` for `false`.
-pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Option<Option<Accounts>> {
-    let otherwise = raw.users.as_ref().map_or(system_at, |field| field.at);
+/// Where accounts are rows; `None` for `false`.
+pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Result<Option<Accounts>, Reported> {
+    let otherwise = raw.users.at().unwrap_or(system_at);
     let spared = RawAccounts::default();
     let spared_columns = AccountColumns::default();
-    let (written, at) = match &raw.accounts {
+    let (written, at) = match raw.accounts.field() {
         None => (&spared, otherwise),
         Some(Field { at, value: Some(OrFalse::Value(written)) }) => (written, *at),
-        Some(Field { value: None, .. }) => return None,
+        Some(Field { value: None, .. }) => return Err(Reported),
         Some(Field { at, value: Some(OrFalse::Off) }) => {
-            if let Some((key, _)) = entries(&raw.users).first() {
+            if let Some((key, _)) = raw.users.entries().first() {
                 let message = "`accounts` is false, and there are users";
                 let help = format!("remove `accounts: false`, or the user `{}` and all others", key.name);
                 cx.fail(Code::BadValue, *at, message, "no table for them", help);
             }
-            return Some(None);
+            return Ok(None);
         }
     };
-    let columns = written.columns.as_ref().and_then(|field| field.value.as_ref()).unwrap_or(&spared_columns);
+    let columns = written.columns.value().unwrap_or(&spared_columns);
     let AccountColumns { username, email, password, role, active } = columns;
-    Some(Some(Accounts {
+    Ok(Some(Accounts {
         table: table(cx, &written.table, "users"),
-        username: or(username, "username".to_owned()),
-        email: or(email, "email".to_owned()),
-        password: or(password, "password_hash".to_owned()),
+        username: username.or("username".to_owned()),
+        email: email.or("email".to_owned()),
+        password: password.or("password_hash".to_owned()),
         role: column(role, "role"),
         active: column(active, "is_active"),
         at: cx.at(at),
@@ -56,7 +56,7 @@ pub(super) fn users(
 ) -> Option<BTreeMap<String, User>> {
     let mut whole = true;
     let mut users = BTreeMap::new();
-    for (key, field) in entries(&raw.users) {
+    for (key, field) in raw.users.entries() {
         visible_key(cx, "user", key);
         match field.value.as_ref().and_then(|raw| user(cx, key, raw, accounts)) {
             Some(user) => {
@@ -72,24 +72,23 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>)
     let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
     unprotected(cx, protect);
     if let Some(accounts) = accounts {
-        further_columns_are_further(cx, entries(columns), accounts);
+        further_columns_are_further(cx, columns.entries(), accounts);
     }
-    let hash = or(hash, PasswordHash::Argon2id);
-    let (password, at) =
-        required(cx, password.as_ref(), "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
+    let hash = hash.or(PasswordHash::Argon2id);
+    let (password, at) = required(cx, password, "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
     let password = cx.secret(at, &password.0, true)?;
     check_password(cx, &password, at, hash);
-    let columns = entries(columns).iter().map(|(key, field)| {
+    let columns = columns.entries().iter().map(|(key, field)| {
         let cell = field.value.as_ref().map_or(Cell::Null, |value| value.0.clone());
         (key.name.clone(), cell)
     });
     Some(User {
-        email: maybe(email),
-        role: maybe(role),
-        active: or(active, true),
+        email: email.value().cloned(),
+        role: role.value().cloned(),
+        active: active.or(true),
         password,
         hash,
-        password_version: maybe(password_version),
+        password_version: password_version.value().copied(),
         columns: columns.collect(),
         at: cx.at(key.at),
     })

@@ -7,53 +7,29 @@ use globset::GlobBuilder;
 
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{Field, Key, Named, Opt};
+use crate::spec::field::{Field, Key, Opt};
 use crate::spec::tree::Span;
 
 /// The value of a key that must be there, and where it stands.
 pub(super) fn required<'f, T>(
     cx: &Context<'_>,
-    field: Option<&'f Field<T>>,
+    field: &'f Opt<T>,
     key: &str,
     parent: Span,
     help: &str,
 ) -> Option<(&'f T, Span)> {
-    match field {
-        Some(field) => field.value.as_ref().map(|value| (value, field.at)),
-        None => {
-            let help = format!("add `{key}:`, {}", help.strip_prefix("add ").unwrap_or(help));
-            cx.fail(Code::MissingKey, parent, format!("the key `{key}` is missing"), "needed here", help);
-            None
-        }
+    if field.field().is_none() {
+        let help = format!("add `{key}:`, {help}");
+        cx.fail(Code::MissingKey, parent, format!("the key `{key}` is missing"), "needed here", help);
     }
-}
-
-/// The value of a key, or its default; of a wrong one the default too, because it is reported.
-pub(super) fn or<T: Clone>(field: &Opt<T>, default: T) -> T {
-    field.as_ref().and_then(|field| field.value.clone()).unwrap_or(default)
-}
-
-/// The value of a key that may be absent.
-pub(super) fn maybe<T: Clone>(field: &Opt<T>) -> Option<T> {
-    field.as_ref().and_then(|field| field.value.clone())
-}
-
-/// The entries of a map that may be absent.
-pub(super) fn entries<T>(field: &Opt<Named<T>>) -> &[(Key, Field<T>)] {
-    field.as_ref().and_then(|field| field.value.as_ref()).map_or(&[], |named| &named.0)
-}
-
-/// The texts of a list that may be absent, with their places.
-pub(super) fn texts(field: &Opt<Vec<Field<String>>>) -> Vec<(&str, Span)> {
-    let items = field.as_ref().and_then(|field| field.value.as_ref());
-    items.into_iter().flatten().filter_map(|item| Some((item.value.as_deref()?, item.at))).collect()
+    field.located()
 }
 
 /// The texts of a list, each of them once.
 pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str) -> Vec<String> {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
     let mut kept = Vec::new();
-    for (text, at) in texts(field) {
+    for (text, at) in field.texts() {
         if let Some(first) = seen.insert(text, at) {
             let error = SpecError::new(Code::Same, format!("{what} `{text}` stands twice"));
             cx.report(
@@ -76,8 +52,8 @@ pub(super) fn not_built(cx: &Context<'_>, at: Span, what: &str, help: &str) {
 
 /// Refuses `protect: true`.
 pub(super) fn unprotected(cx: &Context<'_>, protect: &Opt<bool>) {
-    if let Some(Field { at, value: Some(true) }) = protect {
-        not_built(cx, *at, "`protect`", "remove it, and review plans for deletes");
+    if let Some((true, at)) = protect.located() {
+        not_built(cx, at, "`protect`", "remove it, and review plans for deletes");
     }
 }
 
@@ -128,29 +104,29 @@ pub(super) fn visible_key(cx: &Context<'_>, what: &str, key: &Key) -> bool {
 
 /// A name of a table, `table` or `schema.table`, or its default.
 pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> String {
-    if let Some(Field { at, value: Some(name) }) = field
+    if let Some((name, at)) = field.located()
         && (name.split('.').any(str::is_empty) || name.split('.').count() > 2)
     {
         let message = "not the name of a table";
         cx.fail(
             Code::BadName,
-            *at,
+            at,
             message,
             "this name",
             "accepted are `table` and `schema.table`, without quotes",
         );
     }
-    or(field, default.to_owned())
+    field.or(default.to_owned())
 }
 
 /// A duration, or its default.
 pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration) -> Duration {
-    let Some(Field { at, value: Some(text) }) = field else { return default };
+    let Some((text, at)) = field.located() else { return default };
     if let Some(duration) = parse_duration(text) {
         return duration;
     }
     let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h` or `7d`";
-    cx.fail(Code::BadValue, *at, "not a duration", "this value", help);
+    cx.fail(Code::BadValue, at, "not a duration", "this value", help);
     default
 }
 
@@ -172,13 +148,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 
 /// Globs of names, each of which compiles.
 pub(super) fn globs(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>) -> Vec<String> {
-    for (glob, at) in texts(field) {
+    for (glob, at) in field.texts() {
         if let Err(error) = GlobBuilder::new(glob).build() {
             let message = format!("not a glob: {}", error.kind());
             cx.fail(Code::BadValue, at, message, "this pattern", "`*` matches any text, `?` one character");
         }
     }
-    texts(field).into_iter().map(|(glob, _)| glob.to_owned()).collect()
+    field.texts().into_iter().map(|(glob, _)| glob.to_owned()).collect()
 }
 
 #[cfg(test)]
@@ -188,7 +164,7 @@ mod tests {
     #[test]
     fn durations_have_a_number_and_a_unit() {
         assert_eq!(parse_duration("500ms"), Some(Duration::from_millis(500)));
-        assert_eq!(parse_duration("24h"), Some(Duration::from_secs(86400)));
+        assert_eq!(parse_duration("24h"), Some(Duration::from_hours(24)));
         for wrong in ["5", "s", "5 s", "1.5h", "-1s", "99999999999999999999s", "18446744073709551615d"] {
             assert_eq!(parse_duration(wrong), None, "{wrong}");
         }

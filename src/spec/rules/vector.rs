@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
-use super::values::{distinct, entries, name_of, not_built, or, plain_key, required, texts, unprotected};
+use super::values::{distinct, name_of, not_built, plain_key, required, unprotected};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt};
@@ -39,26 +39,22 @@ pub(super) fn vector(
         protect,
     } = raw;
     unprotected(cx, protect);
-    if let Some(checks) = checks {
-        not_built(cx, checks.at, "`checks`", "remove it, and try questions by hand");
+    if let Some(at) = checks.at() {
+        not_built(cx, at, "`checks`", "remove it, and try questions by hand");
     }
-    if let Some(Field { at, value: Some(Layout::Vanna) }) = layout {
-        not_built(cx, *at, "the layout `vanna`", "write `layout: native`, or remove it");
+    if let Some((Layout::Vanna, at)) = layout.located() {
+        not_built(cx, at, "the layout `vanna`", "write `layout: native`, or remove it");
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(VectorUrl::Sqlite(_)), .. }) = &endpoint {
-        let places = [
-            ("tenant", tenant.as_ref().map(|field| field.at)),
-            ("database", database.as_ref().map(|field| field.at)),
-            ("token", token.as_ref().map(|field| field.at)),
-        ];
+        let places = [("tenant", tenant.at()), ("database", database.at()), ("token", token.at())];
         for (key, at) in places.into_iter().filter_map(|(key, at)| Some((key, at?))) {
             let message = format!("`{key}` is for Chroma, and this vector store is a file");
             cx.fail(Code::NotForThisKind, at, message, "not for this store", "remove it, or use `http://…`");
         }
     }
     let is_chroma = matches!(&endpoint, Some(Endpoint { to: Ok(VectorUrl::Chroma(_)), .. }));
-    let token = match token {
+    let token = match token.field() {
         None => Some(None),
         Some(Field { value: None, .. }) => None,
         Some(Field { at, value: Some(token) }) => {
@@ -68,7 +64,7 @@ pub(super) fn vector(
     let embedder = embedder_of(cx, embedder, at);
     let mut whole = true;
     let mut known = BTreeMap::new();
-    for (key, field) in entries(collections) {
+    for (key, field) in collections.entries() {
         plain_key(cx, "collection", key);
         if is_chroma {
             name_of(
@@ -89,18 +85,18 @@ pub(super) fn vector(
     }
     Some(Vector {
         endpoint: endpoint?,
-        tenant: or(tenant, "default_tenant".to_owned()),
-        database: or(database, "default_database".to_owned()),
+        tenant: tenant.or("default_tenant".to_owned()),
+        database: database.or("default_database".to_owned()),
         token: token?,
         embedder: embedder?,
         collections: whole.then_some(known)?,
-        keep_generations: or(keep_generations, 2),
+        keep_generations: keep_generations.or(2),
         at: cx.at(at),
     })
 }
 
 fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<VectorUrl>> {
-    let (written, at) = required(cx, raw.url.as_ref(), "url", at, "the address of the vector store")?;
+    let (written, at) = required(cx, &raw.url, "url", at, "the address of the vector store")?;
     map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
         Address::Sqlite(path) => Some(VectorUrl::Sqlite(path)),
         Address::Server(url) => match url.scheme() {
@@ -119,22 +115,18 @@ fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<Vect
 
 fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Option<Embedder> {
     const HELP: &str = "write `embedder: { kind: hashing }`";
-    let Some(Field { at, value }) = embedder else {
+    let Some(Field { at, value }) = embedder.field() else {
         not_built(cx, at, "the embedder `minilm`, which is the default,", HELP);
         return None;
     };
     let RawEmbedder { kind, path, url, model, dimensions, token } = value.as_ref()?;
-    let (kind, kind_at) = required(cx, kind.as_ref(), "kind", *at, "`minilm`, `hashing` or `http`")?;
+    let (kind, kind_at) = required(cx, kind, "kind", *at, "`minilm`, `hashing` or `http`")?;
     match kind {
         EmbedderKind::Minilm => not_built(cx, kind_at, "the embedder `minilm`", HELP),
         EmbedderKind::Http => not_built(cx, kind_at, "the embedder `http`", HELP),
         EmbedderKind::Hashing => {
-            let foreign = [
-                ("path", path.as_ref().map(|field| field.at)),
-                ("url", url.as_ref().map(|field| field.at)),
-                ("model", model.as_ref().map(|field| field.at)),
-                ("token", token.as_ref().map(|field| field.at)),
-            ];
+            let foreign =
+                [("path", path.at()), ("url", url.at()), ("model", model.at()), ("token", token.at())];
             for (key, at) in foreign.into_iter().filter_map(|(key, at)| Some((key, at?))) {
                 let message = format!("`{key}` is for another kind of embedder");
                 cx.fail(
@@ -145,13 +137,13 @@ fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Optio
                     "`hashing` takes `dimensions` only",
                 );
             }
-            let size = or(dimensions, DIMENSIONS);
-            if let Some(Field { at, value: Some(size) }) = dimensions
+            let size = dimensions.or(DIMENSIONS);
+            if let Some((size, at)) = dimensions.located()
                 && !(8..=8192).contains(size)
             {
                 cx.fail(
                     Code::BadValue,
-                    *at,
+                    at,
                     "not a length of vectors",
                     "this value",
                     "accepted are 8 to 8192",
@@ -172,9 +164,10 @@ fn collection(
 ) -> Option<Collection> {
     let Raw { from, terms, protect } = raw;
     unprotected(cx, protect);
-    let (from, from_at) = required(cx, from.as_ref(), "from", key.at, "where its documents come from")?;
+    let (from, from_at) = required(cx, from, "from", key.at, "where its documents come from")?;
     let From { schema, ontologies: from_ontologies, files: from_files, examples: from_examples } = from;
-    let empty = [schema, from_ontologies, from_files, from_examples].iter().all(|source| source.is_none());
+    let empty =
+        [schema, from_ontologies, from_files, from_examples].iter().all(|source| source.at().is_none());
     if empty {
         let help = "add `schema`, `ontologies`, `files` or `examples`";
         cx.fail(Code::MissingKey, from_at, "a collection from nothing", "no source", help);
@@ -182,21 +175,21 @@ fn collection(
     let schema_names = references(cx, schema, "target", targets);
     let terms_names = references(cx, terms, "ontology", ontologies);
     let ontology_names = references(cx, from_ontologies, "ontology", ontologies);
-    if let Some(terms) = terms
-        && schema.is_none()
+    if let Some(at) = terms.at()
+        && schema.at().is_none()
     {
         let help = "terms join the documents of tables: add `from.schema`, or name them in `from.ontologies`";
-        cx.fail(Code::BadValue, terms.at, "`terms` without tables to join", "nothing to join", help);
+        cx.fail(Code::BadValue, at, "`terms` without tables to join", "nothing to join", help);
     }
     let label = |kind: &str| format!("collection/{}/{kind}", key.name);
     let mut files_read = Vec::new();
     let mut seen = BTreeSet::new();
-    for (path, at) in texts(from_files) {
+    for (path, at) in from_files.texts() {
         let named = files::prose(cx, Named { path, at, label: &label("files") });
         files_read.extend(named.into_iter().flatten().filter(|file| seen.insert(file.name.clone())));
     }
     let mut examples = Vec::new();
-    for (path, at) in texts(from_examples) {
+    for (path, at) in from_examples.texts() {
         let label = format!("{}/{path}", label("examples"));
         examples
             .extend(files::examples(cx, Named { path, at, label: &label }, targets).into_iter().flatten());
@@ -206,15 +199,15 @@ fn collection(
         terms: terms_names,
         ontologies: ontology_names,
         files: files_read,
-        names_files: from_files.is_some(),
+        names_files: from_files.0.is_some(),
         examples,
-        names_examples: from_examples.is_some(),
+        names_examples: from_examples.0.is_some(),
         at: cx.at(key.at),
     })
 }
 
 fn references(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str, known: &[&str]) -> Vec<String> {
-    for (name, at) in texts(field) {
+    for (name, at) in field.texts() {
         if !known.contains(&name) {
             let help = declared(name, known.iter().copied());
             cx.fail(Code::UnknownReference, at, format!("no {what} is named `{name}`"), "not declared", help);

@@ -29,7 +29,7 @@ fn a_byte_order_mark_is_no_mistake() {
 
 #[test]
 fn no_more_errors_are_shown_than_anybody_reads() {
-    let flags: String = (0..200).map(|n| format!("  f{n}: yes\n")).collect();
+    let flags = (0..200).map(|n| format!("  f{n}: yes")).collect::<Vec<_>>().join("\n");
     let errors = load_text(&spec(&format!("flags:\n{flags}"))).unwrap_err();
     assert_eq!(errors.errors().len(), 50);
     assert!(errors.to_string().starts_with("200 errors in "));
@@ -38,9 +38,9 @@ fn no_more_errors_are_shown_than_anybody_reads() {
 #[test]
 fn a_line_of_a_megabyte_is_told_of_and_not_quoted() {
     let items = "x, ".repeat(400_000);
-    let errors = load_text(&spec(&format!("  extensions: [{items}]\n  order: [{items}]\n"))).unwrap_err();
+    let errors = load_text(&spec(&format!("  order: [{items}]\n"))).unwrap_err();
     let shown = rendered(&errors);
-    assert!(shown.contains("stack.yaml:7:10: this value") && shown.len() < 100_000, "{} bytes", shown.len());
+    assert!(shown.contains("stack.yaml:6:10") && shown.len() < 2000, "{} bytes", shown.len());
 }
 
 #[test]

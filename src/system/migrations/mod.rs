@@ -100,7 +100,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
         match (late, desired.order) {
             (Some(newest), Order::Linear) => diff.faults.push(late_fault(file, newest, &files)),
             (Some(_), Order::Allow) | (None, _) => {
-                diff.changes.push(planned(desired, file, late, needs.clone()))
+                diff.changes.push(planned(desired, file, late, needs.clone()));
             }
         }
         needs = vec![address(file)];

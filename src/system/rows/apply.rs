@@ -97,7 +97,7 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
 }
 
 /// Waits for no lock for ever. Migrations have limits of their own, from the spec.
-async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
+pub(in super::super) async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
     if transaction.dialect() == Dialect::Postgres {
         transaction.execute("SET LOCAL lock_timeout = '30s'", &[]).await?;
     }
@@ -214,7 +214,7 @@ async fn whole_rows(
         shape.joined(dialect)
     );
     let found = transaction.query(&sql, &source.values).await?;
-    Ok(found.into_iter().map(|row| row.into_values()).map(|row| (print_of_key(shape, &row), row)).collect())
+    Ok(found.into_iter().map(sql::Row::into_values).map(|row| (print_of_key(shape, &row), row)).collect())
 }
 
 fn parameters<'c>(
@@ -248,7 +248,9 @@ async fn insert(
     let mut values: Vec<_> = rows.iter().map(|row| parameters(dialect, &columns, row.iter())).collect();
     if let Some(id) = id {
         columns.push(id);
-        values.iter_mut().for_each(|row| row.push(Some(uuid::Uuid::new_v4().to_string())));
+        for row in &mut values {
+            row.push(Some(uuid::Uuid::new_v4().to_string()));
+        }
     }
     let source = Source::new(dialect, columns.len(), &values);
     let names = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");

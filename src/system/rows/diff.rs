@@ -49,8 +49,9 @@ pub(in super::super) fn diff(
     pending: Option<&Address>,
 ) -> Diff<Change> {
     let mut diff = Diff::default();
+    let sets: BTreeMap<&Address, &RowSet> = desired.sets.iter().map(|set| (&set.address, set)).collect();
     let mut compared: BTreeMap<&Address, (&RowSet, Writes)> = BTreeMap::new();
-    for set in desired.sets.iter().filter(|set| set.on) {
+    for set in sets.values().copied().filter(|set| set.on) {
         match compare(set, observed, pending) {
             Ok(writes) => drop(compared.insert(&set.address, (set, writes))),
             Err(Stop::Later(reason)) => {
@@ -60,7 +61,7 @@ pub(in super::super) fn diff(
         }
     }
 
-    let candidates = candidates(desired, observed, &compared);
+    let candidates = candidates(&sets, observed, &compared);
     let writing =
         compared.iter().filter(|(_, (_, writes))| !writes.insert.is_empty() || !writes.change.is_empty());
     let writing = writing.map(|(address, _)| (*address).clone()).collect();
@@ -76,7 +77,7 @@ pub(in super::super) fn diff(
         }
     }
     for (address, verdict) in verdicts {
-        let set = desired.sets.iter().find(|set| set.address == address);
+        let set = sets.get(&address).copied();
         let writes = Writes::default();
         remark_on_what_stays(&mut diff, &address, &verdict);
         if !verdict.delete.is_empty() {
@@ -127,7 +128,15 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
         if found.is_none() {
             writes.seen.insert(key, None);
         }
-        writes.wanted.insert(key);
+        if !writes.wanted.insert(key) {
+            let key: Vec<&str> = shape.key_of(row).into_iter().filter_map(text).collect();
+            let message = format!("two rows have the same key: {}", key.join(", "));
+            return Err(Stop::Faults(vec![fault(set, message, None)]));
+        }
+    }
+    if writes.insert.len() == set.rows.len() {
+        // Nothing of it is there: the same to a saved plan whether the table was there or not.
+        writes.seen.clear();
     }
     let there = answer.rows.iter().filter(|(key, found)| found.is_some() && !writes.wanted.contains(key));
     writes.others = if answer.whole { there.count() } else { 0 };
@@ -157,7 +166,7 @@ pub(in super::super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> 
 
 /// The rows that their owners no longer want.
 fn candidates<'a>(
-    desired: &'a Desired,
+    sets: &BTreeMap<&Address, &RowSet>,
     observed: &'a Observed,
     compared: &BTreeMap<&Address, (&RowSet, Writes)>,
 ) -> Vec<Candidate<'a>> {
@@ -166,16 +175,16 @@ fn candidates<'a>(
         wanted.entry((&set.table, &set.key)).or_default().extend(&writes.wanted);
     }
     let owners = observed.owned.iter().filter(|(address, _)| {
-        let on = desired.sets.iter().find(|set| set.address == **address && set.on);
+        let on = sets.get(address).filter(|set| set.on);
         // What could not be compared is left alone.
         on.is_none_or(|set| set.mode == SeedMode::Mirror && compared.contains_key(address))
     });
-    let sets = owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
+    let owned = owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
     // Rows that were put there under another key cannot be told from wanted ones.
     let same_key = |(address, owned): &(&Address, &Owned)| {
         compared.get(address).is_none_or(|(set, _)| set.table != owned.table || set.key == owned.key)
     };
-    let rows = sets.filter(same_key).flat_map(|(address, owned)| {
+    let rows = owned.filter(same_key).flat_map(|(address, owned)| {
         owned.rows.iter().map(move |(key, row)| Candidate { address, owned, key: *key, row })
     });
     let unwanted = |candidate: &Candidate<'_>| {
@@ -282,7 +291,7 @@ fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Ve
     let Verdict { delete, later, changed, referenced, after: _, later_after: _ } = verdict;
     let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced);
     if foreign > 0 {
-        diff.notes.push(format!("{address}: {foreign} other {} are left alone", set.noun(foreign)));
+        diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
     }
 }
 

@@ -20,7 +20,7 @@ pub use apply::RowsChange;
 pub use observe::Answer;
 pub use own::{Owned, OwnedRow};
 
-pub(super) use apply::apply;
+pub(super) use apply::{apply, limit};
 pub(super) use diff::{diff, lacking_message, not_given};
 pub(super) use observe::observe;
 pub(super) use own::observe as observe_owned;
@@ -82,8 +82,8 @@ impl RowSet {
         address: Address,
         table: &str,
         key: &[String],
-        columns: Vec<Asked>,
-        rows: Vec<Vec<Cell>>,
+        columns: &[Asked],
+        rows: &[Vec<Cell>],
         mode: SeedMode,
         (on, when): (bool, Option<When>),
         scope: Option<Scope>,
@@ -91,8 +91,8 @@ impl RowSet {
     ) -> Self {
         let mut order: Vec<usize> = (0..columns.len()).collect();
         order.sort_by(|a, b| columns.get(*a).cmp(&columns.get(*b)));
-        let rows = rows.into_iter().map(|row| permuted(&row, &order)).collect();
-        let columns = permuted(&columns, &order);
+        let rows = rows.iter().map(|row| permuted(row, &order)).collect();
+        let columns = permuted(columns, &order);
         let mut key = key.to_vec();
         key.sort();
         Self { address, table: TableName::parse(table), key, columns, rows, mode, on, when, scope, at }
@@ -259,7 +259,9 @@ fn fits(kind: ValueKind, text: &str) -> bool {
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
         ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
         ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
-        ValueKind::Bytes => canonical.len() % 2 == 0 && canonical.bytes().all(|b| b.is_ascii_hexdigit()),
+        ValueKind::Bytes => {
+            canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
+        }
         ValueKind::Text | ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
     }
 }

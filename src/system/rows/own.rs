@@ -68,6 +68,9 @@ impl Place {
     }
 }
 
+/// Entries of the inventory by their table and the columns of their key.
+type Groups<'e> = BTreeMap<(TableName, Vec<String>), Vec<(&'e Entry, Place)>>;
+
 /// An open database or transaction: where the same question can be asked.
 pub(super) enum Session<'a> {
     Database(&'a Database),
@@ -96,7 +99,7 @@ pub(in super::super) async fn observe(
     schema: &Snapshot,
     database: &Database,
 ) -> Result<BTreeMap<Address, Vec<Owned>>> {
-    let mut groups: BTreeMap<(TableName, Vec<String>), Vec<(&Entry, Place)>> = BTreeMap::new();
+    let mut groups: Groups<'_> = BTreeMap::new();
     let of_rows = |entry: &&Entry| {
         let address = entry.address.as_str();
         address.starts_with("system.seed.") || address.starts_with("system.ontology.")

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::super::rows::{Source, fill_id, not_given, write_expression, written};
+use super::super::rows::{Source, fill_id, limit, not_given, write_expression, written};
 use super::super::{Client, Error, Result, password};
 use super::{address, inventory_key, version_print};
 use crate::catalog::{Column, Table, TableName};
@@ -63,6 +63,7 @@ pub(in super::super) async fn apply(change: &UserChange, client: &Client, run: &
                 return Err(shape(format!("{} needs a value for {}", target.name, lacking.join(", "))));
             }
             let mut transaction = database.begin().await.map_err(doing())?;
+            limit(&mut transaction).await.map_err(doing())?;
             if target.insert(row, &mut transaction).await.map_err(doing())? {
                 inventory::record(&mut transaction, run, &[target.entry()]).await.map_err(doing())?;
             }
@@ -159,6 +160,7 @@ impl<'a> Target<'a> {
     async fn update(&self, database: &Database, row: Values<'a>, record: Option<&RunId>) -> sql::Result<()> {
         let dialect = database.dialect();
         let mut transaction = database.begin().await?;
+        limit(&mut transaction).await?;
         if let Some((username, _)) = row.first().filter(|_| row.len() > 1) {
             let source = Self::source(dialect, &row);
             let set = row.iter().enumerate().skip(1).map(|(at, (column, _))| {

@@ -37,30 +37,23 @@ pub(in super::super) fn diff(
     let mut diff = Diff { unmanaged: unmanaged(desired, observed, inventory), ..Diff::default() };
     let Some(accounts) = desired.accounts.as_ref().filter(|_| !desired.users.is_empty()) else { return diff };
     let name = TableName::parse(&accounts.table);
-    let table =
-        match find(accounts, &name, desired, observed) {
-            Ok(table) => Some(table),
-            Err(Lacking::Table) if pending.is_some() => None,
-            Err(lacking) => {
-                match pending {
-                    Some(pending) => diff.deferred.extend(desired.users.keys().map(|name| Held {
-                        address: address(name),
-                        reason: format!("known after {pending}"),
-                    })),
-                    None => {
-                        let (message, help) = lacking_message(&lacking, &name, &observed.schema);
-                        let first = desired.users.keys().next().map_or("", String::as_str);
-                        diff.faults.push(Fault {
-                            address: address(first),
-                            message,
-                            help,
-                            at: Some(accounts.at.clone()),
-                        });
-                    }
-                }
-                return diff;
-            }
-        };
+    let table = match (find(accounts, &name, desired, observed), pending) {
+        (Ok(table), _) => Some(table),
+        (Err(Lacking::Table), Some(_)) => None,
+        (Err(Lacking::Column(_)), Some(pending)) => {
+            let reason = format!("known after {pending}");
+            let held = |name: &String| Held { address: address(name), reason: reason.clone() };
+            diff.deferred.extend(desired.users.keys().map(held));
+            return diff;
+        }
+        (Err(lacking), None) => {
+            // One mistake of the mapping is one fault, not one an account.
+            let (message, help) = lacking_message(&lacking, &name, &observed.schema);
+            let first = desired.users.keys().next().map_or("", String::as_str);
+            diff.faults.push(Fault { address: address(first), message, help, at: Some(accounts.at.clone()) });
+            return diff;
+        }
+    };
     for (username, user) in &desired.users {
         let columns = wanted(accounts, user);
         let verdict = match table {

@@ -1,0 +1,287 @@
+//! The whole room on real databases: always on a file of SQLite and, where `TRUEUP_TEST_POSTGRES`
+//! holds a URL whose account may create databases, on a database of its own in that server too.
+
+mod accounts;
+mod migrating;
+mod rows;
+mod scale;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sha2::Digest as _;
+
+use super::*;
+use crate::change::{Action, Diff, Planned};
+use crate::digest::Digest;
+use crate::journal::{Inventory, RunId, inventory};
+use crate::spec::{
+    self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Location, Migration, MigrationSets, Ontology,
+    Order, PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Source, Stack, System, SystemUrl,
+    Term, Terms, User,
+};
+use crate::sql::{Database, Dialect, Value};
+
+/// Runs a test's body on SQLite, and on PostgreSQL where there is one.
+fn on_each_database<F: Future<Output = ()>>(body: impl Fn(Bench) -> F) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        body(Bench::new(SystemUrl::Sqlite(folder.path().join("app.db")))).await;
+        if let Ok(server) = std::env::var("TRUEUP_TEST_POSTGRES") {
+            let mut url = url::Url::parse(&server).unwrap();
+            let name = format!("trueup_{}", uuid::Uuid::new_v4().simple());
+            url.set_path(&name);
+            body(Bench::new(SystemUrl::Postgres(RedactedUrl::new(url)))).await;
+            let admin = Client::new(postgres(&server), "test", Purpose::Apply(RunId::new()));
+            admin
+                .database()
+                .await
+                .unwrap()
+                .execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[])
+                .await
+                .unwrap();
+        }
+    });
+}
+
+fn postgres(url: &str) -> SystemUrl {
+    SystemUrl::Postgres(RedactedUrl::new(url::Url::parse(url).unwrap()))
+}
+
+/// A stack to be changed by a test, and the database that it is brought to.
+struct Bench {
+    stack: Stack,
+    url: SystemUrl,
+    run: RunId,
+}
+
+/// What one round did, as `action address`.
+type Steps = Vec<String>;
+
+impl Bench {
+    fn new(url: SystemUrl) -> Self {
+        Self { stack: empty_stack(url.clone()), url, run: RunId::new() }
+    }
+
+    fn dialect(&self) -> Dialect {
+        self.client().dialect()
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.url.clone(), "test", Purpose::Apply(self.run.clone()))
+    }
+
+    async fn database(&self) -> Database {
+        self.client().database().await.unwrap()
+    }
+
+    async fn execute(&self, sql: &str) {
+        for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
+            self.database().await.execute(statement, &[]).await.unwrap();
+        }
+    }
+
+    /// All rows of a query, values joined by `|`.
+    async fn query(&self, sql: &str) -> Vec<String> {
+        let rows = self.database().await.query(sql, &[]).await.unwrap();
+        let joined = |row: crate::sql::Row| {
+            row.into_values()
+                .into_iter()
+                .map(|value| value.unwrap_or("NULL".into()))
+                .collect::<Vec<_>>()
+                .join("|")
+        };
+        rows.into_iter().map(joined).collect()
+    }
+
+    async fn entries(&self) -> Vec<crate::journal::Entry> {
+        let client = self.client();
+        if client.presence().await.unwrap() == Presence::Missing {
+            return Vec::new();
+        }
+        let database = client.database().await.unwrap();
+        let sql = match database.dialect() {
+            Dialect::Postgres => "SELECT to_regclass('trueup.inventory') IS NOT NULL",
+            Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'trueup_inventory'",
+        };
+        if database.query(sql, &[]).await.unwrap()[0].bool(0).unwrap() {
+            inventory::entries(&database, "").await.unwrap()
+        } else {
+            Vec::new()
+        }
+    }
+
+    async fn observe(&self) -> (Observed, Inventory) {
+        let client = Client::new(self.url.clone(), "test", Purpose::Observe);
+        let entries = self.entries().await;
+        let observed = observe(&Desired::new(&self.stack, self.dialect()), &entries, &client).await.unwrap();
+        // What a world file keeps is all that a diff may use.
+        let observed = serde_json::from_str(&serde_json::to_string(&observed).unwrap()).unwrap();
+        (observed, entries.into_iter().collect())
+    }
+
+    async fn diff(&self) -> Diff<Change> {
+        let (observed, inventory) = self.observe().await;
+        diff(&Desired::new(&self.stack, self.dialect()), &observed, &inventory)
+    }
+
+    async fn keep_books(&self) {
+        let columns =
+            "(address text, key text, place text, digest text, run text, PRIMARY KEY (address, key))";
+        let sql = match self.dialect() {
+            Dialect::Postgres => {
+                format!(
+                    "CREATE SCHEMA IF NOT EXISTS trueup; CREATE TABLE IF NOT EXISTS trueup.inventory {columns}"
+                )
+            }
+            Dialect::Sqlite => format!("CREATE TABLE IF NOT EXISTS trueup_inventory {columns}"),
+        };
+        self.execute(&sql).await;
+    }
+
+    /// Applies a diff's changes in an order that their needs allow, each twice.
+    async fn apply(&self, diff: Diff<Change>) -> Result<Steps> {
+        assert!(diff.faults.is_empty(), "{:?}", diff.faults);
+        let client = self.client();
+        let mut steps = Vec::new();
+        let mut waiting = diff.changes;
+        while !waiting.is_empty() {
+            let open: Vec<_> = waiting.iter().map(|planned| planned.address.clone()).collect();
+            let (ready, rest): (Vec<_>, Vec<_>) = waiting
+                .into_iter()
+                .partition(|planned| planned.needs.iter().all(|need| !open.contains(need)));
+            assert!(!ready.is_empty(), "needs go in a circle: {open:?}");
+            waiting = rest;
+            for planned in ready {
+                apply(&planned.change, &client, &self.run).await?;
+                if planned.address.as_str() == "system.database" {
+                    self.keep_books().await;
+                }
+                apply(&planned.change, &client, &self.run).await?;
+                steps.push(step(&planned));
+            }
+        }
+        Ok(steps)
+    }
+
+    /// Plans, applies, and proves that nothing is left to do.
+    async fn converge(&self) -> Steps {
+        let steps = self.apply(self.diff().await).await.unwrap();
+        let left = self.diff().await;
+        assert!(left.faults.is_empty(), "{:?}", left.faults);
+        let left: Steps = left.changes.iter().map(step).collect();
+        assert!(left.is_empty(), "after {steps:?} there is still {left:?}");
+        steps
+    }
+}
+
+fn step(planned: &Planned<Change>) -> String {
+    let action = match planned.action {
+        Action::Create => "create",
+        Action::Update => "update",
+        Action::Delete => "delete",
+        Action::Replace => "replace",
+        Action::Run => "run",
+    };
+    format!("{action} {}: {} ({})", planned.address, planned.summary, planned.reason)
+}
+
+fn somewhere() -> Location {
+    Location::new(&Source::new("stack.yaml", "stack"), 0, 5)
+}
+
+fn empty_stack(url: SystemUrl) -> Stack {
+    let terms = Terms {
+        table: "business_ontologies".into(),
+        ontology: "ontology".into(),
+        term: "term".into(),
+        definition: Some("definition".into()),
+        synonyms: Some("synonyms".into()),
+        expression: Some("expression".into()),
+        tables: Some("source_tables".into()),
+        at: somewhere(),
+    };
+    let accounts = AccountsSpec {
+        table: "users".into(),
+        username: "username".into(),
+        email: "email".into(),
+        password: "password_hash".into(),
+        role: Some("role".into()),
+        active: Some("is_active".into()),
+        at: somewhere(),
+    };
+    Stack {
+        name: "test".into(),
+        environment: "dev".into(),
+        file: "stack.yaml".into(),
+        flags: Flags(BTreeMap::new()),
+        system: System {
+            endpoint: Endpoint { to: Ok(url), written: "…".into(), at: somewhere() },
+            at: somewhere(),
+            create_database: true,
+            extensions: Vec::new(),
+            migrations: MigrationSets::default(),
+            order: Order::Linear,
+            lock_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::ZERO,
+            schema_drift: SchemaDrift::Warn,
+            accounts: Some(accounts),
+            users: BTreeMap::new(),
+            terms,
+            ontologies: BTreeMap::new(),
+            seeds: BTreeMap::new(),
+        },
+        targets: BTreeMap::new(),
+        vector: None,
+        cache: None,
+        policies: BTreeMap::new(),
+        digest: Digest::of(""),
+        warnings: Vec::new(),
+    }
+}
+
+fn migration(stem: &str, sql: &str) -> Migration {
+    let (version, name) = stem.split_once('_').unwrap();
+    Migration {
+        version: version.parse().unwrap(),
+        stem: stem.into(),
+        description: name.replace('_', " "),
+        sql: sql.into(),
+        checksum: sha2::Sha384::digest(sql).to_vec(),
+        no_transaction: sql.starts_with("-- no-transaction"),
+        at: Location::new(&Source::new(format!("migrations/{stem}.sql"), sql), 0, 1),
+    }
+}
+
+fn seed(table: &str, key: &str, mode: SeedMode, columns: &[&str], rows: &[&[&str]]) -> Seed {
+    let cell = |text: &&str| if *text == "NULL" { Cell::Null } else { Cell::Text((*text).into()) };
+    Seed {
+        on: true,
+        when: None,
+        table: table.into(),
+        key: vec![key.into()],
+        columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+        rows: rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+        mode,
+        at: somewhere(),
+    }
+}
+
+fn secret(password: &str) -> Secret {
+    Secret::new("${PASSWORD}", Ok(SecretString::from(password)), somewhere())
+}
+
+fn user(role: &str, hash: PasswordHash) -> User {
+    User {
+        email: Some("admin@example.com".into()),
+        role: Some(role.into()),
+        active: true,
+        password: secret("correct horse battery"),
+        hash,
+        password_version: None,
+        columns: BTreeMap::new(),
+        at: somewhere(),
+    }
+}

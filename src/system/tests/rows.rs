@@ -1,0 +1,435 @@
+//! Seeds and ontologies.
+
+use super::*;
+
+const TABLES: &str = "CREATE TABLE accounts (id integer PRIMARY KEY, name varchar(20) NOT NULL, active boolean, balance numeric(12,2), opened date);
+    CREATE TABLE transactions (id integer PRIMARY KEY, account_id integer NOT NULL REFERENCES accounts(id), note text);";
+
+fn bench(mut bench: Bench, mode: SeedMode) -> Bench {
+    bench.stack.system.migrations.common = vec![migration("0001_init", TABLES)];
+    let columns = ["id", "name", "active", "balance", "opened"];
+    let rows: [&[&str]; 2] =
+        [&["1", "Cash", "true", "1.50", "2024-01-02"], &["2", "Bank", "no", "NULL", "NULL"]];
+    // Named so that the order of names is not that of the references.
+    bench.stack.system.seeds.insert("z_accounts".into(), seed("accounts", "id", mode, &columns, &rows));
+    let rows: [&[&str]; 2] = [&["10", "1", "rent"], &["11", "2", "NULL"]];
+    let transactions = seed("transactions", "id", mode, &["id", "account_id", "note"], &rows);
+    bench.stack.system.seeds.insert("a_transactions".into(), transactions);
+    bench
+}
+
+fn seed_of<'b>(bench: &'b mut Bench, name: &str) -> &'b mut Seed {
+    bench.stack.system.seeds.get_mut(name).unwrap()
+}
+
+fn switch_off(bench: &mut Bench) {
+    bench.stack.system.seeds.values_mut().for_each(|seed| seed.on = false);
+}
+
+#[test]
+fn a01_an_empty_server_is_planned_whole_and_converges() {
+    on_each_database(|b| async move {
+        let b = bench(b, SeedMode::Insert);
+
+        let steps = b.converge().await;
+
+        assert_eq!(
+            steps,
+            [
+                format!("create system.database: an empty {} database (missing)", b.dialect()),
+                "run system.migration.0001_init: 2 statements (pending)".into(),
+                "create system.seed.z_accounts: 2 rows to insert (missing)".into(),
+                "create system.seed.a_transactions: 2 rows to insert (missing)".into(),
+            ]
+        );
+        assert_eq!(b.query("SELECT count(*) FROM transactions").await, ["2"]);
+    });
+}
+
+#[test]
+fn a02_equal_values_in_other_spellings_are_no_change() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+
+        let rows = &mut seed_of(&mut b, "z_accounts").rows;
+        rows[0][2] = Cell::Text("yes".into());
+        rows[0][3] = Cell::Text("1.5".into());
+
+        let diff = b.diff().await;
+        assert!(diff.changes.is_empty());
+        assert_eq!(diff.unchanged, 4);
+    });
+}
+
+#[test]
+fn a18_insert_leaves_rows_that_the_application_changed() {
+    on_each_database(|b| async move {
+        let b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        b.execute("UPDATE accounts SET name = 'Till' WHERE id = 1; DELETE FROM transactions WHERE id = 11")
+            .await;
+
+        let steps = b.converge().await;
+
+        assert_eq!(steps, ["update system.seed.a_transactions: 1 row to insert (1 missing)"]);
+        assert_eq!(b.query("SELECT name FROM accounts ORDER BY id").await, ["Till", "Bank"]);
+    });
+}
+
+#[test]
+fn a18_upsert_changes_what_differs_and_deletes_nothing() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+        b.execute("UPDATE accounts SET name = 'Till' WHERE id = 1").await;
+        seed_of(&mut b, "a_transactions").rows.pop();
+
+        let steps = b.converge().await;
+
+        assert_eq!(steps, ["update system.seed.z_accounts: 1 row to change (1 different)"]);
+        assert_eq!(b.query("SELECT name FROM accounts ORDER BY id").await, ["Cash", "Bank"]);
+        assert_eq!(b.query("SELECT count(*) FROM transactions").await, ["2"]);
+    });
+}
+
+#[test]
+fn a18_mirror_deletes_only_what_this_tool_inserted() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Mirror);
+        b.converge().await;
+        b.execute("INSERT INTO transactions (id, account_id, note) VALUES (12, 1, 'by hand')").await;
+        seed_of(&mut b, "a_transactions").rows.pop();
+
+        let steps = b.converge().await;
+
+        assert_eq!(
+            steps,
+            ["update system.seed.a_transactions: 1 row to delete (1 no longer in the spec)"]
+                .map(|s| s.replace("update", "delete"))
+        );
+        assert_eq!(b.query("SELECT id FROM transactions ORDER BY id").await, ["10", "12"]);
+    });
+}
+
+#[test]
+fn a18_an_upsert_does_not_make_a_row_ours() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        let seeds = std::mem::take(&mut b.stack.system.seeds);
+        b.converge().await;
+        b.execute("INSERT INTO accounts (id, name) VALUES (1, 'theirs')").await;
+        b.stack.system.seeds = seeds;
+        b.converge().await;
+        switch_off(&mut b);
+
+        b.converge().await;
+
+        assert_eq!(b.query("SELECT name FROM accounts").await, ["Cash"]);
+    });
+}
+
+#[test]
+fn a18_a_missing_table_or_column_is_a_fault_that_names_the_nearest() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        seed_of(&mut b, "z_accounts").table = "acounts".into();
+        seed_of(&mut b, "a_transactions").columns[2] = "notes".into();
+
+        let faults = b.diff().await.faults;
+
+        let said: Vec<_> =
+            faults.iter().map(|fault| (fault.message.as_str(), fault.help.as_deref())).collect();
+        assert_eq!(
+            said,
+            [
+                (
+                    "column notes does not exist in table transactions, and no migration is pending",
+                    Some("did you mean note?")
+                ),
+                (
+                    "table acounts does not exist, and no migration is pending that could make it",
+                    Some("did you mean accounts?")
+                ),
+            ]
+        );
+    });
+}
+
+#[test]
+fn a19_turning_seeds_off_takes_back_unchanged_rows_children_first() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        switch_off(&mut b);
+
+        let steps = b.converge().await;
+
+        assert_eq!(
+            steps,
+            [
+                "delete system.seed.a_transactions: 2 rows to delete (switched off)",
+                "delete system.seed.z_accounts: 2 rows to delete (switched off)",
+            ]
+        );
+        assert_eq!(b.query("SELECT count(*) FROM accounts").await, ["0"]);
+        assert!(b.entries().await.is_empty());
+    });
+}
+
+#[test]
+fn a19_rows_that_were_changed_or_are_referred_to_stay() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        b.execute("UPDATE transactions SET note = 'mine' WHERE id = 10").await;
+        b.stack.system.seeds.clear();
+
+        b.converge().await;
+
+        assert_eq!(b.query("SELECT id FROM transactions").await, ["10"]);
+        assert_eq!(b.query("SELECT id FROM accounts").await, ["1"]);
+        assert_eq!(
+            b.diff().await.notes,
+            [
+                "system.seed.a_transactions: 1 row no longer wanted and left alone: changed since this tool wrote them",
+                "system.seed.z_accounts: 1 row no longer wanted and left alone: referred to by rows that stay",
+            ]
+        );
+    });
+}
+
+#[test]
+fn a19_without_the_table_nothing_is_planned() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        b.execute("DROP TABLE transactions; DROP TABLE accounts").await;
+        switch_off(&mut b);
+
+        let diff = b.diff().await;
+
+        assert!(diff.changes.is_empty() && diff.faults.is_empty() && diff.notes.is_empty());
+    });
+}
+
+#[test]
+fn mirrors_that_insert_and_delete_on_both_sides_of_a_reference_settle_in_rounds() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Mirror);
+        b.converge().await;
+        let text = |text: &str| Cell::Text(text.into());
+        seed_of(&mut b, "z_accounts").rows[1] =
+            vec![text("3"), text("New"), Cell::Null, Cell::Null, Cell::Null];
+        seed_of(&mut b, "a_transactions").rows[1] = vec![text("13"), text("3"), Cell::Null];
+
+        let diff = b.diff().await;
+        let waiting: Vec<_> = diff.deferred.iter().map(|held| held.reason.clone()).collect();
+        b.apply(diff).await.unwrap();
+        b.converge().await;
+
+        assert_eq!(waiting, ["1 to delete, known after system.seed.a_transactions"]);
+        assert_eq!(b.query("SELECT id FROM accounts ORDER BY id").await, ["1", "3"]);
+        assert_eq!(b.query("SELECT id FROM transactions ORDER BY id").await, ["10", "13"]);
+    });
+}
+
+#[test]
+fn rows_of_one_table_that_refer_to_each_other_are_taken_back_together() {
+    on_each_database(|mut b| async move {
+        let tree = "CREATE TABLE nodes (id text PRIMARY KEY, parent text REFERENCES nodes(id))";
+        b.stack.system.migrations.common = vec![migration("0001_tree", tree)];
+        let rows: [&[&str]; 3] = [&["a", "NULL"], &["b", "a"], &["c", "b"]];
+        b.stack
+            .system
+            .seeds
+            .insert("tree".into(), seed("nodes", "id", SeedMode::Insert, &["id", "parent"], &rows));
+        b.converge().await;
+        b.stack.system.seeds.clear();
+
+        let steps = b.converge().await;
+
+        assert_eq!(steps, ["delete system.seed.tree: 3 rows to delete (gone from the spec)"]);
+    });
+}
+
+#[test]
+fn an_empty_mirror_is_guarded_against_mass_deletion() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Mirror);
+        b.converge().await;
+        seed_of(&mut b, "a_transactions").rows.clear();
+
+        let diff = b.diff().await;
+
+        assert_eq!(diff.changes[0].guard, Some(crate::change::Guard::MassDelete));
+    });
+}
+
+#[test]
+fn a_text_that_is_too_long_is_an_error_and_never_cut() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        seed_of(&mut b, "z_accounts").rows[0][1] = Cell::Text("x".repeat(21));
+
+        let failed = b.apply(b.diff().await).await;
+
+        match b.dialect() {
+            Dialect::Postgres => assert!(failed.unwrap_err().to_string().contains("value too long")),
+            Dialect::Sqlite => drop(failed.unwrap()),
+        }
+    });
+}
+
+#[test]
+fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        seed_of(&mut b, "z_accounts").rows[0][3] = Cell::Text("1.005".into());
+
+        let failed = b.apply(b.diff().await).await;
+
+        match b.dialect() {
+            Dialect::Postgres => {
+                assert!(
+                    failed
+                        .unwrap_err()
+                        .to_string()
+                        .contains("keeps other values than the spec writes, in balance")
+                );
+                assert_eq!(b.query("SELECT count(*) FROM accounts").await, ["0"]);
+            }
+            Dialect::Sqlite => drop(failed.unwrap()),
+        }
+    });
+}
+
+#[test]
+fn a_sequence_goes_on_after_the_rows_that_were_inserted() {
+    on_each_database(|mut b| async move {
+        let table = match b.dialect() {
+            Dialect::Postgres => "CREATE TABLE items (id bigserial PRIMARY KEY, name text)",
+            Dialect::Sqlite => "CREATE TABLE items (id integer PRIMARY KEY AUTOINCREMENT, name text)",
+        };
+        b.stack.system.migrations.common = vec![migration("0001_items", table)];
+        let rows: [&[&str]; 2] = [&["1", "one"], &["7", "seven"]];
+        b.stack
+            .system
+            .seeds
+            .insert("items".into(), seed("items", "id", SeedMode::Insert, &["id", "name"], &rows));
+        b.converge().await;
+
+        b.execute("INSERT INTO items (name) VALUES ('theirs')").await;
+
+        assert_eq!(b.query("SELECT id FROM items WHERE name = 'theirs'").await, ["8"]);
+    });
+}
+
+#[test]
+fn a_world_that_was_not_asked_defers() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Insert);
+        b.converge().await;
+        let (observed, inventory) = b.observe().await;
+        seed_of(&mut b, "z_accounts").rows[0][0] = Cell::Text("5".into());
+        seed_of(&mut b, "a_transactions").key = vec!["note".into()];
+
+        let diff = diff(&Desired::new(&b.stack, b.dialect()), &observed, &inventory);
+
+        let held: Vec<_> =
+            diff.deferred.iter().map(|held| format!("{}: {}", held.address, held.reason)).collect();
+        assert!(held.contains(&"system.seed.z_accounts: not observed".into()));
+    });
+}
+
+#[test]
+fn a_row_without_a_key_and_two_rows_with_one_are_faults() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+        seed_of(&mut b, "z_accounts").rows[1][0] = Cell::Text("01".into());
+        seed_of(&mut b, "a_transactions").rows[0][0] = Cell::Null;
+
+        let faults = b.diff().await.faults;
+
+        let said: Vec<_> = faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(said, ["the key column id is empty", "two rows have the same key: 01"]);
+    });
+}
+
+#[test]
+fn a23_a_create_is_seen_the_same_before_and_after_its_migration_ran() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        let planned = b.diff().await.changes;
+        let seeds = std::mem::take(&mut b.stack.system.seeds);
+        b.converge().await;
+        b.stack.system.seeds = seeds;
+
+        let again = b.diff().await.changes;
+
+        let of_seeds = |changes: Vec<Planned<Change>>| {
+            let seeds = changes.into_iter().filter(|planned| planned.address.as_str().contains("seed"));
+            seeds
+                .map(|planned| (planned.address, planned.action, planned.after, planned.seen))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of_seeds(planned), of_seeds(again));
+    });
+}
+
+fn terms(names: &[(&str, &[&str])]) -> Ontology {
+    let term = |(name, synonyms): &(&str, &[&str])| Term {
+        term: (*name).into(),
+        definition: format!("what {name} means"),
+        synonyms: synonyms.iter().map(|synonym| (*synonym).to_owned()).collect(),
+        expression: None,
+        tables: vec!["accounts".into()],
+        at: somewhere(),
+    };
+    Ontology { terms: names.iter().map(term).collect(), at: somewhere() }
+}
+
+#[test]
+fn a15_terms_are_inserted_updated_and_removed_and_the_order_of_synonyms_is_nothing() {
+    on_each_database(|mut b| async move {
+        let json = if b.dialect() == Dialect::Postgres { "jsonb" } else { "text" };
+        let id = if b.dialect() == Dialect::Postgres { "uuid" } else { "text" };
+        let table = format!(
+            "CREATE TABLE business_ontologies (id {id} PRIMARY KEY, ontology text NOT NULL, term text NOT NULL, definition text, \
+             synonyms {json}, expression text, source_tables {json}, UNIQUE (ontology, term))"
+        );
+        b.stack.system.migrations.common = vec![migration("0001_terms", &table)];
+        let set = |b: &mut Bench, names: &[(&str, &[&str])]| {
+            b.stack.system.ontologies.insert("acc".into(), terms(names));
+        };
+        set(&mut b, &[("revenue", &["sales", "turnover"]), ("cost", &[])]);
+        let first = b.converge().await;
+        b.execute("INSERT INTO business_ontologies (id, ontology, term) VALUES ('6e9ba80a-4b3c-4d38-9d35-3b1b4a8b5b3b', 'acc', 'theirs')").await;
+        b.execute("UPDATE business_ontologies SET definition = 'by hand' WHERE term = 'cost'").await;
+        let restored = b.converge().await;
+
+        set(&mut b, &[("revenue", &["turnover", "sales"]), ("cost", &[])]);
+        assert_eq!(b.converge().await, Steps::new());
+        assert_eq!(b.diff().await.notes, ["system.ontology.acc: leaves 1 other term alone"]);
+        set(&mut b, &[("revenue", &["turnover"]), ("margin", &[])]);
+        let edited = b.converge().await;
+
+        assert_eq!(first[2], "create system.ontology.acc: 2 terms to insert (missing)");
+        assert_eq!(restored, ["update system.ontology.acc: 1 term to change (1 different)"]);
+        assert_eq!(
+            edited,
+            [
+                "update system.ontology.acc: 1 term to insert, 1 to change, 1 to delete (1 missing, 1 different, 1 no longer in the spec)"
+            ]
+        );
+        assert_eq!(
+            b.query("SELECT term FROM business_ontologies ORDER BY term").await,
+            ["margin", "revenue", "theirs"]
+        );
+        b.stack.system.ontologies.clear();
+        b.converge().await;
+        assert_eq!(b.query("SELECT term FROM business_ontologies").await, ["theirs"]);
+    });
+}
