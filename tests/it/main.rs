@@ -32,6 +32,7 @@ mod a_core;
 mod a_ontology;
 mod a_seeds;
 mod a_users;
+mod converge;
 mod d_cache;
 mod e_history;
 mod examples;
