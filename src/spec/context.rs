@@ -189,11 +189,12 @@ impl<'a> Context<'a> {
 
     /// The mistake of naming a file that cannot be read.
     pub(super) fn unreadable(&self, path: &Path, named_at: Option<Span>, reason: Unread) -> SpecError {
-        let Unread { what, help, .. } = reason;
+        let Unread { what, help, missing } = reason;
         let error = SpecError::new(Code::Unreadable, format!("cannot read {}: {what}", path.display()));
         let error = error.help(help);
         match named_at {
             Some(at) => error.at(self.at(at), "named here"),
+            None if missing => error.help("name a spec with `--file`, or make one with `trueup init`"),
             None => error,
         }
     }

@@ -9,9 +9,11 @@ pub(super) fn is_secret_key(key: &str) -> bool {
     if matches!(key, "password_version" | "password_hash") {
         return false;
     }
+    // Misspelt names are about as long as right ones; most keys are neither.
+    let similar = (4..=12).contains(&key.len());
     let key = key.to_lowercase();
     ["passw", "token", "secret", "pwd"].iter().any(|part| key.contains(part))
-        || ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
+        || similar && ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
 }
 
 /// The text as it may be shown, with the literal parts of `secrets` and of URLs blotted out.

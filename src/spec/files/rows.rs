@@ -7,7 +7,8 @@ use super::{Named, csv};
 use crate::spec::Cell;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
 use crate::spec::error::{Code, SpecError};
-use crate::spec::read::{found, json};
+use crate::spec::json::json;
+use crate::spec::read::found;
 use crate::spec::suggest::declared;
 use crate::spec::tree::{Entry, Kind, Node, Span};
 
