@@ -357,6 +357,9 @@ struct EntryAccess<'c, 'v> {
 
 impl EntryAccess<'_, '_> {
     fn unknown(&self, entry: &Entry, known: &[&str]) {
+        if self.cx.is_full() {
+            return self.cx.fail(Code::UnknownKey, entry.key_at, "", "", "");
+        }
         let help = match nearest(&entry.key, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? accepted keys: {}", one_of(known.iter().copied())),
             None => format!("accepted keys: {}", one_of(known.iter().copied())),
