@@ -1,6 +1,6 @@
 //! Reads the schema of a database, in a constant number of round trips.
 
-use super::{Snapshot, TableName, postgres, sqlite};
+use super::{Snapshot, postgres, sqlite};
 use crate::sql::{Database, Result};
 
 /// The whole schema: every schema of PostgreSQL but the system's own and `trueup`, every table of
@@ -11,14 +11,6 @@ pub async fn introspect(database: &Database) -> Result<Snapshot> {
     match database {
         Database::Postgres(_) => postgres::introspect(database).await,
         Database::Sqlite(_) => sqlite::introspect(database).await,
-    }
-}
-
-/// A name whose schema is left out when it is the default one.
-pub(super) fn table_name(schema: &str, name: &str) -> TableName {
-    match schema {
-        "public" | "main" => TableName::plain(name),
-        _ => TableName { schema: Some(schema.to_owned()), name: name.to_owned() },
     }
 }
 

@@ -2,6 +2,8 @@
 //! round trips, compares and describes them. Does not know what a stack is.
 
 mod canonical;
+mod ddl;
+mod diff;
 mod introspect;
 mod kind;
 mod postgres;
@@ -10,8 +12,12 @@ mod sqlite;
 mod sqlite_ddl;
 
 pub use canonical::canonical;
+pub use ddl::{describe, describe_all, text_diff};
+pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;
 pub use snapshot::*;
 
+#[cfg(test)]
+mod diff_tests;
 #[cfg(test)]
 mod tests;

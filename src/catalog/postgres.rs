@@ -1,8 +1,8 @@
 //! The catalogs of PostgreSQL 12 and later, one query each, in one read-only transaction that sees
 //! one state of them.
 
-use super::introspect::{table_name, texts};
-use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, ValueKind};
+use super::introspect::texts;
+use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::sql::{Database, Result, Row};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -154,7 +154,13 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
             add_index(table, &row)?;
         }
     }
+    transaction.commit().await?;
     Ok(snapshot)
+}
+
+fn table_name(schema: &str, name: &str) -> TableName {
+    let schema = Some(schema).filter(|schema| *schema != "public").map(str::to_owned);
+    TableName { schema, name: name.to_owned() }
 }
 
 fn table_of<'s>(snapshot: &'s mut Snapshot, row: &Row) -> Result<Option<&'s mut Table>> {
@@ -178,7 +184,7 @@ fn add_column(table: &mut Table, row: &Row) -> Result<()> {
     let name = row.text(2)?.to_owned();
     let (expression, generated) = (row.get(6).map(str::to_owned), row.bool(7)?);
     let labels = texts(row.get(10));
-    if !labels.is_empty() {
+    if !labels.is_empty() && table.kind == TableKind::Table {
         let quoted: Vec<String> =
             labels.iter().map(|label| format!("'{}'", label.replace('\'', "''"))).collect();
         let column = crate::sql::identifier(&name);

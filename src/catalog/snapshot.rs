@@ -53,8 +53,12 @@ impl TableName {
         Self { schema: None, name: name.into() }
     }
 
-    /// Reads `table` or `schema.table`, as the spec writes them.
+    /// Reads `table` or `schema.table`, as the spec writes them, and what `Display` writes.
     pub fn parse(text: &str) -> Self {
+        let quoted = text.strip_prefix('"').and_then(|rest| rest.split_once("\"."));
+        if let Some((schema, name)) = quoted {
+            return Self { schema: Some(schema.to_owned()), name: name.to_owned() };
+        }
         match text.split_once('.') {
             Some(("public" | "main", name)) => Self::plain(name),
             Some((schema, name)) => Self { schema: Some(schema.to_owned()), name: name.to_owned() },
@@ -73,9 +77,15 @@ impl TableName {
 }
 
 impl fmt::Display for TableName {
+    /// `table` or `schema.table`. What would be read back as another name is written so that it is
+    /// not: `main.a.b` for a table `a.b`, `"main".t` for a schema that is named as a default one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {
+            Some(schema) if schema.contains(['.', '"']) || matches!(schema.as_str(), "public" | "main") => {
+                write!(f, "\"{schema}\".{}", self.name)
+            }
             Some(schema) => write!(f, "{schema}.{}", self.name),
+            None if self.name.contains('.') => write!(f, "main.{}", self.name),
             None => f.write_str(&self.name),
         }
     }

@@ -53,10 +53,15 @@ const FOREIGN_KEYS: &str = "
     ORDER BY t.key, f.id, f.seq";
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
-    let modules: BTreeSet<String> =
-        database.query(MODULES, &[]).await?.iter().flat_map(|row| texts(row.get(0))).collect();
+    let modules: BTreeSet<String> = database
+        .query(MODULES, &[])
+        .await?
+        .iter()
+        .flat_map(|row| texts(row.get(0)))
+        .map(|name| name.to_lowercase())
+        .collect();
     let mut snapshot = Snapshot::default();
-    let (mut written, mut readable, mut views) = (BTreeMap::new(), Vec::new(), Vec::new());
+    let (mut written, mut stored, mut computed) = (BTreeMap::new(), Vec::new(), Vec::new());
     for row in database.query(TABLES, &[]).await? {
         let (name, sql) = (row.text(0)?.to_owned(), row.get(3).unwrap_or(""));
         let kind = match row.text(1)? {
@@ -68,28 +73,28 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
         match kind {
             TableKind::View => {
                 table.definition = Some(sqlite_ddl::view_body(sql));
-                views.push(Some(name.clone()));
+                computed.push(Some(name.clone()));
             }
             TableKind::Foreign => {
                 table.definition = Some(sql.trim().to_owned());
                 // The columns of a virtual table can be asked only of its own module.
                 if sqlite_ddl::module(sql).is_some_and(|module| modules.contains(&module)) {
-                    readable.push(Some(name.clone()));
+                    computed.push(Some(name.clone()));
                 }
             }
             TableKind::Table | TableKind::MaterializedView => {
                 let text = sqlite_ddl::table(sql);
                 table.checks = text.checks.iter().map(|check| format!("CHECK ({check})")).collect();
                 written.insert(name.clone(), (text, row.bool(2)?));
-                readable.push(Some(name.clone()));
+                stored.push(Some(name.clone()));
             }
         }
         snapshot.tables.insert(TableName::plain(name), table);
     }
 
-    let mut columns = database.query(COLUMNS, &[Value::Texts(readable.clone())]).await?;
-    columns.extend(view_columns(database, views).await?);
-    let tables = [Value::Texts(readable)];
+    let mut columns = database.query(COLUMNS, &[Value::Texts(stored.clone())]).await?;
+    columns.extend(computed_columns(database, computed).await?);
+    let tables = [Value::Texts(stored)];
     let indexes = database.query(INDEXES, &tables).await?;
     // With an index of its own, the primary key is not the rowid.
     let mut own_index = BTreeSet::new();
@@ -132,17 +137,17 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// The columns of views, in one statement; one each when one of them is broken (it speaks of a table
-/// or column that is gone), because one broken view fails the statement for all. It has no columns.
-async fn view_columns(database: &Database, views: Vec<Option<String>>) -> Result<Vec<Row>> {
+/// The columns of views and virtual tables, in one statement; one each when one of them is broken (a
+/// view of a table that is gone), because that one fails the statement for all. It has no columns.
+async fn computed_columns(database: &Database, names: Vec<Option<String>>) -> Result<Vec<Row>> {
     const SQLITE_ERROR: &str = "1";
-    match database.query(COLUMNS, &[Value::Texts(views.clone())]).await {
+    match database.query(COLUMNS, &[Value::Texts(names.clone())]).await {
         Err(error) if error.code().as_deref() == Some(SQLITE_ERROR) => {}
         columns_or_error => return columns_or_error,
     }
     let mut rows = Vec::new();
-    for view in views {
-        match database.query(COLUMNS, &[Value::Texts(vec![view])]).await {
+    for name in names {
+        match database.query(COLUMNS, &[Value::Texts(vec![name])]).await {
             Ok(columns) => rows.extend(columns),
             Err(error) if error.code().as_deref() == Some(SQLITE_ERROR) => {}
             Err(error) => return Err(error),

@@ -90,11 +90,11 @@ pub(super) fn view_body(sql: &str) -> String {
     sql.trim().to_owned()
 }
 
-/// The module of a CREATE VIRTUAL TABLE.
+/// The module of a CREATE VIRTUAL TABLE, in lower case.
 pub(super) fn module(sql: &str) -> Option<String> {
     let tokens = tokens(sql);
     let using = tokens.iter().position(|token| token.is("USING"))?;
-    tokens.get(using + 1).map(|token| unquoted(token.text))
+    tokens.get(using + 1).map(|token| unquoted(token.text).to_lowercase())
 }
 
 /// The tokens between a parenthesis that opens the slice and the one that closes it.
@@ -171,7 +171,9 @@ fn token(rest: &str) -> (usize, bool) {
     let until = |end: Option<usize>| end.unwrap_or(rest.len());
     match first {
         _ if rest.starts_with("--") => (until(rest.find('\n')), false),
-        _ if rest.starts_with("/*") => (until(rest.find("*/").map(|at| at + 2)), false),
+        _ if rest.starts_with("/*") => {
+            (until(rest.get(2..).and_then(|inner| inner.find("*/")).map(|at| at + 4)), false)
+        }
         '[' => (until(rest.find(']').map(|at| at + 1)), true),
         '"' | '`' | '\'' => (until(closing(rest, first)), true),
         c if c.is_ascii_whitespace() => (1, false),
@@ -189,5 +191,52 @@ fn closing(text: &str, quote: char) -> Option<usize> {
             return Some(at);
         }
         at += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_checks_and_generated_columns_are_taken() {
+        let found = table(
+            r#"CREATE TABLE "a (b" ( -- CHECK (comment)
+                 "check" TEXT DEFAULT ('CHECK (text)') CHECK("check" <> ')' /* ) */),
+                 [as] INT DEFAULT (CAST(1 AS INT)) REFERENCES t (as1),
+                 Total DECIMAL(10, 2) generated always as ([as] * 2) virtual,
+                 CONSTRAINT c CHECK ((1)), CHECK (x IN (1, 2))
+               ) STRICT"#,
+        );
+
+        assert_eq!(found.checks, [r#""check" <> ')'"#, "(1)", "x IN (1, 2)"]);
+        assert_eq!(found.generated, [("total".to_owned(), "[as] * 2".to_owned())].into());
+    }
+
+    #[test]
+    fn keys_predicates_bodies_and_modules_are_cut_out() {
+        let (keys, predicate) =
+            index("CREATE INDEX i ON t (a, f(b, ','), c COLLATE NOCASE DESC) WHERE a > (1)");
+        assert_eq!(keys, ["a", "f(b, ',')", "c COLLATE NOCASE DESC"]);
+        assert_eq!(predicate.as_deref(), Some("a > (1)"));
+        assert_eq!(view_body("CREATE VIEW as_is (x) AS SELECT 1 AS x"), "SELECT 1 AS x");
+        assert_eq!(view_body("CREATE VIEW \"as\" AS -- why\nSELECT 1"), "-- why\nSELECT 1");
+        assert_eq!(module("CREATE VIRTUAL TABLE \"using\" USING FTS5(a)").as_deref(), Some("fts5"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_makes_it_panic_or_run_on(
+            sql in "(CREATE|TABLE|CHECK|AS|USING|WHERE|x|é|[(),'\"`\\[\\]; \n]|--|/\\*|\\*/){0,30}"
+        ) {
+            table(&sql);
+            index(&sql);
+            view_body(&sql);
+            module(&sql);
+        }
     }
 }

@@ -26,7 +26,7 @@ async fn b08_names_of_every_kind_are_read_as_they_are() {
     )
     .await;
 
-    assert_eq!(names(&snapshot), ["a.b", "it's", "order items", "حسابات"]);
+    assert_eq!(names(&snapshot), ["main.a.b", "it's", "order items", "حسابات"]);
     let items = &snapshot.tables[&TableName::plain("order items")];
     let columns: Vec<&str> = items.columns.iter().map(|column| column.name.as_str()).collect();
     assert_eq!(columns, ["Größe", "se\"lect", "from", "id"]);
@@ -111,4 +111,22 @@ async fn a_broken_view_hides_nothing_else() {
     assert_eq!(snapshot.table("good").unwrap().definition.as_deref(), Some(r#"SELECT a, "as" FROM t"#));
     assert!(snapshot.table("broken").unwrap().columns.is_empty());
     assert_eq!(snapshot.table("t").unwrap().columns.len(), 2);
+}
+
+#[test]
+fn a_tables_name_is_read_back_as_it_was_written() {
+    let names = [
+        (None, "orders"),
+        (None, "a.b"),
+        (None, "\"x"),
+        (None, "main.x"),
+        (Some("app"), "orders"),
+        (Some("app"), "a.b"),
+        (Some("main"), "t"),
+        (Some("a.b"), "c.d"),
+    ];
+    for (schema, name) in names {
+        let name = TableName { schema: schema.map(str::to_owned), name: name.to_owned() };
+        assert_eq!(TableName::parse(&name.to_string()), name, "{name}");
+    }
 }

@@ -2,6 +2,7 @@
 //! (`column::text` on PostgreSQL, `CAST AS TEXT` or `hex` on SQLite). Pure; it never fails: a text
 //! that is no value of its kind is kept as it stands, and the database will refuse it.
 
+mod column;
 mod json;
 mod number;
 mod time;
@@ -46,7 +47,7 @@ fn boolean(text: &str) -> Option<String> {
 
 fn bytes(text: &str) -> Option<String> {
     let digits = text.strip_prefix("\\x").or_else(|| text.strip_prefix("0x")).unwrap_or(text);
-    let whole = digits.len() % 2 == 0 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let whole = digits.len().is_multiple_of(2) && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     whole.then(|| digits.to_ascii_lowercase())
 }
 

@@ -44,6 +44,31 @@ pub(super) fn float(text: &str) -> Option<String> {
     decimal(&format!("{number:.14e}"))
 }
 
+/// The same of 32 bits, at 6 significant digits.
+pub(super) fn single(text: &str) -> Option<String> {
+    let number = text.parse::<f32>().ok().filter(|number| number.is_finite())?;
+    decimal(&format!("{number:.5e}"))
+}
+
+/// A canonical decimal with at most so many digits after the point, halves rounded away from zero.
+pub(super) fn rounded(canonical: &str, scale: usize) -> Option<String> {
+    let (sign, unsigned) = match canonical.strip_prefix('-') {
+        Some(unsigned) => ("-", unsigned),
+        None => ("", canonical),
+    };
+    let (whole, fraction) = unsigned.split_once('.')?;
+    let (kept, dropped) = fraction.split_at_checked(scale)?;
+    // The zero in front takes the last carry.
+    let mut digits = format!("0{whole}.{kept}");
+    if dropped.starts_with(['5', '6', '7', '8', '9']) {
+        let carried = digits.rfind(|digit| !matches!(digit, '9' | '.'))?;
+        let (before, rest) = digits.split_at_checked(carried)?;
+        let raised = rest.chars().next()?.to_digit(10)? + 1;
+        digits = format!("{before}{raised}{}", rest.get(1..)?.replace('9', "0"));
+    }
+    decimal(&format!("{sign}{digits}"))
+}
+
 fn special(text: &str) -> Option<&'static str> {
     match text.to_ascii_lowercase().as_str() {
         "nan" => Some("NaN"),

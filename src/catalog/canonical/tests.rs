@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sql::Dialect;
 
 const KINDS: [ValueKind; 11] = [
     ValueKind::Text,
@@ -133,6 +134,48 @@ fn uuids_and_bytes_are_equal_in_any_case() {
     equal(ValueKind::Bytes, &["abc"], "abc");
 }
 
+fn column(data_type: &str, kind: ValueKind) -> super::super::Column {
+    super::super::Column {
+        name: "x".to_owned(),
+        data_type: data_type.to_owned(),
+        kind,
+        nullable: true,
+        default: None,
+        generated: None,
+        identity: false,
+        comment: None,
+    }
+}
+
+#[test]
+fn a_column_of_postgresql_rounds_as_it_stores() {
+    let stored = |data_type: &str, text: &str| {
+        column(data_type, ValueKind::of_postgres(data_type)).canonical(Dialect::Postgres, text)
+    };
+    assert_eq!(stored("numeric(12,2)", "1.005"), "1.01");
+    assert_eq!(stored("numeric(12,2)", "-9.995"), "-10");
+    assert_eq!(stored("numeric(12,2)", "99.999"), "100");
+    assert_eq!(stored("numeric(12,2)", "-0.001"), "0");
+    assert_eq!(stored("numeric(12,2)", "1.5"), "1.5");
+    assert_eq!(stored("numeric(12,0)", "0.5"), "1");
+    assert_eq!(stored("numeric", "1.005"), "1.005");
+    assert_eq!(stored("real", "3.14159265"), stored("real", "3.1415927"));
+    assert_eq!(stored("character(5)", "ab"), stored("character(5)", "ab   "));
+}
+
+#[test]
+fn a_column_of_sqlite_makes_numbers_of_what_looks_like_one() {
+    let stored = |data_type: &str, text: &str| {
+        column(data_type, ValueKind::of_sqlite(data_type)).canonical(Dialect::Sqlite, text)
+    };
+    assert_eq!(stored("DECIMAL(12,2)", "123456789.123456789"), "123456789.123457");
+    assert_eq!(stored("NUMERIC", "9007199254740993"), "9007199254740993");
+    assert_eq!(stored("BOOLEAN", "-0"), "false");
+    assert_eq!(stored("DATETIME", "1e3"), "1000");
+    assert_eq!(stored("DATETIME", "2024-01-05T10:00:00Z"), "2024-01-05 10:00:00");
+    assert_eq!(stored("TEXT", "007"), "007");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -141,6 +184,11 @@ proptest! {
         for kind in KINDS {
             let once = canonical(kind, &text);
             prop_assert_eq!(canonical(kind, &once), once.clone(), "{:?}", kind);
+            for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+                let stored = column("numeric(5,3)", kind);
+                let once = stored.canonical(dialect, &text);
+                prop_assert_eq!(stored.canonical(dialect, &once), once.clone(), "{:?}", kind);
+            }
         }
     }
 
@@ -151,6 +199,11 @@ proptest! {
         for kind in KINDS {
             let once = canonical(kind, &text);
             prop_assert_eq!(canonical(kind, &once), once.clone(), "{:?}", kind);
+            for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+                let stored = column("numeric(5,3)", kind);
+                let once = stored.canonical(dialect, &text);
+                prop_assert_eq!(stored.canonical(dialect, &once), once.clone(), "{:?}", kind);
+            }
         }
     }
 
@@ -163,6 +216,11 @@ proptest! {
         for kind in KINDS {
             let once = canonical(kind, &text);
             prop_assert_eq!(canonical(kind, &once), once.clone(), "{:?}", kind);
+            for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+                let stored = column("numeric(5,3)", kind);
+                let once = stored.canonical(dialect, &text);
+                prop_assert_eq!(stored.canonical(dialect, &once), once.clone(), "{:?}", kind);
+            }
         }
     }
 

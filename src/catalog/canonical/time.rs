@@ -1,18 +1,17 @@
 //! Dates and times, as PostgreSQL reads and stores them, in ISO order only: what depends on a
 //! `DateStyle` is kept as it stands. Pure.
 
-use jiff::civil::{Date, DateTime, Time};
-use jiff::{SignedDuration, ToSpan as _, Unit};
+use jiff::civil::{Date, DateTime, DateTimeRound, Time};
+use jiff::{RoundMode, SignedDuration, ToSpan as _, Unit};
 
 /// `2024-01-05`; a time after it is dropped.
 pub(super) fn date(text: &str) -> Option<String> {
     if let Some(infinity) = infinity(text) {
         return Some(infinity);
     }
-    if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return civil_date(text.get(..4)?, text.get(4..6)?, text.get(6..)?).map(|date| date.to_string());
-    }
-    moment(text).map(|(moment, _)| moment.date().to_string())
+    moment(text)?;
+    let day = text.split(['T', 't', ' ']).next()?;
+    civil(day).map(|date| date.to_string())
 }
 
 /// `2024-01-05 10:00:00.5`, whatever the zone.
@@ -37,7 +36,8 @@ fn infinity(text: &str) -> Option<String> {
 
 /// At microseconds, the fraction without trailing zeros.
 fn spelled(moment: DateTime) -> Option<String> {
-    let rounded = moment.round(Unit::Microsecond).ok()?;
+    let microseconds = DateTimeRound::new().smallest(Unit::Microsecond).mode(RoundMode::HalfEven);
+    let rounded = moment.round(microseconds).ok()?;
     let (date, time) = (rounded.date(), rounded.time());
     let fraction = match time.subsec_nanosecond() / 1_000 {
         0 => String::new(),
@@ -67,6 +67,9 @@ fn moment(text: &str) -> Option<(DateTime, Option<i64>)> {
 }
 
 fn civil(text: &str) -> Option<Date> {
+    if text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return civil_date(text.get(..4)?, text.get(4..6)?, text.get(6..)?);
+    }
     let mut parts = text.splitn(3, '-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     if year.len() != 4 {

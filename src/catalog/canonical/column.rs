@@ -1,0 +1,44 @@
+//! What one column makes of a value: the canonical spelling after the database has stored it. Pure.
+
+use super::super::{Column, ValueKind};
+use super::{canonical, number};
+use crate::sql::Dialect;
+
+impl Column {
+    /// As [`canonical`], and as this column stores it: PostgreSQL rounds to the scale of
+    /// `numeric(p,s)`, keeps six digits of a `real` and no space at the end of a `character(n)`;
+    /// SQLite turns what looks like a number into one, of 64 bits or 15 digits, unless the column
+    /// is of texts or bytes.
+    pub fn canonical(&self, dialect: Dialect, text: &str) -> String {
+        match dialect {
+            Dialect::Postgres => self.stored_by_postgres(text),
+            Dialect::Sqlite => match self.kind {
+                ValueKind::Text | ValueKind::Bytes | ValueKind::Float => canonical(self.kind, text),
+                kind => canonical(kind, &number_of_sqlite(text.trim()).unwrap_or_else(|| text.to_owned())),
+            },
+        }
+    }
+
+    fn stored_by_postgres(&self, text: &str) -> String {
+        let spelled = canonical(self.kind, text);
+        let (name, argument) = self.data_type.split_once('(').unwrap_or((&self.data_type, ""));
+        match name {
+            "numeric" => {
+                let scale = argument.strip_suffix(')').and_then(|list| list.split_once(','));
+                let scale = scale.and_then(|(_, scale)| scale.trim().parse().ok());
+                scale.and_then(|scale| number::rounded(&spelled, scale)).unwrap_or(spelled)
+            }
+            "real" => number::single(&spelled).unwrap_or(spelled),
+            "character" => spelled.trim_end_matches(' ').to_owned(),
+            _ => spelled,
+        }
+    }
+}
+
+fn number_of_sqlite(text: &str) -> Option<String> {
+    let decimal = number::decimal(text)?;
+    if decimal.parse::<i64>().is_ok() {
+        return Some(decimal);
+    }
+    Some(number::float(text).unwrap_or(decimal))
+}

@@ -1,0 +1,249 @@
+//! A target that is an SQLite file. Opens it so that nothing is written to it and nothing is left
+//! beside it.
+//!
+//! A file in WAL mode is the difficult one: opening it read-only makes `-wal` and `-shm` beside it.
+//! - Nothing in its log: it is opened as immutable, which takes no locks, and therefore compared
+//!   before and after; a change meanwhile means to read again.
+//! - Something in its log and a `-shm` there: somebody has it open, or had. Opened read-only it
+//!   takes part in what is there.
+//! - Something in its log and no `-shm`: refused, with the way out.
+
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Failure, Seen, access};
+use crate::catalog::{Snapshot, introspect};
+use crate::sql::{self, Database, SqliteMode, open_sqlite};
+
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// How often a file that changes while it is read is read again, and how long to wait before.
+const ATTEMPTS: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(60);
+
+/// Reads the schema of a file.
+pub(super) async fn read(path: &Path) -> Result<Seen, Failure> {
+    // SQLite looks for the log beside the file itself, not beside a link to it.
+    let path = &fs::canonicalize(path).map_err(|error| refused(&error))?;
+    for attempt in 1..=ATTEMPTS {
+        match read_once(path).await {
+            Ok(Some(seen)) => return Ok(seen),
+            Err(failure) => return Err(failure),
+            Ok(None) => tokio::time::sleep(PAUSE * attempt).await,
+        }
+    }
+    Err(Failure::Busy)
+}
+
+/// `None` when the file changed meanwhile: what was read, or the error, may be of a torn state.
+async fn read_once(path: &Path) -> Result<Option<Seen>, Failure> {
+    let before = State::of(path)?;
+    let mode = match before.mode() {
+        Err(_) if State::of(path)? != before => return Ok(None),
+        mode => mode?,
+    };
+    let read = match open_sqlite(path, mode).await {
+        Ok(database) => {
+            let read = introspected(&database).await;
+            database.close().await;
+            read
+        }
+        Err(error) => Err(error),
+    };
+    if mode == SqliteMode::Immutable && State::of(path)? != before {
+        return Ok(None);
+    }
+    let (snapshot, version) = read.map_err(|error| failure(&error))?;
+    Ok(Some(Seen { snapshot, access: access::of_file(path), version }))
+}
+
+async fn introspected(database: &Database) -> sql::Result<(Snapshot, String)> {
+    let snapshot = introspect(database).await?;
+    let version = database.query("SELECT sqlite_version()", &[]).await?;
+    let version = version.first().and_then(|row| row.get(0)).unwrap_or_default();
+    Ok((snapshot, format!("SQLite {version}")))
+}
+
+/// What can be seen of a file and what lies beside it without opening it as a database.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    size_bytes: u64,
+    modified: Option<SystemTime>,
+    header: Header,
+    log: Option<(u64, Option<SystemTime>)>,
+    has_shared_memory: bool,
+}
+
+/// What the first 100 bytes of a file say.
+#[derive(Debug, PartialEq, Eq)]
+struct Header {
+    is_wal: bool,
+    /// The length that the file must have at least, where the header is known to be right.
+    length_bytes: Option<u64>,
+}
+
+impl State {
+    fn of(path: &Path) -> Result<Self, Failure> {
+        let file = path.metadata().map_err(|error| refused(&error))?;
+        if !file.is_file() {
+            return Err(Failure::NotAFile);
+        }
+        if file.len() == 0 {
+            return Err(Failure::Empty);
+        }
+        let log = beside(path, "-wal").metadata().ok();
+        Ok(Self {
+            size_bytes: file.len(),
+            modified: modified(&file),
+            header: header(path)?,
+            log: log.map(|log| (log.len(), modified(&log))),
+            has_shared_memory: beside(path, "-shm").exists(),
+        })
+    }
+
+    /// How to open the file.
+    fn mode(&self) -> Result<SqliteMode, Failure> {
+        let Self { size_bytes, modified: _, header, log, has_shared_memory } = self;
+        let log_bytes = log.map_or(0, |(bytes, _)| bytes);
+        match header.length_bytes {
+            Some(length) if log_bytes == 0 && length > *size_bytes => {
+                let detail = format!("{size_bytes} bytes of {length} are there");
+                return Err(Failure::Corrupt { detail });
+            }
+            _ => {}
+        }
+        match (header.is_wal, log) {
+            (false, None) => Ok(SqliteMode::ReadOnly),
+            _ if log_bytes == 0 => Ok(SqliteMode::Immutable),
+            _ if *has_shared_memory => Ok(SqliteMode::ReadOnly),
+            _ => Err(Failure::NeedsCheckpoint),
+        }
+    }
+}
+
+fn header(path: &Path) -> Result<Header, Failure> {
+    let mut bytes = Vec::with_capacity(100);
+    let file = File::open(path).map_err(|error| refused(&error))?;
+    file.take(100).read_to_end(&mut bytes).map_err(|error| refused(&error))?;
+    if !bytes.starts_with(MAGIC) {
+        return Err(Failure::NotSqlite);
+    }
+    let number = |at: usize, length: usize| {
+        let digits = bytes.get(at..at + length).unwrap_or_default();
+        digits.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
+    };
+    if bytes.len() < 100 {
+        return Err(Failure::Corrupt { detail: "its header is cut off".to_owned() });
+    }
+    // A page size of 1 stands for 65536. The count of pages is valid while both counters agree.
+    let page_bytes = if number(16, 2) == 1 { 65_536 } else { number(16, 2) };
+    let valid = number(24, 4) == number(92, 4);
+    Ok(Header {
+        is_wal: number(18, 1) == 2 || number(19, 1) == 2,
+        length_bytes: valid.then(|| page_bytes * number(28, 4)),
+    })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn modified(file: &Metadata) -> Option<SystemTime> {
+    file.modified().ok()
+}
+
+fn refused(error: &std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::NotFound => Failure::Missing,
+        _ => Failure::Unreadable { detail: error.to_string() },
+    }
+}
+
+/// What an error of SQLite says of the file, by its primary code.
+fn failure(error: &sql::Error) -> Failure {
+    const BUSY: u32 = 5;
+    const LOCKED: u32 = 6;
+    const READ_ONLY: u32 = 8;
+    const READ_ONLY_ROLLBACK: u32 = READ_ONLY | 3 << 8;
+    const CORRUPT: u32 = 11;
+    const NOT_A_DATABASE: u32 = 26;
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    let detail = error.to_string();
+    match code.map(|code| code & 0xff) {
+        Some(BUSY | LOCKED) => Failure::Busy,
+        // Only a journal to roll back, or a log without an index, makes reading need to write.
+        Some(READ_ONLY) if code == Some(READ_ONLY_ROLLBACK) => Failure::NeedsRollback,
+        Some(READ_ONLY) => Failure::NeedsCheckpoint,
+        Some(CORRUPT) => Failure::Corrupt { detail },
+        Some(NOT_A_DATABASE) => Failure::NotSqlite,
+        _ => Failure::Unreadable { detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file in WAL mode with a table, closed: nothing lies beside it.
+    async fn wal_file(folder: &Path) -> PathBuf {
+        let path = folder.join("target.db");
+        let database = open_sqlite(&path, SqliteMode::Create).await.unwrap();
+        database.query("PRAGMA journal_mode = wal", &[]).await.unwrap();
+        database.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY)", &[]).await.unwrap();
+        database.close().await;
+        path
+    }
+
+    #[tokio::test]
+    async fn b01_a_write_through_the_tools_own_connection_fails_as_read_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = wal_file(folder.path()).await;
+        let writer = open_sqlite(&path, SqliteMode::ReadWrite).await.unwrap();
+
+        for logged in [false, true] {
+            if logged {
+                writer.execute("INSERT INTO orders VALUES (1)", &[]).await.unwrap();
+            }
+            let mode = State::of(&path).unwrap().mode().unwrap();
+            let ours = open_sqlite(&path, mode).await.unwrap();
+            ours.query("SELECT id FROM orders", &[]).await.unwrap();
+            for write in ["CREATE TABLE t (x)", "INSERT INTO orders VALUES (7)", "DELETE FROM orders"] {
+                let code = ours.execute(write, &[]).await.unwrap_err().code().unwrap();
+                assert_eq!(code.parse::<u32>().unwrap() & 0xff, 8, "{write} in {mode:?}");
+            }
+            ours.close().await;
+        }
+        writer.close().await;
+    }
+
+    #[tokio::test]
+    async fn b12_the_mode_follows_from_what_lies_beside_a_wal_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = wal_file(folder.path()).await;
+        let mode = || State::of(&path).unwrap().mode();
+
+        assert_eq!(mode(), Ok(SqliteMode::Immutable), "closed");
+        fs::write(beside(&path, "-wal"), "").unwrap();
+        assert_eq!(mode(), Ok(SqliteMode::Immutable), "an empty log");
+        fs::write(beside(&path, "-wal"), "x").unwrap();
+        assert_eq!(mode(), Err(Failure::NeedsCheckpoint), "a log that nobody has open");
+        fs::write(beside(&path, "-shm"), "").unwrap();
+        assert_eq!(mode(), Ok(SqliteMode::ReadOnly), "a log that somebody has open");
+    }
+
+    #[tokio::test]
+    async fn b12_a_file_that_changes_while_it_is_read_is_another_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = wal_file(folder.path()).await;
+        let before = State::of(&path).unwrap();
+
+        let writer = open_sqlite(&path, SqliteMode::ReadWrite).await.unwrap();
+        writer.execute("INSERT INTO orders VALUES (1)", &[]).await.unwrap();
+        assert_ne!(State::of(&path).unwrap(), before, "a log came");
+        writer.close().await;
+        assert_ne!(State::of(&path).unwrap(), before, "it was written back");
+    }
+}
