@@ -81,13 +81,16 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
     if let Some(write) = write {
-        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema).map_err(|lacking| {
-            let message = match lacking {
-                Lacking::Table => format!("table {} does not exist", write.table),
-                Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
-            };
-            Error::Shape { address: address.to_string(), message }
-        })?;
+        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema, database.dialect())
+            .map_err(|lacking| {
+                let message = match lacking {
+                    Lacking::Table => format!("table {} does not exist", write.table),
+                    Lacking::Column(column) => {
+                        format!("column {column} does not exist in table {}", write.table)
+                    }
+                };
+                Error::Shape { address: address.to_string(), message }
+            })?;
         for rows in write.rows.chunks(BATCH) {
             let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
