@@ -241,6 +241,8 @@ fn a29_development_does_not_follow_production_unless_it_is_allowed() {
         assert!(planned.stdout.starts_with("! the environment changes from prod to dev\n"), "{}", planned.stdout);
         refused.exits(3).warns("--allow environment").warns("prod");
         let migrations = || database.sql("SELECT count(*) FROM _sqlx_migrations");
+        world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+        world.trueup(&["apply", "plan.json"]).exits(3).warns("--allow environment");
         assert_eq!(migrations(), "1", "nothing was applied");
         let plan = world.plan_json();
         assert_eq!(plan["environment_before"], "prod");

@@ -175,3 +175,22 @@ fn a15_a_duplicate_term_is_an_error_that_shows_both_lines() {
         assert!(shown(first.0, first.1) && shown(12, again), "{case}:\n{}", planned.stderr);
     }
 }
+
+#[test]
+fn a15_terms_may_lie_in_another_table_that_keeps_less_of_them() {
+    on_each_database(|world, database| {
+        world.file("migrations/0001_words.sql", "CREATE TABLE words (book text, word text, means text, PRIMARY KEY (book, word));\n");
+        let columns = "{ ontology: book, term: word, definition: means, synonyms: false, expression: false, tables: false }";
+        let spec = SPEC.replace("ontologies:", &format!("terms: {{ table: words, columns: {columns} }}, ontologies:"));
+        world.file("terms.yaml", TERMS).spec(&spec);
+
+        world.apply().exits(0);
+
+        assert_eq!(
+            database.sql("SELECT * FROM words ORDER BY word"),
+            "accounting|cost|What was paid.\naccounting|margin|Revenue less cost.\naccounting|revenue|Income from sales."
+        );
+        // What is not kept cannot differ.
+        world.file("terms.yaml", TERMS.replace("[sales, turnover]", "[takings]")).plan().exits(0);
+    });
+}

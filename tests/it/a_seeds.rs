@@ -1,5 +1,6 @@
 //! A18 and A19: rows of seeds in their three modes, and what becomes of them when a seed is off.
 
+use crate::servers::Postgres;
 use crate::stacks::{Database, on_each_database, step, steps};
 use crate::world::World;
 
@@ -203,5 +204,125 @@ fn a19_a_seed_that_was_never_on_is_nothing_to_do() {
 
         planned.exits(0);
         assert_eq!(items(database), "a|Apple|NULL");
+    });
+}
+
+#[test]
+fn a19_a_seed_turned_on_again_brings_its_rows_back() {
+    on_each_database(|world, database| {
+        let off = format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert"));
+        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
+        world.spec(&off).apply().exits(0);
+        assert_eq!(items(database), "");
+
+        let plan = world.spec(&spec("insert")).plan_json();
+        world.apply().exits(0);
+
+        assert_eq!(steps(&plan), ["create system.seed.demo", "update flags"]);
+        assert_eq!(items(database), "a|Apple|150 b|Bread|200 c|Cheese|NULL");
+        world.spec(&off).apply().exits(0);
+        assert_eq!(items(database), "");
+    });
+}
+
+#[test]
+fn a19_a_row_that_the_seed_of_the_other_case_wants_stays() {
+    on_each_database(|world, database| {
+        let base = "    base: { when: not seed_demo_data, table: items, key: [id], rows: base.yaml, mode: upsert }\n";
+        let demo = |on: bool| format!("flags: {{ seed_demo_data: {on} }}\n{}{base}", spec("insert"));
+        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
+        world.file("base.yaml", "- { id: a, name: Apfel, price: 1.50 }\n").spec(&demo(true)).apply().exits(0);
+        database.sql("INSERT INTO orders VALUES ('o', 'a')");
+
+        world.spec(&demo(false)).apply().exits(0);
+
+        assert_eq!(items(database), "a|Apfel|150");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a18_a_seed_under_another_name_deletes_and_writes_no_row() {
+    on_each_database(|world, database| {
+        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("mirror")).apply().exits(0);
+        database.sql("UPDATE items SET note = 'theirs' WHERE id = 'a'");
+
+        world.spec(&spec("mirror").replace("demo: {", "samples: {")).apply().exits(0);
+
+        assert_eq!(items(database), "a|Apple|150 b|Bread|200 c|Cheese|NULL");
+        assert_eq!(database.sql("SELECT note FROM items WHERE id = 'a'"), "theirs");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a18_a_value_that_a_trigger_changes_is_refused_and_not_written_for_ever() {
+    on_each_database(|world, database| {
+        let trigger = match database {
+            Database::Postgres(_) => {
+                "CREATE FUNCTION rounded() RETURNS trigger LANGUAGE plpgsql AS $$\n\
+                 BEGIN NEW.price := round(NEW.price, 1); RETURN NEW; END $$;\n\
+                 CREATE TRIGGER rounds BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION rounded();\n"
+            }
+            Database::Sqlite(_) => {
+                "CREATE TRIGGER rounds AFTER INSERT ON items BEGIN\n\
+                 UPDATE items SET price = round(price, 1) WHERE id = new.id; END;\n"
+            }
+        };
+        world.file("migrations/0001_items.sql", format!("{TABLES}{trigger}")).spec(&spec("upsert"));
+        world.file("items.csv", "id,name,price\na,Apple,1.25\nb,Bread,2.5\n");
+
+        let applied = world.apply();
+
+        applied.exits(6).says("system.seed.demo").says("price");
+        assert_eq!(items(database), "", "all rows or none");
+        world.file("items.csv", "id,name,price\na,Apple,1.3\nb,Bread,2.5\n").apply().exits(0);
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a18_values_are_compared_as_the_column_keeps_them() {
+    let database = Database::Postgres(Postgres::start());
+    let world = World::new();
+    world.env("DATABASE_URL", database.url()).spec(&spec("upsert"));
+    let columns = "id text NOT NULL PRIMARY KEY, price numeric(10, 1), at timestamptz, doc jsonb, tags text[], code char(4), uid uuid";
+    world.file("migrations/0001_items.sql", format!("CREATE TABLE items ({columns});\n"));
+    world.file(
+        "items.csv",
+        "id,price,at,doc,tags,code,uid\n\
+         a,1.25,2025-03-30T12:00:00+02:00,\"{\"\"b\"\": 1, \"\"a\"\": [true]}\",\"{x,\"\"y z\"\"}\",AB,6F9619FF-8B86-D011-B42D-00C04FC964FF\n",
+    );
+
+    world.apply().exits(0);
+
+    world.plan().exits(0);
+    assert_eq!(
+        database.sql("SELECT price, at AT TIME ZONE 'UTC', doc, tags, trim(code), uid FROM items"),
+        "1.3|2025-03-30 10:00:00|{\"a\": [true], \"b\": 1}|{x,\"y z\"}|AB|6f9619ff-8b86-d011-b42d-00c04fc964ff"
+    );
+}
+
+#[test]
+fn a18_rows_are_identified_by_several_columns_where_the_database_gives_the_id() {
+    on_each_database(|world, database| {
+        let id = match database {
+            Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            Database::Sqlite(_) => "id INTEGER PRIMARY KEY AUTOINCREMENT",
+        };
+        let table = format!("CREATE TABLE items ({id}, \"Shop\" text NOT NULL, day date NOT NULL, open boolean, UNIQUE (\"Shop\", day));\n");
+        world.file("migrations/0001_items.sql", table);
+        world.file("items.csv", "Shop,day,open\nBerlin,2025-01-01,false\nBerlin,2025-01-02,true\nMünchen,2025-01-01,\n");
+        world.spec(&spec("mirror").replace("key: [id]", "key: [Shop, day]"));
+
+        world.apply().exits(0);
+        world.plan().exits(0);
+        world.file("items.csv", "Shop,day,open\nBerlin,2025-01-01,true\nMünchen,2025-01-01,\n").apply().exits(0);
+
+        assert_eq!(
+            database.sql("SELECT id, \"Shop\", day, CASE WHEN open THEN 'open' WHEN NOT open THEN 'closed' ELSE 'NULL' END FROM items ORDER BY id"),
+            "1|Berlin|2025-01-01|open\n3|München|2025-01-01|NULL"
+        );
+        world.plan().exits(0);
     });
 }

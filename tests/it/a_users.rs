@@ -189,3 +189,43 @@ fn a17_another_username_is_another_account_and_the_old_one_is_unmanaged() {
         world.plan().exits(0).never_says("system.user.admin");
     });
 }
+
+#[test]
+fn a16_accounts_may_lie_in_another_table_under_other_names() {
+    on_each_database(|world, database| {
+        let id = match database {
+            Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            Database::Sqlite(_) => "id INTEGER PRIMARY KEY",
+        };
+        let table = format!("CREATE TABLE people ({id}, login text NOT NULL UNIQUE, mail text, secret text NOT NULL, enabled boolean, team text);\n");
+        world.file("migrations/0001_people.sql", table).env("ADMIN_PASSWORD", FIRST);
+        let accounts = "  accounts:\n    table: people\n    columns: { username: login, email: mail, password: secret, role: false, active: enabled }\n";
+        let account = "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", columns: { team: ops } }";
+        world.spec(&spec(account).replace("  users:", &format!("{accounts}  users:")));
+
+        world.apply().exits(0);
+
+        assert_eq!(database.sql("SELECT id, login, mail, team FROM people WHERE enabled"), "1|admin|admin@example.com|ops");
+        assert!(is_password(FIRST, &database.sql("SELECT secret FROM people")));
+        world.plan().exits(0);
+        database.sql("UPDATE people SET team = NULL");
+        assert_eq!(steps(&world.plan_json()), ["update system.user.admin"]);
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT team FROM people"), "ops");
+    });
+}
+
+#[test]
+fn a17_accounts_that_leave_with_their_block_stay_and_are_unmanaged() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN)).apply().exits(0);
+        let without = spec("{}").replace("  users:\n    {}\n", "");
+
+        let plan = world.spec(&without).plan_json();
+        world.apply().exits(0);
+
+        assert_eq!(steps(&plan), [""; 0]);
+        assert_eq!(texts(&plan["unmanaged"]), ["system.user.admin"]);
+        assert_eq!(database.sql("SELECT count(*) FROM users"), "1");
+    });
+}
