@@ -72,7 +72,11 @@ fn a01_dev_on_an_empty_server_is_planned_in_dependency_order() {
     assert_eq!(steps.iter().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(expected));
     assert_eq!(steps.len(), expected.len());
     assert_eq!(plan["complete"], true);
-    assert_eq!(database.on_server(&format!("SELECT count(*) FROM pg_database WHERE datname = '{}'", database.name())), "0");
+    assert_eq!(
+        database
+            .on_server(&format!("SELECT count(*) FROM pg_database WHERE datname = '{}'", database.name())),
+        "0"
+    );
     assert_eq!(redis.cli(&["DBSIZE"]), "0");
 }
 
@@ -87,12 +91,20 @@ fn a01_dev_makes_the_whole_system_and_leaves_target_and_vector_alone() {
     world.plan().exits(0).says("No changes");
     let count = |table: &str| database.psql(&format!("SELECT count(*) FROM {table}"));
     assert_eq!(count("business_ontologies"), terms(&world).to_string());
-    assert_eq!(count("accounting_transactions"), rows(&world, "examples/insight/seeds/accounting.csv").to_string());
+    assert_eq!(
+        count("accounting_transactions"),
+        rows(&world, "examples/insight/seeds/accounting.csv").to_string()
+    );
     assert_eq!(
         database.psql("SELECT username, email, recovery_email, role, is_active FROM users"),
         "admin|admin@insight.example|operations@insight.example|admin|t"
     );
-    assert_eq!(database.psql("SELECT string_agg(version::text, ',' ORDER BY version) FROM _sqlx_migrations WHERE success"), "1,2,3,4,5");
+    assert_eq!(
+        database.psql(
+            "SELECT string_agg(version::text, ',' ORDER BY version) FROM _sqlx_migrations WHERE success"
+        ),
+        "1,2,3,4,5"
+    );
     assert_eq!(database.psql("SELECT count(*) FROM pg_extension WHERE extname = 'pg_trgm'"), "1");
     assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory-policy"]), "maxmemory-policy\nvolatile-lru");
     assert!(redis.cli(&["XINFO", "GROUPS", "jobs"]).starts_with("name\nworkers\n"));
@@ -100,10 +112,19 @@ fn a01_dev_makes_the_whole_system_and_leaves_target_and_vector_alone() {
         for list in ["changes", "checks", "blocked", "deferred", "drift"] {
             for entry in plan[list].as_array().unwrap() {
                 let address = entry["address"].as_str().unwrap();
-                assert!(!address.starts_with("target") && !address.starts_with("vector"), "{list}: {address}");
+                assert!(
+                    !address.starts_with("target") && !address.starts_with("vector"),
+                    "{list}: {address}"
+                );
             }
         }
-        assert!(plan["checks"].as_array().unwrap().iter().any(|check| check["address"] == "cache" && check["status"] == "pass"));
+        assert!(
+            plan["checks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|check| check["address"] == "cache" && check["status"] == "pass")
+        );
     }
 }
 
@@ -192,7 +213,9 @@ fn a03_the_quickstart_applies_from_nothing_and_converges() {
         format!("{rows}|DEMO-0001|{rows}")
     });
     assert_eq!(
-        system("SELECT username, email, coalesce(recovery_email, '-'), role, is_active, length(id) FROM users ORDER BY 1"),
+        system(
+            "SELECT username, email, coalesce(recovery_email, '-'), role, is_active, length(id) FROM users ORDER BY 1"
+        ),
         "admin|admin@example.com|-|admin|1|36\nanalyst|analyst@example.com|admin@example.com|analyst|1|36"
     );
     assert_eq!(system("SELECT count(*) FROM _sqlx_migrations WHERE success"), "5");
@@ -209,7 +232,7 @@ fn a03_a_second_apply_of_the_quickstart_leaves_every_byte_as_it_was() {
 
     world.plan().exits(0);
     world.apply().exits(0);
-    world.trueup(&["status"]).exits(0);
+    world.trueup(&["status"]).exits(0).says("sqlite-vec v").never_says("sqlite-vec sqlite-vec");
     world.trueup(&["history"]).exits(0);
 
     let after = files(&world.path("."));
@@ -232,13 +255,19 @@ fn a29_development_does_not_follow_production_unless_it_is_allowed() {
     on_each_database(|world: &World, database: &Database| {
         world.file("migrations/0001_items.sql", "CREATE TABLE items (id text PRIMARY KEY);\n");
         world.spec(&environment("prod")).apply().exits(0);
-        world.file("migrations/0002_more.sql", "CREATE TABLE more (id text PRIMARY KEY);\n").spec(&environment("dev"));
+        world
+            .file("migrations/0002_more.sql", "CREATE TABLE more (id text PRIMARY KEY);\n")
+            .spec(&environment("dev"));
 
         let planned = world.plan();
         let refused = world.apply();
 
         planned.exits(2).warns("--allow environment");
-        assert!(planned.stdout.starts_with("! the environment changes from prod to dev\n"), "{}", planned.stdout);
+        assert!(
+            planned.stdout.starts_with("! the environment changes from prod to dev\n"),
+            "{}",
+            planned.stdout
+        );
         refused.exits(3).warns("--allow environment").warns("prod");
         let migrations = || database.sql("SELECT count(*) FROM _sqlx_migrations");
         world.trueup(&["plan", "--out", "plan.json"]).exits(0);
@@ -284,7 +313,11 @@ fn a29_from_development_to_production_is_free() {
         let planned = world.spec(&environment("prod")).plan();
         let applied = world.apply();
 
-        assert!(planned.stdout.starts_with("! the environment changes from dev to prod\n"), "{}", planned.stdout);
+        assert!(
+            planned.stdout.starts_with("! the environment changes from dev to prod\n"),
+            "{}",
+            planned.stdout
+        );
         applied.exits(0);
         world.plan().exits(0);
         // Between two names of production nothing is left.

@@ -35,7 +35,9 @@ fn terms(database: &Database) -> String {
 
 /// When rows were inserted: a row that was deleted and made again has another moment.
 fn inserted(database: &Database) -> String {
-    database.sql("SELECT term, created_at FROM business_ontologies WHERE term IN ('margin', 'revenue') ORDER BY 1")
+    database.sql(
+        "SELECT term, created_at FROM business_ontologies WHERE term IN ('margin', 'revenue') ORDER BY 1",
+    )
 }
 
 #[test]
@@ -43,9 +45,11 @@ fn a15_terms_that_are_added_edited_and_removed_are_inserted_updated_and_removed(
     on_each_database(|world, database| {
         applied(world);
         let before = inserted(database);
-        let edited = TERMS
-            .replace("Income from sales.", "Income from sales, \"net\" of VAT; it's ours.")
-            .replace("  cost:\n    definition: What was paid.\n", "  profit:\n    definition: Was übrig bleibt 🙂\n    synonyms: [\"الربح\"]\n");
+        let edited =
+            TERMS.replace("Income from sales.", "Income from sales, \"net\" of VAT; it's ours.").replace(
+                "  cost:\n    definition: What was paid.\n",
+                "  profit:\n    definition: Was übrig bleibt 🙂\n    synonyms: [\"الربح\"]\n",
+            );
 
         let plan = world.file("terms.yaml", edited).plan_json();
         let applied = world.apply();
@@ -158,7 +162,9 @@ fn a15_a_duplicate_term_is_an_error_that_shows_both_lines() {
     let world = World::new();
     world.env("DATABASE_URL", "sqlite:///nowhere/system.db");
     world.copy("migrations").spec(SPEC);
-    for (again, case) in [("revenue", "a key twice"), ("Revenue", "in another case"), ("sales", "a synonym of another")] {
+    for (again, case) in
+        [("revenue", "a key twice"), ("Revenue", "in another case"), ("sales", "a synonym of another")]
+    {
         world.file("terms.yaml", format!("{TERMS}  {again}:\n    definition: The same again.\n"));
 
         let planned = world.plan();
@@ -179,9 +185,13 @@ fn a15_a_duplicate_term_is_an_error_that_shows_both_lines() {
 #[test]
 fn a15_terms_may_lie_in_another_table_that_keeps_less_of_them() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_words.sql", "CREATE TABLE words (book text, word text, means text, PRIMARY KEY (book, word));\n");
+        world.file(
+            "migrations/0001_words.sql",
+            "CREATE TABLE words (book text, word text, means text, PRIMARY KEY (book, word));\n",
+        );
         let columns = "{ ontology: book, term: word, definition: means, synonyms: false, expression: false, tables: false }";
-        let spec = SPEC.replace("ontologies:", &format!("terms: {{ table: words, columns: {columns} }}, ontologies:"));
+        let spec = SPEC
+            .replace("ontologies:", &format!("terms: {{ table: words, columns: {columns} }}, ontologies:"));
         world.file("terms.yaml", TERMS).spec(&spec);
 
         world.apply().exits(0);

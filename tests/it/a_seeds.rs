@@ -31,7 +31,12 @@ fn without_seeds() -> String {
 
 /// The rows of a seed were applied, then the application changed one, deleted one and added one.
 fn used(world: &World, database: &Database, mode: &str) {
-    world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec(mode)).apply().exits(0);
+    world
+        .file("migrations/0001_items.sql", TABLES)
+        .file("items.csv", ROWS)
+        .spec(&spec(mode))
+        .apply()
+        .exits(0);
     database.sql("UPDATE items SET price = 9.99 WHERE id = 'a'");
     database.sql("DELETE FROM items WHERE id = 'b'");
     database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
@@ -79,7 +84,12 @@ fn a18_upsert_also_changes_what_differs_and_deletes_nothing() {
 #[test]
 fn a18_mirror_deletes_only_what_it_inserted_and_nobody_changed() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("mirror")).apply().exits(0);
+        world
+            .file("migrations/0001_items.sql", TABLES)
+            .file("items.csv", ROWS)
+            .spec(&spec("mirror"))
+            .apply()
+            .exits(0);
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'b'");
         database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
         world.file("items.csv", "id,name,price\na,Apple,1.75\nd,Dates,3\n");
@@ -158,7 +168,12 @@ fn a18_seeds_whose_tables_refer_to_each_other_are_written_and_taken_back_in_orde
 fn a19_turning_a_seed_off_takes_back_only_unchanged_rows() {
     on_each_database(|world, database| {
         let rows = "id,name,price\na,Apple,1.50\nb,Bread,2\nc,Cheese,\nd,Dates,0.10\n";
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", rows).spec(&spec("insert")).apply().exits(0);
+        world
+            .file("migrations/0001_items.sql", TABLES)
+            .file("items.csv", rows)
+            .spec(&spec("insert"))
+            .apply()
+            .exits(0);
         // Changed, in a column that the seed has not; ordered; deleted; added.
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'a'");
         database.sql("INSERT INTO orders VALUES ('o', 'b')");
@@ -181,7 +196,12 @@ fn a19_turning_a_seed_off_takes_back_only_unchanged_rows() {
 #[test]
 fn a19_with_the_table_absent_a_seed_that_is_off_has_nothing_to_take_back() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
+        world
+            .file("migrations/0001_items.sql", TABLES)
+            .file("items.csv", ROWS)
+            .spec(&spec("insert"))
+            .apply()
+            .exits(0);
         database.sql("DROP TABLE orders; DROP TABLE items");
         world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
 
@@ -211,7 +231,12 @@ fn a19_a_seed_that_was_never_on_is_nothing_to_do() {
 fn a19_a_seed_turned_on_again_brings_its_rows_back() {
     on_each_database(|world, database| {
         let off = format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert"));
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
+        world
+            .file("migrations/0001_items.sql", TABLES)
+            .file("items.csv", ROWS)
+            .spec(&spec("insert"))
+            .apply()
+            .exits(0);
         world.spec(&off).apply().exits(0);
         assert_eq!(items(database), "");
 
@@ -244,7 +269,12 @@ fn a19_a_row_that_the_seed_of_the_other_case_wants_stays() {
 #[test]
 fn a18_a_seed_under_another_name_deletes_and_writes_no_row() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS).spec(&spec("mirror")).apply().exits(0);
+        world
+            .file("migrations/0001_items.sql", TABLES)
+            .file("items.csv", ROWS)
+            .spec(&spec("mirror"))
+            .apply()
+            .exits(0);
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'a'");
 
         world.spec(&spec("mirror").replace("demo: {", "samples: {")).apply().exits(0);
@@ -310,14 +340,22 @@ fn a18_rows_are_identified_by_several_columns_where_the_database_gives_the_id() 
             Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
             Database::Sqlite(_) => "id INTEGER PRIMARY KEY AUTOINCREMENT",
         };
-        let table = format!("CREATE TABLE items ({id}, \"Shop\" text NOT NULL, day date NOT NULL, open boolean, UNIQUE (\"Shop\", day));\n");
+        let table = format!(
+            "CREATE TABLE items ({id}, \"Shop\" text NOT NULL, day date NOT NULL, open boolean, UNIQUE (\"Shop\", day));\n"
+        );
         world.file("migrations/0001_items.sql", table);
-        world.file("items.csv", "Shop,day,open\nBerlin,2025-01-01,false\nBerlin,2025-01-02,true\nMünchen,2025-01-01,\n");
+        world.file(
+            "items.csv",
+            "Shop,day,open\nBerlin,2025-01-01,false\nBerlin,2025-01-02,true\nMünchen,2025-01-01,\n",
+        );
         world.spec(&spec("mirror").replace("key: [id]", "key: [Shop, day]"));
 
         world.apply().exits(0);
         world.plan().exits(0);
-        world.file("items.csv", "Shop,day,open\nBerlin,2025-01-01,true\nMünchen,2025-01-01,\n").apply().exits(0);
+        world
+            .file("items.csv", "Shop,day,open\nBerlin,2025-01-01,true\nMünchen,2025-01-01,\n")
+            .apply()
+            .exits(0);
 
         assert_eq!(
             database.sql("SELECT id, \"Shop\", day, CASE WHEN open THEN 'open' WHEN NOT open THEN 'closed' ELSE 'NULL' END FROM items ORDER BY id"),

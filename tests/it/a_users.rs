@@ -78,7 +78,10 @@ fn a16_role_and_activity_are_restored_and_the_password_is_untouched() {
         assert_eq!(steps(&plan), ["update system.user.admin"]);
         let change = step(&plan, "system.user.admin");
         assert_eq!(change["risk"], "safe");
-        assert!(change["reason"].as_str().unwrap().contains("role") && change["reason"].as_str().unwrap().contains("is_active"));
+        assert!(
+            change["reason"].as_str().unwrap().contains("role")
+                && change["reason"].as_str().unwrap().contains("is_active")
+        );
         assert!(!plan.to_string().contains("viewer"), "values of rows that are there are not shown");
         applied.exits(0);
         assert_eq!(database.sql("SELECT role FROM users WHERE is_active"), "admin");
@@ -137,7 +140,11 @@ fn a16_a_password_of_the_wrong_length_is_an_error_before_anything_is_done() {
     world.env("DATABASE_URL", format!("sqlite://{}", path.display())).copy("migrations");
     let bcrypt = "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", hash: bcrypt }";
     // 12 characters are the least, and bcrypt reads 72 bytes: the last one has 73, in 37 characters.
-    let cases = [(ADMIN, "elevenchars".to_owned()), (bcrypt, "elevenchars".to_owned()), (bcrypt, format!("{}!", "ü".repeat(36)))];
+    let cases = [
+        (ADMIN, "elevenchars".to_owned()),
+        (bcrypt, "elevenchars".to_owned()),
+        (bcrypt, format!("{}!", "ü".repeat(36))),
+    ];
     for (account, password) in &cases {
         world.env("ADMIN_PASSWORD", password).spec(&spec(account));
 
@@ -197,15 +204,21 @@ fn a16_accounts_may_lie_in_another_table_under_other_names() {
             Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
             Database::Sqlite(_) => "id INTEGER PRIMARY KEY",
         };
-        let table = format!("CREATE TABLE people ({id}, login text NOT NULL UNIQUE, mail text, secret text NOT NULL, enabled boolean, team text);\n");
+        let table = format!(
+            "CREATE TABLE people ({id}, login text NOT NULL UNIQUE, mail text, secret text NOT NULL, enabled boolean, team text);\n"
+        );
         world.file("migrations/0001_people.sql", table).env("ADMIN_PASSWORD", FIRST);
         let accounts = "  accounts:\n    table: people\n    columns: { username: login, email: mail, password: secret, role: false, active: enabled }\n";
-        let account = "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", columns: { team: ops } }";
+        let account =
+            "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", columns: { team: ops } }";
         world.spec(&spec(account).replace("  users:", &format!("{accounts}  users:")));
 
         world.apply().exits(0);
 
-        assert_eq!(database.sql("SELECT id, login, mail, team FROM people WHERE enabled"), "1|admin|admin@example.com|ops");
+        assert_eq!(
+            database.sql("SELECT id, login, mail, team FROM people WHERE enabled"),
+            "1|admin|admin@example.com|ops"
+        );
         assert!(is_password(FIRST, &database.sql("SELECT secret FROM people")));
         world.plan().exits(0);
         database.sql("UPDATE people SET team = NULL");

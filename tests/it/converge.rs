@@ -39,8 +39,26 @@ fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>().prop_map(|text| text.chars().filter(|c| *c != '\0').take(24).collect()),
         "[ -~]{0,12}",
-        prop::sample::select(vec!["", " ", "NULL", "null", "true", "no", "0123", "1e3", "2024-01-01", "{}", "[]", "${{x}}", "'; --", "a\nb\r\n", "\"", "é", "e\u{301}"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "",
+            " ",
+            "NULL",
+            "null",
+            "true",
+            "no",
+            "0123",
+            "1e3",
+            "2024-01-01",
+            "{}",
+            "[]",
+            "${{x}}",
+            "'; --",
+            "a\nb\r\n",
+            "\"",
+            "é",
+            "e\u{301}"
+        ])
+        .prop_map(str::to_owned),
     ]
     .prop_map(|text: String| text.replace("${", "$"))
 }
@@ -52,13 +70,26 @@ fn value(column: usize) -> BoxedStrategy<Value> {
         "TEXT" => text().prop_map(Value::from).boxed(),
         "REAL" => prop_oneof![
             (-1e15..1e15).prop_map(|real: f64| json!(real)),
-            prop::sample::select(vec!["0.1", "1e3", "-0.0", "1.0", "5e-324", "1.7976931348623157e308", "100"]).prop_map(move |text| number(text.to_owned())),
+            prop::sample::select(vec![
+                "0.1",
+                "1e3",
+                "-0.0",
+                "1.0",
+                "5e-324",
+                "1.7976931348623157e308",
+                "100"
+            ])
+            .prop_map(move |text| number(text.to_owned())),
         ]
         .boxed(),
         "INTEGER" => any::<i64>().prop_map(Value::from).boxed(),
         "BOOLEAN" => any::<bool>().prop_map(Value::from).boxed(),
-        "DATE" => (1_900..2_100, 1..13, 1..29).prop_map(|(y, m, d)| json!(format!("{y:04}-{m:02}-{d:02}"))).boxed(),
-        _ => (-999_999_999_i64..999_999_999, 0..100).prop_map(move |(whole, cents)| number(format!("{whole}.{cents:02}"))).boxed(),
+        "DATE" => {
+            (1_900..2_100, 1..13, 1..29).prop_map(|(y, m, d)| json!(format!("{y:04}-{m:02}-{d:02}"))).boxed()
+        }
+        _ => (-999_999_999_i64..999_999_999, 0..100)
+            .prop_map(move |(whole, cents)| number(format!("{whole}.{cents:02}")))
+            .boxed(),
     };
     prop_oneof![1 => Just(Value::Null), 5 => fitting].boxed()
 }
@@ -71,7 +102,11 @@ fn stack() -> impl Strategy<Value = Stack> {
     let account = (prop::sample::select(vec!["admin", "analyst", "viewer"]), any::<bool>(), 1..3_u32);
     let users = prop::collection::btree_map(prop::sample::select(vec!["ada", "grace"]), account, 0..2);
     (
-        (any::<bool>(), prop::sample::select(vec!["insert", "upsert", "mirror"]), prop::sample::select(vec!["csv", "yaml", "json"])),
+        (
+            any::<bool>(),
+            prop::sample::select(vec!["insert", "upsert", "mirror"]),
+            prop::sample::select(vec!["csv", "yaml", "json"]),
+        ),
         prop::collection::btree_map(id, values, 0..6),
         0..=COLUMNS.len(),
         terms,
@@ -125,7 +160,9 @@ impl Stack {
         let terms: BTreeMap<_, _> = self
             .terms
             .iter()
-            .map(|(term, (definition, synonyms))| (term, json!({ "definition": definition, "synonyms": synonyms })))
+            .map(|(term, (definition, synonyms))| {
+                (term, json!({ "definition": definition, "synonyms": synonyms }))
+            })
             .collect();
         // JSON is YAML.
         world.spec(&format!("{spec:#}\n")).file("terms.yaml", format!("{:#}\n", json!({ "terms": terms })));
@@ -145,7 +182,12 @@ impl Stack {
             let line = format!("{}|{expected}", hex(id));
             let found = |line: &str| stored.lines().any(|stored| stored.starts_with(line));
             let may_be_older = self.mode == "insert" || self.columns == 0;
-            prop_assert!(found(if may_be_older { &line[..=id.len() * 2] } else { &line }), "{} in\n{}", line, stored);
+            prop_assert!(
+                found(if may_be_older { &line[..=id.len() * 2] } else { &line }),
+                "{} in\n{}",
+                line,
+                stored
+            );
         }
         Ok(())
     }
@@ -157,7 +199,12 @@ impl Stack {
         };
         if self.format != "csv" {
             let row = |(id, values): (&String, &Vec<Value>)| -> Value {
-                names.clone().map(str::to_owned).zip(cells(id, values)).collect::<serde_json::Map<_, _>>().into()
+                names
+                    .clone()
+                    .map(str::to_owned)
+                    .zip(cells(id, values))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
             };
             return format!("{:#}\n", Value::from(self.rows.iter().map(row).collect::<Vec<_>>()));
         }
@@ -175,10 +222,14 @@ impl Stack {
 }
 
 fn world() -> World {
-    let columns: String = COLUMNS.map(|(name, kind)| format!(", \"{}\" {kind}", name.replace('"', "\"\""))).concat();
+    let columns: String =
+        COLUMNS.map(|(name, kind)| format!(", \"{}\" {kind}", name.replace('"', "\"\""))).concat();
     let world = World::new();
     world.copy("migrations/sqlite/0001_users.sql").copy("migrations/sqlite/0004_business_ontologies.sql");
-    world.file("migrations/sqlite/0005_things.sql", format!("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY{columns});\n"));
+    world.file(
+        "migrations/sqlite/0005_things.sql",
+        format!("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY{columns});\n"),
+    );
     world.env("PASSWORD", "a password that is long enough");
     world
 }
@@ -192,8 +243,12 @@ fn is(run: &Run, code: i32) -> Result<(), TestCaseError> {
 #[test]
 fn after_apply_the_plan_is_empty_for_every_stack() {
     let chosen = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config =
-        Config { cases: chosen.unwrap_or(12), failure_persistence: None, max_shrink_iters: 100, ..Config::default() };
+    let config = Config {
+        cases: chosen.unwrap_or(12),
+        failure_persistence: None,
+        max_shrink_iters: 100,
+        ..Config::default()
+    };
     let mut runner = match chosen {
         Some(_) => TestRunner::new(config),
         None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),

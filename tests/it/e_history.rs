@@ -26,14 +26,17 @@ fn history(world: &World) -> Vec<Value> {
 fn run_steps(world: &World, run: &Value) -> Vec<String> {
     let run = run["id"].as_str().unwrap();
     let steps = world.trueup(&["history", run, "--format", "json"]).exits(0).events();
-    let line = |step: &Value| format!("{} {}", step["action"].as_str().unwrap(), step["address"].as_str().unwrap());
+    let line =
+        |step: &Value| format!("{} {}", step["action"].as_str().unwrap(), step["address"].as_str().unwrap());
     steps.iter().map(line).collect()
 }
 
 #[test]
 fn e09_a_run_is_recorded_with_all_that_identifies_it() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n").spec(SPEC);
+        world
+            .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
+            .spec(SPEC);
         git(world, &["init", "--quiet"]);
         git(world, &["add", "stack.yaml", "migrations"]);
         git(world, &["commit", "--quiet", "--message", "A stack"]);
@@ -70,8 +73,13 @@ fn e09_a_run_is_recorded_with_all_that_identifies_it() {
 fn e09_a_failed_run_is_recorded_step_by_step() {
     on_each_database(|world, _: &Database| {
         world.file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n");
-        world.file("migrations/0002_broken.sql", "CREATE TABLE broken (id text NOT NULL PRIMARY KEY);\nSELECT nonsense;\n");
-        world.file("migrations/0003_after.sql", "CREATE TABLE after (id text NOT NULL PRIMARY KEY);\n").spec(SPEC);
+        world.file(
+            "migrations/0002_broken.sql",
+            "CREATE TABLE broken (id text NOT NULL PRIMARY KEY);\nSELECT nonsense;\n",
+        );
+        world
+            .file("migrations/0003_after.sql", "CREATE TABLE after (id text NOT NULL PRIMARY KEY);\n")
+            .spec(SPEC);
 
         world.apply().exits(6);
 
@@ -100,7 +108,9 @@ fn e09_a_failed_run_is_recorded_step_by_step() {
 #[test]
 fn e09_a_run_with_nothing_to_do_or_that_is_refused_is_not_recorded() {
     on_each_database(|world, _: &Database| {
-        world.file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n").spec(SPEC);
+        world
+            .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
+            .spec(SPEC);
         world.trueup(&["history"]).exits(0);
         world.apply().exits(0);
 
@@ -117,7 +127,9 @@ fn e09_a_run_with_nothing_to_do_or_that_is_refused_is_not_recorded() {
 fn e09_a_run_is_found_by_part_of_its_id_and_an_unknown_one_is_an_error() {
     let world = World::new();
     world.env("DATABASE_URL", format!("sqlite://{}", world.path("system.db").display()));
-    world.file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n").spec(SPEC);
+    world
+        .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
+        .spec(SPEC);
     world.apply().exits(0);
     let runs = history(&world);
     let id = runs[0]["id"].as_str().unwrap();
@@ -127,6 +139,8 @@ fn e09_a_run_is_found_by_part_of_its_id_and_an_unknown_one_is_an_error() {
 
     found.exits(0).says(id).says("system.migration.0001_items").says("done");
     unknown.exits(1).warns("no-such-run");
+    // Where no variable names the user, the number does.
+    assert!(runs[0]["who"].as_str().unwrap().starts_with("uid "), "{}", runs[0]["who"]);
     // Outside of a git checkout there is no commit to record.
     assert_eq!(runs[0]["git_commit"], Value::Null);
 }

@@ -78,7 +78,8 @@ fn every_expression_of_a_term_can_be_computed_over_one_of_its_tables() {
         let computes = |table: &&str| {
             let path = repository("examples/quickstart/business.db");
             let sql = format!("SELECT {expression} FROM {table}");
-            let output = Command::new("sqlite3").args(["-bail", "-readonly"]).arg(path).arg(sql).output().unwrap();
+            let output =
+                Command::new("sqlite3").args(["-bail", "-readonly"]).arg(path).arg(sql).output().unwrap();
             output.status.success()
         };
         assert!(tables.iter().any(computes), "{}: {expression} fits none of {tables:?}", term.term);
@@ -95,7 +96,12 @@ fn every_question_is_answered_by_its_statement() {
             assert_eq!(example.target.as_deref(), Some("business"), "{}", example.question);
             let sql = example.sql.trim().trim_end_matches(';');
             business(&format!("EXPLAIN {sql}"));
-            assert_ne!(business(&format!("SELECT count(*) FROM ({sql})")), "0", "{} has no answer", example.question);
+            assert_ne!(
+                business(&format!("SELECT count(*) FROM ({sql})")),
+                "0",
+                "{} has no answer",
+                example.question
+            );
         }
     }
 }

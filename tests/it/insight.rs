@@ -64,7 +64,8 @@ fn collections(chroma: &Chroma) -> Vec<(String, u64)> {
 /// What prod trains, counted in the files without this tool.
 fn expected_collections(world: &World) -> Vec<(String, u64)> {
     let count = |name: &str, text: &str| world.read(name).matches(text).count() as u64;
-    let tables = "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
+    let tables =
+        "SELECT count(*) FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite%'";
     let tables = world.sqlite("examples/quickstart/business.db", tables).parse().unwrap();
     let terms = count("ontologies/accounting.yaml", "\n    definition: ");
     let files = std::fs::read_dir(world.path("examples/quickstart/docs")).unwrap().count() as u64;
@@ -88,7 +89,10 @@ fn insight_hybrid_applies_and_converges_and_leaves_the_vector_store_alone() {
     world.plan().exits(0).says("No changes").says("training is off");
     assert_eq!(collections(&servers.chroma), []);
     assert_eq!(servers.database.psql("SELECT count(*) > 100 FROM accounting_transactions"), "t");
-    assert_eq!(servers.database.psql("SELECT owner FROM trueup.snapshots ORDER BY 1"), "system\ntarget.business");
+    assert_eq!(
+        servers.database.psql("SELECT owner FROM trueup.snapshots ORDER BY 1"),
+        "system\ntarget.business"
+    );
     assert_eq!(
         servers.database.psql("SELECT name, value FROM trueup.flags ORDER BY 1"),
         "auto_train_vector|f\nenable_target_db|t\nseed_demo_data|t"
@@ -189,7 +193,11 @@ fn a29_insight_does_not_go_back_from_prod_to_dev_by_accident() {
 fn init_insight_gives_three_environments_that_apply_with_the_variables_beside_them() {
     let (_, servers) = given();
     let world = World::new();
-    world.trueup(&["init", "shop", "--preset", "insight"]).exits(0).says("shop/dev.yaml").warns("shop/dev.yaml");
+    world
+        .trueup(&["init", "shop", "--preset", "insight"])
+        .exits(0)
+        .says("shop/dev.yaml")
+        .warns("shop/dev.yaml");
     connect(&world, &servers);
     tenant(&world, "shop/base.yaml", &servers);
     for line in world.read("shop/.env.example").lines() {
