@@ -28,6 +28,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a04_refused_specs;
+mod a21_unreachable;
+mod a22_lock;
+mod a23_saved_plan;
+mod a23_secrets;
+mod a24_no_terminal;
 mod d_cache;
 mod servers;
+mod stores;
 mod world;
