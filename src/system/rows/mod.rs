@@ -5,6 +5,7 @@ mod apply;
 mod diff;
 mod observe;
 mod own;
+mod remove;
 mod statement;
 mod takeback;
 
