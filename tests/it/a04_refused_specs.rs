@@ -170,7 +170,7 @@ fn a06_traps_that_could_change_a_meaning_are_errors() {
         (format!("{head}system:\n  <<: {{ url: 'sqlite://a.db' }}\n"), "merge keys", "stack.yaml:5:3"),
         (format!("{head}system: {{ url: !env DATABASE_URL }}\n"), "the tag `!env`", "stack.yaml:4:21"),
         (format!("{head}{system}---\n{head}"), "a second document", "stack.yaml"),
-        (format!("{head}{system}policies:\n\t- a\n"), "tab", "stack.yaml:6:1"),
+        (format!("{head}{system}policies:\n\t- a\n"), "tabs", "stack.yaml:6:2"),
     ];
 
     for (spec, says, place) in cases {

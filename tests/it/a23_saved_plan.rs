@@ -111,9 +111,9 @@ fn a23_a_step_that_somebody_else_did_makes_a_plan_stale() {
     for database in Database::both() {
         let world = with_plan(&database);
 
-        world.apply().exits(0);
+        database.query(&world, "INSERT INTO items VALUES (4, 'stamp')");
 
-        apply_plan(&world).exits(5).warns("system.seed.items").warns("not needed any more");
+        apply_plan(&world).exits(5).warns("stale").warns("system.seed.items").warns("not needed any more");
     }
 }
 
@@ -189,7 +189,7 @@ fn a23_a_plan_whose_run_failed_goes_on_where_it_stopped() {
         world.file("migrations/0003_copy.sql", "INSERT INTO more SELECT id FROM gate;\n");
         world.trueup(&["plan", "--out", "plan.json"]).exits(0);
 
-        apply_plan(&world).exits(6).warns("0003_copy");
+        apply_plan(&world).exits(6).says("failed system.migration.0003_copy");
         database.query(&world, "CREATE TABLE gate (id bigint)");
         database.query(&world, "INSERT INTO gate VALUES (7)");
         let second = apply_plan(&world);
@@ -207,10 +207,8 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
         Shop::default().write(&world, &database);
         world.apply().exits(0);
         world.file("migrations/0002_drop.sql", "DROP TABLE items;\n");
-        world.spec(&world.read("stack.yaml").replace("    items: {", "    items: { protect: false,").replace(
-            "  seeds:\n    items: { protect: false, when: seed_demo_data, table: items, key: [id], rows: items.csv }\n",
-            "",
-        ));
+        let seeds = "  seeds:\n    items: { when: seed_demo_data, table: items, key: [id], rows: items.csv }\n";
+        world.spec(&world.read("stack.yaml").replace(seeds, ""));
         world.trueup(&["plan", "--out", "plan.json"]).exits(0).warns("--allow destructive");
 
         apply_plan(&world).exits(3).warns("--allow destructive");
