@@ -43,6 +43,8 @@ pub struct Verified {
     pub left: Vec<Address>,
     /// Checks that fail: what needs them is blocked.
     pub failed_checks: Vec<Check>,
+    /// How much is planned and may not run.
+    pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
 }
@@ -61,6 +63,7 @@ impl Verified {
             && !interrupted
             && self.left.is_empty()
             && self.failed_checks.is_empty()
+            && self.blocked == 0
     }
 }
 
@@ -138,14 +141,26 @@ impl Session<'_> {
         let failed = plan.document.checks.iter().filter(|check| check.status == Status::Fail);
         verified.left = left.map(|change| change.address.clone()).collect();
         verified.failed_checks = failed.cloned().collect();
+        verified.blocked = plan.document.blocked.len();
         verified.deferred = plan.document.deferred.len();
         Ok(Ok(verified))
     }
 
     /// Records the schema that this run's own migrations left: what drift is measured from.
     async fn record_schema(&self, world: &World, walked: &Walked, run: &RunId) -> Result<(), ObserveError> {
-        let is_migration = |step: &Step| step.address.is_selected_by("system.migration");
         if walked.done.iter().any(|(step, _)| is_migration(step)) {
+            let database = self.clients.system.database().await?;
+            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
+        }
+        Ok(())
+    }
+
+    /// Records the schema that a run left which was killed before it could: without it, what its
+    /// migrations did would be taken for somebody's hand.
+    pub async fn record_unrecorded_schema(&self, world: &World, run: &RunId) -> Result<(), ObserveError> {
+        let is_recorded = world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
+        let is_migrated = world.system.migrations.as_ref().is_some_and(|history| !history.is_empty());
+        if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
         }
@@ -177,7 +192,15 @@ impl Session<'_> {
                 recorder.begin(database).await?;
             }
         }
+        if rest.iter().any(is_migration) && recorder.has_begun() {
+            let database = self.clients.system.database().await?;
+            journal::expect_schema_change(&database, recorder.run()).await?;
+        }
         walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
         Ok(())
     }
+}
+
+fn is_migration(step: &Step) -> bool {
+    step.address.is_selected_by("system.migration")
 }

@@ -106,6 +106,7 @@ impl Applying<'_> {
             .await?;
         let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
         totals.take(&verified.walked);
+        totals.blocked += verified.blocked;
         totals.deferred = verified.deferred;
         finish(recorder, &progress, totals, &verified, &cancel, args, ui).await
     }
@@ -133,6 +134,9 @@ impl Applying<'_> {
         }
         if let Some(exit) = refused(&seen.plan, &addresses, args, ui) {
             return Ok(Err(exit));
+        }
+        if self.held.is_some() {
+            session.record_unrecorded_schema(&seen.world, &self.run).await?;
         }
         if addresses.is_empty() {
             return Ok(Err(nothing_to_do(&seen.plan, args, ui)));

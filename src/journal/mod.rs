@@ -16,7 +16,7 @@ pub use inventory::{Entry, Inventory};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
-pub use snapshots::{Recorded, record as record_snapshot};
+pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags};
 
 use crate::sql;

@@ -98,7 +98,19 @@ pub async fn ensure(database: &Database) -> Result<()> {
     Ok(())
 }
 
-async fn set_meta(transaction: &mut crate::sql::Transaction, key: &str, value: &str) -> Result<()> {
+/// Takes a key out of `meta`.
+pub(super) async fn unset_meta(transaction: &mut crate::sql::Transaction, key: &str) -> Result<()> {
+    let sql = format!("DELETE FROM {} WHERE key = $1", table(transaction.dialect(), "meta"));
+    transaction.execute(&sql, &[Value::from(key)]).await?;
+    Ok(())
+}
+
+/// Puts a key into `meta`, or another value under it.
+pub(super) async fn set_meta(
+    transaction: &mut crate::sql::Transaction,
+    key: &str,
+    value: &str,
+) -> Result<()> {
     let sql = format!(
         "INSERT INTO {} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         table(transaction.dialect(), "meta")
@@ -138,7 +150,11 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
         .map(|row| Ok((row.text(0)?.to_owned(), row.bool(1)?)))
         .collect::<crate::sql::Result<_>>()?;
     let entries = inventory::entries(database, "").await?;
-    let snapshots = snapshots::newest(database).await?;
+    let mut snapshots = snapshots::newest(database).await?;
+    if meta.contains_key(snapshots::CHANGING) {
+        // A run is at work or was killed: what it did to the schema is nobody's drift.
+        snapshots.retain(|recorded| recorded.owner != super::SYSTEM_SCHEMA);
+    }
 
     let observed = Observed {
         bookkeeping: Bookkeeping::Present,

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
 
 pub use open::{
-    Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_with, sqlite_options,
+    Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
+    open_sqlite_with, sqlite_options,
 };
 pub(crate) use open::{end_with_the_client, postgres_options};
 pub use quote::{identifier, qualified};

@@ -150,6 +150,27 @@ pub async fn open_sqlite(path: &Path, mode: SqliteMode) -> Result<Database> {
     open_sqlite_with(path, mode, None).await
 }
 
+/// Opens a file of this tool's own for reading. What a killed writer left beside it is rolled back
+/// first: a reader cannot do that, and could read nothing.
+pub async fn open_sqlite_to_read(path: &Path, mode: SqliteMode) -> Result<Database> {
+    /// The file needs what only a writer may do: a roll-back, or the recovery of its log.
+    const NEEDS_WRITER: [&str; 2] = ["776", "264"];
+    const TOUCH: &str = "SELECT count(*) FROM sqlite_schema";
+    let database = open_sqlite(path, mode).await?;
+    match database.query(TOUCH, &[]).await {
+        Ok(_) => Ok(database),
+        Err(error) if error.code().is_some_and(|code| NEEDS_WRITER.contains(&&*code)) => {
+            database.close().await;
+            let writer = open_sqlite(path, SqliteMode::ReadWrite).await?;
+            let repaired = writer.query(TOUCH, &[]).await;
+            writer.close().await;
+            repaired?;
+            open_sqlite(path, mode).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// As [`open_sqlite`], with a way to end what runs.
 pub async fn open_sqlite_with(
     path: &Path,

@@ -104,9 +104,13 @@ impl Client {
             })?,
             SystemUrl::Sqlite(path) => {
                 let mode = self.sqlite_mode(path)?;
-                let database = sql::open_sqlite_with(path, mode, Some(&self.interrupt))
-                    .await
-                    .map_err(|source| Error::Unreachable { source })?;
+                let opened = match mode {
+                    SqliteMode::ReadOnly => sql::open_sqlite_to_read(path, mode).await,
+                    SqliteMode::Immutable | SqliteMode::ReadWrite | SqliteMode::Create => {
+                        sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
+                    }
+                };
+                let database = opened.map_err(|source| Error::Unreachable { source })?;
                 if mode == SqliteMode::Immutable {
                     // It never sees what is written after it was opened, so it is not kept.
                     return Ok(database);

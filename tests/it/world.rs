@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,12 +99,18 @@ impl World {
         }
     }
 
-    /// The binary in the folder, not started: for tests that watch or end it while it runs.
-    pub(crate) fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trueup"));
+    /// The binary in the folder, not started: for tests that say where its output goes.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
         command.args(arguments).current_dir(self.folder.path());
-        command.env_clear().envs(&*self.variables.borrow()).stdin(std::process::Stdio::null());
+        command.env_clear().envs(&*self.variables.borrow()).stdin(Stdio::null());
         command
+    }
+
+    /// Starts the binary in the folder, and does not wait for it.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Running { command: format!("trueup {}", arguments.join(" ")), child }
     }
 
     /// `plan --detailed-exitcode`: 0 for no changes, 2 for changes.
@@ -124,6 +131,39 @@ impl World {
     /// Runs SQL with `sqlite3` on a file of the folder; columns are divided by `|`.
     pub(crate) fn sqlite(&self, name: &str, sql: &str) -> String {
         servers::sqlite(&self.path(name), sql)
+    }
+}
+
+/// A command that may still run.
+pub(crate) struct Running {
+    command: String,
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        servers::run(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ends(mut self) -> Run {
+        let start = Instant::now();
+        while self.is_running() {
+            assert!(start.elapsed() < DEADLINE, "{} does not end", self.command);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = self.child.wait_with_output().unwrap();
+        Run {
+            command: self.command,
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+            code: output.status.code(),
+        }
     }
 }
 
