@@ -156,11 +156,13 @@ impl Session<'_> {
     }
 
     /// Records the schema that a run left which was killed before it could: without it, what its
-    /// migrations did would be taken for somebody's hand.
-    pub async fn record_unrecorded_schema(&self, world: &World, run: &RunId) -> Result<(), ObserveError> {
+    /// migrations did would be taken for somebody's hand. While some are pending, their end records it.
+    pub async fn record_unrecorded_schema(&self, seen: &Seen, run: &RunId) -> Result<(), ObserveError> {
+        let Seen { world, plan } = seen;
         let is_recorded = world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
         let is_migrated = world.system.migrations.as_ref().is_some_and(|history| !history.is_empty());
-        if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded {
+        let is_pending = plan.steps.iter().any(is_migration);
+        if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded && !is_pending {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
         }

@@ -135,14 +135,17 @@ impl Applying<'_> {
         if let Some(exit) = refused(&seen.plan, &addresses, args, ui) {
             return Ok(Err(exit));
         }
-        if self.held.is_some() {
-            session.record_unrecorded_schema(&seen.world, &self.run).await?;
-        }
         if addresses.is_empty() {
+            if self.held.is_some() {
+                session.record_unrecorded_schema(&seen, &self.run).await?;
+            }
             return Ok(Err(nothing_to_do(&seen.plan, args, ui)));
         }
         if is_new && !args.auto_approve && self.saved.is_none() {
             approve(ui)?;
+        }
+        if self.held.is_some() {
+            session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if before.is_none() && bookkeeping == Bookkeeping::Present {
             self.mention_the_dead().await?;
