@@ -174,7 +174,8 @@ impl Stack {
         let shown = "hex(id) || '|' || CASE WHEN \"order\" IS NULL THEN 'NULL' ELSE hex(\"order\") END";
         let stored = world.sqlite("system.db", &format!("SELECT {shown} FROM things"));
         for (id, values) in &self.rows {
-            let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+            let hex =
+                |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
             let expected = match &values[0] {
                 Value::String(text) if self.columns > 0 => hex(text),
                 _ => "NULL".to_owned(),
