@@ -31,6 +31,7 @@
 
 mod a_core;
 mod a_ontology;
+mod a_rows;
 mod a_seeds;
 mod a_users;
 mod converge;
