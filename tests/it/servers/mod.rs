@@ -117,7 +117,7 @@ fn unique_name() -> String {
 }
 
 /// Waits until `ready` says so.
-fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
         assert!(start.elapsed() < START_DEADLINE, "{what} is not ready after {START_DEADLINE:?}");
