@@ -207,7 +207,7 @@ fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, v
         (None, target::Observed::Readable(seen)) => {
             vector::Schema::Known(target::filtered(&desired, &seen.snapshot))
         }
-        (None, target::Observed::Failed(_)) => {
+        (None, target::Observed::Failed { .. }) => {
             vector::Schema::Unknown(format!("target {name} cannot be read"))
         }
     };
