@@ -24,7 +24,10 @@ fn help(world: &World, command: &[&str], pages: &mut String) {
     let page = world.trueup(&[command, &["--help"]].concat()).exits(0).stdout.clone();
     pages.push_str(&format!("$ trueup {}\n{page}\n", [command, &["--help"]].concat().join(" ")));
     let commands = page.split("Commands:\n").nth(1).unwrap_or_default();
-    let names = commands.lines().take_while(|line| !line.is_empty()).filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     for name in names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help") {
         help(world, &[command, &[name]].concat(), pages);
     }
