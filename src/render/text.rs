@@ -97,7 +97,7 @@ fn differences(out: &mut String, path: &str, before: &Map<String, Value>, after:
         match (before.get(key), new) {
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
-                differences(out, &format!("{path}{key}."), old, new)
+                differences(out, &format!("{path}{key}."), old, new);
             }
             (Some(old), new) => line(out, &format!("      {path}{key}: {} → {}", short(old), short(new))),
             (None, new) => line(out, &format!("      {path}{key}: {}", short(new))),

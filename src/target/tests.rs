@@ -116,7 +116,10 @@ fn an_address_that_is_not_known_is_a_failure_that_names_the_variable() {
     target.endpoint.to = Err(Unset { names: vec!["TARGET_PATH".to_owned()] });
     let desired = Desired::new("business", &target);
 
-    let observed = Observed::Failed { place: "${TARGET_PATH}".to_owned(), failure: Failure::Unresolved { names: vec!["TARGET_PATH".to_owned()] } };
+    let observed = Observed::Failed {
+        place: "${TARGET_PATH}".to_owned(),
+        failure: Failure::Unresolved { names: vec!["TARGET_PATH".to_owned()] },
+    };
     let diff = diff(&desired, &observed, None);
 
     assert!(check(&diff, "access").1.contains("TARGET_PATH"));

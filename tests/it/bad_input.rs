@@ -51,10 +51,26 @@ fn a_spec_that_is_no_text_file_is_refused() {
     std::fs::create_dir(world.path("folder")).unwrap();
     world.file("binary.yaml", [0, 159, 146, 150, 0, 255]).file("latin1.yaml", b"version: 1 # \xe9\n");
     world.file("program.yaml", std::fs::read(env!("CARGO_BIN_EXE_trueup")).unwrap());
-    world.file("empty.yaml", "").file("word.yaml", "hello\n").file("list.yaml", "- a\n").file("nul.yaml", "a: \0\n");
+    world
+        .file("empty.yaml", "")
+        .file("word.yaml", "hello\n")
+        .file("list.yaml", "- a\n")
+        .file("nul.yaml", "a: \0\n");
     world.file("bom.yaml", "\u{feff}");
 
-    let files = ["missing.yaml", "folder", "binary.yaml", "latin1.yaml", "program.yaml", "empty.yaml", "word.yaml", "list.yaml", "nul.yaml", "bom.yaml", "/dev/null"];
+    let files = [
+        "missing.yaml",
+        "folder",
+        "binary.yaml",
+        "latin1.yaml",
+        "program.yaml",
+        "empty.yaml",
+        "word.yaml",
+        "list.yaml",
+        "nul.yaml",
+        "bom.yaml",
+        "/dev/null",
+    ];
     for file in files {
         for command in READERS {
             refused(&world, &[&["--file", file], command].concat(), &[1], file);
@@ -67,7 +83,10 @@ fn a_spec_that_is_no_text_file_is_refused() {
 fn a_hundred_megabytes_of_yaml_are_refused_before_they_are_read() {
     let world = World::new();
     let line = "  - { name: something, value: 0123456789012345678901234567890123456789 }\n";
-    world.file("large.yaml", format!("version: 1\nstack: shop\nlist:\n{}", line.repeat(100_000_000 / line.len())));
+    world.file(
+        "large.yaml",
+        format!("version: 1\nstack: shop\nlist:\n{}", line.repeat(100_000_000 / line.len())),
+    );
     world.spec("version: 1\nstack: shop\nenvironment: dev\nextends: large.yaml\n");
     let start = Instant::now();
 
@@ -79,10 +98,18 @@ fn a_hundred_megabytes_of_yaml_are_refused_before_they_are_read() {
 
 #[test]
 fn documents_that_unfold_or_nest_without_end_are_refused() {
-    let mut laughs = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-    for (name, of) in ('b'..='i').zip('a'..) {
-        laughs += &format!("{name}: &{name} [*{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}]\n");
-    }
+    let laughs = ('b'..='i').zip('a'..).map(|(name, of)| {
+        let nine = vec![format!("*{of}"); 9].join(", ");
+        format!(
+            "{name}: &{name} [{nine}]
+"
+        )
+    });
+    let laughs = format!(
+        "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]
+{}",
+        laughs.collect::<String>()
+    );
     let deep = format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     let maps = (0..20_000).fold(String::new(), |text, depth| text + &" ".repeat(depth.min(2_000)) + "a:\n");
     let recursive = "a: &a [*a]\n".to_owned();
@@ -101,14 +128,18 @@ fn documents_that_unfold_or_nest_without_end_are_refused() {
 fn thousands_of_errors_do_not_flood() {
     let world = World::new();
     let keys = (0..20_000).fold(String::new(), |text, n| text + &format!("key_{n}: 1\n"));
-    world.spec(&format!("version: 1\nstack: shop\nenvironment: dev\nsystem: {{ url: 'sqlite://a.db' }}\n{keys}"));
+    world.spec(&format!(
+        "version: 1\nstack: shop\nenvironment: dev\nsystem: {{ url: 'sqlite://a.db' }}\n{keys}"
+    ));
 
     refused(&world, &["validate"], &[1], "key_0");
 }
 
 #[test]
 fn files_that_a_spec_names_and_that_cannot_be_read_are_refused_with_the_place() {
-    let spec = |more: &str| format!("version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://system.db\n{more}");
+    let spec = |more: &str| {
+        format!("version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://system.db\n{more}")
+    };
     let cases = [
         ("  users: { admin: { password: '${file:nowhere}' } }\n", "nowhere"),
         ("  users: { admin: { password: '${file:folder}' } }\n", "folder"),
@@ -139,8 +170,10 @@ fn files_that_a_spec_names_and_that_cannot_be_read_are_refused_with_the_place() 
 fn a_secret_file_that_may_not_be_read_is_refused() {
     let world = shop();
     world.file("secret", "a long enough password");
-    std::fs::set_permissions(world.path("secret"), std::fs::Permissions::from_mode(0)).unwrap();
-    world.env("ADMIN_PASSWORD", "unused").spec(&world.read("stack.yaml").replace("${ADMIN_PASSWORD}", "${file:secret}"));
+    std::fs::set_permissions(world.path("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
+    world
+        .env("ADMIN_PASSWORD", "unused")
+        .spec(&world.read("stack.yaml").replace("${ADMIN_PASSWORD}", "${file:secret}"));
     if std::fs::read(world.path("secret")).is_ok() {
         world.trueup(&["plan"]).exits(0); // Root may read everything.
         return;
@@ -151,8 +184,19 @@ fn a_secret_file_that_may_not_be_read_is_refused() {
 #[test]
 fn addresses_of_the_wrong_kind_are_refused() {
     let wrong = [
-        "mysql://127.0.0.1/app", "http://127.0.0.1/", "file:///tmp/app.db", "system.db", "", "postgres://", "sqlite://",
-        "sqlite:", "postgres://127.0.0.1:99999/app", "://", "postgres://[::1/app", "postgres://127.0.0.1", "not an address",
+        "mysql://127.0.0.1/app",
+        "http://127.0.0.1/",
+        "file:///tmp/app.db",
+        "system.db",
+        "",
+        "postgres://",
+        "sqlite://",
+        "sqlite:",
+        "postgres://127.0.0.1:99999/app",
+        "://",
+        "postgres://[::1/app",
+        "postgres://127.0.0.1",
+        "not an address",
     ];
     for url in wrong {
         let world = shop();
@@ -169,13 +213,27 @@ fn a_plan_that_is_none_is_refused() {
     std::fs::create_dir(world.path("folder")).unwrap();
     world.file("empty.json", "").file("text.json", "hello").file("list.json", "[]").file("object.json", "{}");
     world.file("binary.json", [0, 159, 146, 150]).file("deep.json", "[".repeat(1_000_000));
-    world.file("later.json", "{\"format_version\": 2}").file("partial.json", "{\"format_version\": 1, \"changes\": []}");
+    world
+        .file("later.json", "{\"format_version\": 2}")
+        .file("partial.json", "{\"format_version\": 1, \"changes\": []}");
     world.file("large.json", format!("{{\"format_version\": 1, \"stack\": \"{}\"}}", "x".repeat(80_000_000)));
     world.trueup(&["observe", "--out", "world.json"]).exits(0);
 
     let files = [
-        "missing.json", "folder", "empty.json", "text.json", "list.json", "object.json", "binary.json", "deep.json",
-        "later.json", "partial.json", "large.json", "world.json", "stack.yaml", "/dev/null",
+        "missing.json",
+        "folder",
+        "empty.json",
+        "text.json",
+        "list.json",
+        "object.json",
+        "binary.json",
+        "deep.json",
+        "later.json",
+        "partial.json",
+        "large.json",
+        "world.json",
+        "stack.yaml",
+        "/dev/null",
     ];
     for file in files {
         refused(&world, &["show", file], &[1, 5], file);
@@ -192,7 +250,13 @@ fn places_that_cannot_be_written_are_refused() {
     let world = shop();
     std::fs::create_dir(world.path("folder")).unwrap();
 
-    for command in [&["plan", "--out", "folder"][..], &["plan", "--out", "nowhere/plan.json"], &["observe", "--out", "folder"], &["observe", "--out", ""], &["plan", "--out", ""]] {
+    for command in [
+        &["plan", "--out", "folder"][..],
+        &["plan", "--out", "nowhere/plan.json"],
+        &["observe", "--out", "folder"],
+        &["observe", "--out", ""],
+        &["plan", "--out", ""],
+    ] {
         let run = world.trueup(command);
         assert!(matches!(run.code, Some(1 | 64)), "{run:?}");
         run.never_says("panicked");
@@ -229,7 +293,10 @@ fn odd_arguments_are_wrong_usage() {
 fn a_reader_that_goes_away_is_no_error() {
     let world = shop();
     let command = format!("{} schema | head -c 10", env!("CARGO_BIN_EXE_trueup"));
-    let output = std::process::Command::new("bash").args(["-o", "pipefail", "-c", &command]).current_dir(world.path("")).output();
+    let output = std::process::Command::new("bash")
+        .args(["-o", "pipefail", "-c", &command])
+        .current_dir(world.path(""))
+        .output();
     let output = output.unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
 }

@@ -12,7 +12,8 @@ fn with_a_drop(database: &Database, streams: usize) -> World {
     shop.write(&world, database);
     world.apply().exits(0);
     world.file("migrations/0003_drop_old.sql", "DROP TABLE old;\n");
-    let streams: Vec<String> = (0..streams).map(|n| format!("stream_{n:04}: {{ groups: [workers] }}")).collect();
+    let streams: Vec<String> =
+        (0..streams).map(|n| format!("stream_{n:04}: {{ groups: [workers] }}")).collect();
     let more = format!(
         "cache: {{ url: 'sqlite://cache.db', streams: {{ {} }} }}\npolicies: {{ no_data_loss: {{ deny: destructive }} }}\n",
         streams.join(", ")
@@ -82,7 +83,10 @@ fn e06_a_denied_flag_blocks_what_it_switches_on() {
     let plan = world.trueup(&["plan", "--format", "json"]).exits(3).json();
 
     for address in ["flags", "system.seed.items"] {
-        assert_eq!(entry(&plan, "blocked", address)["reason"], "policy no_demo_data denies the flag seed_demo_data");
+        assert_eq!(
+            entry(&plan, "blocked", address)["reason"],
+            "policy no_demo_data denies the flag seed_demo_data"
+        );
     }
     assert!(addresses(&plan).contains(&"system.user.admin".to_owned()));
     world.apply().exits(3);
@@ -95,7 +99,9 @@ fn e06_a_denied_flag_blocks_what_it_switches_on() {
 fn e06_a_destructive_change_needs_leave_by_name() {
     for database in Database::both() {
         let world = with_a_drop(&database, 0);
-        world.spec(&world.read("stack.yaml").replace("policies: { no_data_loss: { deny: destructive } }\n", ""));
+        world.spec(
+            &world.read("stack.yaml").replace("policies: { no_data_loss: { deny: destructive } }\n", ""),
+        );
 
         world.plan().exits(2).says("[destructive]").warns("--allow destructive");
         world.apply().exits(3).warns("--allow destructive");
@@ -122,7 +128,13 @@ fn e10_each_exit_code_is_met() {
     exits(&["apply", "plan.json"], 5);
     exits(detailed, 0);
     exits(&["apply", "--auto-approve"], 0);
-    for usage in [&["plant"][..], &["plan", "--out"], &[], &["apply", "--parallelism", "0"], &["plan", "--only", "sytem"]] {
+    for usage in [
+        &["plant"][..],
+        &["plan", "--out"],
+        &[],
+        &["apply", "--parallelism", "0"],
+        &["plan", "--only", "sytem"],
+    ] {
         exits(usage, 64);
     }
     exits(&["--help"], 0);
@@ -149,14 +161,20 @@ fn e10_an_interrupted_apply_finishes_its_step_and_exits_130() {
     world.file("migrations/0002_slow.sql", "SELECT pg_sleep(1); CREATE TABLE slow (id bigint);\n");
     world.file("migrations/0003_next.sql", "CREATE TABLE next (id bigint);\n");
 
-    let apply = world.start(&["apply", "--auto-approve"]);
-    let is_slow = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while database.query(&world, is_slow) == "0" {}
+    let mut apply = world.start(&["apply", "--auto-approve"]);
+    let is_slow =
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
+    while database.query(&world, is_slow) == "0" {
+        assert!(apply.is_running(), "it ended before it could be interrupted");
+    }
     apply.signal("INT");
     let run = apply.ends();
 
     run.exits(130);
-    assert_eq!(database.query(&world, "SELECT to_regclass('slow') IS NOT NULL, to_regclass('next') IS NULL"), "t|t");
+    assert_eq!(
+        database.query(&world, "SELECT to_regclass('slow') IS NOT NULL, to_regclass('next') IS NULL"),
+        "t|t"
+    );
     world.apply().exits(0);
 }
 
@@ -175,11 +193,15 @@ fn e11_status_has_four_components_and_is_as_healthy_as_the_worst() {
         assert_eq!((&healthy["stack"], &healthy["environment"]), (&"shop".into(), &"dev".into()));
         assert_eq!(healthy["status"], "healthy");
         let components = healthy["components"].as_array().unwrap();
-        let names: Vec<_> = components.iter().map(|component| component["component"].as_str().unwrap()).collect();
+        let names: Vec<_> =
+            components.iter().map(|component| component["component"].as_str().unwrap()).collect();
         assert_eq!(names, ["system", "target.business", "vector", "cache"]);
         for component in components {
             assert_eq!(component["status"], "healthy");
-            assert!(component["version"].as_str().unwrap().chars().any(|c| c.is_ascii_digit()), "{component}");
+            assert!(
+                component["version"].as_str().unwrap().chars().any(|c| c.is_ascii_digit()),
+                "{component}"
+            );
             assert!(component["milliseconds"].as_f64().unwrap() > 0.0);
         }
         let text = world.trueup(&["status"]);
@@ -199,14 +221,21 @@ fn e11_status_has_four_components_and_is_as_healthy_as_the_worst() {
 fn e11_each_component_can_make_the_whole_unhealthy() {
     let port = free_port();
     let cases = [
-        ("system", format!("postgres://app:not-to-be-shown@127.0.0.1:{port}/app"), "sqlite://business.db", "sqlite://vector.db"),
+        (
+            "system",
+            format!("postgres://app:not-to-be-shown@127.0.0.1:{port}/app"),
+            "sqlite://business.db",
+            "sqlite://vector.db",
+        ),
         ("target.business", "sqlite://system.db".to_owned(), "sqlite://nowhere.db", "sqlite://vector.db"),
         ("vector", "sqlite://system.db".to_owned(), "sqlite://business.db", "sqlite://nowhere/vector.db"),
     ];
     for (name, system, target, vector) in cases {
         let world = World::new();
         make_business(&world, "business.db");
-        let more = trained(&Vectors::Sqlite).replace("sqlite://business.db", target).replace("sqlite://vector.db", vector);
+        let more = trained(&Vectors::Sqlite)
+            .replace("sqlite://business.db", target)
+            .replace("sqlite://vector.db", vector);
         Shop { targets: true, training: true, more, ..Shop::default() }.write(&world, &Database::Sqlite);
         world.file("system.db", "").env("DATABASE_URL", system);
 
@@ -214,7 +243,10 @@ fn e11_each_component_can_make_the_whole_unhealthy() {
 
         let status = run.exits(1).never_says("not-to-be-shown").json();
         let sick = status["components"].as_array().unwrap().iter();
-        let sick: Vec<_> = sick.filter(|component| component["status"] == "unhealthy").map(|c| c["component"].clone()).collect();
+        let sick: Vec<_> = sick
+            .filter(|component| component["status"] == "unhealthy")
+            .map(|c| c["component"].clone())
+            .collect();
         assert_eq!(sick, [name], "{status:#}");
     }
 }

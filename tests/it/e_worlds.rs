@@ -36,7 +36,8 @@ fn e01_a_plan_of_a_saved_world_has_the_bytes_of_the_live_one_with_no_variable_se
         let redis = Redis::with_password("a long pass:word@home");
         let world = whole(&database, &vectors, &redis);
         let formats = ["json", "text", "markdown"];
-        let live = || formats.map(|format| world.trueup(&["plan", "--format", format]).exits(0).stdout.clone());
+        let live =
+            || formats.map(|format| world.trueup(&["plan", "--format", format]).exits(0).stdout.clone());
 
         world.trueup(&["observe", "--out", "before.json"]).exits(0);
         let before = live();
@@ -160,10 +161,26 @@ fn e02_plan_works_with_credentials_that_cannot_write() {
     world.file("items.csv", "id,name\n1,pen\n2,ink\n3,paper\n4,stamp\n");
 
     let reader = format!("reader_{}", postgres.name());
-    postgres.psql(&format!("CREATE ROLE {reader} LOGIN PASSWORD 'reads-and-no-more'; GRANT pg_read_all_data TO {reader}"));
+    postgres.psql(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD 'reads-and-no-more'; GRANT pg_read_all_data TO {reader}"
+    ));
     let url = postgres.url().replace("postgres:for-tests-only@", &format!("{reader}:reads-and-no-more@"));
-    let refused = std::process::Command::new("psql").arg(&url).args(["-c", "INSERT INTO items VALUES (9, 'x')"]).output();
-    redis.cli(&["ACL", "SETUSER", "reader", "on", ">reads-and-no-more", "~*", "+@read", "+@connection", "+info", "+config|get"]);
+    let refused = std::process::Command::new("psql")
+        .arg(&url)
+        .args(["-c", "INSERT INTO items VALUES (9, 'x')"])
+        .output();
+    redis.cli(&[
+        "ACL",
+        "SETUSER",
+        "reader",
+        "on",
+        ">reads-and-no-more",
+        "~*",
+        "+@read",
+        "+@connection",
+        "+info",
+        "+config|get",
+    ]);
     world.env("DATABASE_URL", &url);
     world.env("REDIS_URL", format!("redis://reader:reads-and-no-more@127.0.0.1:{}/0", redis.port()));
     vectors.watch(&world);
@@ -179,5 +196,6 @@ fn e02_plan_works_with_credentials_that_cannot_write() {
     assert_eq!(postgres.psql("SELECT count(*) FROM items"), "3");
     world.env("DATABASE_URL", postgres.url());
     drop(world);
-    postgres.psql(&format!("DROP OWNED BY {reader}; REVOKE pg_read_all_data FROM {reader}; DROP ROLE {reader}"));
+    postgres
+        .psql(&format!("DROP OWNED BY {reader}; REVOKE pg_read_all_data FROM {reader}; DROP ROLE {reader}"));
 }
