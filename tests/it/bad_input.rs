@@ -100,16 +100,10 @@ fn a_hundred_megabytes_of_yaml_are_refused_before_they_are_read() {
 fn documents_that_unfold_or_nest_without_end_are_refused() {
     let laughs = ('b'..='i').zip('a'..).map(|(name, of)| {
         let nine = vec![format!("*{of}"); 9].join(", ");
-        format!(
-            "{name}: &{name} [{nine}]
-"
-        )
+        format!("{name}: &{name} [{nine}]\n")
     });
-    let laughs = format!(
-        "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]
-{}",
-        laughs.collect::<String>()
-    );
+    let laughs =
+        format!("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n{}", laughs.collect::<String>());
     let deep = format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     let maps = (0..20_000).fold(String::new(), |text, depth| text + &" ".repeat(depth.min(2_000)) + "a:\n");
     let recursive = "a: &a [*a]\n".to_owned();
