@@ -1,5 +1,5 @@
 //! A25: kill -9 at any moment, then the same command. The harness is `scripts/crash`; this is a
-//! quick run of it, of a few dozen kills.
+//! quick run of it, of about ten kills.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,14 +10,14 @@ fn crash(stores: &str, variables: &[(&str, String)]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/crash");
     let mut command = Command::new("python3");
     command.arg(script).args(["--binary", env!("CARGO_BIN_EXE_trueup"), "--stores", stores]);
-    command.args(["--every", "9", "--random", "4", "--again", "2"]).envs(variables.iter().cloned());
+    command.args(["--every", "16", "--random", "2", "--again", "1"]).envs(variables.iter().cloned());
 
     // It fails with what differs, where something does.
     let output = run(&mut command);
 
     let killed = output.lines().last().and_then(|line| line.split_whitespace().nth(2));
     let killed: u32 = killed.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{output}"));
-    assert!(killed >= 10, "{output}");
+    assert!(killed >= 5, "{output}");
 }
 
 #[test]

@@ -113,7 +113,7 @@ pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Hold
     Ok(holder)
 }
 
-/// Ends all sessions of a run in this database and waits until they are gone.
+/// Ends all sessions of a run in this database, and waits until they are gone and stay away.
 pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> Result<u64, Error> {
     // One row: the number of sessions that the run has, each of which is told to end.
     const END: &str = "
@@ -122,17 +122,23 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
           AND application_name LIKE 'trueup/%/%' AND split_part(application_name, '/', 3) = $1";
     let mut connection = connect(url, &session_name(stack, &RunId::from_text("break"))).await?;
     let started = Instant::now();
-    let mut ended = 0;
-    loop {
+    let (mut ended, mut quiet) = (0, Instant::now());
+    // A run that lives notices within a second that its lock is gone; until then it may connect anew.
+    while quiet.elapsed() < WATCH + WATCH / 2 && started.elapsed() < LINGER {
         let row = answered("ending a session", sqlx::query(END).bind(run).fetch_one(&mut connection)).await?;
-        let left: i64 = row.try_get(0)?;
-        ended = ended.max(u64::try_from(left).unwrap_or(0));
-        if left == 0 || started.elapsed() > LINGER {
-            drop(connection.close().await);
-            return Ok(ended);
+        let left = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0);
+        ended = ended.max(left);
+        if ended == 0 {
+            break;
+        }
+        if left > 0 {
+            quiet = Instant::now();
         }
         tokio::time::sleep(POLL).await;
     }
+    // The session ends here in any case.
+    drop(connection.close().await);
+    Ok(ended)
 }
 
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
