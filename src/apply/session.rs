@@ -138,7 +138,8 @@ impl Session<'_> {
 
     /// Records the schema that this run's own migrations left: what drift is measured from.
     async fn record_schema(&self, world: &World, walked: &Walked, run: &RunId) -> Result<(), ObserveError> {
-        let is_migration = |step: &Step| step.address.is_selected_by("system.migration");
+        let migrations = ["system.migration", "system.repeatable"];
+        let is_migration = |step: &Step| migrations.iter().any(|prefix| step.address.is_selected_by(prefix));
         if walked.done.iter().any(|(step, _)| is_migration(step)) {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;

@@ -12,7 +12,9 @@ use super::Work;
 /// database that this tool never migrated, and pending migrations are a difference of their own.
 pub(super) fn of_system(stack: &Stack, world: &World, planned: &Diff<Work>) -> Diff<Work> {
     let mut diff = Diff::default();
-    let is_pending = planned.changes.iter().any(|change| change.address.is_selected_by("system.migration"));
+    let migrations = ["system.migration", "system.repeatable"];
+    let is_migration = |address: &Address| migrations.iter().any(|prefix| address.is_selected_by(prefix));
+    let is_pending = planned.changes.iter().any(|change| is_migration(&change.address));
     let Some(recorded) = world.journal.snapshots.get(crate::journal::SYSTEM_SCHEMA) else { return diff };
     let is_judged = match stack.system.schema_drift {
         SchemaDrift::Ignore => false,

@@ -154,6 +154,30 @@ pub struct MigrationSets {
     pub postgres: Vec<Migration>,
     /// `<dir>/sqlite/*.sql`
     pub sqlite: Vec<Migration>,
+    /// `repeatable/` in any of these folders.
+    pub repeatable: RepeatableSets,
+}
+
+/// Repeatable migrations as they lie in the folders: for any dialect, and for one.
+#[derive(Debug, Clone, Default)]
+pub struct RepeatableSets {
+    /// `<dir>/repeatable/*.sql`
+    pub common: Vec<Repeatable>,
+    /// `<dir>/postgres/repeatable/*.sql`
+    pub postgres: Vec<Repeatable>,
+    /// `<dir>/sqlite/repeatable/*.sql`
+    pub sqlite: Vec<Repeatable>,
+}
+
+/// A file that is run again whenever its text changes: views and functions.
+#[derive(Debug, Clone)]
+pub struct Repeatable {
+    /// The file's stem: the last part of the address.
+    pub name: String,
+    /// The whole text.
+    pub sql: String,
+    /// The file.
+    pub at: Location,
 }
 
 /// One migration file, named `VERSION_NAME.sql` as sqlx names them.

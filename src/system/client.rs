@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::migrations::Session;
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::RunId;
@@ -43,12 +44,13 @@ pub struct Client {
     purpose: Purpose,
     open: Mutex<Option<Database>>,
     catalog: Mutex<Option<Arc<Snapshot>>>,
+    migrator: Mutex<Option<Session>>,
 }
 
 impl Client {
     /// A client that is not connected yet.
     pub fn new(url: SystemUrl, stack: &str, purpose: Purpose) -> Self {
-        Self { url, stack: stack.to_owned(), purpose, open: Mutex::default(), catalog: Mutex::default() }
+        Self { url, stack: stack.to_owned(), purpose, open: Mutex::default(), catalog: Mutex::default(), migrator: Mutex::default() }
     }
 
     /// The dialect that the address speaks.
@@ -138,6 +140,16 @@ impl Client {
     /// What the schema was is no longer believed: a migration ran.
     pub(crate) async fn forget_catalog(&self) {
         *self.catalog.lock().await = None;
+    }
+
+    /// The session that the last migration left, for the next.
+    pub(super) async fn take_migrator(&self) -> Option<Session> {
+        self.migrator.lock().await.take()
+    }
+
+    /// Keeps the session of a migration for the next.
+    pub(super) async fn keep_migrator(&self, session: Session) {
+        *self.migrator.lock().await = Some(session);
     }
 
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {

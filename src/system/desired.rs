@@ -8,7 +8,10 @@ use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
 use crate::catalog::TableName;
 use crate::change::Address;
-use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Seed, SeedMode, Stack, Terms, User};
+use super::migrations::Limits;
+use crate::spec::{
+    self, Cell, Location, Migration, Ontology, Order, Repeatable, Seed, SeedMode, Stack, Terms, User,
+};
 use crate::sql::Dialect;
 
 /// What is wanted.
@@ -22,6 +25,8 @@ pub struct Desired {
     pub(super) extensions: Vec<String>,
     /// In the order of their versions.
     pub(super) migrations: Vec<Migration>,
+    /// In the order of their names.
+    pub(super) repeatables: Vec<Repeatable>,
     pub(super) order: Order,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
@@ -54,10 +59,15 @@ impl Desired {
             ontologies,
             seeds,
         } = &stack.system;
-        let (own, extensions) = match dialect {
-            Dialect::Postgres => (&migrations.postgres, extensions.clone()),
-            Dialect::Sqlite => (&migrations.sqlite, Vec::new()),
+        let (own, repeated, extensions) = match dialect {
+            Dialect::Postgres => {
+                (&migrations.postgres, &migrations.repeatable.postgres, extensions.clone())
+            }
+            Dialect::Sqlite => (&migrations.sqlite, &migrations.repeatable.sqlite, Vec::new()),
         };
+        let mut repeatables: Vec<Repeatable> =
+            migrations.repeatable.common.iter().chain(repeated).cloned().collect();
+        repeatables.sort_by(|a, b| a.name.cmp(&b.name));
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
         let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
@@ -76,6 +86,7 @@ impl Desired {
             create_database: *create_database,
             extensions,
             migrations,
+            repeatables,
             order: *order,
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
@@ -85,6 +96,11 @@ impl Desired {
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),
         }
+    }
+
+    /// What the statements of migrations run under.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { lock: self.lock_timeout, statement: self.statement_timeout }
     }
 
     /// Whether somebody declared a table: a migration, or the spec by writing rows to it.

@@ -12,12 +12,19 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     if observed.presence == Presence::Missing && !desired.create_database {
         return diff;
     }
-    let migrations = migrations::diff(desired, observed);
+    let migrations = migrations::diff(desired, observed, inventory);
     let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
-    diff.merge(users::diff(desired, observed, inventory, pending.as_ref()));
-    diff.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    let repeatables = migrations::repeatables(desired, inventory, pending.as_ref());
+    let mut written = users::diff(desired, observed, inventory, pending.as_ref());
+    written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    if let Some(last) = repeatables.changes.last() {
+        // Rows come last: a view or a trigger may be what they are written through.
+        written.changes.iter_mut().for_each(|planned| planned.needs.push(last.address.clone()));
+    }
+    diff.merge(repeatables);
+    diff.merge(written);
     order.connect(&mut diff.changes);
     diff.unmanaged.extend(unmanaged_tables(desired, observed));
     diff.unmanaged.sort();

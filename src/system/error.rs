@@ -1,6 +1,7 @@
 //! What can go wrong with the system database. No message holds a password or a value of a row
 //! that the spec did not write.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,13 +72,7 @@ pub enum Error {
     },
     /// A statement of a migration failed.
     #[error("migration {stem} failed in {}, line {line}, at {}: {message}", text.name(), shortened(statement))]
-    #[diagnostic(
-        code(trueup::system::migration),
-        help(
-            "nothing of this migration was kept unless it begins with `-- no-transaction`; mend the file \
-              and run `trueup apply` again, which continues here"
-        )
-    )]
+    #[diagnostic(code(trueup::system::migration), help("{advice}"))]
     Migration {
         /// The file's stem.
         stem: String,
@@ -92,6 +87,18 @@ pub enum Error {
         #[label("this statement")]
         span: SourceSpan,
         /// What the database says, without its details, which may show values of rows.
+        message: String,
+        /// What to do.
+        advice: Advice,
+    },
+    /// A statement that an earlier run did is not what the file has in its place.
+    #[error("{message}")]
+    #[diagnostic(
+        code(trueup::system::edited_behind),
+        help("restore that statement; those that are not done may be edited")
+    )]
+    EditedBehind {
+        /// Which.
         message: String,
     },
     /// Since the plan was made, another text of this migration was applied.
@@ -161,6 +168,46 @@ pub enum Error {
         /// The columns.
         columns: Vec<String>,
     },
+}
+
+/// What to do about a migration that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It ran in one transaction.
+    Whole,
+    /// It runs outside a transaction.
+    Rest,
+    /// Somebody else had a lock, each time.
+    Lock {
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// A statement took longer than it may.
+    Slow,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str(
+                "nothing of this migration was kept; mend the file and run `trueup apply` again, which \
+                 continues here",
+            ),
+            Self::Rest => f.write_str(
+                "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
+                 again, which continues at this statement",
+            ),
+            Self::Lock { tries } => write!(
+                f,
+                "another session holds a lock that this statement needs; it was tried {tries} times; run \
+                 `trueup apply` again when that session is done, or raise `system.lock_timeout`"
+            ),
+            Self::Slow => f.write_str(
+                "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \
+                 `trueup apply` again",
+            ),
+        }
+    }
 }
 
 impl Error {
