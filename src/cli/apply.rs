@@ -222,7 +222,7 @@ fn run_record(run: &RunId, stack: &Stack, plan: &Document) -> Run {
 }
 
 /// The commit that the spec was read from; `None` outside of a git checkout, or without git.
-fn git_commit(spec: &Path) -> Option<String> {
+pub(super) fn git_commit(spec: &Path) -> Option<String> {
     let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let git =
         std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;

@@ -63,6 +63,8 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Show the runs, or the steps of one run
     History(HistoryArgs),
+    /// Adopt a database that another tool migrated, after comparing its schema
+    Baseline(BaselineArgs),
     /// Show or break the lock of the system database
     Lock(LockArgs),
     /// Print the JSON Schema of the spec, or of a plan
@@ -300,6 +302,27 @@ pub(super) struct HistoryArgs {
     pub format: EventFormat,
 }
 
+/// Arguments of `baseline`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs the migrations up to VERSION in a scratch database, compares the schemas, and records them as
+applied when they agree. Tables that no migration makes are left out. No migration is run on the
+database itself.
+
+Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, nothing recorded · 4 the
+lock is held
+
+Example:
+  trueup baseline --to 12")]
+pub(super) struct BaselineArgs {
+    /// The last migration that the database has: its number, or the name of its file
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub to: i64,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
+
 /// Arguments of `lock`.
 #[derive(Debug, Args)]
 pub(super) struct LockArgs {
@@ -342,6 +365,13 @@ pub(super) enum SchemaOf {
 pub(super) struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// The number of a migration, alone or before a name: `12`, `0012`, `0012_users.sql`.
+fn version(text: &str) -> Result<i64, String> {
+    let number = text.split('_').next().unwrap_or(text);
+    let help = "a version is the number of a migration: `12`, `0012` or `0012_users`";
+    number.parse().map_err(|_| help.to_owned())
 }
 
 /// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.

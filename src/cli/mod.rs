@@ -3,6 +3,7 @@
 
 mod apply;
 mod args;
+mod baseline;
 mod exit;
 mod graph;
 mod history;
@@ -84,6 +85,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
         Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
         Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
+        Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
         Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
     }
 }

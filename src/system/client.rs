@@ -50,7 +50,14 @@ pub struct Client {
 impl Client {
     /// A client that is not connected yet.
     pub fn new(url: SystemUrl, stack: &str, purpose: Purpose) -> Self {
-        Self { url, stack: stack.to_owned(), purpose, open: Mutex::default(), catalog: Mutex::default(), migrator: Mutex::default() }
+        Self {
+            url,
+            stack: stack.to_owned(),
+            purpose,
+            open: Mutex::default(),
+            catalog: Mutex::default(),
+            migrator: Mutex::default(),
+        }
     }
 
     /// The dialect that the address speaks.
@@ -140,6 +147,33 @@ impl Client {
     /// What the schema was is no longer believed: a migration ran.
     pub(crate) async fn forget_catalog(&self) {
         *self.catalog.lock().await = None;
+    }
+
+    /// The address.
+    pub(super) fn url(&self) -> &SystemUrl {
+        &self.url
+    }
+
+    /// A client of another database, for the same stack and purpose.
+    pub(super) fn elsewhere(&self, url: SystemUrl) -> Self {
+        Self::new(url, &self.stack, self.purpose.clone())
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        if let Some(session) = self.take_migrator().await {
+            session.close().await;
+        }
+        if let Some(database) = self.open.lock().await.take() {
+            database.close().await;
+        }
+    }
+
+    /// Drops a database of the same server, on which nobody works.
+    pub(super) async fn drop_beside(&self, name: &str) -> Result<()> {
+        let sql = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
+        let dropping = Error::doing("dropping the scratch database");
+        self.database().await?.execute(&sql, &[]).await.map(|_| ()).map_err(dropping)
     }
 
     /// The session that the last migration left, for the next.

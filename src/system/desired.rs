@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::migrations::Limits;
 use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
 use crate::catalog::TableName;
 use crate::change::Address;
-use super::migrations::Limits;
 use crate::spec::{
     self, Cell, Location, Migration, Ontology, Order, Repeatable, Seed, SeedMode, Stack, Terms, User,
 };
@@ -60,9 +60,7 @@ impl Desired {
             seeds,
         } = &stack.system;
         let (own, repeated, extensions) = match dialect {
-            Dialect::Postgres => {
-                (&migrations.postgres, &migrations.repeatable.postgres, extensions.clone())
-            }
+            Dialect::Postgres => (&migrations.postgres, &migrations.repeatable.postgres, extensions.clone()),
             Dialect::Sqlite => (&migrations.sqlite, &migrations.repeatable.sqlite, Vec::new()),
         };
         let mut repeatables: Vec<Repeatable> =

@@ -60,6 +60,37 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
+    /// A scratch database cannot be made on the server.
+    #[error("cannot make the scratch database {database}: {source}")]
+    #[diagnostic(
+        code(trueup::system::scratch),
+        help("the account of `system.url` needs CREATEDB, to try migrations without touching the database")
+    )]
+    Scratch {
+        /// Its name.
+        database: String,
+        /// What the server says.
+        #[source]
+        source: sql::Error,
+    },
+    /// A folder for a scratch database cannot be made.
+    #[error("cannot make the temporary folder {}: {source}", path.display())]
+    #[diagnostic(code(trueup::system::scratch_folder), help("set TMPDIR to a folder that can be written"))]
+    ScratchFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No file has the version that was asked for.
+    #[error("there is no migration with version {version}")]
+    #[diagnostic(code(trueup::system::no_such_migration), help("there are: {}", known_or_none(known)))]
+    NoSuchMigration {
+        /// What was asked for.
+        version: i64,
+        /// The stems of the files.
+        known: Vec<String>,
+    },
     /// A statement of this tool failed.
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::statement))]
@@ -220,6 +251,18 @@ impl Error {
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
         move |source| Self::Statement { what, source }
+    }
+}
+
+/// The last names of a list: whoever adopts a database means a late one.
+fn known_or_none(known: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let skipped = known.len().saturating_sub(SHOWN);
+    let names: Vec<&str> = known.iter().skip(skipped).map(String::as_str).collect();
+    match (names.is_empty(), skipped) {
+        (true, _) => "none; `system.migrations` names their folder".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, _) => format!("… {}", names.join(", ")),
     }
 }
 

@@ -3,6 +3,7 @@
 //! the other components, and keeps no data values and no secrets in what it observes.
 
 mod apply;
+mod baseline;
 mod client;
 mod database;
 mod desired;
@@ -13,6 +14,7 @@ mod observed;
 mod order;
 mod password;
 mod rows;
+mod scratch;
 mod script;
 mod users;
 
@@ -20,6 +22,7 @@ mod users;
 mod tests;
 
 pub use apply::{Change, apply};
+pub use baseline::{Verdict, compare, record};
 pub use client::{Client, Presence, Purpose};
 pub use desired::Desired;
 pub use diff::diff;
@@ -27,4 +30,5 @@ pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating};
 pub use observed::{Observed, observe};
 pub use rows::{Answer, Owned, OwnedRow, RowsChange};
+pub use scratch::within as within_scratch;
 pub use users::{Accounts, UserChange};

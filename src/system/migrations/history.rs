@@ -52,7 +52,9 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
              difference",
         ),
         Some(false) => fault(
-            format!("migration {stem} was edited after it was applied, and not only in white space: {checksums}"),
+            format!(
+                "migration {stem} was edited after it was applied, and not only in white space: {checksums}"
+            ),
             "restore the file, and write the change as a new migration",
         ),
         None => fault(
@@ -68,7 +70,10 @@ pub(super) fn note(applied: &Applied, files: &Files<'_>) -> Option<String> {
     let file = files.get(&applied.version)?;
     let renamed = is_renamed(applied, file) && is_same_text(&applied.checksum, file);
     renamed.then(|| {
-        format!("migration {} was applied under another name, {:?}; its text is the same", file.stem, applied.description)
+        format!(
+            "migration {} was applied under another name, {:?}; its text is the same",
+            file.stem, applied.description
+        )
     })
 }
 

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Change, Desired, Error, Observed, Result};
-use crate::change::{Action, Address, Diff, Planned, Risk};
+use crate::change::{Action, Address, Diff, Fault, Planned, Risk};
 use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
 use crate::spec::{Location, Migration, Order};
@@ -25,8 +25,8 @@ use crate::sql::{Database, Dialect};
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;
-pub(super) use run::{apply, repeat};
-pub(super) use session::Session;
+pub(super) use run::{apply, record_only, repeat};
+pub(in crate::system) use session::Session;
 
 /// The table that sqlx keeps.
 const TABLE: &str = "_sqlx_migrations";
@@ -116,6 +116,12 @@ pub(super) fn address(migration: &Migration) -> Address {
     Address::new(format!("system.migration.{}", migration.stem))
 }
 
+/// What of a history does not fit the files.
+pub(super) fn faults(desired: &Desired, history: &[Applied], inventory: &Inventory) -> Vec<Fault> {
+    let files: Files<'_> = desired.migrations.iter().map(|file| (file.version, file)).collect();
+    history.iter().filter_map(|applied| history::fault(applied, &files, inventory)).collect()
+}
+
 /// The files against the history.
 pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
     let mut diff = Diff::default();
@@ -183,9 +189,6 @@ fn planned(desired: &Desired, file: &Migration, late: Option<i64>, needs: Vec<Ad
         seen: Digest::of_json(&("pending", late)),
         guard: None,
         at: Some(file.at.clone()),
-        change: Change::Migrate(Box::new(Pending {
-            migration: file.clone(),
-            limits: desired.limits(),
-        })),
+        change: Change::Migrate(Box::new(Pending { migration: file.clone(), limits: desired.limits() })),
     }
 }

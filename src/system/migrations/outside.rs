@@ -130,7 +130,9 @@ impl Progress {
 
 /// What is said of a statement that is done, counted from 1, and was edited.
 pub(in crate::system) fn edited_message(stem: &str, statement: usize) -> String {
-    format!("migration {stem} stopped half way, and its statement {statement}, which is done, was edited since")
+    format!(
+        "migration {stem} stopped half way, and its statement {statement}, which is done, was edited since"
+    )
 }
 
 /// What to do then.
@@ -204,7 +206,7 @@ impl Step<'_> {
 
     /// Runs a part of the file, again when somebody else had a lock.
     async fn run(&mut self, at: Range<usize>) -> Result<()> {
-        let mut pauses = inside::pauses();
+        let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         loop {
             let Err(error) = self.session.run(self.text(at.clone())).await else { return Ok(()) };
@@ -218,7 +220,7 @@ impl Step<'_> {
 
     /// Runs the unit and remembers it: in one transaction where the statement allows that.
     async fn once(&mut self, was_begun: bool) -> Result<()> {
-        let mut pauses = inside::pauses();
+        let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         loop {
             let tried = match self.unit.kind {

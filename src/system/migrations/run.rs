@@ -16,12 +16,13 @@ use crate::sql;
 /// How often a lock is waited for once more.
 const TRIES_MORE: usize = 5;
 
-/// The pauses between tries: with the time that `lock_timeout` allows each, other sessions have
-/// had time to do their work without queueing behind this one.
-pub(super) fn pauses() -> impl Iterator<Item = Duration> {
+/// The pauses between tries: other sessions do their work meanwhile, instead of queueing behind a
+/// statement that waits.
+pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
+    const LONGEST: Duration = Duration::from_secs(4);
     ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(250))
-        .with_max_delay(Duration::from_secs(4))
+        .with_min_delay((limits.lock / 20).min(LONGEST / 16))
+        .with_max_delay(limits.lock.min(LONGEST))
         .with_max_times(TRIES_MORE)
         .with_jitter()
         .build()
@@ -50,6 +51,19 @@ pub(in super::super) async fn repeat(repeating: &Repeating, client: &Client, run
     applied
 }
 
+/// Records migrations as done that are not run, all or none.
+pub(in super::super) async fn record_only(lacking: &[Pending], client: &Client, run: &RunId) -> Result<()> {
+    let mut session = open(client).await?;
+    let mut statements = vec!["BEGIN".to_owned()];
+    for pending in lacking {
+        statements.extend(record(&pending.job(), Some(pending), Duration::ZERO, &session, run));
+    }
+    statements.push("COMMIT".to_owned());
+    let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));
+    leave(client, session, false).await;
+    recorded
+}
+
 async fn open(client: &Client) -> Result<Session> {
     if let Some(session) = client.take_migrator().await {
         return Ok(session);
@@ -75,7 +89,7 @@ async fn inside(
     session: &mut Session,
     run: &RunId,
 ) -> Result<()> {
-    let mut pauses = pauses();
+    let mut pauses = pauses(job.limits);
     let mut tries = 1;
     loop {
         let recorded = session.begin(job.limits, versioned.map(|pending| pending.migration.version)).await;

@@ -202,7 +202,7 @@ impl Session {
     }
 
     /// Ends the session. What it says on leaving matters to nobody.
-    pub(super) async fn close(self) {
+    pub(in crate::system) async fn close(self) {
         match self.connection {
             Connection::Postgres(connection) => drop(connection.close().await),
             Connection::Sqlite(connection) => drop(connection.close().await),

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod migrating;
+mod migrating_on;
 mod ontologies;
 mod rows;
 mod scale;
@@ -114,6 +115,13 @@ impl Bench {
         }
     }
 
+    /// The entries of rows, without what is remembered of migrations.
+    async fn row_entries(&self) -> Vec<crate::journal::Entry> {
+        let mut entries = self.entries().await;
+        entries.retain(|entry| !entry.address.is_selected_by("system.migration"));
+        entries
+    }
+
     async fn observe(&self) -> (Observed, Inventory) {
         let client = Client::new(self.url.clone(), "test", Purpose::Observe);
         let entries = self.entries().await;
@@ -126,6 +134,12 @@ impl Bench {
     async fn diff(&self) -> Diff<Change> {
         let (observed, inventory) = self.observe().await;
         diff(&Desired::new(&self.stack, self.dialect()), &observed, &inventory)
+    }
+
+    /// Makes the database and the books before anything is planned.
+    async fn keep_books_early(&self) {
+        self.client().create_database().await.unwrap();
+        self.keep_books().await;
     }
 
     async fn keep_books(&self) {

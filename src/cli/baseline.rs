@@ -1,0 +1,99 @@
+//! `trueup baseline`: adopts a database that another tool migrated.
+
+use std::path::Path;
+
+use super::args::BaselineArgs;
+use super::exit::{Exit, Failure, Plain};
+use super::load;
+use super::ui::Ui;
+use crate::apply::{Cancel, Clients, system_url};
+use crate::digest::Digest;
+use crate::journal::{self, Outcome, Run, RunId, RunStatus, StepRecord, lock};
+use crate::plan::Failure as PlanFailure;
+use crate::spec::{Contact, Stack};
+use crate::system::{self, Desired, Presence, Purpose, Verdict};
+
+pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let run = RunId::new();
+    let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
+    if clients.system.presence().await? == Presence::Missing {
+        let plain =
+            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
+        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
+    }
+    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let desired = Desired::new(&stack, clients.system.dialect());
+    ui.note("running the migrations in a scratch database, to compare what they make");
+    let cancel = Cancel::new();
+    cancel.listen();
+    let verdict = system::compare(&desired, args.to, &clients.system).await?;
+    if cancel.is_asked() {
+        return Ok(Exit::Interrupted);
+    }
+    let exit = match verdict {
+        Verdict::Recorded => {
+            ui.answer("the history has these migrations already; nothing to do\n");
+            Exit::Done
+        }
+        Verdict::Faults(faults) => return Err(load::no_plan(PlanFailure::Faults(faults), ui)),
+        Verdict::Differs { objects, diff } => {
+            ui.answer(&diff);
+            let what = if objects == 1 { "one table or view is" } else { "tables and views are" };
+            let message =
+                format!("{what} not what the migrations up to {} would make; nothing was recorded", args.to);
+            let help = "`-` is what they would make, `+` is what is there: change the database or the files until \
+                        they agree, or choose another version";
+            return Err(Failure::with(Exit::Denied, Plain::new("schema_differs", message).help(help)));
+        }
+        Verdict::Same { lacking, schema } => {
+            let database = clients.system.database().await?;
+            journal::ensure(&database).await?;
+            journal::begin(&database, &record_of(&run, &stack)).await?;
+            system::record(&lacking, &clients.system, &run).await?;
+            journal::record_snapshot(&database, &run, journal::SYSTEM_SCHEMA, &schema).await?;
+            let steps: Vec<StepRecord> =
+                lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
+            journal::record_steps(&database, &run, &steps).await?;
+            let plural = if lacking.len() == 1 { "" } else { "s" };
+            let summary = format!("{} migration{plural} recorded, none run", lacking.len());
+            journal::finish(&database, &run, RunStatus::Succeeded, &summary).await?;
+            for file in &lacking {
+                ui.answer(&format!("recorded system.migration.{}\n", file.stem));
+            }
+            ui.answer(&format!("\n{summary}: the schema is what they would make\n"));
+            Exit::Done
+        }
+    };
+    drop(held);
+    Ok(exit)
+}
+
+fn record_of(run: &RunId, stack: &Stack) -> Run {
+    Run {
+        id: run.clone(),
+        command: "baseline".to_owned(),
+        stack: stack.name.clone(),
+        environment: stack.environment.clone(),
+        status: RunStatus::Running,
+        started_at: journal::now(),
+        finished_at: None,
+        who: lock::who(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit: super::apply::git_commit(&stack.file),
+        spec_digest: stack.digest.to_string(),
+        plan_digest: Digest::of("baseline").to_string(),
+        summary: None,
+    }
+}
+
+fn step(stem: &str, position: i64) -> StepRecord {
+    StepRecord {
+        position,
+        address: format!("system.migration.{stem}"),
+        action: "record".to_owned(),
+        outcome: Outcome::Done,
+        finished_at: journal::now(),
+        milliseconds: 0,
+    }
+}

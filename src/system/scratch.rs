@@ -1,0 +1,50 @@
+//! A database to try things in: made beside the real one, on the same server or in a temporary
+//! folder, and removed again however the trial ends. Holds no data of the real one.
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{Client, Error, Result};
+use crate::spec::{RedactedUrl, SystemUrl};
+
+/// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
+/// Work that is dropped half way leaves a database named `trueup_scratch_…` on a server.
+pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
+    match client.url() {
+        SystemUrl::Sqlite(_) => {
+            let folder = tempfolder()?;
+            let scratch = client.elsewhere(SystemUrl::Sqlite(folder.join("scratch.db")));
+            let result = async {
+                scratch.create_database().await?;
+                work(&scratch).await
+            };
+            let result = result.await;
+            scratch.close().await;
+            // A folder that stays in the folder for temporary files harms nobody.
+            drop(std::fs::remove_dir_all(&folder));
+            result
+        }
+        SystemUrl::Postgres(url) => {
+            let name = format!("trueup_scratch_{}", uuid::Uuid::new_v4().simple());
+            let mut elsewhere = url.expose().clone();
+            elsewhere.set_path(&utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string());
+            let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)));
+            scratch.create_database().await.map_err(|error| match error {
+                Error::CreateDatabase { database, source } => Error::Scratch { database, source },
+                other => other,
+            })?;
+            let result = work(&scratch).await;
+            scratch.close().await;
+            let dropped = client.drop_beside(&name).await;
+            let result = result?;
+            dropped.map(|()| result)
+        }
+    }
+}
+
+fn tempfolder() -> Result<std::path::PathBuf> {
+    let folder = std::env::temp_dir().join(format!("trueup-scratch-{}", uuid::Uuid::new_v4().simple()));
+    match std::fs::create_dir(&folder) {
+        Ok(()) => Ok(folder),
+        Err(source) => Err(Error::ScratchFolder { path: folder, source }),
+    }
+}
