@@ -1,6 +1,7 @@
 //! `trueup apply`: lock, observe, plan, ask, walk, verify.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -231,6 +232,21 @@ pub(super) fn git_commit(spec: &Path) -> Option<String> {
     (git.status.success() && !commit.is_empty()).then_some(commit)
 }
 
+/// The command as it was typed, for a shell.
+fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
+    let quoted = |argument: OsString| {
+        let text = argument.to_string_lossy().into_owned();
+        if !text.is_empty() && text.chars().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let arguments = arguments.skip(1).map(quoted);
+    std::iter::once("trueup".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
 /// Says how it ended and records it.
 async fn finish(
     recorder: Recorder,
@@ -262,7 +278,7 @@ async fn finish(
         EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),
     });
     if exit == Exit::Partial || exit == Exit::Interrupted {
-        ui.note("the same command goes on from here");
+        ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
     }
     recorded?;
     Ok(exit)

@@ -29,6 +29,7 @@
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
 mod a04_refused_specs;
+mod a08_migrations;
 mod a21_unreachable;
 mod a22_lock;
 mod a23_saved_plan;

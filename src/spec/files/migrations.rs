@@ -116,6 +116,11 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
     whole.then_some(migrations)
 }
 
+/// Whether a file asks to run outside a transaction; a byte-order mark makes no difference.
+fn begins_outside(sql: &str) -> bool {
+    sql.trim_start_matches('\u{feff}').starts_with("-- no-transaction")
+}
+
 fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or("")
 }
@@ -161,7 +166,7 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
         return None;
     }
     let sql = raw(cx, named, path)?;
-    if sql.trim_start_matches('\u{feff}').starts_with("-- no-transaction") {
+    if begins_outside(&sql) {
         let message = format!("{} is repeatable, and those run in a transaction", path.display());
         let help = "make it a numbered migration, or remove `-- no-transaction`";
         cx.fail(Code::Migrations, named.at, message, "in this folder", help);
@@ -206,7 +211,7 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
         stem: stem.to_owned(),
         description: description.replace('_', " "),
         checksum: Sha384::digest(sql.as_bytes()).to_vec(),
-        no_transaction: sql.starts_with("-- no-transaction"),
+        no_transaction: begins_outside(&sql),
         sql,
         at: Location::new(&file.source, 0, 0),
     })

@@ -72,10 +72,15 @@ struct Job<'a> {
     limits: Limits,
 }
 
+/// A text without its byte-order mark, which PostgreSQL takes for a part of the first word.
+fn without_mark(sql: &str) -> &str {
+    sql.trim_start_matches('\u{feff}')
+}
+
 impl Pending {
     fn job(&self) -> Job<'_> {
         let Migration { stem, sql, at, .. } = &self.migration;
-        Job { address: address(&self.migration), name: stem, sql, at, limits: self.limits }
+        Job { address: address(&self.migration), name: stem, sql: without_mark(sql), at, limits: self.limits }
     }
 }
 

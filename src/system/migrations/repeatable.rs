@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::{Change, Desired};
-use super::{Job, Limits, books};
+use super::{Job, Limits, books, without_mark};
 use crate::change::{Action, Address, Diff, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
@@ -22,7 +22,7 @@ pub struct Repeating {
 impl Repeating {
     pub(super) fn job(&self) -> Job<'_> {
         let Repeatable { name, sql, at } = &self.file;
-        Job { address: address(&self.file), name, sql, at, limits: self.limits }
+        Job { address: address(&self.file), name, sql: without_mark(sql), at, limits: self.limits }
     }
 }
 
