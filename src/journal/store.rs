@@ -117,8 +117,8 @@ async fn is_present(database: &Database) -> Result<bool> {
             "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('trueup_meta', 'trueup_snapshots')"
         }
     };
-    let rows = database.query(sql, &[]).await?;
-    Ok(rows.first().map(|row| row.bool(0)).transpose()?.unwrap_or(false))
+    let rows = database.query_each(&[sql]).await?;
+    Ok(rows.iter().flatten().next().map(|row| row.bool(0)).transpose()?.unwrap_or(false))
 }
 
 /// Reads the journal, with the places of the inventory that observing the system needs.
@@ -127,18 +127,24 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
         return Ok((Observed::missing(), Vec::new()));
     }
     let dialect = database.dialect();
-    let meta = database.query(&format!("SELECT key, value FROM {}", table(dialect, "meta")), &[]).await?;
+    let meta = format!("SELECT key, value FROM {}", table(dialect, "meta"));
+    let flags = format!("SELECT name, value FROM {}", table(dialect, "flags"));
+    let (entries, snapshots) = (inventory::all(dialect), snapshots::newest(dialect));
+    let mut answers = database.query_each(&[&meta, &flags, &entries, &snapshots]).await?.into_iter();
+    let mut next = || answers.next().unwrap_or_default();
+
+    let meta = next();
     let meta: BTreeMap<&str, &str> =
         meta.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect::<crate::sql::Result<_>>()?;
     check_format(meta.get("format").copied())?;
 
-    let flags = database.query(&format!("SELECT name, value FROM {}", table(dialect, "flags")), &[]).await?;
+    let flags = next();
     let flags: BTreeMap<String, bool> = flags
         .iter()
         .map(|row| Ok((row.text(0)?.to_owned(), row.bool(1)?)))
         .collect::<crate::sql::Result<_>>()?;
-    let entries = inventory::entries(database, "").await?;
-    let snapshots = snapshots::newest(database).await?;
+    let entries = inventory::read(&next())?;
+    let snapshots = snapshots::read(&next())?;
 
     let observed = Observed {
         bookkeeping: Bookkeeping::Present,

@@ -26,14 +26,14 @@ pub(super) async fn observe(database: &Database) -> Result<(String, BTreeMap<Str
         Dialect::Sqlite => "SELECT sqlite_version()",
     };
     let read = async || {
-        let version = database.query(version, &[]).await?;
-        let version = version.first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
         let installed = match database.dialect() {
-            Dialect::Postgres => {
-                database.query("SELECT extname::text, extversion FROM pg_extension ORDER BY 1", &[]).await?
-            }
-            Dialect::Sqlite => Vec::new(),
+            Dialect::Postgres => "SELECT extname::text, extversion FROM pg_extension ORDER BY 1",
+            Dialect::Sqlite => "SELECT NULL, NULL WHERE false",
         };
+        let mut answers = database.query_each(&[version, installed]).await?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        let version = next().first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
+        let installed = next();
         let extensions = installed.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())));
         Ok((version, extensions.collect::<crate::sql::Result<_>>()?))
     };

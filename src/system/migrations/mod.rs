@@ -98,8 +98,8 @@ pub(super) async fn observe(database: &Database) -> Result<Option<Vec<Applied>>>
     };
     let failed = || Error::doing("reading the history of migrations");
     let read = async || {
-        let found = database.query(exists, &[]).await?;
-        if !found.first().map_or(Ok(false), |row| row.bool(0))? {
+        let found = database.query_each(&[exists]).await?;
+        if !found.iter().flatten().next().map_or(Ok(false), |row| row.bool(0))? {
             return Ok(None);
         }
         let applied = |row: &crate::sql::Row| {
@@ -110,8 +110,8 @@ pub(super) async fn observe(database: &Database) -> Result<Option<Vec<Applied>>>
                 description: row.text(3)?.to_owned(),
             })
         };
-        let rows = database.query(history, &[]).await?;
-        rows.iter().map(applied).collect::<crate::sql::Result<Vec<_>>>().map(Some)
+        let rows = database.query_each(&[history]).await?;
+        rows.iter().flatten().map(applied).collect::<crate::sql::Result<Vec<_>>>().map(Some)
     };
     read().await.map_err(failed())
 }
