@@ -3,9 +3,10 @@
 
 use serde_json::json;
 
+use super::super::script::Script;
 use super::super::{Change, Desired};
-use super::{Job, Limits, books, without_mark};
-use crate::change::{Action, Address, Diff, Planned, Risk};
+use super::{Job, Limits, books, risk, without_mark};
+use crate::change::{Action, Address, Diff, Planned};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::spec::Repeatable;
@@ -47,12 +48,13 @@ pub(in crate::system) fn diff(
             diff.unchanged += 1;
             continue;
         }
-        let statements = super::super::script::Script::read(&file.sql, desired.dialect).statements.len();
+        let script = Script::read(&file.sql, desired.dialect);
+        let statements = script.statements.len();
         let plural = if statements == 1 { "" } else { "s" };
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
-            risk: Risk::Safe,
+            risk: risk::of(&script, desired.dialect).0,
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
             needs: vec![before.take().unwrap_or_else(super::super::database::database)],
             summary: format!("{statements} statement{plural}, run again whenever the file changes"),
