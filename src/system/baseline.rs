@@ -39,7 +39,8 @@ pub async fn compare(desired: &Desired, to: i64, client: &Client) -> Result<Verd
         return Err(Error::NoSuchMigration { version: to, known });
     }
     let live = client.database().await?;
-    let history = migrations::observe(&live).await?.unwrap_or_default();
+    let is_migrated = database::observe(&live).await?.has_history;
+    let history = if is_migrated { migrations::observe(&live).await? } else { Vec::new() };
     let faults = migrations::faults(desired, &history, &Inventory::default());
     if !faults.is_empty() {
         return Ok(Verdict::Faults(faults));

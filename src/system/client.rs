@@ -127,7 +127,7 @@ impl Client {
 
     /// The name and version of the server or library.
     pub async fn version(&self) -> Result<String> {
-        let (version, _) = super::database::observe(&self.database().await?).await?;
+        let version = super::database::observe(&self.database().await?).await?.version;
         Ok(format!("{} {version}", self.dialect()))
     }
 

@@ -61,8 +61,8 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         return Ok(Observed::missing(client.dialect()));
     }
     let open = client.database().await?;
-    let (version, extensions) = database::observe(&open).await?;
-    let migrations = migrations::observe(&open).await?;
+    let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
+    let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let introspected = crate::catalog::introspect(&open).await;
     let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;

@@ -85,36 +85,39 @@ impl Pending {
     }
 }
 
-/// The history; `None` without its table.
-pub(super) async fn observe(database: &Database) -> Result<Option<Vec<Applied>>> {
-    let (exists, history) = match database.dialect() {
-        Dialect::Postgres => (
-            "SELECT to_regclass('_sqlx_migrations') IS NOT NULL",
-            "SELECT version, encode(checksum, 'hex'), success, description FROM _sqlx_migrations ORDER BY version",
-        ),
-        Dialect::Sqlite => (
-            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'",
-            "SELECT version, lower(hex(checksum)), success, description FROM _sqlx_migrations ORDER BY version",
-        ),
-    };
-    let failed = || Error::doing("reading the history of migrations");
-    let read = async || {
-        let found = database.query_each(&[exists]).await?;
-        if !found.iter().flatten().next().map_or(Ok(false), |row| row.bool(0))? {
-            return Ok(None);
+/// The query for whether there is a history.
+pub(super) fn history_exists(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => "SELECT to_regclass('_sqlx_migrations') IS NOT NULL",
+        Dialect::Sqlite => {
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'"
         }
-        let applied = |row: &crate::sql::Row| {
+    }
+}
+
+/// The history, which must exist.
+pub(super) async fn observe(database: &Database) -> Result<Vec<Applied>> {
+    let history = match database.dialect() {
+        Dialect::Postgres => {
+            "SELECT version, encode(checksum, 'hex'), success, description FROM _sqlx_migrations ORDER BY version"
+        }
+        Dialect::Sqlite => {
+            "SELECT version, lower(hex(checksum)), success, description FROM _sqlx_migrations ORDER BY version"
+        }
+    };
+    let read = async || {
+        let rows = database.query_each(&[history]).await?;
+        let applied = rows.iter().flatten().map(|row| {
             Ok(Applied {
                 version: row.integer(0)?,
                 checksum: row.text(1)?.to_owned(),
                 success: row.bool(2)?,
                 description: row.text(3)?.to_owned(),
             })
-        };
-        let rows = database.query_each(&[history]).await?;
-        rows.iter().flatten().map(applied).collect::<crate::sql::Result<Vec<_>>>().map(Some)
+        });
+        applied.collect::<crate::sql::Result<Vec<_>>>()
     };
-    read().await.map_err(failed())
+    read().await.map_err(Error::doing("reading the history of migrations"))
 }
 
 /// The address of a migration.
