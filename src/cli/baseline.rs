@@ -27,7 +27,13 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     ui.note("running the migrations in a scratch database, to compare what they make");
     let cancel = Cancel::new();
     cancel.listen();
-    let verdict = system::compare(&desired, args.to, &clients.system).await?;
+    let verdict = tokio::select! {
+        verdict = system::compare(&desired, args.to, &clients.system) => verdict?,
+        () = cancel.asked(2) => {
+            ui.warn("stopped at once: on a server a database named trueup_scratch_… may be left");
+            return Ok(Exit::Interrupted);
+        }
+    };
     if cancel.is_asked() {
         return Ok(Exit::Interrupted);
     }

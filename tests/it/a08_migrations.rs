@@ -1,8 +1,10 @@
 //! A08 to A12: migrations that fail, are edited, are late, run outside a transaction, run again, go
 //! both ways, or were run by somebody else.
 
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
+use crate::servers::{Postgres, Wire};
 use crate::stacks::{Database, on_each_database};
 use crate::world::{Run, World};
 
@@ -47,6 +49,44 @@ fn sqlx_runs(world: &World, database: &Database, folder: &str) -> Result<(), Str
         };
         done.map_err(|error| error.to_string())
     })
+}
+
+/// A server's address with a wire before it.
+fn wired(postgres: &Postgres) -> (Wire, String) {
+    let url = postgres.url();
+    let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
+    let wire = Wire::before(port.parse().unwrap());
+    let through = url.replace(&format!(":{port}/"), &format!(":{}/", wire.port()));
+    (wire, through)
+}
+
+#[test]
+fn a_hundred_migrations_ask_less_than_sqlx_does_and_an_empty_plan_five_times() {
+    let (ours, theirs, world) = (Postgres::start(), Postgres::start(), World::new());
+    world.spec(SPEC);
+    for number in 1..=100 {
+        let sql = format!("CREATE TABLE t{number} (id bigint PRIMARY KEY, name text NOT NULL);");
+        world.file(&format!("migrations/{number:04}_t{number}.sql"), sql);
+    }
+    let (wire, url) = wired(&theirs);
+    let began = std::time::Instant::now();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+        Migrator::new(world.path("migrations")).await.unwrap().run(&mut connection).await.unwrap();
+    });
+    let (sqlx_asked, sqlx_took) = (wire.questions(), began.elapsed());
+
+    let (wire, url) = wired(&ours);
+    world.env("DATABASE_URL", url);
+    let began = std::time::Instant::now();
+    world.apply().exits(0);
+    let (asked, took) = (wire.questions(), began.elapsed());
+    wire.forget();
+    world.plan().exits(0);
+
+    println!("sqlx asks {sqlx_asked} times in {sqlx_took:?}, apply {asked} times in {took:?}");
+    assert!(asked < sqlx_asked, "apply asks {asked} times, sqlx {sqlx_asked}");
+    assert_eq!(wire.questions(), 5, "questions of an empty plan");
 }
 
 fn addresses(plan: &Run) -> Vec<String> {

@@ -100,11 +100,9 @@ async fn inside(
         }
         let started = Instant::now();
         let Err(error) = session.run(job.sql).await else {
-            let record = record(job, versioned, started.elapsed(), session, run);
-            if !record.is_empty() {
-                session.run(record.join("; ")).await.map_err(doing("recording a migration"))?;
-            }
-            return session.run("COMMIT").await.map_err(|error| failure::of_commit(job, &error));
+            let mut end = record(job, versioned, started.elapsed(), session, run);
+            end.push("COMMIT".to_owned());
+            return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
         };
         session.rollback().await;
         match pauses.next().filter(|_| failure::is_lock_timeout(&error)) {

@@ -27,6 +27,8 @@ pub(in crate::system) struct Session {
     pub(super) history: String,
     /// Whether there is an inventory to record in.
     pub(super) has_books: bool,
+    /// The statements that forget what a migration set.
+    reset: String,
 }
 
 /// What the history says of one version.
@@ -50,7 +52,7 @@ impl Session {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }
         };
-        let mut session = Self { connection, history: String::new(), has_books: false };
+        let mut session = Self { connection, history: String::new(), has_books: false, reset: String::new() };
         if !session.look().await.map_err(failed)? {
             let made = match &mut session.connection {
                 Connection::Postgres(connection) => connection.ensure_migrations_table(TABLE).await,
@@ -69,14 +71,30 @@ impl Session {
                 "SELECT (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
                          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                          WHERE c.oid = to_regclass('_sqlx_migrations')),
-                        CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END"
+                        CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
+                 SELECT nullif(current_setting('client_connection_check_interval', true), '0'), NULL"
             }
             Dialect::Sqlite => {
                 "SELECT (SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'),
                         (SELECT '1' FROM sqlite_schema WHERE type = 'table' AND name = 'trueup_inventory')"
             }
         };
-        let [history, books] = self.row(sql.to_owned()).await?;
+        let mut rows = self.rows(sql.to_owned()).await?.into_iter();
+        let [history, books] = rows.next().unwrap_or_default();
+        let [interval, _] = rows.next().unwrap_or_default();
+        self.reset = match self.dialect() {
+            Dialect::Postgres => {
+                // A killed client's statement must not run on: what the pool set for that is kept.
+                let kept = interval.map(|interval| {
+                    let interval = self.literal(&interval);
+                    format!(
+                        "; SELECT set_config('client_connection_check_interval', {interval}, false), NULL"
+                    )
+                });
+                format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL{}", kept.unwrap_or_default())
+            }
+            Dialect::Sqlite => "PRAGMA foreign_keys = ON".to_owned(),
+        };
         self.history = history.clone().unwrap_or_default();
         self.has_books = books.is_some();
         Ok(history.is_some())
@@ -96,7 +114,7 @@ impl Session {
         limits: Limits,
         version: Option<i64>,
     ) -> Result<Option<Recorded>, Failed> {
-        let reset = self.reset();
+        let reset = self.reset.clone();
         let begin = match self.dialect() {
             Dialect::Postgres => format!("BEGIN; {}", limits.set("LOCAL ")),
             Dialect::Sqlite => "BEGIN IMMEDIATE".to_owned(),
@@ -107,25 +125,13 @@ impl Session {
 
     /// As [`Self::begin`], without a transaction.
     pub(super) async fn prepare(&mut self, limits: Limits, version: i64) -> Result<Option<Recorded>, Failed> {
-        let reset = self.reset();
+        let reset = self.reset.clone();
         let limits = match self.dialect() {
             Dialect::Postgres => format!("{}; ", limits.set("")),
             Dialect::Sqlite => String::new(),
         };
         let recorded = self.recorded(Some(version));
         Ok(read_recorded(self.row(format!("{reset}; {limits}{recorded}")).await?))
-    }
-
-    fn reset(&self) -> &'static str {
-        match self.dialect() {
-            // A killed client's statement must not run on; older servers have no such setting.
-            Dialect::Postgres => {
-                "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; \
-                 SELECT set_config(name, '2000', false), NULL FROM pg_catalog.pg_settings \
-                 WHERE name = 'client_connection_check_interval'"
-            }
-            Dialect::Sqlite => "PRAGMA foreign_keys = ON",
-        }
     }
 
     fn recorded(&self, version: Option<i64>) -> String {
