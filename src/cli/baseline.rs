@@ -45,7 +45,10 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
         Verdict::Faults(faults) => return Err(load::no_plan(PlanFailure::Faults(faults), ui)),
         Verdict::Differs { objects, diff } => {
             ui.answer(&diff);
-            let what = if objects == 1 { "one table or view is" } else { "tables and views are" };
+            let what = match objects {
+                1 => "one table or view is".to_owned(),
+                _ => format!("{objects} tables and views are"),
+            };
             let message =
                 format!("{what} not what the migrations up to {} would make; nothing was recorded", args.to);
             let help = "`-` is what they would make, `+` is what is there: change the database or the files until \

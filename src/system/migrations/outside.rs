@@ -87,8 +87,7 @@ fn is_setting(first: &str, text: &str) -> bool {
 
 /// How far a migration got that was begun.
 pub(super) struct Progress {
-    /// Statements that are done.
-    pub(super) done: usize,
+    done: usize,
     of: usize,
     /// A statement that is done and was edited since, counted from 0.
     edited: Option<usize>,
