@@ -45,6 +45,8 @@ pub struct Verified {
     pub failed_checks: Vec<Check>,
     /// How much could not be planned.
     pub deferred: usize,
+    /// Whether the last look found nothing at all to do: what is there is what the spec says.
+    pub converged: bool,
 }
 
 impl Verified {
@@ -133,6 +135,7 @@ impl Session<'_> {
         verified.left = left.map(|change| change.address.clone()).collect();
         verified.failed_checks = failed.cloned().collect();
         verified.deferred = plan.document.deferred.len();
+        verified.converged = verified.is_whole() && plan.is_empty();
         Ok(Ok(verified))
     }
 
@@ -167,7 +170,7 @@ impl Session<'_> {
         }
         if !recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
                 recorder.begin(database).await?;
             }
         }

@@ -21,7 +21,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         Some(path) => File::read(path, &stack.name)?.world,
         None => look(&stack, args).await?,
     };
-    let options = Options { only: args.only.clone(), train: args.train };
+    let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
     let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if let Some(path) = &args.out {
         plan::write(path, &plan.document)?;
