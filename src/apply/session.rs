@@ -43,6 +43,8 @@ pub struct Verified {
     pub left: Vec<Address>,
     /// Checks that fail: what needs them is blocked.
     pub failed_checks: Vec<Check>,
+    /// How much is planned and may not run.
+    pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
     /// Whether the last look found nothing at all to do: what is there is what the spec says.
@@ -63,6 +65,7 @@ impl Verified {
             && !interrupted
             && self.left.is_empty()
             && self.failed_checks.is_empty()
+            && self.blocked == 0
     }
 }
 
@@ -134,6 +137,7 @@ impl Session<'_> {
         let failed = plan.document.checks.iter().filter(|check| check.status == Status::Fail);
         verified.left = left.map(|change| change.address.clone()).collect();
         verified.failed_checks = failed.cloned().collect();
+        verified.blocked = plan.document.blocked.len();
         verified.deferred = plan.document.deferred.len();
         verified.converged = verified.is_whole() && plan.is_empty();
         Ok(Ok(verified))

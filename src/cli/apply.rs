@@ -137,6 +137,7 @@ async fn execute(
         .await?;
     let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
     totals.take(&verified.walked);
+    totals.blocked += verified.blocked;
     totals.deferred = verified.deferred;
     let exit = finish(recorder, &progress, totals, &verified, args, ui).await;
     if verified.converged && args.only.is_none() && !knows_spec {

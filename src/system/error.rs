@@ -166,7 +166,14 @@ pub enum Error {
 impl Error {
     /// Whether waiting may help: nothing answers, or the server is still starting.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        // PostgreSQL: it cannot connect now, as while it starts; it has too many clients.
+        const PASSING: [&str; 2] = ["57P03", "53300"];
+        match self {
+            Self::Unreachable { source } => {
+                source.code().is_none_or(|code| PASSING.contains(&code.as_ref()))
+            }
+            _ => false,
+        }
     }
 
     /// An error of a statement, with what it was for.

@@ -28,6 +28,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a04_refused_specs;
+mod a21_unreachable;
+mod a22_lock;
+mod a23_saved_plan;
+mod a23_secrets;
+mod a24_no_terminal;
+mod a_core;
+mod a_ontology;
+mod a_seeds;
+mod a_users;
+mod b_targets;
+mod c_training;
+mod converge;
 mod d_cache;
+mod d_cache_plan;
+mod e_history;
+mod examples;
+mod insight;
 mod servers;
+mod stacks;
+mod stores;
 mod world;

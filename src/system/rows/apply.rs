@@ -81,13 +81,16 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
     if let Some(write) = write {
-        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema).map_err(|lacking| {
-            let message = match lacking {
-                Lacking::Table => format!("table {} does not exist", write.table),
-                Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
-            };
-            Error::Shape { address: address.to_string(), message }
-        })?;
+        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema, database.dialect())
+            .map_err(|lacking| {
+                let message = match lacking {
+                    Lacking::Table => format!("table {} does not exist", write.table),
+                    Lacking::Column(column) => {
+                        format!("column {column} does not exist in table {}", write.table)
+                    }
+                };
+                Error::Shape { address: address.to_string(), message }
+            })?;
         for rows in write.rows.chunks(BATCH) {
             let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
@@ -119,12 +122,14 @@ async fn put(
     if let Some(message) = rows.iter().find_map(|row| shape.misfit(dialect, row)) {
         return Err(Error::Shape { address: address.to_string(), message });
     }
-    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> =
-        rows.iter().map(|row| (shape.key_print(shape.key_of(row).into_iter().map(text)), row)).collect();
+    let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
+    let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
+    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();
     let there = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
 
+    // In the order of the file: ids that the database gives follow it.
     let missing: Vec<&Vec<Cell>> =
-        keyed.iter().filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| *row).collect();
+        keys.iter().zip(rows).filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| row).collect();
     let different: BTreeMap<Fingerprint, &Vec<Cell>> = match write.mode {
         SeedMode::Insert => BTreeMap::new(),
         SeedMode::Upsert | SeedMode::Mirror => {

@@ -27,7 +27,7 @@ pub(super) async fn take_back(
     let dialect = transaction.dialect();
     let mut forgotten = Vec::new();
     for ((table, key), places) in &groups {
-        let Ok(shape) = Shape::of(table, key, &[], schema) else { continue };
+        let Ok(shape) = Shape::of(table, key, &[], schema, dialect) else { continue };
         let places: Vec<&Place> = places.iter().collect();
         let tables = BTreeSet::from([table]);
         let found =
