@@ -93,6 +93,9 @@ async fn execute(
             // Another spec that wants the same: the one thing that has to be taken down.
             journal::record_spec(&clients.system.database().await?, &stack.digest).await?;
         }
+        if take_back {
+            ui.note("there is nothing left to take back");
+        }
         return Ok(nothing_to_do(&seen.plan, args, ui));
     }
     if !args.auto_approve && saved.is_none() && !approved.is_empty() {

@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_last_is_taken_back_first() {
+        let changes =
+            ["flags", "system.bookkeeping", "system.seed.a", "system.ontology.b", "vector.documents.c"];
+        let changes: Vec<Planned<()>> = changes.iter().map(|address| change(address, &[])).collect();
+        let order = Graph::new(&changes).order(true).unwrap();
+        let order: Vec<&str> = order.iter().map(Address::as_str).collect();
+        assert_eq!(
+            order,
+            ["system.bookkeeping", "vector.documents.c", "system.seed.a", "system.ontology.b", "flags"]
+        );
+    }
+
+    #[test]
     fn a_need_that_is_no_change_is_satisfied() {
         assert_eq!(order(&[change("cache.stream.a", &["system.database"])]), ["cache.stream.a"]);
     }

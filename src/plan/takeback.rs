@@ -1,7 +1,7 @@
 //! `destroy`: the plan of an emptied stack, with what stays and why. Pure.
 
 use super::Work;
-use crate::change::{Action, Diff};
+use crate::change::{Action, Address, Diff, Planned};
 use crate::spec::Stack;
 use crate::vector::{self, CollectionSeen};
 use crate::world::World;
@@ -11,6 +11,7 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
     for change in diff.changes.iter_mut().filter(|change| change.action == Action::Delete) {
         "destroy".clone_into(&mut change.reason);
     }
+    derived_first(diff);
     let tables = world.system.schema.tables.len();
     diff.notes.push(format!(
         "the system database stays, with {tables} tables, the history of migrations and the bookkeeping: applications \
@@ -29,6 +30,23 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
         let note = "the cache stays as it is, with its settings, namespaces, streams and groups: it does not \
                     remember who made them";
         diff.notes.push(note.to_owned());
+    }
+}
+
+/// What was made of the system's data goes before that data.
+fn derived_first(diff: &mut Diff<Work>) {
+    let is_gone = |change: &&mut Planned<Work>| change.action == Action::Delete;
+    let derived: Vec<Address> = diff
+        .changes
+        .iter_mut()
+        .filter(is_gone)
+        .filter(|change| matches!(change.address.component(), "vector" | "cache"))
+        .map(|change| change.address.clone())
+        .collect();
+    for change in diff.changes.iter_mut().filter(is_gone) {
+        if change.address.component() == "system" {
+            change.needs.extend(derived.iter().cloned());
+        }
     }
 }
 

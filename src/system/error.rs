@@ -169,9 +169,7 @@ impl Error {
         // PostgreSQL: it cannot connect now, as while it starts; it has too many clients.
         const PASSING: [&str; 2] = ["57P03", "53300"];
         match self {
-            Self::Unreachable { source } => {
-                source.code().is_none_or(|code| PASSING.contains(&code.as_ref()))
-            }
+            Self::Unreachable { source } => source.code().is_none_or(|code| PASSING.contains(&code.as_ref())),
             _ => false,
         }
     }

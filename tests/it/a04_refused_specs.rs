@@ -28,10 +28,13 @@ cache: {{ url: 'redis://127.0.0.1:{port}/0' }}
 #[test]
 fn a04_demo_data_in_production_is_refused_before_anything_is_contacted() {
     for environment in ["prod", "production"] {
-        for (flags, place) in [("flags: { seed_demo_data: true }", "stack.yaml:4:10"), ("", "stack.yaml:3:14")] {
+        for (flags, place) in
+            [("flags: { seed_demo_data: true }", "stack.yaml:4:10"), ("", "stack.yaml:3:14")]
+        {
             let (world, wire) = with_servers(environment, flags);
 
-            let commands: [&[&str]; 4] = [&["validate"], &["plan"], &["apply", "--auto-approve"], &["status"]];
+            let commands: [&[&str]; 4] =
+                [&["validate"], &["plan"], &["apply", "--auto-approve"], &["status"]];
             let runs = commands.map(|command| world.trueup(command));
 
             for run in runs {
@@ -94,8 +97,14 @@ fn a05_every_combination_of_the_flags_has_its_verdict() {
             let (needs_target, needs_enabling) = (enable && !target, train && !enable);
             if needs_target || needs_enabling {
                 run.exits(1);
-                assert_eq!(run.stderr.contains("`enable_target_db` is on, and there is no target"), needs_target);
-                assert_eq!(run.stderr.contains("`auto_train_vector` needs `enable_target_db`"), needs_enabling);
+                assert_eq!(
+                    run.stderr.contains("`enable_target_db` is on, and there is no target"),
+                    needs_target
+                );
+                assert_eq!(
+                    run.stderr.contains("`auto_train_vector` needs `enable_target_db`"),
+                    needs_enabling
+                );
                 continue;
             }
             let plan = run.exits(0).json();
@@ -124,7 +133,9 @@ fn a05_without_flags_the_defaults_are_those_of_development() {
 
 #[test]
 fn a06_a_boolean_is_true_or_false_and_nothing_else() {
-    for wrong in ["yes", "no", "on", "off", "1", "0", "True ", "TRUE", "False", "'true'", "y", "maybe", "[true]"] {
+    for wrong in
+        ["yes", "no", "on", "off", "1", "0", "True ", "TRUE", "False", "'true'", "y", "maybe", "[true]"]
+    {
         let world = World::new();
         world.spec(&format!(
             "version: 1\nstack: shop\nenvironment: dev\nflags:\n  seed_demo_data: {wrong}\n\
@@ -165,7 +176,11 @@ fn a06_traps_that_could_change_a_meaning_are_errors() {
     let head = "version: 1\nstack: shop\nenvironment: dev\n";
     let system = "system: { url: 'sqlite://system.db', create_database: true }\n";
     let cases = [
-        (format!("{head}{system}environment: prod\n"), "the key `environment` stands twice", "stack.yaml:5:1"),
+        (
+            format!("{head}{system}environment: prod\n"),
+            "the key `environment` stands twice",
+            "stack.yaml:5:1",
+        ),
         (format!("{head}base: &base {{ a: 1 }}\n{system}"), "unknown key `base`", "stack.yaml:4:1"),
         (format!("{head}system:\n  <<: {{ url: 'sqlite://a.db' }}\n"), "merge keys", "stack.yaml:5:3"),
         (format!("{head}system: {{ url: !env DATABASE_URL }}\n"), "the tag `!env`", "stack.yaml:4:21"),
@@ -248,7 +263,10 @@ vector:
 fn a07_an_error_in_a_base_names_that_file() {
     let world = World::new();
     world
-        .file("base/common.yaml", "version: 1\nstack: shop\nsystem:\n  url: sqlite://system.db\n  order: liner\n")
+        .file(
+            "base/common.yaml",
+            "version: 1\nstack: shop\nsystem:\n  url: sqlite://system.db\n  order: liner\n",
+        )
         .spec("extends: base/common.yaml\nenvironment: dev\n");
 
     let run = world.trueup(&["validate"]);

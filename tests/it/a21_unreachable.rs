@@ -23,7 +23,9 @@ fn a21_a_database_that_refuses_is_an_error_with_its_address_and_without_its_pass
     let world = with_database(&format!("postgres://app:not%2Fto-be-shown@127.0.0.1:{port}/shop"));
     let start = Instant::now();
 
-    for command in [&["plan"][..], &["apply", "--auto-approve"], &["observe", "--out", "w.json"], &["history"]] {
+    for command in
+        [&["plan"][..], &["apply", "--auto-approve"], &["observe", "--out", "w.json"], &["history"]]
+    {
         let run = world.trueup(command);
 
         run.exits(1).warns("system").warns(&format!("127.0.0.1:{port}"));
@@ -108,7 +110,10 @@ fn a21_other_stores_that_are_down_are_failed_checks_with_their_addresses() {
          streams: {{ jobs: {{ groups: [workers] }} }}\n"
     );
     Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
-    world.file("notes.md", "Notes.\n").env("TOKEN", "not-to-be-shown").env("REDIS_PASSWORD", "not-to-be-shown");
+    world
+        .file("notes.md", "Notes.\n")
+        .env("TOKEN", "not-to-be-shown")
+        .env("REDIS_PASSWORD", "not-to-be-shown");
     let start = Instant::now();
 
     let run = world.trueup(&["plan", "--train", "--format", "json"]);

@@ -21,7 +21,12 @@ impl Held {
         Shop::default().write(&world, &database);
         world.apply().exits(0);
         let url = format!("redis://127.0.0.1:{}/0", wire.port());
-        world.file("slow.yaml", format!("extends: stack.yaml\ncache:\n  url: {url}\n  streams: {{ jobs: {{ groups: [workers] }} }}\n"));
+        world.file(
+            "slow.yaml",
+            format!(
+                "extends: stack.yaml\ncache:\n  url: {url}\n  streams: {{ jobs: {{ groups: [workers] }} }}\n"
+            ),
+        );
         Self { world, database, wire, _redis: redis }
     }
 

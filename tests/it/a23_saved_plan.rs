@@ -153,7 +153,9 @@ fn a23_an_altered_plan_is_refused() {
         let world = with_plan(&database);
         let text = world.read("plan.json");
 
-        for (from, to) in [("\"create\"", "\"update\""), ("\"safe\"", "\"locking\""), ("4", "5"), ("\"dev\"", "\"prod\"")] {
+        for (from, to) in
+            [("\"create\"", "\"update\""), ("\"safe\"", "\"locking\""), ("4", "5"), ("\"dev\"", "\"prod\"")]
+        {
             let altered = text.replace(from, to);
             assert_ne!(altered, text, "{from}");
             world.file("plan.json", altered);
@@ -161,7 +163,10 @@ fn a23_an_altered_plan_is_refused() {
             assert!(matches!(run.code, Some(5 | 1)), "{from}: {run:?}");
             run.never_says("panicked");
         }
-        world.file("plan.json", text.replace("rows to insert", "rows to admire").replace("row to insert", "row to admire"));
+        world.file(
+            "plan.json",
+            text.replace("rows to insert", "rows to admire").replace("row to insert", "row to admire"),
+        );
         apply_plan(&world).exits(5).warns("altered");
         assert_eq!(items(&world, &database), "pen ink paper");
     }
@@ -207,7 +212,8 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
         Shop::default().write(&world, &database);
         world.apply().exits(0);
         world.file("migrations/0002_drop.sql", "DROP TABLE items;\n");
-        let seeds = "  seeds:\n    items: { when: seed_demo_data, table: items, key: [id], rows: items.csv }\n";
+        let seeds =
+            "  seeds:\n    items: { when: seed_demo_data, table: items, key: [id], rows: items.csv }\n";
         world.spec(&world.read("stack.yaml").replace(seeds, ""));
         world.trueup(&["plan", "--out", "plan.json"]).exits(0).warns("--allow destructive");
 

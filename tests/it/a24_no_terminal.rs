@@ -89,7 +89,11 @@ fn in_a_terminal(world: &World, answer: &str, no_color: bool) -> (Option<i32>, S
     let mut script = Command::new("script");
     script.args(["--quiet", "--return", "--command"]);
     script.arg(format!("{} apply", env!("CARGO_BIN_EXE_trueup"))).arg("/dev/null");
-    script.current_dir(world.path("")).env_clear().env("PATH", std::env::var("PATH").unwrap()).env("TERM", "xterm");
+    script
+        .current_dir(world.path(""))
+        .env_clear()
+        .env("PATH", std::env::var("PATH").unwrap())
+        .env("TERM", "xterm");
     script.env("DATABASE_URL", "sqlite://system.db").env("ADMIN_PASSWORD", "a long enough password");
     if no_color {
         script.env("NO_COLOR", "1");

@@ -16,7 +16,8 @@ fn trained_world(vectors: &Vectors) -> World {
 fn untrained_world(vectors: &Vectors) -> World {
     let world = World::new();
     make_business(&world, "business.db");
-    Shop { targets: true, training: true, more: trained(vectors), ..Shop::default() }.write(&world, &Database::Sqlite);
+    Shop { targets: true, training: true, more: trained(vectors), ..Shop::default() }
+        .write(&world, &Database::Sqlite);
     world
 }
 
@@ -188,11 +189,16 @@ fn c06_documents_of_others_survive_everything() {
         survives("a restoration");
 
         let other = "other: { from: { files: [notes.md] } }";
-        world.file("notes.md", "Notes.\n").spec(&world.read("stack.yaml").replace("ddl: { from: { schema: [business] } }", other));
+        world
+            .file("notes.md", "Notes.\n")
+            .spec(&world.read("stack.yaml").replace("ddl: { from: { schema: [business] } }", other));
         let plan = world.plan_json();
         assert_eq!(entry(&plan, "changes", "vector.documents.ddl")["action"], "delete");
         assert_eq!(entry(&plan, "changes", "vector.documents.ddl")["risk"], "safe");
-        assert!(!addresses(&plan).contains(&"vector.collection.ddl".to_owned()), "it holds a foreign document");
+        assert!(
+            !addresses(&plan).contains(&"vector.collection.ddl".to_owned()),
+            "it holds a foreign document"
+        );
         world.apply().exits(0);
         survives("the collection's leaving the spec");
         assert_eq!(vectors.ids(&world, "ddl"), ["by-hand"]);
@@ -218,7 +224,10 @@ fn c06_a_foreign_document_with_an_id_of_ours_is_not_written_over() {
 fn c07_a_target_without_tables_deletes_nothing_without_leave() {
     for vectors in Vectors::both() {
         let world = trained_world(&vectors);
-        world.sqlite("business.db", "DROP TABLE orders; DROP TABLE customers; DROP TABLE payments; DROP TABLE products");
+        world.sqlite(
+            "business.db",
+            "DROP TABLE orders; DROP TABLE customers; DROP TABLE payments; DROP TABLE products",
+        );
 
         let plan = world.plan();
         let refused = world.apply();
@@ -250,7 +259,10 @@ fn c07_an_empty_file_in_place_of_the_target_is_a_failed_check() {
 #[test]
 fn c07_a_saved_plan_asks_for_leave_too() {
     let world = trained_world(&Vectors::Sqlite);
-    world.sqlite("business.db", "DROP TABLE orders; DROP TABLE customers; DROP TABLE payments; DROP TABLE products");
+    world.sqlite(
+        "business.db",
+        "DROP TABLE orders; DROP TABLE customers; DROP TABLE payments; DROP TABLE products",
+    );
     world.trueup(&["plan", "--out", "plan.json"]).exits(0);
 
     world.trueup(&["apply", "plan.json"]).exits(3);
@@ -287,7 +299,12 @@ fn c14_while_training_is_off_the_store_is_not_touched_and_train_asks_for_it_once
         let plan = world.trueup(&["plan", "--format", "json"]).exits(0).json();
         world.apply().exits(0);
 
-        let notes: Vec<_> = plan["notes"].as_array().unwrap().iter().filter(|note| note.to_string().contains("training is off")).collect();
+        let notes: Vec<_> = plan["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|note| note.to_string().contains("training is off"))
+            .collect();
         assert_eq!(notes.len(), 1, "{plan:#}");
         assert!(!plan.to_string().contains("vector.documents"));
         assert_eq!(vectors.read(&world, "ddl"), None);

@@ -17,14 +17,18 @@ fn with_cache(redis: &Redis, cache: &str) -> World {
 fn d01_settings_that_differ_are_shown_before_and_after_and_set() {
     let redis = Redis::start();
     redis.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
-    let world = with_cache(&redis, "  config: { maxmemory: 256mb, maxmemory-policy: volatile-lru, hz: '10' }\n");
+    let world =
+        with_cache(&redis, "  config: { maxmemory: 256mb, maxmemory-policy: volatile-lru, hz: '10' }\n");
 
     let plan = world.plan_json();
     world.trueup(&["plan"]).exits(0).says("maxmemory: 104857600 → 256mb");
     world.apply().exits(0);
 
     let change = entry(&plan, "changes", "cache.config.maxmemory");
-    assert_eq!((change["action"].as_str(), &change["before"], &change["after"]), (Some("update"), &"104857600".into(), &"256mb".into()));
+    assert_eq!(
+        (change["action"].as_str(), &change["before"], &change["after"]),
+        (Some("update"), &"104857600".into(), &"256mb".into())
+    );
     assert!(!addresses(&plan).contains(&"cache.config.hz".to_owned()), "10 is what it is");
     assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory"]), "maxmemory\n268435456");
     assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory-policy"]), "maxmemory-policy\nvolatile-lru");
@@ -47,7 +51,12 @@ fn d01_a_setting_that_no_server_has_is_an_error_with_the_nearest_name() {
     let redis = Redis::start();
     let world = with_cache(&redis, "  config: { maxmemry: 256mb }\n");
 
-    world.trueup(&["plan"]).exits(1).warns("cache.config.maxmemry").warns("did you mean `maxmemory`?").warns("stack.yaml");
+    world
+        .trueup(&["plan"])
+        .exits(1)
+        .warns("cache.config.maxmemry")
+        .warns("did you mean `maxmemory`?")
+        .warns("stack.yaml");
 }
 
 #[test]
@@ -58,7 +67,10 @@ fn d03_streams_and_groups_are_made_once_and_never_reset() {
     redis.cli(&["XGROUP", "CREATE", "jobs", "workers", "0"]);
     redis.cli(&["XREADGROUP", "GROUP", "workers", "w1", "COUNT", "1", "STREAMS", "jobs", ">"]);
     let before = redis.cli(&["XINFO", "GROUPS", "jobs"]);
-    let world = with_cache(&redis, "  streams: { jobs: { groups: [workers, audit] }, mails: { groups: [senders] } }\n");
+    let world = with_cache(
+        &redis,
+        "  streams: { jobs: { groups: [workers, audit] }, mails: { groups: [senders] } }\n",
+    );
 
     let plan = world.plan_json();
     world.apply().exits(0);
@@ -77,9 +89,10 @@ fn d03_streams_and_groups_are_made_once_and_never_reset() {
 #[test]
 fn d03_an_embedded_cache_keeps_streams_and_namespaces_as_tables() {
     let world = World::new();
-    let more = "cache:\n  url: sqlite://cache.db\n  namespaces: { sessions: { prefix: 'session:', ttl: 24h } }\n  \
+    let more =
+        "cache:\n  url: sqlite://cache.db\n  namespaces: { sessions: { prefix: 'session:', ttl: 24h } }\n  \
                 streams: { jobs: { groups: [workers], maxlen: 1000 } }\n"
-        .to_owned();
+            .to_owned();
     Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
 
     world.apply().exits(0);
@@ -120,7 +133,10 @@ fn d05_cache_broker_and_results_on_one_db_number_are_an_error() {
 #[test]
 fn d06_looking_leaves_nothing_behind() {
     let redis = Redis::start();
-    let world = with_cache(&redis, "  namespaces: { sessions: { prefix: 'session:', ttl: 1h } }\n  streams: { jobs: { groups: [workers] } }\n");
+    let world = with_cache(
+        &redis,
+        "  namespaces: { sessions: { prefix: 'session:', ttl: 1h } }\n  streams: { jobs: { groups: [workers] } }\n",
+    );
     redis.cli(&["CONFIG", "RESETSTAT"]);
 
     world.trueup(&["plan"]).exits(0);
@@ -129,7 +145,14 @@ fn d06_looking_leaves_nothing_behind() {
 
     assert_eq!(redis.cli(&["DBSIZE"]), "0");
     let commands = redis.cli(&["INFO", "commandstats"]);
-    for write in ["cmdstat_set:", "cmdstat_del:", "cmdstat_xadd", "cmdstat_xgroup", "cmdstat_config|set", "cmdstat_expire"] {
+    for write in [
+        "cmdstat_set:",
+        "cmdstat_del:",
+        "cmdstat_xadd",
+        "cmdstat_xgroup",
+        "cmdstat_config|set",
+        "cmdstat_expire",
+    ] {
         assert!(!commands.contains(write), "{commands}");
     }
 }

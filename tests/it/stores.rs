@@ -84,7 +84,8 @@ impl Vectors {
                      JOIN vector_collections c ON c.id = d.collection WHERE c.name = '{collection}'"
                 );
                 let rows = world.sqlite("vector.db", &sql);
-                let rows = rows.lines().map(|row| serde_json::from_str::<(String, String, Value)>(row).unwrap());
+                let rows =
+                    rows.lines().map(|row| serde_json::from_str::<(String, String, Value)>(row).unwrap());
                 Some(rows.map(|(id, text, metadata)| (id, Stored { text, metadata })).collect())
             }
             Self::Chroma { chroma, .. } => {
@@ -96,7 +97,9 @@ impl Vectors {
                 let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
                 Some(
                     documents
-                        .map(|((id, document), metadata)| (text(id), Stored { text: text(document), metadata }))
+                        .map(|((id, document), metadata)| {
+                            (text(id), Stored { text: text(document), metadata })
+                        })
                         .collect(),
                 )
             }
@@ -113,7 +116,8 @@ impl Vectors {
         match self {
             Self::Sqlite => {
                 let (number, ids) = (self.number(world, collection), ids.join("', '"));
-                let sql = format!("DELETE FROM vector_documents WHERE collection = {number} AND key IN ('{ids}')");
+                let sql =
+                    format!("DELETE FROM vector_documents WHERE collection = {number} AND key IN ('{ids}')");
                 world.sqlite("vector.db", &sql);
             }
             Self::Chroma { chroma, .. } => {
@@ -175,13 +179,15 @@ impl Vectors {
         };
         match self {
             Self::Sqlite => both(&|what| {
-                let keys = world.sqlite("vector.db", &format!("SELECT key FROM watched WHERE what = '{what}'"));
+                let keys =
+                    world.sqlite("vector.db", &format!("SELECT key FROM watched WHERE what = '{what}'"));
                 keys.lines().map(str::to_owned).collect()
             }),
             Self::Chroma { wire, .. } => both(&|what| {
                 let verbs: &[&str] = if what == "write" { &["upsert", "add", "update"] } else { &["delete"] };
                 let requests = wire.requests().into_iter();
-                let hits = requests.filter(|(_, path, _)| verbs.iter().any(|verb| path.ends_with(&format!("/{verb}"))));
+                let hits = requests
+                    .filter(|(_, path, _)| verbs.iter().any(|verb| path.ends_with(&format!("/{verb}"))));
                 let ids = hits.flat_map(|(_, _, body)| body["ids"].as_array().cloned().unwrap_or_default());
                 ids.map(|id| id.as_str().unwrap().to_owned()).collect()
             }),
@@ -236,7 +242,13 @@ pub(crate) struct Shop {
 
 impl Default for Shop {
     fn default() -> Self {
-        Self { environment: "dev", targets: false, training: false, system: String::new(), more: String::new() }
+        Self {
+            environment: "dev",
+            targets: false,
+            training: false,
+            system: String::new(),
+            more: String::new(),
+        }
     }
 }
 
