@@ -60,6 +60,7 @@ fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
         None if plan.document.has_changes() && plan.denied.is_empty() => {
             ui.note("`trueup apply` does this after asking")
         }
+        None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
     }
 }

@@ -71,7 +71,7 @@ async fn targets(stack: &Stack) -> Vec<Health> {
             match (failed, observed) {
                 (None, target::Observed::Readable(seen)) => Ok(seen.version),
                 (Some(check), _) => Err(check.message),
-                (None, target::Observed::Failed(_)) => Err("it cannot be read".to_owned()),
+                (None, target::Observed::Failed { .. }) => Err("it cannot be read".to_owned()),
             }
         };
         healths.push(timed(format!("target.{name}"), asking).await);

@@ -57,7 +57,10 @@ fn why_it_stays(stack: &Stack, name: &str, there: &CollectionSeen) -> Option<Str
     let others = ours.iter().filter(|(other, _)| **other != stack.name).map(|(_, ours)| ours.documents.len());
     let others = others.sum::<usize>() + foreign.len();
     match (is_ours, ours.contains_key(&stack.name)) {
-        (true, _) if others > 0 => {
+        (true, _) if others == 1 => {
+            Some(format!("the collection {name} stays: it holds a document of others"))
+        }
+        (true, _) if others > 1 => {
             Some(format!("the collection {name} stays: it holds {others} documents of others"))
         }
         (false, true) => Some(format!("the collection {name} stays: this stack did not make it")),

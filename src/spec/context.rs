@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::error::{Code, SpecError};
+use super::interpolate::KEEP_OUT;
 use super::tree::{self, Node, Problem, Span};
 use super::{Contact, Location, Source, Warning, mask};
 use crate::digest::Digest;
@@ -45,6 +46,7 @@ pub(super) struct Context<'a> {
     errors: RefCell<Vec<SpecError>>,
     uncounted: Cell<usize>,
     warnings: RefCell<Vec<Warning>>,
+    defaults_of_secrets: RefCell<Vec<Span>>,
     contents: RefCell<Vec<(String, Digest)>>,
 }
 
@@ -58,6 +60,7 @@ impl<'a> Context<'a> {
             errors,
             uncounted: Cell::default(),
             warnings: RefCell::default(),
+            defaults_of_secrets: RefCell::default(),
             contents: RefCell::default(),
         }
     }
@@ -96,6 +99,19 @@ impl<'a> Context<'a> {
     pub(super) fn warn(&self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         let (message, help, at) = (message.into(), Some(help.into()), Some(self.at(at)));
         self.warnings.borrow_mut().push(Warning { message, help, at });
+    }
+
+    /// Notes a secret that has a default in the file: convenient while developing, and remarkable
+    /// in production alone.
+    pub(super) fn default_of_secret(&self, at: Span) {
+        self.defaults_of_secrets.borrow_mut().push(at);
+    }
+
+    /// Warns of the secrets that have a default in the file.
+    pub(super) fn warn_of_defaults(&self) {
+        for at in self.defaults_of_secrets.take() {
+            self.warn(at, "a secret has a default in the file itself", KEEP_OUT);
+        }
     }
 
     /// Notes the content of a file that the spec names, under a name that does not depend on where

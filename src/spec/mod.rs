@@ -53,6 +53,9 @@ pub fn load(
     let stack = layers::load(&cx, file).and_then(|root| {
         let spec = read::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
+        if stack.is_production() {
+            cx.warn_of_defaults();
+        }
         Some(Stack {
             digest: fingerprint::of(&root, &cx.take_contents()),
             warnings: cx.take_warnings(),

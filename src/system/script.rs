@@ -12,6 +12,8 @@ use crate::sql::Dialect;
 pub(super) struct Script {
     /// Bytes of each statement, without the semicolon.
     pub(super) statements: Vec<Range<usize>>,
+    /// The words of each statement: bare ones in lower case, names as they are, punctuation.
+    pub(super) words: Vec<Vec<String>>,
     /// Tables whose names follow `CREATE TABLE`.
     pub(super) creates: BTreeSet<TableName>,
     /// A table and one that it refers to with `REFERENCES`.
@@ -37,6 +39,13 @@ struct Token {
 impl Token {
     fn is(&self, word: &str) -> bool {
         matches!(&self.kind, Kind::Word(is) if is == word)
+    }
+
+    fn text(&self) -> String {
+        match &self.kind {
+            Kind::Word(text) | Kind::Name(text) => text.clone(),
+            Kind::Other(character) => character.to_string(),
+        }
     }
 }
 
@@ -69,6 +78,7 @@ impl Script {
     fn finish(&mut self, tokens: &[Token]) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return };
         self.statements.push(first.at.start..last.at.end);
+        self.words.push(tokens.iter().map(Token::text).collect());
         let table_at = tokens.iter().take(6).position(|token| token.is("table"));
         let Some((_, rest)) = table_at.and_then(|at| tokens.split_at_checked(at + 1)) else { return };
         let skipped =

@@ -1,10 +1,10 @@
-//! A18 and A19: rows of seeds in their three modes, and what becomes of them when a seed is off.
+//! A18 and A19: rows of seeds in their three modes, and what becomes of them when a seed is off. What
+//! tables and columns ask of them is in `a_rows.rs`.
 
-use crate::servers::Postgres;
 use crate::stacks::{Database, on_each_database, step, steps};
 use crate::world::World;
 
-const TABLES: &str = "\
+pub(crate) const TABLES: &str = "\
 CREATE TABLE items (
     id    text NOT NULL PRIMARY KEY,
     name  text NOT NULL,
@@ -14,9 +14,9 @@ CREATE TABLE items (
 CREATE TABLE orders (id text NOT NULL PRIMARY KEY, item text NOT NULL REFERENCES items (id));
 ";
 
-const ROWS: &str = "id,name,price\na,Apple,1.50\nb,Bread,2\nc,Cheese,\n";
+pub(crate) const ROWS: &str = "id,name,price\na,Apple,1.50\nb,Bread,2\nc,Cheese,\n";
 
-fn spec(mode: &str) -> String {
+pub(crate) fn spec(mode: &str) -> String {
     format!(
         "version: 1\nstack: shop\nenvironment: dev\n\
          system:\n  url: ${{DATABASE_URL}}\n  create_database: true\n  migrations: migrations\n  seeds:\n    \
@@ -25,7 +25,7 @@ fn spec(mode: &str) -> String {
 }
 
 /// The same without any seed.
-fn without_seeds() -> String {
+pub(crate) fn without_seeds() -> String {
     spec("insert").split("  seeds:").next().unwrap().to_owned()
 }
 
@@ -42,7 +42,7 @@ fn used(world: &World, database: &Database, mode: &str) {
     database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
 }
 
-fn items(database: &Database) -> String {
+pub(crate) fn items(database: &Database) -> String {
     let price = "CASE WHEN price IS NULL THEN 'NULL' ELSE CAST(CAST(price * 100 AS integer) AS text) END";
     database.sql(&format!("SELECT id, name, {price} FROM items ORDER BY id")).replace('\n', " ")
 }
@@ -140,26 +140,6 @@ fn a18_while_its_migration_is_pending_a_seed_is_planned_with_all_its_rows() {
         assert_eq!(seed["depends_on"], serde_json::json!(["system.migration.0002_items"]));
         assert_eq!(seed["after"]["rows"], 3);
         world.apply().exits(0);
-        world.plan().exits(0);
-    });
-}
-
-#[test]
-fn a18_seeds_whose_tables_refer_to_each_other_are_written_and_taken_back_in_order() {
-    on_each_database(|world, database| {
-        let orders = "    a_orders: { table: orders, key: [id], rows: orders.yaml, mode: mirror }\n";
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
-        world.file("orders.yaml", "- { id: o1, item: a }\n- { id: o2, item: b }\n");
-        world.spec(&format!("{}{orders}", spec("mirror")));
-
-        world.apply().exits(0);
-        assert_eq!(database.sql("SELECT id, item FROM orders ORDER BY 1"), "o1|a\no2|b");
-        world.plan().exits(0);
-        let plan = world.spec(&without_seeds()).plan_json();
-        world.apply().exits(0);
-
-        assert_eq!(steps(&plan), ["delete system.seed.a_orders", "delete system.seed.demo"]);
-        assert_eq!(database.sql("SELECT (SELECT count(*) FROM items), (SELECT count(*) FROM orders)"), "0|0");
         world.plan().exits(0);
     });
 }
@@ -281,86 +261,6 @@ fn a18_a_seed_under_another_name_deletes_and_writes_no_row() {
 
         assert_eq!(items(database), "a|Apple|150 b|Bread|200 c|Cheese|NULL");
         assert_eq!(database.sql("SELECT note FROM items WHERE id = 'a'"), "theirs");
-        world.plan().exits(0);
-    });
-}
-
-#[test]
-fn a18_a_value_that_a_trigger_changes_is_refused_and_not_written_for_ever() {
-    on_each_database(|world, database| {
-        let trigger = match database {
-            Database::Postgres(_) => {
-                "CREATE FUNCTION rounded() RETURNS trigger LANGUAGE plpgsql AS $$\n\
-                 BEGIN NEW.price := round(NEW.price, 1); RETURN NEW; END $$;\n\
-                 CREATE TRIGGER rounds BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION rounded();\n"
-            }
-            Database::Sqlite(_) => {
-                "CREATE TRIGGER rounds AFTER INSERT ON items BEGIN\n\
-                 UPDATE items SET price = round(price, 1) WHERE id = new.id; END;\n"
-            }
-        };
-        world.file("migrations/0001_items.sql", format!("{TABLES}{trigger}")).spec(&spec("upsert"));
-        world.file("items.csv", "id,name,price\na,Apple,1.25\nb,Bread,2.5\n");
-
-        let applied = world.apply();
-
-        applied.exits(6).says("system.seed.demo").says("price");
-        assert_eq!(items(database), "", "all rows or none");
-        world.file("items.csv", "id,name,price\na,Apple,1.3\nb,Bread,2.5\n").apply().exits(0);
-        world.plan().exits(0);
-    });
-}
-
-#[test]
-fn a18_values_are_compared_as_the_column_keeps_them() {
-    let database = Database::Postgres(Postgres::start());
-    let world = World::new();
-    world.env("DATABASE_URL", database.url()).spec(&spec("upsert"));
-    let columns = "id text NOT NULL PRIMARY KEY, price numeric(10, 1), at timestamptz, doc jsonb, tags text[], code char(4), uid uuid";
-    world.file("migrations/0001_items.sql", format!("CREATE TABLE items ({columns});\n"));
-    world.file(
-        "items.csv",
-        "id,price,at,doc,tags,code,uid\n\
-         a,1.25,2025-03-30T12:00:00+02:00,\"{\"\"b\"\": 1, \"\"a\"\": [true]}\",\"{x,\"\"y z\"\"}\",AB,6F9619FF-8B86-D011-B42D-00C04FC964FF\n",
-    );
-
-    world.apply().exits(0);
-
-    world.plan().exits(0);
-    assert_eq!(
-        database.sql("SELECT price, at AT TIME ZONE 'UTC', doc, tags, trim(code), uid FROM items"),
-        "1.3|2025-03-30 10:00:00|{\"a\": [true], \"b\": 1}|{x,\"y z\"}|AB|6f9619ff-8b86-d011-b42d-00c04fc964ff"
-    );
-}
-
-#[test]
-fn a18_rows_are_identified_by_several_columns_where_the_database_gives_the_id() {
-    on_each_database(|world, database| {
-        let id = match database {
-            Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-            Database::Sqlite(_) => "id INTEGER PRIMARY KEY AUTOINCREMENT",
-        };
-        let table = format!(
-            "CREATE TABLE items ({id}, \"Shop\" text NOT NULL, day date NOT NULL, open boolean, UNIQUE (\"Shop\", day));\n"
-        );
-        world.file("migrations/0001_items.sql", table);
-        world.file(
-            "items.csv",
-            "Shop,day,open\nBerlin,2025-01-01,false\nBerlin,2025-01-02,true\nMünchen,2025-01-01,\n",
-        );
-        world.spec(&spec("mirror").replace("key: [id]", "key: [Shop, day]"));
-
-        world.apply().exits(0);
-        world.plan().exits(0);
-        world
-            .file("items.csv", "Shop,day,open\nBerlin,2025-01-01,true\nMünchen,2025-01-01,\n")
-            .apply()
-            .exits(0);
-
-        assert_eq!(
-            database.sql("SELECT id, \"Shop\", day, CASE WHEN open THEN 'open' WHEN NOT open THEN 'closed' ELSE 'NULL' END FROM items ORDER BY id"),
-            "1|Berlin|2025-01-01|open\n3|München|2025-01-01|NULL"
-        );
         world.plan().exits(0);
     });
 }

@@ -1,7 +1,7 @@
-//! For every stack: after `apply`, the plan is empty. Stacks are generated, small and on SQLite; each
-//! is applied, then another one takes its place in the same database.
+//! For every stack: after `apply`, the plan is empty. Stacks are generated and small; each is applied,
+//! then another one takes its place in the same database.
 //!
-//! Twelve pairs take a few seconds. `PROPTEST_CASES=500 cargo test --test it converge` tries others.
+//! A dozen pairs take a few seconds. `PROPTEST_CASES=500 cargo test --test it converge` tries others.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,17 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
+use crate::servers::Postgres;
+use crate::stacks::Database;
 use crate::world::{Run, World};
 
-/// Types of columns, and names that need quotes. Two stacks of a pair share the table.
+/// Types of columns that both databases know, and names that need quotes. Two stacks of a pair share
+/// the table.
 const COLUMNS: [(&str, &str); 6] = [
     ("order", "TEXT"),
-    ("Größe in m", "REAL"),
+    ("Größe in m", "DOUBLE PRECISION"),
     ("price", "NUMERIC(12, 2)"),
-    ("count", "INTEGER"),
+    ("count", "BIGINT"),
     ("is \"new\"", "BOOLEAN"),
     ("since", "DATE"),
 ];
@@ -68,7 +71,7 @@ fn value(column: usize) -> BoxedStrategy<Value> {
     let number = |text: String| serde_json::from_str(&text).unwrap();
     let fitting = match COLUMNS[column].1 {
         "TEXT" => text().prop_map(Value::from).boxed(),
-        "REAL" => prop_oneof![
+        "DOUBLE PRECISION" => prop_oneof![
             (-1e15..1e15).prop_map(|real: f64| json!(real)),
             prop::sample::select(vec![
                 "0.1",
@@ -82,7 +85,7 @@ fn value(column: usize) -> BoxedStrategy<Value> {
             .prop_map(move |text| number(text.to_owned())),
         ]
         .boxed(),
-        "INTEGER" => any::<i64>().prop_map(Value::from).boxed(),
+        "BIGINT" => any::<i64>().prop_map(Value::from).boxed(),
         "BOOLEAN" => any::<bool>().prop_map(Value::from).boxed(),
         "DATE" => {
             (1_900..2_100, 1..13, 1..29).prop_map(|(y, m, d)| json!(format!("{y:04}-{m:02}-{d:02}"))).boxed()
@@ -152,7 +155,7 @@ impl Stack {
         let spec = json!({
             "version": 1, "stack": "generated", "environment": "dev", "flags": { "seed_demo_data": seed_is_on },
             "system": {
-                "url": "sqlite://system.db", "create_database": true, "migrations": "migrations", "users": users,
+                "url": "${DATABASE_URL}", "create_database": true, "migrations": "migrations", "users": users,
                 "ontologies": { "words": "terms.yaml" }, "seeds": { "things": seed },
             },
             "cache": { "url": "sqlite://cache.db", "streams": streams },
@@ -170,24 +173,28 @@ impl Stack {
     }
 
     /// Whether each row is there, and with the text of the spec where no older row has precedence.
-    fn is_stored(&self, world: &World) -> Result<(), TestCaseError> {
-        let shown = "hex(id) || '|' || CASE WHEN \"order\" IS NULL THEN 'NULL' ELSE hex(\"order\") END";
-        let stored = world.sqlite("system.db", &format!("SELECT {shown} FROM things"));
+    fn is_stored(&self, database: &Database) -> Result<(), TestCaseError> {
+        let hex = |column: &str| match database {
+            Database::Sqlite(_) => format!("hex({column})"),
+            Database::Postgres(_) => format!("upper(encode(convert_to({column}, 'UTF8'), 'hex'))"),
+        };
+        let shown = format!("{} || '|' || coalesce({}, 'NULL')", hex("id"), hex("\"order\""));
+        let shown =
+            shown.replace("hex(\"order\")", "CASE WHEN \"order\" IS NOT NULL THEN hex(\"order\") END");
+        let stored = database.sql(&format!("SELECT {shown} FROM things"));
         for (id, values) in &self.rows {
-            let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+            let hex =
+                |text: &str| text.bytes().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().concat();
             let expected = match &values[0] {
                 Value::String(text) if self.columns > 0 => hex(text),
                 _ => "NULL".to_owned(),
             };
             let line = format!("{}|{expected}", hex(id));
-            let found = |line: &str| stored.lines().any(|stored| stored.starts_with(line));
             let may_be_older = self.mode == "insert" || self.columns == 0;
-            prop_assert!(
-                found(if may_be_older { &line[..=id.len() * 2] } else { &line }),
-                "{} in\n{}",
-                line,
-                stored
-            );
+            let is_found = stored.lines().any(|stored| {
+                if may_be_older { stored.starts_with(&line[..=id.len() * 2]) } else { stored == line }
+            });
+            prop_assert!(is_found, "{} in\n{}", line, stored);
         }
         Ok(())
     }
@@ -221,16 +228,22 @@ impl Stack {
     }
 }
 
-fn world() -> World {
+fn world(database: &Database) -> World {
     let columns: String =
         COLUMNS.map(|(name, kind)| format!(", \"{}\" {kind}", name.replace('"', "\"\""))).concat();
     let world = World::new();
-    world.copy("migrations/sqlite/0001_users.sql").copy("migrations/sqlite/0004_business_ontologies.sql");
+    let dialect = match database {
+        Database::Sqlite(_) => "sqlite",
+        Database::Postgres(_) => "postgres",
+    };
+    for name in ["0001_users", "0004_business_ontologies"] {
+        world.copy(&format!("migrations/{dialect}/{name}.sql"));
+    }
     world.file(
-        "migrations/sqlite/0005_things.sql",
+        &format!("migrations/{dialect}/0005_things.sql"),
         format!("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY{columns});\n"),
     );
-    world.env("PASSWORD", "a password that is long enough");
+    world.env("DATABASE_URL", database.url()).env("PASSWORD", "a password that is long enough");
     world
 }
 
@@ -240,11 +253,12 @@ fn is(run: &Run, code: i32) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-#[test]
-fn after_apply_the_plan_is_empty_for_every_stack() {
+/// Tries generated pairs of stacks, each on a database of its own.
+#[track_caller]
+fn converges(cases: u32, database: impl Fn() -> Database) {
     let chosen = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
     let config = Config {
-        cases: chosen.unwrap_or(12),
+        cases: chosen.unwrap_or(cases),
         failure_persistence: None,
         max_shrink_iters: 100,
         ..Config::default()
@@ -254,7 +268,8 @@ fn after_apply_the_plan_is_empty_for_every_stack() {
         None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
     };
     let outcome = runner.run(&(stack(), stack()), |(first, second)| {
-        let world = world();
+        let database = database();
+        let world = world(&database);
         for stack in [&first, &second] {
             stack.write(&world);
             // A source that became empty is meant here.
@@ -262,11 +277,26 @@ fn after_apply_the_plan_is_empty_for_every_stack() {
             is(&world.plan(), 0)?;
         }
         if second.seed_is_on {
-            second.is_stored(&world)?;
+            second.is_stored(&database)?;
         }
         Ok(())
     });
     if let Err(error) = outcome {
         panic!("{error}");
     }
+}
+
+#[test]
+fn after_apply_the_plan_is_empty_for_every_stack_on_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let number = std::cell::Cell::new(0);
+    converges(12, || {
+        number.set(number.get() + 1);
+        Database::Sqlite(folder.path().join(format!("{}.db", number.get())))
+    });
+}
+
+#[test]
+fn after_apply_the_plan_is_empty_for_every_stack_on_postgresql() {
+    converges(6, || Database::Postgres(Postgres::start()));
 }

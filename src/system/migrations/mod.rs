@@ -1,6 +1,7 @@
 //! Migrations: the history that sqlx keeps in `_sqlx_migrations`, compared with the files. Never
 //! changes the history but by running a migration.
 
+mod risk;
 mod run;
 
 use std::collections::BTreeMap;
@@ -109,19 +110,30 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
 
 fn planned(desired: &Desired, file: &Migration, late: Option<i64>, needs: Vec<Address>) -> Planned<Change> {
     let checksum = hex(&file.checksum);
-    let statements = super::script::Script::read(&file.sql, desired.dialect).statements.len();
+    let script = super::script::Script::read(&file.sql, desired.dialect);
+    let statements = script.statements.len();
     let plural = if statements == 1 { "" } else { "s" };
+    let (risk, at) = risk::of(&script, desired.dialect);
+    let remark = match risk {
+        Risk::Safe => "",
+        Risk::Locking => " blocks a table",
+        Risk::Unvalidated => " cannot be foreseen",
+        Risk::Destructive => " loses data",
+    };
+    let line = script.statements.get(at).and_then(|statement| file.sql.get(..statement.start));
+    let line = line.filter(|_| risk != Risk::Safe).map(|before| before.matches('\n').count() + 1);
+    let remark = line.map(|line| format!(", line {line}{remark}")).unwrap_or_default();
     let transaction = if file.no_transaction { ", outside a transaction" } else { "" };
     Planned {
         address: address(file),
         action: Action::Run,
-        risk: Risk::Safe,
+        risk,
         reason: late.map_or_else(
             || "pending".to_owned(),
             |newest| format!("pending, out of order: {newest} is applied (order: allow)"),
         ),
         needs,
-        summary: format!("{statements} statement{plural}{transaction}"),
+        summary: format!("{statements} statement{plural}{transaction}{remark}"),
         before: None,
         after: Some(json!({ "checksum": checksum })),
         diff: None,
