@@ -229,8 +229,8 @@ pub(super) enum EventFormat {
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "\
-What a plan would change is drift as long as the spec is the one that was last applied whole. A schema
-that was changed by hand is drift whatever the spec says, until a migration or `drift accept`.
+What a plan would change is drift as long as the spec is the one that was last applied whole.
+A schema that was changed by hand is drift whatever the spec says, until `drift accept`.
 
 Exit codes: 0 no drift · 1 failed · 2 drift · 3 a check failed, or something is denied"
 )]

@@ -58,7 +58,7 @@ fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
     match &args.out {
         Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
         None if plan.document.has_changes() && plan.denied.is_empty() => {
-            ui.note("`trueup apply` does this after asking")
+            ui.note("`trueup apply` does this after asking");
         }
         None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}

@@ -77,7 +77,7 @@ fn a28_a_protected_collection_keeps_its_documents_and_a_protected_block_stays() 
     world.apply().exits(0);
 
     let one_line = protected.lines().filter(|line| !line.contains("    ddl:") && !line.starts_with("cache:"));
-    let gone: String = one_line.map(|line| format!("{line}\n")).collect();
+    let gone = one_line.collect::<Vec<_>>().join("\n") + "\n";
     shop(&gone.replace("collections:", "collections: {}")).write_spec(&world);
     let plan = world.trueup(&["plan", "--format", "json"]);
     world.apply().exits(3);
