@@ -8,7 +8,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Cancel, Clients, system_url};
 use crate::digest::Digest;
-use crate::journal::{self, Outcome, Run, RunId, RunStatus, StepRecord, lock};
+use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
 use crate::plan::Failure as PlanFailure;
 use crate::spec::{Contact, Stack};
 use crate::system::{self, Desired, Presence, Purpose, Verdict};
@@ -57,7 +57,12 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
         }
         Verdict::Same { lacking, schema } => {
             let database = clients.system.database().await?;
-            journal::ensure(&database).await?;
+            let (books, _) = journal::observe(&database).await?;
+            if books.bookkeeping != Bookkeeping::Present {
+                // What is protected already stays so; `apply` alone takes a protection away.
+                journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect())
+                    .await?;
+            }
             journal::begin(&database, &record_of(&run, &stack)).await?;
             system::record(&lacking, &clients.system, &run).await?;
             journal::record_snapshot(&database, &run, journal::SYSTEM_SCHEMA, &schema).await?;

@@ -25,7 +25,7 @@ pub use apply::{Change, apply};
 pub use baseline::{Verdict, compare, record};
 pub use client::{Client, Presence, Purpose};
 pub use desired::Desired;
-pub use diff::diff;
+pub use diff::{diff, is_unmanaged};
 pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating};
 pub use observed::{Observed, observe};

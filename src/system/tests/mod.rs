@@ -8,7 +8,7 @@ mod ontologies;
 mod rows;
 mod scale;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -252,6 +252,9 @@ fn empty_stack(url: SystemUrl) -> Stack {
         vector: None,
         cache: None,
         policies: BTreeMap::new(),
+        declared: BTreeSet::new(),
+        protected: BTreeSet::new(),
+        moved: BTreeMap::new(),
         digest: Digest::of(""),
         warnings: Vec::new(),
     }
