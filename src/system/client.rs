@@ -154,9 +154,9 @@ impl Client {
         &self.url
     }
 
-    /// A client of another database, for the same stack and purpose.
-    pub(super) fn elsewhere(&self, url: SystemUrl) -> Self {
-        Self::new(url, &self.stack, self.purpose.clone())
+    /// A client that writes to another database, for the same stack.
+    pub(super) fn elsewhere(&self, url: SystemUrl, run: &RunId) -> Self {
+        Self::new(url, &self.stack, Purpose::Apply(run.clone()))
     }
 
     /// Closes every connection.

@@ -4,15 +4,17 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Client, Error, Result};
+use crate::journal::RunId;
 use crate::spec::{RedactedUrl, SystemUrl};
 
 /// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
 /// Work that is dropped half way leaves a database named `trueup_scratch_…` on a server.
 pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
+    let run = RunId::new();
     match client.url() {
         SystemUrl::Sqlite(_) => {
             let folder = tempfolder()?;
-            let scratch = client.elsewhere(SystemUrl::Sqlite(folder.join("scratch.db")));
+            let scratch = client.elsewhere(SystemUrl::Sqlite(folder.join("scratch.db")), &run);
             let result = async {
                 scratch.create_database().await?;
                 work(&scratch).await
@@ -27,14 +29,17 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             let name = format!("trueup_scratch_{}", uuid::Uuid::new_v4().simple());
             let mut elsewhere = url.expose().clone();
             elsewhere.set_path(&utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string());
-            let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)));
+            let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)), &run);
             scratch.create_database().await.map_err(|error| match error {
                 Error::CreateDatabase { database, source } => Error::Scratch { database, source },
                 other => other,
             })?;
             let result = work(&scratch).await;
             scratch.close().await;
-            let dropped = client.drop_beside(&name).await;
+            // The client itself may be one that only reads.
+            let beside = client.elsewhere(client.url().clone(), &run);
+            let dropped = beside.drop_beside(&name).await;
+            beside.close().await;
             let result = result?;
             dropped.map(|()| result)
         }

@@ -341,3 +341,30 @@ fn a_repeatable_file_that_fails_is_named_with_its_line() {
         assert_eq!((text.name(), *line), ("migrations/repeatable/v.sql", 2));
     });
 }
+
+#[test]
+fn a_scratch_database_is_gone_however_the_trial_ends() {
+    on_each_database(|b| async move {
+        b.client().create_database().await.unwrap();
+        let client = Client::new(b.url.clone(), "test", Purpose::Observe);
+        let there = std::sync::Mutex::new(String::new());
+
+        let failed = within_scratch(&client, async |scratch: &Client| {
+            *there.lock().unwrap() = scratch.address();
+            scratch.database().await?.execute("CREATE TABLE t (a integer)", &[]).await.unwrap();
+            Err::<(), _>(Error::NoSuchMigration { version: 7, known: Vec::new() })
+        });
+
+        assert!(matches!(failed.await, Err(Error::NoSuchMigration { version: 7, .. })));
+        let there = there.into_inner().unwrap();
+        match b.dialect() {
+            Dialect::Sqlite => assert!(!std::path::Path::new(&there).exists(), "{there}"),
+            Dialect::Postgres => {
+                let name = there.rsplit('/').next().unwrap();
+                assert!(name.starts_with("trueup_scratch_"), "{there}");
+                let left = format!("SELECT count(*) FROM pg_database WHERE datname = '{name}'");
+                assert_eq!(b.query(&left).await, ["0"]);
+            }
+        }
+    });
+}
