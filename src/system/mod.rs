@@ -13,11 +13,12 @@ mod observed;
 mod order;
 mod password;
 mod rows;
-mod script;
 mod users;
 
 #[cfg(test)]
 mod tests;
+
+use crate::lint::script;
 
 pub use apply::{Change, apply};
 pub use client::{Client, Presence, Purpose};

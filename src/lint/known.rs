@@ -1,0 +1,110 @@
+//! What is known of the database at a statement: which tables are in use, which nobody uses yet
+//! because this very plan makes them, and the types of columns. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::act::Act;
+use super::script::folded;
+use crate::catalog::{Snapshot, TableName};
+
+/// Tables and columns before the next statement. All names are folded to lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    existing: BTreeSet<TableName>,
+    fresh: BTreeSet<TableName>,
+    columns: BTreeMap<(TableName, String), String>,
+    fresh_columns: BTreeSet<(TableName, String)>,
+}
+
+impl Known {
+    /// A database with the tables of a schema.
+    pub fn of(schema: &Snapshot) -> Self {
+        let mut known = Self::default();
+        for (name, table) in &schema.tables {
+            let name = folded(name);
+            known.existing.extend(table.indexes.keys().map(|index| folded(&TableName::parse(index))));
+            for column in &table.columns {
+                known
+                    .columns
+                    .insert((name.clone(), column.name.to_lowercase()), column.data_type.to_lowercase());
+            }
+            known.existing.insert(name);
+        }
+        known
+    }
+
+    /// From here on, what was made is in use.
+    pub fn settle(&mut self) {
+        self.existing.append(&mut self.fresh);
+        self.fresh_columns.clear();
+    }
+
+    pub(super) fn is_fresh(&self, name: &TableName) -> bool {
+        self.fresh.contains(name)
+    }
+
+    pub(super) fn is_fresh_column(&self, table: &TableName, column: &str) -> bool {
+        self.fresh_columns.contains(&(table.clone(), column.to_owned()))
+    }
+
+    /// The type of a column, where it is known.
+    pub(super) fn kind(&self, table: &TableName, column: &str) -> Option<&str> {
+        self.columns.get(&(table.clone(), column.to_owned())).map(String::as_str)
+    }
+
+    /// What is different after a statement did something.
+    pub(super) fn note(&mut self, act: &Act) {
+        match act {
+            Act::Makes { name, if_missing, columns } => {
+                if *if_missing && self.existing.contains(name) {
+                    return;
+                }
+                self.fresh.insert(name.clone());
+                for (column, kind) in columns {
+                    self.columns.insert((name.clone(), column.clone()), kind.clone());
+                }
+            }
+            Act::Renames { from, to } => {
+                for names in [&mut self.existing, &mut self.fresh] {
+                    if names.remove(from) {
+                        names.insert(to.clone());
+                    }
+                }
+                let moved: Vec<_> = self.columns.keys().filter(|(table, _)| table == from).cloned().collect();
+                for key in moved {
+                    if let Some(kind) = self.columns.remove(&key) {
+                        self.columns.insert((to.clone(), key.1), kind);
+                    }
+                }
+            }
+            Act::Removes { name } => {
+                self.existing.remove(name);
+                self.fresh.remove(name);
+                self.columns.retain(|(table, _), _| table != name);
+                self.fresh_columns.retain(|(table, _)| table != name);
+            }
+            Act::AddsColumn { table, column, kind, if_missing } => {
+                let key = (table.clone(), column.clone());
+                // Without the table's columns nobody can tell whether it was there.
+                let is_new = if *if_missing {
+                    self.columns.keys().any(|(known, _)| known == table) && !self.columns.contains_key(&key)
+                } else {
+                    true
+                };
+                if is_new {
+                    self.fresh_columns.insert(key.clone());
+                    self.columns.insert(key, kind.clone());
+                }
+            }
+            Act::DropsColumn { table, column } => {
+                let key = (table.clone(), column.clone());
+                self.columns.remove(&key);
+                self.fresh_columns.remove(&key);
+            }
+            Act::Retypes { table, column, kind, .. } => {
+                self.columns.insert((table.clone(), column.clone()), kind.clone());
+            }
+            Act::Does { .. } | Act::UpdatesAll { .. } => {}
+        }
+    }
+}

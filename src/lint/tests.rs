@@ -1,0 +1,258 @@
+//! Statements and what is said of them, line by line: a change of a rule shows here.
+
+use insta::assert_snapshot;
+
+use super::*;
+
+fn said(sql: &str, dialect: Dialect, known: &mut Known, rows: &dyn Fn(&TableName) -> Option<Emptiness>) -> String {
+    let in_transaction = !sql.starts_with("-- no-transaction");
+    let statements = classify(Text { sql, dialect, in_transaction }, known, rows);
+    let line = |statement: &Statement| {
+        let Statement { line, risk, rule, reason, .. } = statement;
+        format!("{line} {} {}: {reason}", risk.as_str(), rule.map_or("-", |rule| rule.name))
+    };
+    statements.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// On a database whose tables `t` and `u` are in use.
+fn on(dialect: Dialect, sql: &str) -> String {
+    let mut known = Known::default();
+    let setup = "CREATE TABLE t (id integer, name varchar(20), price numeric(10, 4), at timestamp); CREATE TABLE u (id integer);";
+    said(setup, dialect, &mut known, &|_| None);
+    known.settle();
+    said(sql, dialect, &mut known, &|_| None)
+}
+
+fn postgres(sql: &str) -> String {
+    on(Dialect::Postgres, sql)
+}
+
+fn sqlite(sql: &str) -> String {
+    on(Dialect::Sqlite, sql)
+}
+
+#[test]
+fn what_destroys_on_postgres() {
+    assert_snapshot!(postgres(
+        "DROP TABLE t;
+         DROP TABLE IF EXISTS u, other CASCADE;
+         ALTER TABLE only public.\"T\" DROP COLUMN name, DROP price CASCADE;
+         DROP SCHEMA app CASCADE;
+         DROP TYPE mood;
+         DROP TYPE mood CASCADE;
+         DROP DOMAIN d;
+         ALTER TYPE pair DROP ATTRIBUTE second;
+         DROP SEQUENCE s;
+         DROP EXTENSION postgis;
+         DROP OWNED BY app;
+         DROP DATABASE app;
+         DROP FUNCTION f() CASCADE;
+         TRUNCATE t, u;
+         TRUNCATE t CASCADE;
+         DELETE FROM t;
+         DELETE FROM t WHERE id = 1;
+         WITH gone AS (DELETE FROM u RETURNING *) INSERT INTO t SELECT * FROM gone;
+         UPDATE t SET name = 'x', id = 1;
+         UPDATE t SET name = 'x' WHERE true;
+         MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE;
+         SELECT 1 FROM (SELECT 1) x"
+    ), @"");
+}
+
+#[test]
+fn what_loses_nothing_on_postgres() {
+    assert_snapshot!(postgres(
+        "CREATE VIEW v AS SELECT * FROM t;
+         DROP VIEW v CASCADE;
+         DROP FUNCTION f();
+         ALTER TABLE t ADD COLUMN note text DEFAULT 'x';
+         ALTER TABLE t ALTER COLUMN name DROP NOT NULL, DROP CONSTRAINT c CASCADE;
+         UPDATE t SET name = 'x' WHERE id = 3;
+         INSERT INTO t (id) VALUES (1) ON CONFLICT DO NOTHING;
+         CREATE FUNCTION f() RETURNS void LANGUAGE sql AS $$ DELETE FROM t; $$;
+         CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION f();
+         COMMENT ON TABLE t IS 'DROP TABLE t; -- no';
+         GRANT SELECT ON t TO PUBLIC;
+         ALTER TYPE mood ADD VALUE 'new';
+         SELECT setval('s', 1)"
+    ), @"");
+}
+
+#[test]
+fn what_blocks_on_postgres() {
+    assert_snapshot!(postgres(
+        "CREATE INDEX i ON t (id);
+         DROP INDEX old;
+         ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0);
+         ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0) NOT VALID;
+         ALTER TABLE t ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES u (id);
+         ALTER TABLE t ADD COLUMN r double precision DEFAULT random();
+         ALTER TABLE t ALTER COLUMN id SET NOT NULL;
+         ALTER TABLE t ADD PRIMARY KEY (id);
+         ALTER TABLE t ADD CONSTRAINT q UNIQUE (id);
+         REINDEX TABLE t;
+         VACUUM FULL t;
+         CLUSTER t USING i;
+         ALTER TABLE t RENAME COLUMN id TO number;
+         ALTER TABLE t SET SCHEMA app;
+         ALTER TABLE u RENAME TO w;
+         ALTER TABLE w SET UNLOGGED;
+         LOCK TABLE w;
+         REFRESH MATERIALIZED VIEW m;
+         ALTER DOMAIN d ADD CONSTRAINT c CHECK (value > 0)"
+    ), @"");
+}
+
+#[test]
+fn what_cannot_be_told_on_postgres() {
+    assert_snapshot!(postgres(
+        "DO $$ BEGIN DELETE FROM t; END $$;
+         CALL p();
+         BEGIN;
+         CREATE INDEX CONCURRENTLY i ON t (id);
+         ALTER TABLE t ADD COLUMN c int NOT NULL;
+         SELEKT 1;
+         DROP TABBLE t;
+         -- trueup:assert-emtpy t
+         DROP TABLE t;
+         -- trueup:assert-empty
+         SELECT 1"
+    ), @"");
+    assert_snapshot!(postgres("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);\nCOMMIT"), @"");
+}
+
+#[test]
+fn a_new_type_that_holds_all_values_of_the_old_one_loses_nothing() {
+    assert_snapshot!(postgres(
+        "ALTER TABLE t ALTER COLUMN id TYPE bigint;
+         ALTER TABLE t ALTER id SET DATA TYPE numeric(19, 0);
+         ALTER TABLE t ALTER COLUMN id TYPE integer;
+         ALTER TABLE t ALTER COLUMN name TYPE text;
+         ALTER TABLE t ALTER COLUMN name TYPE varchar(10);
+         ALTER TABLE t ALTER COLUMN price TYPE numeric(12, 4) USING price::numeric(12, 4);
+         ALTER TABLE t ALTER COLUMN price TYPE numeric(12, 2);
+         ALTER TABLE t ALTER COLUMN at TYPE timestamptz USING at AT TIME ZONE 'UTC';
+         ALTER TABLE t ALTER COLUMN at TYPE date;
+         ALTER TABLE elsewhere ALTER COLUMN x TYPE bigint;
+         ALTER TABLE elsewhere ALTER COLUMN x TYPE integer"
+    ), @"");
+}
+
+#[test]
+fn what_sqlite_loses_and_blocks() {
+    assert_snapshot!(sqlite(
+        "DROP TABLE t;
+         ALTER TABLE u DROP COLUMN id;
+         DELETE FROM u;
+         DELETE FROM u WHERE id = 1;
+         WITH x AS (SELECT 1) DELETE FROM u;
+         UPDATE u SET id = 1;
+         UPDATE u SET id = 1 WHERE id = 2;
+         REPLACE INTO u VALUES (1);
+         INSERT OR REPLACE INTO u VALUES (1);
+         INSERT OR IGNORE INTO u VALUES (1);
+         INSERT INTO u VALUES (1) ON CONFLICT (id) DO UPDATE SET id = excluded.id;
+         CREATE INDEX i ON u (id);
+         ALTER TABLE u ADD COLUMN n TEXT NOT NULL;
+         ALTER TABLE u ADD COLUMN m TEXT NOT NULL DEFAULT '';
+         ALTER TABLE u RENAME COLUMN id TO number;
+         ALTER TABLE u RENAME TO w;
+         DROP VIEW v; DROP TRIGGER g; DROP INDEX i;
+         PRAGMA foreign_keys = off; PRAGMA writable_schema = on;
+         VACUUM; COMMIT;
+         CREATE VIRTUAL TABLE f USING fts5(body);
+         CREATE TRIGGER g AFTER INSERT ON u BEGIN DELETE FROM w; UPDATE w SET id = CASE WHEN 1 THEN 2 END; END;
+         DELETE FROM w LIMIT LIMIT;
+         SELEKT 1"
+    ), @"");
+}
+
+#[test]
+fn a_table_that_is_rebuilt_as_sqlite_needs_it_loses_rows_by_name() {
+    assert_snapshot!(sqlite(
+        "CREATE TABLE t_new (id INTEGER PRIMARY KEY);
+         INSERT INTO t_new SELECT id FROM t;
+         DROP TABLE t;
+         ALTER TABLE t_new RENAME TO t;
+         CREATE INDEX i ON t (id)"
+    ), @"");
+}
+
+#[test]
+fn what_this_plan_makes_nobody_uses_yet() {
+    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        let mut known = Known::default();
+        let rows = |_: &TableName| None;
+        said("CREATE TABLE Old (id integer)", dialect, &mut known, &rows);
+        known.settle();
+        said("CREATE TABLE new (id integer); CREATE TABLE IF NOT EXISTS old (id integer)", dialect, &mut known, &rows);
+
+        let next = "CREATE INDEX i ON NEW (id); DELETE FROM new; ALTER TABLE new DROP COLUMN id; DROP TABLE new;
+                    ALTER TABLE old ADD COLUMN x integer; UPDATE old SET x = 1; ALTER TABLE old DROP COLUMN x;
+                    DELETE FROM old";
+        let risks: Vec<String> = said(next, dialect, &mut known, &rows)
+            .lines()
+            .map(|line| line.split(' ').nth(1).unwrap().to_owned())
+            .collect();
+
+        assert_eq!(risks, ["safe", "safe", "safe", "safe", "safe", "safe", "safe", "destructive"], "{dialect}");
+    }
+}
+
+#[test]
+fn an_assertion_is_as_good_as_what_was_seen() {
+    let sql = "-- trueup:assert-empty t\nDROP TABLE t;\n-- trueup:assert-empty t\nDROP TABLE t, u;\n\
+               -- trueup:assert-empty t\n-- trueup:assert-empty u\nTRUNCATE t, u;\n-- trueup:assert-empty t\nTRUNCATE t CASCADE";
+    let seen = |seen| {
+        let mut known = Known::default();
+        said(sql, Dialect::Postgres, &mut known, &move |_| seen)
+    };
+
+    assert_snapshot!(seen(Some(Emptiness::Empty)), @"");
+    assert_snapshot!(seen(Some(Emptiness::NotEmpty)), @"");
+    assert_snapshot!(seen(None), @"");
+    assert_eq!(seen(Some(Emptiness::Missing)), seen(Some(Emptiness::Empty)));
+}
+
+#[test]
+fn a_comment_silences_nothing() {
+    let sql = "-- squawk-ignore ban-drop-table, require-concurrent-index-creation\nCREATE INDEX i ON t (id);\n\
+               /* squawk-ignore-file */ DROP TABLE t /* trueup:assert-empty t */";
+    assert_snapshot!(postgres(sql), @"");
+}
+
+#[test]
+fn the_migrations_of_this_repository_are_safe_on_an_empty_database() {
+    for (folder, dialect) in [("postgres", Dialect::Postgres), ("sqlite", Dialect::Sqlite)] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(folder);
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut known = Known::default();
+        for file in files {
+            let sql = std::fs::read_to_string(&file).unwrap();
+            let statements = classify(Text { sql: &sql, dialect, in_transaction: true }, &mut known, &|_| None);
+            assert!(!statements.is_empty());
+            let risky: Vec<_> = statements.iter().filter(|statement| statement.risk != Risk::Safe).collect();
+            assert!(risky.is_empty(), "{}: {risky:?}", file.display());
+        }
+    }
+}
+
+#[test]
+fn every_rule_has_a_section_in_the_reference() {
+    let page = include_str!("../../docs/reference/lint.md");
+    for rule in rules::all() {
+        assert!(page.contains(&format!("### {}\n", rule.name)), "{} has no section", rule.name);
+    }
+    let sections = page.matches("\n### ").count();
+    assert_eq!(sections, rules::all().count(), "a section is about no rule");
+}
+
+#[test]
+fn a_statement_that_is_nested_too_deep_ends_no_process() {
+    let deep = format!("SELECT {}1{};\nDROP TABLE t", "(".repeat(20_000), ")".repeat(20_000));
+    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        let risks = on(dialect, &deep);
+        assert!(risks.contains("1 unvalidated not-parsed") && risks.contains("2 destructive drop-table"), "{risks}");
+    }
+}
