@@ -166,6 +166,12 @@ pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
     words.take(MOST).collect()
 }
 
+/// What stands before the first parenthesis of a statement.
+pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
+    let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == Kind::Other('('))?;
+    statement.get(..parenthesis.at.start)
+}
+
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,

@@ -7,7 +7,7 @@ use squawk_syntax::{Parse, SourceFile};
 use crate::lint::rules::{self, Rule};
 
 /// What is used of squawk, with what is said of it.
-const USED: [(Squawk, &Rule, &str); 17] = [
+const USED: [(Squawk, &Rule, &str); 16] = [
     (
         Squawk::RequireConcurrentIndexCreation,
         &rules::INDEX_CREATION,
@@ -17,11 +17,6 @@ const USED: [(Squawk, &Rule, &str); 17] = [
         Squawk::RequireConcurrentIndexDeletion,
         &rules::INDEX_DELETION,
         "everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`",
-    ),
-    (
-        Squawk::ConstraintMissingNotValid,
-        &rules::CONSTRAINT_NOT_VALID,
-        "writers wait while all rows are checked; add it NOT VALID and validate it in another migration",
     ),
     (
         Squawk::AddingForeignKeyConstraint,
@@ -55,7 +50,6 @@ const USED: [(Squawk, &Rule, &str); 17] = [
     ),
     (Squawk::RequireConcurrentReindex, &rules::REINDEX, "writers wait while the index is built; use CONCURRENTLY"),
     (Squawk::RequireConcurrentPartitionDetach, &rules::DETACH, "everybody waits behind it; use CONCURRENTLY"),
-    (Squawk::PreferRepack, &rules::REPACK, "everybody waits while the table is written anew"),
     (Squawk::RenamingTable, &rules::RENAME_TABLE, "statements by the old name fail from then on"),
     (Squawk::RenamingColumn, &rules::RENAME_COLUMN, "statements by the old name fail from then on"),
     (
@@ -73,9 +67,15 @@ const USED: [(Squawk, &Rule, &str); 17] = [
         &rules::CONCURRENTLY_IN_TRANSACTION,
         "fails in a transaction: let the file begin with `-- no-transaction`",
     ),
+    // Last, because it is said of every constraint, keys too.
+    (
+        Squawk::ConstraintMissingNotValid,
+        &rules::CONSTRAINT_NOT_VALID,
+        "writers wait while all rows are checked; add it NOT VALID and validate it in another migration",
+    ),
 ];
 
-/// Where squawk finds something, with the rule and the reason.
+/// Where squawk finds something, with the rule and the reason; what says more comes first.
 pub(super) fn found(
     parse: &Parse<SourceFile>,
     sql: &str,
@@ -84,9 +84,14 @@ pub(super) fn found(
     let mut linter = Linter::from(USED.iter().map(|(squawk, _, _)| *squawk));
     linter.settings.assume_in_transaction = in_transaction;
     let found = linter.lint(parse, sql);
-    let known = found.iter().filter_map(|violation| {
-        let (_, rule, reason) = USED.iter().find(|(squawk, _, _)| *squawk == violation.code)?;
-        Some((usize::from(violation.text_range.start()), *rule, *reason))
-    });
-    known.collect()
+    let mut known: Vec<_> = found
+        .iter()
+        .filter_map(|violation| {
+            let rank = USED.iter().position(|(squawk, _, _)| *squawk == violation.code)?;
+            let (_, rule, reason) = USED.get(rank)?;
+            Some((rank, (usize::from(violation.text_range.start()), *rule, *reason)))
+        })
+        .collect();
+    known.sort_by_key(|(rank, _)| *rank);
+    known.into_iter().map(|(_, found)| found).collect()
 }

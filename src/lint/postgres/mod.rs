@@ -119,7 +119,7 @@ fn subject_of(statement: &Stmt) -> Vec<TableName> {
             .and_then(|target| relation(target.syntax()))
             .into_iter()
             .collect(),
-        Stmt::Cluster(cluster) => relation(cluster.syntax()).into_iter().collect(),
+        Stmt::Cluster(_) | Stmt::Vacuum(_) => relation(statement.syntax()).into_iter().collect(),
         _ => Vec::new(),
     }
 }
@@ -187,6 +187,10 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             vec![Act::does(&rules::LOCK_TABLE, tables, reason)]
         }
         Stmt::Refresh(refresh) => refreshed(refresh),
+        Stmt::Cluster(_) => rewritten(statement),
+        Stmt::Vacuum(_) if text(syntax).split(|c: char| !c.is_alphanumeric()).any(|word| word == "full") => {
+            rewritten(statement)
+        }
         Stmt::Do(_) => opaque("the block's code is not looked into"),
         Stmt::Call(_) => opaque("what the procedure does is not looked into"),
         Stmt::Execute(_) => opaque("what the prepared statement does is not looked into"),
@@ -207,6 +211,16 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         }
         _ => Vec::new(),
     }
+}
+
+/// CLUSTER and VACUUM FULL.
+fn rewritten(statement: &Stmt) -> Vec<Act> {
+    let reason = "everybody waits while the table is written anew";
+    vec![Act::does(&rules::REWRITE_TABLE, subject_of(statement), reason)]
+}
+
+fn text(node: &SyntaxNode) -> String {
+    node.text().to_string().to_lowercase()
 }
 
 fn opaque(reason: &str) -> Vec<Act> {

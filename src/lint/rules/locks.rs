@@ -16,7 +16,6 @@ rules! {
     UNIQUE_CONSTRAINT = "disallowed-unique-constraint", Locking, "a unique index is built while everybody waits";
     REINDEX = "require-concurrent-reindex", Locking, "an index is built anew while writers wait";
     DETACH = "require-concurrent-partition-detach", Locking, "a partition is detached while everybody waits";
-    REPACK = "prefer-repack", Locking, "a table is written anew while everybody waits";
     RENAME_TABLE = "renaming-table", Locking, "statements by a table's old name fail from then on";
     RENAME_COLUMN = "renaming-column", Locking, "statements by a column's old name fail from then on";
     DOMAIN_CONSTRAINT = "ban-alter-domain-with-add-constraint", Locking, "a constraint of a domain is checked against all tables that use it";

@@ -13,8 +13,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr as _};
 use super::super::client::Client;
 use super::super::script::Script;
 use super::super::{Error, Result};
-use super::{Pending, TABLE, is_same_text};
+use super::{Pending, TABLE, asserted, is_same_text};
 use crate::digest::hex;
+use crate::lint;
 use crate::sql::{self, Database, Dialect};
 
 /// Runs a migration, unless the history has it.
@@ -65,6 +66,13 @@ where
         } else {
             Err(Error::History { stem: file.stem.clone(), applied, file: hex(&file.checksum) })
         };
+    }
+    let assertions = lint::assertions(&file.sql, dialect);
+    if !assertions.is_empty() {
+        return asserted::run(connection, pending, &assertions, dialect).await.map_err(|error| match error {
+            asserted::Failure::Statement(error, byte, statement) => failure(pending, error, Some((byte, statement))),
+            asserted::Failure::Asserted(error) => error,
+        });
     }
     let migration = sqlx::migrate::Migration {
         version: file.version,
