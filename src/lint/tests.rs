@@ -56,7 +56,30 @@ fn what_destroys_on_postgres() {
          UPDATE t SET name = 'x' WHERE true;
          MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE;
          SELECT 1 FROM (SELECT 1) x"
-    ), @"");
+    ), @r#"
+    1 destructive drop-table: loses the rows of t
+    2 destructive drop-table: loses the rows of u, other
+    3 destructive drop-column: loses the values of t.name
+    4 destructive drop-schema: loses what is in schema app
+    5 destructive drop-type: loses the type mood
+    6 destructive drop-type: loses the type mood and every column of it
+    7 destructive drop-type: loses the type d
+    8 destructive drop-type: loses an attribute of a type, in all rows that have it
+    9 destructive drop-sequence: loses the position of s
+    10 destructive drop-extension: loses what extension postgis brought
+    11 destructive drop-owned: loses everything that the role owns
+    12 destructive drop-database: loses a whole database
+    13 destructive drop-cascade: loses what depends on it, generated columns too
+    14 destructive truncate: deletes all rows of t, u
+    15 destructive truncate: deletes all rows of t and of the tables that refer to it
+    16 destructive delete-rows: deletes all rows of t
+    17 destructive delete-rows: deletes some rows of t
+    18 destructive delete-rows: deletes all rows of u
+    19 destructive update-all-rows: overwrites name, id in all rows of t
+    20 destructive update-all-rows: overwrites name in all rows of t
+    21 destructive delete-rows: deletes rows of t
+    22 safe -: loses nothing and blocks nobody
+    "#);
 }
 
 #[test]
@@ -75,7 +98,21 @@ fn what_loses_nothing_on_postgres() {
          GRANT SELECT ON t TO PUBLIC;
          ALTER TYPE mood ADD VALUE 'new';
          SELECT setval('s', 1)"
-    ), @"");
+    ), @r#"
+    1 safe -: loses nothing and blocks nobody
+    2 safe -: loses nothing and blocks nobody
+    3 safe -: loses nothing and blocks nobody
+    4 safe -: loses nothing and blocks nobody
+    5 safe -: loses nothing and blocks nobody
+    6 safe -: loses nothing and blocks nobody
+    7 safe -: loses nothing and blocks nobody
+    8 safe -: loses nothing and blocks nobody
+    9 safe -: loses nothing and blocks nobody
+    10 safe -: loses nothing and blocks nobody
+    11 safe -: loses nothing and blocks nobody
+    12 safe -: loses nothing and blocks nobody
+    13 safe -: loses nothing and blocks nobody
+    "#);
 }
 
 #[test]
@@ -100,7 +137,27 @@ fn what_blocks_on_postgres() {
          LOCK TABLE w;
          REFRESH MATERIALIZED VIEW m;
          ALTER DOMAIN d ADD CONSTRAINT c CHECK (value > 0)"
-    ), @"");
+    ), @r#"
+    1 locking require-concurrent-index-creation: writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`
+    2 locking require-concurrent-index-deletion: everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`
+    3 locking constraint-missing-not-valid: writers wait while all rows are checked; add it NOT VALID and validate it in another migration
+    4 safe -: loses nothing and blocks nobody
+    5 locking adding-foreign-key-constraint: writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another migration
+    6 locking adding-field-with-default: everybody waits while the table is written anew: its default differs by row
+    7 locking adding-not-nullable-field: everybody waits while all rows are looked at; add a CHECK … NOT VALID first and validate it
+    8 locking adding-serial-primary-key-field: everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX
+    9 locking disallowed-unique-constraint: everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX
+    10 locking require-concurrent-reindex: writers wait while the index is built; use CONCURRENTLY
+    11 locking rewrite-table: everybody waits while the table is written anew
+    12 locking rewrite-table: everybody waits while the table is written anew
+    13 locking renaming-column: statements by the old name fail from then on
+    14 locking renaming-table: statements that look for t where it was fail from then on
+    15 locking renaming-table: statements by the old name fail from then on
+    16 locking rewrite-table: everybody waits while w is written in another form
+    17 locking lock-table: locks w until the migration ends
+    18 locking refresh-materialized-view: readers of m wait; use CONCURRENTLY
+    19 locking ban-alter-domain-with-add-constraint: writers wait while every table that uses the domain is checked
+    "#);
 }
 
 #[test]
@@ -117,8 +174,21 @@ fn what_cannot_be_told_on_postgres() {
          DROP TABLE t;
          -- trueup:assert-empty
          SELECT 1"
-    ), @"");
-    assert_snapshot!(postgres("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);\nCOMMIT"), @"");
+    ), @r#"
+    1 unvalidated code-block: the block's code is not looked into
+    2 unvalidated code-block: what the procedure does is not looked into
+    3 unvalidated transaction-control: the migration runs in a transaction already, together with its record
+    4 unvalidated ban-concurrent-index-creation-in-transaction: fails in a transaction: let the file begin with `-- no-transaction`
+    5 unvalidated adding-required-field: fails when the table has rows: the column is NOT NULL and has no default
+    6 unvalidated not-parsed: cannot be read: expected command, found IDENT
+    7 destructive drop-cascade: cannot be read: expected command, found DROP_KW
+    9 destructive drop-table: loses the rows of t; `trueup:assert-emtpy t` is no assertion; there is `trueup:assert-empty TABLE`
+    11 unvalidated unknown-assertion: `trueup:assert-empty` is no assertion; there is `trueup:assert-empty TABLE`
+    "#);
+    assert_snapshot!(postgres("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);\nCOMMIT"), @r#"
+    2 safe -: loses nothing and blocks nobody
+    3 safe -: loses nothing and blocks nobody
+    "#);
 }
 
 #[test]
@@ -135,7 +205,19 @@ fn a_new_type_that_holds_all_values_of_the_old_one_loses_nothing() {
          ALTER TABLE t ALTER COLUMN at TYPE date;
          ALTER TABLE elsewhere ALTER COLUMN x TYPE bigint;
          ALTER TABLE elsewhere ALTER COLUMN x TYPE integer"
-    ), @"");
+    ), @r#"
+    1 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
+    2 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
+    3 destructive narrow-column-type: t.id: integer does not hold all that numeric(19, 0) does
+    4 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
+    5 destructive narrow-column-type: t.name: varchar(10) does not hold all that text does
+    6 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
+    7 destructive narrow-column-type: t.price: numeric(12, 2) does not hold all that numeric(12, 4) does
+    8 destructive narrow-column-type: t.at: its values become those of USING at AT TIME ZONE 'UTC'
+    9 destructive narrow-column-type: t.at: date does not hold all that timestamptz does
+    10 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
+    11 destructive narrow-column-type: elsewhere.x: integer does not hold all that bigint does
+    "#);
 }
 
 #[test]
@@ -164,7 +246,35 @@ fn what_sqlite_loses_and_blocks() {
          CREATE TRIGGER g AFTER INSERT ON u BEGIN DELETE FROM w; UPDATE w SET id = CASE WHEN 1 THEN 2 END; END;
          DELETE FROM w LIMIT LIMIT;
          SELEKT 1"
-    ), @"");
+    ), @r#"
+    1 destructive drop-table: loses the rows of t
+    2 destructive drop-column: loses the values of u.id
+    3 destructive delete-rows: deletes all rows of u
+    4 destructive delete-rows: deletes some rows of u
+    5 destructive delete-rows: deletes all rows of u
+    6 destructive update-all-rows: overwrites id in all rows of u
+    7 safe -: loses nothing and blocks nobody
+    8 destructive replace-rows: deletes the rows of u that are in the way; use ON CONFLICT DO UPDATE
+    9 destructive replace-rows: deletes the rows of u that are in the way; use ON CONFLICT DO UPDATE
+    10 safe -: loses nothing and blocks nobody
+    11 safe -: loses nothing and blocks nobody
+    12 locking long-write: writers of the whole file wait while the index on u is built
+    13 unvalidated adding-required-field: fails when the table has rows: the column is NOT NULL and has no default
+    14 safe -: loses nothing and blocks nobody
+    15 locking renaming-column: statements by the old name id fail from then on
+    16 locking renaming-table: statements by the old name u fail from then on
+    17 safe -: loses nothing and blocks nobody
+    17 safe -: loses nothing and blocks nobody
+    17 safe -: loses nothing and blocks nobody
+    18 safe -: loses nothing and blocks nobody
+    18 unvalidated code-block: what is written into the schema's own table is not looked into
+    19 locking long-write: writers wait while the file is written anew
+    19 unvalidated transaction-control: the migration runs in a transaction already, together with its record
+    20 safe -: loses nothing and blocks nobody
+    21 safe -: loses nothing and blocks nobody
+    22 destructive delete-rows: deletes all rows of w
+    23 unvalidated not-parsed: cannot be read: Expected: an SQL statement, found: SELEKT at Line: 1, Column: 1
+    "#);
 }
 
 #[test]
@@ -175,7 +285,13 @@ fn a_table_that_is_rebuilt_as_sqlite_needs_it_loses_rows_by_name() {
          DROP TABLE t;
          ALTER TABLE t_new RENAME TO t;
          CREATE INDEX i ON t (id)"
-    ), @"");
+    ), @r#"
+    1 safe -: loses nothing and blocks nobody
+    2 safe -: loses nothing and blocks nobody
+    3 destructive drop-table: loses the rows of t
+    4 safe -: loses nothing and blocks nobody
+    5 safe -: loses nothing and blocks nobody
+    "#);
 }
 
 #[test]
@@ -208,9 +324,24 @@ fn an_assertion_is_as_good_as_what_was_seen() {
         said(sql, Dialect::Postgres, &mut known, &move |_| seen)
     };
 
-    assert_snapshot!(seen(Some(Emptiness::Empty)), @"");
-    assert_snapshot!(seen(Some(Emptiness::NotEmpty)), @"");
-    assert_snapshot!(seen(None), @"");
+    assert_snapshot!(seen(Some(Emptiness::Empty)), @r#"
+    2 safe drop-table: asserted empty: t
+    4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
+    7 safe truncate: asserted empty: t, u
+    9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
+    "#);
+    assert_snapshot!(seen(Some(Emptiness::NotEmpty)), @r#"
+    2 destructive drop-table: loses the rows of t; asserted empty, and has rows: t
+    4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
+    7 destructive truncate: deletes all rows of t, u; asserted empty, and has rows: t, u
+    9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
+    "#);
+    assert_snapshot!(seen(None), @r#"
+    2 unvalidated drop-table: loses the rows of t; asserted empty, and nobody has looked yet: t
+    4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
+    7 unvalidated truncate: deletes all rows of t, u; asserted empty, and nobody has looked yet: t, u
+    9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
+    "#);
     assert_eq!(seen(Some(Emptiness::Missing)), seen(Some(Emptiness::Empty)));
 }
 
@@ -218,7 +349,10 @@ fn an_assertion_is_as_good_as_what_was_seen() {
 fn a_comment_silences_nothing() {
     let sql = "-- squawk-ignore ban-drop-table, require-concurrent-index-creation\nCREATE INDEX i ON t (id);\n\
                /* squawk-ignore-file */ DROP TABLE t /* trueup:assert-empty t */";
-    assert_snapshot!(postgres(sql), @"");
+    assert_snapshot!(postgres(sql), @r#"
+    2 locking require-concurrent-index-creation: writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`
+    3 destructive drop-table: loses the rows of t
+    "#);
 }
 
 #[test]
@@ -250,7 +384,7 @@ fn every_rule_has_a_section_in_the_reference() {
 
 #[test]
 fn a_statement_that_is_nested_too_deep_ends_no_process() {
-    let deep = format!("SELECT {}1{};\nDROP TABLE t", "(".repeat(20_000), ")".repeat(20_000));
+    let deep = format!("UPDATE u SET id = {}1{};\nDROP TABLE t", "(".repeat(20_000), ")".repeat(20_000));
     for dialect in [Dialect::Postgres, Dialect::Sqlite] {
         let risks = on(dialect, &deep);
         assert!(risks.contains("1 unvalidated not-parsed") && risks.contains("2 destructive drop-table"), "{risks}");

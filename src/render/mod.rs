@@ -3,6 +3,7 @@
 mod events;
 mod graph;
 mod json;
+mod lint;
 mod markdown;
 mod paint;
 mod text;
@@ -10,6 +11,7 @@ mod text;
 pub use events::{Totals, event_json, event_line, summary_json, summary_text};
 pub use graph::{GraphFormat, graph};
 pub use json::plan_json;
+pub use lint::{LintedFile, lint_json, lint_text};
 pub use markdown::markdown;
 pub use paint::{Paint, Tone};
 pub use text::plan_text;

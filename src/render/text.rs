@@ -9,6 +9,9 @@ use crate::plan::{ChangeEntry, Document, Summary};
 /// A diff longer than this is cut in text; JSON has it whole.
 const MOST_DIFF_LINES: usize = 60;
 
+/// The same for what is run and loses nothing: a first plan has many migrations.
+const MOST_SAFE_LINES: usize = 8;
+
 /// The plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, paint: Paint) -> String {
     let mut out = String::new();
@@ -77,7 +80,8 @@ fn changes(out: &mut String, plan: &Document, paint: Paint) {
 /// What differs, under an update or where a change brings a diff.
 fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
     if let Some(diff) = &change.diff {
-        diff_lines(out, diff, paint);
+        let is_safe_run = change.action == Action::Run && change.risk == Risk::Safe;
+        diff_lines(out, diff, if is_safe_run { MOST_SAFE_LINES } else { MOST_DIFF_LINES }, paint);
         return;
     }
     let (Action::Update | Action::Replace, Some(Value::Object(before)), Some(Value::Object(after))) =
@@ -113,8 +117,8 @@ fn short(value: &Value) -> String {
     format!("{cut}…")
 }
 
-fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
-    for text in diff.lines().take(MOST_DIFF_LINES) {
+fn diff_lines(out: &mut String, diff: &str, most: usize, paint: Paint) {
+    for text in diff.lines().take(most) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
@@ -122,9 +126,10 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
         };
         line(out, &format!("      {painted}"));
     }
-    let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
+    let rest = diff.lines().count().saturating_sub(most);
     if rest > 0 {
-        line(out, &format!("      … {rest} more lines; `--format json` has them"));
+        let plural = if rest == 1 { "" } else { "s" };
+        line(out, &format!("      … {rest} more line{plural}; `--format json` has all"));
     }
 }
 
@@ -146,7 +151,7 @@ fn drift(out: &mut String, plan: &Document, paint: Paint) {
     line(out, &paint.tone(Tone::Strong, "Drift"));
     for drift in &plan.drift {
         line(out, &format!("  {} {}: {}", paint.tone(Tone::Warning, "!"), drift.address, drift.summary));
-        diff_lines(out, &drift.diff, paint);
+        diff_lines(out, &drift.diff, MOST_DIFF_LINES, paint);
     }
     out.push('\n');
 }
