@@ -43,6 +43,12 @@ impl Walked {
         self.interrupted |= interrupted;
     }
 
+    /// Whether a step about an address failed or was not started.
+    pub(super) fn has_failed(&self, address: &Address) -> bool {
+        self.failed.iter().any(|(step, ..)| step.address == *address)
+            || self.blocked.iter().any(|(step, _)| step.address == *address)
+    }
+
     /// Adds steps that are not started at all.
     pub(super) fn block(&mut self, steps: Vec<Step>, why: &str, on_event: &mut (dyn FnMut(&Event) + Send)) {
         for step in steps {

@@ -83,6 +83,7 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
         .await?;
     let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
     totals.take(&verified.walked);
+    totals.blocked += verified.blocked;
     totals.deferred = verified.deferred;
     let exit = finish(recorder, &progress, totals, &verified, args, ui).await;
     drop(held);

@@ -118,10 +118,14 @@ pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Fai
     if !diff.faults.is_empty() {
         return Err(Failure::Faults(diff.faults));
     }
-    if let Some(change) = flags_change(stack, world) {
-        diff.changes.push(change);
-    } else {
-        diff.unchanged += 1;
+    match flags_change(stack, world) {
+        None => diff.unchanged += 1,
+        Some(change) if diff.blocked.is_empty() => diff.changes.push(change),
+        // An application that reads the flags must not be told of what is not there yet.
+        Some(change) => {
+            let reason = "needs what is blocked".to_owned();
+            diff.blocked.push(Held { address: change.address, reason });
+        }
     }
     link_to_bookkeeping(&mut diff.changes);
     if let Some(only) = &options.only {
@@ -207,7 +211,7 @@ fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, v
         (None, target::Observed::Readable(seen)) => {
             vector::Schema::Known(target::filtered(&desired, &seen.snapshot))
         }
-        (None, target::Observed::Failed(_)) => {
+        (None, target::Observed::Failed { .. }) => {
             vector::Schema::Unknown(format!("target {name} cannot be read"))
         }
     };

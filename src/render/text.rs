@@ -94,11 +94,17 @@ fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
 
 /// The keys whose values differ, those of nested objects by their path.
 fn differences(out: &mut String, path: &str, before: &Map<String, Value>, after: &Map<String, Value>) {
-    for (key, new) in after {
+    // Rows are compared by digests: which columns differ is known, and what they hold is not shown.
+    let differs = before.get("differs").and_then(Value::as_array);
+    let is_shown = |key: &String| {
+        // A digest tells a person nothing.
+        key != "digest" && differs.is_none_or(|differs| differs.iter().any(|name| name == key))
+    };
+    for (key, new) in after.iter().filter(|(key, _)| is_shown(key)) {
         match (before.get(key), new) {
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
-                differences(out, &format!("{path}{key}."), old, new)
+                differences(out, &format!("{path}{key}."), old, new);
             }
             (Some(old), new) => line(out, &format!("      {path}{key}: {} → {}", short(old), short(new))),
             (None, new) => line(out, &format!("      {path}{key}: {}", short(new))),

@@ -103,12 +103,11 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     for (version, file) in pending {
         let risk = risk::of(file, desired.dialect, observed, &mut known);
         let late = newest.filter(|newest| version < newest);
-        match (late, desired.order) {
-            (Some(newest), Order::Linear) => diff.faults.push(late_fault(file, newest, &files)),
-            (Some(_), Order::Allow) | (None, _) => {
-                diff.changes.push(planned(desired, file, risk, late, needs.clone()));
-            }
+        if let (Some(newest), Order::Linear) = (late, desired.order) {
+            diff.faults.push(late_fault(file, newest, &files));
         }
+        // Pending with a fault too, so that tables which it makes are not reported as missing.
+        diff.changes.push(planned(desired, file, risk, late, needs));
         needs = vec![address(file)];
     }
     diff

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod migrating;
+mod ontologies;
 mod rows;
 mod scale;
 
