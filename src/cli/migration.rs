@@ -42,9 +42,8 @@ fn new(stack: &Stack, name: &str, dialect: Option<Dialect>, ui: &Ui) -> Result<E
     let stem = format!("{version}_{name}");
     for folder in folders {
         let path = folder.join(format!("{stem}.sql"));
-        write(&folder, &path, &stem).map_err(|error| {
-            Failure::new(Plain::io("write", &path.display().to_string(), &error))
-        })?;
+        write(&folder, &path, &stem)
+            .map_err(|error| Failure::new(Plain::io("write", &path.display().to_string(), &error)))?;
         ui.answer(&format!("{}\n", path.display()));
     }
     Ok(Exit::Done)

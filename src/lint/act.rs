@@ -21,6 +21,8 @@ pub(super) enum Act {
         /// Columns and their types, of a table.
         columns: Vec<(String, String)>,
     },
+    /// Copies all rows of a table into another one, with these columns of that, or all.
+    Copies { from: TableName, to: TableName, columns: Option<Vec<String>> },
     /// Gives a table another name.
     Renames { from: TableName, to: TableName },
     /// Takes a table, index or type away. What that loses is said by a rule beside it.

@@ -14,6 +14,10 @@ pub struct Known {
     fresh: BTreeSet<TableName>,
     columns: BTreeMap<(TableName, String), String>,
     fresh_columns: BTreeSet<(TableName, String)>,
+    /// Tables, and those of this plan that have all their rows and columns.
+    copies: BTreeMap<TableName, TableName>,
+    /// Tables of this plan that alone have what another one had, which is dropped.
+    heirs: BTreeSet<TableName>,
 }
 
 impl Known {
@@ -37,10 +41,27 @@ impl Known {
     pub fn settle(&mut self) {
         self.existing.append(&mut self.fresh);
         self.fresh_columns.clear();
+        self.copies.clear();
+        self.heirs.clear();
     }
 
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
         self.fresh.contains(name)
+    }
+
+    /// Whether a table of this plan has what was dropped with another one.
+    pub(super) fn is_heir(&self, name: &TableName) -> bool {
+        self.heirs.contains(name)
+    }
+
+    /// The table of this plan that has all that a table has.
+    pub(super) fn copy_of(&self, name: &TableName) -> Option<&TableName> {
+        self.copies.get(name)
+    }
+
+    fn columns_of(&self, table: &TableName) -> BTreeSet<&str> {
+        let columns = self.columns.keys().filter(|(of, _)| of == table);
+        columns.map(|(_, column)| column.as_str()).collect()
     }
 
     pub(super) fn is_fresh_column(&self, table: &TableName, column: &str) -> bool {
@@ -64,8 +85,15 @@ impl Known {
                     self.columns.insert((name.clone(), column.clone()), kind.clone());
                 }
             }
+            Act::Copies { from, to, columns } => {
+                let named = columns.as_ref().map(|columns| columns.iter().map(String::as_str).collect());
+                let (all, kept) = (self.columns_of(from), named.unwrap_or_else(|| self.columns_of(to)));
+                if self.fresh.contains(to) && !all.is_empty() && all.is_subset(&kept) {
+                    self.copies.insert(from.clone(), to.clone());
+                }
+            }
             Act::Renames { from, to } => {
-                for names in [&mut self.existing, &mut self.fresh] {
+                for names in [&mut self.existing, &mut self.fresh, &mut self.heirs] {
                     if names.remove(from) {
                         names.insert(to.clone());
                     }
@@ -78,6 +106,8 @@ impl Known {
                 }
             }
             Act::Removes { name } => {
+                self.heirs.extend(self.copies.remove(name));
+                self.heirs.remove(name);
                 self.existing.remove(name);
                 self.fresh.remove(name);
                 self.columns.retain(|(table, _), _| table != name);

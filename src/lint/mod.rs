@@ -141,9 +141,8 @@ fn verdict(
     if above.tables.is_empty() || bare.0 == Risk::Safe {
         return bare;
     }
-    let names = |tables: &[&TableName]| {
-        tables.iter().map(|table| table.to_string()).collect::<Vec<_>>().join(", ")
-    };
+    let names =
+        |tables: &[&TableName]| tables.iter().map(|table| table.to_string()).collect::<Vec<_>>().join(", ");
     let with = |keep: &dyn Fn(Option<Emptiness>) -> bool| {
         let kept: Vec<_> = above.tables.iter().filter(|table| keep(observed(table))).collect();
         let free: BTreeSet<_> = kept.iter().map(|table| folded(table)).collect();
@@ -154,8 +153,7 @@ fn verdict(
         let (risk, rule, reason) = bare;
         return (risk, rule, format!("{reason}; that {every} is empty makes no difference to it"));
     }
-    let (held, _) =
-        with(&|seen| matches!(seen, Some(Emptiness::Empty | Emptiness::Missing)));
+    let (held, _) = with(&|seen| matches!(seen, Some(Emptiness::Empty | Emptiness::Missing)));
     if held.0 <= all.0 {
         let reason = if held.0 == Risk::Safe { format!("asserted empty: {every}") } else { held.2 };
         return (held.0, held.1.or(bare.1), reason);

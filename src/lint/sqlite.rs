@@ -2,8 +2,9 @@
 //! hides no other.
 
 use sqlparser::ast::{
-    AlterTableOperation, AssignmentTarget, ColumnOption, Expr, FromTable, ObjectName, ObjectType, Query,
-    RenameTableNameKind, SetExpr, SqliteOnConflict, Statement, TableFactor, TableObject, TableWithJoins, Value,
+    AlterTableOperation, AssignmentTarget, ColumnOption, Expr, FromTable, GroupByExpr, ObjectName,
+    ObjectType, Query, RenameTableNameKind, Select, SetExpr, SqliteOnConflict, Statement, TableFactor,
+    TableObject, TableWithJoins, Value,
 };
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
@@ -28,17 +29,23 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
     match words.as_slice() {
         // A trigger's body is stored, not run.
         ["create", "trigger", ..] | ["create", "temp" | "temporary", "trigger", ..] => return Vec::new(),
-        ["create" | "drop", "view", ..] | ["create", "temp" | "temporary", "view", ..] | ["drop", "trigger", ..] => {
+        ["create" | "drop", "view", ..]
+        | ["create", "temp" | "temporary", "view", ..]
+        | ["drop", "trigger", ..] => {
             return Vec::new();
         }
         ["begin" | "commit" | "end" | "rollback", ..] if in_transaction => {
             let reason = "the migration runs in a transaction already, together with its record";
             return vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)];
         }
-        ["begin" | "commit" | "end" | "rollback" | "savepoint" | "release" | "analyze" | "attach" | "detach", ..] => {
+        [
+            "begin" | "commit" | "end" | "rollback" | "savepoint" | "release" | "analyze" | "attach"
+            | "detach",
+            ..,
+        ] => {
             return Vec::new();
         }
-        ["select" | "values", ..] | ["insert", "into", ..] => return Vec::new(),
+        ["select" | "values", ..] => return Vec::new(),
         ["pragma", "writable_schema", ..] => {
             let reason = "what is written into the schema's own table is not looked into";
             return vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)];
@@ -57,10 +64,13 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
         Ok(statements) => statements.iter().flat_map(of).collect(),
         Err(error) => {
             let made = before_parenthesis(sql, Dialect::Sqlite).filter(|_| words.first() == Some(&"create"));
-            let made = made.and_then(|head| Parser::parse_sql(&SQLiteDialect {}, &format!("{head} (x)")).ok());
+            let made =
+                made.and_then(|head| Parser::parse_sql(&SQLiteDialect {}, &format!("{head} (x)")).ok());
             match made {
                 // Whatever stands in a table or index that is made: its name says all that matters.
                 Some(statements) => statements.iter().flat_map(of).collect(),
+                // Without OR REPLACE it only adds rows, wherever they come from.
+                None if words.starts_with(&["insert", "into"]) => Vec::new(),
                 None => vec![unread(&words, &error.to_string())],
             }
         }
@@ -82,10 +92,9 @@ fn unread(words: &[&str], message: &str) -> Act {
 fn of(statement: &Statement) -> Vec<Act> {
     match statement {
         Statement::CreateTable(create) => {
-            let columns = create
-                .columns
-                .iter()
-                .map(|column| (column.name.value.to_lowercase(), column.data_type.to_string().to_lowercase()));
+            let columns = create.columns.iter().map(|column| {
+                (column.name.value.to_lowercase(), column.data_type.to_string().to_lowercase())
+            });
             let columns = columns.collect();
             name(&create.name)
                 .map(|name| Act::Makes { name, if_missing: create.if_not_exists, columns })
@@ -97,7 +106,9 @@ fn of(statement: &Statement) -> Vec<Act> {
             .map(|name| Act::Makes { name, if_missing: *if_not_exists, columns: Vec::new() })
             .into_iter()
             .collect(),
-        Statement::CreateIndex(create) => index(create.name.as_ref(), &create.table_name, create.if_not_exists),
+        Statement::CreateIndex(create) => {
+            index(create.name.as_ref(), &create.table_name, create.if_not_exists)
+        }
         Statement::AlterTable(alter) => {
             let Some(table) = name(&alter.name) else { return Vec::new() };
             alter.operations.iter().flat_map(|operation| altered(&table, operation)).collect()
@@ -130,7 +141,8 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
     let to = || vec![table.clone()];
     match operation {
         AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
-            let has = |is: fn(&ColumnOption) -> bool| column_def.options.iter().any(|option| is(&option.option));
+            let has =
+                |is: fn(&ColumnOption) -> bool| column_def.options.iter().any(|option| is(&option.option));
             let required = has(|option| matches!(option, ColumnOption::NotNull));
             let filled = has(|option| {
                 matches!(option, ColumnOption::Default(value) if !is_null(value))
@@ -195,25 +207,53 @@ fn row_acts(statement: &Statement) -> Vec<Act> {
                 TableObject::TableName(table) => name(table),
                 _ => None,
             };
-            replaces_rows.then(|| replaces(table)).into_iter().collect()
+            if replaces_rows {
+                return vec![replaces(table)];
+            }
+            let columns: Vec<String> =
+                insert.columns.iter().filter_map(name).map(|column| column.name).collect();
+            let columns = Some(columns).filter(|columns| !columns.is_empty());
+            let from = insert.source.as_deref().and_then(whole_table);
+            let copies = from.zip(table).map(|(from, to)| Act::Copies { from, to, columns });
+            copies.into_iter().collect()
         }
         Statement::Query(query) => in_query(query),
         _ => vec![Act::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such statement")],
     }
 }
 
+/// The table whose rows a query gives, all of them.
+fn whole_table(query: &Query) -> Option<TableName> {
+    let Query { with: None, body, limit_clause: None, fetch: None, .. } = query else { return None };
+    let SetExpr::Select(select) = &**body else { return None };
+    let Select { distinct: None, top: None, selection: None, having: None, group_by, from, .. } = &**select
+    else {
+        return None;
+    };
+    let is_grouped = !matches!(group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    let [one] = from.as_slice() else { return None };
+    // An aggregate without GROUP BY is told by its parentheses; what computes a column is not copying.
+    let computes = select.projection.iter().any(|item| item.to_string().contains('('));
+    (!is_grouped && !computes && one.joins.is_empty()).then(|| table(one))?
+}
+
 fn replaces(table: Option<TableName>) -> Act {
     let table: Vec<_> = table.into_iter().collect();
-    let reason = format!("deletes the rows of {} that are in the way; use ON CONFLICT DO UPDATE", joined(&table));
+    let reason =
+        format!("deletes the rows of {} that are in the way; use ON CONFLICT DO UPDATE", joined(&table));
     Act::does(&rules::REPLACE_ROWS, table, reason)
 }
 
 /// A query's own rows are read; a `WITH` before DELETE or UPDATE makes a query of it.
 fn in_query(query: &Query) -> Vec<Act> {
     match &*query.body {
-        SetExpr::Insert(rows) | SetExpr::Update(rows) | SetExpr::Delete(rows) | SetExpr::Merge(rows) => row_acts(rows),
+        SetExpr::Insert(rows) | SetExpr::Update(rows) | SetExpr::Delete(rows) | SetExpr::Merge(rows) => {
+            row_acts(rows)
+        }
         SetExpr::Query(inner) => in_query(inner),
-        SetExpr::Select(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) | SetExpr::Table(_) => Vec::new(),
+        SetExpr::Select(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) | SetExpr::Table(_) => {
+            Vec::new()
+        }
     }
 }
 

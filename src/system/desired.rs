@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::rows::{Asked, RowSet, Scope};
-pub(super) use super::script::folded;
 use super::script::Script;
+pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
 use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Seed, SeedMode, Stack, Terms, User};

@@ -95,7 +95,9 @@ pub enum Error {
         message: String,
     },
     /// A migration relies on a table being empty, and it is not any more.
-    #[error("migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty")]
+    #[error(
+        "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
+    )]
     #[diagnostic(
         code(trueup::system::asserted),
         help(

@@ -48,7 +48,11 @@ const USED: [(Squawk, &Rule, &str); 16] = [
         &rules::UNIQUE_CONSTRAINT,
         "everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX",
     ),
-    (Squawk::RequireConcurrentReindex, &rules::REINDEX, "writers wait while the index is built; use CONCURRENTLY"),
+    (
+        Squawk::RequireConcurrentReindex,
+        &rules::REINDEX,
+        "writers wait while the index is built; use CONCURRENTLY",
+    ),
     (Squawk::RequireConcurrentPartitionDetach, &rules::DETACH, "everybody waits behind it; use CONCURRENTLY"),
     (Squawk::RenamingTable, &rules::RENAME_TABLE, "statements by the old name fail from then on"),
     (Squawk::RenamingColumn, &rules::RENAME_COLUMN, "statements by the old name fail from then on"),

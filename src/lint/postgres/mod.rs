@@ -58,7 +58,8 @@ pub(super) fn acts(whole: &str, script: &Script, in_transaction: bool) -> Vec<Ve
 /// The text with blanks for statements that the parser must not see.
 fn without_deep(sql: &str, script: &Script) -> String {
     let mut text = sql.to_owned();
-    for (bytes, _) in script.statements.iter().zip(&script.nesting).filter(|(_, deep)| **deep > MOST_NESTING) {
+    for (bytes, _) in script.statements.iter().zip(&script.nesting).filter(|(_, deep)| **deep > MOST_NESTING)
+    {
         text.replace_range(bytes.clone(), &" ".repeat(bytes.len()));
     }
     text
@@ -114,11 +115,9 @@ fn subject_of(statement: &Stmt) -> Vec<TableName> {
         Stmt::AlterForeignTable(alter) => of(alter.table_relation_name()),
         Stmt::CreateIndex(create) => of(create.table_relation_name()),
         Stmt::DropIndex(drop) => names(drop.index_refs()),
-        Stmt::Reindex(reindex) => reindex
-            .reindex_target()
-            .and_then(|target| relation(target.syntax()))
-            .into_iter()
-            .collect(),
+        Stmt::Reindex(reindex) => {
+            reindex.reindex_target().and_then(|target| relation(target.syntax())).into_iter().collect()
+        }
         Stmt::Cluster(_) | Stmt::Vacuum(_) => relation(statement.syntax()).into_iter().collect(),
         _ => Vec::new(),
     }
@@ -177,7 +176,9 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let names = joined(&names(drop.extension_refs()));
             lost(&rules::DROP_EXTENSION, &format!("what extension {names} brought"))
         }
-        Stmt::AlterType(alter) if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) => {
+        Stmt::AlterType(alter)
+            if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) =>
+        {
             lost(&rules::DROP_TYPE, "an attribute of a type, in all rows that have it")
         }
         Stmt::Lock(lock) => {
@@ -194,7 +195,9 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         Stmt::Do(_) => opaque("the block's code is not looked into"),
         Stmt::Call(_) => opaque("what the procedure does is not looked into"),
         Stmt::Execute(_) => opaque("what the prepared statement does is not looked into"),
-        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::Rollback(_) | Stmt::PrepareTransaction(_) if in_transaction => {
+        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::Rollback(_) | Stmt::PrepareTransaction(_)
+            if in_transaction =>
+        {
             let reason = "the migration runs in a transaction already, together with its record";
             vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
         }
@@ -204,7 +207,9 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         | Stmt::DropPolicy(_)
         | Stmt::DropRule(_)
         | Stmt::DropStatistics(_) => Vec::new(),
-        _ if first_words(&syntax.text().to_string(), Dialect::Postgres).first().is_some_and(|w| w == "drop")
+        _ if first_words(&syntax.text().to_string(), Dialect::Postgres)
+            .first()
+            .is_some_and(|w| w == "drop")
             && cascades(syntax) =>
         {
             lost(&rules::DROP_CASCADE, "what depends on it, generated columns too")

@@ -21,9 +21,10 @@ fn column(node: &SyntaxNode) -> String {
 pub(super) fn made(statement: &SyntaxNode) -> Option<Act> {
     let name = statement.descendants().find_map(ast::TableName::cast).and_then(|node| name(node.syntax()))?;
     let if_missing = statement.children().any(|node| ast::IfNotExists::cast(node).is_some());
-    let columns = statement.descendants().filter_map(ast::Column::cast).filter_map(|node| {
-        Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase()))
-    });
+    let columns = statement
+        .descendants()
+        .filter_map(ast::Column::cast)
+        .filter_map(|node| Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase())));
     Some(Act::Makes { name, if_missing, columns: columns.collect() })
 }
 

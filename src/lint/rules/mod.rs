@@ -39,9 +39,25 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
 /// What a rule says of an act; `None` when nothing is lost and nobody blocked by it. Tables that
 /// this plan makes, and those of `free`, are of no account.
 pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<(&'static Rule, String)> {
-    let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
+    // What this plan copied into a table of its own is still to be lost.
+    let is_free = |table: &TableName| known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
     match act {
+        Act::Does { rule, to, reason } if rule.risk == Risk::Destructive => {
+            let kept = |table: &TableName| {
+                let copy = known.copy_of(table).filter(|_| **rule == DROP_TABLE)?;
+                Some(format!(
+                    "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
+                ))
+            };
+            let rest: Vec<_> = to.iter().filter(|table| !is_free(table)).collect();
+            match rest.as_slice() {
+                [] if !to.is_empty() => None,
+                [table] if kept(table).is_some() => kept(table).map(|reason| (&LONG_WRITE, reason)),
+                _ => Some((*rule, reason.clone())),
+            }
+        }
         Act::Does { rule, to, reason } => {
+            let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
             let of_no_account = !to.is_empty() && to.iter().all(is_free);
             (!of_no_account).then(|| (*rule, reason.clone()))
         }
@@ -52,7 +68,8 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         Act::UpdatesAll { table, columns } => {
             let all_new = columns.iter().all(|column| known.is_fresh_column(table, column));
             let of_no_account = is_free(table) || !columns.is_empty() && all_new;
-            (!of_no_account).then(|| (&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
+            (!of_no_account)
+                .then(|| (&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
         }
         Act::Retypes { table, column, kind, using } => {
             if is_free(table) || known.is_fresh_column(table, column) {
@@ -61,7 +78,11 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
             narrows(known.kind(table, column), kind, using.as_deref(), column)
                 .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
         }
-        Act::Makes { .. } | Act::Renames { .. } | Act::Removes { .. } | Act::AddsColumn { .. } => None,
+        Act::Makes { .. }
+        | Act::Copies { .. }
+        | Act::Renames { .. }
+        | Act::Removes { .. }
+        | Act::AddsColumn { .. } => None,
     }
 }
 

@@ -11,8 +11,12 @@ rules! {
 /// A type, as far as it matters here. `None` is no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
-    Integer { bits: u32 },
-    Float { bits: u32 },
+    Integer {
+        bits: u32,
+    },
+    Float {
+        bits: u32,
+    },
     Numeric(Option<(u32, u32)>),
     Text(Option<u32>),
     /// `char(n)`, padded.
@@ -26,7 +30,12 @@ enum Kind {
 }
 
 /// Why a change of type may lose something; `None` when it loses nothing.
-pub(in crate::lint) fn narrows(from: Option<&str>, to: &str, using: Option<&str>, column: &str) -> Option<String> {
+pub(in crate::lint) fn narrows(
+    from: Option<&str>,
+    to: &str,
+    using: Option<&str>,
+    column: &str,
+) -> Option<String> {
     if let Some(using) = using.filter(|using| !is_plain_cast(using, column)) {
         return Some(format!("its values become those of USING {}", one_line(using)));
     }
@@ -50,7 +59,8 @@ fn is_plain_cast(using: &str, column: &str) -> bool {
     let rest = rest.strip_prefix(&column.to_lowercase());
     rest.is_some_and(|rest| {
         let kind = rest.strip_prefix("::").or_else(|| rest.strip_prefix("as")).unwrap_or(rest);
-        kind.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | ',' | '[' | ']')) && (rest.is_empty() || kind != rest)
+        kind.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | ',' | '[' | ']'))
+            && (rest.is_empty() || kind != rest)
     })
 }
 
@@ -113,15 +123,15 @@ impl Kind {
             (Self::Integer { bits }, Self::Float { bits: to }) => bits < to,
             (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None)) => true,
             (Self::Integer { bits }, Self::Numeric(Some((digits, scale)))) => {
-                digits.saturating_sub(*scale) >= match bits {
-                    16 => 5,
-                    32 => 10,
-                    _ => 19,
-                }
+                digits.saturating_sub(*scale)
+                    >= match bits {
+                        16 => 5,
+                        32 => 10,
+                        _ => 19,
+                    }
             }
             (Self::Numeric(Some((digits, scale))), Self::Numeric(Some((most, most_scale)))) => {
-                scale <= most_scale
-                    && digits.saturating_sub(*scale) <= most.saturating_sub(*most_scale)
+                scale <= most_scale && digits.saturating_sub(*scale) <= most.saturating_sub(*most_scale)
             }
             (Self::Text(have), Self::Text(most)) => within(*have, *most),
             (Self::Padded(have), Self::Text(most)) => within(Some(*have), *most),
@@ -132,7 +142,10 @@ impl Kind {
             // A value printed and read back is itself; texts are never cut here.
             (Self::Integer { .. } | Self::Date | Self::Json, Self::Text(None)) => true,
             (Self::Other(name), Self::Text(None)) => !name.starts_with("bytea"),
-            (Self::Numeric(_) | Self::Float { .. } | Self::Timestamp(_) | Self::TimestampTz(_), Self::Text(None)) => true,
+            (
+                Self::Numeric(_) | Self::Float { .. } | Self::Timestamp(_) | Self::TimestampTz(_),
+                Self::Text(None),
+            ) => true,
             _ => false,
         }
     }

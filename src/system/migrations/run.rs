@@ -70,7 +70,9 @@ where
     let assertions = lint::assertions(&file.sql, dialect);
     if !assertions.is_empty() {
         return asserted::run(connection, pending, &assertions, dialect).await.map_err(|error| match error {
-            asserted::Failure::Statement(error, byte, statement) => failure(pending, &error, Some((byte, statement))),
+            asserted::Failure::Statement(error, byte, statement) => {
+                failure(pending, &error, Some((byte, statement)))
+            }
             asserted::Failure::Asserted(error) => error,
         });
     }
