@@ -9,9 +9,6 @@ use crate::plan::{ChangeEntry, Document, Summary};
 /// A diff longer than this is cut in text; JSON has it whole.
 const MOST_DIFF_LINES: usize = 60;
 
-/// The same for what is run and loses nothing: a first plan has many migrations.
-const MOST_SAFE_LINES: usize = 8;
-
 /// The plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, paint: Paint) -> String {
     let mut out = String::new();
@@ -80,8 +77,15 @@ fn changes(out: &mut String, plan: &Document, paint: Paint) {
 /// What differs, under an update or where a change brings a diff.
 fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
     if let Some(diff) = &change.diff {
-        let is_safe_run = change.action == Action::Run && change.risk == Risk::Safe;
-        diff_lines(out, diff, if is_safe_run { MOST_SAFE_LINES } else { MOST_DIFF_LINES }, paint);
+        // A first plan has many migrations, and what is safe needs no reading line by line.
+        if change.action == Action::Run && change.risk == Risk::Safe {
+            let count = diff.lines().count();
+            let plural = if count == 1 { "" } else { "s" };
+            let text = format!("{count} line{plural} of SQL; `--format json` has all");
+            line(out, &format!("      {}", paint.tone(Tone::Faint, &text)));
+        } else {
+            diff_lines(out, diff, paint);
+        }
         return;
     }
     let (Action::Update | Action::Replace, Some(Value::Object(before)), Some(Value::Object(after))) =
@@ -123,8 +127,8 @@ fn short(value: &Value) -> String {
     format!("{cut}…")
 }
 
-fn diff_lines(out: &mut String, diff: &str, most: usize, paint: Paint) {
-    for text in diff.lines().take(most) {
+fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
+    for text in diff.lines().take(MOST_DIFF_LINES) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
@@ -132,7 +136,7 @@ fn diff_lines(out: &mut String, diff: &str, most: usize, paint: Paint) {
         };
         line(out, &format!("      {painted}"));
     }
-    let rest = diff.lines().count().saturating_sub(most);
+    let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
     if rest > 0 {
         let plural = if rest == 1 { "" } else { "s" };
         line(out, &format!("      … {rest} more line{plural}; `--format json` has all"));
@@ -157,7 +161,7 @@ fn drift(out: &mut String, plan: &Document, paint: Paint) {
     line(out, &paint.tone(Tone::Strong, "Drift"));
     for drift in &plan.drift {
         line(out, &format!("  {} {}: {}", paint.tone(Tone::Warning, "!"), drift.address, drift.summary));
-        diff_lines(out, &drift.diff, MOST_DIFF_LINES, paint);
+        diff_lines(out, &drift.diff, paint);
     }
     out.push('\n');
 }
