@@ -61,7 +61,7 @@ fn what_destroys_on_postgres() {
          UPDATE t SET name = 'x' WHERE true;
          MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN DELETE;
          SELECT 1 FROM (SELECT 1) x"
-    ), @r#"
+    ), @r"
     1 destructive drop-table: loses the rows of t
     2 destructive drop-table: loses the rows of u, other
     3 destructive drop-column: loses the values of t.name
@@ -84,7 +84,7 @@ fn what_destroys_on_postgres() {
     20 destructive update-all-rows: overwrites name in all rows of t
     21 destructive delete-rows: deletes rows of t
     22 safe -: loses nothing and blocks nobody
-    "#);
+    ");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_loses_nothing_on_postgres() {
          GRANT SELECT ON t TO PUBLIC;
          ALTER TYPE mood ADD VALUE 'new';
          SELECT setval('s', 1)"
-    ), @r#"
+    ), @r"
     1 safe -: loses nothing and blocks nobody
     2 safe -: loses nothing and blocks nobody
     3 safe -: loses nothing and blocks nobody
@@ -117,7 +117,7 @@ fn what_loses_nothing_on_postgres() {
     11 safe -: loses nothing and blocks nobody
     12 safe -: loses nothing and blocks nobody
     13 safe -: loses nothing and blocks nobody
-    "#);
+    ");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn what_blocks_on_postgres() {
          LOCK TABLE w;
          REFRESH MATERIALIZED VIEW m;
          ALTER DOMAIN d ADD CONSTRAINT c CHECK (value > 0)"
-    ), @r#"
+    ), @r"
     1 locking require-concurrent-index-creation: writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`
     2 locking require-concurrent-index-deletion: everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`
     3 locking constraint-missing-not-valid: writers wait while all rows are checked; add it NOT VALID and validate it in another migration
@@ -162,7 +162,7 @@ fn what_blocks_on_postgres() {
     17 locking lock-table: locks w until the migration ends
     18 locking refresh-materialized-view: readers of m wait; use CONCURRENTLY
     19 locking ban-alter-domain-with-add-constraint: writers wait while every table that uses the domain is checked
-    "#);
+    ");
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn what_cannot_be_told_on_postgres() {
          DROP TABLE t;
          -- trueup:assert-empty
          SELECT 1"
-    ), @r#"
+    ), @r"
     1 unvalidated code-block: the block's code is not looked into
     2 unvalidated code-block: what the procedure does is not looked into
     3 unvalidated transaction-control: the migration runs in a transaction already, together with its record
@@ -189,11 +189,11 @@ fn what_cannot_be_told_on_postgres() {
     7 destructive drop-cascade: cannot be read: expected command, found DROP_KW
     9 destructive drop-table: loses the rows of t; `trueup:assert-emtpy t` is no assertion; there is `trueup:assert-empty TABLE`
     11 unvalidated unknown-assertion: `trueup:assert-empty` is no assertion; there is `trueup:assert-empty TABLE`
-    "#);
-    assert_snapshot!(postgres("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);\nCOMMIT"), @r#"
+    ");
+    assert_snapshot!(postgres("-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (id);\nCOMMIT"), @r"
     2 safe -: loses nothing and blocks nobody
     3 safe -: loses nothing and blocks nobody
-    "#);
+    ");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_new_type_that_holds_all_values_of_the_old_one_loses_nothing() {
          ALTER TABLE t ALTER COLUMN at TYPE date;
          ALTER TABLE elsewhere ALTER COLUMN x TYPE bigint;
          ALTER TABLE elsewhere ALTER COLUMN x TYPE integer"
-    ), @r#"
+    ), @r"
     1 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
     2 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
     3 destructive narrow-column-type: t.id: integer does not hold all that numeric(19, 0) does
@@ -222,7 +222,7 @@ fn a_new_type_that_holds_all_values_of_the_old_one_loses_nothing() {
     9 destructive narrow-column-type: t.at: date does not hold all that timestamptz does
     10 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
     11 destructive narrow-column-type: elsewhere.x: integer does not hold all that bigint does
-    "#);
+    ");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn what_sqlite_loses_and_blocks() {
          CREATE TRIGGER g AFTER INSERT ON u BEGIN DELETE FROM w; UPDATE w SET id = CASE WHEN 1 THEN 2 END; END;
          DELETE FROM w LIMIT LIMIT;
          SELEKT 1"
-    ), @r#"
+    ), @r"
     1 destructive drop-table: loses the rows of t
     2 destructive drop-column: loses the values of u.id
     3 destructive delete-rows: deletes all rows of u
@@ -279,7 +279,7 @@ fn what_sqlite_loses_and_blocks() {
     21 safe -: loses nothing and blocks nobody
     22 destructive delete-rows: deletes all rows of w
     23 unvalidated not-parsed: cannot be read: Expected: an SQL statement, found: SELEKT at Line: 1, Column: 1
-    "#);
+    ");
 }
 
 #[test]
@@ -296,7 +296,14 @@ fn a_table_that_sqlite_rebuilds_loses_nothing_while_all_columns_are_copied() {
     };
     let risk_of_drop = |columns, copied, to| rebuilt(columns, copied, to).lines().nth(2).unwrap().to_owned();
 
-    assert_snapshot!(rebuilt("id INTEGER, name TEXT, price, at", "* FROM t", ""), @"");
+    assert_snapshot!(rebuilt("id INTEGER, name TEXT, price, at", "* FROM t", ""), @r"
+    1 safe -: loses nothing and blocks nobody
+    2 safe -: loses nothing and blocks nobody
+    3 locking long-write: writers wait while t is replaced by t_new, which has all its rows and columns
+    4 safe -: loses nothing and blocks nobody
+    5 safe -: loses nothing and blocks nobody
+    6 destructive delete-rows: deletes all rows of t
+    ");
 
     assert!(
         risk_of_drop("id, name, price, at, more", "id, name, price, at FROM t", "(id, name, price, at)")
@@ -356,24 +363,24 @@ fn an_assertion_is_as_good_as_what_was_seen() {
         said(sql, Dialect::Postgres, &mut known, &move |_| seen)
     };
 
-    assert_snapshot!(seen(Some(Emptiness::Empty)), @r#"
+    assert_snapshot!(seen(Some(Emptiness::Empty)), @r"
     2 safe drop-table: asserted empty: t
     4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
     7 safe truncate: asserted empty: t, u
     9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
-    "#);
-    assert_snapshot!(seen(Some(Emptiness::NotEmpty)), @r#"
+    ");
+    assert_snapshot!(seen(Some(Emptiness::NotEmpty)), @r"
     2 destructive drop-table: loses the rows of t; asserted empty, and has rows: t
     4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
     7 destructive truncate: deletes all rows of t, u; asserted empty, and has rows: t, u
     9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
-    "#);
-    assert_snapshot!(seen(None), @r#"
+    ");
+    assert_snapshot!(seen(None), @r"
     2 unvalidated drop-table: loses the rows of t; asserted empty, and nobody has looked yet: t
     4 destructive drop-table: loses the rows of t, u; that t is empty makes no difference to it
     7 unvalidated truncate: deletes all rows of t, u; asserted empty, and nobody has looked yet: t, u
     9 destructive truncate: deletes all rows of t and of the tables that refer to it; that t is empty makes no difference to it
-    "#);
+    ");
     assert_eq!(seen(Some(Emptiness::Missing)), seen(Some(Emptiness::Empty)));
 }
 
@@ -381,10 +388,10 @@ fn an_assertion_is_as_good_as_what_was_seen() {
 fn a_comment_silences_nothing() {
     let sql = "-- squawk-ignore ban-drop-table, require-concurrent-index-creation\nCREATE INDEX i ON t (id);\n\
                /* squawk-ignore-file */ DROP TABLE t /* trueup:assert-empty t */";
-    assert_snapshot!(postgres(sql), @r#"
+    assert_snapshot!(postgres(sql), @r"
     2 locking require-concurrent-index-creation: writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`
     3 destructive drop-table: loses the rows of t
-    "#);
+    ");
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn lint_an_assertion_is_checked_again_in_the_migrations_own_transaction() {
 
         let failed = world.apply();
 
-        failed.exits(6).warns("line 5, asserts that it is empty").warns("relies on it");
+        failed.exits(6).says("line 5, asserts that it is empty");
         assert!(is_gone(database, "new"), "nothing of the migration is kept");
         assert_eq!(database.sql("SELECT count(*) FROM old"), "0");
         assert_eq!(database.sql("SELECT count(*) FROM _sqlx_migrations"), "1");
@@ -147,7 +147,7 @@ fn lint_a_failing_statement_beside_an_assertion_is_named_by_its_line() {
         let sql = "-- trueup:assert-empty old\nDROP TABLE old;\n\nCREATE TABLE é (id integer);\nINSERT INTO é VALUES (nothing);\n";
         world.file("migrations/0002_drop.sql", sql);
 
-        world.apply().exits(6).warns("0002_drop.sql, line 5");
+        world.apply().exits(6).says("0002_drop.sql, line 5");
 
         assert!(!is_gone(database, "old"));
     });
