@@ -58,7 +58,7 @@ fn a04_the_same_spec_without_demo_data_goes_on_to_the_server() {
 }
 
 /// One combination of the flags, with a target or without.
-fn combination(seed: bool, enable: bool, train: bool, target: bool) -> World {
+fn combination([seed, enable, train]: [bool; 3], target: bool) -> World {
     let world = World::new();
     make_business(&world, "business.db");
     world
@@ -90,7 +90,7 @@ fn a05_every_combination_of_the_flags_has_its_verdict() {
     const BOTH: [bool; 2] = [false, true];
     for (seed, enable) in BOTH.into_iter().flat_map(|seed| BOTH.map(|enable| (seed, enable))) {
         for (train, target) in BOTH.into_iter().flat_map(|train| BOTH.map(|target| (train, target))) {
-            let world = combination(seed, enable, train, target);
+            let world = combination([seed, enable, train], target);
 
             let run = world.trueup(&["plan", "--format", "json"]);
 
@@ -121,7 +121,7 @@ fn a05_every_combination_of_the_flags_has_its_verdict() {
 
 #[test]
 fn a05_without_flags_the_defaults_are_those_of_development() {
-    let world = combination(true, false, false, true);
+    let world = combination([true, false, false], true);
     let spec = world.read("stack.yaml");
     let plan = world.plan_json();
 

@@ -67,6 +67,9 @@ fn b03_a_trained_store_keeps_its_documents_while_the_target_is_down() {
     assert_eq!(Vectors::Sqlite.watched(&world), (vec![], vec![]));
 }
 
+/// Puts something in place of the target.
+type Make<'a> = &'a dyn Fn(&World);
+
 #[test]
 fn b04_each_way_to_be_no_database_is_said_as_that() {
     let empty = |world: &World| _ = world.file("business.db", "");
@@ -84,7 +87,7 @@ fn b04_each_way_to_be_no_database_is_said_as_that() {
         let bytes = std::fs::read(world.path("business.db")).unwrap();
         world.file("business.db", &bytes[..5000]);
     };
-    let cases: [(&dyn Fn(&World), &str); 5] = [
+    let cases: [(Make<'_>, &str); 5] = [
         (&empty, "is empty"),
         (&text, "is not an SQLite database"),
         (&folder, "is not a file"),

@@ -98,11 +98,12 @@ fn a_hundred_megabytes_of_yaml_are_refused_before_they_are_read() {
 
 #[test]
 fn documents_that_unfold_or_nest_without_end_are_refused() {
-    let mut laughs = "a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-    for (name, of) in ('b'..='i').zip('a'..) {
-        laughs +=
-            &format!("{name}: &{name} [*{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}, *{of}]\n");
-    }
+    let laughs = ('b'..='i').zip('a'..).map(|(name, of)| {
+        let nine = vec![format!("*{of}"); 9].join(", ");
+        format!("{name}: &{name} [{nine}]\n")
+    });
+    let laughs =
+        format!("a: &a [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n{}", laughs.collect::<String>());
     let deep = format!("a: {}{}", "[".repeat(100_000), "]".repeat(100_000));
     let maps = (0..20_000).fold(String::new(), |text, depth| text + &" ".repeat(depth.min(2_000)) + "a:\n");
     let recursive = "a: &a [*a]\n".to_owned();
@@ -163,7 +164,7 @@ fn files_that_a_spec_names_and_that_cannot_be_read_are_refused_with_the_place() 
 fn a_secret_file_that_may_not_be_read_is_refused() {
     let world = shop();
     world.file("secret", "a long enough password");
-    std::fs::set_permissions(world.path("secret"), std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(world.path("secret"), std::fs::Permissions::from_mode(0o000)).unwrap();
     world
         .env("ADMIN_PASSWORD", "unused")
         .spec(&world.read("stack.yaml").replace("${ADMIN_PASSWORD}", "${file:secret}"));

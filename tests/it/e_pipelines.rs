@@ -161,10 +161,12 @@ fn e10_an_interrupted_apply_finishes_its_step_and_exits_130() {
     world.file("migrations/0002_slow.sql", "SELECT pg_sleep(1); CREATE TABLE slow (id bigint);\n");
     world.file("migrations/0003_next.sql", "CREATE TABLE next (id bigint);\n");
 
-    let apply = world.start(&["apply", "--auto-approve"]);
+    let mut apply = world.start(&["apply", "--auto-approve"]);
     let is_slow =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
-    while database.query(&world, is_slow) == "0" {}
+    while database.query(&world, is_slow) == "0" {
+        assert!(apply.is_running(), "it ended before it could be interrupted");
+    }
     apply.signal("INT");
     let run = apply.ends();
 

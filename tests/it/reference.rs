@@ -1,6 +1,7 @@
 //! What the program says of itself: every help page, and the schema of a plan.
 //! `TRUEUP_UPDATE=1 cargo test --test it reference` writes both files anew.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use crate::servers::Redis;
@@ -22,7 +23,7 @@ fn is_as_in(file: &str, text: &str) {
 /// The help of a command and of its own commands.
 fn help(world: &World, command: &[&str], pages: &mut String) {
     let page = world.trueup(&[command, &["--help"]].concat()).exits(0).stdout.clone();
-    pages.push_str(&format!("$ trueup {}\n{page}\n", [command, &["--help"]].concat().join(" ")));
+    writeln!(pages, "$ trueup {}\n{page}", [command, &["--help"]].concat().join(" ")).unwrap();
     let commands = page.split("Commands:\n").nth(1).unwrap_or_default();
     let names = commands
         .lines()

@@ -53,7 +53,7 @@ impl Wire {
                 thread::spawn(move || {
                     let (open, opened) = &*barrier;
                     drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-                    pass_on(client, server, sent);
+                    pass_on(client, server, &sent);
                 });
             }
         });
@@ -88,7 +88,7 @@ impl Wire {
     }
 }
 
-fn pass_on(client: TcpStream, server: Option<u16>, sent: Sent) {
+fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent) {
     let Some(server) = server.and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok()) else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
@@ -97,10 +97,10 @@ fn pass_on(client: TcpStream, server: Option<u16>, sent: Sent) {
     copy(client, server, Some(sent));
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, keep: Option<Sent>) {
+fn copy(mut from: TcpStream, mut to: TcpStream, keep: Option<&Sent>) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if let Some(keep) = &keep {
+        if let Some(keep) = keep {
             keep.lock().unwrap().extend_from_slice(&buffer[..count]);
         }
         if to.write_all(&buffer[..count]).is_err() {
