@@ -14,6 +14,8 @@ pub struct Known {
     fresh: BTreeSet<TableName>,
     columns: BTreeMap<(TableName, String), String>,
     fresh_columns: BTreeSet<(TableName, String)>,
+    /// Whether there is nothing but what this plan makes.
+    is_bare: bool,
     /// Tables, and those of this plan that have all their rows and columns.
     copies: BTreeMap<TableName, TableName>,
     /// Tables of this plan that alone have what another one had, which is dropped.
@@ -37,6 +39,11 @@ impl Known {
         known
     }
 
+    /// A database in which there is nothing yet.
+    pub fn nothing() -> Self {
+        Self { is_bare: true, ..Self::default() }
+    }
+
     /// From here on, what was made is in use.
     pub fn settle(&mut self) {
         self.existing.append(&mut self.fresh);
@@ -46,7 +53,7 @@ impl Known {
     }
 
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
-        self.fresh.contains(name)
+        self.is_bare || self.fresh.contains(name)
     }
 
     /// Whether a table of this plan has what was dropped with another one.
@@ -60,8 +67,12 @@ impl Known {
     }
 
     fn columns_of(&self, table: &TableName) -> BTreeSet<&str> {
-        let columns = self.columns.keys().filter(|(of, _)| of == table);
-        columns.map(|(_, column)| column.as_str()).collect()
+        let columns = self.columns.range((table.clone(), String::new())..);
+        columns
+            .map(|((of, column), _)| (of, column))
+            .take_while(|(of, _)| *of == table)
+            .map(|(_, column)| column.as_str())
+            .collect()
     }
 
     pub(super) fn is_fresh_column(&self, table: &TableName, column: &str) -> bool {
@@ -117,7 +128,7 @@ impl Known {
                 let key = (table.clone(), column.clone());
                 // Without the table's columns nobody can tell whether it was there.
                 let is_new = if *if_missing {
-                    self.columns.keys().any(|(known, _)| known == table) && !self.columns.contains_key(&key)
+                    !self.columns_of(table).is_empty() && !self.columns.contains_key(&key)
                 } else {
                     true
                 };

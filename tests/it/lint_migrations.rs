@@ -58,6 +58,27 @@ fn lint_the_plan_has_the_sql_and_names_rule_and_line_of_what_is_not_safe() {
 }
 
 #[test]
+fn lint_on_an_empty_database_there_is_nothing_to_lose_until_somebody_uses_it() {
+    on_each_database(|world, database| {
+        world.spec(SPEC);
+        world.file(
+            "migrations/0001_clean.sql",
+            "DROP TABLE IF EXISTS legacy;\nCREATE TABLE t (id integer, x integer);\n",
+        );
+        world.file("migrations/0002_less.sql", "ALTER TABLE t DROP COLUMN x;\nDELETE FROM t;\n");
+
+        let plan = world.plan_json();
+        world.apply().exits(0);
+        world.file("migrations/0003_more.sql", "DROP TABLE IF EXISTS legacy;\n");
+
+        assert_eq!(migration(&plan, "0001_clean")["risk"], "safe");
+        assert_eq!(migration(&plan, "0002_less")["risk"], "safe");
+        assert!(!is_gone(database, "t"));
+        assert_eq!(migration(&world.plan_json(), "0003_more")["risk"], "destructive");
+    });
+}
+
+#[test]
 fn e06_a_policy_against_locks_spares_tables_that_the_same_plan_makes() {
     on_each_database(|world, _| {
         applied(world);

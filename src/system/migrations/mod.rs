@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha384};
 
-use super::{Change, Desired, Error, Observed, Result};
+use super::{Change, Desired, Error, Observed, Presence, Result};
 use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
 use crate::lint::Known;
@@ -99,7 +99,9 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
-    let mut known = Known::of(&observed.schema);
+    let is_bare = observed.presence == Presence::Missing
+        || observed.schema.tables.is_empty() && observed.migrations.is_none();
+    let mut known = if is_bare { Known::nothing() } else { Known::of(&observed.schema) };
     for (version, file) in pending {
         let risk = risk::of(file, desired.dialect, observed, &mut known);
         let late = newest.filter(|newest| version < newest);
