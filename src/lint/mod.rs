@@ -141,8 +141,7 @@ fn verdict(
     if above.tables.is_empty() || bare.0 == Risk::Safe {
         return bare;
     }
-    let names =
-        |tables: &[&TableName]| tables.iter().map(|table| table.to_string()).collect::<Vec<_>>().join(", ");
+    let names = |tables: &[&TableName]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let with = |keep: &dyn Fn(Option<Emptiness>) -> bool| {
         let kept: Vec<_> = above.tables.iter().filter(|table| keep(observed(table))).collect();
         let free: BTreeSet<_> = kept.iter().map(|table| folded(table)).collect();

@@ -1,5 +1,7 @@
 //! What the statements of migrations may cost, for a terminal and for programs.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{Paint, Tone};
@@ -38,7 +40,8 @@ pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
             };
             let risk = paint.tone(tone, risk.as_str());
             let place = paint.tone(Tone::Name, &format!("{name}:{line}"));
-            out += &format!("{place}: {risk} ({}): {reason}\n", rule.name);
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{place}: {risk} ({}): {reason}", rule.name);
         }
     }
     let counts: Vec<String> = RISKS

@@ -65,8 +65,9 @@ fn act(table: &TableName, action: &AlterTableAction) -> Option<Act> {
             let reason = format!("statements that look for {table} where it was fail from then on");
             Some(Act::does(&rules::RENAME_TABLE, vec![table], reason))
         }
-        AlterTableAction::SetUnlogged(_) | AlterTableAction::SetLogged(_) => rewrites("in another form"),
-        AlterTableAction::SetAccessMethod(_) => rewrites("in another form"),
+        AlterTableAction::SetUnlogged(_)
+        | AlterTableAction::SetLogged(_)
+        | AlterTableAction::SetAccessMethod(_) => rewrites("in another form"),
         AlterTableAction::SetTablespace(_) => rewrites("to another place"),
         AlterTableAction::MergePartitions(_) | AlterTableAction::SplitPartition(_) => rewrites("anew"),
         _ => None,

@@ -1,5 +1,7 @@
 //! What a pending migration may cost, from its text and what was observed. Pure.
 
+use std::fmt::Write as _;
+
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
 use crate::spec::Migration;
@@ -46,10 +48,11 @@ fn summary(statements: &[Statement], no_transaction: bool) -> String {
     let mut summary = format!("{count} statement{plural}{transaction}");
     for (statement, rule) in named.iter().take(MOST_NAMED) {
         let Statement { line, risk, reason, .. } = statement;
-        summary += &format!("; line {line} {} ({}): {reason}", risk.as_str(), rule.name);
+        // Writing to a String cannot fail.
+        let _ = write!(summary, "; line {line} {} ({}): {reason}", risk.as_str(), rule.name);
     }
     if more > 0 {
-        summary += &format!("; and {more} more, none of them worse; `trueup migration lint` lists them");
+        let _ = write!(summary, "; and {more} more, none of them worse; `trueup migration lint` lists them");
     }
     summary
 }
@@ -57,5 +60,5 @@ fn summary(statements: &[Statement], no_transaction: bool) -> String {
 /// The text of a migration, as lines that are added. Passwords in URLs are masked.
 pub(super) fn text(file: &Migration) -> String {
     let text = file.at.source.shown().inner();
-    text.lines().map(|line| format!("+{line}\n")).collect()
+    text.lines().flat_map(|line| ["+", line, "\n"]).collect()
 }
