@@ -47,6 +47,8 @@ pub struct Verified {
     pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
+    /// Whether the last look found nothing at all to do: what is there is what the spec says.
+    pub converged: bool,
 }
 
 impl Verified {
@@ -147,6 +149,7 @@ impl Session<'_> {
         verified.failed_checks = failed.cloned().collect();
         verified.blocked = plan.document.blocked.len();
         verified.deferred = plan.document.deferred.len();
+        verified.converged = verified.is_whole() && plan.is_empty();
         Ok(Ok(verified))
     }
 
@@ -181,7 +184,7 @@ impl Session<'_> {
         }
         if !recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
                 recorder.begin(database).await?;
             }
         }

@@ -54,6 +54,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Do what a plan says, and prove that nothing is left to do
     Apply(ApplyArgs),
+    /// Show what differs without the spec having changed
+    Drift(DriftArgs),
+    /// Take back all that this tool put there and may take back
+    Destroy(DestroyArgs),
     /// Write what is there now to a file: schemas, ids, digests; no data, no secrets
     Observe(ObserveArgs),
     /// Show a saved plan
@@ -221,6 +225,87 @@ pub(super) enum EventFormat {
     Text,
     /// For programs.
     Json,
+}
+
+/// Arguments of `drift`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+What a plan would change is drift as long as the spec is the one that was last applied whole.
+A schema that was changed by hand is drift whatever the spec says, until `drift accept`.
+
+Exit codes: 0 no drift · 1 failed · 2 drift · 3 a check failed, or something is denied"
+)]
+pub(super) struct DriftArgs {
+    /// What to do about it
+    #[command(subcommand)]
+    pub command: Option<DriftCommand>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
+}
+
+/// The commands of `drift`.
+#[derive(Debug, Subcommand)]
+pub(super) enum DriftCommand {
+    /// Take the schema of the system database as it is: drift is measured from it
+    Accept(AcceptArgs),
+}
+
+/// Arguments of `drift accept`.
+#[derive(Debug, Args)]
+pub(super) struct AcceptArgs {
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
+
+/// Arguments of `destroy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Applies an empty spec to the same stores: seed rows, terms and documents that nobody else changed or
+uses go; databases, tables, accounts and what others wrote stay, and the plan says so. Policies and
+protection are asked first.
+
+Exit codes: as those of apply")]
+pub(super) struct DestroyArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Steps that run at one time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+    /// Permit what does not run unless it is named
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<AllowArg>,
+    /// How to print what happens: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
+impl DestroyArgs {
+    /// The same wishes, as `apply` takes them. The vector store is emptied though training is off.
+    pub(super) fn as_apply(&self) -> ApplyArgs {
+        let Self { auto_approve, parallelism, lock_timeout, allow, format } = self;
+        ApplyArgs {
+            plan: None,
+            auto_approve: *auto_approve,
+            parallelism: *parallelism,
+            lock_timeout: *lock_timeout,
+            wait: Duration::ZERO,
+            allow: allow.clone(),
+            only: None,
+            train: true,
+            format: *format,
+        }
+    }
 }
 
 /// Arguments of `observe`.

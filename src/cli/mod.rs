@@ -3,6 +3,7 @@
 
 mod apply;
 mod args;
+mod drift;
 mod exit;
 mod graph;
 mod history;
@@ -82,6 +83,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
+        Command::Destroy(args) => wait(apply::destroy(args, cli.file.as_deref(), ui)),
         Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
         Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
         Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),

@@ -1,5 +1,6 @@
 //! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
 
+mod drift;
 mod events;
 mod graph;
 mod json;
@@ -8,6 +9,7 @@ mod markdown;
 mod paint;
 mod text;
 
+pub use drift::{drift_json, drift_text};
 pub use events::{Totals, event_json, event_line, summary_json, summary_text};
 pub use graph::{GraphFormat, graph};
 pub use json::plan_json;

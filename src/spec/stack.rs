@@ -1,7 +1,7 @@
 //! The validated stack: everything that a spec and the files it names say, defaults filled in,
 //! references resolved. It holds no mistakes: `spec::load` gives this or errors, never both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Location, RedactedUrl, Secret};
-use crate::change::Risk;
+use crate::change::{Address, Risk};
 use crate::digest::Digest;
 
 /// One environment of one stack.
@@ -33,6 +33,12 @@ pub struct Stack {
     pub cache: Option<Cache>,
     /// `policies:`
     pub policies: BTreeMap<String, Policy>,
+    /// Everything that has a name of its own, whether it is on or off: what can be protected.
+    pub declared: BTreeSet<Address>,
+    /// Of these, what has `protect: true`.
+    pub protected: BTreeSet<Address>,
+    /// `moved:`, new addresses by old ones.
+    pub moved: BTreeMap<Address, Address>,
     /// Digest of the merged spec, placeholders in place of secrets, and of every file it names.
     pub digest: Digest,
     /// Remarks: literal secrets, a URL of a target that is off, a dropped policy.

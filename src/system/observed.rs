@@ -11,7 +11,7 @@ use super::{Applied, Client, Desired, Presence, Result, database, migrations, ro
 use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
-use crate::journal::Entry;
+use crate::journal::{Entry, Move};
 use crate::lint::Emptiness;
 use crate::sql::Dialect;
 
@@ -56,6 +56,29 @@ impl Observed {
             rows: BTreeMap::new(),
             owned: BTreeMap::new(),
         }
+    }
+}
+
+impl Observed {
+    /// The same with the new names of what the spec calls otherwise than before.
+    #[must_use]
+    pub fn renamed(mut self, moves: &[Move]) -> Self {
+        for Move { from, to } in moves {
+            let Some(old) = self.owned.remove(from) else { continue };
+            let new = self.owned.entry(to.clone()).or_default();
+            for owned in old {
+                let same = |there: &&mut Owned| there.table == owned.table && there.key == owned.key;
+                match new.iter_mut().find(same) {
+                    None => new.push(owned),
+                    Some(there) => {
+                        for (key, row) in owned.rows {
+                            there.rows.entry(key).or_insert(row);
+                        }
+                    }
+                }
+            }
+        }
+        self
     }
 }
 

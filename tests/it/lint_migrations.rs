@@ -47,7 +47,7 @@ fn lint_the_plan_has_the_sql_and_names_rule_and_line_of_what_is_not_safe() {
         assert_eq!(change["risk"], "destructive");
         let summary = "3 statements; line 5 destructive (drop-table): loses the rows of old";
         assert_eq!(change["summary"], summary);
-        let added: String = sql.lines().map(|line| format!("+{line}\n")).collect();
+        let added: String = sql.lines().flat_map(|line| ["+", line, "\n"]).collect();
         assert_eq!(change["diff"], added.as_str());
         text.exits(2).says(summary).says("+DROP TABLE old;");
         world.apply().exits(3).warns("--allow destructive");

@@ -30,11 +30,13 @@
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
 mod a04_refused_specs;
+mod a13_drift;
 mod a21_unreachable;
 mod a22_lock;
 mod a23_saved_plan;
 mod a23_secrets;
 mod a24_no_terminal;
+mod a28_protect_and_destroy;
 mod a_core;
 mod a_ontology;
 mod a_rows;

@@ -86,6 +86,9 @@ pub(super) fn stack(vector: Vector) -> Stack {
         vector: Some(vector),
         cache: None,
         policies: BTreeMap::new(),
+        declared: BTreeSet::new(),
+        protected: BTreeSet::new(),
+        moved: BTreeMap::new(),
         digest: Digest::of(""),
         warnings: Vec::new(),
     }
