@@ -5,7 +5,8 @@ use super::loss::rules;
 use crate::change::Risk::Destructive;
 
 rules! {
-    NARROW_COLUMN_TYPE = "narrow-column-type", Destructive, "a column gets a type that cannot hold every value of the old one, or values computed anew";
+    NARROW_COLUMN_TYPE = "narrow-column-type", Destructive,
+        "a column gets a type that cannot hold every value of the old one, or values computed anew";
 }
 
 /// A type, as far as it matters here. `None` is no limit.
