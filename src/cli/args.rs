@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::ui::Colour;
 use crate::plan::Allow;
 use crate::render::GraphFormat;
+use crate::sql::Dialect;
 
 /// Plan and apply for the data stack of an application that answers questions about business data.
 ///
@@ -69,6 +70,8 @@ pub(super) enum Command {
     History(HistoryArgs),
     /// Adopt a database that another tool migrated, after comparing its schema
     Baseline(BaselineArgs),
+    /// Write a new migration, or say what the existing ones may cost
+    Migration(MigrationArgs),
     /// Show or break the lock of the system database
     Lock(LockArgs),
     /// Print the JSON Schema of the spec, or of a plan
@@ -406,6 +409,59 @@ pub(super) struct BaselineArgs {
     /// How long to wait for another run to end; 0s: do not wait
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     pub lock_timeout: Duration,
+}
+
+/// Arguments of `migration`.
+#[derive(Debug, Args)]
+pub(super) struct MigrationArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MigrationCommand,
+}
+
+/// The commands of `migration`.
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrationCommand {
+    /// Write the next numbered file, one for each dialect that the migrations are written in
+    New {
+        /// What it does, such as `add_projects`
+        name: String,
+        /// Only for this dialect
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+    /// Classify the statements of all files, without a database; exit 3 when one destroys data
+    #[command(after_help = "\
+Exit codes: 0 nothing destroys data, or what does asserts first that there is none · 1 the spec is in error ·
+3 a statement is destructive
+
+The rules are described in docs/reference/lint.md.")]
+    Lint {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        format: EventFormat,
+        /// Of files that are for no dialect in particular, where `system.url` does not tell
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+}
+
+/// `--dialect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DialectArg {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(argument: DialectArg) -> Self {
+        match argument {
+            DialectArg::Postgres => Self::Postgres,
+            DialectArg::Sqlite => Self::Sqlite,
+        }
+    }
 }
 
 /// Arguments of `lock`.

@@ -11,6 +11,7 @@ mod history;
 mod init;
 mod load;
 mod lock;
+mod migration;
 mod observe;
 mod plan;
 mod progress;
@@ -80,6 +81,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Completions(args) => reference::completions(args, ui),
         Command::Man => reference::man(ui),
         Command::Show(args) => show::run(args, ui),
+        Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
         Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),

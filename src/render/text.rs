@@ -78,7 +78,15 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
 /// What differs, under an update or where a change brings a diff.
 fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
     if let Some(diff) = &change.diff {
-        diff_lines(out, diff, paint);
+        // A first plan has many migrations, and what is safe needs no reading line by line.
+        if change.action == Action::Run && change.risk == Risk::Safe {
+            let count = diff.lines().count();
+            let plural = if count == 1 { "" } else { "s" };
+            let text = format!("{count} line{plural} of SQL; `--format json` has all");
+            line(out, &format!("      {}", paint.tone(Tone::Faint, &text)));
+        } else {
+            diff_lines(out, diff, paint);
+        }
         return;
     }
     let (Action::Update | Action::Replace, Some(Value::Object(before)), Some(Value::Object(after))) =
@@ -131,7 +139,8 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
     }
     let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
     if rest > 0 {
-        line(out, &format!("      … {rest} more lines; `--format json` has them"));
+        let plural = if rest == 1 { "" } else { "s" };
+        line(out, &format!("      … {rest} more line{plural}; `--format json` has all"));
     }
 }
 

@@ -154,6 +154,8 @@ pub enum SystemUrl {
 /// Migrations as they lie in the folder: one set for any dialect, or one a dialect.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSets {
+    /// The folder, as its path counts from the current one; `None` without migrations.
+    pub folder: Option<std::path::PathBuf>,
     /// `<dir>/*.sql`
     pub common: Vec<Migration>,
     /// `<dir>/postgres/*.sql`

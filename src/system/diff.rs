@@ -16,7 +16,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
-    let repeatables = migrations::repeatables(desired, inventory, pending.as_ref());
+    let repeatables = migrations::repeatables(desired, observed, inventory, pending.as_ref());
     let mut written = users::diff(desired, observed, inventory, pending.as_ref());
     written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
     if let Some(last) = repeatables.changes.last() {

@@ -132,6 +132,33 @@ pub enum Error {
         /// Which.
         message: String,
     },
+    /// A migration relies on a table being empty, and it is not any more.
+    #[error(
+        "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
+    )]
+    #[diagnostic(
+        code(trueup::system::asserted),
+        help(
+            "look at the rows of {table}: copy what must be kept, empty it and apply again; or take the assertion \
+              away, and the plan shows what the statement destroys"
+        )
+    )]
+    Asserted {
+        /// The migration.
+        stem: String,
+        /// The table.
+        table: String,
+        /// The file.
+        file: String,
+        /// Line of the statement that relies on it.
+        line: usize,
+        /// The file's text.
+        #[source_code]
+        text: Arc<NamedSource<String>>,
+        /// The statement in it.
+        #[label("relies on it")]
+        span: SourceSpan,
+    },
     /// Since the plan was made, another text of this migration was applied.
     #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
     #[diagnostic(code(trueup::system::history), help("plan again"))]

@@ -15,11 +15,12 @@ mod order;
 mod password;
 mod rows;
 mod scratch;
-mod script;
 mod users;
 
 #[cfg(test)]
 mod tests;
+
+use crate::lint::script;
 
 pub use apply::{Change, apply};
 pub use baseline::{Verdict, compare, record};

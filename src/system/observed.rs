@@ -8,10 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::rows::{Answer, Owned};
 use super::users::Accounts;
 use super::{Applied, Client, Desired, Presence, Result, database, migrations, rows, users};
-use crate::catalog::Snapshot;
+use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
 use crate::journal::{Entry, Move};
+use crate::lint::Emptiness;
 use crate::sql::Dialect;
 
 /// What is there.
@@ -27,6 +28,9 @@ pub struct Observed {
     pub extensions: BTreeMap<String, String>,
     /// The history of migrations; `None` without its table.
     pub migrations: Option<Vec<Applied>>,
+    /// Whether the tables that pending migrations assert to be empty are.
+    #[serde(default)]
+    pub emptiness: BTreeMap<TableName, Emptiness>,
     /// The tables.
     pub schema: Snapshot,
     /// The accounts that were asked for.
@@ -46,6 +50,7 @@ impl Observed {
             presence: Presence::Missing,
             extensions: BTreeMap::new(),
             migrations: None,
+            emptiness: BTreeMap::new(),
             schema: Snapshot::default(),
             accounts: None,
             rows: BTreeMap::new(),
@@ -86,6 +91,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let open = client.database().await?;
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
+    let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
     let introspected = crate::catalog::introspect(&open).await;
     let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
@@ -97,6 +103,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         presence: Presence::Present,
         extensions,
         migrations,
+        emptiness,
         schema,
         accounts,
         rows,

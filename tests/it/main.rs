@@ -54,6 +54,7 @@ mod e_pipelines;
 mod e_worlds;
 mod examples;
 mod insight;
+mod lint_migrations;
 mod reference;
 mod servers;
 mod stacks;

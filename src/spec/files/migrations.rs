@@ -37,7 +37,7 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
     let ((postgres, in_postgres), (sqlite, in_sqlite)) = (in_postgres?, in_sqlite?);
     let repeatable = RepeatableSets { common: repeated?, postgres: in_postgres, sqlite: in_sqlite };
     distinct(cx, named, &repeatable)?;
-    let sets = MigrationSets { common, postgres, sqlite, repeatable };
+    let sets = MigrationSets { folder: Some(folder.clone()), common, postgres, sqlite, repeatable };
     let by_dialect = !sets.postgres.is_empty() || !sets.sqlite.is_empty();
     if by_dialect && !sets.common.is_empty() {
         let message = format!("{} holds migrations both by dialect and for all", folder.display());

@@ -87,7 +87,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>
 fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
     let Some(Field { at, value }) = raw.migrations.field() else { return Some(MigrationSets::default()) };
     let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
-    let MigrationSets { common, postgres, sqlite, repeatable: _ } = &sets;
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &sets;
     let lacks = match endpoint.map(|endpoint| &endpoint.to) {
         Some(Ok(SystemUrl::Postgres(_))) => (postgres.is_empty() && !sqlite.is_empty()).then_some("postgres"),
         Some(Ok(SystemUrl::Sqlite(_))) => (sqlite.is_empty() && !postgres.is_empty()).then_some("sqlite"),

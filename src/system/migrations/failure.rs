@@ -21,7 +21,18 @@ pub(super) fn is_lock_timeout(error: &Failed) -> bool {
 }
 
 /// The error of a migration that ran in one transaction, which is rolled back by now.
-pub(super) async fn of_whole(job: &Job<'_>, error: &Failed, tries: usize, session: &mut Session) -> Error {
+pub(super) async fn of_whole(
+    job: &Job<'_>,
+    error: &Failed,
+    at: Option<Range<usize>>,
+    tries: usize,
+    session: &mut Session,
+) -> Error {
+    if let Some(at) = at {
+        let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
+        let advice = advice(error, tries).unwrap_or(Advice::Whole);
+        return failure(job, error, Some((at.start + byte, Some(at))), advice);
+    }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
         Some(byte) => Some((byte, script.statement_at(byte).cloned())),

@@ -1,6 +1,7 @@
 //! Migrations: the history that sqlx keeps in `_sqlx_migrations`, compared with the files. Never
 //! changes the history but by running a migration.
 
+mod asserted;
 mod books;
 mod failure;
 mod history;
@@ -16,13 +17,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Change, Desired, Error, Observed, Result};
-use crate::change::{Action, Address, Diff, Fault, Planned, Risk};
+use super::{Change, Desired, Error, Observed, Presence, Result};
+use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
+use crate::lint::Known;
 use crate::spec::{Location, Migration, Order};
 use crate::sql::{Database, Dialect};
 
+pub(super) use asserted::observe as observe_assertions;
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;
@@ -159,13 +162,17 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
+    let is_bare = observed.presence == Presence::Missing
+        || observed.schema.tables.is_empty() && observed.migrations.is_none();
+    let mut known = if is_bare { Known::nothing() } else { Known::of(&observed.schema) };
     for (version, file) in pending {
+        let risk = risk::of(file, desired.dialect, observed, &mut known);
         let late = newest.filter(|newest| version < newest);
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));
         }
         // Pending with a fault too, so that tables which it makes are not reported as missing.
-        let mut planned = planned(desired, file, late, needs);
+        let mut planned = planned(desired, file, risk, late, needs);
         if let Some(progress) = outside::progress(file, desired.dialect, inventory) {
             // Not in what was seen: a saved plan goes on where its own run stopped.
             planned.reason = format!("{}, {}", planned.reason, progress.said());
@@ -177,22 +184,19 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
     diff
 }
 
-fn planned(desired: &Desired, file: &Migration, late: Option<i64>, needs: Vec<Address>) -> Planned<Change> {
+fn planned(
+    desired: &Desired,
+    file: &Migration,
+    verdict: risk::Verdict,
+    late: Option<i64>,
+    needs: Vec<Address>,
+) -> Planned<Change> {
+    let risk::Verdict { risk, summary, assertions } = verdict;
     let checksum = hex(&file.checksum);
-    let script = super::script::Script::read(&file.sql, desired.dialect);
-    let statements = script.statements.len();
-    let plural = if statements == 1 { "" } else { "s" };
-    let (risk, at) = risk::of(&script, desired.dialect);
-    let remark = match risk {
-        Risk::Safe => "",
-        Risk::Locking => " blocks a table",
-        Risk::Unvalidated => " cannot be foreseen",
-        Risk::Destructive => " loses data",
+    let seen = match assertions {
+        None => Digest::of_json(&("pending", late)),
+        Some(assertions) => Digest::of_json(&("pending", late, assertions)),
     };
-    let line = script.statements.get(at).and_then(|statement| file.sql.get(..statement.start));
-    let line = line.filter(|_| risk != Risk::Safe).map(|before| before.matches('\n').count() + 1);
-    let remark = line.map(|line| format!(", line {line}{remark}")).unwrap_or_default();
-    let transaction = if file.no_transaction { ", outside a transaction" } else { "" };
     Planned {
         address: address(file),
         action: Action::Run,
@@ -202,11 +206,11 @@ fn planned(desired: &Desired, file: &Migration, late: Option<i64>, needs: Vec<Ad
             |newest| format!("pending, out of order: {newest} is applied (order: allow)"),
         ),
         needs,
-        summary: format!("{statements} statement{plural}{transaction}{remark}"),
+        summary,
         before: None,
         after: Some(json!({ "checksum": checksum })),
-        diff: None,
-        seen: Digest::of_json(&("pending", late)),
+        diff: Some(risk::text(file)),
+        seen,
         guard: None,
         at: Some(file.at.clone()),
         change: Change::Migrate(Box::new(Pending { migration: file.clone(), limits: desired.limits() })),

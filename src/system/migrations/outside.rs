@@ -8,10 +8,11 @@ use std::time::Instant;
 use super::super::script::Script;
 use super::super::{Error, Result};
 use super::session::{self, Failed, Session};
-use super::{Job, Pending, books, failure, index, run as inside};
+use super::{Job, Pending, asserted, books, failure, index, run as inside};
 use crate::change::Fault;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
+use crate::lint;
 use crate::spec::Migration;
 use crate::sql::Dialect;
 
@@ -221,7 +222,14 @@ impl Step<'_> {
     async fn once(&mut self, was_begun: bool) -> Result<()> {
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
+        let assertions = lint::assertions(self.job.sql, self.session.dialect());
         loop {
+            let broken = asserted::broken(self.job, &assertions, &self.unit.at, false, self.session).await;
+            let broken =
+                broken.map_err(|error| failure::of_statement(self.job, &error, tries, &self.unit.at))?;
+            if let Some(error) = broken {
+                return Err(error);
+            }
             let tried = match self.unit.kind {
                 Kind::Transaction(commit) => self.own_transaction(commit).await,
                 Kind::Setting | Kind::Statement => self.statement(was_begun).await,

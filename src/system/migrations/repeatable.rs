@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::script::Script;
-use super::super::{Change, Desired};
+use super::super::{Change, Desired, Observed};
 use super::{Job, Limits, books, risk, without_mark};
 use crate::change::{Action, Address, Diff, Planned};
 use crate::digest::Digest;
@@ -35,6 +35,7 @@ fn address(file: &Repeatable) -> Address {
 /// last pending migration.
 pub(in crate::system) fn diff(
     desired: &Desired,
+    observed: &Observed,
     inventory: &Inventory,
     pending: Option<&Address>,
 ) -> Diff<Change> {
@@ -54,13 +55,13 @@ pub(in crate::system) fn diff(
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
-            risk: risk::of(&script, desired.dialect).0,
+            risk: risk::of_text(&file.sql, desired.dialect, &observed.schema),
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
             needs: vec![before.take().unwrap_or_else(super::super::database::database)],
             summary: format!("{statements} statement{plural}, run again whenever the file changes"),
             before: ran.map(|ran| json!({ "text": ran })),
             after: Some(json!({ "text": print })),
-            diff: None,
+            diff: Some(risk::added(&file.at)),
             seen: Digest::of_json(&ran),
             guard: None,
             at: Some(file.at.clone()),

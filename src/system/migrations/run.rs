@@ -8,9 +8,10 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use super::super::client::Client;
 use super::super::{Error, Result};
 use super::session::{Failed, Recorded, Session};
-use super::{Job, Limits, Pending, Repeating, books, failure, is_same_text, outside};
+use super::{Job, Limits, Pending, Repeating, asserted, books, failure, is_same_text, outside};
 use crate::digest::hex;
 use crate::journal::RunId;
+use crate::lint;
 use crate::sql;
 
 /// How often a lock is waited for once more.
@@ -99,7 +100,19 @@ async fn inside(
             return already(&recorded, pending);
         }
         let started = Instant::now();
-        let Err(error) = session.run(job.sql).await else {
+        let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
+            (session.run(job.sql).await.err(), None)
+        } else {
+            match asserted::run(job, session).await {
+                Ok(()) => (None, None),
+                Err(asserted::Failure::Statement(error, at)) => (Some(error), Some(at)),
+                Err(asserted::Failure::Asserted(error)) => {
+                    session.rollback().await;
+                    return Err(error);
+                }
+            }
+        };
+        let Some(error) = error else {
             let mut end = record(job, versioned, started.elapsed(), session, run);
             end.push("COMMIT".to_owned());
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
@@ -111,7 +124,7 @@ async fn inside(
                 tokio::time::sleep(pause).await;
                 tries += 1;
             }
-            None => return Err(failure::of_whole(job, &error, tries, session).await),
+            None => return Err(failure::of_whole(job, &error, place, tries, session).await),
         }
     }
 }
