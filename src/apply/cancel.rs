@@ -1,7 +1,7 @@
 //! Ctrl-C: the first lets running steps finish and starts no new ones, the second stops at once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -13,6 +13,8 @@ pub struct Cancel(Arc<Inner>);
 struct Inner {
     asked: AtomicU8,
     changed: Notify,
+    /// Why it must stop, where it was not asked by a person.
+    reason: OnceLock<String>,
 }
 
 impl Cancel {
@@ -28,6 +30,23 @@ impl Cancel {
         self.0.changed.notify_waiters();
     }
 
+    /// Stops at once, for a reason that is not the user's wish.
+    pub fn stop(&self, reason: String) {
+        let _ = self.0.reason.set(reason);
+        self.ask();
+        self.ask();
+    }
+
+    /// Why it must stop, where nobody asked.
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.get().map(String::as_str)
+    }
+
+    /// Whether it must stop at once.
+    pub fn is_urgent(&self) -> bool {
+        self.0.asked.load(Ordering::SeqCst) > 1
+    }
+
     /// Whether no new step may start.
     pub fn is_asked(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst) > 0
@@ -36,7 +55,9 @@ impl Cancel {
     /// Waits until it was asked `times` times.
     pub async fn asked(&self, times: u8) {
         loop {
-            let changed = self.0.changed.notified();
+            let mut changed = std::pin::pin!(self.0.changed.notified());
+            // Registered before the look: what is asked between the two is not missed.
+            changed.as_mut().enable();
             if self.0.asked.load(Ordering::SeqCst) >= times {
                 return;
             }
@@ -44,31 +65,52 @@ impl Cancel {
         }
     }
 
-    /// Listens for Ctrl-C and for a polite kill until the process ends.
-    pub fn listen(&self) {
+    /// Listens for Ctrl-C and for a polite kill until the process ends. From here on neither ends it.
+    pub fn listen(&self) -> std::io::Result<()> {
+        let mut signals = Signals::new()?;
         let cancel = self.clone();
         tokio::spawn(async move {
-            loop {
-                if interrupted().await.is_err() {
-                    return;
-                }
+            while signals.next().await.is_ok() {
                 cancel.ask();
             }
         });
+        Ok(())
     }
 }
 
+/// The signals that ask to stop. Made once: what comes between two looks is not lost.
 #[cfg(unix)]
-async fn interrupted() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done,
-        _ = terminate.recv() => Ok(()),
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        Ok(())
     }
 }
 
 #[cfg(not(unix))]
-async fn interrupted() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> std::io::Result<()> {
+        tokio::signal::ctrl_c().await
+    }
 }

@@ -10,6 +10,8 @@ use crate::sql::Database;
 
 /// How far the journal may be behind while steps end quickly.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
+/// How long a run that must end at once tries to write down how it ended.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// The recorder of one run. Without a database (before the bookkeeping exists) it only remembers.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Recorder {
     seen: Seen,
     position: i64,
     flushed: Instant,
+    /// Whether the run must end at once.
+    is_urgent: bool,
     /// The first failure to write. The run goes on; it is said at the end.
     trouble: Option<journal::Error>,
 }
@@ -42,6 +46,7 @@ impl Recorder {
             seen: Seen::default(),
             position: 0,
             flushed: Instant::now(),
+            is_urgent: false,
             trouble: None,
         }
     }
@@ -88,9 +93,10 @@ impl Recorder {
     }
 
     /// Takes over all of a walk that has ended, and writes it.
-    pub(super) async fn catch_up(&mut self, walked: &Walked) {
+    pub(super) async fn catch_up(&mut self, walked: &Walked, is_urgent: bool) {
         self.take(walked);
         self.seen = Seen::default();
+        self.is_urgent |= is_urgent;
         self.flush().await;
     }
 
@@ -98,7 +104,7 @@ impl Recorder {
     pub async fn finish(mut self, status: RunStatus, summary: &str) -> journal::Result<()> {
         self.flush().await;
         if let Some(database) = &self.database {
-            journal::finish(database, &self.run.id, status, summary).await?;
+            self.within(journal::finish(database, &self.run.id, status, summary)).await?;
         }
         self.trouble.map_or(Ok(()), Err)
     }
@@ -130,9 +136,17 @@ impl Recorder {
         self.position += 1;
     }
 
+    /// Writes; in a hurry not for long. What is left out then is seen in the store itself.
+    async fn within(&self, writing: impl Future<Output = journal::Result<()>>) -> journal::Result<()> {
+        if !self.is_urgent {
+            return writing.await;
+        }
+        tokio::time::timeout(HURRY, writing).await.unwrap_or(Err(journal::Error::Busy))
+    }
+
     async fn flush(&mut self) {
         let Some(database) = &self.database else { return };
-        let written = journal::record_steps(database, &self.run.id, &self.waiting).await;
+        let written = self.within(journal::record_steps(database, &self.run.id, &self.waiting)).await;
         self.waiting.clear();
         self.flushed = Instant::now();
         if let Err(error) = written {

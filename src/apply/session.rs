@@ -127,9 +127,15 @@ impl Session<'_> {
             if verified.walked.interrupted {
                 return Ok(Ok(verified));
             }
-            let seen = match self.look().await? {
-                Ok(seen) => seen,
-                Err(failure) => return Ok(Err(failure)),
+            let seen = tokio::select! {
+                seen = self.look() => match seen? {
+                    Ok(seen) => seen,
+                    Err(failure) => return Ok(Err(failure)),
+                },
+                () = cancel.asked(2) => {
+                    verified.walked.interrupted = true;
+                    return Ok(Ok(verified));
+                }
             };
             self.record_schema(&seen.world, &verified.walked, recorder.run()).await?;
             plan = seen.plan;
@@ -155,9 +161,21 @@ impl Session<'_> {
 
     /// Records the schema that this run's own migrations left: what drift is measured from.
     async fn record_schema(&self, world: &World, walked: &Walked, run: &RunId) -> Result<(), ObserveError> {
-        let migrations = ["system.migration", "system.repeatable"];
-        let is_migration = |step: &Step| migrations.iter().any(|prefix| step.address.is_selected_by(prefix));
         if walked.done.iter().any(|(step, _)| is_migration(step)) {
+            let database = self.clients.system.database().await?;
+            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
+        }
+        Ok(())
+    }
+
+    /// Records the schema that a run left which was killed before it could: without it, what its
+    /// migrations did would be taken for somebody's hand. While some are pending, their end records it.
+    pub async fn record_unrecorded_schema(&self, seen: &Seen, run: &RunId) -> Result<(), ObserveError> {
+        let Seen { world, plan } = seen;
+        let is_recorded = world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
+        let is_migrated = world.system.migrations.as_ref().is_some_and(|history| !history.is_empty());
+        let is_pending = plan.steps.iter().any(is_migration);
+        if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded && !is_pending {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
         }
@@ -189,6 +207,10 @@ impl Session<'_> {
                 recorder.begin(database).await?;
             }
         }
+        if rest.iter().any(is_migration) && recorder.has_begun() {
+            let database = self.clients.system.database().await?;
+            journal::expect_schema_change(&database, recorder.run()).await?;
+        }
         walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
         Ok(())
     }
@@ -196,4 +218,8 @@ impl Session<'_> {
 
 fn deferred_of(plan: &Plan) -> BTreeSet<Address> {
     plan.document.deferred.iter().map(|held| held.address.clone()).collect()
+}
+
+fn is_migration(step: &Step) -> bool {
+    ["system.migration", "system.repeatable"].iter().any(|prefix| step.address.is_selected_by(prefix))
 }

@@ -110,6 +110,7 @@ pub async fn walk(
         let ended = tokio::select! {
             ended = running.join_next_with_id() => ended,
             () = cancel.asked(2) => {
+                clients.system.interrupt();
                 running.abort_all();
                 break;
             }
@@ -122,13 +123,17 @@ pub async fn walk(
         }
     }
     walked.interrupted = cancel.is_asked();
-    let why = if walked.interrupted { "interrupted" } else { "a step before it failed" };
+    let why = match cancel.reason() {
+        Some(reason) => reason,
+        None if walked.interrupted => "interrupted",
+        None => "a step before it failed",
+    };
     let stopped = started.into_values().map(|(step, _)| (step, "stopped while it ran".to_owned()));
     for (step, reason) in stopped.chain(queue.drain(why)) {
         on_event(&Event::Blocked { address: step.address.clone(), reason: reason.clone() });
         walked.blocked.push((step, reason));
     }
-    recorder.catch_up(&walked).await;
+    recorder.catch_up(&walked, cancel.is_urgent()).await;
     walked
 }
 

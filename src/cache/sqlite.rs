@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use super::Error;
 use super::observed::{EmbeddedSeen, KeysSeen, NamespaceSeen, StreamSeen};
-use crate::sql::{self, Database, SqliteMode, Value, open_sqlite};
+use crate::sql::{self, Database, SqliteMode, Value, open_sqlite, open_sqlite_to_read};
 
 /// The tables, each made when it is missing. Times are seconds since 1970.
 const SCHEMA: [&str; 9] = [
@@ -115,7 +115,7 @@ impl Embedded {
         let Some(mode) = self.reading_mode().await? else {
             return Ok(EmbeddedSeen { keys: expiring, ..EmbeddedSeen::default() });
         };
-        let database = open_sqlite(&self.path, mode).await.map_err(|error| self.unusable(&error))?;
+        let database = open_sqlite_to_read(&self.path, mode).await.map_err(|error| self.unusable(&error))?;
         let seen = read(&database, prefixes, expiring).await.map_err(|error| self.unusable(&error));
         database.close().await;
         seen

@@ -8,9 +8,9 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Cancel, Clients, system_url};
 use crate::digest::Digest;
-use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
+use crate::journal::{self, Bookkeeping, Outcome, RunId, RunStatus, StepRecord, lock};
 use crate::plan::Failure as PlanFailure;
-use crate::spec::{Contact, Stack};
+use crate::spec::Contact;
 use crate::system::{self, Desired, Presence, Purpose, Verdict};
 
 pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
@@ -26,7 +26,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let desired = Desired::new(&stack, clients.system.dialect());
     ui.note("running the migrations in a scratch database, to compare what they make");
     let cancel = Cancel::new();
-    cancel.listen();
+    cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
     let verdict = tokio::select! {
         verdict = system::compare(&desired, args.to, &clients.system) => verdict?,
         () = cancel.asked(2) => {
@@ -63,7 +63,11 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
                 journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect())
                     .await?;
             }
-            journal::begin(&database, &record_of(&run, &stack)).await?;
+            journal::begin(
+                &database,
+                &super::ending::run_record("baseline", &run, &stack, &stack.digest, &Digest::of("baseline")),
+            )
+            .await?;
             system::record(&lacking, &clients.system, &run).await?;
             journal::record_snapshot(&database, &run, journal::SYSTEM_SCHEMA, &schema).await?;
             let steps: Vec<StepRecord> =
@@ -79,26 +83,8 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
             Exit::Done
         }
     };
-    drop(held);
+    held.release().await;
     Ok(exit)
-}
-
-fn record_of(run: &RunId, stack: &Stack) -> Run {
-    Run {
-        id: run.clone(),
-        command: "baseline".to_owned(),
-        stack: stack.name.clone(),
-        environment: stack.environment.clone(),
-        status: RunStatus::Running,
-        started_at: journal::now(),
-        finished_at: None,
-        who: lock::who(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        git_commit: super::apply::git_commit(&stack.file),
-        spec_digest: stack.digest.to_string(),
-        plan_digest: Digest::of("baseline").to_string(),
-        summary: None,
-    }
 }
 
 fn step(stem: &str, position: i64) -> StepRecord {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::{AcceptArgs, DriftArgs, DriftCommand, EventFormat};
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{apply, load};
+use super::{ending, load};
 use crate::apply::{Accepted, Clients, accept_schema, observe, system_url};
 use crate::change::Status;
 use crate::digest::Digest;
@@ -79,9 +79,9 @@ async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit,
         return Err(never());
     }
     let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
-    let record = apply::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
+    let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
     let accepted = accept_schema(&clients, &record).await?;
-    drop(held);
+    held.release().await;
     match accepted {
         Accepted::Recorded => ui.answer("the schema of the system database is recorded as it is now\n"),
         Accepted::Nothing => ui.answer("there is no drift to accept\n"),

@@ -98,8 +98,13 @@ impl From<crate::journal::lock::Error> for Failure {
     fn from(error: crate::journal::lock::Error) -> Self {
         use crate::journal::lock::Error as E;
         let exit = match error {
-            E::Held { .. } => Exit::Locked,
-            E::Alive { .. } | E::Database(_) | E::File { .. } | E::Pooler => Exit::Failed,
+            E::Held { .. } | E::Lingering { .. } => Exit::Locked,
+            E::Alive { .. }
+            | E::OtherRun { .. }
+            | E::Database(_)
+            | E::NoAnswer { .. }
+            | E::File { .. }
+            | E::Pooler => Exit::Failed,
         };
         Self::with(exit, error)
     }

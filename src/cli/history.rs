@@ -8,10 +8,10 @@ use super::args::{EventFormat, HistoryArgs};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
-use crate::apply::Clients;
-use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord};
+use crate::apply::{Clients, system_url};
+use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::render::Tone;
-use crate::spec::Contact;
+use crate::spec::{Contact, Stack};
 use crate::sql::Database;
 use crate::system::{Presence, Purpose};
 
@@ -26,10 +26,25 @@ pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Res
     if journal.bookkeeping == Bookkeeping::Missing {
         return nothing(ui);
     }
+    let limit = if args.run.is_some() { i64::MAX } else { i64::from(args.limit) };
+    let runs = judged(journal::history(&database, limit).await?, &stack).await?;
     match &args.run {
-        None => list(&database, args, ui).await,
-        Some(wanted) => steps(&database, wanted, args.format, ui).await,
+        None => {
+            list(&runs, args.format, ui);
+            Ok(Exit::Done)
+        }
+        Some(wanted) => steps(&database, &runs, wanted, args.format, ui).await,
     }
+}
+
+/// The runs, with those that died told from the one that is at work: that one holds the lock.
+async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
+    if runs.iter().all(|run| run.status != journal::RunStatus::Running) {
+        return Ok(runs);
+    }
+    let holder = lock::status(&system_url(stack)?, &stack.name).await?;
+    let holder = holder.as_ref().and_then(|holder| holder.run.as_deref());
+    Ok(runs.into_iter().map(|run| run.judged(holder)).collect())
 }
 
 fn nothing(ui: &Ui) -> Result<Exit, Failure> {
@@ -37,22 +52,20 @@ fn nothing(ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-async fn list(database: &Database, args: &HistoryArgs, ui: &Ui) -> Result<Exit, Failure> {
-    let runs = journal::history(database, i64::from(args.limit)).await?;
-    for run in &runs {
-        ui.answer(&match args.format {
+fn list(runs: &[Run], format: EventFormat, ui: &Ui) {
+    for run in runs {
+        ui.answer(&match format {
             EventFormat::Json => format!("{}\n", json!(run)),
             EventFormat::Text => run_line(run, ui),
         });
     }
-    Ok(Exit::Done)
 }
 
 fn run_line(run: &Run, ui: &Ui) -> String {
     let tone = match run.status {
         journal::RunStatus::Succeeded => Tone::Good,
         journal::RunStatus::Running | journal::RunStatus::Interrupted => Tone::Warning,
-        journal::RunStatus::Failed => Tone::Bad,
+        journal::RunStatus::Failed | journal::RunStatus::Died => Tone::Bad,
     };
     let status = ui.paint().tone(tone, &format!("{:11}", run.status.as_str()));
     let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
@@ -68,8 +81,13 @@ fn run_line(run: &Run, ui: &Ui) -> String {
     )
 }
 
-async fn steps(database: &Database, wanted: &str, format: EventFormat, ui: &Ui) -> Result<Exit, Failure> {
-    let runs = journal::history(database, i64::MAX).await?;
+async fn steps(
+    database: &Database,
+    runs: &[Run],
+    wanted: &str,
+    format: EventFormat,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let matches = |run: &&Run| run.id.as_str().starts_with(wanted) || run.id.as_str().ends_with(wanted);
     let found: Vec<&Run> = runs.iter().filter(matches).collect();
     let run = match found.as_slice() {

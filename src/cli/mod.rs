@@ -2,9 +2,11 @@
 //! that prints. Knows no SQL, no HTTP and no YAML.
 
 mod apply;
+mod approval;
 mod args;
 mod baseline;
 mod drift;
+mod ending;
 mod exit;
 mod graph;
 mod history;

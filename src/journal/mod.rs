@@ -18,7 +18,7 @@ pub use moves::{Move, pending_moves, rename};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
-pub use snapshots::{Recorded, record as record_snapshot};
+pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags, record_spec};
 
 use crate::sql;
@@ -64,6 +64,10 @@ pub enum Error {
     #[error("cannot use the bookkeeping in the system database: {0}")]
     #[diagnostic(code(trueup::journal::database))]
     Database(#[from] sql::Error),
+    /// There was no time to write: the run was told to stop at once.
+    #[error("the end of the run could not be recorded: the system database is busy")]
+    #[diagnostic(code(trueup::journal::busy), help("the next run goes on from what it finds"))]
+    Busy,
     /// A newer trueup wrote it.
     #[error("the bookkeeping has format {found}, and this trueup reads up to {FORMAT}")]
     #[diagnostic(

@@ -41,7 +41,7 @@ pub struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// It has not, or it was killed.
+    /// It has not.
     Running,
     /// Everything planned was done, and the world converged.
     Succeeded,
@@ -49,6 +49,20 @@ pub enum RunStatus {
     Failed,
     /// It was interrupted.
     Interrupted,
+    /// It never finished, and does not hold the lock any more: killed, most likely. Never stored:
+    /// found when it is shown.
+    Died,
+}
+
+impl Run {
+    /// Calls a run that never finished by its name, unless it is the one that holds the lock.
+    #[must_use]
+    pub fn judged(mut self, holder: Option<&str>) -> Self {
+        if self.status == RunStatus::Running && holder != Some(self.id.as_str()) {
+            self.status = RunStatus::Died;
+        }
+        self
+    }
 }
 
 impl RunStatus {
@@ -59,6 +73,7 @@ impl RunStatus {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Died => "died",
         }
     }
 

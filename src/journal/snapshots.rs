@@ -1,7 +1,7 @@
 //! Versions of schemas: a new one whenever the schema of the system or of a target differs from
 //! the newest recorded one.
 
-use super::{Error, Result, RunId, table};
+use super::{Error, Result, RunId, SYSTEM_SCHEMA, table};
 use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
 use crate::sql::{Database, Dialect, Row, Value};
 
@@ -16,6 +16,18 @@ pub struct Recorded {
     pub taken_at: String,
     /// The schema.
     pub snapshot: Snapshot,
+}
+
+/// The key of `meta` that stands from before the first migration of a run until the schema that the
+/// run left is recorded. A run that was killed in between leaves it.
+pub(super) const CHANGING: &str = "schema_changing";
+
+/// Says that the system's schema is about to change: what was recorded of it holds no more.
+pub async fn expect_change(database: &Database, run: &RunId) -> Result<()> {
+    let mut transaction = database.begin().await?;
+    super::store::set_meta(&mut transaction, CHANGING, run.as_str()).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 /// Records a schema as the newest version of its owner, unless it is the newest already.
@@ -33,7 +45,11 @@ pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Sn
         Some(row) => (row.integer(0)?, Some(row.text(1)?)),
         None => (0, None),
     };
+    if owner == SYSTEM_SCHEMA {
+        super::store::unset_meta(&mut transaction, CHANGING).await?;
+    }
     if recorded == Some(digest.as_str()) {
+        transaction.commit().await?;
         return Ok(());
     }
     let insert = format!(

@@ -122,7 +122,19 @@ pub(super) async fn make_tables(transaction: &mut Transaction) -> Result<()> {
     set_meta(transaction, "format", &FORMAT.to_string()).await
 }
 
-async fn set_meta(transaction: &mut crate::sql::Transaction, key: &str, value: &str) -> Result<()> {
+/// Takes a key out of `meta`.
+pub(super) async fn unset_meta(transaction: &mut crate::sql::Transaction, key: &str) -> Result<()> {
+    let sql = format!("DELETE FROM {} WHERE key = $1", table(transaction.dialect(), "meta"));
+    transaction.execute(&sql, &[Value::from(key)]).await?;
+    Ok(())
+}
+
+/// Puts a key into `meta`, or another value under it.
+pub(super) async fn set_meta(
+    transaction: &mut crate::sql::Transaction,
+    key: &str,
+    value: &str,
+) -> Result<()> {
     let sql = format!(
         "INSERT INTO {} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         table(transaction.dialect(), "meta")
@@ -195,7 +207,11 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
     let flags: BTreeMap<String, bool> =
         flags.into_iter().map(|(name, value)| (name, is_true(&value))).collect();
     let entries = inventory::read(&next())?;
-    let snapshots = snapshots::read(&next())?;
+    let mut snapshots = snapshots::read(&next())?;
+    if meta.contains_key(snapshots::CHANGING) {
+        // A run is at work or was killed: what it did to the schema is nobody's drift.
+        snapshots.retain(|recorded| recorded.owner != super::SYSTEM_SCHEMA);
+    }
 
     let observed = Observed {
         bookkeeping: if is_whole { Bookkeeping::Present } else { Bookkeeping::Outdated },

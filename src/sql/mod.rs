@@ -12,7 +12,11 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
 
-pub use open::{PostgresOptions, SqliteMode, open_postgres, open_sqlite, sqlite_options};
+pub use open::{
+    Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
+    open_sqlite_with, sqlite_options,
+};
+pub(crate) use open::{end_with_the_client, postgres_options};
 pub use quote::{identifier, qualified};
 pub use value::{Row, Value};
 
@@ -56,6 +60,12 @@ pub enum Error {
         #[source]
         source: Box<sqlx::Error>,
     },
+    /// What was prepared is not there, or there already: another client's session answers.
+    #[error(
+        "the address leads to a pooler in transaction mode, which mixes up prepared statements; \
+         give it that of PostgreSQL itself, or of a pool in session mode"
+    )]
+    Pooler,
     /// A value came back in a type that was not expected: a defect of the query.
     #[error("column {column} of a result has the unexpected type {kind}")]
     Decode {
@@ -71,6 +81,12 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn statement(sql: &str, source: sqlx::Error) -> Self {
+        // A duplicate prepared statement, or none of that name.
+        const MIXED_UP: [&str; 2] = ["42P05", "26000"];
+        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        if code.is_some_and(|code| MIXED_UP.contains(&&*code)) {
+            return Self::Pooler;
+        }
         Self::Statement { sql: sql.to_owned(), source: Box::new(source) }
     }
 
@@ -80,7 +96,7 @@ impl Error {
             Self::Connect { source, .. } | Self::Statement { source, .. } => {
                 source.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
             }
-            Self::Decode { .. } | Self::Empty(_) => None,
+            Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
         }
     }
 }

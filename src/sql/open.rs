@@ -1,11 +1,14 @@
 //! Opens databases: deadlines, names and read-only modes are set here and nowhere else.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::sqlite::{LockedSqliteHandle, SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use url::Url;
 
 use super::{Database, Error, Result};
@@ -48,22 +51,24 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     let address = format!("{}:{port}/{database}", url.host_str().unwrap_or("localhost"));
     let failed = |source| Error::Connect { address: address.clone(), source: Box::new(source) };
 
-    let mut connect = PgConnectOptions::from_url(url)
-        .map_err(failed)?
-        .application_name(&options.application_name)
-        .log_statements(tracing::log::LevelFilter::Trace);
+    let mut connect = postgres_options(url, &options.application_name).map_err(failed)?;
     if let Some(database) = &options.database {
         connect = connect.database(database);
     }
+    let plain = connect.clone();
     if options.read_only {
         connect = connect.options([("default_transaction_read_only", "on")]);
     }
     // A pool retries a refused connection until its deadline and then names no cause: one plain
     // connection first says at once what is wrong. Whether to try again is for the caller.
-    match tokio::time::timeout(CONNECT_DEADLINE, connect.connect()).await {
-        Ok(Ok(first)) => first.close().await.map_err(failed)?,
-        Ok(Err(source)) => return Err(failed(source)),
-        Err(_) => return Err(failed(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))),
+    match first_connection(&connect).await {
+        Ok(()) => {}
+        // Poolers take few options. Setting it later could reach another client's session.
+        Err(error) if options.read_only && is_refused_option(&error) => {
+            first_connection(&plain).await.map_err(failed)?;
+            connect = plain;
+        }
+        Err(error) => return Err(failed(error)),
     }
     let mut pool =
         PgPoolOptions::new().max_connections(options.connections).acquire_timeout(CONNECT_DEADLINE);
@@ -71,17 +76,44 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
         // Asked at once and for a moment: a ping before each query would double the round trips.
         pool = pool.test_before_acquire(false);
     } else {
-        pool = pool.after_connect(|connection, _| Box::pin(notice_a_killed_client(connection)));
+        pool = pool.after_connect(|connection, _| Box::pin(end_with_the_client(connection)));
     }
     Ok(Database::Postgres(pool.connect_lazy_with(connect)))
 }
 
-/// A killed client's statement must not run on: lets the server look for the client while it
-/// executes. PostgreSQL 12 and 13 have no such setting, and some platforms refuse it: then it runs on.
-async fn notice_a_killed_client(connection: &mut PgConnection) -> sqlx::Result<()> {
-    const NOTICE: &str = "SELECT set_config(name, '2000', false) FROM pg_settings \
-                          WHERE name = 'client_connection_check_interval'";
-    match sqlx::raw_sql(NOTICE).execute(connection).await {
+/// The driver's options for a session with a name. Floats are read as the server writes them, and
+/// a pooler knows no `extra_float_digits`.
+pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Result<PgConnectOptions> {
+    Ok(PgConnectOptions::from_url(url)?
+        .application_name(application_name)
+        .extra_float_digits(None)
+        .log_statements(tracing::log::LevelFilter::Trace))
+}
+
+async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<()> {
+    match tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await {
+        Ok(connected) => connected?.close().await,
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
+fn is_refused_option(error: &sqlx::Error) -> bool {
+    const PROTOCOL_VIOLATION: &str = "08P01";
+    error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == PROTOCOL_VIOLATION)
+}
+
+/// A session must end with its client, and so must its statement: the server looks for the client
+/// every two seconds while it executes (PostgreSQL 14 on; before, the statement runs to its end),
+/// and notices within a minute that a host has vanished. Some platforms refuse one or the other.
+pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::Result<()> {
+    const KEEPALIVE: &str =
+        "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+    const NOTICE: &str = "SET client_connection_check_interval = 2000";
+    // No version comes through some poolers. What is not known is not asked for: it would fail.
+    let has_notice = connection.server_version_num().is_some_and(|version| version >= 140_000);
+    let sql = if has_notice { format!("{NOTICE}; {KEEPALIVE}") } else { KEEPALIVE.to_owned() };
+    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
         Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
         Err(error) => Err(error),
     }
@@ -98,16 +130,73 @@ pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
     }
 }
 
+/// Ends the statement that SQLite executes in this process: it is interrupted and rolled back.
+#[derive(Debug, Clone, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// Asks once: the next look of a long statement ends it. A short one never looks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn heed(&self, connection: &mut LockedSqliteHandle<'_>) {
+        /// Steps of SQLite's machine between two looks: a few milliseconds.
+        const STEPS: i32 = 100_000;
+        let asked = Arc::clone(&self.0);
+        connection.set_progress_handler(STEPS, move || !asked.swap(false, Ordering::Relaxed));
+    }
+}
+
 /// Opens an SQLite file and makes one connection, so that a missing file fails here.
 pub async fn open_sqlite(path: &Path, mode: SqliteMode) -> Result<Database> {
+    open_sqlite_with(path, mode, None).await
+}
+
+/// Opens a file of this tool's own for reading. What a killed writer left beside it is rolled back
+/// first: a reader cannot do that, and could read nothing.
+pub async fn open_sqlite_to_read(path: &Path, mode: SqliteMode) -> Result<Database> {
+    /// The file needs what only a writer may do: a roll-back, or the recovery of its log.
+    const NEEDS_WRITER: [&str; 2] = ["776", "264"];
+    const TOUCH: &str = "SELECT count(*) FROM sqlite_schema";
+    let database = open_sqlite(path, mode).await?;
+    match database.query(TOUCH, &[]).await {
+        Ok(_) => Ok(database),
+        Err(error) if error.code().is_some_and(|code| NEEDS_WRITER.contains(&&*code)) => {
+            database.close().await;
+            let writer = open_sqlite(path, SqliteMode::ReadWrite).await?;
+            let repaired = writer.query(TOUCH, &[]).await;
+            writer.close().await;
+            repaired?;
+            open_sqlite(path, mode).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`open_sqlite`], with a way to end what runs.
+pub async fn open_sqlite_with(
+    path: &Path,
+    mode: SqliteMode,
+    interrupt: Option<&Interrupt>,
+) -> Result<Database> {
     let connections = match mode {
         SqliteMode::ReadOnly | SqliteMode::Immutable => 2,
         // One writer at a time is all that SQLite has; waiting in the pool beats SQLITE_BUSY.
         SqliteMode::ReadWrite | SqliteMode::Create => 1,
     };
-    let pool = SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(BUSY_DEADLINE)
+    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_DEADLINE);
+    if let Some(interrupt) = interrupt {
+        let interrupt = interrupt.clone();
+        pool = pool.after_connect(move |connection, _| {
+            let interrupt = interrupt.clone();
+            Box::pin(async move {
+                interrupt.heed(&mut connection.lock_handle().await?);
+                Ok(())
+            })
+        });
+    }
+    let pool = pool
         .connect_with(sqlite_options(path, mode))
         .await
         .map_err(|source| Error::Connect { address: path.display().to_string(), source: Box::new(source) })?;

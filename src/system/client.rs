@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
@@ -10,9 +11,9 @@ use tokio::sync::Mutex;
 use super::migrations::Session;
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
-use crate::journal::RunId;
+use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
-use crate::sql::{self, Database, Dialect, PostgresOptions, SqliteMode};
+use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode};
 
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
@@ -43,6 +44,7 @@ pub struct Client {
     stack: String,
     purpose: Purpose,
     open: Mutex<Option<Database>>,
+    interrupt: Interrupt,
     catalog: Mutex<Option<Arc<Snapshot>>>,
     migrator: Mutex<Option<Session>>,
 }
@@ -55,6 +57,7 @@ impl Client {
             stack: stack.to_owned(),
             purpose,
             open: Mutex::default(),
+            interrupt: Interrupt::default(),
             catalog: Mutex::default(),
             migrator: Mutex::default(),
         }
@@ -104,8 +107,13 @@ impl Client {
             })?,
             SystemUrl::Sqlite(path) => {
                 let mode = self.sqlite_mode(path)?;
-                let database =
-                    sql::open_sqlite(path, mode).await.map_err(|source| Error::Unreachable { source })?;
+                let opened = match mode {
+                    SqliteMode::ReadOnly => sql::open_sqlite_to_read(path, mode).await,
+                    SqliteMode::Immutable | SqliteMode::ReadWrite | SqliteMode::Create => {
+                        sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
+                    }
+                };
+                let database = opened.map_err(|source| Error::Unreachable { source })?;
                 if mode == SqliteMode::Immutable {
                     // It never sees what is written after it was opened, so it is not kept.
                     return Ok(database);
@@ -115,6 +123,11 @@ impl Client {
         };
         *open = Some(database.clone());
         Ok(database)
+    }
+
+    /// Ends the statement that runs in this process. One in a server ends with its connection.
+    pub fn interrupt(&self) {
+        self.interrupt.ask();
     }
 
     /// Makes the database or file; one that is there is left alone.
@@ -188,10 +201,12 @@ impl Client {
 
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
-            Purpose::Observe => ("observe", true, 2),
-            Purpose::Apply(run) => (run.as_str(), false, 8),
+            Purpose::Observe => (&RunId::from_text("observe"), true, 2),
+            Purpose::Apply(run) => (run, false, 8),
         };
-        let application_name = format!("trueup/{}/{run}", self.stack);
+        let application_name = lock::session_name(&self.stack, run);
+        // The lock on making a database is of one session.
+        let connections = if database.is_some() { 1 } else { connections };
         let database = database.map(str::to_owned);
         let options = PostgresOptions { application_name, read_only, connections, database };
         sql::open_postgres(url.expose(), &options).await
@@ -211,26 +226,59 @@ impl Client {
         })
     }
 
-    /// Asks the maintenance databases in turn. Two runs that both create it both succeed.
+    /// Makes the database, one run at a time: under a lock in the maintenance database, because a
+    /// database that does not exist has none. Between two attempts nothing is connected: a session
+    /// in `template1` would keep everybody else from copying it.
     async fn create_on_server(&self, url: &RedactedUrl) -> Result<()> {
-        const DUPLICATE_DATABASE: &str = "42P04";
-        const UNIQUE_VIOLATION: &str = "23505";
+        const DEADLINE: Duration = Duration::from_secs(30);
+        const PAUSE: Duration = Duration::from_millis(200);
+        const OBJECT_IN_USE: &str = "55006";
         let database = database_name(url);
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
-        let maintenance = match self.open_postgres(url, Some("postgres")).await {
-            Ok(open) => open,
-            Err(_) => self.open_postgres(url, Some("template1")).await.map_err(failed)?,
-        };
-        let created =
-            maintenance.execute(&format!("CREATE DATABASE {}", sql::identifier(&database)), &[]).await;
-        maintenance.close().await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
-                Ok(())
+        let started = Instant::now();
+        loop {
+            let maintenance = match self.open_postgres(url, Some("postgres")).await {
+                Ok(open) => open,
+                Err(_) => self.open_postgres(url, Some("template1")).await.map_err(failed)?,
+            };
+            let created = create_under_lock(&maintenance, &database).await;
+            maintenance.close().await;
+            match created {
+                Ok(true) => return Ok(()),
+                Ok(false) if started.elapsed() < DEADLINE => {}
+                Ok(false) => return Err(Error::CreationLocked { database, seconds: DEADLINE.as_secs() }),
+                Err(error)
+                    if error.code().as_deref() == Some(OBJECT_IN_USE) && started.elapsed() < DEADLINE => {}
+                Err(source) => return Err(failed(source)),
             }
-            Err(source) => Err(failed(source)),
+            tokio::time::sleep(PAUSE).await;
         }
+    }
+}
+
+/// Creates the database, unless it is there; false when another run is about to.
+async fn create_under_lock(maintenance: &Database, database: &str) -> sql::Result<bool> {
+    const DUPLICATE_DATABASE: &str = "42P04";
+    const UNIQUE_VIOLATION: &str = "23505";
+    // The key is `trup` and the name's hash. It goes with the only session, so with this run.
+    let lock = "SELECT pg_try_advisory_lock(1953658224, hashtext($1))";
+    let taken = maintenance.query(lock, &[database.into()]).await?;
+    if !taken.first().map_or(Ok(false), |row| row.bool(0))? {
+        return Ok(false);
+    }
+    let there = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
+    let there = maintenance.query(there, &[database.into()]).await?;
+    if there.first().map_or(Ok(false), |row| row.bool(0))? {
+        return Ok(true);
+    }
+    let create = format!("CREATE DATABASE {}", sql::identifier(database));
+    match maintenance.execute(&create, &[]).await {
+        Ok(_) => Ok(true),
+        // Somebody without this lock was faster.
+        Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
+            Ok(true)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -47,6 +47,15 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
+    /// Another run is creating it, and does not end.
+    #[error("another run has been creating database {database} for {seconds} s")]
+    #[diagnostic(code(trueup::system::creation_locked), help("wait for that run to end, and apply again"))]
+    CreationLocked {
+        /// Its name.
+        database: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// No maintenance database lets the database be created.
     #[error("cannot create database {database}: {source}")]
     #[diagnostic(

@@ -20,12 +20,12 @@ use serde_json::json;
 use super::client::{Error, Mark, Training};
 use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
 use super::{Document, METRIC, key};
-use crate::sql::{self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite};
+use crate::sql::{
+    self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite, open_sqlite_to_read,
+};
 
 /// Documents that one query of an observation reads.
 const PAGE: i64 = 5_000;
-/// `SQLITE_READONLY_ROLLBACK`: a killed writer left a journal that a reader may not roll back.
-const NEEDS_ROLLBACK: &str = "776";
 
 const TABLES: [&str; 2] = [
     "CREATE TABLE IF NOT EXISTS vector_collections (
@@ -154,21 +154,8 @@ impl SqliteStore {
     }
 
     async fn open_to_read(&self) -> sql::Result<Database> {
-        const TOUCH: &str = "SELECT count(*) FROM sqlite_master";
         register_sqlite_vec();
-        let database = open_sqlite(&self.path, SqliteMode::ReadOnly).await?;
-        match database.query(TOUCH, &[]).await {
-            Err(error) if error.code().as_deref() == Some(NEEDS_ROLLBACK) => {
-                // A run was killed inside a batch. Opening the file for writing rolls that back.
-                database.close().await;
-                let repaired = open_sqlite(&self.path, SqliteMode::ReadWrite).await?;
-                repaired.query(TOUCH, &[]).await?;
-                repaired.close().await;
-                open_sqlite(&self.path, SqliteMode::ReadOnly).await
-            }
-            Err(error) => Err(error),
-            Ok(_) => Ok(database),
-        }
+        open_sqlite_to_read(&self.path, SqliteMode::ReadOnly).await
     }
 
     fn folder_exists(&self) -> Result<(), Error> {

@@ -99,18 +99,17 @@ impl World {
         }
     }
 
+    /// The binary in the folder, not started: for tests that say where its output goes.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        command.args(arguments).current_dir(self.folder.path());
+        command.env_clear().envs(&*self.variables.borrow()).stdin(Stdio::null());
+        command
+    }
+
     /// Starts the binary in the folder, and does not wait for it.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let child = Command::new(env!("CARGO_BIN_EXE_trueup"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .envs(&*self.variables.borrow())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         Running { command: format!("trueup {}", arguments.join(" ")), child }
     }
 

@@ -2,6 +2,7 @@
 //! already is used, and all that was started is stopped when its value is dropped.
 
 mod chroma;
+mod pgbouncer;
 mod postgres;
 mod redis;
 mod wire;
@@ -16,7 +17,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) use chroma::Chroma;
-pub(crate) use postgres::Postgres;
+pub(crate) use pgbouncer::PgBouncer;
+pub(crate) use postgres::{Postgres, psql};
 pub(crate) use redis::Redis;
 pub(crate) use wire::Wire;
 

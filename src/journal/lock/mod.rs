@@ -1,0 +1,252 @@
+//! The lock that lets one run at a time write: a session advisory lock on a connection of its own
+//! in PostgreSQL, an OS file lock beside an SQLite file. It is freed by the death of its holder.
+
+mod file;
+mod postgres;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::RunId;
+use crate::spec::SystemUrl;
+
+pub use file::lock_file;
+
+/// Often enough to feel immediate, rare enough to cost nothing.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Who holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The run, where it is known.
+    pub run: Option<String>,
+    /// User and host, or the server's view of the client.
+    pub who: String,
+    /// Since when, in RFC 3339.
+    pub since: String,
+}
+
+impl Holder {
+    fn unknown() -> Self {
+        Self { run: None, who: "an unknown process".to_owned(), since: "an unknown time".to_owned() }
+    }
+}
+
+/// A lock that is held until this value is dropped or released.
+#[derive(Debug)]
+pub enum Lock {
+    /// The session that holds it, and who watches that it still does.
+    Postgres(postgres::Held),
+    /// The open file that holds it.
+    Sqlite(std::fs::File),
+}
+
+impl Lock {
+    /// Waits until it turns out that the lock is held no more, and gives the reason. For ever while
+    /// it is held: the lock of a file cannot be lost.
+    pub fn lost(&self) -> impl Future<Output = String> + Send + use<> {
+        let watch = match self {
+            Self::Postgres(held) => Some(held.watch()),
+            Self::Sqlite(_) => None,
+        };
+        async move {
+            match watch {
+                Some(watch) => postgres::lost(watch).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Frees it, and comes back when it is free: the next run need not wait for a connection that
+    /// is being closed.
+    pub async fn release(self) {
+        match self {
+            Self::Postgres(held) => held.release().await,
+            Self::Sqlite(file) => drop(file),
+        }
+    }
+}
+
+/// Why the lock could not be had.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum Error {
+    /// Another run holds it.
+    #[error("another run holds the lock since {}: {}{}", holder.since, holder.who, run_of(holder))]
+    #[diagnostic(
+        code(trueup::lock::held),
+        help("wait for it, or give it time with `--lock-timeout 5m`; `trueup lock status` shows the holder")
+    )]
+    Held {
+        /// Who.
+        holder: Holder,
+    },
+    /// The lock is free, and the server still executes what a dead run sent.
+    #[error("run {run} has ended and the server still executes its statement, since {since}: {statement}")]
+    #[diagnostic(
+        code(trueup::lock::lingering),
+        help("wait for it with `--lock-timeout 5m`, or end it with `trueup lock break {run}`")
+    )]
+    Lingering {
+        /// The run that is gone.
+        run: String,
+        /// When the statement began, in RFC 3339.
+        since: String,
+        /// How the statement begins.
+        statement: String,
+    },
+    /// A lock that only the death of its holder frees.
+    #[error("the process that holds the lock is alive: {}", holder.who)]
+    #[diagnostic(code(trueup::lock::alive), help("end that process; its lock is free at once"))]
+    Alive {
+        /// Who.
+        holder: Holder,
+    },
+    /// Somebody else holds it, not the run that was named.
+    #[error("the lock is not held by run {wanted}{}", held_by(holder.as_ref()))]
+    #[diagnostic(code(trueup::lock::other_run), help("`trueup lock status` shows the holder"))]
+    OtherRun {
+        /// The run that was named.
+        wanted: String,
+        /// Who holds it, if anybody does.
+        holder: Option<Holder>,
+    },
+    /// The server was asked and did not answer as it should.
+    #[error("cannot take the lock in the system database: {0}")]
+    #[diagnostic(code(trueup::lock::database))]
+    Database(#[from] sqlx::Error),
+    /// The server did not answer at all.
+    #[error("cannot take the lock in the system database: {what} takes longer than {seconds} s")]
+    #[diagnostic(
+        code(trueup::lock::no_answer),
+        help(
+            "the server is overloaded, or a pooler in front of it has no connection to spare: \
+             trueup needs ten at once at most"
+        )
+    )]
+    NoAnswer {
+        /// What was asked for.
+        what: &'static str,
+        /// How long it was waited for.
+        seconds: u64,
+    },
+    /// The lock file cannot be made.
+    #[error("cannot take the lock {}: {source}", path.display())]
+    #[diagnostic(code(trueup::lock::file), help("the folder of the system database must be writable"))]
+    File {
+        /// The lock file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A pooler hands out another backend for each transaction.
+    #[error("`system.url` leads to a pooler in transaction mode, through which no session lock can be held")]
+    #[diagnostic(
+        code(trueup::lock::pooler),
+        help("give `system.url` the address of PostgreSQL itself, or of a pool in session mode")
+    )]
+    Pooler,
+}
+
+fn run_of(holder: &Holder) -> String {
+    holder.run.as_ref().map(|run| format!(", run {run}")).unwrap_or_default()
+}
+
+fn held_by(holder: Option<&Holder>) -> String {
+    let Some(holder) = holder else { return ", nor by anybody else".to_owned() };
+    format!(" but by {}: {}", holder.run.as_deref().unwrap_or("an unknown run"), holder.who)
+}
+
+/// Takes the lock of a system database that exists, waiting at most `patience`.
+///
+/// It polls a lock that never waits: a waiting one deadlocks with `CREATE INDEX CONCURRENTLY`. On
+/// PostgreSQL it then waits until the server executes nothing of another run any more.
+pub async fn acquire(url: &SystemUrl, stack: &str, run: &RunId, patience: Duration) -> Result<Lock, Error> {
+    match url {
+        SystemUrl::Postgres(url) => postgres::acquire(url, stack, run, patience).await.map(Lock::Postgres),
+        SystemUrl::Sqlite(path) => file::acquire(path, run, patience).await.map(Lock::Sqlite),
+    }
+}
+
+/// Who holds the lock now, if anybody does. Takes nothing and makes nothing.
+pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Error> {
+    match url {
+        SystemUrl::Postgres(url) => postgres::status(url, stack).await,
+        SystemUrl::Sqlite(path) => file::status(path),
+    }
+}
+
+/// Ends every session that a run has on the server, the one that holds the lock and those that
+/// still execute something, and gives their number. The lock of a file cannot be taken from a
+/// living process, and is free as soon as that has died.
+pub async fn break_run(url: &SystemUrl, stack: &str, run: &str) -> Result<u64, Error> {
+    let ended = match url {
+        SystemUrl::Postgres(url) => postgres::end_sessions(url, stack, run).await?,
+        SystemUrl::Sqlite(_) => 0,
+    };
+    if ended > 0 {
+        return Ok(ended);
+    }
+    match (url, status(url, stack).await?) {
+        (_, None) => Ok(0),
+        (SystemUrl::Sqlite(_), Some(holder)) if holder.run.as_deref() == Some(run) => {
+            Err(Error::Alive { holder })
+        }
+        (_, holder) => Err(Error::OtherRun { wanted: run.to_owned(), holder }),
+    }
+}
+
+/// `trueup/STACK/RUN`, what the server shows of a session that writes. PostgreSQL keeps 63 bytes:
+/// of a long name the stack is cut, never the run.
+pub fn session_name(stack: &str, run: &RunId) -> String {
+    let room = 63_usize.saturating_sub("trueup//".len() + run.as_str().len());
+    let stack: String = stack.chars().take(room).collect();
+    format!("trueup/{stack}/{run}")
+}
+
+/// Who runs this process: `user@host (pid N)`.
+pub fn who() -> String {
+    // Containers and services set no name.
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    #[cfg(unix)]
+    let user = user.or_else(|| Some(format!("uid {}", rustix::process::getuid().as_raw())));
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    let host = host.or_else(|| std::env::var("HOSTNAME").ok());
+    format!(
+        "{}@{} (pid {})",
+        user.as_deref().unwrap_or("unknown"),
+        host.as_deref().unwrap_or("unknown"),
+        std::process::id()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a22_a_second_run_is_told_who_holds_the_lock_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = SystemUrl::Sqlite(folder.path().join("system.db"));
+        let first = RunId::new();
+        let lock = acquire(&url, "s", &first, Duration::ZERO).await.unwrap();
+        let refused = acquire(&url, "s", &RunId::new(), Duration::from_millis(50)).await.unwrap_err();
+        let Error::Held { holder } = refused else { panic!("{refused}") };
+        assert_eq!(holder.run.as_deref(), Some(first.as_str()));
+        assert_eq!(status(&url, "s").await.unwrap().unwrap(), holder);
+
+        drop(lock);
+        assert_eq!(status(&url, "s").await.unwrap(), None);
+        acquire(&url, "s", &RunId::new(), Duration::ZERO).await.unwrap();
+    }
+
+    #[test]
+    fn a_long_stack_is_cut_in_a_sessions_name_and_the_run_is_not() {
+        let run = RunId::new();
+        assert_eq!(session_name("s", &run), format!("trueup/s/{run}"));
+        let long = session_name(&"s".repeat(80), &run);
+        assert_eq!(long.len(), 63);
+        assert!(long.ends_with(run.as_str()));
+    }
+}

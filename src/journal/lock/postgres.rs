@@ -1,0 +1,303 @@
+//! The lock of a PostgreSQL database: an advisory lock of a session that does nothing else. Its
+//! connection is in no pool, and a task asks again and again whether it still holds.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+
+use super::{Error, Holder, POLL, session_name};
+use crate::journal::RunId;
+use crate::spec::RedactedUrl;
+use crate::sql;
+
+/// The key of the advisory lock: `trueup` in ASCII. One a database, whatever the stack. PostgreSQL
+/// shows its upper half as `classid` and its lower half as `objid`, with 1 as `objsubid`.
+const KEY: i64 = 0x0074_7275_6575_7000;
+/// A second lock of the holder, whose key says since when: `trup` and the seconds since [`EPOCH`].
+/// With two keys of 32 bits, `objsubid` is 2.
+const SINCE: i32 = 0x7472_7570;
+/// 2023-11-14T22:13:20Z, so that 32 bits last until 2091.
+const EPOCH: i64 = 1_700_000_000;
+/// The last part of the name of a session that is no run: it waits for the lock, or asks who has it.
+const WAITING: &str = "waiting";
+/// How long a statement of a dead run is waited for, whatever the patience: the server looks for
+/// the client of each every two seconds.
+const LINGER: Duration = Duration::from_secs(10);
+/// How long a statement of the lock's own session may take. Below what the server takes to notice
+/// a host that vanished, so that this run stops before another can hold the lock.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How often the holder asks whether it still holds.
+const WATCH: Duration = Duration::from_secs(1);
+
+/// The session that holds the lock.
+#[derive(Debug)]
+pub struct Held {
+    connection: Arc<Mutex<PgConnection>>,
+    watch: watch::Receiver<Option<String>>,
+    watcher: JoinHandle<()>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // With the task goes the last handle to the connection, which is closed by that.
+        self.watcher.abort();
+    }
+}
+
+impl Held {
+    pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
+        self.watch.clone()
+    }
+
+    pub(super) async fn release(self) {
+        self.watcher.abort();
+        let mut connection = self.connection.lock().await;
+        // If it fails, the session's end frees the lock all the same.
+        let free = sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut *connection);
+        let _ = tokio::time::timeout(Duration::from_secs(2), free).await;
+    }
+}
+
+/// The reason why the lock is held no more; for ever while it is.
+pub(super) async fn lost(mut watch: watch::Receiver<Option<String>>) -> String {
+    match watch.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+        Ok(Some(reason)) => reason,
+        // Released: nobody needs it any more.
+        Ok(None) | Err(_) => std::future::pending().await,
+    }
+}
+
+pub(super) async fn acquire(
+    url: &RedactedUrl,
+    stack: &str,
+    run: &RunId,
+    patience: Duration,
+) -> Result<Held, Error> {
+    let started = Instant::now();
+    // Until it holds, the session is none of a run: nobody must wait for the end of who waits.
+    let waiting = format!("trueup/{}/{WAITING}", stack.chars().take(40).collect::<String>());
+    let mut connection = connect(url, &waiting).await?;
+    refuse_pooler(url, &waiting, &mut connection).await?;
+    loop {
+        if try_take(&mut connection).await? {
+            break;
+        }
+        if started.elapsed() >= patience {
+            let holder = holder(&mut connection).await?.unwrap_or_else(Holder::unknown);
+            return Err(Error::Held { holder });
+        }
+        tokio::time::sleep(POLL.min(patience.saturating_sub(started.elapsed()))).await;
+    }
+    let pid = sign(&mut connection, &session_name(stack, run)).await?;
+    if !holds(&mut connection, pid).await? {
+        return Err(Error::Pooler);
+    }
+    let patience = patience.saturating_sub(started.elapsed()).max(LINGER);
+    outlive_the_dead(&mut connection, run, patience).await?;
+
+    let connection = Arc::new(Mutex::new(connection));
+    let (tell, watch) = watch::channel(None);
+    let watcher = tokio::spawn(keep_watch(Arc::clone(&connection), pid, tell));
+    Ok(Held { connection, watch, watcher })
+}
+
+pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
+    let mut connection = connect(url, &session_name(stack, &RunId::from_text("status"))).await?;
+    let holder = holder(&mut connection).await?;
+    // The session ends here in any case.
+    drop(connection.close().await);
+    Ok(holder)
+}
+
+/// Ends all sessions of a run in this database and waits until they are gone.
+pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> Result<u64, Error> {
+    // One row: the number of sessions that the run has, each of which is told to end.
+    const END: &str = "
+        SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()
+          AND application_name LIKE 'trueup/%/%' AND split_part(application_name, '/', 3) = $1";
+    let mut connection = connect(url, &session_name(stack, &RunId::from_text("break"))).await?;
+    let started = Instant::now();
+    let mut ended = 0;
+    loop {
+        let row = answered("ending a session", sqlx::query(END).bind(run).fetch_one(&mut connection)).await?;
+        let left: i64 = row.try_get(0)?;
+        ended = ended.max(u64::try_from(left).unwrap_or(0));
+        if left == 0 || started.elapsed() > LINGER {
+            drop(connection.close().await);
+            return Ok(ended);
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
+    let options: PgConnectOptions = sql::postgres_options(url.expose(), name)?;
+    let mut connection = answered("connecting", options.connect()).await?;
+    answered("connecting", sql::end_with_the_client(&mut connection)).await?;
+    Ok(connection)
+}
+
+/// What the server answers, within bounds.
+async fn answered<T>(
+    what: &'static str,
+    question: impl Future<Output = sqlx::Result<T>>,
+) -> Result<T, Error> {
+    let no_answer = |_| Error::NoAnswer { what, seconds: ANSWER.as_secs() };
+    Ok(tokio::time::timeout(ANSWER, question).await.map_err(no_answer)??)
+}
+
+/// Refuses a pooler in transaction mode, before anything is locked through it.
+///
+/// Two open connections to PostgreSQL have two backends, and each keeps its own. A pooler in
+/// transaction mode gives a backend for one transaction: a lone pair of clients gets the same one
+/// in turn, and one among many gets whichever is free. The order is such that no rule of handing
+/// out (last used first, in turn) makes two sets look like two backends. Nothing is prepared here:
+/// a prepared statement would fail first, and with another message.
+async fn refuse_pooler(url: &RedactedUrl, name: &str, first: &mut PgConnection) -> Result<(), Error> {
+    let mut second = connect(url, name).await?;
+    let ours = backend(first).await?;
+    let theirs = backend(&mut second).await?;
+    let mut is_pooler = ours == theirs;
+    for ask_first in [false, true, true, false, true, false, false, true] {
+        let (connection, expected) = if ask_first { (&mut *first, ours) } else { (&mut second, theirs) };
+        is_pooler |= backend(connection).await? != expected;
+    }
+    drop(second.close().await);
+    if is_pooler { Err(Error::Pooler) } else { Ok(()) }
+}
+
+async fn backend(connection: &mut PgConnection) -> Result<i32, Error> {
+    let asked = sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection);
+    Ok(answered("a second connection", asked).await?.try_get(0)?)
+}
+
+/// Tries to take the lock. A backend that holds it before it was asked serves another client too,
+/// and would grant it a second time.
+async fn try_take(connection: &mut PgConnection) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT CASE WHEN {} THEN 'shared' WHEN pg_try_advisory_lock({KEY}) THEN 'taken' ELSE 'held' END",
+        held_by("pg_backend_pid()")
+    );
+    let row = answered("the lock", sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection)).await?;
+    match row.try_get::<&str, _>(0)? {
+        "taken" => Ok(true),
+        "shared" => Err(Error::Pooler),
+        _ => Ok(false),
+    }
+}
+
+/// Says on the session who holds the lock and since when; gives the backend's process id.
+async fn sign(connection: &mut PgConnection, name: &str) -> Result<i32, Error> {
+    const SIGN: &str = "
+        SELECT pg_backend_pid(), set_config('application_name', $1, false),
+               pg_try_advisory_lock($2, (extract(epoch FROM now())::bigint - $3)::int)";
+    let query = sqlx::query(SIGN).bind(name).bind(SINCE).bind(EPOCH).fetch_one(connection);
+    Ok(answered("the lock", query).await?.try_get(0)?)
+}
+
+/// Whether a backend holds the lock, as a condition.
+fn held_by(pid: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = {pid} \
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+         AND classid = {} AND objid = {} AND objsubid = 1)",
+        KEY >> 32,
+        KEY & 0xffff_ffff
+    )
+}
+
+/// Whether the connection still leads to the backend that took the lock, and that still has it.
+async fn holds(connection: &mut PgConnection, pid: i32) -> Result<bool, Error> {
+    let sql = format!("SELECT pg_backend_pid() = {pid} AND {}", held_by(&pid.to_string()));
+    let row = answered("the lock", sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection)).await?;
+    Ok(row.try_get(0)?)
+}
+
+async fn keep_watch(connection: Arc<Mutex<PgConnection>>, pid: i32, tell: watch::Sender<Option<String>>) {
+    loop {
+        tokio::time::sleep(WATCH).await;
+        let reason = match holds(&mut *connection.lock().await, pid).await {
+            Ok(true) => continue,
+            Ok(false) => "the server does not have it any more".to_owned(),
+            Err(Error::Database(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tell.send_replace(Some(reason));
+        return;
+    }
+}
+
+/// Waits until the server executes nothing that another run sent: the lock of a killed run is free
+/// at once, and its statement may commit seconds later. What is idle can do nothing any more.
+async fn outlive_the_dead(
+    connection: &mut PgConnection,
+    run: &RunId,
+    patience: Duration,
+) -> Result<(), Error> {
+    // A row for each session of another run that executes something or has a transaction open. The
+    // state of another role's session is hidden (NULL), and counts as busy.
+    const BUSY: &str = "
+        SELECT split_part(application_name, '/', 3),
+               to_char(coalesce(query_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
+               left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 60)
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+          AND application_name LIKE 'trueup/%/%'
+          AND split_part(application_name, '/', 3) ~ '^[0-9a-f-]{36}$'
+          AND split_part(application_name, '/', 3) <> $1
+          AND state IS DISTINCT FROM 'idle'
+        ORDER BY 2 LIMIT 1";
+    let started = Instant::now();
+    loop {
+        let query = sqlx::query(BUSY).bind(run.as_str()).fetch_optional(&mut *connection);
+        let Some(row) = answered("the lock", query).await? else { return Ok(()) };
+        if started.elapsed() >= patience {
+            let (run, since, statement) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            return Err(Error::Lingering { run, since, statement });
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+async fn holder(connection: &mut PgConnection) -> Result<Option<Holder>, Error> {
+    // One row: the session that holds the lock in this database, with what the server knows of it,
+    // and since when it holds, by its second lock.
+    const HOLDER: &str = "
+        SELECT split_part(a.application_name, '/', 3),
+               coalesce(a.usename, '') || '@' || coalesce(host(a.client_addr), 'local'),
+               to_char(coalesce(to_timestamp(s.objid::bigint + $4), a.backend_start) AT TIME ZONE 'UTC',
+                       'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')
+        FROM pg_locks l
+             JOIN pg_stat_activity a ON a.pid = l.pid
+             LEFT JOIN pg_locks s ON s.pid = l.pid AND s.locktype = 'advisory' AND s.granted
+                                     AND s.database = l.database AND s.classid = $3 AND s.objsubid = 2
+        WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+          AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND l.classid = $1 AND l.objid = $2";
+    let query = sqlx::query(HOLDER)
+        .bind(KEY >> 32)
+        .bind(KEY & 0xffff_ffff)
+        .bind(i64::from(SINCE))
+        .bind(EPOCH)
+        .fetch_optional(&mut *connection);
+    let Some(row) = answered("the holder of the lock", query).await? else { return Ok(None) };
+    let run = row.try_get::<&str, _>(0)?;
+    let run = (!run.is_empty() && run != WAITING).then(|| run.to_owned());
+    let said = match &run {
+        Some(run) => recorded(connection, run).await,
+        None => None,
+    };
+    Ok(Some(Holder { run, who: said.map_or_else(|| row.try_get(1), Ok)?, since: row.try_get(2)? }))
+}
+
+/// Who the run says that it is, once it stands in the journal. The journal may not exist yet.
+async fn recorded(connection: &mut PgConnection, run: &str) -> Option<String> {
+    let query = sqlx::query("SELECT who FROM trueup.runs WHERE id = $1").bind(run);
+    let row: PgRow = answered("the journal", query.fetch_optional(connection)).await.ok()??;
+    row.try_get(0).ok()
+}

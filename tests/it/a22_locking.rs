@@ -1,0 +1,282 @@
+//! A22: one run at a time; and what a killed run leaves running in the server.
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::servers::{Postgres, wait_until};
+use crate::world::World;
+
+const SPEC: &str = "version: 1
+stack: locked
+environment: dev
+system:
+  url: ${DATABASE_URL}
+  create_database: true
+  migrations: migrations
+";
+/// Counts for some seconds in SQLite, where nothing sleeps.
+const SLOW_SQLITE: &str = "CREATE TABLE slow AS
+  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000) SELECT max(i) AS i FROM n;";
+
+/// A world with one migration.
+pub(crate) fn world(url: impl Into<String>, migration: &str) -> World {
+    let world = World::new();
+    world.env("DATABASE_URL", url).env("USER", "alice").spec(SPEC);
+    world.file("migrations/0001_slow.sql", migration);
+    world
+}
+
+/// A world on SQLite whose apply takes a while.
+pub(crate) fn slow_sqlite() -> World {
+    world("sqlite://system.db", SLOW_SQLITE)
+}
+
+/// `apply` in the background, with its events in `events`.
+pub(crate) fn start(world: &World) -> Child {
+    let events = std::fs::File::create(world.path("events")).unwrap();
+    let errors = std::fs::File::create(world.path("errors")).unwrap();
+    let mut command = world.command(&["apply", "--auto-approve", "--format", "json"]);
+    command.stdout(Stdio::from(events)).stderr(Stdio::from(errors)).spawn().unwrap()
+}
+
+/// Waits for the event that a step began.
+pub(crate) fn wait_for_start(world: &World, address: &str) {
+    let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
+    wait_until(address, || world.read("events").contains(&began));
+}
+
+const SLOW: &str = "system.migration.0001_slow";
+
+/// The run that the lock's status names.
+fn holder(world: &World) -> String {
+    let status = world.trueup(&["lock", "status"]);
+    status.exits(4);
+    status.stdout.split_whitespace().nth(1).unwrap().to_owned()
+}
+
+fn second_apply_is_told_who_holds_the_lock(world: &World) {
+    let mut first = start(world);
+    wait_for_start(world, SLOW);
+    std::thread::sleep(Duration::from_millis(200));
+
+    let run = holder(world);
+    let refused = world.apply();
+    let began = Instant::now();
+    let waited = world.trueup(&["apply", "--auto-approve", "--lock-timeout", "1s"]);
+    let patience = began.elapsed();
+
+    for refused in [&refused, &waited] {
+        refused.exits(4).warns(&run).warns("alice@").warns("since 20");
+    }
+    assert!((1.0..3.0).contains(&patience.as_secs_f64()), "waited {patience:?}");
+    let history = world.trueup(&["history"]);
+    history.exits(0).says("running");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a22_a_second_apply_waits_then_exits_4_and_says_who_since_when() {
+    let postgres = Postgres::start();
+    second_apply_is_told_who_holds_the_lock(&world(postgres.url(), "SELECT pg_sleep(20)"));
+    second_apply_is_told_who_holds_the_lock(&slow_sqlite());
+}
+
+#[test]
+fn a22_a_second_apply_that_waits_long_enough_finds_nothing_left_to_do() {
+    let postgres = Postgres::start();
+    let on_postgres = world(postgres.url(), "SELECT pg_sleep(1.5)");
+    let on_sqlite = slow_sqlite();
+    for world in [&on_postgres, &on_sqlite] {
+        let mut first = start(world);
+        wait_for_start(world, SLOW);
+
+        let second = world.trueup(&["apply", "--auto-approve", "--lock-timeout", "30s"]);
+
+        second.exits(0).says("No changes");
+        assert!(first.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
+    let postgres = Postgres::start();
+    // The insert comes seconds after the kill, if nobody ends the session.
+    let slow = "CREATE TABLE late (x int); SELECT pg_sleep(4); INSERT INTO late VALUES (1);";
+    let world = world(postgres.url(), slow);
+    let mut first = start(&world);
+    wait_for_start(&world, SLOW);
+    wait_until("the statement", || {
+        postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(4)%' AND pid <> pg_backend_pid() AND state = 'active'") == "1"
+    });
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    world.trueup(&["history"]).exits(0).says("died");
+    let second = world.apply();
+
+    second.exits(0).warns("died in the middle");
+    assert_eq!(postgres.psql("SELECT count(*) FROM late"), "1");
+    assert_eq!(postgres.psql("SELECT count(*) FROM _sqlx_migrations"), "1");
+    world.plan().exits(0);
+}
+
+#[test]
+fn a22_a_statement_of_a_dead_run_that_does_not_end_is_named_and_can_be_ended() {
+    let postgres = Postgres::start();
+    let world = world(postgres.url(), "CREATE TABLE a (x int);");
+    let dead = "01890a5d-ac96-774b-bcce-b302099a8057";
+    let mut psql = std::process::Command::new("psql");
+    psql.arg(format!("{}?application_name=trueup/locked/{dead}", postgres.url()));
+    let lingering = psql.args(["--command", "SELECT pg_sleep(60)"]).stdout(Stdio::null());
+    let mut lingering = lingering.stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the statement", || {
+        postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'trueup/%' AND state = 'active'") == "1"
+    });
+
+    let refused = world.apply();
+    let broken = world.trueup(&["lock", "break", dead]);
+    let applied = world.apply();
+
+    refused.exits(4).warns(dead).warns("pg_sleep(60)").warns("lock break");
+    broken.exits(0).says("ended 1 session");
+    applied.exits(0);
+    lingering.kill().ok();
+    lingering.wait().unwrap();
+}
+
+#[test]
+fn a22_a_broken_lock_stops_its_run_before_another_begins() {
+    let postgres = Postgres::start();
+    let world = world(postgres.url(), "CREATE TABLE early (x int);");
+    world.file("migrations/0002_slow.sql", "SELECT pg_sleep(20);");
+    let mut first = start(&world);
+    wait_for_start(&world, "system.migration.0002_slow");
+    let run = holder(&world);
+
+    world.trueup(&["lock", "break", "no-such-run"]).exits(1).warns(&run);
+    world.trueup(&["lock", "break", &run]).exits(0).says("its lock is free");
+    let ended = first.wait().unwrap();
+
+    assert_eq!(ended.code(), Some(6), "{}", world.read("errors"));
+    world.trueup(&["lock", "status"]).exits(0).says("nobody");
+    assert!(world.read("errors").contains("lock was lost") || world.read("events").contains("failed"));
+}
+
+#[test]
+fn a22_a_file_lock_cannot_be_broken_while_its_process_lives() {
+    let world = slow_sqlite();
+    let mut first = start(&world);
+    wait_for_start(&world, SLOW);
+    let run = holder(&world);
+
+    world.trueup(&["lock", "break", &run]).exits(1).warns("alive");
+
+    first.kill().unwrap();
+    first.wait().unwrap();
+    world.trueup(&["lock", "status"]).exits(0).says("nobody");
+    world.trueup(&["history"]).exits(0).says("died");
+    world.apply().exits(0).warns("died in the middle");
+}
+
+#[test]
+fn a22_two_names_of_one_file_have_one_lock() {
+    let world = slow_sqlite();
+    world.file("elsewhere/stack.yaml", SPEC.replace("migrations: migrations", "migrations: ../migrations"));
+    world.sqlite("system.db", "PRAGMA user_version");
+    std::fs::write(world.path("system.db"), "").unwrap();
+    std::os::unix::fs::symlink(world.path("system.db"), world.path("elsewhere/system.db")).unwrap();
+    let mut first = start(&world);
+    wait_for_start(&world, SLOW);
+
+    let second = world.trueup(&["--file", "elsewhere/stack.yaml", "apply", "--auto-approve"]);
+
+    second.exits(4);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn a22_waiting_for_the_lock_never_blocks_create_index_concurrently() {
+    let postgres = Postgres::start();
+    postgres.psql("CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 1000)");
+    let world = world(postgres.url(), "SELECT pg_sleep(0)");
+    // Idle, outside of a transaction: only its lock is in the way.
+    let mut holding = std::process::Command::new("psql");
+    let holding = holding.arg(postgres.url()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut holding = holding.spawn().unwrap();
+    let mut input = holding.stdin.take().unwrap();
+    input.write_all(b"SELECT pg_advisory_lock(32776945837371392);\n").unwrap();
+    wait_until("the lock", || {
+        let held = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                    WHERE l.locktype = 'advisory' AND d.datname = current_database()";
+        postgres.psql(held) == "1"
+    });
+    let waits = ["apply", "--auto-approve", "--lock-timeout", "60s"];
+    let mut waiting = world.command(&waits);
+    let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("the wait", || {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                       AND application_name LIKE 'trueup/%/waiting'";
+        postgres.psql(waiting) == "1"
+    });
+
+    let began = Instant::now();
+    postgres.psql("CREATE INDEX CONCURRENTLY i ON t (x)");
+    let took = began.elapsed();
+
+    assert_eq!(waiting.try_wait().unwrap(), None, "it still waits");
+    assert!(took < Duration::from_secs(8), "the index took {took:?}");
+    assert_eq!(postgres.psql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass"), "t");
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    drop(input);
+    holding.kill().unwrap();
+    holding.wait().unwrap();
+}
+
+#[test]
+fn a22_every_session_that_writes_is_named_and_ends_with_its_client() {
+    let postgres = Postgres::start();
+    let shown = "CREATE TABLE shown AS SELECT current_setting('application_name') AS name,
+                 current_setting('client_connection_check_interval') AS notice,
+                 current_setting('tcp_keepalives_idle') AS keepalive; SELECT pg_sleep(1.5)";
+    let world = world(postgres.url(), shown);
+    let mut first = start(&world);
+    wait_for_start(&world, SLOW);
+    let run = holder(&world);
+    let names = postgres.psql(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+         AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    );
+    let ours = postgres.psql(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trueup/locked/{run}'"
+    ));
+    assert!(first.wait().unwrap().success());
+
+    assert_eq!(names, ours);
+    assert_eq!(postgres.psql("SELECT * FROM shown"), format!("trueup/locked/{run}|2s|30"));
+}
+
+#[test]
+fn a22_two_first_applies_at_once_make_one_database() {
+    let postgres = Postgres::absent();
+    let on_postgres = world(postgres.url(), "CREATE TABLE a (x int); SELECT pg_sleep(0.3)");
+    let on_sqlite = slow_sqlite();
+    for world in [&on_postgres, &on_sqlite] {
+        let arguments = ["apply", "--auto-approve", "--lock-timeout", "30s"];
+        let runs: Vec<Child> = (0..4)
+            .map(|_| world.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+            .collect();
+        for run in runs {
+            let output = run.wait_with_output().unwrap();
+            let (out, err) =
+                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(output.status.success(), "{out}\n{err}");
+        }
+        world.plan().exits(0);
+    }
+    assert_eq!(postgres.psql("SELECT count(*) FROM _sqlx_migrations"), "1");
+    assert_eq!(on_sqlite.sqlite("system.db", "SELECT count(*) FROM _sqlx_migrations"), "1");
+}

@@ -1,0 +1,59 @@
+//! A PgBouncer in front of a test's database.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{Postgres, Process, free_port, run, wait_until};
+
+/// A pooler that lets everyone in, and itself into PostgreSQL.
+pub(crate) struct PgBouncer {
+    process: Process,
+    port: u16,
+    database: String,
+    folder: TempDir,
+}
+
+impl PgBouncer {
+    /// In front of a database, with `session` or `transaction` as its mode and further settings.
+    pub(crate) fn start(postgres: &Postgres, mode: &str, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let server = url::Url::parse(&postgres.url()).unwrap();
+        let (host, port) = (server.host_str().unwrap(), server.port().unwrap());
+        let password = server.password().unwrap();
+        let (ini, log) = (folder.path().join("pgbouncer.ini"), folder.path().join("log"));
+        for _ in 0..5 {
+            let listen = free_port();
+            let text = format!(
+                "[databases]\n* = host={host} port={port} user=postgres password={password}\n\
+                 [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {listen}\nunix_socket_dir =\n\
+                 auth_type = any\nauth_file = {}\npool_mode = {mode}\n{settings}\n",
+                folder.path().join("users").display(),
+            );
+            std::fs::write(&ini, text).unwrap();
+            std::fs::write(folder.path().join("users"), "").unwrap();
+            // It refuses root, as PostgreSQL does; Debian puts it where only root looks.
+            let mut command = if run(Command::new("id").arg("-u")) == "0" {
+                run(Command::new("chmod").args(["-R", "a+rX"]).arg(folder.path()));
+                let mut command = Command::new("setpriv");
+                let user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"];
+                command.args(user).arg("/usr/sbin/pgbouncer");
+                command
+            } else {
+                Command::new("pgbouncer")
+            };
+            let mut process = Process::start(command.arg(&ini), &log);
+            let says = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
+            wait_until("pgbouncer", || says("process up") || process.has_ended());
+            if !process.has_ended() && says(&format!("listening on 127.0.0.1:{listen}")) {
+                return Self { process, port: listen, database: postgres.name().to_owned(), folder };
+            }
+        }
+        panic!("pgbouncer does not start: {}", std::fs::read_to_string(&log).unwrap_or_default())
+    }
+
+    /// `postgres://postgres:any@127.0.0.1:PORT/NAME`
+    pub(crate) fn url(&self) -> String {
+        format!("postgres://postgres:any@127.0.0.1:{}/{}", self.port, self.database)
+    }
+}
