@@ -1,4 +1,4 @@
-//! A PgBouncer in front of a test's database.
+//! A `PgBouncer` in front of a test's database.
 
 use std::process::Command;
 
