@@ -72,7 +72,10 @@ impl Session {
                          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                          WHERE c.oid = to_regclass('_sqlx_migrations')),
                         CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
-                 SELECT nullif(current_setting('client_connection_check_interval', true), '0'), NULL"
+                 SELECT string_agg(format('; SELECT set_config(%L, %L, false), NULL', name, setting), '' ORDER BY name),
+                        NULL
+                 FROM pg_catalog.pg_settings
+                 WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
             }
             Dialect::Sqlite => {
                 "SELECT (SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'),
@@ -81,16 +84,10 @@ impl Session {
         };
         let mut rows = self.rows(sql.to_owned()).await?.into_iter();
         let [history, books] = rows.next().unwrap_or_default();
-        let [interval, _] = rows.next().unwrap_or_default();
+        let [kept, _] = rows.next().unwrap_or_default();
         self.reset = match self.dialect() {
             Dialect::Postgres => {
                 // A killed client's statement must not run on: what the pool set for that is kept.
-                let kept = interval.map(|interval| {
-                    let interval = self.literal(&interval);
-                    format!(
-                        "; SELECT set_config('client_connection_check_interval', {interval}, false), NULL"
-                    )
-                });
                 format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL{}", kept.unwrap_or_default())
             }
             Dialect::Sqlite => "PRAGMA foreign_keys = ON".to_owned(),
