@@ -8,7 +8,7 @@ use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
 use crate::catalog::TableName;
 use crate::change::Address;
-use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Seed, SeedMode, Stack, Terms, User};
+use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Role, Seed, SeedMode, Stack, Terms, User};
 use crate::sql::Dialect;
 
 /// What is wanted.
@@ -29,6 +29,8 @@ pub struct Desired {
     pub(super) created: BTreeSet<TableName>,
     /// Tables and those that they refer to in the migrations, in lower case.
     pub(super) references: BTreeSet<(TableName, TableName)>,
+    /// Empty on SQLite, which has none.
+    pub(super) roles: BTreeMap<String, Role>,
     pub(super) accounts: Option<spec::Accounts>,
     pub(super) users: BTreeMap<String, User>,
     /// Seeds, those that are off too, and ontologies.
@@ -48,15 +50,16 @@ impl Desired {
             lock_timeout,
             statement_timeout,
             schema_drift: _,
+            roles,
             accounts,
             users,
             terms,
             ontologies,
             seeds,
         } = &stack.system;
-        let (own, extensions) = match dialect {
-            Dialect::Postgres => (&migrations.postgres, extensions.clone()),
-            Dialect::Sqlite => (&migrations.sqlite, Vec::new()),
+        let (own, extensions, roles) = match dialect {
+            Dialect::Postgres => (&migrations.postgres, extensions.clone(), roles.clone()),
+            Dialect::Sqlite => (&migrations.sqlite, Vec::new(), BTreeMap::new()),
         };
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
@@ -81,6 +84,7 @@ impl Desired {
             statement_timeout: *statement_timeout,
             created,
             references,
+            roles,
             accounts: accounts.clone(),
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),
