@@ -8,7 +8,9 @@ use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
 use crate::catalog::TableName;
 use crate::change::Address;
-use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Role, Seed, SeedMode, Stack, Terms, User};
+use crate::spec::{
+    self, Cell, Location, Migration, Ontology, Order, Role, Seed, SeedMode, Stack, Terms, User,
+};
 use crate::sql::Dialect;
 
 /// What is wanted.

@@ -1,7 +1,7 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
 use super::order::TableOrder;
-use super::{Change, Desired, Observed, Presence, database, migrations, rows, users};
+use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
 use crate::catalog::TableKind;
 use crate::change::{Address, Diff};
 use crate::journal::Inventory;
@@ -16,6 +16,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
+    diff.merge(roles::diff(desired, observed, inventory, pending.as_ref()));
     diff.merge(users::diff(desired, observed, inventory, pending.as_ref()));
     diff.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
     order.connect(&mut diff.changes);

@@ -1,5 +1,5 @@
 //! The system room: the application's own database. Four doors (`desired`, `observed`, `diff`,
-//! `apply`) over one file or folder a concern: database, migrations, users, rows. Knows nothing of
+//! `apply`) over one file or folder a concern: database, migrations, roles, users, rows. Knows nothing of
 //! the other components, and keeps no data values and no secrets in what it observes.
 
 mod apply;
@@ -12,6 +12,7 @@ mod migrations;
 mod observed;
 mod order;
 mod password;
+mod roles;
 mod rows;
 mod script;
 mod users;
@@ -26,5 +27,6 @@ pub use diff::diff;
 pub use error::{Error, Result};
 pub use migrations::{Applied, Pending};
 pub use observed::{Observed, observe};
+pub use roles::{RoleChange, Roles};
 pub use rows::{Answer, Owned, OwnedRow, RowsChange};
 pub use users::{Accounts, UserChange};

@@ -57,7 +57,8 @@ fn check_name(cx: &Context<'_>, key: &Key, account: Option<&str>) {
         let reserved = name.starts_with("pg_") || matches!(name, "public" | "none");
         is_visible(name) && name.len() <= NAME_BYTES && !reserved
     };
-    let pattern = "any text without blanks, of 63 bytes at most; `pg_…`, `public` and `none` are the server's own";
+    let pattern =
+        "any text without blanks, of 63 bytes at most; `pg_…`, `public` and `none` are the server's own";
     if name_of(cx, "role", name, *at, good, pattern) && account == Some(name) {
         let help = "it makes the tables and may do anything with them: remove it here, or log in as another";
         cx.fail(Code::Same, *at, "this role is the account of `system.url`", "manages itself", help);
@@ -110,7 +111,8 @@ fn grants(
 ) -> Option<BTreeMap<String, BTreeSet<Privilege>>> {
     let mut grants = BTreeMap::new();
     for (key, field) in entries {
-        let parts = key.name.split_once('.').map_or(vec![key.name.as_str()], |(schema, name)| vec![schema, name]);
+        let parts =
+            key.name.split_once('.').map_or(vec![key.name.as_str()], |(schema, name)| vec![schema, name]);
         let is_glob = |part: &&str| !part.is_empty() && globset::Glob::new(part).is_ok();
         if !parts.iter().all(is_glob) {
             let help = "accepted are `*` for every table, `table`, `report_*`, `schema.table` and `schema.*`";
