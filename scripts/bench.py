@@ -1,6 +1,6 @@
 """Times whole commands: wall and CPU seconds and peak memory as the operating system counts them.
 
-Called by scripts/bench: bench.py BINARY REPOSITORY OBJECTS
+Called by scripts/bench: bench.py BINARY OBJECTS [--peers]
 """
 
 import os
@@ -13,12 +13,13 @@ import tempfile
 import time
 
 RUNS = 7
+PEER_RUNS = 2
 
 
-def measure(command, folder, expect=0):
-    """Runs a command RUNS times after a warm-up; gives medians of wall, CPU (s) and the peak memory (MiB)."""
+def measure(command, folder, expect=0, runs=RUNS):
+    """Runs a command some times after a warm-up; gives medians of wall, CPU (s) and the peak memory (MiB)."""
     walls, cpus, peaks = [], [], []
-    for number in range(RUNS + 1):
+    for number in range(runs + 1):
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -76,11 +77,11 @@ def terraform(folder, objects):
     (folder / "main.tf").write_text(f'resource "terraform_data" "x" {{\n  count = {objects}\n  input = count.index\n}}\n')
     for arguments in (["init"], ["apply", "-auto-approve"]):
         subprocess.run(["terraform", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return measure(["terraform", "plan", "-detailed-exitcode"], folder)
+    return measure(["terraform", "plan", "-detailed-exitcode"], folder, runs=PEER_RUNS)
 
 
 def main():
-    binary, repository, objects = sys.argv[1], pathlib.Path(sys.argv[2]), int(sys.argv[3])
+    binary, objects, with_peers = sys.argv[1], int(sys.argv[2]), "--peers" in sys.argv[3:]
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         report("--version", measure([binary, "--version"], scratch))
@@ -103,6 +104,8 @@ def main():
         size = (large / "world.json").stat().st_size
         print(f"the saved world has {size / 1024 / 1024:.1f} MiB", flush=True)
 
+        if not with_peers:
+            return
         peer_folder = scratch / "peer"
         peer_folder.mkdir()
         peer = terraform(peer_folder, objects)

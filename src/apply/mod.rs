@@ -1,6 +1,7 @@
 //! The apply room: walks the graph of a plan with bounded parallelism, says what happens as events,
 //! and stops when it is told to. Decides nothing about what to change.
 
+mod accept;
 mod cancel;
 mod clients;
 mod record;
@@ -9,6 +10,7 @@ mod walk;
 
 use std::time::Duration;
 
+pub use accept::{Accepted, accept_schema};
 pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;

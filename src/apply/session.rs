@@ -43,8 +43,12 @@ pub struct Verified {
     pub left: Vec<Address>,
     /// Checks that fail: what needs them is blocked.
     pub failed_checks: Vec<Check>,
+    /// How much is planned and may not run.
+    pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
+    /// Whether the last look found nothing at all to do: what is there is what the spec says.
+    pub converged: bool,
 }
 
 impl Verified {
@@ -61,6 +65,7 @@ impl Verified {
             && !interrupted
             && self.left.is_empty()
             && self.failed_checks.is_empty()
+            && self.blocked == 0
     }
 }
 
@@ -100,13 +105,18 @@ impl Session<'_> {
     ) -> Result<Result<Verified, Failure>, ObserveError> {
         let mut verified = Verified::default();
         let mut attempted: BTreeSet<Address> = BTreeSet::new();
+        // What the plan defers, and what the one before it did.
+        let mut deferred = deferred_of(&plan);
+        let mut before: BTreeSet<Address> = BTreeSet::new();
+        let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred.clone() };
         let mut plan = plan;
         for _ in 0..MOST_ROUNDS {
-            let deferred: BTreeSet<Address> =
-                plan.document.deferred.iter().map(|held| held.address.clone()).collect();
             let may_run = |address: &Address| {
-                !attempted.contains(address)
-                    && (approved.contains(address) || (may_grow && !attempted.is_empty()))
+                // A step may be planned in part, and the rest of it known later.
+                let is_rest = before.contains(address) && !verified.walked.has_failed(address);
+                let is_new = !attempted.contains(address);
+                (is_new && approved.contains(address))
+                    || (may_grow && !attempted.is_empty() && (is_new || is_rest))
             };
             let steps: Vec<Step> = plan.steps.iter().filter(|step| may_run(&step.address)).cloned().collect();
             if steps.is_empty() {
@@ -126,13 +136,20 @@ impl Session<'_> {
             if deferred.is_empty() {
                 break;
             }
+            before = std::mem::replace(&mut deferred, deferred_of(&plan));
         }
         let done: BTreeSet<&Address> = verified.walked.done.iter().map(|(step, _)| &step.address).collect();
-        let left = plan.document.changes.iter().filter(|change| done.contains(&change.address));
+        let left = plan
+            .document
+            .changes
+            .iter()
+            .filter(|change| done.contains(&change.address) && !needs_new_plan.contains(&change.address));
         let failed = plan.document.checks.iter().filter(|check| check.status == Status::Fail);
         verified.left = left.map(|change| change.address.clone()).collect();
         verified.failed_checks = failed.cloned().collect();
+        verified.blocked = plan.document.blocked.len();
         verified.deferred = plan.document.deferred.len();
+        verified.converged = verified.is_whole() && plan.is_empty();
         Ok(Ok(verified))
     }
 
@@ -167,11 +184,15 @@ impl Session<'_> {
         }
         if !recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
                 recorder.begin(database).await?;
             }
         }
         walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
         Ok(())
     }
+}
+
+fn deferred_of(plan: &Plan) -> BTreeSet<Address> {
+    plan.document.deferred.iter().map(|held| held.address.clone()).collect()
 }

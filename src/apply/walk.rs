@@ -43,6 +43,12 @@ impl Walked {
         self.interrupted |= interrupted;
     }
 
+    /// Whether a step about an address failed or was not started.
+    pub(super) fn has_failed(&self, address: &Address) -> bool {
+        self.failed.iter().any(|(step, ..)| step.address == *address)
+            || self.blocked.iter().any(|(step, _)| step.address == *address)
+    }
+
     /// Adds steps that are not started at all.
     pub(super) fn block(&mut self, steps: Vec<Step>, why: &str, on_event: &mut (dyn FnMut(&Event) + Send)) {
         for step in steps {
@@ -136,7 +142,9 @@ fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Resu
 
 async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), StepError> {
     match &work {
-        Work::Bookkeeping => Ok(journal::ensure(&clients.system.database().await?).await?),
+        Work::Bookkeeping { protected } => {
+            Ok(journal::ensure(&clients.system.database().await?, protected).await?)
+        }
         Work::System(change) => Ok(system::apply(change, &clients.system, &run).await?),
         Work::Target(crate::target::Change::RecordSchema { target, snapshot }) => {
             let database = clients.system.database().await?;
@@ -299,7 +307,7 @@ mod tests {
             address: Address::new(address),
             action: Action::Run,
             needs: needs.iter().map(|need| Address::new(*need)).collect(),
-            work: Work::Bookkeeping,
+            work: Work::Bookkeeping { protected: BTreeSet::new() },
         }
     }
 

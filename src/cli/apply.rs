@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::args::{ApplyArgs, EventFormat};
+use super::args::{ApplyArgs, DestroyArgs, EventFormat};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
 use crate::apply::{Cancel, Clients, Limits, Recorder, Session, Verified, system_url};
 use crate::change::Address;
-use crate::journal::{self, Bookkeeping, Run, RunId, RunStatus, lock};
+use crate::digest::Digest;
+use crate::journal::{self, Bookkeeping, Move, Run, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, Document, Options, Plan};
 use crate::render::{self, Totals};
 use crate::spec::{Contact, Stack};
@@ -22,16 +23,60 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     let stack = load::stack(file, Contact::Live, ui)?;
     load::refuse_unset_secrets(&stack)?;
     let saved = args.plan.as_deref().map(plan::read).transpose()?;
+    execute(&stack, saved, args, Command::Apply, ui).await
+}
+
+/// `trueup destroy`: an apply of the emptied stack, with the same guards.
+pub(super) async fn destroy(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?.emptied();
+    execute(&stack, None, &args.as_apply(), Command::Destroy, ui).await
+}
+
+/// Which command a run belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Command {
+    Apply,
+    Destroy,
+}
+
+impl Command {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
+
+    fn question(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply this plan?",
+            Self::Destroy => "Take all this back?",
+        }
+    }
+}
+
+async fn execute(
+    stack: &Stack,
+    saved: Option<Document>,
+    args: &ApplyArgs,
+    command: Command,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let run = RunId::new();
-    let clients = Arc::new(Clients::new(&stack, Purpose::Apply(run.clone()), args.train)?);
+    let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
     let presence = wait_for_system(&clients, args.wait, ui).await?;
 
     let mut held = match presence {
-        Presence::Present => Some(take_lock(&stack, &run, args).await?),
+        Presence::Present => Some(take_lock(stack, &run, args).await?),
+        Presence::Missing if command == Command::Destroy => {
+            ui.note("the system database does not exist: nothing was put there");
+            return Ok(ended(&Totals::default(), args, ui));
+        }
         Presence::Missing => None,
     };
-    let options = Options { only: args.only.clone(), train: args.train };
-    let session = Session { stack: &stack, clients: &clients, options: &options };
+    let take_back = command == Command::Destroy;
+    let options = Options { only: args.only.clone(), train: args.train, take_back };
+    let session = Session { stack, clients: &clients, options: &options };
     let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
     let approved = match &saved {
         Some(saved) => reconciled(saved, &seen.plan, seen.world.journal.bookkeeping, &clients, ui).await?,
@@ -41,22 +86,34 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     if let Some(exit) = refused(&seen.plan, &approved, args, ui) {
         return Ok(exit);
     }
-    if approved.is_empty() {
+    let knows_spec = seen.world.journal.spec_digest.as_ref() == Some(&stack.digest);
+    if approved.is_empty() && seen.plan.moves.is_empty() {
+        let has_bookkeeping = seen.world.journal.bookkeeping != Bookkeeping::Missing;
+        if seen.plan.is_empty() && args.only.is_none() && has_bookkeeping && !knows_spec {
+            // Another spec that wants the same: the one thing that has to be taken down.
+            journal::record_spec(&clients.system.database().await?, &stack.digest).await?;
+        }
+        if take_back {
+            ui.note("there is nothing left to take back");
+        }
         return Ok(nothing_to_do(&seen.plan, args, ui));
     }
-    if !args.auto_approve && saved.is_none() {
-        approve(ui)?;
+    if !args.auto_approve && saved.is_none() && !approved.is_empty() {
+        approve(command, ui)?;
     }
 
     let cancel = Cancel::new();
     cancel.listen();
-    let record = run_record(&run, &stack, saved.as_ref().unwrap_or(&seen.plan.document));
+    let document = saved.as_ref().unwrap_or(&seen.plan.document);
+    let (spec_digest, plan_digest) = (&document.spec_digest, &document.plan_digest);
+    let record = run_record(command.name(), &run, stack, spec_digest, plan_digest);
     let mut recorder = Recorder::new(record);
     let mut progress = Progress::new(ui, args.format, approved.len());
     let limits = Limits { parallelism: usize::from(args.parallelism) };
     let mut totals = Totals { unchanged: seen.plan.document.summary.unchanged, ..Totals::default() };
 
     let mut plan = seen.plan;
+    rename(&plan.moves, &clients, &mut recorder, ui).await?;
     if held.is_none() {
         // Nothing can be locked before there is a database: make it, take the lock, look again.
         let walked = session
@@ -73,7 +130,7 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
         if walked.interrupted || !walked.failed.is_empty() {
             return finish(recorder, &progress, totals, &Verified::failed(&walked), args, ui).await;
         }
-        held = Some(take_lock(&stack, &run, args).await?);
+        held = Some(take_lock(stack, &run, args).await?);
         plan = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?.plan;
     }
     let verified = session
@@ -83,10 +140,33 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
         .await?;
     let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
     totals.take(&verified.walked);
+    totals.blocked += verified.blocked;
     totals.deferred = verified.deferred;
     let exit = finish(recorder, &progress, totals, &verified, args, ui).await;
+    if verified.converged && args.only.is_none() && !knows_spec {
+        let database = clients.system.database().await?;
+        if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+            journal::record_spec(&database, &stack.digest).await?;
+        }
+    }
     drop(held);
     exit
+}
+
+/// Things that the spec calls otherwise than the bookkeeping: it learns their names, before a step
+/// looks there for what is its own.
+async fn rename(moves: &[Move], clients: &Clients, recorder: &mut Recorder, ui: &Ui) -> Result<(), Failure> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let database = clients.system.database().await?;
+    journal::rename(&database, moves).await?;
+    recorder.renamed(moves);
+    recorder.begin(database).await?;
+    for Move { from, to } in moves {
+        ui.note(&format!("{from} is called {to} in the bookkeeping now"));
+    }
+    Ok(())
 }
 
 /// Waits until the system database answers, for as long as `--wait` says.
@@ -123,7 +203,7 @@ async fn reconciled(
 ) -> Result<BTreeSet<Address>, Failure> {
     let earlier = match bookkeeping {
         Bookkeeping::Missing => None,
-        Bookkeeping::Present => {
+        Bookkeeping::Outdated | Bookkeeping::Present => {
             let runs = journal::runs_of_plan(&clients.system.database().await?, &saved.plan_digest).await?;
             runs.last().map(|run| run.id.to_string())
         }
@@ -182,13 +262,19 @@ fn nothing_to_do(plan: &Plan, args: &ApplyArgs, ui: &Ui) -> Exit {
         deferred: plan.document.deferred.len(),
         ..Totals::default()
     };
-    if args.format == EventFormat::Json {
-        ui.answer(&format!("{}\n", render::summary_json(&totals, None)));
-    }
-    if plan.has_failed_check() || totals.blocked > 0 { Exit::Partial } else { Exit::Done }
+    let exit = ended(&totals, args, ui);
+    if plan.has_failed_check() || totals.blocked > 0 { Exit::Partial } else { exit }
 }
 
-fn approve(ui: &Ui) -> Result<(), Failure> {
+/// The end of a run that did nothing.
+fn ended(totals: &Totals, args: &ApplyArgs, ui: &Ui) -> Exit {
+    if args.format == EventFormat::Json {
+        ui.answer(&format!("{}\n", render::summary_json(totals, None)));
+    }
+    Exit::Done
+}
+
+fn approve(command: Command, ui: &Ui) -> Result<(), Failure> {
     let no_way = || {
         let plain = Plain::new("no_approval", "there is no terminal to ask on");
         Failure::with(
@@ -196,17 +282,24 @@ fn approve(ui: &Ui) -> Result<(), Failure> {
             plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
         )
     };
-    match ui.confirm("Apply this plan?") {
+    match ui.confirm(command.question()) {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::new(Plain::new("not_approved", "not approved; nothing was applied"))),
         None => Err(no_way()),
     }
 }
 
-fn run_record(run: &RunId, stack: &Stack, plan: &Document) -> Run {
+/// A run that begins now.
+pub(super) fn run_record(
+    command: &str,
+    run: &RunId,
+    stack: &Stack,
+    spec_digest: &Digest,
+    plan_digest: &Digest,
+) -> Run {
     Run {
         id: run.clone(),
-        command: "apply".to_owned(),
+        command: command.to_owned(),
         stack: stack.name.clone(),
         environment: stack.environment.clone(),
         status: RunStatus::Running,
@@ -215,8 +308,8 @@ fn run_record(run: &RunId, stack: &Stack, plan: &Document) -> Run {
         who: lock::who(),
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: git_commit(&stack.file),
-        spec_digest: plan.spec_digest.to_string(),
-        plan_digest: plan.plan_digest.to_string(),
+        spec_digest: spec_digest.to_string(),
+        plan_digest: plan_digest.to_string(),
         summary: None,
     }
 }

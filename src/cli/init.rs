@@ -111,12 +111,16 @@ fn write(folder: &Path, template: &Template) -> Result<(), Failure> {
 /// Paths that lead out of the example's own folder lead to the same files in the new one.
 fn adapted(template: &Template) -> Vec<u8> {
     match std::str::from_utf8(template.content) {
-        Ok(text) if template.path.ends_with("yaml") && !template.path.contains('/') => text
-            .replace("# yaml-language-server: $schema=../../schemas/stack.schema.json\n", "")
-            .replace("../../", "")
-            .replace("../quickstart/", "")
-            .replace("examples/quickstart/", "")
-            .into_bytes(),
+        Ok(text)
+            if ["yaml", "env.example"].iter().any(|end| template.path.ends_with(end))
+                && !template.path.contains('/') =>
+        {
+            text.replace("# yaml-language-server: $schema=../../schemas/stack.schema.json\n", "")
+                .replace("../../", "")
+                .replace("../quickstart/", "")
+                .replace("examples/quickstart/", "")
+                .into_bytes()
+        }
         _ => template.content.to_vec(),
     }
 }

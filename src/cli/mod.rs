@@ -3,12 +3,14 @@
 
 mod apply;
 mod args;
+mod drift;
 mod exit;
 mod graph;
 mod history;
 mod init;
 mod load;
 mod lock;
+mod migration;
 mod observe;
 mod plan;
 mod progress;
@@ -78,8 +80,11 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Completions(args) => reference::completions(args, ui),
         Command::Man => reference::man(ui),
         Command::Show(args) => show::run(args, ui),
+        Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
+        Command::Destroy(args) => wait(apply::destroy(args, cli.file.as_deref(), ui)),
         Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
         Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
         Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),

@@ -21,7 +21,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         Some(path) => File::read(path, &stack.name)?.world,
         None => look(&stack, args).await?,
     };
-    let options = Options { only: args.only.clone(), train: args.train };
+    let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
     let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if let Some(path) = &args.out {
         plan::write(path, &plan.document)?;
@@ -57,7 +57,10 @@ fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
     }
     match &args.out {
         Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
-        None if plan.document.has_changes() => ui.note("`trueup apply` does this after asking"),
+        None if plan.document.has_changes() && plan.denied.is_empty() => {
+            ui.note("`trueup apply` does this after asking");
+        }
+        None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
     }
 }

@@ -71,7 +71,7 @@ async fn targets(stack: &Stack) -> Vec<Health> {
             match (failed, observed) {
                 (None, target::Observed::Readable(seen)) => Ok(seen.version),
                 (Some(check), _) => Err(check.message),
-                (None, target::Observed::Failed(_)) => Err("it cannot be read".to_owned()),
+                (None, target::Observed::Failed { .. }) => Err("it cannot be read".to_owned()),
             }
         };
         healths.push(timed(format!("target.{name}"), asking).await);
@@ -92,11 +92,12 @@ async fn vector(clients: &Clients) -> Option<Health> {
 
 fn version(backend: &vector::Backend) -> String {
     let vector::Backend { kind, version } = backend;
-    let name = match kind {
-        vector::BackendKind::Chroma => "Chroma",
-        vector::BackendKind::Sqlite => "sqlite-vec",
-    };
-    version.as_ref().map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
+    match (kind, version) {
+        (vector::BackendKind::Chroma, Some(version)) => format!("Chroma {version}"),
+        (vector::BackendKind::Chroma, None) => "Chroma".to_owned(),
+        // It names sqlite-vec itself.
+        (vector::BackendKind::Sqlite, version) => version.clone().unwrap_or_else(|| "sqlite-vec".to_owned()),
+    }
 }
 
 async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {

@@ -106,7 +106,11 @@ impl Ui {
         ] {
             word.clone_into(sign);
         }
-        let handler = GraphicalReportHandler::new_themed(theme).with_links(style).with_width(width());
+        // A log is searched: what is one line stays one line there, ids and paths whole.
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_links(style)
+            .with_width(width())
+            .with_wrap_lines(std::io::stderr().is_terminal());
         let mut text = String::new();
         // Rendering into a String fails only where a source gives no text; the message remains.
         if handler.render_report(&mut text, &Alone(diagnostic)).is_err() {
@@ -130,8 +134,7 @@ impl Ui {
     }
 }
 
-/// Columns of a diagnostic: the terminal's, within reason; 100 where there is none, so that logs
-/// wrap in one way.
+/// Columns of a diagnostic: the terminal's, within reason.
 fn width() -> usize {
     const USUAL: usize = 100;
     let columns =

@@ -281,7 +281,10 @@ fn read_holder(file: &mut File) -> Holder {
 
 /// Who runs this process: `user@host (pid N)`.
 pub fn who() -> String {
+    // Containers and services set no name.
     let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    #[cfg(unix)]
+    let user = user.or_else(|| Some(format!("uid {}", rustix::process::getuid().as_raw())));
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
     let host = host.or_else(|| std::env::var("HOSTNAME").ok());
     format!(

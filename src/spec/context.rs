@@ -1,13 +1,14 @@
 //! What a run of the reader carries: the files that were read, the variables, and all mistakes so
 //! far. Knows no key of the spec.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::error::{Code, SpecError};
+use super::interpolate::KEEP_OUT;
 use super::tree::{self, Node, Problem, Span};
 use super::{Contact, Location, Source, Warning, mask};
 use crate::digest::Digest;
@@ -16,6 +17,9 @@ use crate::digest::Digest;
 pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
 /// Data, prose and migrations that a spec names.
 pub(super) const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Mistakes that are kept: a file that is wrong in every line must not cost a minute to explain.
+const MAX_ERRORS: usize = 1000;
 
 /// A file that was read.
 pub(super) struct File {
@@ -40,19 +44,39 @@ pub(super) struct Context<'a> {
     pub contact: Contact,
     files: RefCell<Vec<Rc<File>>>,
     errors: RefCell<Vec<SpecError>>,
+    uncounted: Cell<usize>,
     warnings: RefCell<Vec<Warning>>,
+    defaults_of_secrets: RefCell<Vec<Span>>,
     contents: RefCell<Vec<(String, Digest)>>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(variables: &'a dyn Fn(&str) -> Option<String>, contact: Contact) -> Self {
         let (files, errors) = (RefCell::default(), RefCell::default());
-        Self { variables, contact, files, errors, warnings: RefCell::default(), contents: RefCell::default() }
+        Self {
+            variables,
+            contact,
+            files,
+            errors,
+            uncounted: Cell::default(),
+            warnings: RefCell::default(),
+            defaults_of_secrets: RefCell::default(),
+            contents: RefCell::default(),
+        }
     }
 
     /// Notes a mistake.
     pub(super) fn report(&self, error: SpecError) {
-        self.errors.borrow_mut().push(error);
+        if self.is_full() {
+            self.uncounted.set(self.uncounted.get() + 1);
+        } else {
+            self.errors.borrow_mut().push(error);
+        }
+    }
+
+    /// Whether more mistakes were found than are worth explaining.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.borrow().len() >= MAX_ERRORS
     }
 
     /// Notes a mistake at a place: what is wrong, what to write under it, what to do.
@@ -64,6 +88,10 @@ impl<'a> Context<'a> {
         label: impl Into<String>,
         help: impl Into<String>,
     ) {
+        if self.is_full() {
+            self.uncounted.set(self.uncounted.get() + 1);
+            return;
+        }
         self.report(SpecError::new(code, message).at(self.at(at), label).help(help));
     }
 
@@ -71,6 +99,19 @@ impl<'a> Context<'a> {
     pub(super) fn warn(&self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         let (message, help, at) = (message.into(), Some(help.into()), Some(self.at(at)));
         self.warnings.borrow_mut().push(Warning { message, help, at });
+    }
+
+    /// Notes a secret that has a default in the file: convenient while developing, and remarkable
+    /// in production alone.
+    pub(super) fn default_of_secret(&self, at: Span) {
+        self.defaults_of_secrets.borrow_mut().push(at);
+    }
+
+    /// Warns of the secrets that have a default in the file.
+    pub(super) fn warn_of_defaults(&self) {
+        for at in self.defaults_of_secrets.take() {
+            self.warn(at, "a secret has a default in the file itself", KEEP_OUT);
+        }
     }
 
     /// Notes the content of a file that the spec names, under a name that does not depend on where
@@ -85,8 +126,9 @@ impl<'a> Context<'a> {
         !self.errors.borrow().is_empty()
     }
 
-    pub(super) fn take_errors(&self) -> Vec<SpecError> {
-        self.errors.take()
+    /// The mistakes, and how many more were only counted.
+    pub(super) fn take_errors(&self) -> (Vec<SpecError>, usize) {
+        (self.errors.take(), self.uncounted.take())
     }
 
     pub(super) fn take_warnings(&self) -> Vec<Warning> {
@@ -189,11 +231,12 @@ impl<'a> Context<'a> {
 
     /// The mistake of naming a file that cannot be read.
     pub(super) fn unreadable(&self, path: &Path, named_at: Option<Span>, reason: Unread) -> SpecError {
-        let Unread { what, help, .. } = reason;
+        let Unread { what, help, missing } = reason;
         let error = SpecError::new(Code::Unreadable, format!("cannot read {}: {what}", path.display()));
         let error = error.help(help);
         match named_at {
             Some(at) => error.at(self.at(at), "named here"),
+            None if missing => error.help("name a spec with `--file`, or make one with `trueup init`"),
             None => error,
         }
     }

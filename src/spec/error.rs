@@ -221,10 +221,10 @@ pub struct SpecErrors {
 
 impl SpecErrors {
     /// Sorted by place, the same mistake once, and no more than anybody reads.
-    pub(super) fn new(file: String, mut errors: Vec<SpecError>) -> Self {
+    pub(super) fn new(file: String, (mut errors, uncounted): (Vec<SpecError>, usize)) -> Self {
         errors.sort_by_cached_key(SpecError::order);
         errors.dedup_by(|a, b| a.message == b.message && a.order() == b.order());
-        let cut = errors.len().saturating_sub(SHOWN_ERRORS);
+        let cut = errors.len().saturating_sub(SHOWN_ERRORS) + uncounted;
         errors.truncate(SHOWN_ERRORS);
         Self { errors, cut, file }
     }

@@ -179,9 +179,10 @@ impl Context<'_> {
             }
         };
         let placeholder = placeholder(text);
-        if placeholder.contains("***") || placeholder == LITERAL {
-            let help = "write `${NAME}` or `${file:/path}`, and keep the secret out of version control";
-            self.warn(at, "a secret stands in the file itself", help);
+        if placeholder == LITERAL {
+            self.warn(at, "a secret stands in the file itself", KEEP_OUT);
+        } else if placeholder.contains("***") {
+            self.default_of_secret(at);
         }
         Some(Secret::new(placeholder, value, self.at(at)))
     }
@@ -191,6 +192,10 @@ impl Context<'_> {
 pub(super) fn unset(missing: &[Missing]) -> Unset {
     Unset { names: missing.iter().map(|missing| missing.name.clone()).collect() }
 }
+
+/// What to do about a secret that is written out.
+pub(super) const KEEP_OUT: &str =
+    "write `${NAME}` or `${file:/path}`, and keep the secret out of version control";
 
 /// What stands for a secret that is written out.
 const LITERAL: &str = "literal";

@@ -9,9 +9,11 @@ pub(super) fn is_secret_key(key: &str) -> bool {
     if matches!(key, "password_version" | "password_hash") {
         return false;
     }
+    // Misspelt names are about as long as right ones; most keys are neither.
+    let similar = (4..=12).contains(&key.len());
     let key = key.to_lowercase();
     ["passw", "token", "secret", "pwd"].iter().any(|part| key.contains(part))
-        || ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
+        || similar && ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
 }
 
 /// The text as it may be shown, with the literal parts of `secrets` and of URLs blotted out.
@@ -83,12 +85,15 @@ fn literals(text: &str, range: Range<usize>, blots: &mut Vec<Range<usize>>) {
 
 /// Passwords in URLs: between `://user:` and the last `@`, and in their queries.
 fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
-    for (scheme, _) in text.match_indices("://") {
+    let mut next = 0;
+    while let Some(scheme) = text.get(next..).and_then(|rest| rest.find("://")).map(|at| at + next) {
         let start = scheme + 3;
-        let Some(rest) = text.get(start..) else { continue };
+        let Some(rest) = text.get(start..) else { break };
         let length =
             rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
-        let Some(url) = rest.get(..length) else { continue };
+        // Each text is looked at once, also where it is one long word.
+        next = start + length;
+        let Some(url) = rest.get(..length) else { break };
         if let Some(user_info) = url.rfind('@').and_then(|at| url.get(..at))
             && let Some(colon) = colon_outside_placeholders(user_info)
         {

@@ -2,19 +2,23 @@
 //! error at once, and never touches a server.
 
 mod context;
+mod emptied;
 mod error;
 mod field;
 mod files;
 mod fingerprint;
 mod interpolate;
+mod json;
 mod layers;
 mod location;
 mod mask;
 mod raw;
 mod read;
+mod read_key;
 mod rules;
 mod schema;
 mod secret;
+mod shield;
 mod stack;
 mod suggest;
 mod tree;
@@ -49,6 +53,9 @@ pub fn load(
     let stack = layers::load(&cx, file).and_then(|root| {
         let spec = read::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
+        if stack.is_production() {
+            cx.warn_of_defaults();
+        }
         Some(Stack {
             digest: fingerprint::of(&root, &cx.take_contents()),
             warnings: cx.take_warnings(),

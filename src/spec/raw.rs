@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, Value, Written};
+use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, TextOr, Value, Written};
 use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode};
 
 /// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,
@@ -70,8 +70,8 @@ pub(super) struct System {
     pub users: Opt<Named<User>>,
     /// Where the terms of ontologies are rows.
     pub terms: Opt<Terms>,
-    /// Files of business terms, by name.
-    pub ontologies: Opt<Named<String>>,
+    /// Files of business terms, by name: a path, or `{ file: path, protect: true }`.
+    pub ontologies: Opt<Named<TextOr<OntologyFile>>>,
     /// Rows that must be there, by name.
     pub seeds: Opt<Named<Seed>>,
 }
@@ -176,6 +176,16 @@ pub(super) struct TermColumns {
     pub expression: Opt<OrFalse<String>>,
     /// Column of the tables, a JSON list. Default `source_tables`; `false` when there is none.
     pub tables: Opt<OrFalse<String>>,
+}
+
+/// A file of business terms, with more to say than its path.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OntologyFile {
+    /// The file. Required.
+    pub file: Opt<String>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
 }
 
 /// Rows that must be in a table.

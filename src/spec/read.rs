@@ -10,6 +10,8 @@ use serde::de::{self, IntoDeserializer, Visitor};
 use super::context::Context;
 use super::error::Code;
 use super::field;
+use super::json::json;
+use super::read_key::KeyReader;
 use super::suggest::{nearest, one_of};
 use super::tree::{Entry, Kind, Node, Span};
 
@@ -209,6 +211,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
                 Kind::Scalar { text, plain: true } if &**text == "false" => visitor.visit_bool(false),
                 _ => visitor.visit_newtype_struct(self),
             },
+            field::TEXT_OR => match &self.node.kind {
+                Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a path")?.0),
+                Kind::Seq(_) | Kind::Map(_) => visitor.visit_newtype_struct(self),
+            },
             field::CELL => match &self.node.kind {
                 Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
                 Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
@@ -355,6 +361,9 @@ struct EntryAccess<'c, 'v> {
 
 impl EntryAccess<'_, '_> {
     fn unknown(&self, entry: &Entry, known: &[&str]) {
+        if self.cx.is_full() {
+            return self.cx.fail(Code::UnknownKey, entry.key_at, "", "", "");
+        }
         let help = match nearest(&entry.key, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? accepted keys: {}", one_of(known.iter().copied())),
             None => format!("accepted keys: {}", one_of(known.iter().copied())),
@@ -395,91 +404,4 @@ impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
     fn size_hint(&self) -> Option<usize> {
         Some(self.entries.len())
     }
-}
-
-/// A key: a text, or a text with its place.
-struct KeyReader<'c> {
-    entry: &'c Entry,
-}
-
-impl<'de> de::Deserializer<'de> for KeyReader<'_> {
-    type Error = Failed;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        visitor.visit_str(&self.entry.key)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Failed> {
-        if name == field::FIELD {
-            visitor.visit_seq(KeyAccess { entry: self.entry, step: 0 })
-        } else {
-            visitor.visit_newtype_struct(self)
-        }
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
-        unit_struct seq tuple tuple_struct map struct enum identifier ignored_any
-    }
-}
-
-struct KeyAccess<'c> {
-    entry: &'c Entry,
-    step: u8,
-}
-
-impl<'de> de::SeqAccess<'de> for KeyAccess<'_> {
-    type Error = Failed;
-
-    fn next_element_seed<T: de::DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Failed> {
-        self.step += 1;
-        if self.step == 1 {
-            seed.deserialize(field::pack(self.entry.key_at).into_deserializer()).map(Some)
-        } else {
-            seed.deserialize(KeyReader { entry: self.entry }).map(Some)
-        }
-    }
-}
-
-/// Compact JSON with sorted keys. Numbers and booleans are those that every YAML tool agrees on;
-/// anything else is text.
-pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
-    match &node.kind {
-        _ if node.is_null() => Some("null".to_owned()),
-        Kind::Scalar { text, plain } => {
-            let value = cx.text(node.at, text)?;
-            let bare = *plain && (matches!(&*value, "true" | "false") || is_json_number(&value));
-            Some(if bare { value } else { serde_json::Value::String(value).to_string() })
-        }
-        Kind::Seq(items) => {
-            let items: Option<Vec<String>> = items.iter().map(|item| json(cx, item)).collect();
-            Some(format!("[{}]", items?.join(",")))
-        }
-        Kind::Map(entries) => {
-            let mut entries: Vec<&Entry> = entries.iter().collect();
-            entries.sort_by(|a, b| a.key.cmp(&b.key));
-            let fields: Option<Vec<String>> = entries
-                .iter()
-                .map(|entry| {
-                    let key = serde_json::Value::String(entry.key.to_string());
-                    Some(format!("{key}:{}", json(cx, &entry.value)?))
-                })
-                .collect();
-            Some(format!("{{{}}}", fields?.join(",")))
-        }
-    }
-}
-
-fn is_json_number(text: &str) -> bool {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    all_digits(whole) && all_digits(fraction) && (whole.len() == 1 || !whole.starts_with('0'))
 }

@@ -26,7 +26,7 @@ pub struct Unset {
 
 impl Secret {
     /// A secret with its value, or with what is missing to have it. `placeholder` is the text of
-    /// the spec when it consists of placeholders; a literal secret gives a digest instead.
+    /// the spec with `***` for what is written out, `literal` where all of it is.
     pub fn new(placeholder: impl Into<String>, value: Result<SecretString, Unset>, at: Location) -> Self {
         Self { placeholder: placeholder.into(), value, at }
     }

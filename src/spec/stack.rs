@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Location, RedactedUrl, Secret};
-use crate::change::Risk;
+use crate::change::{Address, Risk};
 use crate::digest::Digest;
 
 /// One environment of one stack.
@@ -33,6 +33,12 @@ pub struct Stack {
     pub cache: Option<Cache>,
     /// `policies:`
     pub policies: BTreeMap<String, Policy>,
+    /// Everything that has a name of its own, whether it is on or off: what can be protected.
+    pub declared: BTreeSet<Address>,
+    /// Of these, what has `protect: true`.
+    pub protected: BTreeSet<Address>,
+    /// `moved:`, new addresses by old ones.
+    pub moved: BTreeMap<Address, Address>,
     /// Digest of the merged spec, placeholders in place of secrets, and of every file it names.
     pub digest: Digest,
     /// Remarks: literal secrets, a URL of a target that is off, a dropped policy.
@@ -151,6 +157,8 @@ pub enum SystemUrl {
 /// Migrations as they lie in the folder: one set for any dialect, or one a dialect.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSets {
+    /// The folder, as its path counts from the current one; `None` without migrations.
+    pub folder: Option<std::path::PathBuf>,
     /// `<dir>/*.sql`
     pub common: Vec<Migration>,
     /// `<dir>/postgres/*.sql`

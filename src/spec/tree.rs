@@ -1,7 +1,6 @@
 //! YAML text to a tree whose scalars keep their source text and whose every node knows where it
 //! stands. Pure: it reads no file, and knows no key but those of secrets, which it points out.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
@@ -9,6 +8,7 @@ use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
 use super::error::{Code, SHOWN_ERRORS};
 use super::mask;
+use super::shield::Shield;
 
 /// Nothing that people write is nested deeper; it bounds the recursion of everything below.
 const MAX_DEPTH: usize = 64;
@@ -159,64 +159,6 @@ fn syntax_help(info: &str) -> &'static str {
         "close the quote or the bracket that was opened"
     } else {
         "look at this line and the one above: indentation, quotes, brackets"
-    }
-}
-
-/// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain
-/// scalar at a brace in `{ password: ${NAME} }`, and nobody means that.
-struct Shield<'t> {
-    text: Cow<'t, str>,
-    marker: char,
-    ranges: Vec<Range<usize>>,
-    original: &'t str,
-}
-
-impl<'t> Shield<'t> {
-    fn new(text: &'t str) -> Self {
-        // Three bytes long, allowed in YAML, and not in this text.
-        let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');
-        let mut ranges = Vec::new();
-        let mut at = 0;
-        while let Some(dollar) = text.get(at..).and_then(|rest| rest.find("${")).map(|found| found + at) {
-            let inner = dollar + 2;
-            let end = text.get(inner..).and_then(|rest| {
-                rest.find(['{', '}', '\n', '"', '\'']).filter(|end| rest.as_bytes().get(*end) == Some(&b'}'))
-            });
-            let Some(end) = end.map(|end| inner + end + 1) else {
-                at = inner;
-                continue;
-            };
-            let escaped = text.get(at..dollar).is_some_and(|before| before.ends_with('$'));
-            ranges.push(dollar - usize::from(escaped)..end);
-            at = end;
-        }
-        let mut shielded = String::with_capacity(text.len());
-        let mut at = 0;
-        for range in &ranges {
-            shielded.push_str(text.get(at..range.start).unwrap_or(""));
-            shielded.push(marker);
-            shielded.extend(std::iter::repeat_n('x', range.len() - marker.len_utf8()));
-            at = range.end;
-        }
-        shielded.push_str(text.get(at..).unwrap_or(""));
-        let text_out = if ranges.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(shielded) };
-        Self { text: text_out, marker, ranges, original: text }
-    }
-
-    /// A scalar's text with the placeholders back in it.
-    fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
-        let first = self.ranges.partition_point(|range| range.start < at.start);
-        let inside = self.ranges.get(first..).unwrap_or(&[]).iter().take_while(|range| range.end <= at.end);
-        let mut restored = String::with_capacity(scalar.len());
-        let mut rest = scalar;
-        for range in inside {
-            let Some(found) = rest.find(self.marker) else { break };
-            restored.push_str(rest.get(..found).unwrap_or(""));
-            restored.push_str(self.original.get(range.clone()).unwrap_or(""));
-            rest = rest.get(found + range.len()..).unwrap_or("");
-        }
-        restored.push_str(rest);
-        restored.into_boxed_str()
     }
 }
 

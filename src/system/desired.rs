@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
+pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
 use crate::spec::{
@@ -100,13 +101,6 @@ impl Desired {
             || self.sets.iter().any(|set| set.table == *table)
             || accounts.is_some_and(|accounts| TableName::parse(&accounts.table) == *table)
     }
-}
-
-/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
-/// read from SQL are compared without it.
-pub(super) fn folded(table: &TableName) -> TableName {
-    let TableName { schema, name } = table;
-    TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
 }
 
 fn rows_of(name: &str, seed: &Seed) -> RowSet {

@@ -2,7 +2,7 @@
 
 use super::order::TableOrder;
 use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
-use crate::catalog::TableKind;
+use crate::catalog::{Table, TableKind, TableName};
 use crate::change::{Address, Diff};
 use crate::journal::Inventory;
 
@@ -30,10 +30,14 @@ fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     if desired.migrations.is_empty() {
         return Vec::new();
     }
-    let tables = observed.schema.tables.iter().filter(|(_, table)| match table.kind {
-        TableKind::Table | TableKind::Foreign => true,
-        TableKind::View | TableKind::MaterializedView => false,
-    });
-    let undeclared = tables.filter(|(name, _)| !desired.declares(name));
+    let undeclared = observed.schema.tables.iter().filter(|(name, table)| is_unmanaged(desired, name, table));
     undeclared.map(|(name, _)| Address::new(format!("system.table.{name}"))).collect()
+}
+
+/// Whether nobody declared a table. Views follow from tables, and are not spoken of.
+pub fn is_unmanaged(desired: &Desired, name: &TableName, table: &Table) -> bool {
+    match table.kind {
+        TableKind::Table | TableKind::Foreign => !desired.declares(name),
+        TableKind::View | TableKind::MaterializedView => false,
+    }
 }

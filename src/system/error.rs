@@ -70,7 +70,7 @@ pub enum Error {
         source: sql::Error,
     },
     /// A statement of a migration failed.
-    #[error("migration {stem} failed in {file}, line {line}: {source}")]
+    #[error("migration {stem} failed in {}, line {line}, at {}: {message}", text.name(), shortened(statement))]
     #[diagnostic(
         code(trueup::system::migration),
         help(
@@ -81,21 +81,45 @@ pub enum Error {
     Migration {
         /// The file's stem.
         stem: String,
-        /// The file.
-        file: String,
         /// Line of the statement, or of the place in it that the database names.
         line: usize,
         /// The statement.
         statement: String,
-        /// The file's text.
+        /// The file, with its text.
         #[source_code]
         text: Arc<NamedSource<String>>,
         /// The statement in it.
         #[label("this statement")]
         span: SourceSpan,
-        /// What the database says.
-        #[source]
-        source: Box<sqlx::migrate::MigrateError>,
+        /// What the database says, without its details, which may show values of rows.
+        message: String,
+    },
+    /// A migration relies on a table being empty, and it is not any more.
+    #[error(
+        "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
+    )]
+    #[diagnostic(
+        code(trueup::system::asserted),
+        help(
+            "look at the rows of {table}: copy what must be kept, empty it and apply again; or take the assertion \
+              away, and the plan shows what the statement destroys"
+        )
+    )]
+    Asserted {
+        /// The migration.
+        stem: String,
+        /// The table.
+        table: String,
+        /// The file.
+        file: String,
+        /// Line of the statement that relies on it.
+        line: usize,
+        /// The file's text.
+        #[source_code]
+        text: Arc<NamedSource<String>>,
+        /// The statement in it.
+        #[label("relies on it")]
+        span: SourceSpan,
     },
     /// Since the plan was made, another text of this migration was applied.
     #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
@@ -200,7 +224,12 @@ pub enum Error {
 impl Error {
     /// Whether waiting may help: nothing answers, or the server is still starting.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        // PostgreSQL: it cannot connect now, as while it starts; it has too many clients.
+        const PASSING: [&str; 2] = ["57P03", "53300"];
+        match self {
+            Self::Unreachable { source } => source.code().is_none_or(|code| PASSING.contains(&code.as_ref())),
+            _ => false,
+        }
     }
 
     /// An error of a statement that is about a role.
@@ -224,4 +253,14 @@ impl Error {
         let what = what.into();
         move |source| Self::Statement { what, source }
     }
+}
+
+/// The beginning of a statement, on one line.
+fn shortened(statement: &str) -> String {
+    const SHOWN: usize = 60;
+    let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.chars().count() <= SHOWN {
+        return format!("`{words}`");
+    }
+    format!("`{}…`", words.chars().take(SHOWN).collect::<String>())
 }

@@ -14,16 +14,17 @@ mod order;
 mod password;
 mod roles;
 mod rows;
-mod script;
 mod users;
 
 #[cfg(test)]
 mod tests;
 
+use crate::lint::script;
+
 pub use apply::{Change, apply};
 pub use client::{Client, Presence, Purpose};
 pub use desired::Desired;
-pub use diff::diff;
+pub use diff::{diff, is_unmanaged};
 pub use error::{Error, Result};
 pub use migrations::{Applied, Pending};
 pub use observed::{Observed, observe};

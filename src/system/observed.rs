@@ -9,10 +9,11 @@ use super::roles::Roles;
 use super::rows::{Answer, Owned};
 use super::users::Accounts;
 use super::{Applied, Client, Desired, Presence, Result, database, migrations, roles, rows, users};
-use crate::catalog::Snapshot;
+use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
-use crate::journal::Entry;
+use crate::journal::{Entry, Move};
+use crate::lint::Emptiness;
 use crate::sql::Dialect;
 
 /// What is there.
@@ -28,6 +29,9 @@ pub struct Observed {
     pub extensions: BTreeMap<String, String>,
     /// The history of migrations; `None` without its table.
     pub migrations: Option<Vec<Applied>>,
+    /// Whether the tables that pending migrations assert to be empty are.
+    #[serde(default)]
+    pub emptiness: BTreeMap<TableName, Emptiness>,
     /// The tables.
     pub schema: Snapshot,
     /// The roles of the server and what they hold; `None` on SQLite, and in a world of before they were
@@ -51,12 +55,36 @@ impl Observed {
             presence: Presence::Missing,
             extensions: BTreeMap::new(),
             migrations: None,
+            emptiness: BTreeMap::new(),
             schema: Snapshot::default(),
             roles: None,
             accounts: None,
             rows: BTreeMap::new(),
             owned: BTreeMap::new(),
         }
+    }
+}
+
+impl Observed {
+    /// The same with the new names of what the spec calls otherwise than before.
+    #[must_use]
+    pub fn renamed(mut self, moves: &[Move]) -> Self {
+        for Move { from, to } in moves {
+            let Some(old) = self.owned.remove(from) else { continue };
+            let new = self.owned.entry(to.clone()).or_default();
+            for owned in old {
+                let same = |there: &&mut Owned| there.table == owned.table && there.key == owned.key;
+                match new.iter_mut().find(same) {
+                    None => new.push(owned),
+                    Some(there) => {
+                        for (key, row) in owned.rows {
+                            there.rows.entry(key).or_insert(row);
+                        }
+                    }
+                }
+            }
+        }
+        self
     }
 }
 
@@ -69,6 +97,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let open = client.database().await?;
     let (version, extensions) = database::observe(&open).await?;
     let migrations = migrations::observe(&open).await?;
+    let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
     let introspected = crate::catalog::introspect(&open).await;
     let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
     let roles = roles::observe(desired, &open).await?;
@@ -81,6 +110,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         presence: Presence::Present,
         extensions,
         migrations,
+        emptiness,
         schema,
         roles,
         accounts,

@@ -73,6 +73,8 @@ impl TableOrder {
             for parent in parents.filter(|parent| self.rank.get(*parent) < self.rank.get(&table)) {
                 planned.needs.extend(writers.get(parent).into_iter().flatten().cloned());
             }
+            planned.needs.sort();
+            planned.needs.dedup();
         }
     }
 }

@@ -57,17 +57,15 @@ fn held(desired: &Desired) -> Held {
 }
 
 fn access_check(desired: &Desired, observed: &Observed) -> Check {
-    let place = desired.place();
     let (status, message) = match observed {
-        Observed::Failed(failure) => (Status::Fail, failure.message(&place)),
+        Observed::Failed { place, failure } => (Status::Fail, failure.message(place)),
         Observed::Readable(seen) => readable(desired, seen),
     };
     Check { address: address(desired, "access"), status, message }
 }
 
 fn readable(desired: &Desired, seen: &Seen) -> (Status, String) {
-    let Seen { snapshot, access, version } = seen;
-    let place = desired.place();
+    let Seen { place, snapshot, access, version } = seen;
     if access.could_write() && desired.require_read_only {
         return (
             Status::Fail,

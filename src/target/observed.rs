@@ -13,12 +13,19 @@ pub enum Observed {
     /// It could be read.
     Readable(Seen),
     /// It could not.
-    Failed(Failure),
+    Failed {
+        /// Where it is looked for: the path of a file.
+        place: String,
+        /// Why.
+        failure: Failure,
+    },
 }
 
 /// A target that could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
+    /// Where it is: the path of a file.
+    pub place: String,
     /// The whole schema, whatever `include` and `exclude` say.
     pub snapshot: Snapshot,
     /// Whether this credential could write.
@@ -108,5 +115,5 @@ pub async fn observe(desired: &Desired) -> Observed {
         Err(unset) => Err(Failure::Unresolved { names: unset.names.clone() }),
         Ok(TargetUrl::Sqlite(path)) => sqlite::read(path).await,
     };
-    seen.map_or_else(Observed::Failed, Observed::Readable)
+    seen.map_or_else(|failure| Observed::Failed { place: desired.place(), failure }, Observed::Readable)
 }

@@ -24,11 +24,12 @@ const PAUSE: Duration = Duration::from_millis(60);
 
 /// Reads the schema of a file.
 pub(super) async fn read(path: &Path) -> Result<Seen, Failure> {
+    let place = path.display().to_string();
     // SQLite looks for the log beside the file itself, not beside a link to it.
     let path = &fs::canonicalize(path).map_err(|error| refused(&error))?;
     for attempt in 1..=ATTEMPTS {
         match read_once(path).await {
-            Ok(Some(seen)) => return Ok(seen),
+            Ok(Some(seen)) => return Ok(Seen { place, ..seen }),
             Err(failure) => return Err(failure),
             Ok(None) => tokio::time::sleep(PAUSE * attempt).await,
         }
@@ -55,7 +56,7 @@ async fn read_once(path: &Path) -> Result<Option<Seen>, Failure> {
         return Ok(None);
     }
     let (snapshot, version) = read.map_err(|error| failure(&error))?;
-    Ok(Some(Seen { snapshot, access: access::of_file(path), version }))
+    Ok(Some(Seen { place: path.display().to_string(), snapshot, access: access::of_file(path), version }))
 }
 
 async fn introspected(database: &Database) -> sql::Result<(Snapshot, String)> {

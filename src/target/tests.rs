@@ -49,13 +49,13 @@ async fn business(folder: &Path) -> PathBuf {
 async fn seen(path: &Path) -> Seen {
     match observe(&desired(path)).await {
         Observed::Readable(seen) => seen,
-        Observed::Failed(failure) => panic!("{failure:?}"),
+        Observed::Failed { failure, .. } => panic!("{failure:?}"),
     }
 }
 
 async fn failure(path: &Path) -> Failure {
     match observe(&desired(path)).await {
-        Observed::Failed(failure) => failure,
+        Observed::Failed { failure, .. } => failure,
         Observed::Readable(_) => panic!("it could be read"),
     }
 }
@@ -116,7 +116,10 @@ fn an_address_that_is_not_known_is_a_failure_that_names_the_variable() {
     target.endpoint.to = Err(Unset { names: vec!["TARGET_PATH".to_owned()] });
     let desired = Desired::new("business", &target);
 
-    let observed = Observed::Failed(Failure::Unresolved { names: vec!["TARGET_PATH".to_owned()] });
+    let observed = Observed::Failed {
+        place: "${TARGET_PATH}".to_owned(),
+        failure: Failure::Unresolved { names: vec!["TARGET_PATH".to_owned()] },
+    };
     let diff = diff(&desired, &observed, None);
 
     assert!(check(&diff, "access").1.contains("TARGET_PATH"));
@@ -305,7 +308,7 @@ async fn b12_a_busy_writer_is_read_around_or_the_check_says_so() {
     for _ in 0..30 {
         match observe(&desired(&path)).await {
             Observed::Readable(seen) => assert_eq!(seen.snapshot.tables.len(), 2),
-            Observed::Failed(failure) => {
+            Observed::Failed { failure, .. } => {
                 assert!(matches!(failure, Failure::Busy | Failure::NeedsCheckpoint), "{failure:?}");
             }
         }

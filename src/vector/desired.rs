@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::documents::{Author, Document, Source};
 use crate::catalog::Snapshot;
 use crate::embed::Embedder;
-use crate::spec::{self, Location, Ontology, Stack, Term, VectorUrl};
+use crate::spec::{self, Location, Ontology, Stack, Term};
 
 /// The schema of a target that is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,6 @@ pub enum Schema {
 pub struct Desired {
     /// The stack, whose mark its documents and collections carry.
     pub stack: String,
-    /// Where the store is, for people: `host:port` or a path, without secrets.
-    pub address: String,
     /// What makes vectors of texts.
     pub embedder: Embedder,
     /// By name.
@@ -62,12 +60,7 @@ impl Desired {
             .iter()
             .map(|(name, spec)| (name.clone(), collection(spec, stack, ontologies, schemas, &author)))
             .collect();
-        let address = match &vector.endpoint.to {
-            Ok(VectorUrl::Chroma(url)) => url.address(),
-            Ok(VectorUrl::Sqlite(path)) => path.display().to_string(),
-            Err(_) => vector.endpoint.written.clone(),
-        };
-        Some(Self { stack: stack.name.clone(), address, embedder, collections })
+        Some(Self { stack: stack.name.clone(), embedder, collections })
     }
 }
 

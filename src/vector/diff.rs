@@ -47,7 +47,7 @@ fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
 
 fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     let Seen { backend, collections } = seen;
-    let message = format!("{} at {}", name_of(backend), desired.address);
+    let message = name_of(backend);
     let mut diff = Diff { checks: vec![Check::new("vector", Status::Pass, message)], ..Diff::default() };
     for (name, wanted) in &desired.collections {
         diff.merge(wanted_collection(desired, name, wanted, collections.get(name)));

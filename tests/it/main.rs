@@ -26,8 +26,36 @@
 //! `scripts/test` runs them with servers that are started once; without it a test starts its own,
 //! which takes half a second more.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a04_refused_specs;
+mod a13_drift;
+mod a21_unreachable;
+mod a22_lock;
+mod a23_saved_plan;
+mod a23_secrets;
+mod a24_no_terminal;
+mod a28_protect_and_destroy;
+mod a_core;
+mod a_ontology;
+mod a_rows;
+mod a_seeds;
+mod a_users;
+mod b_targets;
+mod bad_input;
+mod c_training;
+mod converge;
 mod d_cache;
+mod d_cache_plan;
+mod e_history;
+mod e_pipelines;
+mod e_worlds;
+mod examples;
+mod insight;
+mod lint_migrations;
+mod reference;
 mod servers;
+mod stacks;
+mod stores;
 mod world;

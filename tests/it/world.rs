@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -98,6 +99,21 @@ impl World {
         }
     }
 
+    /// Starts the binary in the folder, and does not wait for it.
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let child = Command::new(env!("CARGO_BIN_EXE_trueup"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .envs(&*self.variables.borrow())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Running { command: format!("trueup {}", arguments.join(" ")), child }
+    }
+
     /// `plan --detailed-exitcode`: 0 for no changes, 2 for changes.
     pub(crate) fn plan(&self) -> Run {
         self.trueup(&["plan", "--detailed-exitcode"])
@@ -116,6 +132,39 @@ impl World {
     /// Runs SQL with `sqlite3` on a file of the folder; columns are divided by `|`.
     pub(crate) fn sqlite(&self, name: &str, sql: &str) -> String {
         servers::sqlite(&self.path(name), sql)
+    }
+}
+
+/// A command that may still run.
+pub(crate) struct Running {
+    command: String,
+    child: Child,
+}
+
+impl Running {
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal, such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        servers::run(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ends(mut self) -> Run {
+        let start = Instant::now();
+        while self.is_running() {
+            assert!(start.elapsed() < DEADLINE, "{} does not end", self.command);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = self.child.wait_with_output().unwrap();
+        Run {
+            command: self.command,
+            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
+            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
+            code: output.status.code(),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
         }
     };
     let (postgres, sqlite) = (dialect("postgres"), dialect("sqlite"));
-    let sets = MigrationSets { common, postgres: postgres?, sqlite: sqlite? };
+    let sets = MigrationSets { folder: Some(folder.clone()), common, postgres: postgres?, sqlite: sqlite? };
     let by_dialect = !sets.postgres.is_empty() || !sets.sqlite.is_empty();
     if by_dialect && !sets.common.is_empty() {
         let message = format!("{} holds migrations both by dialect and for all", folder.display());

@@ -58,6 +58,8 @@ pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<S
 }
 
 fn walk(folder: &Path, prefix: &str, deep: usize, matcher: &GlobMatcher, names: &mut Vec<String>) {
+    // No folder at all is the current one.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };

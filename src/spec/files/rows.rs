@@ -7,7 +7,8 @@ use super::{Named, csv};
 use crate::spec::Cell;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
 use crate::spec::error::{Code, SpecError};
-use crate::spec::read::{found, json};
+use crate::spec::json::json;
+use crate::spec::read::found;
 use crate::spec::suggest::declared;
 use crate::spec::tree::{Entry, Kind, Node, Span};
 
@@ -179,7 +180,13 @@ fn yaml_row(cx: &Context<'_>, item: &Node, columns: &[String], known: &HashSet<&
     };
     if let Some(Entry { key, key_at, .. }) = entries.iter().find(|entry| !known.contains(&*entry.key)) {
         let message = format!("the first row has no column `{key}`");
-        cx.fail(Code::Rows, *key_at, message, "not in the first row", declared(key, known.iter().copied()));
+        cx.fail(
+            Code::Rows,
+            *key_at,
+            message,
+            "not in the first row",
+            declared(key, columns.iter().map(String::as_str)),
+        );
         return None;
     }
     let by_name: HashMap<&str, &Node> = entries.iter().map(|entry| (&*entry.key, &entry.value)).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
-use url::Url;
+use url::{ParseError, Url};
 
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
@@ -63,14 +63,24 @@ fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) 
             None
         }
         Err(error) => {
-            // The text may be a secret, and the parser's errors do not repeat it.
-            let message = if written.contains("${") {
-                format!("what the placeholder gives is no address: {error}")
-            } else {
-                format!("not an address: {error}")
+            // The text may be a secret: neither it nor a part of it is repeated.
+            let what = match error {
+                ParseError::RelativeUrlWithoutBase => {
+                    "it does not begin with a scheme such as `sqlite://`".to_owned()
+                }
+                other => other.to_string(),
             };
-            let percent = "in a password, write `@`, `/`, `:`, `#` and `%` percent-encoded";
-            refuse(&message, &format!("{help}\n{percent}"));
+            let whose = if written.contains("${") {
+                "what the placeholder gives is no address"
+            } else {
+                "not an address"
+            };
+            let percent = if text.contains('@') {
+                "\nin a password, write `@`, `/`, `:`, `#` and `%` percent-encoded"
+            } else {
+                ""
+            };
+            refuse(&format!("{whose}: {what}"), &format!("{help}{percent}"));
             None
         }
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use percent_encoding::percent_decode_str;
 
 use super::users::check_password;
-use super::values::{distinct, is_visible, name_of, unprotected};
+use super::values::{distinct, is_visible, name_of};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Field, Key};
@@ -66,9 +66,8 @@ fn check_name(cx: &Context<'_>, key: &Key, account: Option<&str>) {
 }
 
 fn role(cx: &Context<'_>, key: &Key, raw: &Raw) -> Option<Role> {
-    let Raw { login, password, password_version, inherit, connection_limit, member_of, grants, protect } =
+    let Raw { login, password, password_version, inherit, connection_limit, member_of, grants, protect: _ } =
         raw;
-    unprotected(cx, protect);
     let login = login.or(false);
     let password = match password.field() {
         None => None,

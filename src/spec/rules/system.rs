@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, duration, plain_key, required, table, unprotected};
+use super::values::{distinct, duration, plain_key, required, table};
 use super::{roles, seeds, users};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
-use crate::spec::field::{Field, Key, Opt, OrFalse};
+use crate::spec::field::{Field, Key, Opt, OrFalse, TextOr};
 use crate::spec::files::{self, Named};
-use crate::spec::raw::{System as Raw, TermColumns, Terms as RawTerms};
+use crate::spec::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
 use crate::spec::tree::Span;
 use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
@@ -21,7 +21,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The system database; `None` when it is wrong.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
-    unprotected(cx, &raw.protect);
     let endpoint = endpoint(cx, raw, at);
     let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
     if is_sqlite {
@@ -86,7 +85,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>
 fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
     let Some(Field { at, value }) = raw.migrations.field() else { return Some(MigrationSets::default()) };
     let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
-    let MigrationSets { common, postgres, sqlite } = &sets;
+    let MigrationSets { folder: _, common, postgres, sqlite } = &sets;
     let lacks = match endpoint.map(|endpoint| &endpoint.to) {
         Some(Ok(SystemUrl::Postgres(_))) => (postgres.is_empty() && !sqlite.is_empty()).then_some("postgres"),
         Some(Ok(SystemUrl::Sqlite(_))) => (sqlite.is_empty() && !postgres.is_empty()).then_some("sqlite"),
@@ -144,7 +143,13 @@ fn ontologies(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, Ontology>>
     whole.then_some(ontologies)
 }
 
-fn ontology(cx: &Context<'_>, key: &Key, field: &Field<String>) -> Option<Ontology> {
+fn ontology(cx: &Context<'_>, key: &Key, field: &Field<TextOr<OntologyFile>>) -> Option<Ontology> {
     let label = format!("ontology/{}", key.name);
-    files::ontology(cx, Named { path: field.value.as_ref()?, at: field.at, label: &label }, key)
+    let (path, at) = match field.value.as_ref()? {
+        TextOr::Text(path) => (path, field.at),
+        TextOr::Map(OntologyFile { file, protect: _ }) => {
+            required(cx, file, "file", key.at, "the file of its terms")?
+        }
+    };
+    files::ontology(cx, Named { path, at, label: &label }, key)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::system::column;
-use super::values::{required, table, unprotected, visible_key};
+use super::values::{required, table, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, Reported, SpecError};
 use crate::spec::field::{Field, Key, OrFalse, Value};
@@ -69,8 +69,7 @@ pub(super) fn users(
 }
 
 fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>) -> Option<User> {
-    let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
-    unprotected(cx, protect);
+    let RawUser { email, role, active, password, hash, password_version, columns, protect: _ } = raw;
     if let Some(accounts) = accounts {
         further_columns_are_further(cx, columns.entries(), accounts);
     }

@@ -125,3 +125,40 @@ fn a_condition_narrows_what_a_flag_switches() {
     let stack = folder.load("stack.yaml").unwrap();
     assert!(stack.system.seeds["on"].on && !stack.system.seeds["off"].on && !stack.targets["one"].on);
 }
+
+#[test]
+fn a07_all_errors_of_a_run_are_found_with_their_places() {
+    let errors =
+        load(Path::new("tests/invalid/all_errors_together.yaml"), &variables, Contact::Live).unwrap_err();
+    let places: Vec<(usize, usize)> = errors
+        .errors()
+        .iter()
+        .map(|error| error.location().map(|at| (at.line(), at.column())).unwrap())
+        .collect();
+    assert_eq!(
+        places,
+        [(1, 10), (2, 8), (4, 1), (7, 19), (9, 8), (10, 10), (11, 17), (13, 37), (15, 40), (17, 17)]
+    );
+}
+
+#[test]
+fn a07_a_cycle_prints_its_whole_path() {
+    let errors = load(Path::new("tests/invalid/cycle.yaml"), &variables, Contact::Live).unwrap_err();
+    let message = errors.errors()[0].to_string();
+    assert!(
+        message
+            .contains("cycle.yaml → tests/invalid/files/cycle_b.yaml → tests/invalid/files/cycle_c.yaml → ")
+    );
+}
+
+#[test]
+fn a15_a_duplicate_term_and_a_clash_of_synonyms_name_both_lines() {
+    let errors = load(Path::new("tests/invalid/ontology.yaml"), &variables, Contact::Live).unwrap_err();
+    let shown = rendered(&errors);
+    assert!(shown.contains("the key `revenue` stands twice"), "{shown}");
+    assert!(
+        shown.contains("the synonym `Turnover` of the term `cost` is taken by the term `revenue`"),
+        "{shown}"
+    );
+    assert!(shown.matches("first here").count() >= 3 && shown.matches("again here").count() >= 3, "{shown}");
+}

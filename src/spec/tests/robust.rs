@@ -44,6 +44,22 @@ fn a_line_of_a_megabyte_is_told_of_and_not_quoted() {
 }
 
 #[test]
+fn files_that_are_wrong_everywhere_cost_no_minute() {
+    let begun = std::time::Instant::now();
+    let unknown: String = (0..200_000).fold(String::new(), |text, n| text + "u" + &n.to_string() + ": ://\n");
+    for text in [
+        unknown,
+        "://".repeat(400_000),
+        "${".repeat(400_000),
+        "a: &a [*a".repeat(1000),
+        "{".repeat(1_000_000),
+    ] {
+        assert!(!load_text(&text).unwrap_err().errors().is_empty());
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn a_secret_of_a_broken_file_is_not_shown() {
     for broken in [
         "users: { admin: { password: hunter2hunter2, role: [ } }\n",

@@ -1,6 +1,8 @@
 //! Migrations: the history that sqlx keeps in `_sqlx_migrations`, compared with the files. Never
 //! changes the history but by running a migration.
 
+mod asserted;
+mod risk;
 mod run;
 
 use std::collections::BTreeMap;
@@ -10,12 +12,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha384};
 
-use super::{Change, Desired, Error, Observed, Result};
-use crate::change::{Action, Address, Diff, Fault, Planned, Risk};
+use super::{Change, Desired, Error, Observed, Presence, Result};
+use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
+use crate::lint::Known;
 use crate::spec::{Migration, Order};
 use crate::sql::{Database, Dialect};
 
+pub(super) use asserted::observe as observe_assertions;
 pub(super) use run::apply;
 
 /// The table that sqlx keeps.
@@ -95,38 +99,49 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
+    let is_bare = observed.presence == Presence::Missing
+        || observed.schema.tables.is_empty() && observed.migrations.is_none();
+    let mut known = if is_bare { Known::nothing() } else { Known::of(&observed.schema) };
     for (version, file) in pending {
+        let risk = risk::of(file, desired.dialect, observed, &mut known);
         let late = newest.filter(|newest| version < newest);
-        match (late, desired.order) {
-            (Some(newest), Order::Linear) => diff.faults.push(late_fault(file, newest, &files)),
-            (Some(_), Order::Allow) | (None, _) => {
-                diff.changes.push(planned(desired, file, late, needs.clone()));
-            }
+        if let (Some(newest), Order::Linear) = (late, desired.order) {
+            diff.faults.push(late_fault(file, newest, &files));
         }
+        // Pending with a fault too, so that tables which it makes are not reported as missing.
+        diff.changes.push(planned(desired, file, risk, late, needs));
         needs = vec![address(file)];
     }
     diff
 }
 
-fn planned(desired: &Desired, file: &Migration, late: Option<i64>, needs: Vec<Address>) -> Planned<Change> {
+fn planned(
+    desired: &Desired,
+    file: &Migration,
+    verdict: risk::Verdict,
+    late: Option<i64>,
+    needs: Vec<Address>,
+) -> Planned<Change> {
+    let risk::Verdict { risk, summary, assertions } = verdict;
     let checksum = hex(&file.checksum);
-    let statements = super::script::Script::read(&file.sql, desired.dialect).statements.len();
-    let plural = if statements == 1 { "" } else { "s" };
-    let transaction = if file.no_transaction { ", outside a transaction" } else { "" };
+    let seen = match assertions {
+        None => Digest::of_json(&("pending", late)),
+        Some(assertions) => Digest::of_json(&("pending", late, assertions)),
+    };
     Planned {
         address: address(file),
         action: Action::Run,
-        risk: Risk::Safe,
+        risk,
         reason: late.map_or_else(
             || "pending".to_owned(),
             |newest| format!("pending, out of order: {newest} is applied (order: allow)"),
         ),
         needs,
-        summary: format!("{statements} statement{plural}{transaction}"),
+        summary,
         before: None,
         after: Some(json!({ "checksum": checksum })),
-        diff: None,
-        seen: Digest::of_json(&("pending", late)),
+        diff: Some(risk::text(file)),
+        seen,
         guard: None,
         at: Some(file.at.clone()),
         change: Change::Migrate(Box::new(Pending {

@@ -13,8 +13,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr as _};
 use super::super::client::Client;
 use super::super::script::Script;
 use super::super::{Error, Result};
-use super::{Pending, TABLE, is_same_text};
+use super::{Pending, TABLE, asserted, is_same_text};
 use crate::digest::hex;
+use crate::lint;
 use crate::sql::{self, Database, Dialect};
 
 /// Runs a migration, unless the history has it.
@@ -66,6 +67,15 @@ where
             Err(Error::History { stem: file.stem.clone(), applied, file: hex(&file.checksum) })
         };
     }
+    let assertions = lint::assertions(&file.sql, dialect);
+    if !assertions.is_empty() {
+        return asserted::run(connection, pending, &assertions, dialect).await.map_err(|error| match error {
+            asserted::Failure::Statement(error, byte, statement) => {
+                failure(pending, &error, Some((byte, statement)))
+            }
+            asserted::Failure::Asserted(error) => error,
+        });
+    }
     let migration = sqlx::migrate::Migration {
         version: file.version,
         description: Cow::Owned(file.description.clone()),
@@ -82,7 +92,7 @@ where
                 Some(byte) => Some((byte, script.statement_at(byte).cloned())),
                 None => culprit(connection, pending, &script).await.map(|found| (found.start, Some(found))),
             };
-            Err(failure(pending, error, place))
+            Err(failure(pending, &error, place))
         }
     }
 }
@@ -126,19 +136,26 @@ where
     found
 }
 
-fn failure(pending: &Pending, source: MigrateError, place: Option<(usize, Option<Range<usize>>)>) -> Error {
+fn failure(pending: &Pending, error: &MigrateError, place: Option<(usize, Option<Range<usize>>)>) -> Error {
     let file = &pending.migration;
     let (byte, range) = place.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = file.sql.get(..byte).unwrap_or("");
-    let name = file.at.source.name().to_owned();
     Error::Migration {
         stem: file.stem.clone(),
         line: before.matches('\n').count() + 1,
         statement: file.sql.get(range.clone()).unwrap_or("").to_owned(),
-        text: Arc::new(NamedSource::new(&name, file.sql.clone())),
-        file: name,
+        text: Arc::new(NamedSource::new(file.at.source.name(), file.sql.clone())),
         span: range.into(),
-        source: Box::new(source),
+        message: said(error),
     }
+}
+
+/// What the database says, without the driver's words around it.
+fn said(error: &MigrateError) -> String {
+    let inner = match error {
+        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
+        other => return other.to_string(),
+    };
+    inner.as_database_error().map_or_else(|| inner.to_string(), |error| error.message().to_owned())
 }

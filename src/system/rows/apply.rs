@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Client, Error, Result};
 use super::diff::not_given;
-use super::own::{self, Place, Session, print_of_key, value_of};
+use super::own::{Place, print_of_key, value_of};
+use super::remove::take_back;
 use super::{
     Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, write_expression,
     written,
 };
-use crate::catalog::{Column, Snapshot, Table, TableName};
+use crate::catalog::{Column, Table, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, RunId, inventory};
@@ -80,13 +81,16 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
     if let Some(write) = write {
-        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema).map_err(|lacking| {
-            let message = match lacking {
-                Lacking::Table => format!("table {} does not exist", write.table),
-                Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
-            };
-            Error::Shape { address: address.to_string(), message }
-        })?;
+        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema, database.dialect())
+            .map_err(|lacking| {
+                let message = match lacking {
+                    Lacking::Table => format!("table {} does not exist", write.table),
+                    Lacking::Column(column) => {
+                        format!("column {column} does not exist in table {}", write.table)
+                    }
+                };
+                Error::Shape { address: address.to_string(), message }
+            })?;
         for rows in write.rows.chunks(BATCH) {
             let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
@@ -118,12 +122,14 @@ async fn put(
     if let Some(message) = rows.iter().find_map(|row| shape.misfit(dialect, row)) {
         return Err(Error::Shape { address: address.to_string(), message });
     }
-    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> =
-        rows.iter().map(|row| (shape.key_print(shape.key_of(row).into_iter().map(text)), row)).collect();
+    let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
+    let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
+    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();
     let there = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
 
+    // In the order of the file: ids that the database gives follow it.
     let missing: Vec<&Vec<Cell>> =
-        keyed.iter().filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| *row).collect();
+        keys.iter().zip(rows).filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| row).collect();
     let different: BTreeMap<Fingerprint, &Vec<Cell>> = match write.mode {
         SeedMode::Insert => BTreeMap::new(),
         SeedMode::Upsert | SeedMode::Mirror => {
@@ -347,74 +353,4 @@ async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> 
         transaction.query(&sql, &values).await?;
     }
     Ok(())
-}
-
-/// Deletes the rows that are still what they were and that nobody refers to.
-async fn take_back(
-    address: &Address,
-    delete: &BTreeMap<Fingerprint, Fingerprint>,
-    owned: &BTreeMap<Fingerprint, Entry>,
-    schema: &Snapshot,
-    transaction: &mut Transaction,
-) -> sql::Result<()> {
-    let mut groups: BTreeMap<(TableName, Vec<String>), Vec<Place>> = BTreeMap::new();
-    for place in delete.keys().filter_map(|key| Place::parse(&owned.get(key)?.place)) {
-        let key = place.key.keys().cloned().collect();
-        groups.entry((place.table.clone(), key)).or_default().push(place);
-    }
-    let dialect = transaction.dialect();
-    let mut forgotten = Vec::new();
-    for ((table, key), places) in &groups {
-        let Ok(shape) = Shape::of(table, key, &[], schema) else { continue };
-        let places: Vec<&Place> = places.iter().collect();
-        let tables = BTreeSet::from([table]);
-        let found =
-            own::read(&shape, &places, schema, &tables, &mut Session::Transaction(transaction)).await?;
-        let unchanged = found.iter().filter(|(key, row)| delete.get(key) == Some(&row.row));
-        // Rows of this very change may refer to each other: one statement deletes them together.
-        let mut going: BTreeMap<Fingerprint, &own::OwnedRow> =
-            unchanged.map(|(key, row)| (*key, row)).collect();
-        loop {
-            let points = going.values().flat_map(|row| &row.points);
-            let mut pointing: BTreeMap<Fingerprint, u64> = BTreeMap::new();
-            points.for_each(|anchor| *pointing.entry(*anchor).or_default() += 1);
-            let before = going.len();
-            going.retain(|_, row| {
-                let ours: u64 = row.anchors.iter().filter_map(|anchor| pointing.get(anchor)).sum();
-                ours >= row.references
-            });
-            if going.len() == before {
-                break;
-            }
-        }
-        let by_print = |place: &&&Place| {
-            let key = shape.key_print(place.key.values().map(Option::as_deref));
-            going.contains_key(&key)
-        };
-        let keys: Vec<Vec<Option<String>>> = places
-            .iter()
-            .filter(by_print)
-            .map(|place| {
-                let both = shape.key.iter().zip(place.key.values());
-                both.map(|(column, value)| value.as_deref().map(|text| written(dialect, column, text)))
-                    .collect()
-            })
-            .collect();
-        if !keys.is_empty() {
-            let source = Source::new(dialect, shape.key.len(), &keys);
-            let expressions = shape.key.iter().enumerate();
-            let expressions = expressions.map(|(at, column)| write_expression(dialect, column, at));
-            let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
-            let sql = format!(
-                "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
-                shape.name.quoted(),
-                names.collect::<Vec<_>>().join(", "),
-                expressions.collect::<Vec<_>>().join(", "),
-                source.sql
-            );
-            transaction.execute(&sql, &source.values).await?;
-        }
-        forgotten.extend(going.into_keys());
-    }
-    if forgotten.is_empty() { Ok(()) } else { inventory::forget(transaction, address, &forgotten).await }
 }

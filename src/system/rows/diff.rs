@@ -89,17 +89,18 @@ pub(in super::super) fn diff(
 
 fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Result<Writes, Stop> {
     let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
-    let shape = match (Shape::of(&set.table, &set.key, &set.columns, &observed.schema), pending) {
-        (Ok(shape), _) => shape,
-        (Err(Lacking::Table), Some(_)) => return Ok(everything()),
-        (Err(Lacking::Column(_)), Some(pending)) => {
-            return Err(Stop::Later(format!("known after {pending}")));
-        }
-        (Err(lacking), None) => {
-            let (message, help) = lacking_message(&lacking, &set.table, &observed.schema);
-            return Err(Stop::Faults(vec![fault(set, message, help)]));
-        }
-    };
+    let shape =
+        match (Shape::of(&set.table, &set.key, &set.columns, &observed.schema, observed.dialect), pending) {
+            (Ok(shape), _) => shape,
+            (Err(Lacking::Table), Some(_)) => return Ok(everything()),
+            (Err(Lacking::Column(_)), Some(pending)) => {
+                return Err(Stop::Later(format!("known after {pending}")));
+            }
+            (Err(lacking), None) => {
+                let (message, help) = lacking_message(&lacking, &set.table, &observed.schema);
+                return Err(Stop::Faults(vec![fault(set, message, help)]));
+            }
+        };
     let misfits = set.rows.iter().filter_map(|row| shape.misfit(observed.dialect, row));
     let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
     if !misfits.is_empty() {

@@ -5,6 +5,7 @@ mod apply;
 mod diff;
 mod observe;
 mod own;
+mod remove;
 mod statement;
 mod takeback;
 
@@ -138,6 +139,7 @@ pub(super) struct Shape<'a> {
     pub(super) table: &'a Table,
     pub(super) key: Vec<&'a Column>,
     pub(super) columns: Vec<(&'a Column, bool)>,
+    dialect: Dialect,
     /// Where the key's columns are among `columns`.
     key_at: Vec<usize>,
 }
@@ -148,6 +150,7 @@ impl<'a> Shape<'a> {
         key: &[String],
         columns: &[Asked],
         schema: &'a Snapshot,
+        dialect: Dialect,
     ) -> Result<Self, Lacking> {
         let table = schema.tables.get(name).ok_or(Lacking::Table)?;
         let column = |name: &String| table.column(name).ok_or_else(|| Lacking::Column(name.clone()));
@@ -156,7 +159,7 @@ impl<'a> Shape<'a> {
         let key = key.iter().map(column).collect::<Result<_, _>>()?;
         let columns =
             columns.iter().map(|asked| Ok((column(&asked.name)?, asked.list))).collect::<Result<_, _>>()?;
-        Ok(Self { name, table, key, columns, key_at })
+        Ok(Self { name, table, key, columns, dialect, key_at })
     }
 
     /// The key's values in a row of `columns`.
@@ -167,14 +170,15 @@ impl<'a> Shape<'a> {
     /// The fingerprint of a key, its values in the order of the key.
     pub(super) fn key_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
         let values = values.into_iter().zip(&self.key);
-        Fingerprint::of(values.map(|(value, column)| value.map(|text| canonical(column.kind, text))))
+        Fingerprint::of(values.map(|(value, column)| value.map(|text| column.canonical(self.dialect, text))))
     }
 
     /// The fingerprint of the asked columns.
     pub(super) fn content_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
         let values = values.into_iter().zip(&self.columns);
         Fingerprint::of(
-            values.map(|(value, (column, list))| value.map(|text| spelled(column.kind, *list, text))),
+            values
+                .map(|(value, (column, list))| value.map(|text| spelled(self.dialect, column, *list, text))),
         )
     }
 
@@ -182,8 +186,8 @@ impl<'a> Shape<'a> {
     pub(super) fn differing(&self, one: &[Option<&str>], other: &[Option<&str>]) -> Vec<String> {
         let both = self.columns.iter().zip(one.iter().zip(other));
         let differs = both.filter(|((column, list), (one, other))| {
-            one.map(|text| spelled(column.kind, *list, text))
-                != other.map(|text| spelled(column.kind, *list, text))
+            one.map(|text| spelled(self.dialect, column, *list, text))
+                != other.map(|text| spelled(self.dialect, column, *list, text))
         });
         differs.map(|((column, _), _)| column.name.clone()).collect()
     }
@@ -205,7 +209,7 @@ pub(super) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint
 }
 
 /// The canonical spelling of a value; of a list, its items sorted.
-pub(super) fn spelled(kind: ValueKind, list: bool, text: &str) -> String {
+pub(super) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str) -> String {
     let items = list.then(|| serde_json::from_str::<Vec<serde_json::Value>>(text).ok()).flatten();
     match items {
         Some(items) => {
@@ -213,7 +217,7 @@ pub(super) fn spelled(kind: ValueKind, list: bool, text: &str) -> String {
             items.sort_unstable();
             format!("[{}]", items.join(","))
         }
-        None => canonical(kind, text),
+        None => column.canonical(dialect, text),
     }
 }
 

@@ -33,10 +33,11 @@ pub(in super::super) async fn observe(
     }
     let mut answers = BTreeMap::new();
     for (question, sets) in &sets {
-        let shape = match Shape::of(&question.table, &question.key, &question.columns, schema) {
-            Ok(shape) => shape,
-            Err(Lacking::Table | Lacking::Column(_)) => continue,
-        };
+        let shape =
+            match Shape::of(&question.table, &question.key, &question.columns, schema, database.dialect()) {
+                Ok(shape) => shape,
+                Err(Lacking::Table | Lacking::Column(_)) => continue,
+            };
         let answer = match &question.scope {
             Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
             None => ask_keys(&shape, sets, database).await,

@@ -113,7 +113,7 @@ pub(in super::super) async fn observe(
     let mut owned: BTreeMap<Address, Vec<Owned>> = BTreeMap::new();
     for ((table, key), entries) in &groups {
         // A table or column that is gone took the rows with it.
-        let Ok(shape) = Shape::of(table, key, &[], schema) else { continue };
+        let Ok(shape) = Shape::of(table, key, &[], schema, database.dialect()) else { continue };
         let places: Vec<&Place> = entries.iter().map(|(_, place)| place).collect();
         let read = read(&shape, &places, schema, &tables, &mut Session::Database(database)).await;
         let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
@@ -250,8 +250,8 @@ fn anchor<'v>(
 ) -> Option<Fingerprint> {
     let mut fields = vec![table.to_string()];
     for (name, value) in columns.iter().zip(values) {
-        let kind = described.column(name)?.kind;
-        fields.extend([name.clone(), canonical(kind, value?)]);
+        let column = described.column(name)?;
+        fields.extend([name.clone(), canonical(column.kind, value?)]);
     }
     Some(Fingerprint::of(fields.iter().map(Some)))
 }

@@ -35,10 +35,17 @@ fn a08_a_failing_migration_names_file_line_and_statement_and_a_second_run_goes_o
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { file, line, statement, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migration { text, line, statement, .. } = &failed else { panic!("{failed:?}") };
         assert_eq!(
-            (file.as_str(), *line, statement.as_str()),
+            (text.name(), *line, statement.as_str()),
             ("migrations/0002_b.sql", 4, "CREATE TABLE a (id integer)")
+        );
+        let said = failed.to_string();
+        assert!(
+            said.starts_with(
+                "migration 0002_b failed in migrations/0002_b.sql, line 4, at `CREATE TABLE a (id integer)`: "
+            ),
+            "{said}"
         );
         migrate(&mut b, &[("0001_a", good), ("0002_b", "CREATE TABLE b (id integer);")]);
         assert_eq!(b.converge().await, ["run system.migration.0002_b: 1 statement (pending)"]);
@@ -225,5 +232,52 @@ fn observing_leaves_nothing_beside_the_file() {
         observe(&Desired::new(&b.stack, Dialect::Sqlite), &[], &client).await.unwrap();
 
         assert_eq!(list(), before);
+    });
+}
+
+#[test]
+fn a_session_that_observes_cannot_write() {
+    on_each_database(|b| async move {
+        b.converge().await;
+        let client = Client::new(b.url.clone(), "test", Purpose::Observe);
+
+        let refused = client.database().await.unwrap().execute("CREATE TABLE t (x integer)", &[]).await;
+
+        let code = refused.unwrap_err().code().unwrap();
+        assert!(code == "25006" || code == "8", "{code}");
+    });
+}
+
+#[test]
+fn a_session_that_writes_is_named_for_its_run_and_notices_when_its_client_is_gone() {
+    on_each_database(|b| async move {
+        b.converge().await;
+        if b.dialect() == Dialect::Postgres {
+            let sql = "SELECT current_setting('application_name'), current_setting('client_connection_check_interval')";
+            assert_eq!(b.query(sql).await, [format!("trueup/test/{}|2s", b.run)]);
+        }
+    });
+}
+
+#[test]
+fn several_runs_at_once_make_one_database_and_each_row_once() {
+    on_each_database(|mut b| async move {
+        let (one, two, three) = (b.client(), b.client(), b.client());
+        let made = tokio::join!(one.create_database(), two.create_database(), three.create_database());
+        assert!(made.0.is_ok() && made.1.is_ok() && made.2.is_ok(), "{made:?}");
+        b.keep_books().await;
+        migrate(&mut b, &[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY)")]);
+        b.converge().await;
+        b.stack
+            .system
+            .seeds
+            .insert("a".into(), seed("a", "id", SeedMode::Insert, &["id"], &[&["1"], &["2"]]));
+        let planned = b.diff().await.changes.remove(0).change;
+
+        let done = tokio::join!(apply(&planned, &one, &b.run), apply(&planned, &two, &b.run));
+
+        assert!(done.0.is_ok() && done.1.is_ok(), "{done:?}");
+        assert_eq!(b.entries().await.len(), 2);
+        assert!(b.diff().await.changes.is_empty());
     });
 }

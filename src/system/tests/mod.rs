@@ -3,10 +3,11 @@
 
 mod accounts;
 mod migrating;
+mod ontologies;
 mod rows;
 mod scale;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -238,6 +239,9 @@ fn empty_stack(url: SystemUrl) -> Stack {
         vector: None,
         cache: None,
         policies: BTreeMap::new(),
+        declared: BTreeSet::new(),
+        protected: BTreeSet::new(),
+        moved: BTreeMap::new(),
         digest: Digest::of(""),
         warnings: Vec::new(),
     }

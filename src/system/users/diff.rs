@@ -129,7 +129,7 @@ fn compare(
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
             return Verdict::Unobserved;
         };
-        if *print != value_print(column, text(cell)) {
+        if *print != value_print(observed.dialect, column, text(cell)) {
             differs.push(column.name.clone());
         }
     }

@@ -5,10 +5,11 @@ mod apply;
 mod diff;
 mod observe;
 
-use crate::catalog::{Column, canonical};
+use crate::catalog::Column;
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::spec::{self, Cell, User};
+use crate::sql::Dialect;
 
 pub use apply::UserChange;
 pub use observe::Accounts;
@@ -57,6 +58,6 @@ fn wanted(accounts: &spec::Accounts, user: &User) -> Vec<(String, Cell)> {
 }
 
 /// The fingerprint of one value of a column.
-fn value_print(column: &Column, text: Option<&str>) -> Fingerprint {
-    Fingerprint::of([text.map(|text| canonical(column.kind, text))])
+fn value_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
+    Fingerprint::of([text.map(|text| column.canonical(dialect, text))])
 }

@@ -64,8 +64,9 @@ pub(in super::super) async fn observe(
         let doing = || Error::doing(format!("reading the accounts in {name}"));
         for row in database.query(&sql, &source.values).await.map_err(doing())? {
             let prints = columns.iter().zip(row.values().iter().skip(1));
-            let prints =
-                prints.map(|(column, value)| (column.name.clone(), value_print(column, value.as_deref())));
+            let prints = prints.map(|(column, value)| {
+                (column.name.clone(), value_print(database.dialect(), column, value.as_deref()))
+            });
             users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
         }
     }

@@ -34,6 +34,8 @@ impl Store {
     fn chroma() -> Option<Self> {
         let url = std::env::var("TRUEUP_TEST_CHROMA").ok()?;
         let vector = chroma_vector(&url);
+        // As for the store's own client, which is made later.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let database =
             format!("{}/api/v2/tenants/default_tenant/databases/default_database", url.trim_end_matches('/'));
         Some(Self::new(vector, Foreign::Chroma(reqwest::Client::new(), database)))

@@ -4,6 +4,7 @@
 mod chroma;
 mod postgres;
 mod redis;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -17,6 +18,7 @@ use tempfile::TempDir;
 pub(crate) use chroma::Chroma;
 pub(crate) use postgres::Postgres;
 pub(crate) use redis::Redis;
+pub(crate) use wire::Wire;
 
 /// How long a server may take to start, on a machine that does much else.
 const START_DEADLINE: Duration = Duration::from_mins(1);
@@ -104,7 +106,7 @@ impl Drop for Process {
 
 /// A port that nobody listens on. Another process may take it first: whoever starts a server on it
 /// tries again with another.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
@@ -115,7 +117,7 @@ fn unique_name() -> String {
 }
 
 /// Waits until `ready` says so.
-fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
         assert!(start.elapsed() < START_DEADLINE, "{what} is not ready after {START_DEADLINE:?}");

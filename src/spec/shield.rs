@@ -1,0 +1,65 @@
+//! Carries placeholders through the YAML parser, which would end a plain scalar at their braces.
+//! Pure; knows what a placeholder looks like, not what it means.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain
+/// scalar at a brace in `{ password: ${NAME} }`, and nobody means that.
+pub(super) struct Shield<'t> {
+    /// The text for the YAML parser; as long as the original.
+    pub text: Cow<'t, str>,
+    marker: char,
+    ranges: Vec<Range<usize>>,
+    original: &'t str,
+}
+
+impl<'t> Shield<'t> {
+    /// Shields a text.
+    pub(super) fn new(text: &'t str) -> Self {
+        // Three bytes long, allowed in YAML, and not in this text.
+        let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');
+        let mut ranges = Vec::new();
+        let mut at = 0;
+        while let Some(dollar) = text.get(at..).and_then(|rest| rest.find("${")).map(|found| found + at) {
+            let inner = dollar + 2;
+            let end = text.get(inner..).and_then(|rest| {
+                rest.find(['{', '}', '\n', '"', '\'']).filter(|end| rest.as_bytes().get(*end) == Some(&b'}'))
+            });
+            let Some(end) = end.map(|end| inner + end + 1) else {
+                at = inner;
+                continue;
+            };
+            let escaped = text.get(at..dollar).is_some_and(|before| before.ends_with('$'));
+            ranges.push(dollar - usize::from(escaped)..end);
+            at = end;
+        }
+        let mut shielded = String::with_capacity(text.len());
+        let mut at = 0;
+        for range in &ranges {
+            shielded.push_str(text.get(at..range.start).unwrap_or(""));
+            shielded.push(marker);
+            shielded.extend(std::iter::repeat_n('x', range.len() - marker.len_utf8()));
+            at = range.end;
+        }
+        shielded.push_str(text.get(at..).unwrap_or(""));
+        let text_out = if ranges.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(shielded) };
+        Self { text: text_out, marker, ranges, original: text }
+    }
+
+    /// A scalar's text with the placeholders back in it.
+    pub(super) fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
+        let first = self.ranges.partition_point(|range| range.start < at.start);
+        let inside = self.ranges.get(first..).unwrap_or(&[]).iter().take_while(|range| range.end <= at.end);
+        let mut restored = String::with_capacity(scalar.len());
+        let mut rest = scalar;
+        for range in inside {
+            let Some(found) = rest.find(self.marker) else { break };
+            restored.push_str(rest.get(..found).unwrap_or(""));
+            restored.push_str(self.original.get(range.clone()).unwrap_or(""));
+            rest = rest.get(found + range.len()..).unwrap_or("");
+        }
+        restored.push_str(rest);
+        restored.into_boxed_str()
+    }
+}

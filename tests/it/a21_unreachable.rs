@@ -1,0 +1,129 @@
+//! Servers that are not there, or not there yet.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use crate::servers::{Postgres, Wire, free_port};
+use crate::stores::{Database, Shop, entry};
+use crate::world::World;
+
+/// What no failed attempt may take, on a machine that does much else.
+const BOUND: Duration = Duration::from_secs(20);
+
+fn with_database(url: &str) -> World {
+    let world = World::new();
+    Shop::default().write(&world, &Database::Sqlite);
+    world.env("DATABASE_URL", url);
+    world
+}
+
+#[test]
+fn a21_a_database_that_refuses_is_an_error_with_its_address_and_without_its_password() {
+    let port = free_port();
+    let world = with_database(&format!("postgres://app:not%2Fto-be-shown@127.0.0.1:{port}/shop"));
+    let start = Instant::now();
+
+    for command in
+        [&["plan"][..], &["apply", "--auto-approve"], &["observe", "--out", "w.json"], &["history"]]
+    {
+        let run = world.trueup(command);
+
+        run.exits(1).warns("system").warns(&format!("127.0.0.1:{port}"));
+        run.never_says("to-be-shown").never_says("not%2F").never_says("panicked");
+        assert_eq!(run.stdout, "");
+    }
+    assert!(start.elapsed() < BOUND * 2, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a21_an_unknown_host_is_named() {
+    let world = with_database("postgres://app:not-to-be-shown@no-such-host.invalid:5432/shop");
+    let start = Instant::now();
+
+    let run = world.trueup(&["plan"]);
+
+    run.exits(1).warns("system").warns("no-such-host.invalid").never_says("not-to-be-shown");
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a21_a_server_that_never_answers_is_given_up_when_refresh_timeout_ends() {
+    let silent = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let world = with_database(&format!("postgres://app:not-to-be-shown@{address}/shop"));
+    let start = Instant::now();
+
+    let run = world.trueup(&["plan", "--refresh-timeout", "1s"]);
+
+    run.exits(1).warns("longer than 1s").never_says("not-to-be-shown");
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a21_a_wrong_password_is_said_as_that() {
+    let postgres = Postgres::start();
+    let world = with_database(&postgres.url().replace(":for-tests-only@", ":the-wrong-one@"));
+
+    let run = world.trueup(&["apply", "--auto-approve", "--wait", "30s"]);
+
+    run.exits(1).warns("system").warns("password authentication failed").never_says("the-wrong-one");
+}
+
+#[test]
+fn a21_wait_uses_a_server_that_comes_up_in_time() {
+    let postgres = Postgres::start();
+    let server = url::Url::parse(&postgres.url()).unwrap().port().unwrap();
+    let port = free_port();
+    let world = with_database(&postgres.url().replace(&format!(":{server}/"), &format!(":{port}/")));
+
+    let mut apply = world.start(&["apply", "--auto-approve", "--wait", "30s"]);
+    std::thread::sleep(Duration::from_millis(700));
+    assert!(apply.is_running(), "{:?}", apply.ends());
+    let wire = Wire::on(port, server);
+
+    let run = apply.ends();
+    run.exits(0).warns("waiting").never_says("for-tests-only");
+    assert!(wire.connections() > 0);
+    assert_eq!(postgres.psql("SELECT count(*) FROM items"), "3");
+}
+
+#[test]
+fn a21_wait_ends_when_nobody_comes() {
+    let port = free_port();
+    let world = with_database(&format!("postgres://app:not-to-be-shown@127.0.0.1:{port}/shop"));
+    let start = Instant::now();
+
+    let run = world.trueup(&["apply", "--auto-approve", "--wait", "1s"]);
+
+    run.exits(1).warns(&format!("127.0.0.1:{port}")).never_says("not-to-be-shown");
+    assert!((Duration::from_secs(1)..BOUND).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a21_other_stores_that_are_down_are_failed_checks_with_their_addresses() {
+    let (chroma, redis) = (free_port(), free_port());
+    let world = World::new();
+    let more = format!(
+        "vector:\n  url: http://127.0.0.1:{chroma}\n  token: ${{TOKEN}}\n  embedder: {{ kind: hashing }}\n  \
+         collections: {{ docs: {{ from: {{ files: [notes.md] }} }} }}\n\
+         cache:\n  url: redis://:${{REDIS_PASSWORD}}@127.0.0.1:{redis}/0\n  \
+         streams: {{ jobs: {{ groups: [workers] }} }}\n"
+    );
+    Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
+    world
+        .file("notes.md", "Notes.\n")
+        .env("TOKEN", "not-to-be-shown")
+        .env("REDIS_PASSWORD", "not-to-be-shown");
+    let start = Instant::now();
+
+    let run = world.trueup(&["plan", "--train", "--format", "json"]);
+
+    let plan = run.exits(3).never_says("not-to-be-shown").json();
+    for (component, port) in [("vector", chroma), ("cache", redis)] {
+        let check = entry(&plan, "checks", component);
+        assert_eq!(check["status"], "fail");
+        assert!(check["message"].as_str().unwrap().contains(&format!("127.0.0.1:{port}")), "{check}");
+    }
+    assert!(entry(&plan, "blocked", "cache.stream.jobs")["reason"].is_string());
+    assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+}

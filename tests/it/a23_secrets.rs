@@ -1,0 +1,128 @@
+//! No secret is in any output or file, under any encoding.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::servers::Redis;
+use crate::stores::{Database, Shop, make_business};
+use crate::world::World;
+
+/// What a person would look for.
+fn encodings(secret: &str) -> Vec<String> {
+    const LOOSE: &AsciiSet =
+        &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b':').add(b'?').add(b'@');
+    let hex = secret.bytes().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    });
+    let json = serde_json::to_string(secret).unwrap();
+    let mut found = vec![
+        secret.to_owned(),
+        json.trim_matches('"').to_owned(),
+        hex.to_uppercase(),
+        hex,
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(secret, LOOSE).to_string(),
+        secret.chars().rev().collect(),
+    ];
+    // In base64 a text reads in three ways, by where it begins; the ends depend on its neighbours.
+    for shift in 0..3 {
+        let whole = base64(&[&vec![b'x'; shift], secret.as_bytes()].concat());
+        let sure = &whole[(shift * 8).div_ceil(6)..secret.len() * 8 / 6];
+        found.push(sure.to_owned());
+        found.push(sure.replace('+', "-").replace('/', "_"));
+    }
+    found
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let letters = bits.chunks(6).map(|chunk| {
+        let value = chunk.iter().fold(0, |value, bit| value << 1 | bit) << (6 - chunk.len());
+        char::from(LETTERS[usize::from(value)])
+    });
+    letters.collect()
+}
+
+#[test]
+fn the_encodings_are_what_they_should_be() {
+    assert_eq!(base64(b"Man"), "TWFu");
+    assert!(encodings("a+b").contains(&"612b62".to_owned()));
+    assert!(encodings("secret").iter().any(|encoded| base64(b"xxsecret").contains(encoded.as_str())));
+}
+
+/// Every file under a folder, whole.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), std::fs::read(&path).unwrap()));
+        }
+    }
+    found
+}
+
+#[track_caller]
+fn absent(secrets: &[String], place: &str, bytes: &[u8]) {
+    for encoded in secrets.iter().flat_map(|secret| encodings(secret)) {
+        let hit = bytes.windows(encoded.len()).any(|window| window.eq_ignore_ascii_case(encoded.as_bytes()));
+        assert!(!hit, "{place} has {encoded:?}");
+    }
+}
+
+#[test]
+fn a23_no_secret_is_in_any_output_or_file_under_any_encoding() {
+    for database in Database::both() {
+        let password = "pä ss/wörd+&%-?Zebra42";
+        let redis = Redis::with_password("red/is+se cret%Quagga77");
+        let world = World::new();
+        make_business(&world, "business.db");
+        let more = "cache:\n  url: ${REDIS_URL}\n  streams: { jobs: { groups: [workers] } }\n".to_owned();
+        Shop { more, ..Shop::default() }.write(&world, &database);
+        world.env("ADMIN_PASSWORD", password).env("REDIS_URL", redis.url());
+        let secrets = [password, "red/is+se cret%Quagga77", "for-tests-only"].map(str::to_owned);
+        // A key of a test server is part of its address, and that is on the command line of nobody.
+        let seen = |name: &str, run: &crate::world::Run| {
+            absent(&secrets, &format!("stdout of {name}"), run.stdout.as_bytes());
+            absent(&secrets, &format!("stderr of {name}"), run.stderr.as_bytes());
+        };
+
+        let commands: [&[&str]; 12] = [
+            &["validate"],
+            &["-vvv", "plan", "--out", "plan.json"],
+            &["plan", "--format", "json"],
+            &["plan", "--format", "markdown"],
+            &["-vvv", "apply", "plan.json"],
+            &["observe", "--out", "world.json"],
+            &["plan", "--world", "world.json", "--format", "json"],
+            &["status", "--format", "json"],
+            &["history", "--format", "json"],
+            &["graph", "--format", "dot"],
+            &["lock", "status"],
+            &["apply", "--auto-approve", "--format", "json"],
+        ];
+        for command in commands {
+            let run = world.trueup(command);
+            run.exits(0);
+            seen(&command.join(" "), &run);
+        }
+
+        for (path, bytes) in files(&world.path("")) {
+            absent(&secrets, &path, &bytes);
+        }
+        if let Database::Postgres(postgres) = &database {
+            let dump = std::process::Command::new("pg_dump").arg(postgres.url()).output();
+            let dump = dump.unwrap();
+            assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+            absent(&secrets, "the database", &dump.stdout);
+        }
+        let hash = database.query(&world, "SELECT password_hash FROM users WHERE username = 'admin'");
+        assert!(hash.starts_with("$argon2id$"), "{hash}");
+    }
+}

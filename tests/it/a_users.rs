@@ -1,0 +1,244 @@
+//! A16 and A17: application accounts, their roles and their passwords.
+
+use argon2::PasswordVerifier as _;
+
+use crate::stacks::{Database, on_each_database, step, steps, texts};
+use crate::world::World;
+
+const FIRST: &str = "correct horse battery staple";
+const SECOND: &str = "another-Passwörd-of-mine";
+
+/// A stack whose only account is this one.
+fn spec(account: &str) -> String {
+    format!(
+        "version: 1\nstack: shop\nenvironment: dev\n\
+         system:\n  url: ${{DATABASE_URL}}\n  create_database: true\n  migrations: migrations\n  users:\n    {account}\n"
+    )
+}
+
+const ADMIN: &str = "admin: { email: admin@example.com, role: admin, password: \"${ADMIN_PASSWORD}\" }";
+
+fn hash(database: &Database, username: &str) -> String {
+    database.sql(&format!("SELECT password_hash FROM users WHERE username = '{username}'"))
+}
+
+/// Whether a password is the one of a hash, whatever its kind.
+fn is_password(password: &str, hash: &str) -> bool {
+    match argon2::PasswordHash::new(hash) {
+        Ok(parsed) if hash.starts_with("$argon2") => {
+            argon2::Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok()
+        }
+        _ => bcrypt::verify(password, hash).unwrap(),
+    }
+}
+
+#[test]
+fn a16_an_absent_admin_becomes_one_row_with_an_argon2id_hash() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN));
+
+        let applied = world.apply();
+
+        applied.exits(0).never_says(FIRST);
+        let condition = "is_active AND email = 'admin@example.com' AND role = 'admin'";
+        assert_eq!(database.sql(&format!("SELECT username FROM users WHERE {condition}")), "admin");
+        assert_eq!(database.sql("SELECT count(*), min(length(CAST(id AS text))) FROM users"), "1|36");
+        let hash = hash(database, "admin");
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(is_password(FIRST, &hash) && !is_password(SECOND, &hash));
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a16_bcrypt_has_cost_12() {
+    on_each_database(|world, database| {
+        let account = ADMIN.replace("role: admin,", "role: admin, hash: bcrypt,");
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(&account));
+
+        world.apply().exits(0);
+
+        let hash = hash(database, "admin");
+        assert!(hash.starts_with("$2b$12$") && is_password(FIRST, &hash), "{hash}");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a16_role_and_activity_are_restored_and_the_password_is_untouched() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN)).apply().exits(0);
+        let before = hash(database, "admin");
+        database.sql("UPDATE users SET role = 'viewer', is_active = false");
+        world.env("ADMIN_PASSWORD", SECOND);
+
+        let plan = world.plan_json();
+        let applied = world.apply();
+
+        assert_eq!(steps(&plan), ["update system.user.admin"]);
+        let change = step(&plan, "system.user.admin");
+        assert_eq!(change["risk"], "safe");
+        assert!(
+            change["reason"].as_str().unwrap().contains("role")
+                && change["reason"].as_str().unwrap().contains("is_active")
+        );
+        assert!(!plan.to_string().contains("viewer"), "values of rows that are there are not shown");
+        applied.exits(0);
+        assert_eq!(database.sql("SELECT role FROM users WHERE is_active"), "admin");
+        assert_eq!(hash(database, "admin"), before);
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a16_an_admin_that_the_application_made_keeps_its_password() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec("{}")).apply().exits(0);
+        database.sql(
+            "INSERT INTO users (id, username, email, password_hash, role) VALUES \
+             ('00000000-0000-4000-8000-000000000001', 'admin', 'old@example.com', 'a hash of theirs', 'viewer')",
+        );
+
+        let plan = world.spec(&spec(ADMIN)).plan_json();
+        world.apply().exits(0);
+
+        assert_eq!(steps(&plan), ["update system.user.admin"]);
+        assert_eq!(
+            database.sql("SELECT username, email, password_hash, role FROM users"),
+            "admin|admin@example.com|a hash of theirs|admin"
+        );
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a16_a_raised_password_version_sets_the_password_once() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN)).apply().exits(0);
+        let first = hash(database, "admin");
+        let raised = ADMIN.replace("role: admin,", "role: admin, password_version: 2,");
+        world.env("ADMIN_PASSWORD", SECOND).spec(&spec(&raised));
+
+        let plan = world.plan_json();
+        world.apply().exits(0).never_says(SECOND);
+
+        assert_eq!(steps(&plan), ["update system.user.admin"]);
+        let second = hash(database, "admin");
+        assert!(first != second && is_password(SECOND, &second) && !is_password(FIRST, &second));
+        world.plan().exits(0);
+        // Once: the variable alone changes nothing.
+        world.env("ADMIN_PASSWORD", FIRST).plan().exits(0);
+        world.apply().exits(0);
+        assert_eq!(hash(database, "admin"), second);
+    });
+}
+
+#[test]
+fn a16_a_password_of_the_wrong_length_is_an_error_before_anything_is_done() {
+    let world = World::new();
+    let path = world.path("system.db");
+    world.env("DATABASE_URL", format!("sqlite://{}", path.display())).copy("migrations");
+    let bcrypt = "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", hash: bcrypt }";
+    // 12 characters are the least, and bcrypt reads 72 bytes: the last one has 73, in 37 characters.
+    let cases = [
+        (ADMIN, "elevenchars".to_owned()),
+        (bcrypt, "elevenchars".to_owned()),
+        (bcrypt, format!("{}!", "ü".repeat(36))),
+    ];
+    for (account, password) in &cases {
+        world.env("ADMIN_PASSWORD", password).spec(&spec(account));
+
+        for arguments in [["validate"].as_slice(), &["plan"], &["apply", "--auto-approve"]] {
+            world.trueup(arguments).exits(1).warns("stack.yaml").never_says(password);
+        }
+    }
+    assert!(!path.exists());
+    // argon2id has no such limit, and exactly 72 bytes are fine.
+    world.env("ADMIN_PASSWORD", "ü".repeat(200)).spec(&spec(ADMIN)).apply().exits(0);
+    let other = bcrypt.replace("admin:", "other:").replace("admin@", "other@");
+    world.env("ADMIN_PASSWORD", "ü".repeat(36)).spec(&spec(&other)).apply().exits(0);
+    assert!(is_password(&"ü".repeat(36), &hash(&Database::Sqlite(path), "other")));
+}
+
+#[test]
+fn a16_a_plan_needs_no_password_and_an_apply_does() {
+    on_each_database(|world, database| {
+        world.copy("migrations").spec(&spec(ADMIN));
+
+        let planned = world.plan();
+        let applied = world.apply();
+
+        planned.exits(2).warns("ADMIN_PASSWORD");
+        applied.exits(1).warns("ADMIN_PASSWORD");
+        world.env("ADMIN_PASSWORD", FIRST).apply().exits(0);
+        world.without_env("ADMIN_PASSWORD").plan().exits(0);
+        assert_eq!(database.sql("SELECT count(*) FROM users"), "1");
+    });
+}
+
+#[test]
+fn a17_another_username_is_another_account_and_the_old_one_is_unmanaged() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN)).apply().exits(0);
+        let renamed = ADMIN.replace("admin: {", "boss: {").replace("admin@", "boss@");
+
+        let plan = world.spec(&spec(&renamed)).plan_json();
+        let planned = world.plan();
+        world.apply().exits(0);
+
+        assert_eq!(steps(&plan), ["create system.user.boss"]);
+        assert_eq!(texts(&plan["unmanaged"]), ["system.user.admin"]);
+        planned.exits(2).says("system.user.admin");
+        assert_eq!(database.sql("SELECT username FROM users WHERE is_active ORDER BY 1"), "admin\nboss");
+        world.plan().exits(0).says("system.user.admin");
+        // Deleted by hand, it is no longer spoken of.
+        database.sql("DELETE FROM users WHERE username = 'admin'");
+        world.plan().exits(0).never_says("system.user.admin");
+    });
+}
+
+#[test]
+fn a16_accounts_may_lie_in_another_table_under_other_names() {
+    on_each_database(|world, database| {
+        let id = match database {
+            Database::Postgres(_) => "id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+            Database::Sqlite(_) => "id INTEGER PRIMARY KEY",
+        };
+        let table = format!(
+            "CREATE TABLE people ({id}, login text NOT NULL UNIQUE, mail text, secret text NOT NULL, enabled boolean, team text);\n"
+        );
+        world.file("migrations/0001_people.sql", table).env("ADMIN_PASSWORD", FIRST);
+        let accounts = "  accounts:\n    table: people\n    columns: { username: login, email: mail, password: secret, role: false, active: enabled }\n";
+        let account =
+            "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", columns: { team: ops } }";
+        world.spec(&spec(account).replace("  users:", &format!("{accounts}  users:")));
+
+        world.apply().exits(0);
+
+        assert_eq!(
+            database.sql("SELECT id, login, mail, team FROM people WHERE enabled"),
+            "1|admin|admin@example.com|ops"
+        );
+        assert!(is_password(FIRST, &database.sql("SELECT secret FROM people")));
+        world.plan().exits(0);
+        database.sql("UPDATE people SET team = NULL");
+        assert_eq!(steps(&world.plan_json()), ["update system.user.admin"]);
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT team FROM people"), "ops");
+    });
+}
+
+#[test]
+fn a17_accounts_that_leave_with_their_block_stay_and_are_unmanaged() {
+    on_each_database(|world, database| {
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec(ADMIN)).apply().exits(0);
+        let without = spec("{}").replace("  users:\n    {}\n", "");
+
+        let plan = world.spec(&without).plan_json();
+        world.apply().exits(0);
+
+        assert_eq!(steps(&plan), [""; 0]);
+        assert_eq!(texts(&plan["unmanaged"]), ["system.user.admin"]);
+        assert_eq!(database.sql("SELECT count(*) FROM users"), "1");
+    });
+}

@@ -1,0 +1,178 @@
+//! The cache through the binary: what a plan says of it, and what `redis-cli` sees afterwards.
+
+use crate::servers::Redis;
+use crate::stores::{Database, Shop, addresses, entry};
+use crate::world::World;
+
+/// A stack with a cache at `${REDIS_URL}`.
+fn with_cache(redis: &Redis, cache: &str) -> World {
+    let world = World::new();
+    let more = format!("cache:\n  url: ${{REDIS_URL}}\n{cache}");
+    Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
+    world.env("REDIS_URL", redis.url());
+    world
+}
+
+#[test]
+fn d01_settings_that_differ_are_shown_before_and_after_and_set() {
+    let redis = Redis::start();
+    redis.cli(&["CONFIG", "SET", "maxmemory", "100mb"]);
+    let world =
+        with_cache(&redis, "  config: { maxmemory: 256mb, maxmemory-policy: volatile-lru, hz: '10' }\n");
+
+    let plan = world.plan_json();
+    world.trueup(&["plan"]).exits(0).says("maxmemory: 104857600 → 256mb");
+    world.apply().exits(0);
+
+    let change = entry(&plan, "changes", "cache.config.maxmemory");
+    assert_eq!(
+        (change["action"].as_str(), &change["before"], &change["after"]),
+        (Some("update"), &"104857600".into(), &"256mb".into())
+    );
+    assert!(!addresses(&plan).contains(&"cache.config.hz".to_owned()), "10 is what it is");
+    assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory"]), "maxmemory\n268435456");
+    assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory-policy"]), "maxmemory-policy\nvolatile-lru");
+    world.plan().exits(0);
+}
+
+#[test]
+fn d01_a_server_that_forbids_config_is_a_warning_that_says_what_to_set_by_hand() {
+    let redis = Redis::without_config_command();
+    let world = with_cache(&redis, "  config: { maxmemory: 256mb }\n");
+
+    let run = world.apply();
+
+    run.exits(0).says("warn").says("set by hand: maxmemory 256mb");
+    world.plan().exits(0);
+}
+
+#[test]
+fn d01_a_setting_that_no_server_has_is_an_error_with_the_nearest_name() {
+    let redis = Redis::start();
+    let world = with_cache(&redis, "  config: { maxmemry: 256mb }\n");
+
+    world
+        .trueup(&["plan"])
+        .exits(1)
+        .warns("cache.config.maxmemry")
+        .warns("did you mean `maxmemory`?")
+        .warns("stack.yaml");
+}
+
+#[test]
+fn d03_streams_and_groups_are_made_once_and_never_reset() {
+    let redis = Redis::start();
+    redis.cli(&["XADD", "jobs", "1-1", "task", "a"]);
+    redis.cli(&["XADD", "jobs", "2-1", "task", "b"]);
+    redis.cli(&["XGROUP", "CREATE", "jobs", "workers", "0"]);
+    redis.cli(&["XREADGROUP", "GROUP", "workers", "w1", "COUNT", "1", "STREAMS", "jobs", ">"]);
+    let before = redis.cli(&["XINFO", "GROUPS", "jobs"]);
+    let world = with_cache(
+        &redis,
+        "  streams: { jobs: { groups: [workers, audit] }, mails: { groups: [senders] } }\n",
+    );
+
+    let plan = world.plan_json();
+    world.apply().exits(0);
+    world.apply().exits(0);
+
+    assert_eq!(entry(&plan, "changes", "cache.stream.jobs")["action"], "update");
+    assert_eq!(entry(&plan, "changes", "cache.stream.mails")["action"], "create");
+    let groups = redis.cli(&["XINFO", "GROUPS", "jobs"]);
+    assert!(groups.contains(&before), "lag and pending are untouched: {groups}");
+    assert!(groups.contains("audit"));
+    assert_eq!(redis.cli(&["XLEN", "jobs"]), "2");
+    assert!(redis.cli(&["XINFO", "GROUPS", "mails"]).contains("senders"));
+    world.plan().exits(0);
+}
+
+#[test]
+fn d03_an_embedded_cache_keeps_streams_and_namespaces_as_tables() {
+    let world = World::new();
+    let more =
+        "cache:\n  url: sqlite://cache.db\n  namespaces: { sessions: { prefix: 'session:', ttl: 24h } }\n  \
+                streams: { jobs: { groups: [workers], maxlen: 1000 } }\n"
+            .to_owned();
+    Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
+
+    world.apply().exits(0);
+
+    world.plan().exits(0);
+    let dump = world.sqlite("cache.db", ".dump");
+    for word in ["session:", "86400", "jobs", "workers", "1000"] {
+        assert!(dump.contains(word), "{word} is not in {dump}");
+    }
+}
+
+#[test]
+fn d05_a_policy_that_may_evict_the_brokers_jobs_is_a_warning_and_stops_nothing() {
+    let redis = Redis::start();
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let world = with_cache(&redis, "  databases: { cache: 0, broker: 1, results: 2 }\n");
+
+    let plan = world.trueup(&["plan", "--format", "json"]).exits(0).json();
+
+    let check = entry(&plan, "checks", "cache.databases");
+    assert_eq!(check["status"], "warn");
+    assert!(check["message"].as_str().unwrap().contains("may evict sessions and jobs"), "{check}");
+    world.apply().exits(0);
+}
+
+#[test]
+fn d05_cache_broker_and_results_on_one_db_number_are_an_error() {
+    let redis = Redis::start();
+    for databases in ["cache: 0, broker: 0", "cache: 1, broker: 2, results: 2", "cache: 3, results: 3"] {
+        let world = with_cache(&redis, &format!("  databases: {{ {databases} }}\n"));
+
+        world.trueup(&["validate"]).exits(1).warns("stack.yaml:").warns("┬");
+        world.apply().exits(1);
+        assert!(!world.path("system.db").exists());
+    }
+}
+
+#[test]
+fn d06_looking_leaves_nothing_behind() {
+    let redis = Redis::start();
+    let world = with_cache(
+        &redis,
+        "  namespaces: { sessions: { prefix: 'session:', ttl: 1h } }\n  streams: { jobs: { groups: [workers] } }\n",
+    );
+    redis.cli(&["CONFIG", "RESETSTAT"]);
+
+    world.trueup(&["plan"]).exits(0);
+    world.trueup(&["status"]).says("cache");
+    world.trueup(&["observe", "--out", "world.json"]).exits(0);
+
+    assert_eq!(redis.cli(&["DBSIZE"]), "0");
+    let commands = redis.cli(&["INFO", "commandstats"]);
+    for write in [
+        "cmdstat_set:",
+        "cmdstat_del:",
+        "cmdstat_xadd",
+        "cmdstat_xgroup",
+        "cmdstat_config|set",
+        "cmdstat_expire",
+    ] {
+        assert!(!commands.contains(write), "{commands}");
+    }
+}
+
+#[test]
+fn d06_a_wrong_password_is_an_authentication_error_and_not_down() {
+    let redis = Redis::with_password("the right password");
+    for password in [Some("a wrong password"), None] {
+        let world = with_cache(&redis, "  streams: { jobs: { groups: [workers] } }\n");
+        world.env("REDIS_URL", redis.url_with(password));
+
+        let plan = world.trueup(&["plan", "--format", "json"]);
+        let status = world.trueup(&["status"]);
+        let apply = world.apply();
+
+        let check = entry(&plan.exits(3).json(), "checks", "cache").clone();
+        let message = check["message"].as_str().unwrap();
+        assert!(message.contains("password") && message.contains(&redis.port().to_string()), "{message}");
+        status.exits(1).says("unhealthy").says("password");
+        apply.exits(6).never_says("a wrong password");
+        assert_eq!(world.sqlite("system.db", "SELECT count(*) FROM items"), "3");
+    }
+}

@@ -1,0 +1,98 @@
+//! What scenarios start from: a system database of either kind, and the examples as a user has them.
+//! What they end with: a plan's steps, as short texts.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::servers::{self, Postgres};
+use crate::world::World;
+
+/// A system database of one scenario.
+pub(crate) enum Database {
+    Sqlite(PathBuf),
+    Postgres(Postgres),
+}
+
+impl Database {
+    /// As a spec has it.
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Self::Postgres(postgres) => postgres.url(),
+        }
+    }
+
+    /// Runs SQL with the database's own client and gives its rows, columns divided by `|`.
+    #[track_caller]
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        match self {
+            Self::Sqlite(path) => servers::sqlite(path, sql),
+            Self::Postgres(postgres) => postgres.psql(sql),
+        }
+    }
+
+    /// The name of a table of the bookkeeping.
+    pub(crate) fn bookkeeping(&self, table: &str) -> String {
+        match self {
+            Self::Sqlite(_) => format!("trueup_{table}"),
+            Self::Postgres(_) => format!("trueup.{table}"),
+        }
+    }
+}
+
+/// Runs a scenario on SQLite and on PostgreSQL, each time in a new world whose `DATABASE_URL` is an
+/// empty database.
+pub(crate) fn on_each_database(scenario: impl Fn(&World, &Database)) {
+    let run = |world: &World, database: &Database| {
+        world.env("DATABASE_URL", database.url());
+        println!("on {}", database.url());
+        scenario(world, database);
+    };
+    let world = World::new();
+    run(&world, &Database::Sqlite(world.path("system.db")));
+    run(&World::new(), &Database::Postgres(Postgres::start()));
+}
+
+/// The quickstart as it lies in the repository, with nothing applied.
+pub(crate) fn quickstart() -> World {
+    let world = World::new();
+    for name in ["stack.yaml", "business.db", "questions.yaml", "docs", "seeds", "data/.gitignore"] {
+        world.copy(&format!("examples/quickstart/{name}"));
+    }
+    world.copy("migrations").copy("ontologies").env("TRUEUP_FILE", "examples/quickstart/stack.yaml");
+    world
+}
+
+/// The example `insight` as it lies in the repository.
+pub(crate) fn insight() -> World {
+    let world = World::new();
+    for name in ["examples/insight", "examples/quickstart/business.db", "examples/quickstart/docs"] {
+        world.copy(name);
+    }
+    world.copy("migrations").copy("ontologies");
+    world
+}
+
+/// The steps of a plan in their order, as `create system.user.admin`.
+#[track_caller]
+pub(crate) fn steps(plan: &Value) -> Vec<String> {
+    let word = |change: &Value, key: &str| change[key].as_str().unwrap().to_owned();
+    let changes = plan["changes"].as_array().unwrap_or_else(|| panic!("this is no plan: {plan}"));
+    changes.iter().map(|change| format!("{} {}", word(change, "action"), word(change, "address"))).collect()
+}
+
+/// The step with an address.
+#[track_caller]
+pub(crate) fn step<'p>(plan: &'p Value, address: &str) -> &'p Value {
+    let changes = plan["changes"].as_array().unwrap_or_else(|| panic!("this is no plan: {plan}"));
+    changes
+        .iter()
+        .find(|change| change["address"] == address)
+        .unwrap_or_else(|| panic!("{address} is not among {:?}", steps(plan)))
+}
+
+/// The texts of an array, such as `unmanaged`.
+pub(crate) fn texts(array: &Value) -> Vec<&str> {
+    array.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
+}
