@@ -31,6 +31,7 @@
 
 mod a04_refused_specs;
 mod a13_drift;
+mod a20_roles;
 mod a21_unreachable;
 mod a22_lock;
 mod a23_saved_plan;

@@ -112,9 +112,10 @@ fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), 
     for (table, there) in tables {
         let own = globs.on(schema, table);
         uses |= !own.is_empty();
-        // A partition is reached through its root: what is granted there may be held here, and need not be.
+        // What is granted on the root of a partition may be held on it, and need not be: it is reached through
+        // the root.
         let root = there.root.as_ref().map_or_else(BTreeSet::new, |(schema, root)| globs.on(schema, root));
-        let wanted = own.difference(&root).map(|privilege| privilege.as_sql());
+        let wanted = own.iter().map(|privilege| privilege.as_sql());
         let allowed = own.union(&root).map(|privilege| privilege.as_sql());
         let held = Held { whole: there.rights.get(name), columns: there.columns.get(name) };
         deltas.extend(held.compare(Object::Table(schema.to_owned(), table.clone()), wanted, allowed));
