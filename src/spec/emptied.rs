@@ -17,6 +17,7 @@ impl Stack {
         system.extensions.clear();
         system.migrations = MigrationSets::default();
         system.schema_drift = SchemaDrift::Ignore;
+        system.roles.clear();
         system.users.clear();
         system.ontologies.clear();
         system.seeds.clear();

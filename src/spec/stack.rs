@@ -54,8 +54,9 @@ impl Stack {
     /// Every secret of a managed object whose variable is unset: a note for `plan` and `validate`,
     /// an error for `apply`.
     pub fn unset_secrets(&self) -> Vec<&Secret> {
+        let roles = self.system.roles.values().filter_map(|role| role.password.as_ref());
         let users = self.system.users.values().map(|user| &user.password);
-        users.filter(|secret| secret.expose().is_err()).collect()
+        roles.chain(users).filter(|secret| secret.expose().is_err()).collect()
     }
 }
 
@@ -130,6 +131,8 @@ pub struct System {
     pub statement_timeout: Duration,
     /// `schema_drift:`
     pub schema_drift: SchemaDrift,
+    /// `roles:`, by name; PostgreSQL only.
+    pub roles: BTreeMap<String, Role>,
     /// `accounts:`; `None` when `false`.
     pub accounts: Option<Accounts>,
     /// `users:`, by username.
@@ -227,6 +230,62 @@ pub enum SchemaDrift {
     Warn,
     /// Shown as a failed check.
     Fail,
+}
+
+/// One of `roles:`, on the server of the system database.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Whether it may log in.
+    pub login: bool,
+    /// Its password, at least 12 characters; without one it is not looked at.
+    pub password: Option<Secret>,
+    /// Raised to set the password again, where the server does not let it be compared.
+    pub password_version: Option<u32>,
+    /// Whether it has the privileges of the roles that it is a member of.
+    pub inherit: bool,
+    /// How many connections it may have at a time.
+    pub connection_limit: Option<u32>,
+    /// The roles that it is a member of, directly.
+    pub member_of: BTreeSet<String>,
+    /// Privileges by glob of tables; see `docs/reference/spec.md` for what a glob names.
+    pub grants: BTreeMap<String, BTreeSet<Privilege>>,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// What a role may do with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Privilege {
+    /// Read rows.
+    Select,
+    /// Add rows, and take values from the sequences of its columns.
+    Insert,
+    /// Change rows.
+    Update,
+    /// Remove rows.
+    Delete,
+    /// Empty it.
+    Truncate,
+    /// Refer to it by a foreign key.
+    References,
+    /// Put a trigger on it.
+    Trigger,
+}
+
+impl Privilege {
+    /// As SQL writes it.
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Truncate => "TRUNCATE",
+            Self::References => "REFERENCES",
+            Self::Trigger => "TRIGGER",
+        }
+    }
 }
 
 /// `accounts:` where application accounts are rows.

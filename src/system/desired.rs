@@ -11,7 +11,7 @@ pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
 use crate::spec::{
-    self, Cell, Location, Migration, Ontology, Order, Repeatable, Seed, SeedMode, Stack, Terms, User,
+    self, Cell, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
 };
 use crate::sql::Dialect;
 
@@ -35,6 +35,8 @@ pub struct Desired {
     pub(super) created: BTreeSet<TableName>,
     /// Tables and those that they refer to in the migrations, in lower case.
     pub(super) references: BTreeSet<(TableName, TableName)>,
+    /// Empty on SQLite, which has none.
+    pub(super) roles: BTreeMap<String, Role>,
     pub(super) accounts: Option<spec::Accounts>,
     pub(super) users: BTreeMap<String, User>,
     /// Seeds, those that are off too, and ontologies.
@@ -54,15 +56,19 @@ impl Desired {
             lock_timeout,
             statement_timeout,
             schema_drift: _,
+            roles,
             accounts,
             users,
             terms,
             ontologies,
             seeds,
         } = &stack.system;
-        let (own, repeated, extensions) = match dialect {
-            Dialect::Postgres => (&migrations.postgres, &migrations.repeatable.postgres, extensions.clone()),
-            Dialect::Sqlite => (&migrations.sqlite, &migrations.repeatable.sqlite, Vec::new()),
+        let repeatable = &migrations.repeatable;
+        let (own, repeated, extensions, roles) = match dialect {
+            Dialect::Postgres => {
+                (&migrations.postgres, &repeatable.postgres, extensions.clone(), roles.clone())
+            }
+            Dialect::Sqlite => (&migrations.sqlite, &repeatable.sqlite, Vec::new(), BTreeMap::new()),
         };
         let mut repeatables: Vec<Repeatable> =
             migrations.repeatable.common.iter().chain(repeated).cloned().collect();
@@ -91,6 +97,7 @@ impl Desired {
             statement_timeout: *statement_timeout,
             created,
             references,
+            roles,
             accounts: accounts.clone(),
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),

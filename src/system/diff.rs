@@ -1,7 +1,7 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
 use super::order::TableOrder;
-use super::{Change, Desired, Observed, Presence, database, migrations, rows, users};
+use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
 use crate::catalog::{Table, TableKind, TableName};
 use crate::change::{Address, Diff};
 use crate::journal::Inventory;
@@ -17,11 +17,14 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
     let repeatables = migrations::repeatables(desired, observed, inventory, pending.as_ref());
+    // Views are granted like tables, so they are there first.
+    let last = repeatables.changes.last().map(|planned| planned.address.clone());
+    diff.merge(roles::diff(desired, observed, inventory, last.as_ref().or(pending.as_ref())));
     let mut written = users::diff(desired, observed, inventory, pending.as_ref());
     written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
-    if let Some(last) = repeatables.changes.last() {
+    if let Some(last) = last {
         // Rows come last: a view or a trigger may be what they are written through.
-        written.changes.iter_mut().for_each(|planned| planned.needs.push(last.address.clone()));
+        written.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
     diff.merge(repeatables);
     diff.merge(written);

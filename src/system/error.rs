@@ -218,6 +218,37 @@ pub enum Error {
         /// What is missing.
         message: String,
     },
+    /// A role could not be made or mended.
+    #[error("{address}: {source}")]
+    #[diagnostic(
+        code(trueup::system::role),
+        help(
+            "nothing of it was kept; the account of `system.url` needs CREATEROLE, and must own the tables \
+             that it grants on or be a member of their owner"
+        )
+    )]
+    Role {
+        /// The role.
+        address: String,
+        /// What the server says.
+        #[source]
+        source: sql::Error,
+    },
+    /// The server took the statements of a role and did not do all of them.
+    #[error("{address}: the account of `system.url` may not do this: {left}")]
+    #[diagnostic(
+        code(trueup::system::not_granted),
+        help(
+            "nothing of it was kept; what another role granted, that role must revoke (`\\dp` of psql shows who \
+             it was), and what another role owns, only that role or a member of it can grant"
+        )
+    )]
+    NotGranted {
+        /// The role.
+        address: String,
+        /// What is still to be done.
+        left: String,
+    },
     /// A row was written and reads back differently, so that no plan would ever be empty.
     #[error(
         "{address}: {table} keeps other values than the spec writes, in {}; nothing was written",
@@ -286,6 +317,22 @@ impl Error {
             Self::Unreachable { source } => source.code().is_none_or(|code| PASSING.contains(&code.as_ref())),
             _ => false,
         }
+    }
+
+    /// An error of a statement that is about a role.
+    pub(super) fn role(address: &crate::change::Address) -> impl FnOnce(sql::Error) -> Self {
+        let address = address.to_string();
+        move |source| Self::Role { address, source }
+    }
+
+    /// Whether another run changed the same role or the same row of a catalog at that moment.
+    pub(super) fn is_lost_race(&self) -> bool {
+        const CODES: [&str; 4] = ["23505", "40001", "40P01", "42710"];
+        let Self::Role { source, .. } = self else { return false };
+        source.code().is_some_and(|code| {
+            CODES.contains(&code.as_str())
+                || (code == "XX000" && source.to_string().contains("tuple concurrently"))
+        })
     }
 
     /// An error of a statement, with what it was for.

@@ -1,5 +1,5 @@
 //! The system room: the application's own database. Four doors (`desired`, `observed`, `diff`,
-//! `apply`) over one file or folder a concern: database, migrations, users, rows. Knows nothing of
+//! `apply`) over one file or folder a concern: database, migrations, roles, users, rows. Knows nothing of
 //! the other components, and keeps no data values and no secrets in what it observes.
 
 mod apply;
@@ -13,6 +13,7 @@ mod migrations;
 mod observed;
 mod order;
 mod password;
+mod roles;
 mod rows;
 mod scratch;
 mod users;
@@ -30,6 +31,7 @@ pub use diff::{diff, is_unmanaged};
 pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating};
 pub use observed::{Observed, observe};
+pub use roles::{RoleChange, Roles};
 pub use rows::{Answer, Owned, OwnedRow, RowsChange};
 pub use scratch::within as within_scratch;
 pub use users::{Accounts, UserChange};

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::roles::Roles;
 use super::rows::{Answer, Owned};
 use super::users::Accounts;
-use super::{Applied, Client, Desired, Presence, Result, database, migrations, rows, users};
+use super::{Applied, Client, Desired, Presence, Result, database, migrations, roles, rows, users};
 use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
@@ -33,6 +34,10 @@ pub struct Observed {
     pub emptiness: BTreeMap<TableName, Emptiness>,
     /// The tables.
     pub schema: Snapshot,
+    /// The roles of the server and what they hold; `None` on SQLite, and in a world of before they were
+    /// looked at.
+    #[serde(default)]
+    pub roles: Option<Roles>,
     /// The accounts that were asked for.
     pub accounts: Option<Accounts>,
     /// What tables answered, by the digest of the question.
@@ -52,6 +57,7 @@ impl Observed {
             migrations: None,
             emptiness: BTreeMap::new(),
             schema: Snapshot::default(),
+            roles: None,
             accounts: None,
             rows: BTreeMap::new(),
             owned: BTreeMap::new(),
@@ -94,6 +100,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
     let introspected = crate::catalog::introspect(&open).await;
     let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
+    let roles = roles::observe(desired, &open).await?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
     let rows = rows::observe(desired, &schema, &open).await?;
     let owned = rows::observe_owned(inventory, &schema, &open).await?;
@@ -105,6 +112,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         migrations,
         emptiness,
         schema,
+        roles,
         accounts,
         rows,
         owned,

@@ -32,6 +32,7 @@
 mod a04_refused_specs;
 mod a08_migrations;
 mod a13_drift;
+mod a20_roles;
 mod a21_unreachable;
 mod a22_lock;
 mod a22_locking;

@@ -5,6 +5,7 @@ mod address;
 mod cache;
 mod flags;
 mod policies;
+mod roles;
 mod seeds;
 mod system;
 mod targets;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, duration, not_built, plain_key, required, table};
-use super::{seeds, users};
+use super::values::{distinct, duration, plain_key, required, table};
+use super::{roles, seeds, users};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt, OrFalse, TextOr};
@@ -21,22 +21,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The system database; `None` when it is wrong.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
-    if let Some(at) = raw.roles.at() {
-        not_built(cx, at, "`roles`", "remove it, and make the roles yourself");
-    }
     let endpoint = endpoint(cx, raw, at);
     let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
-    if let Some(at) = raw.extensions.at()
-        && is_sqlite
-    {
-        let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
-        cx.fail(
-            Code::NotForThisKind,
-            at,
-            message,
-            "not for this database",
-            "remove it, or use `postgres://…`",
-        );
+    if is_sqlite {
+        postgres_only(cx, "extensions", raw.extensions.at());
+        postgres_only(cx, "roles", raw.roles.at());
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());
@@ -44,6 +33,7 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
     let accounts = users::accounts(cx, raw, at);
     let users = users::users(cx, raw, accounts.as_ref().ok().and_then(Option::as_ref));
+    let roles = roles::roles(cx, raw, endpoint.as_ref());
     let terms = terms(cx, raw, at);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
@@ -57,12 +47,20 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         lock_timeout,
         statement_timeout,
         schema_drift: raw.schema_drift.or(SchemaDrift::Warn),
+        roles: roles?,
         accounts: accounts.ok()?,
         users: users?,
         terms,
         ontologies: ontologies?,
         seeds: seeds?,
     })
+}
+
+/// Refuses a key that SQLite has no use for.
+fn postgres_only(cx: &Context<'_>, key: &str, at: Option<Span>) {
+    let Some(at) = at else { return };
+    let message = format!("`{key}` is for PostgreSQL, and the system database is SQLite");
+    cx.fail(Code::NotForThisKind, at, message, "not for this database", "remove it, or use `postgres://…`");
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>> {

@@ -242,6 +242,7 @@ fn empty_stack(url: SystemUrl) -> Stack {
             lock_timeout: Duration::from_secs(5),
             statement_timeout: Duration::ZERO,
             schema_drift: SchemaDrift::Warn,
+            roles: BTreeMap::new(),
             accounts: Some(accounts),
             users: BTreeMap::new(),
             terms,
