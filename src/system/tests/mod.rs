@@ -4,6 +4,7 @@
 mod accounts;
 mod migrating;
 mod ontologies;
+mod roles;
 mod rows;
 mod scale;
 
