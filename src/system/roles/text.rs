@@ -40,7 +40,11 @@ pub(super) fn of_difference(difference: &Difference, sets_password: bool) -> Str
     parts.extend(attributes.iter().map(|(name, _, after)| format!("{name} {after}")));
     let left = leaves.iter().map(|(parent, _)| parent).filter(|parent| !joins.contains(parent));
     parts.extend(left.map(|parent| format!("leaves {parent}")));
-    parts.extend(joins.iter().map(|parent| format!("joins {parent}")));
+    let renewed = |parent: &String| leaves.iter().any(|(left, _)| left == parent);
+    parts.extend(joins.iter().map(|parent| match renewed(parent) {
+        true => format!("renews the membership in {parent}"),
+        false => format!("joins {parent}"),
+    }));
     parts.extend(connect.then(|| "may connect".to_owned()));
     for ((verb, kind, privileges), objects) in grouped(deltas) {
         let verb = match verb {
@@ -64,7 +68,11 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
     for (name, before, after) in &difference.attributes {
         lines.extend([format!("-{name}: {before}"), format!("+{name}: {after}")]);
     }
-    lines.extend(difference.leaves.iter().map(|(parent, _)| format!("-member of {parent}")));
+    // Who is a member with other options, such as ADMIN, leaves and joins.
+    lines.extend(difference.leaves.iter().map(|(parent, _)| match difference.joins.contains(parent) {
+        true => format!("-member of {parent}, with other options"),
+        false => format!("-member of {parent}"),
+    }));
     lines.extend(difference.joins.iter().map(|parent| format!("+member of {parent}")));
     let mut groups: BTreeMap<_, Vec<&Object>> = BTreeMap::new();
     for Delta { on, before, after, lost: _, bound: _, gained: _ } in &difference.deltas {

@@ -5,6 +5,7 @@ mod accounts;
 mod migrating;
 mod migrating_on;
 mod ontologies;
+mod roles;
 mod rows;
 mod scale;
 
