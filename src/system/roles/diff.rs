@@ -170,7 +170,7 @@ impl Found {
             (differs && !create, "password differs"),
             (raised && !create, "password_version raised"),
             (!attributes.is_empty(), "attributes differ"),
-            (!(create || leaves.is_empty() && joins.is_empty()), "membership differs"),
+            (!(*create || leaves.is_empty() && joins.is_empty()), "membership differs"),
             (!create && (*connect || !deltas.is_empty()), "privileges differ"),
             (!create && waiting.concern(role, seen, observed), "migrations are pending"),
             (
