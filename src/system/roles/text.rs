@@ -41,9 +41,9 @@ pub(super) fn of_difference(difference: &Difference, sets_password: bool) -> Str
     let left = leaves.iter().map(|(parent, _)| parent).filter(|parent| !joins.contains(parent));
     parts.extend(left.map(|parent| format!("leaves {parent}")));
     let renewed = |parent: &String| leaves.iter().any(|(left, _)| left == parent);
-    parts.extend(joins.iter().map(|parent| match renewed(parent) {
-        true => format!("renews the membership in {parent}"),
-        false => format!("joins {parent}"),
+    parts.extend(joins.iter().map(|parent| {
+        let verb = if renewed(parent) { "renews the membership in" } else { "joins" };
+        format!("{verb} {parent}")
     }));
     parts.extend(connect.then(|| "may connect".to_owned()));
     for ((verb, kind, privileges), objects) in grouped(deltas) {
@@ -69,9 +69,9 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
         lines.extend([format!("-{name}: {before}"), format!("+{name}: {after}")]);
     }
     // Who is a member with other options, such as ADMIN, leaves and joins.
-    lines.extend(difference.leaves.iter().map(|(parent, _)| match difference.joins.contains(parent) {
-        true => format!("-member of {parent}, with other options"),
-        false => format!("-member of {parent}"),
+    lines.extend(difference.leaves.iter().map(|(parent, _)| {
+        let options = if difference.joins.contains(parent) { ", with other options" } else { "" };
+        format!("-member of {parent}{options}")
     }));
     lines.extend(difference.joins.iter().map(|parent| format!("+member of {parent}")));
     let mut groups: BTreeMap<_, Vec<&Object>> = BTreeMap::new();

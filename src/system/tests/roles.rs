@@ -27,7 +27,7 @@ fn stack(roles: &[(&str, Role)]) -> Stack {
 }
 
 /// What the catalogs of a server say, with these roles and this in the schema `public`.
-fn catalogs(roles: &[&str], public: Json) -> Roles {
+fn catalogs(roles: &[&str], public: &Json) -> Roles {
     let role = |name: &&str| {
         let there = json!({ "login": true, "inherit": true, "connection_limit": -1, "connects": true });
         ((*name).to_owned(), there)
@@ -71,7 +71,7 @@ fn a20_role_steps_follow_one_another_groups_first_after_the_last_migration() {
     let mut stack = stack(&[("a_app", member), ("b", role(&[])), ("z_group", role(&[]))]);
     stack.system.migrations.common = vec![migration("0001_t", "CREATE TABLE t (a int)")];
 
-    let diff = plan(&stack, &seen(Some(catalogs(&[], json!({})))));
+    let diff = plan(&stack, &seen(Some(catalogs(&[], &json!({})))));
 
     let needs = |at: usize| diff.changes[at].needs.iter().map(ToString::to_string).collect::<Vec<_>>();
     let addresses: Vec<_> = diff.changes.iter().map(|change| change.address.as_str()).collect();
@@ -96,10 +96,10 @@ fn a20_what_an_owner_or_the_root_of_a_partition_gives_is_left_alone() {
         },
     });
 
-    let left = plan(&stack, &seen(Some(catalogs(&["app"], public.clone()))));
+    let left = plan(&stack, &seen(Some(catalogs(&["app"], &public))));
     let mut more = public;
     more["tables"]["parts_1"]["rights"]["app"] = json!(["DELETE", "SELECT*"]);
-    let taken = plan(&stack, &seen(Some(catalogs(&["app"], more))));
+    let taken = plan(&stack, &seen(Some(catalogs(&["app"], &more))));
 
     assert_eq!(steps(&left), [""; 0]);
     assert_eq!(left.notes, ["role app owns a table and may do anything with what it owns"]);
@@ -117,7 +117,7 @@ fn a20_sequences_schemas_and_future_tables_come_with_the_grant() {
     let public =
         json!({ "tables": { "t": {} }, "sequences": { "t_id_seq": { "feeds": [["public", "t"]] } } });
 
-    let diff = plan(&stack, &seen(Some(catalogs(&["app"], public))));
+    let diff = plan(&stack, &seen(Some(catalogs(&["app"], &public))));
 
     assert_eq!(
         diff.changes[0].diff.as_deref(),
@@ -138,7 +138,7 @@ fn a20_a_pending_migration_is_no_step_where_default_privileges_do() {
     let with = |globs: &[(&str, &[Privilege])], sql: &str| {
         let mut stack = stack(&[("app", role(globs))]);
         stack.system.migrations.common = vec![migration("0001_t", sql)];
-        plan(&stack, &seen(Some(catalogs(&["app"], held())))).changes.len() - 1
+        plan(&stack, &seen(Some(catalogs(&["app"], &held())))).changes.len() - 1
     };
     let all: &[(&str, &[Privilege])] = &[("*", &[Privilege::Select])];
     let some: &[(&str, &[Privilege])] = &[("*", &[Privilege::Select]), ("users", &[])];
@@ -160,7 +160,7 @@ fn a20_a_world_without_roles_defers_and_one_of_another_password_is_no_change() {
     let stack = stack(&[("app", role(&[]))]);
 
     let unknown = plan(&stack, &seen(None));
-    let without_verdict = plan(&stack, &seen(Some(catalogs(&["app"], json!({})))));
+    let without_verdict = plan(&stack, &seen(Some(catalogs(&["app"], &json!({})))));
 
     assert_eq!(unknown.deferred[0].reason, "not observed");
     assert_eq!(steps(&without_verdict), [""; 0]);
@@ -172,7 +172,7 @@ fn a20_a_world_without_roles_defers_and_one_of_another_password_is_no_change() {
 fn a20_ten_thousand_tables_are_compared_in_no_time() {
     let stack = stack(&[("app", role(&[("*", &[Privilege::Select]), ("report_*", &[Privilege::Insert])]))]);
     let tables: serde_json::Map<String, Json> = (0..10_000).map(|n| (format!("t{n}"), json!({}))).collect();
-    let observed = seen(Some(catalogs(&["app"], json!({ "tables": tables }))));
+    let observed = seen(Some(catalogs(&["app"], &json!({ "tables": tables }))));
 
     let start = std::time::Instant::now();
     let diff = plan(&stack, &observed);
