@@ -40,7 +40,8 @@ impl Server {
 
     /// A stack with these lines under `roles:`.
     fn spec(&self, roles: &str) -> &Self {
-        let lines: String = roles.lines().map(|line| format!("    {}\n", self.named(line))).collect();
+        let lines: Vec<String> = roles.lines().map(|line| format!("    {}\n", self.named(line))).collect();
+        let lines = lines.concat();
         self.world.spec(&format!(
             "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${{DATABASE_URL}}\n  \
              migrations: migrations\n  roles:\n{lines}"
@@ -90,9 +91,10 @@ impl Server {
             .env("PGPASSWORD", password)
             .output()
             .unwrap();
-        match status.success() {
-            true => Ok(String::from_utf8(stdout).unwrap().trim_end().to_owned()),
-            false => Err(String::from_utf8(stderr).unwrap()),
+        if status.success() {
+            Ok(String::from_utf8(stdout).unwrap().trim_end().to_owned())
+        } else {
+            Err(String::from_utf8(stderr).unwrap())
         }
     }
 
