@@ -5,6 +5,7 @@ mod accept;
 mod cancel;
 mod clients;
 mod record;
+mod rehearse;
 mod session;
 mod walk;
 
@@ -14,6 +15,7 @@ pub use accept::{Accepted, accept_schema};
 pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
+pub use rehearse::rehearse;
 pub use session::{Seen, Session, Verified};
 pub use walk::{Limits, StepError, Walked, walk};
 

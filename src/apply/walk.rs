@@ -198,8 +198,17 @@ fn settle(
 /// The error with every cause that says something new, and its help.
 fn describe(error: &StepError) -> String {
     use miette::Diagnostic as _;
+    let text = causes(error);
+    match error.help() {
+        Some(help) => format!("{text}\n    help: {help}"),
+        None => text,
+    }
+}
+
+/// The error with every cause that says something new, on one line where they are.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
@@ -207,10 +216,7 @@ fn describe(error: &StepError) -> String {
         }
         cause = inner.source();
     }
-    match error.help() {
-        Some(help) => format!("{text}\n    help: {help}"),
-        None => text,
-    }
+    text
 }
 
 /// The steps that are not started, by what they wait for.

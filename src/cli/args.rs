@@ -121,6 +121,7 @@ denies something, or a check failed
 Examples:
   trueup plan --format markdown > comment.md
   trueup plan --world world.json                plan where no server can be reached
+  trueup plan --rehearse                        try it in a scratch database first
   trueup plan --only vector")]
 pub(super) struct PlanArgs {
     /// Save the plan, for `apply PLAN`
@@ -144,6 +145,9 @@ pub(super) struct PlanArgs {
     /// Plan against a saved observation, touching no server
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
+    /// Run what is pending in the system database in a scratch copy of its schema, and report what fails
+    #[arg(long, conflicts_with = "world")]
+    pub rehearse: bool,
     /// How long observing may take
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     pub refresh_timeout: Duration,

@@ -6,7 +6,7 @@ use super::args::{PlanArgs, PlanFormat};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, observe};
+use crate::apply::{Cancel, Clients, observe, rehearse};
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
@@ -22,7 +22,18 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         None => look(&stack, args).await?,
     };
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
-    let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    if args.rehearse {
+        let cancel = Cancel::new();
+        cancel.listen();
+        match rehearse(&stack, &world, &plan.document, &cancel).await? {
+            Some(checks) => plan.add_checks(checks),
+            None => {
+                ui.warn("interrupted; the scratch database is gone, and nothing was planned");
+                return Ok(Exit::Interrupted);
+            }
+        }
+    }
     if let Some(path) = &args.out {
         plan::write(path, &plan.document)?;
     }

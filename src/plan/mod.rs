@@ -111,6 +111,13 @@ impl Plan {
         changes.is_empty() && blocked.is_empty() && deferred.is_empty() && !self.has_failed_check()
     }
 
+    /// Adds what was checked after planning.
+    pub fn add_checks(&mut self, checks: Vec<Check>) {
+        self.document.checks.extend(checks);
+        self.document.checks.sort_by(|a, b| a.address.cmp(&b.address));
+        self.document.plan_digest = self.document.computed_digest();
+    }
+
     /// Whether a check failed.
     pub fn has_failed_check(&self) -> bool {
         self.document.checks.iter().any(|check| check.status == Status::Fail)

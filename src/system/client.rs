@@ -13,7 +13,7 @@ use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
-use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode};
+use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
@@ -182,11 +182,21 @@ impl Client {
         }
     }
 
-    /// Drops a database of the same server, on which nobody works.
+    /// Drops a database of the same server, and ends this account's sessions in it.
     pub(super) async fn drop_beside(&self, name: &str) -> Result<()> {
-        let sql = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
-        let dropping = Error::doing("dropping the scratch database");
-        self.database().await?.execute(&sql, &[]).await.map(|_| ()).map_err(dropping)
+        let SystemUrl::Postgres(url) = &self.url else { return Ok(()) };
+        let dropping = || Error::doing(format!("dropping the scratch database {name}"));
+        let maintenance = self.maintenance(url).await.map_err(dropping())?;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = $1 AND usename = current_user";
+        let drop = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
+        let dropped = async {
+            maintenance.query(end, &[Value::from(name)]).await?;
+            maintenance.execute(&drop, &[]).await
+        };
+        let dropped = dropped.await;
+        maintenance.close().await;
+        dropped.map(|_| ()).map_err(dropping())
     }
 
     /// The session that the last migration left, for the next.
@@ -226,6 +236,14 @@ impl Client {
         })
     }
 
+    /// A database that databases are made and dropped from.
+    async fn maintenance(&self, url: &RedactedUrl) -> sql::Result<Database> {
+        match self.open_postgres(url, Some("postgres")).await {
+            Ok(open) => Ok(open),
+            Err(_) => self.open_postgres(url, Some("template1")).await,
+        }
+    }
+
     /// Makes the database, one run at a time: under a lock in the maintenance database, because a
     /// database that does not exist has none. Between two attempts nothing is connected: a session
     /// in `template1` would keep everybody else from copying it.
@@ -237,10 +255,7 @@ impl Client {
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
         let started = Instant::now();
         loop {
-            let maintenance = match self.open_postgres(url, Some("postgres")).await {
-                Ok(open) => open,
-                Err(_) => self.open_postgres(url, Some("template1")).await.map_err(failed)?,
-            };
+            let maintenance = self.maintenance(url).await.map_err(failed)?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

@@ -355,7 +355,7 @@ fn known_or_none(known: &[String]) -> String {
 }
 
 /// The beginning of a statement, on one line.
-fn shortened(statement: &str) -> String {
+pub(crate) fn shortened(statement: &str) -> String {
     const SHOWN: usize = 60;
     let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.chars().count() <= SHOWN {

@@ -28,6 +28,7 @@ pub use baseline::{Verdict, compare, record};
 pub use client::{Client, Presence, Purpose};
 pub use desired::Desired;
 pub use diff::{diff, is_unmanaged};
+pub(crate) use error::shortened;
 pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating};
 pub use observed::{Observed, observe};

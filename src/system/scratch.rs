@@ -1,14 +1,19 @@
 //! A database to try things in: made beside the real one, on the same server or in a temporary
 //! folder, and removed again however the trial ends. Holds no data of the real one.
 
+use std::time::Duration;
+
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::{Client, Error, Result};
 use crate::journal::RunId;
 use crate::spec::{RedactedUrl, SystemUrl};
 
+/// How long connections may take to close: one that was given up may wait for its statement.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
-/// Work that is dropped half way leaves a database named `trueup_scratch_…` on a server.
+/// A process that is killed leaves a database named `trueup_scratch_…` on a server.
 pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
     let run = RunId::new();
     match client.url() {
@@ -20,7 +25,7 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
                 work(&scratch).await
             };
             let result = result.await;
-            scratch.close().await;
+            close(&scratch).await;
             // A folder that stays in the folder for temporary files harms nobody.
             drop(std::fs::remove_dir_all(&folder));
             result
@@ -35,15 +40,18 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
                 other => other,
             })?;
             let result = work(&scratch).await;
-            scratch.close().await;
+            close(&scratch).await;
             // The client itself may be one that only reads.
-            let beside = client.elsewhere(client.url().clone(), &run);
-            let dropped = beside.drop_beside(&name).await;
-            beside.close().await;
+            let dropped = client.elsewhere(client.url().clone(), &run).drop_beside(&name).await;
             let result = result?;
             dropped.map(|()| result)
         }
     }
+}
+
+async fn close(scratch: &Client) {
+    // Whatever is still open afterwards is ended by the server.
+    drop(tokio::time::timeout(CLOSING, scratch.close()).await);
 }
 
 fn tempfolder() -> Result<std::path::PathBuf> {

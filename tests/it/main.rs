@@ -61,6 +61,7 @@ mod examples;
 mod insight;
 mod lint_migrations;
 mod reference;
+mod rehearse;
 mod servers;
 mod stacks;
 mod stores;
