@@ -36,43 +36,63 @@ fn checks(run: &Run) -> Vec<String> {
     said.filter(|check| check.contains(" system.rehearsal")).collect()
 }
 
-/// Everything in the database that a rehearsal could have changed, and scratch databases.
-fn everything(database: &Database) -> String {
-    match database {
-        Database::Sqlite(path) => {
-            let rows = database.sql("SELECT * FROM a ORDER BY 1");
-            let history = database.sql("SELECT count(*) FROM _sqlx_migrations");
-            let schema = database.sql("SELECT group_concat(sql) FROM sqlite_schema");
-            let folder = path.parent().unwrap();
-            let mut files: Vec<_> =
-                std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name()).collect();
-            files.sort();
-            format!("{rows}\n{history}\n{schema}\n{files:?}")
-        }
-        Database::Postgres(postgres) => {
-            let rows = database.sql("SELECT * FROM a ORDER BY 1");
-            let history = database.sql("SELECT count(*) FROM _sqlx_migrations");
-            let schema = database.sql("SELECT count(*) FROM pg_attribute");
-            format!("{rows}\n{history}\n{schema}\n{}", scratch_databases(postgres))
-        }
+/// Gives the scenario an account and a folder for temporary files of its own: whatever a rehearsal
+/// leaves is told from what other scenarios are doing.
+fn alone(world: &World, database: &Database) {
+    std::fs::create_dir(world.path("tmp")).unwrap();
+    world.env("TMPDIR", world.path("tmp").display().to_string());
+    if let Database::Postgres(postgres) = database {
+        world.env("DATABASE_URL", account(postgres, "CREATEDB"));
+        let name = postgres.name();
+        postgres.psql(&format!("ALTER DATABASE {name} OWNER TO owner_{name}"));
     }
 }
 
-/// Those in which this scenario's own account or files would show: other scenarios share the server.
-fn scratch_databases(postgres: &Postgres) -> String {
-    postgres.on_server("SELECT count(*) FROM pg_database WHERE datname LIKE 'trueup_scratch_%'")
+/// Makes an account and gives the address with it.
+fn account(postgres: &Postgres, may: &str) -> String {
+    let (name, url) = (format!("owner_{}", postgres.name()), postgres.url());
+    postgres.psql(&format!("CREATE ROLE {name} LOGIN {may} PASSWORD 'for-tests-only'"));
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let (_, place) = rest.split_once('@').unwrap();
+    format!("{scheme}://{name}:for-tests-only@{place}")
+}
+
+/// Everything that a rehearsal could have changed or left.
+fn everything(world: &World, database: &Database) -> String {
+    let (schema, scratch) = match database {
+        Database::Sqlite(_) => {
+            let left = std::fs::read_dir(world.path("tmp")).unwrap().count();
+            (database.sql("SELECT group_concat(sql) FROM sqlite_schema"), left.to_string())
+        }
+        Database::Postgres(postgres) => {
+            let name = postgres.name();
+            let left = format!(
+                "SELECT count(*) FROM pg_database \
+                 WHERE datname LIKE 'trueup_scratch_%' AND datdba = 'owner_{name}'::regrole"
+            );
+            let schema = "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+                          WHERE c.relnamespace IN ('public'::regnamespace, 'trueup'::regnamespace)";
+            (database.sql(schema), postgres.on_server(&left))
+        }
+    };
+    assert_eq!(scratch, "0", "scratch databases are left");
+    let rows = database.sql("SELECT * FROM a ORDER BY 1");
+    let history = database.sql("SELECT version FROM _sqlx_migrations ORDER BY 1");
+    let runs = database.sql(&format!("SELECT count(*) FROM {}", database.bookkeeping("runs")));
+    format!("{rows}\n{history}\n{schema}\n{runs}")
 }
 
 #[test]
 fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
     on_each_database(|world, database| {
+        alone(world, database);
         world.spec(SPEC).file("migrations/0001_a.sql", A);
         world.apply().exits(0);
         database.sql("INSERT INTO a VALUES (1, 'kept')");
         let bad = "CREATE TABLE b (id integer);\n\nINSERT INTO nowhere\n  VALUES (1);\n";
         world.file("migrations/0002_b.sql", bad);
         world.file("migrations/0003_c.sql", "CREATE TABLE c (id integer);\n");
-        let before = everything(database);
+        let before = everything(world, database);
 
         let run = rehearse(world);
 
@@ -84,19 +104,20 @@ fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
         assert!(check.contains("migrations/0002_b.sql:3: "), "{check}");
         assert!(check.contains("at `INSERT INTO nowhere VALUES (1)`"), "{check}");
         assert!(check.ends_with("not rehearsed after it: system.migration.0003_c"), "{check}");
-        assert_eq!(everything(database), before);
+        assert_eq!(everything(world, database), before);
     });
 }
 
 #[test]
 fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
-    on_each_database(|world, _| {
+    on_each_database(|world, database| {
         world.file("migrations/0001_a.sql", A);
-        world.spec(&format!(
-            "{SPEC}  seeds:\n    good:\n      table: a\n      key: [id]\n      rows: [{{ id: 1, name: y }}]\n    \
-             refused:\n      table: a\n      key: [id]\n      rows: [{{ id: 2, name: x }}]\n    \
-             misfit:\n      table: a\n      key: [id]\n      rows: [{{ id: two, name: z }}]\n"
-        ));
+        let mut spec = format!("{SPEC}  seeds:\n");
+        for (name, row) in [("good", "1,y"), ("misfit", "two,z"), ("refused", "2,x")] {
+            world.file(&format!("{name}.csv"), format!("id,name\n{row}\n"));
+            spec.push_str(&format!("    {name}: {{ table: a, key: [id], rows: {name}.csv }}\n"));
+        }
+        world.spec(&spec);
         world.plan().exits(2);
 
         let run = rehearse(world);
@@ -104,9 +125,13 @@ fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
         run.exits(3);
         let checks = checks(&run);
         assert_eq!(checks.len(), 2, "{checks:?}");
-        assert!(checks[0].starts_with("fail system.rehearsal.seed.misfit: "), "{checks:?}");
-        assert!(checks[0].contains("two"), "{checks:?}");
-        assert!(checks[1].starts_with("fail system.rehearsal.seed.refused: stack.yaml:"), "{checks:?}");
+        assert!(checks[0].starts_with("fail system.rehearsal.seed.misfit: stack.yaml:12: "), "{checks:?}");
+        let why = match database {
+            Database::Sqlite(_) => "datatype mismatch",
+            Database::Postgres(_) => "two",
+        };
+        assert!(checks[0].contains(why), "{checks:?}");
+        assert!(checks[1].starts_with("fail system.rehearsal.seed.refused: stack.yaml:13: "), "{checks:?}");
         assert!(checks[1].to_lowercase().contains("check constraint"), "{checks:?}");
     });
 }
@@ -114,26 +139,24 @@ fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
 #[test]
 fn what_would_be_known_later_is_rehearsed_and_a_good_plan_passes() {
     on_each_database(|world, database| {
+        alone(world, database);
         world.spec(SPEC).file("migrations/0001_a.sql", A);
-        world.file(
-            "migrations/repeatable/names.sql",
-            "DROP VIEW IF EXISTS names;\nCREATE VIEW names AS SELECT name FROM a;\n",
-        );
+        let view = "DROP VIEW IF EXISTS names;\nCREATE VIEW names AS SELECT name FROM a;\n";
+        world.file("migrations/repeatable/names.sql", view);
         world.apply().exits(0);
-        world.file("migrations/0002_b.sql", "ALTER TABLE a ADD COLUMN more text;\nDROP VIEW names;\n");
-        let seed = "  seeds:\n    s:\n      table: a\n      key: [id]\n      rows: [{ id: 1, name: y, COLUMN: z }]\n";
-        let before = everything(database);
+        let next = "ALTER TABLE a ADD COLUMN more text;\nDROP VIEW names;\n";
+        world.file("migrations/0002_b.sql", next).file("rows.csv", "id,name,more\n1,y,z\n");
+        world.spec(&format!("{SPEC}  seeds:\n    s: {{ table: a, key: [id], rows: rows.csv }}\n"));
+        let before = everything(world, database);
 
-        world.spec(&format!("{SPEC}{}", seed.replace("COLUMN", "more")));
         let run = rehearse(world);
         run.exits(0);
         let passed = "pass system.rehearsal: 2 of 2 pending steps ran in a scratch database without data";
         assert_eq!(checks(&run), [passed]);
-        assert_eq!(everything(database), before);
+        assert_eq!(everything(world, database), before);
 
-        world.spec(&format!("{SPEC}{}", seed.replace("COLUMN", "mroe")));
-        let run = rehearse(world);
-        run.exits(3).says("system.rehearsal.seed.s").says("mroe");
+        world.file("rows.csv", "id,name,mroe\n1,y,z\n");
+        rehearse(world).exits(3).says("system.rehearsal.seed.s").says("mroe");
     });
 }
 
@@ -143,36 +166,23 @@ fn nothing_pending_makes_no_scratch_database_and_a_saved_world_cannot_be_rehears
         world.spec(SPEC).file("migrations/0001_a.sql", A);
         world.apply().exits(0);
         if let Database::Postgres(postgres) = database {
-            let role = format!("reader_{}", postgres.name());
-            postgres.psql(&format!("CREATE ROLE {role} LOGIN NOCREATEDB; GRANT USAGE ON SCHEMA trueup TO {role}; GRANT SELECT ON ALL TABLES IN SCHEMA trueup, public TO {role}"));
-            let url = url_as(&postgres.url(), &role);
-            world.env("DATABASE_URL", url);
+            world.env("DATABASE_URL", account(postgres, "NOCREATEDB"));
+            let reads = "GRANT USAGE ON SCHEMA trueup TO {role}; \
+                         GRANT SELECT ON ALL TABLES IN SCHEMA trueup, public TO {role}";
+            postgres.psql(&reads.replace("{role}", &format!("owner_{}", postgres.name())));
         }
         let run = rehearse(world);
         run.exits(0);
-        assert_eq!(
-            checks(&run),
-            ["pass system.rehearsal: nothing is pending that can be rehearsed; no scratch database was made"]
-        );
+        let nothing = "nothing is pending that can be rehearsed; no scratch database was made";
+        assert_eq!(checks(&run), [format!("pass system.rehearsal: {nothing}")]);
 
         world.file("migrations/0002_b.sql", "CREATE TABLE b (id integer);\n");
-        if let Database::Postgres(postgres) = database {
-            let run = rehearse(world);
-            run.exits(3).says("permission denied to create database").says("needs CREATEDB");
-            world.env("DATABASE_URL", postgres.url());
-            let role = format!("reader_{}", postgres.name());
-            postgres.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+        if let Database::Postgres(_) = database {
+            rehearse(world).exits(3).says("permission denied to create database").says("needs CREATEDB");
         }
         world.trueup(&["observe", "--out", "world.json"]).exits(0);
         world.trueup(&["plan", "--rehearse", "--world", "world.json"]).exits(64);
     });
-}
-
-/// The same address with another account.
-fn url_as(url: &str, role: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap();
-    let (_, place) = rest.split_once('@').unwrap();
-    format!("{scheme}://{role}@{place}")
 }
 
 #[test]
@@ -185,9 +195,8 @@ fn rows_that_refer_to_data_are_not_called_failures() {
             "migrations/0002_b.sql",
             "CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id));\n",
         );
-        world.spec(&format!(
-            "{SPEC}  seeds:\n    s:\n      table: b\n      key: [id]\n      rows: [{{ id: 1, a: 7 }}]\n"
-        ));
+        world.file("rows.csv", "id,a\n1,7\n");
+        world.spec(&format!("{SPEC}  seeds:\n    s: {{ table: b, key: [id], rows: rows.csv }}\n"));
 
         let run = rehearse(world);
 
