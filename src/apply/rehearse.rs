@@ -11,7 +11,7 @@ use crate::change::{Action, Address, Check, Fault, Status};
 use crate::journal::{self, RunId};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
-use crate::system::{self, Client, Purpose};
+use crate::system::{self, Change, Client, Purpose};
 use crate::world::World;
 
 /// The address of the rehearsal itself.
@@ -54,6 +54,10 @@ pub async fn rehearse(
             "cannot make a scratch database: {}; the account of `system.url` needs CREATEDB",
             causes(&source)
         )),
+        Err(system::Error::ScratchFolder { path: _, source }) => failed(format!(
+            "cannot make a folder in {}: {source}; set TMPDIR to one that can be written",
+            std::env::temp_dir().display()
+        )),
         Err(error) => failed(causes(&error)),
     }
 }
@@ -78,13 +82,22 @@ struct Outcome {
 #[derive(Debug)]
 struct Trouble {
     message: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It would fail.
+    Failed,
     /// A row that another one refers to is missing: it may be in the real database.
-    lacks_rows: bool,
+    LacksRows,
+    /// It was not tried.
+    Skipped,
 }
 
 impl From<String> for Trouble {
     fn from(message: String) -> Self {
-        Self { message, lacks_rows: false }
+        Self { message, kind: Kind::Failed }
     }
 }
 
@@ -120,24 +133,28 @@ impl Rehearsal<'_> {
     /// The stack with what the real database has: its extensions, the migrations of its history and
     /// the repeatable files that are not pending.
     fn as_it_is(&self, stack: &Stack) -> Stack {
-        let World { system, .. } = self.world;
-        let history = system.migrations.as_deref().unwrap_or_default();
+        let observed = &self.world.system;
+        let history = observed.migrations.as_deref().unwrap_or_default();
         let is_applied =
             |file: &Migration| history.iter().any(|row| row.version == file.version && row.success);
         let pending = self.pending();
         let is_current =
             |file: &Repeatable| !pending.contains(&Address::new(format!("system.repeatable.{}", file.name)));
+        let dialect = observed.dialect;
         let mut live = stack.clone();
-        live.system.extensions.retain(|name| system.extensions.contains_key(name));
+        live.system.extensions.retain(|name| observed.extensions.contains_key(name));
         live.system.ontologies.clear();
         live.system.seeds.clear();
         let sets = &mut live.system.migrations;
         for files in [&mut sets.common, &mut sets.postgres, &mut sets.sqlite] {
             files.retain(is_applied);
+            // Roles are the server's, and there already.
+            files.iter_mut().for_each(|file| file.sql = system::without_beyond(&file.sql, dialect));
         }
         let repeatable = &mut sets.repeatable;
         for files in [&mut repeatable.common, &mut repeatable.postgres, &mut repeatable.sqlite] {
             files.retain(is_current);
+            files.iter_mut().for_each(|file| file.sql = system::without_beyond(&file.sql, dialect));
         }
         live
     }
@@ -156,7 +173,7 @@ impl Rehearsal<'_> {
             let lacks = there.tables.contains_key(&name) && !made.tables.contains_key(&name);
             if lacks {
                 let message = format!("no migration makes its table {table}");
-                let trouble = Trouble { message, lacks_rows: true };
+                let trouble = Trouble { message, kind: Kind::Skipped };
                 outcome.failed.insert(Address::new(address), trouble);
             }
             lacks
@@ -219,9 +236,7 @@ impl Rehearsal<'_> {
             }
             let result = match &step.work {
                 Work::Bookkeeping { protected } => ensure(protected, scratch).await,
-                Work::System(change) => system::apply(change, scratch, &self.run)
-                    .await
-                    .map_err(|error| self.trouble(&address, &error)),
+                Work::System(change) => self.attempt(&address, change, scratch).await,
                 Work::Target(_) | Work::Vector(_) | Work::Cache(_) | Work::Flags { .. } => continue,
             };
             match result {
@@ -231,22 +246,42 @@ impl Rehearsal<'_> {
         }
     }
 
+    /// Executes a change, unless it would reach beyond the scratch database.
+    async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), Trouble> {
+        let file = match change {
+            Change::Migrate(pending) => Some((&pending.migration.sql, &pending.migration.at)),
+            Change::Repeat(repeating) => Some((&repeating.file.sql, &repeating.file.at)),
+            Change::CreateDatabase | Change::CreateExtension { .. } | Change::User(_) | Change::Rows(_) => {
+                None
+            }
+        };
+        let reaching = file.and_then(|(sql, at)| {
+            let range = system::beyond(sql, scratch.dialect()).into_iter().next()?;
+            let line = sql.get(..range.start)?.matches('\n').count() + 1;
+            Some((format!("{}:{line}", at.source.name()), system::shortened(sql.get(range)?)))
+        });
+        if let Some((place, statement)) = reaching {
+            let message = format!("{place}: {statement} changes more than its own database");
+            return Err(Trouble { message, kind: Kind::Skipped });
+        }
+        system::apply(change, scratch, &self.run).await.map_err(|error| self.trouble(address, &error))
+    }
+
     /// What a step's error says, with the place in the files.
     fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
-        if let system::Error::Migration { line, statement, text, message, .. } = error {
-            let statement = system::shortened(statement);
-            let lacks_rows = is_of_a_reference(message);
-            return Trouble {
-                message: format!("{}:{line}: {message}, at {statement}", text.name()),
-                lacks_rows,
-            };
-        }
-        let said = causes(error);
-        let message = match self.place(address) {
-            Some(at) => format!("{}:{}: {said}", at.source.name(), at.line()),
-            None => said.clone(),
+        let (message, said) = match error {
+            system::Error::Migration { line, statement, text, message, .. } => {
+                let statement = system::shortened(statement);
+                (format!("{}:{line}: {message}, at {statement}", text.name()), message.clone())
+            }
+            error => {
+                let said = causes(error);
+                let place = self.place(address).map(|at| format!("{}:{}: ", at.source.name(), at.line()));
+                (format!("{}{said}", place.unwrap_or_default()), said)
+            }
         };
-        Trouble { message, lacks_rows: is_of_a_reference(&said) }
+        let kind = if is_of_a_reference(&said) { Kind::LacksRows } else { Kind::Failed };
+        Trouble { message, kind }
     }
 
     /// Where a seed or an ontology stands.
@@ -264,7 +299,7 @@ impl Rehearsal<'_> {
         // An empty database lacks no rows that others refer to, except those of users.
         let may_lack = !self.world.system.schema.tables.is_empty() || !self.stack.system.users.is_empty();
         let mut checks = Vec::new();
-        for (address, Trouble { message, lacks_rows }) in &outcome.failed {
+        for (address, Trouble { message, kind }) in &outcome.failed {
             let after: Vec<&str> = outcome
                 .blocked
                 .iter()
@@ -275,11 +310,15 @@ impl Rehearsal<'_> {
             if !is_pending && after.is_empty() {
                 continue;
             }
-            let may_be_data = !is_pending || (*lacks_rows && may_lack);
-            let (status, mut message) = if may_be_data {
-                (Status::Warn, format!("not rehearsed, a scratch database has no data: {message}"))
-            } else {
-                (Status::Fail, message.clone())
+            let (status, mut message) = match kind {
+                Kind::Skipped => (Status::Warn, format!("not rehearsed: {message}")),
+                Kind::LacksRows if may_lack => {
+                    (Status::Warn, format!("not rehearsed, a scratch database has no data: {message}"))
+                }
+                _ if !is_pending => {
+                    (Status::Warn, format!("cannot be repeated in a scratch database: {message}"))
+                }
+                Kind::LacksRows | Kind::Failed => (Status::Fail, message.clone()),
             };
             if !after.is_empty() {
                 message = format!("{message}; not rehearsed after it: {}", after.join(", "));

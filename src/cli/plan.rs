@@ -25,7 +25,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if args.rehearse {
         let cancel = Cancel::new();
-        cancel.listen();
+        cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
         match rehearse(&stack, &world, &plan.document, &cancel).await? {
             Some(checks) => plan.add_checks(checks),
             None => {

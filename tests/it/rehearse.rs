@@ -208,6 +208,29 @@ fn rows_that_refer_to_data_are_not_called_failures() {
 }
 
 #[test]
+fn a_statement_that_changes_the_server_is_not_tried() {
+    let (world, database) = (World::new(), Postgres::start());
+    let role = format!("role_{}", database.name());
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    let reader = format!("CREATE ROLE {role}_a;\n{A}GRANT SELECT ON a TO {role}_a;\n");
+    world.file("migrations/0001_a.sql", reader);
+    world.apply().exits(0);
+    world.file("migrations/0002_b.sql", "CREATE TABLE b (id integer);\n");
+    world.file("migrations/0003_c.sql", format!("\nDO $$ BEGIN CREATE ROLE {role}_c; END $$;\n"));
+
+    let run = rehearse(&world);
+
+    run.exits(0).says("1 of 2 pending steps ran");
+    let checks = checks(&run);
+    assert!(checks[1].starts_with("warn system.rehearsal.migration.0003_c: not rehearsed: "), "{checks:?}");
+    assert!(checks[1].contains("migrations/0003_c.sql:2: "), "{checks:?}");
+    let roles = format!("SELECT count(*) FROM pg_roles WHERE rolname LIKE '{role}%'");
+    assert_eq!(database.on_server(&roles), "1");
+    world.apply().exits(0);
+    database.psql(&format!("DROP OWNED BY {role}_a; DROP ROLE {role}_a, {role}_c"));
+}
+
+#[test]
 fn ctrl_c_ends_a_rehearsal_and_drops_the_scratch_database() {
     let (world, database) = (World::new(), Postgres::start());
     world.env("DATABASE_URL", database.url()).spec(SPEC);
