@@ -95,6 +95,11 @@ enum Kind {
     Skipped,
 }
 
+/// What is not tried, with the reason.
+fn skipped(message: String) -> Trouble {
+    Trouble { message, kind: Kind::Skipped }
+}
+
 impl From<String> for Trouble {
     fn from(message: String) -> Self {
         Self { message, kind: Kind::Failed }
@@ -173,7 +178,7 @@ impl Rehearsal<'_> {
             let lacks = there.tables.contains_key(&name) && !made.tables.contains_key(&name);
             if lacks {
                 let message = format!("no migration makes its table {table}");
-                let trouble = Trouble { message, kind: Kind::Skipped };
+                let trouble = skipped(message);
                 outcome.failed.insert(Address::new(address), trouble);
             }
             lacks
@@ -251,6 +256,7 @@ impl Rehearsal<'_> {
         let file = match change {
             Change::Migrate(pending) => Some((&pending.migration.sql, &pending.migration.at)),
             Change::Repeat(repeating) => Some((&repeating.file.sql, &repeating.file.at)),
+            Change::Role(_) => return Err(skipped("a role is of the whole server".to_owned())),
             Change::CreateDatabase | Change::CreateExtension { .. } | Change::User(_) | Change::Rows(_) => {
                 None
             }
@@ -261,8 +267,7 @@ impl Rehearsal<'_> {
             Some((format!("{}:{line}", at.source.name()), system::shortened(sql.get(range)?)))
         });
         if let Some((place, statement)) = reaching {
-            let message = format!("{place}: {statement} changes more than its own database");
-            return Err(Trouble { message, kind: Kind::Skipped });
+            return Err(skipped(format!("{place}: {statement} changes more than its own database")));
         }
         system::apply(change, scratch, &self.run).await.map_err(|error| self.trouble(address, &error))
     }
@@ -350,6 +355,8 @@ impl Rehearsal<'_> {
 fn system_alone(stack: &Stack) -> Stack {
     let mut stack = stack.clone();
     stack.system.users.clear();
+    // A role is of the whole server, which a trial may not touch.
+    stack.system.roles.clear();
     stack.system.schema_drift = SchemaDrift::Ignore;
     stack.targets.clear();
     stack.vector = None;

@@ -166,6 +166,16 @@ pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
     words.take(MOST).collect()
 }
 
+/// All of a statement: bare words in lower case, names as they are, punctuation, and of texts and
+/// numbers their first character.
+pub(crate) fn words(statement: &str, dialect: Dialect) -> Vec<String> {
+    let text = |token: Token| match token.kind {
+        Kind::Word(text) | Kind::Name(text) => text,
+        Kind::Other(character) => character.to_string(),
+    };
+    Lexer::new(statement, dialect).map(text).collect()
+}
+
 /// What stands before the first parenthesis of a statement.
 pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
     let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == Kind::Other('('))?;

@@ -3,17 +3,19 @@
 
 use std::ops::Range;
 
-use super::script::Script;
+use super::script::{self, Script};
 use crate::sql::Dialect;
 
 /// The statements of a script that change more than the database they run in.
 pub fn beyond(sql: &str, dialect: Dialect) -> Vec<Range<usize>> {
     let script = Script::read(sql, dialect);
-    let reaching = script.statements.iter().zip(&script.words).filter(|(range, words)| {
+    let is_reaching = |range: &Range<usize>| {
+        let statement = sql.get(range.clone()).unwrap_or("");
+        let words = script::words(statement, dialect);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        is_beyond(&words) || has_body(&words) && body_is_beyond(sql.get((*range).clone()).unwrap_or(""))
-    });
-    reaching.map(|(range, _)| range.clone()).collect()
+        is_beyond(&words) || has_body(&words) && body_is_beyond(statement)
+    };
+    script.statements.into_iter().filter(is_reaching).collect()
 }
 
 /// The script with blanks in place of these statements, so that every other stays where it is.
