@@ -154,12 +154,16 @@ impl Rehearsal<'_> {
         for files in [&mut sets.common, &mut sets.postgres, &mut sets.sqlite] {
             files.retain(is_applied);
             // Roles are the server's, and there already.
-            files.iter_mut().for_each(|file| file.sql = system::without_beyond(&file.sql, dialect));
+            for file in files {
+                file.sql = system::without_beyond(&file.sql, dialect);
+            }
         }
         let repeatable = &mut sets.repeatable;
         for files in [&mut repeatable.common, &mut repeatable.postgres, &mut repeatable.sqlite] {
             files.retain(is_current);
-            files.iter_mut().for_each(|file| file.sql = system::without_beyond(&file.sql, dialect));
+            for file in files {
+                file.sql = system::without_beyond(&file.sql, dialect);
+            }
         }
         live
     }

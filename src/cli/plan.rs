@@ -26,13 +26,11 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     if args.rehearse {
         let cancel = Cancel::new();
         cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
-        match rehearse(&stack, &world, &plan.document, &cancel).await? {
-            Some(checks) => plan.add_checks(checks),
-            None => {
-                ui.warn("interrupted; the scratch database is gone, and nothing was planned");
-                return Ok(Exit::Interrupted);
-            }
-        }
+        let Some(checks) = rehearse(&stack, &world, &plan.document, &cancel).await? else {
+            ui.warn("interrupted; the scratch database is gone, and nothing was planned");
+            return Ok(Exit::Interrupted);
+        };
+        plan.add_checks(checks);
     }
     if let Some(path) = &args.out {
         plan::write(path, &plan.document)?;
