@@ -115,7 +115,7 @@ fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
         let mut spec = format!("{SPEC}  seeds:\n");
         for (name, row) in [("good", "1,y"), ("misfit", "two,z"), ("refused", "2,x")] {
             world.file(&format!("{name}.csv"), format!("id,name\n{row}\n"));
-            spec.push_str(&format!("    {name}: {{ table: a, key: [id], rows: {name}.csv }}\n"));
+            spec += format!("    {name}: {{ table: a, key: [id], rows: {name}.csv }}\n").as_str();
         }
         world.spec(&spec);
         world.plan().exits(2);
