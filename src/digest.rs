@@ -29,6 +29,11 @@ impl Digest {
         }
     }
 
+    /// A digest as the journal has it.
+    pub fn from_text(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// As written: `sha256:…`.
     pub fn as_str(&self) -> &str {
         &self.0

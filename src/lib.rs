@@ -16,6 +16,7 @@ pub mod cli;
 pub mod digest;
 pub mod embed;
 pub mod journal;
+pub mod lint;
 pub mod plan;
 pub mod render;
 pub mod spec;

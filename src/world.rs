@@ -30,6 +30,13 @@ pub struct World {
 }
 
 impl World {
+    /// The same world with the new names of what the spec calls otherwise than before.
+    #[must_use]
+    pub fn renamed(&self, moves: &[journal::Move]) -> Self {
+        let renamed = self.clone();
+        Self { system: renamed.system.renamed(moves), journal: renamed.journal.renamed(moves), ..renamed }
+    }
+
     /// The digest of everything observed.
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)

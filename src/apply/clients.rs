@@ -85,16 +85,16 @@ pub async fn observe(stack: &Stack, clients: &Clients) -> Result<World, ObserveE
         }
     };
     let (system, targets, vector, cache) =
-        tokio::join!(observe_system(stack, clients), observe_targets(stack), vector, cache);
+        tokio::join!(observe_system(stack, &clients.system), observe_targets(stack), vector, cache);
     let (system, journal) = system?;
     Ok(World { system, journal, targets, vector, cache })
 }
 
-async fn observe_system(
+/// Observes the system database alone.
+pub(super) async fn observe_system(
     stack: &Stack,
-    clients: &Clients,
+    client: &system::Client,
 ) -> Result<(system::Observed, journal::Observed), ObserveError> {
-    let client = &clients.system;
     let (journal, entries) = match client.presence().await? {
         Presence::Missing => (journal::Observed::missing(), Vec::new()),
         Presence::Present => journal::observe(&client.database().await?).await?,

@@ -1,17 +1,21 @@
 //! The apply room: walks the graph of a plan with bounded parallelism, says what happens as events,
 //! and stops when it is told to. Decides nothing about what to change.
 
+mod accept;
 mod cancel;
 mod clients;
 mod record;
+mod rehearse;
 mod session;
 mod walk;
 
 use std::time::Duration;
 
+pub use accept::{Accepted, accept_schema};
 pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
+pub use rehearse::rehearse;
 pub use session::{Seen, Session, Verified};
 pub use walk::{Limits, StepError, Walked, walk};
 

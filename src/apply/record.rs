@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Walked;
-use crate::journal::{self, Outcome, Run, RunId, RunStatus, StepRecord};
+use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
 use crate::plan::Step;
 use crate::sql::Database;
 
@@ -62,6 +62,21 @@ impl Recorder {
         self.database = Some(database);
         self.flush().await;
         Ok(())
+    }
+
+    /// Takes down that things got new names.
+    pub fn renamed(&mut self, moves: &[Move]) {
+        for Move { from: _, to } in moves {
+            self.waiting.push(StepRecord {
+                position: self.position,
+                address: to.to_string(),
+                action: "move".to_owned(),
+                outcome: Outcome::Done,
+                finished_at: journal::now(),
+                milliseconds: 0,
+            });
+            self.position += 1;
+        }
     }
 
     /// Whether the run stands in the journal.

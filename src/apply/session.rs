@@ -47,6 +47,8 @@ pub struct Verified {
     pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
+    /// Whether the last look found nothing at all to do: what is there is what the spec says.
+    pub converged: bool,
 }
 
 impl Verified {
@@ -153,6 +155,7 @@ impl Session<'_> {
         verified.failed_checks = failed.cloned().collect();
         verified.blocked = plan.document.blocked.len();
         verified.deferred = plan.document.deferred.len();
+        verified.converged = verified.is_whole() && plan.is_empty();
         Ok(Ok(verified))
     }
 
@@ -200,7 +203,7 @@ impl Session<'_> {
         }
         if !recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping == Bookkeeping::Present {
+            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
                 recorder.begin(database).await?;
             }
         }
@@ -213,10 +216,10 @@ impl Session<'_> {
     }
 }
 
-fn is_migration(step: &Step) -> bool {
-    step.address.is_selected_by("system.migration")
-}
-
 fn deferred_of(plan: &Plan) -> BTreeSet<Address> {
     plan.document.deferred.iter().map(|held| held.address.clone()).collect()
+}
+
+fn is_migration(step: &Step) -> bool {
+    ["system.migration", "system.repeatable"].iter().any(|prefix| step.address.is_selected_by(prefix))
 }

@@ -147,7 +147,9 @@ fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Resu
 
 async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), StepError> {
     match &work {
-        Work::Bookkeeping => Ok(journal::ensure(&clients.system.database().await?).await?),
+        Work::Bookkeeping { protected } => {
+            Ok(journal::ensure(&clients.system.database().await?, protected).await?)
+        }
         Work::System(change) => Ok(system::apply(change, &clients.system, &run).await?),
         Work::Target(crate::target::Change::RecordSchema { target, snapshot }) => {
             let database = clients.system.database().await?;
@@ -196,8 +198,17 @@ fn settle(
 /// The error with every cause that says something new, and its help.
 fn describe(error: &StepError) -> String {
     use miette::Diagnostic as _;
+    let text = causes(error);
+    match error.help() {
+        Some(help) => format!("{text}\n    help: {help}"),
+        None => text,
+    }
+}
+
+/// The error with every cause that says something new, on one line where they are.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let inner_text = inner.to_string();
         if !text.contains(&inner_text) {
@@ -205,10 +216,7 @@ fn describe(error: &StepError) -> String {
         }
         cause = inner.source();
     }
-    match error.help() {
-        Some(help) => format!("{text}\n    help: {help}"),
-        None => text,
-    }
+    text
 }
 
 /// The steps that are not started, by what they wait for.
@@ -310,7 +318,7 @@ mod tests {
             address: Address::new(address),
             action: Action::Run,
             needs: needs.iter().map(|need| Address::new(*need)).collect(),
-            work: Work::Bookkeeping,
+            work: Work::Bookkeeping { protected: BTreeSet::new() },
         }
     }
 

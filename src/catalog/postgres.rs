@@ -1,5 +1,5 @@
-//! The catalogs of PostgreSQL 12 and later, one query each, in one read-only transaction that sees
-//! one state of them.
+//! The catalogs of PostgreSQL 12 and later, one query each, in one round trip and one
+//! read-only transaction that sees one state of them.
 
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
@@ -131,30 +131,29 @@ const INDEXES: &str = with_shown!(
 );
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
-    let mut transaction = database.begin().await?;
-    transaction.execute(ONE_STATE, &[]).await?;
-    transaction.query(ONE_SEARCH_PATH, &[]).await?;
+    let asked = [ONE_STATE, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
+    let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
+    let mut next = || answers.next().unwrap_or_default();
 
     let mut snapshot = Snapshot::default();
-    for row in transaction.query(RELATIONS, &[]).await? {
+    for row in next() {
         snapshot.tables.insert(table_name(row.text(0)?, row.text(1)?), relation(&row)?);
     }
-    for row in transaction.query(COLUMNS, &[]).await? {
+    for row in next() {
         if let Some(table) = table_of(&mut snapshot, &row)? {
             add_column(table, &row)?;
         }
     }
-    for row in transaction.query(CONSTRAINTS, &[]).await? {
+    for row in next() {
         if let Some(table) = table_of(&mut snapshot, &row)? {
             add_constraint(table, &row)?;
         }
     }
-    for row in transaction.query(INDEXES, &[]).await? {
+    for row in next() {
         if let Some(table) = table_of(&mut snapshot, &row)? {
             add_index(table, &row)?;
         }
     }
-    transaction.commit().await?;
     Ok(snapshot)
 }
 

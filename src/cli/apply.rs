@@ -1,20 +1,22 @@
-//! `trueup apply`: lock, observe, plan, ask, walk, verify.
+//! `trueup apply` and `trueup destroy`: lock, observe, plan, ask, walk, verify.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::args::{ApplyArgs, EventFormat};
+use super::approval::{self, Command};
+use super::args::{ApplyArgs, DestroyArgs};
+use super::ending::{self, Ending};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Cancel, Clients, Limits, Recorder, Session, Verified, system_url};
+use crate::apply::{Cancel, Clients, Limits, Recorder, Seen, Session, Verified, system_url};
 use crate::change::Address;
-use crate::journal::{self, Bookkeeping, Run, RunId, RunStatus, lock};
-use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
-use crate::render::{self, Totals};
+use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
+use crate::plan::{self, ChangeEntry, Document, Options, Plan};
+use crate::render::Totals;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
 
@@ -22,11 +24,30 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     let stack = load::stack(file, Contact::Live, ui)?;
     load::refuse_unset_secrets(&stack)?;
     let saved = args.plan.as_deref().map(plan::read).transpose()?;
-    let run = RunId::new();
-    let clients = Arc::new(Clients::new(&stack, Purpose::Apply(run.clone()), args.train)?);
-    let presence = wait_for_system(&clients, args.wait, ui).await?;
+    execute(&stack, saved, args, Command::Apply, ui).await
+}
 
-    let mut applying = Applying { args, ui, stack: &stack, saved, run, clients, held: None };
+/// `trueup destroy`: an apply of the emptied stack, with the same guards.
+pub(super) async fn destroy(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?.emptied();
+    execute(&stack, None, &args.as_apply(), Command::Destroy, ui).await
+}
+
+async fn execute(
+    stack: &Stack,
+    saved: Option<Document>,
+    args: &ApplyArgs,
+    command: Command,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
+    let run = RunId::new();
+    let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
+    let presence = wait_for_system(&clients, args.wait, ui).await?;
+    if presence == Presence::Missing && command == Command::Destroy {
+        ui.note("the system database does not exist: nothing was put there");
+        return Ok(ending::of_nothing(&Totals::default(), args, ui));
+    }
+    let mut applying = Applying { command, args, ui, stack, saved, run, clients, held: None };
     if presence == Presence::Present {
         applying.take_lock().await?;
     }
@@ -39,6 +60,7 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
 
 /// One run of the command.
 struct Applying<'a> {
+    command: Command,
     args: &'a ApplyArgs,
     ui: &'a Ui,
     stack: &'a Stack,
@@ -52,12 +74,15 @@ struct Applying<'a> {
 struct Approved {
     plan: Plan,
     addresses: BTreeSet<Address>,
+    /// Whether the bookkeeping has this spec as the one last applied.
+    knows_spec: bool,
 }
 
 impl Applying<'_> {
     async fn run(&mut self) -> Result<Exit, Failure> {
         let (args, ui, clients) = (self.args, self.ui, Arc::clone(&self.clients));
-        let options = Options { only: args.only.clone(), train: args.train };
+        let take_back = self.command == Command::Destroy;
+        let options = Options { only: args.only.clone(), train: args.train, take_back };
         let session = Session { stack: self.stack, clients: &clients, options: &options };
         let mut approved = match self.approve(&session, None).await? {
             Ok(approved) => approved,
@@ -66,14 +91,17 @@ impl Applying<'_> {
 
         let cancel = Cancel::new();
         cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
-        let record =
-            run_record(&self.run, self.stack, self.saved.as_ref().unwrap_or(&approved.plan.document));
-        let mut recorder = Recorder::new(record);
+        let document = self.saved.as_ref().unwrap_or(&approved.plan.document);
+        let (spec_digest, plan_digest) = (&document.spec_digest, &document.plan_digest);
+        let name = self.command.name();
+        let mut recorder =
+            Recorder::new(ending::run_record(name, &self.run, self.stack, spec_digest, plan_digest));
         let mut progress = Progress::new(ui, args.format, approved.addresses.len());
         let limits = Limits { parallelism: usize::from(args.parallelism) };
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
+        self.rename(&approved.plan.moves, &mut recorder).await?;
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
             let database = Address::new("system.database");
@@ -84,8 +112,9 @@ impl Applying<'_> {
                 .await;
             totals.take(&walked);
             if walked.interrupted || !walked.failed.is_empty() {
-                return finish(recorder, &progress, totals, &Verified::failed(&walked), &cancel, args, ui)
-                    .await;
+                let verified = Verified::failed(&walked);
+                let ending = Ending { verified: &verified, totals, cancel: &cancel };
+                return ending.finish(recorder, &progress, args, ui).await;
             }
             self.take_lock().await?;
             progress.clear();
@@ -98,7 +127,7 @@ impl Applying<'_> {
             let (lost, cancel) = (held.lost(), cancel.clone());
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
-        let Approved { plan, addresses } = approved;
+        let Approved { plan, addresses, knows_spec } = approved;
         let verified = session
             .converge(plan, &addresses, self.saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
                 progress.event(event);
@@ -108,7 +137,12 @@ impl Applying<'_> {
         totals.take(&verified.walked);
         totals.blocked += verified.blocked;
         totals.deferred = verified.deferred;
-        finish(recorder, &progress, totals, &verified, &cancel, args, ui).await
+        let ending = Ending { verified: &verified, totals, cancel: &cancel };
+        let exit = ending.finish(recorder, &progress, args, ui).await?;
+        if verified.converged && !knows_spec {
+            self.record_spec().await?;
+        }
+        Ok(exit)
     }
 
     /// Looks, shows, refuses, asks. What was shown `before` and comes again is not asked for again:
@@ -122,7 +156,7 @@ impl Applying<'_> {
         let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
         let bookkeeping = seen.world.journal.bookkeeping;
         let addresses = match &self.saved {
-            Some(saved) => reconciled(saved, &seen.plan, bookkeeping, &self.clients, ui).await?,
+            Some(saved) => approval::reconciled(saved, &seen.plan, bookkeeping, &self.clients, ui).await?,
             None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
         };
         let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
@@ -130,27 +164,66 @@ impl Applying<'_> {
             if before.is_some() {
                 ui.note("another run was at work meanwhile; this is what is left to do");
             }
-            show(&seen.plan, args, ui);
+            approval::show(&seen.plan, args, ui);
         }
-        if let Some(exit) = refused(&seen.plan, &addresses, args, ui) {
+        if let Some(exit) = approval::refused(&seen.plan, &addresses, args, ui) {
             return Ok(Err(exit));
         }
-        if addresses.is_empty() {
-            if self.held.is_some() {
-                session.record_unrecorded_schema(&seen, &self.run).await?;
-            }
-            return Ok(Err(nothing_to_do(&seen.plan, args, ui)));
-        }
-        if is_new && !args.auto_approve && self.saved.is_none() {
-            approve(ui)?;
+        let knows_spec = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
+        let is_idle = addresses.is_empty() && seen.plan.moves.is_empty();
+        if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
+            approval::ask(self.command, ui)?;
         }
         if self.held.is_some() {
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
-        if before.is_none() && bookkeeping == Bookkeeping::Present {
+        if is_idle {
+            return self.leave(&seen, knows_spec).await.map(Err);
+        }
+        if before.is_none() && bookkeeping != Bookkeeping::Missing {
             self.mention_the_dead().await?;
         }
-        Ok(Ok(Approved { plan: seen.plan, addresses }))
+        Ok(Ok(Approved { plan: seen.plan, addresses, knows_spec }))
+    }
+
+    /// The end of a run that finds nothing to do.
+    async fn leave(&self, seen: &Seen, knows_spec: bool) -> Result<Exit, Failure> {
+        if seen.plan.is_empty() && !knows_spec {
+            // Another spec that wants the same: the one thing that has to be taken down.
+            self.record_spec().await?;
+        }
+        if self.command == Command::Destroy {
+            self.ui.note("there is nothing left to take back");
+        }
+        Ok(ending::nothing_to_do(&seen.plan, self.args, self.ui))
+    }
+
+    /// Records the spec as the one last applied, where there is a bookkeeping and all of it was.
+    async fn record_spec(&self) -> Result<(), Failure> {
+        if self.args.only.is_some() {
+            return Ok(());
+        }
+        let database = self.clients.system.database().await?;
+        if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+            journal::record_spec(&database, &self.stack.digest).await?;
+        }
+        Ok(())
+    }
+
+    /// Things that the spec calls otherwise than the bookkeeping: it learns their names, before a
+    /// step looks there for what is its own.
+    async fn rename(&self, moves: &[Move], recorder: &mut Recorder) -> Result<(), Failure> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let database = self.clients.system.database().await?;
+        journal::rename(&database, moves).await?;
+        recorder.renamed(moves);
+        recorder.begin(database).await?;
+        for Move { from, to } in moves {
+            self.ui.note(&format!("{from} is called {to} in the bookkeeping now"));
+        }
+        Ok(())
     }
 
     /// Names the run that left off in the middle, where the last one did.
@@ -204,164 +277,4 @@ async fn wait_for_system(clients: &Clients, patience: Duration, ui: &Ui) -> Resu
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// What of a saved plan is still to run, held against the fresh one.
-async fn reconciled(
-    saved: &Document,
-    fresh: &Plan,
-    bookkeeping: Bookkeeping,
-    clients: &Clients,
-    ui: &Ui,
-) -> Result<BTreeSet<Address>, Failure> {
-    let earlier = match bookkeeping {
-        Bookkeeping::Missing => None,
-        Bookkeeping::Present => {
-            let runs = journal::runs_of_plan(&clients.system.database().await?, &saved.plan_digest).await?;
-            runs.last().map(|run| run.id.to_string())
-        }
-    };
-    let plan::Reconciled { run, skipped, extra } =
-        plan::reconcile(saved, &fresh.document, earlier.as_deref())?;
-    for address in skipped {
-        ui.note(&format!("{address} was done by an earlier run of this plan"));
-    }
-    for address in extra {
-        ui.note(&format!("{address} is not in the saved plan and is not run"));
-    }
-    Ok(run.into_iter().collect())
-}
-
-fn show(plan: &Plan, args: &ApplyArgs, ui: &Ui) {
-    if args.format == EventFormat::Text {
-        ui.answer(&render::plan_text(&plan.document, ui.paint()));
-    }
-}
-
-/// Whether something in the plan may not run: a policy denies it, or it was not allowed by name.
-fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArgs, ui: &Ui) -> Option<Exit> {
-    let allowed: Vec<Allow> = args.allow.iter().map(|allow| (*allow).into()).collect();
-    let mut is_refused = false;
-    for denied in &plan.denied {
-        ui.say(&format!("error: {}: {}", denied.address, denied.reason));
-        is_refused = true;
-    }
-    for (address, allow) in plan.refusals(&allowed) {
-        if allow == Allow::Environment || approved.contains(&address) {
-            ui.say(&refusal(plan, &address, allow));
-            is_refused = true;
-        }
-    }
-    is_refused.then_some(Exit::Denied)
-}
-
-fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
-    let why = match allow {
-        Allow::Destructive => format!("{address} loses data"),
-        Allow::MassDelete => format!("{address} deletes because a source of the spec yields nothing"),
-        Allow::Environment => format!(
-            "this system database was last applied as {}, and the spec says {}",
-            plan.document.environment_before.as_deref().unwrap_or("production"),
-            plan.document.environment
-        ),
-    };
-    format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
-}
-
-fn nothing_to_do(plan: &Plan, args: &ApplyArgs, ui: &Ui) -> Exit {
-    let totals = Totals {
-        unchanged: plan.document.summary.unchanged,
-        blocked: plan.document.blocked.len(),
-        deferred: plan.document.deferred.len(),
-        ..Totals::default()
-    };
-    if args.format == EventFormat::Json {
-        ui.answer(&format!("{}\n", render::summary_json(&totals, None)));
-    }
-    if plan.has_failed_check() || totals.blocked > 0 { Exit::Partial } else { Exit::Done }
-}
-
-fn approve(ui: &Ui) -> Result<(), Failure> {
-    let no_way = || {
-        let plain = Plain::new("no_approval", "there is no terminal to ask on");
-        Failure::with(
-            Exit::Usage,
-            plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
-        )
-    };
-    match ui.confirm("Apply this plan?") {
-        Some(true) => Ok(()),
-        Some(false) => Err(Failure::new(Plain::new("not_approved", "not approved; nothing was applied"))),
-        None => Err(no_way()),
-    }
-}
-
-fn run_record(run: &RunId, stack: &Stack, plan: &Document) -> Run {
-    Run {
-        id: run.clone(),
-        command: "apply".to_owned(),
-        stack: stack.name.clone(),
-        environment: stack.environment.clone(),
-        status: RunStatus::Running,
-        started_at: journal::now(),
-        finished_at: None,
-        who: lock::who(),
-        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-        git_commit: git_commit(&stack.file),
-        spec_digest: plan.spec_digest.to_string(),
-        plan_digest: plan.plan_digest.to_string(),
-        summary: None,
-    }
-}
-
-/// The commit that the spec was read from; `None` outside of a git checkout, or without git.
-fn git_commit(spec: &Path) -> Option<String> {
-    let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let git =
-        std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
-    let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();
-    (git.status.success() && !commit.is_empty()).then_some(commit)
-}
-
-/// Says how it ended and records it.
-async fn finish(
-    recorder: Recorder,
-    progress: &Progress,
-    totals: Totals,
-    verified: &Verified,
-    cancel: &Cancel,
-    args: &ApplyArgs,
-    ui: &Ui,
-) -> Result<Exit, Failure> {
-    progress.clear();
-    let run = recorder.run().clone();
-    let (status, exit) = if cancel.reason().is_some() {
-        (RunStatus::Failed, Exit::Partial)
-    } else if verified.walked.interrupted {
-        (RunStatus::Interrupted, Exit::Interrupted)
-    } else if verified.is_whole() {
-        (RunStatus::Succeeded, Exit::Done)
-    } else {
-        (RunStatus::Failed, Exit::Partial)
-    };
-    let summary = render::summary_text(&totals, render::Paint::Plain);
-    let recorded = recorder.finish(status, &summary).await;
-    if let Some(reason) = cancel.reason() {
-        ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
-    }
-    for address in &verified.left {
-        ui.say(&format!("error: {address} still differs after it was applied"));
-    }
-    for check in &verified.failed_checks {
-        ui.say(&format!("error: {}: {}", check.address, check.message));
-    }
-    ui.answer(&match args.format {
-        EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
-        EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),
-    });
-    if exit == Exit::Partial || exit == Exit::Interrupted {
-        ui.note("the same command goes on from here");
-    }
-    recorded?;
-    Ok(exit)
 }

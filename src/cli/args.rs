@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::ui::Colour;
 use crate::plan::Allow;
 use crate::render::GraphFormat;
+use crate::sql::Dialect;
 
 /// Plan and apply for the data stack of an application that answers questions about business data.
 ///
@@ -53,6 +54,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Do what a plan says, and prove that nothing is left to do
     Apply(ApplyArgs),
+    /// Show what differs without the spec having changed
+    Drift(DriftArgs),
+    /// Take back all that this tool put there and may take back
+    Destroy(DestroyArgs),
     /// Write what is there now to a file: schemas, ids, digests; no data, no secrets
     Observe(ObserveArgs),
     /// Show a saved plan
@@ -63,6 +68,10 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Show the runs, or the steps of one run
     History(HistoryArgs),
+    /// Adopt a database that another tool migrated, after comparing its schema
+    Baseline(BaselineArgs),
+    /// Write a new migration, or say what the existing ones may cost
+    Migration(MigrationArgs),
     /// Show or break the lock of the system database
     Lock(LockArgs),
     /// Print the JSON Schema of the spec, or of a plan
@@ -112,6 +121,7 @@ denies something, or a check failed
 Examples:
   trueup plan --format markdown > comment.md
   trueup plan --world world.json                plan where no server can be reached
+  trueup plan --rehearse                        try it in a scratch database first
   trueup plan --only vector")]
 pub(super) struct PlanArgs {
     /// Save the plan, for `apply PLAN`
@@ -135,6 +145,9 @@ pub(super) struct PlanArgs {
     /// Plan against a saved observation, touching no server
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
+    /// Run what is pending in the system database in a scratch copy of its schema, and report what fails
+    #[arg(long, conflicts_with = "world")]
+    pub rehearse: bool,
     /// How long observing may take
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
     pub refresh_timeout: Duration,
@@ -220,6 +233,87 @@ pub(super) enum EventFormat {
     Json,
 }
 
+/// Arguments of `drift`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+What a plan would change is drift as long as the spec is the one that was last applied whole.
+A schema that was changed by hand is drift whatever the spec says, until `drift accept`.
+
+Exit codes: 0 no drift · 1 failed · 2 drift · 3 a check failed, or something is denied"
+)]
+pub(super) struct DriftArgs {
+    /// What to do about it
+    #[command(subcommand)]
+    pub command: Option<DriftCommand>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
+}
+
+/// The commands of `drift`.
+#[derive(Debug, Subcommand)]
+pub(super) enum DriftCommand {
+    /// Take the schema of the system database as it is: drift is measured from it
+    Accept(AcceptArgs),
+}
+
+/// Arguments of `drift accept`.
+#[derive(Debug, Args)]
+pub(super) struct AcceptArgs {
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
+
+/// Arguments of `destroy`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Applies an empty spec to the same stores: seed rows, terms and documents that nobody else changed or
+uses go; databases, tables, accounts and what others wrote stay, and the plan says so. Policies and
+protection are asked first.
+
+Exit codes: as those of apply")]
+pub(super) struct DestroyArgs {
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Steps that run at one time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+    /// Permit what does not run unless it is named
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<AllowArg>,
+    /// How to print what happens: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
+impl DestroyArgs {
+    /// The same wishes, as `apply` takes them. The vector store is emptied though training is off.
+    pub(super) fn as_apply(&self) -> ApplyArgs {
+        let Self { auto_approve, parallelism, lock_timeout, allow, format } = self;
+        ApplyArgs {
+            plan: None,
+            auto_approve: *auto_approve,
+            parallelism: *parallelism,
+            lock_timeout: *lock_timeout,
+            wait: Duration::ZERO,
+            allow: allow.clone(),
+            only: None,
+            train: true,
+            format: *format,
+        }
+    }
+}
+
 /// Arguments of `observe`.
 #[derive(Debug, Args)]
 pub(super) struct ObserveArgs {
@@ -300,6 +394,80 @@ pub(super) struct HistoryArgs {
     pub format: EventFormat,
 }
 
+/// Arguments of `baseline`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs the migrations up to VERSION in a scratch database, compares the schemas, and records them as
+applied when they agree. Tables that no migration makes are left out. No migration is run on the
+database itself.
+
+Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, nothing recorded · 4 the
+lock is held
+
+Example:
+  trueup baseline --to 12")]
+pub(super) struct BaselineArgs {
+    /// The last migration that the database has: its number, or the name of its file
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub to: i64,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
+
+/// Arguments of `migration`.
+#[derive(Debug, Args)]
+pub(super) struct MigrationArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MigrationCommand,
+}
+
+/// The commands of `migration`.
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrationCommand {
+    /// Write the next numbered file, one for each dialect that the migrations are written in
+    New {
+        /// What it does, such as `add_projects`
+        name: String,
+        /// Only for this dialect
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+    /// Classify the statements of all files, without a database; exit 3 when one destroys data
+    #[command(after_help = "\
+Exit codes: 0 nothing destroys data, or what does asserts first that there is none · 1 the spec is in error ·
+3 a statement is destructive
+
+The rules are described in docs/reference/lint.md.")]
+    Lint {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        format: EventFormat,
+        /// Of files that are for no dialect in particular, where `system.url` does not tell
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+}
+
+/// `--dialect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DialectArg {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(argument: DialectArg) -> Self {
+        match argument {
+            DialectArg::Postgres => Self::Postgres,
+            DialectArg::Sqlite => Self::Sqlite,
+        }
+    }
+}
+
 /// Arguments of `lock`.
 #[derive(Debug, Args)]
 pub(super) struct LockArgs {
@@ -342,6 +510,13 @@ pub(super) enum SchemaOf {
 pub(super) struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// The number of a migration, alone or before a name: `12`, `0012`, `0012_users.sql`.
+fn version(text: &str) -> Result<i64, String> {
+    let number = text.split('_').next().unwrap_or(text);
+    let help = "a version is the number of a migration: `12`, `0012` or `0012_users`";
+    number.parse().map_err(|_| help.to_owned())
 }
 
 /// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.

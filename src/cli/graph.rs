@@ -19,7 +19,7 @@ pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Resul
         Some(path) => File::read(path, &stack.name)?.world,
         None => observe(&stack, &Clients::new(&stack, Purpose::Observe, args.train)?).await?,
     };
-    let options = Options { only: None, train: args.train };
+    let options = Options { train: args.train, ..Options::default() };
     let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if !plan.document.has_changes() {
         ui.note("nothing is planned, so the graph is empty");

@@ -70,8 +70,9 @@ fn run_line(run: &Run, ui: &Ui) -> String {
     let status = ui.paint().tone(tone, &format!("{:11}", run.status.as_str()));
     let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
     format!(
-        "{}  {status} {}  {} {}  {}  {commit}  {}\n",
+        "{}  {status} {}  {}  {} {}  {}  {commit}  {}\n",
         run.id,
+        run.command,
         run.started_at,
         run.stack,
         run.environment,

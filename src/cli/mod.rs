@@ -2,13 +2,18 @@
 //! that prints. Knows no SQL, no HTTP and no YAML.
 
 mod apply;
+mod approval;
 mod args;
+mod baseline;
+mod drift;
+mod ending;
 mod exit;
 mod graph;
 mod history;
 mod init;
 mod load;
 mod lock;
+mod migration;
 mod observe;
 mod plan;
 mod progress;
@@ -78,12 +83,16 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Completions(args) => reference::completions(args, ui),
         Command::Man => reference::man(ui),
         Command::Show(args) => show::run(args, ui),
+        Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
+        Command::Destroy(args) => wait(apply::destroy(args, cli.file.as_deref(), ui)),
         Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
         Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
         Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
         Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
+        Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
         Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
     }
 }

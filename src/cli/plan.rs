@@ -6,7 +6,7 @@ use super::args::{PlanArgs, PlanFormat};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, observe};
+use crate::apply::{Cancel, Clients, observe, rehearse};
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
@@ -21,8 +21,17 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         Some(path) => File::read(path, &stack.name)?.world,
         None => look(&stack, args).await?,
     };
-    let options = Options { only: args.only.clone(), train: args.train };
-    let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
+    let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    if args.rehearse {
+        let cancel = Cancel::new();
+        cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
+        let Some(checks) = rehearse(&stack, &world, &plan.document, &cancel).await? else {
+            ui.warn("interrupted; the scratch database is gone, and nothing was planned");
+            return Ok(Exit::Interrupted);
+        };
+        plan.add_checks(checks);
+    }
     if let Some(path) = &args.out {
         plan::write(path, &plan.document)?;
     }
@@ -57,7 +66,10 @@ fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
     }
     match &args.out {
         Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
-        None if plan.document.has_changes() => ui.note("`trueup apply` does this after asking"),
+        None if plan.document.has_changes() && plan.denied.is_empty() => {
+            ui.note("`trueup apply` does this after asking");
+        }
+        None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
     }
 }

@@ -108,7 +108,16 @@ pub async fn entries(database: &Database, prefix: &str) -> Result<Vec<Entry>> {
         "SELECT address, place, key, digest FROM {table} \
          WHERE substr(address, 1, length($1)) = $1 ORDER BY address, key"
     );
-    let rows = database.query(&sql, &[Value::from(prefix)]).await?;
+    read(&database.query(&sql, &[Value::from(prefix)]).await?)
+}
+
+/// The query for everything that was put anywhere.
+pub(super) fn all(dialect: Dialect) -> String {
+    format!("SELECT address, place, key, digest FROM {} ORDER BY address, key", table(dialect))
+}
+
+/// The entries of a query's rows.
+pub(super) fn read(rows: &[crate::sql::Row]) -> Result<Vec<Entry>> {
     let entry = |row: &crate::sql::Row| {
         let print = |column| {
             let text = row.text(column)?;

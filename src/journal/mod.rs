@@ -4,6 +4,7 @@
 
 pub mod inventory;
 pub mod lock;
+mod moves;
 mod runs;
 mod snapshots;
 mod store;
@@ -13,11 +14,12 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use inventory::{Entry, Inventory};
+pub use moves::{Move, pending_moves, rename};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
 pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
-pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags};
+pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags, record_spec};
 
 use crate::sql;
 

@@ -3,7 +3,7 @@
 
 use super::{Error, Result, RunId, SYSTEM_SCHEMA, table};
 use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
-use crate::sql::{Database, Value};
+use crate::sql::{Database, Dialect, Row, Value};
 
 /// One recorded version of a schema.
 #[derive(Debug, Clone)]
@@ -68,15 +68,19 @@ pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Sn
     Ok(())
 }
 
-/// The newest version of every owner.
-pub(super) async fn newest(database: &Database) -> Result<Vec<Recorded>> {
-    let table = table(database.dialect(), "snapshots");
-    let sql = format!(
+/// The query for the newest version of every owner.
+pub(super) fn newest(dialect: Dialect) -> String {
+    let table = table(dialect, "snapshots");
+    format!(
         "SELECT owner, version, taken_at, content FROM {table} AS s \
          WHERE version = (SELECT max(version) FROM {table} AS o WHERE o.owner = s.owner) ORDER BY owner"
-    );
+    )
+}
+
+/// The versions of a query's rows.
+pub(super) fn read(rows: &[Row]) -> Result<Vec<Recorded>> {
     let mut recorded = Vec::new();
-    for row in database.query(&sql, &[]).await? {
+    for row in rows {
         let owner = row.text(0)?.to_owned();
         let unreadable =
             |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };

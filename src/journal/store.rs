@@ -1,17 +1,19 @@
 //! The bookkeeping's tables, and what of them goes into a world. Making them is the change
 //! `system.bookkeeping`; losing them loses history and take-backs, never convergence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Inventory, Recorded, Result, inventory, snapshots, table};
 use crate::catalog::Snapshot;
+use crate::change::Address;
+use crate::digest::Digest;
 use crate::spec::Flags;
-use crate::sql::{Database, Dialect, Value};
+use crate::sql::{Database, Dialect, Row, Transaction, Value};
 
 /// Version of the tables. Raised when their form changes; a newer one is refused, not guessed at.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// Whether the tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +21,8 @@ pub const FORMAT: i64 = 1;
 pub enum Bookkeeping {
     /// Nothing was applied yet, or somebody dropped them.
     Missing,
+    /// They are there, and an older trueup made them: some are missing.
+    Outdated,
     /// They are there, in the current format.
     Present,
 }
@@ -32,6 +36,12 @@ pub struct Observed {
     pub environment: Option<String>,
     /// The flags last applied.
     pub flags: Option<Flags>,
+    /// What was protected by the spec last applied.
+    #[serde(default)]
+    pub protected: BTreeSet<Address>,
+    /// The digest of the spec that was last applied whole.
+    #[serde(default)]
+    pub spec_digest: Option<Digest>,
     /// What this tool put where.
     pub inventory: Inventory,
     /// The newest recorded schema of each owner: `system`, `target.NAME`.
@@ -45,6 +55,8 @@ impl Observed {
             bookkeeping: Bookkeeping::Missing,
             environment: None,
             flags: None,
+            protected: BTreeSet::new(),
+            spec_digest: None,
             inventory: Inventory::default(),
             snapshots: BTreeMap::new(),
         }
@@ -55,6 +67,7 @@ impl Observed {
 const TABLES: &[(&str, &str)] = &[
     ("meta", "key text PRIMARY KEY, value text NOT NULL"),
     ("flags", "name text PRIMARY KEY, value boolean NOT NULL"),
+    ("protection", "address text PRIMARY KEY"),
     (
         "runs",
         "id text PRIMARY KEY, command text NOT NULL, stack text NOT NULL, environment text NOT NULL, \
@@ -80,10 +93,23 @@ const TABLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Makes the tables that are missing, in one transaction. Running it twice is running it once.
-pub async fn ensure(database: &Database) -> Result<()> {
-    let dialect = database.dialect();
+/// Makes the tables that are missing and records what is protected, in one transaction. Running it
+/// twice is running it once.
+pub async fn ensure(database: &Database, protected: &BTreeSet<Address>) -> Result<()> {
     let mut transaction = database.begin().await?;
+    make_tables(&mut transaction).await?;
+    let protection = table(transaction.dialect(), "protection");
+    transaction.execute(&format!("DELETE FROM {protection}"), &[]).await?;
+    for address in protected {
+        let sql = format!("INSERT INTO {protection} (address) VALUES ($1)");
+        transaction.execute(&sql, &[Value::from(address.as_str())]).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+pub(super) async fn make_tables(transaction: &mut Transaction) -> Result<()> {
+    let dialect = transaction.dialect();
     if dialect == Dialect::Postgres {
         // CREATE … IF NOT EXISTS still races in PostgreSQL; whoever is second waits here.
         transaction.execute("SELECT pg_advisory_xact_lock(7238201)", &[]).await?;
@@ -93,9 +119,7 @@ pub async fn ensure(database: &Database) -> Result<()> {
         let sql = format!("CREATE TABLE IF NOT EXISTS {} ({columns})", table(dialect, name));
         transaction.execute(&sql, &[]).await?;
     }
-    set_meta(&mut transaction, "format", &FORMAT.to_string()).await?;
-    transaction.commit().await?;
-    Ok(())
+    set_meta(transaction, "format", &FORMAT.to_string()).await
 }
 
 /// Takes a key out of `meta`.
@@ -119,58 +143,93 @@ pub(super) async fn set_meta(
     Ok(())
 }
 
-/// Whether the tables are there, asked of the catalog.
-async fn is_present(database: &Database) -> Result<bool> {
+/// The bookkeeping's tables that are there, asked of the catalog.
+async fn tables(database: &Database) -> Result<BTreeSet<String>> {
     let sql = match database.dialect() {
         Dialect::Postgres => {
-            "SELECT to_regclass('trueup.meta') IS NOT NULL AND to_regclass('trueup.snapshots') IS NOT NULL"
+            "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
+             ON n.oid = c.relnamespace WHERE n.nspname = 'trueup' AND c.relkind = 'r'"
         }
         Dialect::Sqlite => {
-            "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('trueup_meta', 'trueup_snapshots')"
+            "SELECT substr(name, 8) FROM sqlite_schema \
+             WHERE type = 'table' AND name LIKE 'trueup\\_%' ESCAPE '\\'"
         }
     };
-    let rows = database.query(sql, &[]).await?;
-    Ok(rows.first().map(|row| row.bool(0)).transpose()?.unwrap_or(false))
+    let rows = database.query_each(&[sql]).await?;
+    let names = rows.iter().flatten().map(|row| row.text(0).map(ToOwned::to_owned));
+    Ok(names.collect::<crate::sql::Result<_>>()?)
+}
+
+/// The query for meta, flags and protection: everything small, by table.
+fn small(dialect: Dialect, tables: &BTreeSet<String>) -> String {
+    let parts = [("meta", "key", "value"), ("flags", "name", "value"), ("protection", "address", "''")];
+    let selects = parts.iter().filter(|(name, ..)| tables.contains(*name)).map(|(name, key, value)| {
+        format!("SELECT '{name}', {key}, CAST({value} AS text) FROM {}", table(dialect, name))
+    });
+    selects.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// Its rows by table: names and values.
+fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+    let mut small: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for row in rows {
+        let of_table = small.entry(row.text(0)?.to_owned()).or_default();
+        of_table.insert(row.text(1)?.to_owned(), row.text(2)?.to_owned());
+    }
+    Ok(small)
 }
 
 /// Reads the journal, with the places of the inventory that observing the system needs.
 pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>)> {
-    if !is_present(database).await? {
+    let tables = tables(database).await?;
+    if !tables.contains("meta") {
         return Ok((Observed::missing(), Vec::new()));
     }
     let dialect = database.dialect();
-    let meta = database.query(&format!("SELECT key, value FROM {}", table(dialect, "meta")), &[]).await?;
-    let meta: BTreeMap<&str, &str> =
-        meta.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect::<crate::sql::Result<_>>()?;
-    check_format(meta.get("format").copied())?;
+    let unless_missing = |name: &str, query: String| {
+        if tables.contains(name) { query } else { "SELECT NULL WHERE false".to_owned() }
+    };
+    let asked = [
+        small(dialect, &tables),
+        unless_missing("inventory", inventory::all(dialect)),
+        unless_missing("snapshots", snapshots::newest(dialect)),
+    ];
+    let mut answers = database.query_each(&asked.each_ref().map(String::as_str)).await?.into_iter();
+    let mut next = || answers.next().unwrap_or_default();
 
-    let flags = database.query(&format!("SELECT name, value FROM {}", table(dialect, "flags")), &[]).await?;
-    let flags: BTreeMap<String, bool> = flags
-        .iter()
-        .map(|row| Ok((row.text(0)?.to_owned(), row.bool(1)?)))
-        .collect::<crate::sql::Result<_>>()?;
-    let entries = inventory::entries(database, "").await?;
-    let mut snapshots = snapshots::newest(database).await?;
+    let mut small = read_small(&next())?;
+    let mut of = |name: &str| small.remove(name).unwrap_or_default();
+    let (meta, flags, protection) = (of("meta"), of("flags"), of("protection"));
+    let format = check_format(meta.get("format").map(String::as_str))?;
+    let is_whole = format == FORMAT && TABLES.iter().all(|(name, _)| tables.contains(*name));
+
+    let is_true = |value: &str| matches!(value, "1" | "t" | "true");
+    let flags: BTreeMap<String, bool> =
+        flags.into_iter().map(|(name, value)| (name, is_true(&value))).collect();
+    let entries = inventory::read(&next())?;
+    let mut snapshots = snapshots::read(&next())?;
     if meta.contains_key(snapshots::CHANGING) {
         // A run is at work or was killed: what it did to the schema is nobody's drift.
         snapshots.retain(|recorded| recorded.owner != super::SYSTEM_SCHEMA);
     }
 
     let observed = Observed {
-        bookkeeping: Bookkeeping::Present,
-        environment: meta.get("environment").map(|text| (*text).to_owned()),
+        bookkeeping: if is_whole { Bookkeeping::Present } else { Bookkeeping::Outdated },
+        environment: meta.get("environment").cloned(),
         flags: (!flags.is_empty()).then_some(Flags(flags)),
+        protected: protection.into_keys().map(Address::new).collect(),
+        spec_digest: meta.get("spec_digest").map(Digest::from_text),
         inventory: entries.iter().cloned().collect(),
         snapshots: snapshots.into_iter().map(|Recorded { owner, snapshot, .. }| (owner, snapshot)).collect(),
     };
     Ok((observed, entries))
 }
 
-fn check_format(found: Option<&str>) -> Result<()> {
+fn check_format(found: Option<&str>) -> Result<i64> {
     let unreadable =
         || Error::Unreadable { what: format!("format {:?} in the table meta", found.unwrap_or("")) };
     let found: i64 = found.and_then(|text| text.parse().ok()).ok_or_else(unreadable)?;
-    if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(()) }
+    if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(found) }
 }
 
 /// Records the flags and the environment that were applied, replacing what stood there.
@@ -183,6 +242,14 @@ pub async fn record_flags(database: &Database, environment: &str, flags: &Flags)
         transaction.execute(&sql, &[Value::from(name.as_str()), Value::from(*value)]).await?;
     }
     set_meta(&mut transaction, "environment", environment).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Records the digest of a spec that was applied whole: what drift is told from.
+pub async fn record_spec(database: &Database, digest: &Digest) -> Result<()> {
+    let mut transaction = database.begin().await?;
+    set_meta(&mut transaction, "spec_digest", digest.as_str()).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -1,19 +1,31 @@
-//! Drift of the system's schema: what differs from the schema that this tool's own migrations left,
-//! though no migration is pending. Shown, never mended.
+//! Drift: what differs though the spec did not change. Of the system's schema, against the schema
+//! that this tool's own migrations left; of everything else, what a spec that was applied whole
+//! would change again. Shown, never mended.
 
-use crate::catalog::{self, Snapshot};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::{ChangeEntry, Document, Work};
+use crate::catalog::{self, SchemaChange, Snapshot};
 use crate::change::{Address, Check, Diff, Drift, Status};
+use crate::journal::{self, Bookkeeping};
 use crate::spec::{SchemaDrift, Stack};
+use crate::system;
 use crate::world::World;
-
-use super::Work;
 
 /// Compares the schema with the one recorded after the last migration. Nothing is known of a
 /// database that this tool never migrated, and pending migrations are a difference of their own.
-pub(super) fn of_system(stack: &Stack, world: &World, planned: &Diff<Work>) -> Diff<Work> {
+pub(super) fn of_system(
+    stack: &Stack,
+    world: &World,
+    desired: &system::Desired,
+    planned: &Diff<Work>,
+) -> Diff<Work> {
     let mut diff = Diff::default();
-    let is_pending = planned.changes.iter().any(|change| change.address.is_selected_by("system.migration"));
-    let Some(recorded) = world.journal.snapshots.get(crate::journal::SYSTEM_SCHEMA) else { return diff };
+    let migrations = ["system.migration", "system.repeatable"];
+    let is_migration = |address: &Address| migrations.iter().any(|prefix| address.is_selected_by(prefix));
+    let is_pending = planned.changes.iter().any(|change| is_migration(&change.address));
+    let Some(recorded) = world.journal.snapshots.get(journal::SYSTEM_SCHEMA) else { return diff };
     let is_judged = match stack.system.schema_drift {
         SchemaDrift::Ignore => false,
         SchemaDrift::Warn | SchemaDrift::Fail => true,
@@ -21,27 +33,98 @@ pub(super) fn of_system(stack: &Stack, world: &World, planned: &Diff<Work>) -> D
     if !is_judged || is_pending {
         return diff;
     }
-    let now = without_unmanaged(&world.system.schema, &planned.unmanaged);
-    let objects = catalog::diff(recorded, &now).len();
-    if objects == 0 {
-        return diff;
-    }
-    let summary = match objects {
-        1 => "one table was changed by hand".to_owned(),
-        _ => format!("{objects} tables were changed by hand"),
+    let (before, now) = (managed(recorded, desired), managed(&world.system.schema, desired));
+    let changes = catalog::diff(&before, &now);
+    let summary = match changes.as_slice() {
+        [] => return diff,
+        [change] => said(change),
+        _ => {
+            let names: Vec<String> = changes.iter().map(said).collect();
+            format!("{} tables: {}", names.len(), names.join(", "))
+        }
     };
     if stack.system.schema_drift == SchemaDrift::Fail {
-        let help = "undo it, write it as a migration, or set `schema_drift: warn`";
-        diff.checks.push(Check::new("system.schema", Status::Fail, format!("{summary}: {help}")));
+        let help = "undo it, write it as a migration, or record it with `trueup drift accept`";
+        let message = format!("changed by hand: {summary}; {help}");
+        diff.checks.push(Check::new("system.schema", Status::Fail, message));
     }
-    let text = catalog::text_diff(recorded, &now);
+    let text = catalog::text_diff(&before, &now);
+    let summary = format!("changed by hand: {summary}");
     diff.drift.push(Drift { address: Address::new("system.schema"), summary, diff: text });
     diff
 }
 
-/// The schema without the tables that are listed as unmanaged already.
-fn without_unmanaged(schema: &Snapshot, unmanaged: &[Address]) -> Snapshot {
+/// What happened to one table.
+fn said(change: &SchemaChange) -> String {
+    match change {
+        SchemaChange::AddTable { name, .. } => format!("{name} is new"),
+        SchemaChange::DropTable { name, .. } => format!("{name} is gone"),
+        SchemaChange::RenameTable { from, to } => format!("{from} is now {to}"),
+        SchemaChange::ModifyTable { name, changes: _ } => name.to_string(),
+    }
+}
+
+/// The schema without the tables that nobody declared: they are listed, and nobody's drift.
+fn managed(schema: &Snapshot, desired: &system::Desired) -> Snapshot {
     let mut schema = schema.clone();
-    schema.tables.retain(|name, _| !unmanaged.contains(&Address::new(format!("system.table.{name}"))));
+    schema.tables.retain(|name, table| !system::is_unmanaged(desired, name, table));
     schema
+}
+
+/// How the spec stands to the one that was last applied whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Baseline {
+    /// It is the same: whatever the plan would change was changed behind its back.
+    Same,
+    /// It is another one: what it would change cannot be told from drift.
+    SpecChanged,
+    /// No spec was applied whole yet.
+    NeverApplied,
+}
+
+/// What `drift` says.
+#[derive(Debug, Clone, Serialize)]
+pub struct Drifted {
+    /// The stack.
+    pub stack: String,
+    /// The environment.
+    pub environment: String,
+    /// Whether `changes` could be told.
+    pub baseline: Baseline,
+    /// What the plan would change back.
+    pub changes: Vec<ChangeEntry>,
+    /// What differs and no change will mend.
+    pub drift: Vec<Drift>,
+    /// Changes that are not listed, because the spec changed too.
+    pub untold: usize,
+}
+
+/// What of a plan is drift.
+///
+/// A run that applies a spec whole leaves nothing to do, and records the spec's digest. As long as
+/// the spec is that one, every change of a plan has its cause in the world.
+pub fn drifted(plan: &Document, journal: &journal::Observed) -> Drifted {
+    let baseline = match &journal.spec_digest {
+        None => Baseline::NeverApplied,
+        Some(digest) if *digest == plan.spec_digest => Baseline::Same,
+        Some(_) => Baseline::SpecChanged,
+    };
+    // A newer trueup that wants more tables is nobody's hand.
+    let is_own = |change: &&ChangeEntry| {
+        journal.bookkeeping == Bookkeeping::Outdated && change.address.as_str() == "system.bookkeeping"
+    };
+    let changes: Vec<ChangeEntry> = plan.changes.iter().filter(|change| !is_own(change)).cloned().collect();
+    let (changes, untold) = match baseline {
+        Baseline::Same => (changes, 0),
+        Baseline::SpecChanged | Baseline::NeverApplied => (Vec::new(), changes.len()),
+    };
+    Drifted {
+        stack: plan.stack.clone(),
+        environment: plan.environment.clone(),
+        baseline,
+        changes,
+        drift: plan.drift.clone(),
+        untold,
+    }
 }

@@ -61,8 +61,10 @@ impl Graph {
         reached
     }
 
-    /// One valid execution order: Kahn's algorithm, the smallest ready address first.
-    pub(super) fn order(&self) -> Result<Vec<Address>, Cycle> {
+    /// One valid execution order: Kahn's algorithm, the smallest ready address first. What is taken
+    /// back goes the other way round: first what was made last.
+    pub(super) fn order(&self, take_back: bool) -> Result<Vec<Address>, Cycle> {
+        let rank = |address: &Address| if take_back { rank_of_taking_back(address) } else { rank(address) };
         let mut missing: BTreeMap<NodeIndex, usize> = BTreeMap::new();
         let mut ready = BinaryHeap::new();
         for (address, node) in &self.nodes {
@@ -95,23 +97,33 @@ impl Graph {
 }
 
 /// Where the graph leaves a choice: the system first, then targets, vectors, cache, flags.
+const ORDER: [&str; 13] = [
+    "system.database",
+    "system.bookkeeping",
+    "system.extension",
+    "system.role",
+    "system.migration",
+    "system.user",
+    "system.ontology",
+    "system.seed",
+    "target",
+    "vector",
+    "cache",
+    "policy",
+    "flags",
+];
+
 fn rank(address: &Address) -> usize {
-    const ORDER: [&str; 13] = [
-        "system.database",
-        "system.bookkeeping",
-        "system.extension",
-        "system.role",
-        "system.migration",
-        "system.user",
-        "system.ontology",
-        "system.seed",
-        "target",
-        "vector",
-        "cache",
-        "policy",
-        "flags",
-    ];
     ORDER.iter().position(|prefix| address.is_selected_by(prefix)).unwrap_or(ORDER.len())
+}
+
+/// The same in reverse, but for what every run begins and ends with.
+fn rank_of_taking_back(address: &Address) -> usize {
+    match rank(address) {
+        first @ 0..=1 => first,
+        last if address.as_str() == "flags" => last,
+        between => ORDER.len().saturating_sub(between),
+    }
 }
 
 #[cfg(test)]
@@ -139,7 +151,7 @@ mod tests {
     }
 
     fn order(changes: &[Planned<()>]) -> Vec<String> {
-        Graph::new(changes).order().unwrap().iter().map(ToString::to_string).collect()
+        Graph::new(changes).order(false).unwrap().iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -172,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_last_is_taken_back_first() {
+        let changes =
+            ["flags", "system.bookkeeping", "system.seed.a", "system.ontology.b", "vector.documents.c"];
+        let changes: Vec<Planned<()>> = changes.iter().map(|address| change(address, &[])).collect();
+        let order = Graph::new(&changes).order(true).unwrap();
+        let order: Vec<&str> = order.iter().map(Address::as_str).collect();
+        assert_eq!(
+            order,
+            ["system.bookkeeping", "vector.documents.c", "system.seed.a", "system.ontology.b", "flags"]
+        );
+    }
+
+    #[test]
     fn a_need_that_is_no_change_is_satisfied() {
         assert_eq!(order(&[change("cache.stream.a", &["system.database"])]), ["cache.stream.a"]);
     }
@@ -179,6 +204,6 @@ mod tests {
     #[test]
     fn a_cycle_is_named() {
         let changes = [change("a", &["b"]), change("b", &["a"])];
-        assert_eq!(Graph::new(&changes).order(), Err(Cycle(vec![Address::new("a"), Address::new("b")])));
+        assert_eq!(Graph::new(&changes).order(false), Err(Cycle(vec![Address::new("a"), Address::new("b")])));
     }
 }

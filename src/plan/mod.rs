@@ -2,24 +2,28 @@
 //! give equal bytes. What crosses between components (a target's schema on its way to the vector
 //! store) crosses here.
 
+mod bookkeeping;
 mod document;
 mod drift;
 mod graph;
 mod policy;
+mod protect;
 mod saved;
+mod takeback;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::json;
-
 pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
+pub use drift::{Baseline, Drifted, drifted};
 pub use graph::Cycle;
 pub use policy::Allow;
 pub use saved::{Error as SavedError, Reconciled, read, reconcile, write};
 
-use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risk, Status};
+use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Status};
 use crate::digest::Digest;
-use crate::journal::Bookkeeping;
+use crate::journal::{self, Move};
 use crate::spec::{self, Flags, Stack};
 use crate::world::World;
 use crate::{cache, system, target, vector};
@@ -32,6 +36,8 @@ pub struct Options {
     pub only: Option<String>,
     /// `--train`: train the vector store though `auto_train_vector` is off.
     pub train: bool,
+    /// `destroy`: the stack is an emptied one, and what is there is taken back.
+    pub take_back: bool,
 }
 
 /// A plan: the document that is shown and saved, and the steps that apply executes.
@@ -41,10 +47,12 @@ pub struct Plan {
     pub document: Document,
     /// In the order of the document.
     pub steps: Vec<Step>,
-    /// What a policy denies.
+    /// What a policy or a protection denies.
     pub denied: Vec<Held>,
     /// What must be allowed by name.
     pub guarded: Vec<(Address, Allow)>,
+    /// Names that the bookkeeping learns before anything else is done.
+    pub moves: Vec<Move>,
 }
 
 /// One step, as apply executes it.
@@ -63,8 +71,11 @@ pub struct Step {
 /// What a step executes.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// Make the bookkeeping's tables.
-    Bookkeeping,
+    /// Make the bookkeeping's tables, and record what is protected.
+    Bookkeeping {
+        /// All that is protected.
+        protected: BTreeSet<Address>,
+    },
     /// A change of the system database.
     System(system::Change),
     /// A change that a target gives rise to.
@@ -94,6 +105,19 @@ pub enum Failure {
 }
 
 impl Plan {
+    /// Whether what is there is what the spec says: nothing to do, now or later, and no check failed.
+    pub fn is_empty(&self) -> bool {
+        let Document { changes, blocked, deferred, .. } = &self.document;
+        changes.is_empty() && blocked.is_empty() && deferred.is_empty() && !self.has_failed_check()
+    }
+
+    /// Adds what was checked after planning.
+    pub fn add_checks(&mut self, checks: Vec<Check>) {
+        self.document.checks.extend(checks);
+        self.document.checks.sort_by(|a, b| a.address.cmp(&b.address));
+        self.document.plan_digest = self.document.computed_digest();
+    }
+
     /// Whether a check failed.
     pub fn has_failed_check(&self) -> bool {
         self.document.checks.iter().any(|check| check.status == Status::Fail)
@@ -114,11 +138,25 @@ impl Plan {
 
 /// Plans: what must be done so that the world is as the stack says.
 pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
+    let moves = journal::pending_moves(&stack.moved, &world.journal);
+    if moves.is_empty() {
+        return plan_as_named(stack, world, options);
+    }
+    let mut plan = plan_as_named(stack, &world.renamed(&moves), options)?;
+    let note = |Move { from, to }: &Move| format!("{from} is now {to}: nothing is deleted and made again");
+    plan.document.notes.splice(0..0, moves.iter().map(note));
+    plan.document.world_digest = world.digest();
+    plan.document.plan_digest = plan.document.computed_digest();
+    plan.moves = moves;
+    Ok(plan)
+}
+
+fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
     let mut diff = differences(stack, world, options);
     if !diff.faults.is_empty() {
         return Err(Failure::Faults(diff.faults));
     }
-    match flags_change(stack, world) {
+    match bookkeeping::flags(stack, &world.journal, options) {
         None => diff.unchanged += 1,
         Some(change) if diff.blocked.is_empty() => diff.changes.push(change),
         // An application that reads the flags must not be told of what is not there yet.
@@ -127,22 +165,25 @@ pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Fai
             diff.blocked.push(Held { address: change.address, reason });
         }
     }
-    link_to_bookkeeping(&mut diff.changes);
+    if options.take_back {
+        takeback::explain(&mut diff, stack, world);
+    }
+    bookkeeping::link(&mut diff.changes);
     if let Some(only) = &options.only {
         select(&mut diff, only)?;
     }
-    assemble(stack, world, diff)
+    assemble(stack, world, diff, options)
 }
 
 /// The diffs of the components, one after the other: what one gives, the next may need.
 fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
-    diff.merge(bookkeeping_diff(world));
+    diff.merge(bookkeeping::diff(stack, &world.journal, options));
 
     let system = system::Desired::new(stack, world.system.dialect);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
-    let drift = drift::of_system(stack, world, &diff);
+    let drift = drift::of_system(stack, world, &system, &diff);
     diff.merge(drift);
 
     let mut schemas = BTreeMap::new();
@@ -161,29 +202,6 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     }
     if let Some(cache) = &stack.cache {
         diff.merge(cache_diff(&cache::Desired::new(cache), world));
-    }
-    diff
-}
-
-fn bookkeeping_diff(world: &World) -> Diff<Work> {
-    let mut diff = Diff::default();
-    match world.journal.bookkeeping {
-        Bookkeeping::Present => diff.unchanged = 1,
-        Bookkeeping::Missing => diff.changes.push(Planned {
-            address: Address::new("system.bookkeeping"),
-            action: Action::Create,
-            risk: Risk::Safe,
-            reason: "missing".to_owned(),
-            needs: vec![Address::new("system.database")],
-            summary: "tables for runs, steps, inventory and schema versions".to_owned(),
-            before: None,
-            after: None,
-            diff: None,
-            seen: Digest::of("missing"),
-            guard: None,
-            at: None,
-            change: Work::Bookkeeping,
-        }),
     }
     diff
 }
@@ -242,60 +260,6 @@ fn not_observed(component: &str) -> Diff<Work> {
     diff
 }
 
-/// The flags and the environment, where they differ from those last applied.
-fn flags_change(stack: &Stack, world: &World) -> Option<Planned<Work>> {
-    let before = &world.journal;
-    let same_environment = before.environment.as_ref() == Some(&stack.environment);
-    if same_environment && before.flags.as_ref() == Some(&stack.flags) {
-        return None;
-    }
-    let shown = |environment: &str, flags: &Flags| json!({"environment": environment, "flags": flags});
-    let was = before.environment.as_deref().zip(before.flags.as_ref());
-    Some(Planned {
-        address: Address::new("flags"),
-        action: if was.is_some() { Action::Update } else { Action::Create },
-        risk: Risk::Safe,
-        reason: match was {
-            None => "never applied".to_owned(),
-            Some(_) if same_environment => "flags differ".to_owned(),
-            Some((environment, _)) => format!("last applied as {environment}"),
-        },
-        needs: Vec::new(),
-        summary: stack
-            .flags
-            .0
-            .iter()
-            .map(|(name, value)| format!("{name}: {value}"))
-            .collect::<Vec<_>>()
-            .join(", "),
-        before: was.map(|(environment, flags)| shown(environment, flags)),
-        after: Some(shown(&stack.environment, &stack.flags)),
-        diff: None,
-        seen: Digest::of_json(&(&before.environment, &before.flags)),
-        guard: None,
-        at: None,
-        change: Work::Flags { environment: stack.environment.clone(), flags: stack.flags.clone() },
-    })
-}
-
-/// Everything is recorded, so everything but the database itself comes after the bookkeeping.
-fn link_to_bookkeeping(changes: &mut [Planned<Work>]) {
-    let bookkeeping = Address::new("system.bookkeeping");
-    let planned: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
-    if !planned.contains(&bookkeeping) {
-        return;
-    }
-    for change in changes {
-        // A need that is planned leads to the bookkeeping by itself; the database alone does not.
-        let leads_there =
-            change.needs.iter().any(|need| planned.contains(need) && need.as_str() != "system.database");
-        let before_it = ["system.database", "system.bookkeeping"].contains(&change.address.as_str());
-        if !before_it && !leads_there {
-            change.needs.push(bookkeeping.clone());
-        }
-    }
-}
-
 /// Keeps what `--only` selects and what that needs.
 fn select(diff: &mut Diff<Work>, only: &str) -> Result<(), Failure> {
     let graph = Graph::new(&diff.changes);
@@ -319,7 +283,7 @@ fn select(diff: &mut Diff<Work>, only: &str) -> Result<(), Failure> {
 }
 
 /// Orders, counts, applies the policies and seals the document.
-fn assemble(stack: &Stack, world: &World, diff: Diff<Work>) -> Result<Plan, Failure> {
+fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -> Result<Plan, Failure> {
     let Diff {
         changes,
         unchanged,
@@ -332,8 +296,9 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>) -> Result<Plan, Fail
         faults: _,
     } = diff;
     let graph = Graph::new(&changes);
-    let order = graph.order().map_err(Failure::Cycle)?;
-    let denied = policy::denied(stack, &changes);
+    let order = graph.order(options.take_back).map_err(Failure::Cycle)?;
+    let mut denied = policy::denied(stack, &changes);
+    denied.extend(protect::denied(stack, &world.journal, &changes, options));
     let guarded = policy::guarded(&changes);
 
     let mut summary = Summary { unchanged, ..Summary::default() };
@@ -376,7 +341,7 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>) -> Result<Plan, Fail
         unmanaged: unmanaged.into_iter().collect(),
     };
     document.plan_digest = document.computed_digest();
-    Ok(Plan { document, steps, denied, guarded })
+    Ok(Plan { document, steps, denied, guarded, moves: Vec::new() })
 }
 
 /// The two halves of a change: what is shown, and what is executed.

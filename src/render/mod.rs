@@ -1,15 +1,19 @@
 //! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
 
+mod drift;
 mod events;
 mod graph;
 mod json;
+mod lint;
 mod markdown;
 mod paint;
 mod text;
 
+pub use drift::{drift_json, drift_text};
 pub use events::{Totals, event_json, event_line, summary_json, summary_text};
 pub use graph::{GraphFormat, graph};
 pub use json::plan_json;
+pub use lint::{LintedFile, lint_json, lint_text};
 pub use markdown::markdown;
 pub use paint::{Paint, Tone};
 pub use text::plan_text;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Paint, Tone};
-use crate::change::{Action, Check, Held, Risk, Status};
+use crate::change::{Action, Check, Drift, Held, Risk, Status};
 use crate::plan::{ChangeEntry, Document, Summary};
 
 /// A diff longer than this is cut in text; JSON has it whole.
@@ -13,10 +13,10 @@ const MOST_DIFF_LINES: usize = 60;
 pub fn plan_text(plan: &Document, paint: Paint) -> String {
     let mut out = String::new();
     head(&mut out, plan, paint);
-    changes(&mut out, plan, paint);
+    changes(&mut out, &plan.changes, paint);
     held(&mut out, "Blocked", &plan.blocked, paint);
     held(&mut out, "Known later", &plan.deferred, paint);
-    drift(&mut out, plan, paint);
+    drift(&mut out, &plan.drift, paint);
     checks(&mut out, &plan.checks, paint);
     unmanaged(&mut out, plan, paint);
     line(&mut out, &counts(plan, paint));
@@ -52,9 +52,10 @@ pub(super) fn sign(action: Action) -> (&'static str, Tone) {
     }
 }
 
-fn changes(out: &mut String, plan: &Document, paint: Paint) {
-    let width = plan.changes.iter().map(|change| change.address.as_str().chars().count()).max().unwrap_or(0);
-    for change in &plan.changes {
+/// Each change on a line, with what differs below it.
+pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
+    let width = changes.iter().map(|change| change.address.as_str().chars().count()).max().unwrap_or(0);
+    for change in changes {
         let (sign, tone) = sign(change.action);
         let address = format!("{:width$}", change.address.as_str());
         let risk = match change.risk {
@@ -69,7 +70,7 @@ fn changes(out: &mut String, plan: &Document, paint: Paint) {
         line(out, &format!("{head}  {}{risk} {why}", change.summary));
         details(out, change, paint);
     }
-    if !plan.changes.is_empty() {
+    if !changes.is_empty() {
         out.push('\n');
     }
 }
@@ -77,7 +78,15 @@ fn changes(out: &mut String, plan: &Document, paint: Paint) {
 /// What differs, under an update or where a change brings a diff.
 fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
     if let Some(diff) = &change.diff {
-        diff_lines(out, diff, paint);
+        // A first plan has many migrations, and what is safe needs no reading line by line.
+        if change.action == Action::Run && change.risk == Risk::Safe {
+            let count = diff.lines().count();
+            let plural = if count == 1 { "" } else { "s" };
+            let text = format!("{count} line{plural} of SQL; `--format json` has all");
+            line(out, &format!("      {}", paint.tone(Tone::Faint, &text)));
+        } else {
+            diff_lines(out, diff, paint);
+        }
         return;
     }
     let (Action::Update | Action::Replace, Some(Value::Object(before)), Some(Value::Object(after))) =
@@ -130,7 +139,8 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
     }
     let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
     if rest > 0 {
-        line(out, &format!("      … {rest} more lines; `--format json` has them"));
+        let plural = if rest == 1 { "" } else { "s" };
+        line(out, &format!("      … {rest} more line{plural}; `--format json` has all"));
     }
 }
 
@@ -145,12 +155,13 @@ fn held(out: &mut String, title: &str, entries: &[Held], paint: Paint) {
     out.push('\n');
 }
 
-fn drift(out: &mut String, plan: &Document, paint: Paint) {
-    if plan.drift.is_empty() {
+/// What differs and no change will mend.
+pub(super) fn drift(out: &mut String, drift: &[Drift], paint: Paint) {
+    if drift.is_empty() {
         return;
     }
     line(out, &paint.tone(Tone::Strong, "Drift"));
-    for drift in &plan.drift {
+    for drift in drift {
         line(out, &format!("  {} {}: {}", paint.tone(Tone::Warning, "!"), drift.address, drift.summary));
         diff_lines(out, &drift.diff, paint);
     }

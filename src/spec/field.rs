@@ -20,6 +20,8 @@ pub(super) const WRITTEN: &str = "trueup::written";
 pub(super) const WRITTEN_LIST: &str = "trueup::written_list";
 /// A value or `false`.
 pub(super) const OR_FALSE: &str = "trueup::or_false";
+/// A text, or a map that has more to say.
+pub(super) const TEXT_OR: &str = "trueup::text_or";
 /// A value of a row.
 pub(super) const CELL: &str = "trueup::cell";
 
@@ -291,6 +293,45 @@ impl<T: JsonSchema> JsonSchema for OrFalse<T> {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let value = generator.subschema_for::<T>();
         json_schema!({ "anyOf": [value, { "const": false }] })
+    }
+}
+
+/// A text, or a map that has more to say.
+#[derive(Debug, Clone)]
+pub(super) enum TextOr<T> {
+    Text(String),
+    Map(T),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+            type Value = TextOr<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a map")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TextOr<T>, E> {
+                Ok(TextOr::Text(text.to_owned()))
+            }
+            fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<TextOr<T>, D::Error> {
+                T::deserialize(inner).map(TextOr::Map)
+            }
+        }
+        deserializer.deserialize_newtype_struct(TEXT_OR, Either(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for TextOr<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        format!("TextOr{}", T::schema_name()).into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let map = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [{ "type": "string" }, map] })
     }
 }
 

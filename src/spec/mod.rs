@@ -2,6 +2,7 @@
 //! error at once, and never touches a server.
 
 mod context;
+mod emptied;
 mod error;
 mod field;
 mod files;

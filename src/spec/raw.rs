@@ -4,8 +4,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, Value, Written};
-use super::{Order, PasswordHash, SchemaDrift, SeedMode};
+use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, TextOr, Value, Written};
+use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode};
 
 /// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,
 /// scalars and lists replace, `null` removes.
@@ -70,8 +70,8 @@ pub(super) struct System {
     pub users: Opt<Named<User>>,
     /// Where the terms of ontologies are rows.
     pub terms: Opt<Terms>,
-    /// Files of business terms, by name.
-    pub ontologies: Opt<Named<String>>,
+    /// Files of business terms, by name: a path, or `{ file: path, protect: true }`.
+    pub ontologies: Opt<Named<TextOr<OntologyFile>>>,
     /// Rows that must be there, by name.
     pub seeds: Opt<Named<Seed>>,
 }
@@ -79,14 +79,22 @@ pub(super) struct System {
 /// A role of PostgreSQL.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // Described and refused: no backend yet.
 pub(super) struct Role {
-    /// Whether it may log in.
+    /// Whether it may log in. Default false.
     pub login: Opt<bool>,
-    /// Its password.
+    /// Its password, at least 12 characters.
     pub password: Opt<Written>,
-    /// Privileges by table; `*` for all tables.
-    pub grants: Opt<Named<Vec<Field<String>>>>,
+    /// Raise it to set the password again.
+    pub password_version: Opt<u32>,
+    /// Whether it has the privileges of the roles that it is a member of without `SET ROLE`. Default true.
+    pub inherit: Opt<bool>,
+    /// How many connections it may have at a time. Default: any number.
+    pub connection_limit: Opt<u32>,
+    /// Roles that it is a member of: of the spec, or of the server.
+    pub member_of: Opt<Vec<Field<String>>>,
+    /// Privileges by glob of tables: `*` for all, `report_*`, `schema.*`. They add up; an empty list
+    /// takes all away.
+    pub grants: Opt<Named<Vec<Field<Privilege>>>>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
 }
@@ -168,6 +176,16 @@ pub(super) struct TermColumns {
     pub expression: Opt<OrFalse<String>>,
     /// Column of the tables, a JSON list. Default `source_tables`; `false` when there is none.
     pub tables: Opt<OrFalse<String>>,
+}
+
+/// A file of business terms, with more to say than its path.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OntologyFile {
+    /// The file. Required.
+    pub file: Opt<String>,
+    /// Never delete or replace it.
+    pub protect: Opt<bool>,
 }
 
 /// Rows that must be in a table.

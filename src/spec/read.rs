@@ -211,6 +211,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
                 Kind::Scalar { text, plain: true } if &**text == "false" => visitor.visit_bool(false),
                 _ => visitor.visit_newtype_struct(self),
             },
+            field::TEXT_OR => match &self.node.kind {
+                Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a path")?.0),
+                Kind::Seq(_) | Kind::Map(_) => visitor.visit_newtype_struct(self),
+            },
             field::CELL => match &self.node.kind {
                 Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
                 Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),

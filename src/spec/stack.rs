@@ -1,7 +1,7 @@
 //! The validated stack: everything that a spec and the files it names say, defaults filled in,
 //! references resolved. It holds no mistakes: `spec::load` gives this or errors, never both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Location, RedactedUrl, Secret};
-use crate::change::Risk;
+use crate::change::{Address, Risk};
 use crate::digest::Digest;
 
 /// One environment of one stack.
@@ -33,6 +33,12 @@ pub struct Stack {
     pub cache: Option<Cache>,
     /// `policies:`
     pub policies: BTreeMap<String, Policy>,
+    /// Everything that has a name of its own, whether it is on or off: what can be protected.
+    pub declared: BTreeSet<Address>,
+    /// Of these, what has `protect: true`.
+    pub protected: BTreeSet<Address>,
+    /// `moved:`, new addresses by old ones.
+    pub moved: BTreeMap<Address, Address>,
     /// Digest of the merged spec, placeholders in place of secrets, and of every file it names.
     pub digest: Digest,
     /// Remarks: literal secrets, a URL of a target that is off, a dropped policy.
@@ -48,8 +54,9 @@ impl Stack {
     /// Every secret of a managed object whose variable is unset: a note for `plan` and `validate`,
     /// an error for `apply`.
     pub fn unset_secrets(&self) -> Vec<&Secret> {
+        let roles = self.system.roles.values().filter_map(|role| role.password.as_ref());
         let users = self.system.users.values().map(|user| &user.password);
-        users.filter(|secret| secret.expose().is_err()).collect()
+        roles.chain(users).filter(|secret| secret.expose().is_err()).collect()
     }
 }
 
@@ -124,6 +131,8 @@ pub struct System {
     pub statement_timeout: Duration,
     /// `schema_drift:`
     pub schema_drift: SchemaDrift,
+    /// `roles:`, by name; PostgreSQL only.
+    pub roles: BTreeMap<String, Role>,
     /// `accounts:`; `None` when `false`.
     pub accounts: Option<Accounts>,
     /// `users:`, by username.
@@ -148,12 +157,38 @@ pub enum SystemUrl {
 /// Migrations as they lie in the folder: one set for any dialect, or one a dialect.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSets {
+    /// The folder, as its path counts from the current one; `None` without migrations.
+    pub folder: Option<std::path::PathBuf>,
     /// `<dir>/*.sql`
     pub common: Vec<Migration>,
     /// `<dir>/postgres/*.sql`
     pub postgres: Vec<Migration>,
     /// `<dir>/sqlite/*.sql`
     pub sqlite: Vec<Migration>,
+    /// `repeatable/` in any of these folders.
+    pub repeatable: RepeatableSets,
+}
+
+/// Repeatable migrations as they lie in the folders: for any dialect, and for one.
+#[derive(Debug, Clone, Default)]
+pub struct RepeatableSets {
+    /// `<dir>/repeatable/*.sql`
+    pub common: Vec<Repeatable>,
+    /// `<dir>/postgres/repeatable/*.sql`
+    pub postgres: Vec<Repeatable>,
+    /// `<dir>/sqlite/repeatable/*.sql`
+    pub sqlite: Vec<Repeatable>,
+}
+
+/// A file that is run again whenever its text changes: views and functions.
+#[derive(Debug, Clone)]
+pub struct Repeatable {
+    /// The file's stem: the last part of the address.
+    pub name: String,
+    /// The whole text.
+    pub sql: String,
+    /// The file.
+    pub at: Location,
 }
 
 /// One migration file, named `VERSION_NAME.sql` as sqlx names them.
@@ -195,6 +230,62 @@ pub enum SchemaDrift {
     Warn,
     /// Shown as a failed check.
     Fail,
+}
+
+/// One of `roles:`, on the server of the system database.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Whether it may log in.
+    pub login: bool,
+    /// Its password, at least 12 characters; without one it is not looked at.
+    pub password: Option<Secret>,
+    /// Raised to set the password again, where the server does not let it be compared.
+    pub password_version: Option<u32>,
+    /// Whether it has the privileges of the roles that it is a member of.
+    pub inherit: bool,
+    /// How many connections it may have at a time.
+    pub connection_limit: Option<u32>,
+    /// The roles that it is a member of, directly.
+    pub member_of: BTreeSet<String>,
+    /// Privileges by glob of tables; see `docs/reference/spec.md` for what a glob names.
+    pub grants: BTreeMap<String, BTreeSet<Privilege>>,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// What a role may do with a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Privilege {
+    /// Read rows.
+    Select,
+    /// Add rows, and take values from the sequences of its columns.
+    Insert,
+    /// Change rows.
+    Update,
+    /// Remove rows.
+    Delete,
+    /// Empty it.
+    Truncate,
+    /// Refer to it by a foreign key.
+    References,
+    /// Put a trigger on it.
+    Trigger,
+}
+
+impl Privilege {
+    /// As SQL writes it.
+    pub fn as_sql(self) -> &'static str {
+        match self {
+            Self::Select => "SELECT",
+            Self::Insert => "INSERT",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Truncate => "TRUNCATE",
+            Self::References => "REFERENCES",
+            Self::Trigger => "TRIGGER",
+        }
+    }
 }
 
 /// `accounts:` where application accounts are rows.

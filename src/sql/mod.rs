@@ -1,6 +1,7 @@
 //! Relational databases behind one small door: open, query, execute, transaction. Rows come back
 //! as text, parameters are always bound. Knows dialects, not what a stack is.
 
+mod many;
 mod open;
 mod quote;
 mod value;

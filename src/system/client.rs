@@ -8,11 +8,12 @@ use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::migrations::Session;
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
-use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode};
+use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
@@ -45,6 +46,7 @@ pub struct Client {
     open: Mutex<Option<Database>>,
     interrupt: Interrupt,
     catalog: Mutex<Option<Arc<Snapshot>>>,
+    migrator: Mutex<Option<Session>>,
 }
 
 impl Client {
@@ -57,6 +59,7 @@ impl Client {
             open: Mutex::default(),
             interrupt: Interrupt::default(),
             catalog: Mutex::default(),
+            migrator: Mutex::default(),
         }
     }
 
@@ -137,7 +140,7 @@ impl Client {
 
     /// The name and version of the server or library.
     pub async fn version(&self) -> Result<String> {
-        let (version, _) = super::database::observe(&self.database().await?).await?;
+        let version = super::database::observe(&self.database().await?).await?.version;
         Ok(format!("{} {version}", self.dialect()))
     }
 
@@ -157,6 +160,53 @@ impl Client {
     /// What the schema was is no longer believed: a migration ran.
     pub(crate) async fn forget_catalog(&self) {
         *self.catalog.lock().await = None;
+    }
+
+    /// The address.
+    pub(super) fn url(&self) -> &SystemUrl {
+        &self.url
+    }
+
+    /// A client that writes to another database, for the same stack.
+    pub(super) fn elsewhere(&self, url: SystemUrl, run: &RunId) -> Self {
+        Self::new(url, &self.stack, Purpose::Apply(run.clone()))
+    }
+
+    /// Closes every connection.
+    pub(super) async fn close(&self) {
+        if let Some(session) = self.take_migrator().await {
+            session.close().await;
+        }
+        if let Some(database) = self.open.lock().await.take() {
+            database.close().await;
+        }
+    }
+
+    /// Drops a database of the same server, and ends this account's sessions in it.
+    pub(super) async fn drop_beside(&self, name: &str) -> Result<()> {
+        let SystemUrl::Postgres(url) = &self.url else { return Ok(()) };
+        let dropping = || Error::doing(format!("dropping the scratch database {name}"));
+        let maintenance = self.maintenance(url).await.map_err(dropping())?;
+        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                   WHERE datname = $1 AND usename = current_user";
+        let drop = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
+        let dropped = async {
+            maintenance.query(end, &[Value::from(name)]).await?;
+            maintenance.execute(&drop, &[]).await
+        };
+        let dropped = dropped.await;
+        maintenance.close().await;
+        dropped.map(|_| ()).map_err(dropping())
+    }
+
+    /// The session that the last migration left, for the next.
+    pub(super) async fn take_migrator(&self) -> Option<Session> {
+        self.migrator.lock().await.take()
+    }
+
+    /// Keeps the session of a migration for the next.
+    pub(super) async fn keep_migrator(&self, session: Session) {
+        *self.migrator.lock().await = Some(session);
     }
 
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
@@ -186,6 +236,14 @@ impl Client {
         })
     }
 
+    /// A database that databases are made and dropped from.
+    async fn maintenance(&self, url: &RedactedUrl) -> sql::Result<Database> {
+        match self.open_postgres(url, Some("postgres")).await {
+            Ok(open) => Ok(open),
+            Err(_) => self.open_postgres(url, Some("template1")).await,
+        }
+    }
+
     /// Makes the database, one run at a time: under a lock in the maintenance database, because a
     /// database that does not exist has none. Between two attempts nothing is connected: a session
     /// in `template1` would keep everybody else from copying it.
@@ -197,10 +255,7 @@ impl Client {
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
         let started = Instant::now();
         loop {
-            let maintenance = match self.open_postgres(url, Some("postgres")).await {
-                Ok(open) => open,
-                Err(_) => self.open_postgres(url, Some("template1")).await.map_err(failed)?,
-            };
+            let maintenance = self.maintenance(url).await.map_err(failed)?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

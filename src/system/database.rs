@@ -19,23 +19,35 @@ pub(super) fn extension(name: &str) -> Address {
     Address::new(format!("system.extension.{name}"))
 }
 
-/// The server's version, and the installed extensions with their versions.
-pub(super) async fn observe(database: &Database) -> Result<(String, BTreeMap<String, String>)> {
-    let version = match database.dialect() {
-        Dialect::Postgres => "SELECT current_setting('server_version')",
-        Dialect::Sqlite => "SELECT sqlite_version()",
+/// What a database says of itself in one round trip.
+pub(super) struct Seen {
+    /// The server's version.
+    pub(super) version: String,
+    /// The installed extensions with their versions.
+    pub(super) extensions: BTreeMap<String, String>,
+    /// Whether there is a history of migrations.
+    pub(super) has_history: bool,
+}
+
+/// Asks a database for its version, extensions, and whether it was ever migrated.
+pub(super) async fn observe(database: &Database) -> Result<Seen> {
+    let (version, installed) = match database.dialect() {
+        Dialect::Postgres => (
+            "SELECT current_setting('server_version')",
+            "SELECT extname::text, extversion FROM pg_extension ORDER BY 1",
+        ),
+        Dialect::Sqlite => ("SELECT sqlite_version()", "SELECT NULL, NULL WHERE false"),
     };
+    let history = super::migrations::history_exists(database.dialect());
     let read = async || {
-        let version = database.query(version, &[]).await?;
-        let version = version.first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
-        let installed = match database.dialect() {
-            Dialect::Postgres => {
-                database.query("SELECT extname::text, extversion FROM pg_extension ORDER BY 1", &[]).await?
-            }
-            Dialect::Sqlite => Vec::new(),
-        };
+        let mut answers = database.query_each(&[version, installed, history]).await?.into_iter();
+        let mut next = || answers.next().unwrap_or_default();
+        let version = next().first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
+        let installed = next();
         let extensions = installed.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())));
-        Ok((version, extensions.collect::<crate::sql::Result<_>>()?))
+        let extensions = extensions.collect::<crate::sql::Result<_>>()?;
+        let has_history = next().first().map_or(Ok(false), |row| row.bool(0))?;
+        Ok(Seen { version, extensions, has_history })
     };
     read().await.map_err(Error::doing("asking for the version"))
 }

@@ -4,11 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::migrations::Limits;
 use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
+pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
-use crate::spec::{self, Cell, Location, Migration, Ontology, Order, Seed, SeedMode, Stack, Terms, User};
+use crate::spec::{
+    self, Cell, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
+};
 use crate::sql::Dialect;
 
 /// What is wanted.
@@ -22,6 +26,8 @@ pub struct Desired {
     pub(super) extensions: Vec<String>,
     /// In the order of their versions.
     pub(super) migrations: Vec<Migration>,
+    /// In the order of their names.
+    pub(super) repeatables: Vec<Repeatable>,
     pub(super) order: Order,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
@@ -29,6 +35,8 @@ pub struct Desired {
     pub(super) created: BTreeSet<TableName>,
     /// Tables and those that they refer to in the migrations, in lower case.
     pub(super) references: BTreeSet<(TableName, TableName)>,
+    /// Empty on SQLite, which has none.
+    pub(super) roles: BTreeMap<String, Role>,
     pub(super) accounts: Option<spec::Accounts>,
     pub(super) users: BTreeMap<String, User>,
     /// Seeds, those that are off too, and ontologies.
@@ -48,16 +56,23 @@ impl Desired {
             lock_timeout,
             statement_timeout,
             schema_drift: _,
+            roles,
             accounts,
             users,
             terms,
             ontologies,
             seeds,
         } = &stack.system;
-        let (own, extensions) = match dialect {
-            Dialect::Postgres => (&migrations.postgres, extensions.clone()),
-            Dialect::Sqlite => (&migrations.sqlite, Vec::new()),
+        let repeatable = &migrations.repeatable;
+        let (own, repeated, extensions, roles) = match dialect {
+            Dialect::Postgres => {
+                (&migrations.postgres, &repeatable.postgres, extensions.clone(), roles.clone())
+            }
+            Dialect::Sqlite => (&migrations.sqlite, &repeatable.sqlite, Vec::new(), BTreeMap::new()),
         };
+        let mut repeatables: Vec<Repeatable> =
+            migrations.repeatable.common.iter().chain(repeated).cloned().collect();
+        repeatables.sort_by(|a, b| a.name.cmp(&b.name));
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
         let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
@@ -76,15 +91,22 @@ impl Desired {
             create_database: *create_database,
             extensions,
             migrations,
+            repeatables,
             order: *order,
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
             created,
             references,
+            roles,
             accounts: accounts.clone(),
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),
         }
+    }
+
+    /// What the statements of migrations run under.
+    pub(super) fn limits(&self) -> Limits {
+        Limits { lock: self.lock_timeout, statement: self.statement_timeout }
     }
 
     /// Whether somebody declared a table: a migration, or the spec by writing rows to it.
@@ -94,13 +116,6 @@ impl Desired {
             || self.sets.iter().any(|set| set.table == *table)
             || accounts.is_some_and(|accounts| TableName::parse(&accounts.table) == *table)
     }
-}
-
-/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
-/// read from SQL are compared without it.
-pub(super) fn folded(table: &TableName) -> TableName {
-    let TableName { schema, name } = table;
-    TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
 }
 
 fn rows_of(name: &str, seed: &Seed) -> RowSet {

@@ -1,8 +1,8 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
 use super::order::TableOrder;
-use super::{Change, Desired, Observed, Presence, database, migrations, rows, users};
-use crate::catalog::TableKind;
+use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
+use crate::catalog::{Table, TableKind, TableName};
 use crate::change::{Address, Diff};
 use crate::journal::Inventory;
 
@@ -12,12 +12,22 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     if observed.presence == Presence::Missing && !desired.create_database {
         return diff;
     }
-    let migrations = migrations::diff(desired, observed);
+    let migrations = migrations::diff(desired, observed, inventory);
     let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
-    diff.merge(users::diff(desired, observed, inventory, pending.as_ref()));
-    diff.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    let repeatables = migrations::repeatables(desired, observed, inventory, pending.as_ref());
+    // Views are granted like tables, so they are there first.
+    let last = repeatables.changes.last().map(|planned| planned.address.clone());
+    diff.merge(roles::diff(desired, observed, inventory, last.as_ref().or(pending.as_ref())));
+    let mut written = users::diff(desired, observed, inventory, pending.as_ref());
+    written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    if let Some(last) = last {
+        // Rows come last: a view or a trigger may be what they are written through.
+        written.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
+    }
+    diff.merge(repeatables);
+    diff.merge(written);
     order.connect(&mut diff.changes);
     diff.unmanaged.extend(unmanaged_tables(desired, observed));
     diff.unmanaged.sort();
@@ -29,10 +39,14 @@ fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     if desired.migrations.is_empty() {
         return Vec::new();
     }
-    let tables = observed.schema.tables.iter().filter(|(_, table)| match table.kind {
-        TableKind::Table | TableKind::Foreign => true,
-        TableKind::View | TableKind::MaterializedView => false,
-    });
-    let undeclared = tables.filter(|(name, _)| !desired.declares(name));
+    let undeclared = observed.schema.tables.iter().filter(|(name, table)| is_unmanaged(desired, name, table));
     undeclared.map(|(name, _)| Address::new(format!("system.table.{name}"))).collect()
+}
+
+/// Whether nobody declared a table. Views follow from tables, and are not spoken of.
+pub fn is_unmanaged(desired: &Desired, name: &TableName, table: &Table) -> bool {
+    match table.kind {
+        TableKind::Table | TableKind::Foreign => !desired.declares(name),
+        TableKind::View | TableKind::MaterializedView => false,
+    }
 }

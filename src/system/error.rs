@@ -1,6 +1,7 @@
 //! What can go wrong with the system database. No message holds a password or a value of a row
 //! that the spec did not write.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -68,6 +69,37 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
+    /// A scratch database cannot be made on the server.
+    #[error("cannot make the scratch database {database}: {source}")]
+    #[diagnostic(
+        code(trueup::system::scratch),
+        help("the account of `system.url` needs CREATEDB, to try migrations without touching the database")
+    )]
+    Scratch {
+        /// Its name.
+        database: String,
+        /// What the server says.
+        #[source]
+        source: sql::Error,
+    },
+    /// A folder for a scratch database cannot be made.
+    #[error("cannot make the temporary folder {}: {source}", path.display())]
+    #[diagnostic(code(trueup::system::scratch_folder), help("set TMPDIR to a folder that can be written"))]
+    ScratchFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No file has the version that was asked for.
+    #[error("there is no migration with version {version}")]
+    #[diagnostic(code(trueup::system::no_such_migration), help("there are: {}", known_or_none(known)))]
+    NoSuchMigration {
+        /// What was asked for.
+        version: i64,
+        /// The stems of the files.
+        known: Vec<String>,
+    },
     /// A statement of this tool failed.
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::statement))]
@@ -80,13 +112,7 @@ pub enum Error {
     },
     /// A statement of a migration failed.
     #[error("migration {stem} failed in {}, line {line}, at {}: {message}", text.name(), shortened(statement))]
-    #[diagnostic(
-        code(trueup::system::migration),
-        help(
-            "nothing of this migration was kept unless it begins with `-- no-transaction`; mend the file \
-              and run `trueup apply` again, which continues here"
-        )
-    )]
+    #[diagnostic(code(trueup::system::migration), help("{advice}"))]
     Migration {
         /// The file's stem.
         stem: String,
@@ -102,6 +128,45 @@ pub enum Error {
         span: SourceSpan,
         /// What the database says, without its details, which may show values of rows.
         message: String,
+        /// What to do.
+        advice: Advice,
+    },
+    /// A statement that an earlier run did is not what the file has in its place.
+    #[error("{message}")]
+    #[diagnostic(
+        code(trueup::system::edited_behind),
+        help("restore that statement; those that are not done may be edited")
+    )]
+    EditedBehind {
+        /// Which.
+        message: String,
+    },
+    /// A migration relies on a table being empty, and it is not any more.
+    #[error(
+        "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
+    )]
+    #[diagnostic(
+        code(trueup::system::asserted),
+        help(
+            "look at the rows of {table}: copy what must be kept, empty it and apply again; or take the assertion \
+              away, and the plan shows what the statement destroys"
+        )
+    )]
+    Asserted {
+        /// The migration.
+        stem: String,
+        /// The table.
+        table: String,
+        /// The file.
+        file: String,
+        /// Line of the statement that relies on it.
+        line: usize,
+        /// The file's text.
+        #[source_code]
+        text: Arc<NamedSource<String>>,
+        /// The statement in it.
+        #[label("relies on it")]
+        span: SourceSpan,
     },
     /// Since the plan was made, another text of this migration was applied.
     #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
@@ -153,6 +218,37 @@ pub enum Error {
         /// What is missing.
         message: String,
     },
+    /// A role could not be made or mended.
+    #[error("{address}: {source}")]
+    #[diagnostic(
+        code(trueup::system::role),
+        help(
+            "nothing of it was kept; the account of `system.url` needs CREATEROLE, and must own the tables \
+             that it grants on or be a member of their owner"
+        )
+    )]
+    Role {
+        /// The role.
+        address: String,
+        /// What the server says.
+        #[source]
+        source: sql::Error,
+    },
+    /// The server took the statements of a role and did not do all of them.
+    #[error("{address}: the account of `system.url` may not do this: {left}")]
+    #[diagnostic(
+        code(trueup::system::not_granted),
+        help(
+            "nothing of it was kept; what another role granted, that role must revoke (`\\dp` of psql shows who \
+             it was), and what another role owns, only that role or a member of it can grant"
+        )
+    )]
+    NotGranted {
+        /// The role.
+        address: String,
+        /// What is still to be done.
+        left: String,
+    },
     /// A row was written and reads back differently, so that no plan would ever be empty.
     #[error(
         "{address}: {table} keeps other values than the spec writes, in {}; nothing was written",
@@ -172,6 +268,46 @@ pub enum Error {
     },
 }
 
+/// What to do about a migration that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// It ran in one transaction.
+    Whole,
+    /// It runs outside a transaction.
+    Rest,
+    /// Somebody else had a lock, each time.
+    Lock {
+        /// How often it was tried.
+        tries: usize,
+    },
+    /// A statement took longer than it may.
+    Slow,
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole => f.write_str(
+                "nothing of this migration was kept; mend the file and run `trueup apply` again, which \
+                 continues here",
+            ),
+            Self::Rest => f.write_str(
+                "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
+                 again, which continues at this statement",
+            ),
+            Self::Lock { tries } => write!(
+                f,
+                "another session holds a lock that this statement needs; it was tried {tries} times; run \
+                 `trueup apply` again when that session is done, or raise `system.lock_timeout`"
+            ),
+            Self::Slow => f.write_str(
+                "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \
+                 `trueup apply` again",
+            ),
+        }
+    }
+}
+
 impl Error {
     /// Whether waiting may help: nothing answers, or the server is still starting.
     pub fn is_unreachable(&self) -> bool {
@@ -183,6 +319,22 @@ impl Error {
         }
     }
 
+    /// An error of a statement that is about a role.
+    pub(super) fn role(address: &crate::change::Address) -> impl FnOnce(sql::Error) -> Self {
+        let address = address.to_string();
+        move |source| Self::Role { address, source }
+    }
+
+    /// Whether another run changed the same role or the same row of a catalog at that moment.
+    pub(super) fn is_lost_race(&self) -> bool {
+        const CODES: [&str; 4] = ["23505", "40001", "40P01", "42710"];
+        let Self::Role { source, .. } = self else { return false };
+        source.code().is_some_and(|code| {
+            CODES.contains(&code.as_str())
+                || (code == "XX000" && source.to_string().contains("tuple concurrently"))
+        })
+    }
+
     /// An error of a statement, with what it was for.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
@@ -190,8 +342,20 @@ impl Error {
     }
 }
 
+/// The last names of a list: whoever adopts a database means a late one.
+fn known_or_none(known: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let skipped = known.len().saturating_sub(SHOWN);
+    let names: Vec<&str> = known.iter().skip(skipped).map(String::as_str).collect();
+    match (names.is_empty(), skipped) {
+        (true, _) => "none; `system.migrations` names their folder".to_owned(),
+        (false, 0) => names.join(", "),
+        (false, _) => format!("… {}", names.join(", ")),
+    }
+}
+
 /// The beginning of a statement, on one line.
-fn shortened(statement: &str) -> String {
+pub(crate) fn shortened(statement: &str) -> String {
     const SHOWN: usize = 60;
     let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");
     if words.chars().count() <= SHOWN {

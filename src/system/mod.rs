@@ -1,8 +1,9 @@
 //! The system room: the application's own database. Four doors (`desired`, `observed`, `diff`,
-//! `apply`) over one file or folder a concern: database, migrations, users, rows. Knows nothing of
+//! `apply`) over one file or folder a concern: database, migrations, roles, users, rows. Knows nothing of
 //! the other components, and keeps no data values and no secrets in what it observes.
 
 mod apply;
+mod baseline;
 mod client;
 mod database;
 mod desired;
@@ -12,19 +13,28 @@ mod migrations;
 mod observed;
 mod order;
 mod password;
+mod reach;
+mod roles;
 mod rows;
-mod script;
+mod scratch;
 mod users;
 
 #[cfg(test)]
 mod tests;
 
+use crate::lint::script;
+
 pub use apply::{Change, apply};
+pub use baseline::{Verdict, compare, record};
 pub use client::{Client, Presence, Purpose};
 pub use desired::Desired;
-pub use diff::diff;
-pub use error::{Error, Result};
-pub use migrations::{Applied, Pending};
+pub use diff::{diff, is_unmanaged};
+pub(crate) use error::shortened;
+pub use error::{Advice, Error, Result};
+pub use migrations::{Applied, Limits, Pending, Repeating};
 pub use observed::{Observed, observe};
+pub use reach::{beyond, without_beyond};
+pub use roles::{RoleChange, Roles};
 pub use rows::{Answer, Owned, OwnedRow, RowsChange};
+pub use scratch::within as within_scratch;
 pub use users::{Accounts, UserChange};

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::roles::Roles;
 use super::rows::{Answer, Owned};
 use super::users::Accounts;
-use super::{Applied, Client, Desired, Presence, Result, database, migrations, rows, users};
-use crate::catalog::Snapshot;
+use super::{Applied, Client, Desired, Presence, Result, database, migrations, roles, rows, users};
+use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
-use crate::journal::Entry;
+use crate::journal::{Entry, Move};
+use crate::lint::Emptiness;
 use crate::sql::Dialect;
 
 /// What is there.
@@ -27,8 +29,15 @@ pub struct Observed {
     pub extensions: BTreeMap<String, String>,
     /// The history of migrations; `None` without its table.
     pub migrations: Option<Vec<Applied>>,
+    /// Whether the tables that pending migrations assert to be empty are.
+    #[serde(default)]
+    pub emptiness: BTreeMap<TableName, Emptiness>,
     /// The tables.
     pub schema: Snapshot,
+    /// The roles of the server and what they hold; `None` on SQLite, and in a world of before they were
+    /// looked at.
+    #[serde(default)]
+    pub roles: Option<Roles>,
     /// The accounts that were asked for.
     pub accounts: Option<Accounts>,
     /// What tables answered, by the digest of the question.
@@ -46,11 +55,36 @@ impl Observed {
             presence: Presence::Missing,
             extensions: BTreeMap::new(),
             migrations: None,
+            emptiness: BTreeMap::new(),
             schema: Snapshot::default(),
+            roles: None,
             accounts: None,
             rows: BTreeMap::new(),
             owned: BTreeMap::new(),
         }
+    }
+}
+
+impl Observed {
+    /// The same with the new names of what the spec calls otherwise than before.
+    #[must_use]
+    pub fn renamed(mut self, moves: &[Move]) -> Self {
+        for Move { from, to } in moves {
+            let Some(old) = self.owned.remove(from) else { continue };
+            let new = self.owned.entry(to.clone()).or_default();
+            for owned in old {
+                let same = |there: &&mut Owned| there.table == owned.table && there.key == owned.key;
+                match new.iter_mut().find(same) {
+                    None => new.push(owned),
+                    Some(there) => {
+                        for (key, row) in owned.rows {
+                            there.rows.entry(key).or_insert(row);
+                        }
+                    }
+                }
+            }
+        }
+        self
     }
 }
 
@@ -61,10 +95,12 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         return Ok(Observed::missing(client.dialect()));
     }
     let open = client.database().await?;
-    let (version, extensions) = database::observe(&open).await?;
-    let migrations = migrations::observe(&open).await?;
+    let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
+    let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
+    let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
     let introspected = crate::catalog::introspect(&open).await;
     let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
+    let roles = roles::observe(desired, &open).await?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
     let rows = rows::observe(desired, &schema, &open).await?;
     let owned = rows::observe_owned(inventory, &schema, &open).await?;
@@ -74,7 +110,9 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         presence: Presence::Present,
         extensions,
         migrations,
+        emptiness,
         schema,
+        roles,
         accounts,
         rows,
         owned,

@@ -80,7 +80,8 @@ fn second_apply_is_told_who_holds_the_lock(world: &World) {
 fn a22_a_second_apply_waits_then_exits_4_and_says_who_since_when() {
     let postgres = Postgres::start();
     second_apply_is_told_who_holds_the_lock(&world(postgres.url(), "SELECT pg_sleep(20)"));
-    second_apply_is_told_who_holds_the_lock(&slow_sqlite());
+    let long = SLOW_SQLITE.replace("9000000", "900000000");
+    second_apply_is_told_who_holds_the_lock(&world("sqlite://system.db", &long));
 }
 
 #[test]

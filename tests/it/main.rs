@@ -30,6 +30,9 @@
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
 mod a04_refused_specs;
+mod a08_migrations;
+mod a13_drift;
+mod a20_roles;
 mod a21_unreachable;
 mod a22_lock;
 mod a22_locking;
@@ -39,6 +42,7 @@ mod a24_no_terminal;
 mod a25_crash;
 mod a26_interrupt;
 mod a27_pooler;
+mod a28_protect_and_destroy;
 mod a_core;
 mod a_ontology;
 mod a_rows;
@@ -55,7 +59,9 @@ mod e_pipelines;
 mod e_worlds;
 mod examples;
 mod insight;
+mod lint_migrations;
 mod reference;
+mod rehearse;
 mod servers;
 mod stacks;
 mod stores;

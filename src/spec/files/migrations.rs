@@ -11,8 +11,10 @@ use sha2::{Digest as _, Sha384};
 use super::Named;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
 use crate::spec::error::{Code, SpecError};
-use crate::spec::{Location, Migration, MigrationSets};
+use crate::spec::{Location, Migration, MigrationSets, Repeatable, RepeatableSets};
 
+const UP: &str = ".up.sql";
+const DOWN: &str = ".down.sql";
 const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_init.sql`";
 
 /// Reads a folder of migrations; mistakes are reported.
@@ -21,23 +23,21 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
     let entries = listing(cx, named, &folder)?;
     let is_folder =
         |name: &str| entries.iter().any(|path| path.is_dir() && path.file_name() == Some(OsStr::new(name)));
-    if is_folder("repeatable") {
-        let message =
-            format!("{} holds repeatable migrations, which this version does not run", folder.display());
-        cx.fail(Code::NotBuilt, named.at, message, "this folder", "move them into numbered migrations");
-        return None;
-    }
     let common = set(cx, named, "common", &entries)?;
     let dialect = |name: &str| {
         if is_folder(name) {
             let entries = listing(cx, named, &folder.join(name))?;
-            set(cx, named, name, &entries)
+            Some((set(cx, named, name, &entries)?, repeatables(cx, named, name, &folder.join(name))?))
         } else {
-            Some(Vec::new())
+            Some((Vec::new(), Vec::new()))
         }
     };
-    let (postgres, sqlite) = (dialect("postgres"), dialect("sqlite"));
-    let sets = MigrationSets { common, postgres: postgres?, sqlite: sqlite? };
+    let repeated = repeatables(cx, named, "common", &folder);
+    let (in_postgres, in_sqlite) = (dialect("postgres"), dialect("sqlite"));
+    let ((postgres, in_postgres), (sqlite, in_sqlite)) = (in_postgres?, in_sqlite?);
+    let repeatable = RepeatableSets { common: repeated?, postgres: in_postgres, sqlite: in_sqlite };
+    distinct(cx, named, &repeatable)?;
+    let sets = MigrationSets { folder: Some(folder.clone()), common, postgres, sqlite, repeatable };
     let by_dialect = !sets.postgres.is_empty() || !sets.sqlite.is_empty();
     if by_dialect && !sets.common.is_empty() {
         let message = format!("{} holds migrations both by dialect and for all", folder.display());
@@ -82,7 +82,12 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
     let mut whole = true;
+    let is_down = |path: &Path| name_of(path).ends_with(DOWN);
     for path in entries.iter().filter(is_sql) {
+        if is_down(path) {
+            whole &= has_way_up(cx, named, path, entries);
+            continue;
+        }
         let Some(migration) = migration(cx, named, label, path) else {
             whole = false;
             continue;
@@ -111,17 +116,84 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
     whole.then_some(migrations)
 }
 
-fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
-    let name = path.file_name().and_then(OsStr::to_str).unwrap_or("");
-    if name.ends_with(".up.sql") || name.ends_with(".down.sql") {
-        let message = format!(
-            "{} is one half of a reversible migration, which this version does not run",
-            path.display()
-        );
-        cx.fail(Code::NotBuilt, named.at, message, "in this folder", "keep the way up as `VERSION_NAME.sql`");
+/// Whether a file asks to run outside a transaction; a byte-order mark makes no difference.
+fn begins_outside(sql: &str) -> bool {
+    sql.trim_start_matches('\u{feff}').starts_with("-- no-transaction")
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(OsStr::to_str).unwrap_or("")
+}
+
+/// The way down is never run; that it has a way up is all that is asked of it.
+fn has_way_up(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBuf]) -> bool {
+    let up = name_of(down).strip_suffix(DOWN).map(|stem| format!("{stem}{UP}")).unwrap_or_default();
+    if entries.iter().any(|path| name_of(path) == up) {
+        return true;
+    }
+    let message = format!("{} is a way down, and {up} beside it is missing", down.display());
+    cx.fail(Code::Migrations, named.at, message, "in this folder", "add the way up, or remove the way down");
+    false
+}
+
+/// The files of `repeatable/` in a folder, where it has one.
+fn repeatables(cx: &Context<'_>, named: Named<'_>, label: &str, folder: &Path) -> Option<Vec<Repeatable>> {
+    let folder = folder.join("repeatable");
+    if !folder.is_dir() {
+        return Some(Vec::new());
+    }
+    let mut whole = true;
+    let mut files = Vec::new();
+    for path in listing(cx, named, &folder)? {
+        if path.extension().is_some_and(|extension| extension == "sql") && path.is_file() {
+            match repeatable(cx, named, label, &path) {
+                Some(file) => files.push(file),
+                None => whole = false,
+            }
+        }
+    }
+    whole.then_some(files)
+}
+
+fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Repeatable> {
+    let file_name = name_of(path);
+    let name = file_name.strip_suffix(".sql").unwrap_or(file_name);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if name.is_empty() || !name.bytes().all(plain) {
+        let message = format!("{} is not named as a repeatable migration", path.display());
+        let help = "they are named `NAME.sql`, with letters, digits, `_` and `-`";
+        cx.fail(Code::Migrations, named.at, message, "in this folder", help);
         return None;
     }
-    let stem = name.strip_suffix(".sql").unwrap_or(name);
+    let sql = raw(cx, named, path)?;
+    if begins_outside(&sql) {
+        let message = format!("{} is repeatable, and those run in a transaction", path.display());
+        let help = "make it a numbered migration, or remove `-- no-transaction`";
+        cx.fail(Code::Migrations, named.at, message, "in this folder", help);
+        return None;
+    }
+    let (_, file) = cx.read(path, Some(named.at), MAX_DATA_BYTES)?;
+    cx.content(format!("{}/{label}/repeatable/{file_name}", named.label), &file.text);
+    Some(Repeatable { name: name.to_owned(), sql, at: Location::new(&file.source, 0, 0) })
+}
+
+/// A name may stand once among the files that run on one dialect.
+fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option<()> {
+    let RepeatableSets { common, postgres, sqlite } = sets;
+    let twice = common.iter().find_map(|file| {
+        let other = postgres.iter().chain(sqlite).find(|other| other.name == file.name)?;
+        Some((file, other))
+    });
+    let Some((one, other)) = twice else { return Some(()) };
+    let (first, second) = (one.at.source.name(), other.at.source.name());
+    let message = format!("two repeatable migrations are named {}: {first} and {second}", one.name);
+    cx.fail(Code::Migrations, named.at, message, "in this folder", "rename one of them");
+    None
+}
+
+fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
+    let name = name_of(path);
+    let stem = name.strip_suffix(UP).or_else(|| name.strip_suffix(".sql")).unwrap_or(name);
     let parts = stem.split_once('_').and_then(|(version, rest)| {
         let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
         (digits && !rest.is_empty()).then(|| version.parse::<i64>().ok().map(|version| (version, rest)))?
@@ -139,7 +211,7 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
         stem: stem.to_owned(),
         description: description.replace('_', " "),
         checksum: Sha384::digest(sql.as_bytes()).to_vec(),
-        no_transaction: sql.starts_with("-- no-transaction"),
+        no_transaction: begins_outside(&sql),
         sql,
         at: Location::new(&file.source, 0, 0),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
-use super::values::{distinct, duration, not_built, plain_key, required, unprotected, visible_key};
+use super::values::{distinct, duration, not_built, plain_key, required, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Addresses, Field, Key};
@@ -17,8 +17,7 @@ const ACCEPTED: &str =
 
 /// The cache; `None` when it is wrong.
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
-    let Raw { url: _, databases, config, acl, namespaces, streams, protect } = raw;
-    unprotected(cx, protect);
+    let Raw { url: _, databases, config, acl, namespaces, streams, protect: _ } = raw;
     if let Some(at) = acl.at() {
         not_built(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
     }
@@ -124,11 +123,10 @@ fn namespaces_of(
     let mut whole = true;
     for (key, field) in entries {
         plain_key(cx, "namespace", key);
-        let Some(RawNamespace { prefix, ttl, invalidate_with, protect }) = &field.value else {
+        let Some(RawNamespace { prefix, ttl, invalidate_with, protect: _ }) = &field.value else {
             whole = false;
             continue;
         };
-        unprotected(cx, protect);
         if let Some(at) = invalidate_with.at() {
             not_built(cx, at, "`invalidate_with`", "remove it: keys live for their `ttl`");
         }
@@ -181,11 +179,10 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
     let mut whole = true;
     for (key, field) in entries {
         visible_key(cx, "stream", key);
-        let Some(RawStream { groups, maxlen, protect }) = &field.value else {
+        let Some(RawStream { groups, maxlen, protect: _ }) = &field.value else {
             whole = false;
             continue;
         };
-        unprotected(cx, protect);
         if let Some((0, at)) = maxlen.located() {
             cx.fail(
                 Code::BadValue,

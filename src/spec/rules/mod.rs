@@ -5,9 +5,11 @@ mod address;
 mod cache;
 mod flags;
 mod policies;
+mod roles;
 mod seeds;
 mod system;
 mod targets;
+mod things;
 mod users;
 mod values;
 
@@ -22,7 +24,7 @@ use super::raw::Spec;
 use super::tree::{Node, Span};
 use super::{Stack, raw};
 use crate::digest::Digest;
-use values::{name_of, not_built, required};
+use values::{name_of, required};
 
 /// Checks a spec that was read from `root` and makes a stack of it, without digest and warnings.
 pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> Option<Stack> {
@@ -35,11 +37,7 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
     let environment = environment
         .filter(|(name, at)| name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
     let flags = flags::flags(cx, spec, environment);
-    if let Some(moved) = spec.moved.field()
-        && moved.value.as_ref().is_none_or(|moved| !moved.0.is_empty())
-    {
-        not_built(cx, moved.at, "`moved`", "remove it: what was renamed is made anew, and the old one stays");
-    }
+    let things::Things { declared, protected, moved } = things::things(cx, spec);
     let system = required(cx, &spec.system, "system", top, "the application's own database");
     let system = system.and_then(|(raw, at)| system::system(cx, raw, at, &flags));
     let targets = targets::targets(cx, spec, &flags);
@@ -72,6 +70,9 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
         vector: vector?,
         cache: cache?,
         policies: policies?,
+        declared,
+        protected,
+        moved: moved?,
         digest: Digest::of(""),
         warnings: Vec::new(),
     })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::flags::Declared;
-use super::values::{distinct, plain_key, required, table, unprotected};
+use super::values::{distinct, plain_key, required, table};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::Key;
@@ -36,8 +36,7 @@ pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTr
 }
 
 fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<Read> {
-    let RawSeed { when, table: named_table, key: key_columns, rows, mode, protect } = raw;
-    unprotected(cx, protect);
+    let RawSeed { when, table: named_table, key: key_columns, rows, mode, protect: _ } = raw;
     let when = flags.when(cx, when);
     required(cx, named_table, "table", key.at, "the table of the rows");
     let named_table = table(cx, named_table, "");

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, duration, not_built, plain_key, required, table, unprotected};
-use super::{seeds, users};
+use super::values::{distinct, duration, plain_key, required, table};
+use super::{roles, seeds, users};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
-use crate::spec::field::{Field, Key, Opt, OrFalse};
+use crate::spec::field::{Field, Key, Opt, OrFalse, TextOr};
 use crate::spec::files::{self, Named};
-use crate::spec::raw::{System as Raw, TermColumns, Terms as RawTerms};
+use crate::spec::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
 use crate::spec::tree::Span;
 use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
@@ -21,23 +21,11 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The system database; `None` when it is wrong.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
-    unprotected(cx, &raw.protect);
-    if let Some(at) = raw.roles.at() {
-        not_built(cx, at, "`roles`", "remove it, and make the roles yourself");
-    }
     let endpoint = endpoint(cx, raw, at);
     let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
-    if let Some(at) = raw.extensions.at()
-        && is_sqlite
-    {
-        let message = "`extensions` is for PostgreSQL, and the system database is SQLite";
-        cx.fail(
-            Code::NotForThisKind,
-            at,
-            message,
-            "not for this database",
-            "remove it, or use `postgres://…`",
-        );
+    if is_sqlite {
+        postgres_only(cx, "extensions", raw.extensions.at());
+        postgres_only(cx, "roles", raw.roles.at());
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());
@@ -45,6 +33,7 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
     let accounts = users::accounts(cx, raw, at);
     let users = users::users(cx, raw, accounts.as_ref().ok().and_then(Option::as_ref));
+    let roles = roles::roles(cx, raw, endpoint.as_ref());
     let terms = terms(cx, raw, at);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
@@ -58,12 +47,20 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
         lock_timeout,
         statement_timeout,
         schema_drift: raw.schema_drift.or(SchemaDrift::Warn),
+        roles: roles?,
         accounts: accounts.ok()?,
         users: users?,
         terms,
         ontologies: ontologies?,
         seeds: seeds?,
     })
+}
+
+/// Refuses a key that SQLite has no use for.
+fn postgres_only(cx: &Context<'_>, key: &str, at: Option<Span>) {
+    let Some(at) = at else { return };
+    let message = format!("`{key}` is for PostgreSQL, and the system database is SQLite");
+    cx.fail(Code::NotForThisKind, at, message, "not for this database", "remove it, or use `postgres://…`");
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>> {
@@ -88,7 +85,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>
 fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
     let Some(Field { at, value }) = raw.migrations.field() else { return Some(MigrationSets::default()) };
     let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
-    let MigrationSets { common, postgres, sqlite } = &sets;
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &sets;
     let lacks = match endpoint.map(|endpoint| &endpoint.to) {
         Some(Ok(SystemUrl::Postgres(_))) => (postgres.is_empty() && !sqlite.is_empty()).then_some("postgres"),
         Some(Ok(SystemUrl::Sqlite(_))) => (sqlite.is_empty() && !postgres.is_empty()).then_some("sqlite"),
@@ -146,7 +143,13 @@ fn ontologies(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, Ontology>>
     whole.then_some(ontologies)
 }
 
-fn ontology(cx: &Context<'_>, key: &Key, field: &Field<String>) -> Option<Ontology> {
+fn ontology(cx: &Context<'_>, key: &Key, field: &Field<TextOr<OntologyFile>>) -> Option<Ontology> {
     let label = format!("ontology/{}", key.name);
-    files::ontology(cx, Named { path: field.value.as_ref()?, at: field.at, label: &label }, key)
+    let (path, at) = match field.value.as_ref()? {
+        TextOr::Text(path) => (path, field.at),
+        TextOr::Map(OntologyFile { file, protect: _ }) => {
+            required(cx, file, "file", key.at, "the file of its terms")?
+        }
+    };
+    files::ontology(cx, Named { path, at, label: &label }, key)
 }

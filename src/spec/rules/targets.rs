@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::address::{Address, address, map, wrong_scheme};
 use super::flags::Declared;
-use super::values::{distinct, globs, not_built, plain_key, required, unprotected};
+use super::values::{distinct, globs, not_built, plain_key, required};
 use crate::spec::context::Context;
 use crate::spec::field::{Key, Opt};
 use crate::spec::raw::{Spec, Target as Raw};
@@ -29,8 +29,7 @@ pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option
 }
 
 fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Target> {
-    let Raw { when, url, include, exclude, require, require_read_only, backup, protect } = raw;
-    unprotected(cx, protect);
+    let Raw { when, url, include, exclude, require, require_read_only, backup, protect: _ } = raw;
     if let Some(at) = backup.at() {
         not_built(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::system::column;
-use super::values::{required, table, unprotected, visible_key};
+use super::values::{required, table, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, Reported, SpecError};
 use crate::spec::field::{Field, Key, OrFalse, Value};
@@ -69,15 +69,17 @@ pub(super) fn users(
 }
 
 fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>) -> Option<User> {
-    let RawUser { email, role, active, password, hash, password_version, columns, protect } = raw;
-    unprotected(cx, protect);
+    let RawUser { email, role, active, password, hash, password_version, columns, protect: _ } = raw;
     if let Some(accounts) = accounts {
         further_columns_are_further(cx, columns.entries(), accounts);
     }
     let hash = hash.or(PasswordHash::Argon2id);
     let (password, at) = required(cx, password, "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
     let password = cx.secret(at, &password.0, true)?;
-    check_password(cx, &password, at, hash);
+    check_password(cx, &password, at);
+    if hash == PasswordHash::Bcrypt {
+        check_bcrypt(cx, &password, at);
+    }
     let columns = columns.entries().iter().map(|(key, field)| {
         let cell = field.value.as_ref().map_or(Cell::Null, |value| value.0.clone());
         (key.name.clone(), cell)
@@ -117,21 +119,19 @@ fn further_columns_are_further(cx: &Context<'_>, columns: &[(Key, Field<Value>)]
     }
 }
 
-fn check_password(cx: &Context<'_>, password: &Secret, at: Span, hash: PasswordHash) {
-    let Ok(value) = password.expose() else { return };
-    let characters = value.chars().count();
-    if characters < MIN_CHARACTERS {
+/// Whether a password, where it is known, is long enough.
+pub(super) fn check_password(cx: &Context<'_>, password: &Secret, at: Span) {
+    if password.expose().is_ok_and(|value| value.chars().count() < MIN_CHARACTERS) {
         let message = format!("a password of fewer than {MIN_CHARACTERS} characters");
         cx.fail(Code::BadPassword, at, message, "too short", "choose a longer one");
-    } else if hash == PasswordHash::Bcrypt && value.len() > BCRYPT_BYTES {
+    }
+}
+
+fn check_bcrypt(cx: &Context<'_>, password: &Secret, at: Span) {
+    if password.expose().is_ok_and(|value| value.len() > BCRYPT_BYTES) {
         let message =
             format!("a password of more than {BCRYPT_BYTES} bytes, of which bcrypt ignores the rest");
-        cx.fail(
-            Code::BadPassword,
-            at,
-            message,
-            "too long for bcrypt",
-            "choose a shorter one, or `hash: argon2id`",
-        );
+        let help = "choose a shorter one, or `hash: argon2id`";
+        cx.fail(Code::BadPassword, at, message, "too long for bcrypt", help);
     }
 }

@@ -50,13 +50,6 @@ pub(super) fn not_built(cx: &Context<'_>, at: Span, what: &str, help: &str) {
     cx.fail(Code::NotBuilt, at, message, "not built yet", help);
 }
 
-/// Refuses `protect: true`.
-pub(super) fn unprotected(cx: &Context<'_>, protect: &Opt<bool>) {
-    if let Some((true, at)) = protect.located() {
-        not_built(cx, at, "`protect`", "remove it, and review plans for deletes");
-    }
-}
-
 /// Whether a name is as names of its kind are; if not, that is reported.
 pub(super) fn name_of(
     cx: &Context<'_>,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Address, address, map, redacted, wrong_scheme};
-use super::values::{distinct, name_of, not_built, plain_key, required, unprotected};
+use super::values::{distinct, name_of, not_built, plain_key, required};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt};
@@ -36,9 +36,8 @@ pub(super) fn vector(
         collections,
         keep_generations,
         checks,
-        protect,
+        protect: _,
     } = raw;
-    unprotected(cx, protect);
     if let Some(at) = checks.at() {
         not_built(cx, at, "`checks`", "remove it, and try questions by hand");
     }
@@ -162,8 +161,7 @@ fn collection(
     targets: &[&str],
     ontologies: &[&str],
 ) -> Option<Collection> {
-    let Raw { from, terms, protect } = raw;
-    unprotected(cx, protect);
+    let Raw { from, terms, protect: _ } = raw;
     let (from, from_at) = required(cx, from, "from", key.at, "where its documents come from")?;
     let From { schema, ontologies: from_ontologies, files: from_files, examples: from_examples } = from;
     let empty =

@@ -1,151 +1,193 @@
-//! Runs one migration the way sqlx does, on a connection of its own, and finds the statement that
-//! failed. Takes no lock: the caller holds the run's.
+//! Runs a migration in one transaction with its record, and again when somebody else had a lock.
+//! Takes no lock of its own: the caller holds the run's.
 
-use std::borrow::Cow;
-use std::ops::Range;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use miette::NamedSource;
-use sqlx::migrate::{Migrate, MigrateError, MigrationType};
-use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
-use sqlx::{AssertSqlSafe, Connection, Executor, SqlSafeStr as _};
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use super::super::client::Client;
-use super::super::script::Script;
 use super::super::{Error, Result};
-use super::{Pending, TABLE, is_same_text};
+use super::session::{Failed, Recorded, Session};
+use super::{Job, Limits, Pending, Repeating, asserted, books, failure, is_same_text, outside};
 use crate::digest::hex;
-use crate::sql::{self, Database, Dialect};
+use crate::journal::RunId;
+use crate::lint;
+use crate::sql;
+
+/// How often a lock is waited for once more.
+const TRIES_MORE: usize = 5;
+
+/// The pauses between tries: other sessions do their work meanwhile, instead of queueing behind a
+/// statement that waits.
+pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
+    const LONGEST: Duration = Duration::from_secs(4);
+    ExponentialBuilder::new()
+        .with_min_delay((limits.lock / 20).min(LONGEST / 16))
+        .with_max_delay(limits.lock.min(LONGEST))
+        .with_max_times(TRIES_MORE)
+        .with_jitter()
+        .build()
+}
 
 /// Runs a migration, unless the history has it.
-pub(in super::super) async fn apply(pending: &Pending, client: &Client) -> Result<()> {
-    let database = client.database().await?;
-    let connect = |source| Error::doing("running a migration")(sql::Error::statement("", source));
-    let applied = match &database {
-        Database::Postgres(pool) => {
-            // Detached, so that its timeouts do not go back into the pool.
-            let mut connection = pool.acquire().await.map_err(connect)?.detach();
-            let limits = format!(
-                "SET lock_timeout = {}; SET statement_timeout = {}",
-                pending.lock_timeout.as_millis(),
-                pending.statement_timeout.as_millis()
-            );
-            sqlx::raw_sql(AssertSqlSafe(limits)).execute(&mut connection).await.map_err(connect)?;
-            let applied = run(&mut connection, pending, Dialect::Postgres).await;
-            // The session ends here in any case; what it says on leaving matters to nobody.
-            drop(connection.close().await);
-            applied
-        }
-        Database::Sqlite(pool) => {
-            let mut connection = pool.acquire().await.map_err(connect)?;
-            run(&mut *connection, pending, Dialect::Sqlite).await
-        }
+pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<()> {
+    let mut session = open(client).await?;
+    let job = pending.job();
+    let applied = if pending.migration.no_transaction {
+        outside::apply(pending, &job, &mut session, run).await
+    } else {
+        inside(&job, Some(pending), &mut session, run).await
     };
-    client.forget_catalog().await;
+    // What a migration outside a transaction left set is not taken over to the next.
+    let is_clean = applied.is_ok() && !pending.migration.no_transaction;
+    leave(client, session, is_clean).await;
     applied
 }
 
-async fn run<C>(connection: &mut C, pending: &Pending, dialect: Dialect) -> Result<()>
-where
-    C: Migrate + Connection,
-    C::Database: sqlx::Database<Connection = C>,
-    for<'e> &'e mut C: Executor<'e, Database = C::Database>,
-{
-    let file = &pending.migration;
-    let history = |source| Error::Statement {
-        what: "reading the history of migrations".into(),
-        source: sql::Error::statement("", sqlx::Error::from(source)),
-    };
-    connection.ensure_migrations_table(TABLE).await.map_err(history)?;
-    let applied = connection.list_applied_migrations(TABLE).await.map_err(history)?;
-    if let Some(applied) = applied.iter().find(|applied| applied.version == file.version) {
-        let applied = hex(&applied.checksum);
-        return if is_same_text(&applied, file) {
-            Ok(())
+/// Runs a repeatable migration.
+pub(in super::super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<()> {
+    let mut session = open(client).await?;
+    let applied = inside(&repeating.job(), None, &mut session, run).await;
+    leave(client, session, applied.is_ok()).await;
+    applied
+}
+
+/// Records migrations as done that are not run, all or none.
+pub(in super::super) async fn record_only(lacking: &[Pending], client: &Client, run: &RunId) -> Result<()> {
+    let mut session = open(client).await?;
+    let mut statements = vec!["BEGIN".to_owned()];
+    for pending in lacking {
+        statements.extend(record(&pending.job(), Some(pending), Duration::ZERO, &session, run));
+    }
+    statements.push("COMMIT".to_owned());
+    let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));
+    leave(client, session, false).await;
+    recorded
+}
+
+async fn open(client: &Client) -> Result<Session> {
+    if let Some(session) = client.take_migrator().await {
+        return Ok(session);
+    }
+    let database = client.database().await?;
+    Session::open(&database).await.map_err(Error::doing("reading the history of migrations"))
+}
+
+/// A session that failed is in no state to go on with.
+async fn leave(client: &Client, session: Session, is_clean: bool) {
+    client.forget_catalog().await;
+    if is_clean {
+        client.keep_migrator(session).await;
+    } else {
+        session.close().await;
+    }
+}
+
+/// Three round trips: begin, the file, its record with the commit.
+async fn inside(
+    job: &Job<'_>,
+    versioned: Option<&Pending>,
+    session: &mut Session,
+    run: &RunId,
+) -> Result<()> {
+    let mut pauses = pauses(job.limits);
+    let mut tries = 1;
+    loop {
+        let recorded = session.begin(job.limits, versioned.map(|pending| pending.migration.version)).await;
+        let recorded = recorded.map_err(doing("reading the history of migrations"))?;
+        if let (Some(recorded), Some(pending)) = (recorded, versioned) {
+            session.rollback().await;
+            return already(&recorded, pending);
+        }
+        let started = Instant::now();
+        let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
+            (session.run(job.sql).await.err(), None)
         } else {
-            Err(Error::History { stem: file.stem.clone(), applied, file: hex(&file.checksum) })
+            match asserted::run(job, session).await {
+                Ok(()) => (None, None),
+                Err(asserted::Failure::Statement(error, at)) => (Some(error), Some(at)),
+                Err(asserted::Failure::Asserted(error)) => {
+                    session.rollback().await;
+                    return Err(error);
+                }
+            }
         };
-    }
-    let migration = sqlx::migrate::Migration {
-        version: file.version,
-        description: Cow::Owned(file.description.clone()),
-        migration_type: MigrationType::Simple,
-        sql: AssertSqlSafe(file.sql.clone()).into_sql_str(),
-        checksum: Cow::Owned(file.checksum.clone()),
-        no_tx: file.no_transaction,
-    };
-    match connection.apply(TABLE, &migration).await {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let script = Script::read(&file.sql, dialect);
-            let place = match position(&error, &file.sql) {
-                Some(byte) => Some((byte, script.statement_at(byte).cloned())),
-                None => culprit(connection, pending, &script).await.map(|found| (found.start, Some(found))),
-            };
-            Err(failure(pending, &error, place))
+        let Some(error) = error else {
+            let mut end = record(job, versioned, started.elapsed(), session, run);
+            end.push("COMMIT".to_owned());
+            return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
+        };
+        session.rollback().await;
+        match pauses.next().filter(|_| failure::is_lock_timeout(&error)) {
+            Some(pause) => {
+                tracing::info!(migration = job.name, ?pause, tries, "a lock was not to be had; trying again");
+                tokio::time::sleep(pause).await;
+                tries += 1;
+            }
+            None => return Err(failure::of_whole(job, &error, place, tries, session).await),
         }
     }
 }
 
-/// The byte that PostgreSQL names in its error; it counts characters from 1.
-fn position(error: &MigrateError, sql: &str) -> Option<usize> {
-    let MigrateError::ExecuteMigration(error, _) = error else { return None };
-    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
-    match error.position()? {
-        PgErrorPosition::Original(character) => {
-            sql.char_indices().nth(character.saturating_sub(1)).map(|(byte, _)| byte)
-        }
-        PgErrorPosition::Internal { .. } => None,
-    }
-}
-
-/// The statement that fails, where the database did not say: found by running them once more, one
-/// by one, in a transaction that is rolled back as the whole migration was.
-async fn culprit<C>(connection: &mut C, pending: &Pending, script: &Script) -> Option<Range<usize>>
-where
-    C: Connection,
-    C::Database: sqlx::Database<Connection = C>,
-    for<'e> &'e mut C: Executor<'e, Database = C::Database>,
-{
-    if let [only] = script.statements.as_slice() {
-        return Some(only.clone());
-    }
-    if pending.migration.no_transaction {
-        return None;
-    }
-    let mut transaction = connection.begin().await.ok()?;
-    let mut found = None;
-    for range in &script.statements {
-        let statement = pending.migration.sql.get(range.clone()).unwrap_or("").to_owned();
-        if (&mut *transaction).execute(sqlx::raw_sql(AssertSqlSafe(statement))).await.is_err() {
-            found = Some(range.clone());
-            break;
-        }
-    }
-    transaction.rollback().await.ok()?;
-    found
-}
-
-fn failure(pending: &Pending, error: &MigrateError, place: Option<(usize, Option<Range<usize>>)>) -> Error {
+/// What is to be said of a migration that the history has already.
+pub(super) fn already(recorded: &Recorded, pending: &Pending) -> Result<()> {
     let file = &pending.migration;
-    let (byte, range) = place.unwrap_or((0, None));
-    let range = range.unwrap_or(byte..byte);
-    let before = file.sql.get(..byte).unwrap_or("");
-    Error::Migration {
-        stem: file.stem.clone(),
-        line: before.matches('\n').count() + 1,
-        statement: file.sql.get(range.clone()).unwrap_or("").to_owned(),
-        text: Arc::new(NamedSource::new(file.at.source.name(), file.sql.clone())),
-        span: range.into(),
-        message: said(error),
+    if recorded.success && is_same_text(&recorded.checksum, file) {
+        return Ok(());
     }
+    Err(Error::History {
+        stem: file.stem.clone(),
+        applied: recorded.checksum.clone(),
+        file: hex(&file.checksum),
+    })
 }
 
-/// What the database says, without the driver's words around it.
-fn said(error: &MigrateError) -> String {
-    let inner = match error {
-        MigrateError::Execute(inner) | MigrateError::ExecuteMigration(inner, _) => inner,
-        other => return other.to_string(),
-    };
-    inner.as_database_error().map_or_else(|| inner.to_string(), |error| error.message().to_owned())
+/// The statements that record a migration as done, in sqlx's history and in the inventory.
+pub(super) fn record(
+    job: &Job<'_>,
+    versioned: Option<&Pending>,
+    elapsed: Duration,
+    session: &Session,
+    run: &RunId,
+) -> Vec<String> {
+    let mut record = Vec::new();
+    record.extend(versioned.map(|pending| in_history(pending, true, elapsed, session)));
+    if session.has_books {
+        let print = if versioned.is_some() { books::bare_print(job.sql) } else { books::text_print(job.sql) };
+        record.push(books::remember(session, &job.address, (books::text_key(), print), run));
+    }
+    record
+}
+
+/// The statement that writes a version to the history. One that is there was ours and is ended, or
+/// begun once more.
+pub(super) fn in_history(pending: &Pending, success: bool, elapsed: Duration, session: &Session) -> String {
+    let file = &pending.migration;
+    let nanoseconds = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+    let success = if success { "TRUE" } else { "FALSE" };
+    format!(
+        "INSERT INTO {} (version, description, success, checksum, execution_time) \
+         VALUES ({}, {}, {success}, {}, {nanoseconds}) ON CONFLICT (version) DO UPDATE \
+         SET success = excluded.success, checksum = excluded.checksum, \
+             description = excluded.description, execution_time = excluded.execution_time",
+        session.history,
+        file.version,
+        session.literal(&file.description),
+        session.bytes(&file.checksum),
+    )
+}
+
+pub(super) fn doing(what: &'static str) -> impl FnOnce(Failed) -> Error {
+    move |error| Error::doing(what)(sql::Error::statement("", error))
+}
+
+impl Limits {
+    /// The statements that set them for a session, or with `LOCAL ` for a transaction.
+    pub(super) fn set(self, scope: &str) -> String {
+        format!(
+            "SET {scope}lock_timeout = {}; SET {scope}statement_timeout = {}",
+            self.lock.as_millis(),
+            self.statement.as_millis()
+        )
+    }
 }

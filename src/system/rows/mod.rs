@@ -22,7 +22,7 @@ pub use observe::Answer;
 pub use own::{Owned, OwnedRow};
 
 pub(super) use apply::{apply, limit};
-pub(super) use diff::{diff, lacking_message, not_given};
+pub(super) use diff::{diff, lacking_message, nearest, not_given};
 pub(super) use observe::observe;
 pub(super) use own::observe as observe_owned;
 pub(super) use statement::{BATCH, Source, fill_id, read_text, write_expression, written};

@@ -91,7 +91,10 @@ fn a_migration_whose_file_is_gone_is_a_fault() {
         b.converge().await;
         migrate(&mut b, &[("0001_a", "SELECT 1")]);
 
-        assert_eq!(b.diff().await.faults[0].message, "migration 2 is applied, and its file is missing");
+        assert_eq!(
+            b.diff().await.faults[0].message,
+            "migration 2 (\"b\") is applied, and its file is missing"
+        );
     });
 }
 
@@ -277,7 +280,7 @@ fn several_runs_at_once_make_one_database_and_each_row_once() {
         let done = tokio::join!(apply(&planned, &one, &b.run), apply(&planned, &two, &b.run));
 
         assert!(done.0.is_ok() && done.1.is_ok(), "{done:?}");
-        assert_eq!(b.entries().await.len(), 2);
+        assert_eq!(b.row_entries().await.len(), 2);
         assert!(b.diff().await.changes.is_empty());
     });
 }

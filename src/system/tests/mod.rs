@@ -3,11 +3,13 @@
 
 mod accounts;
 mod migrating;
+mod migrating_on;
 mod ontologies;
+mod roles;
 mod rows;
 mod scale;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -114,6 +116,13 @@ impl Bench {
         }
     }
 
+    /// The entries of rows, without what is remembered of migrations.
+    async fn row_entries(&self) -> Vec<crate::journal::Entry> {
+        let mut entries = self.entries().await;
+        entries.retain(|entry| !entry.address.is_selected_by("system.migration"));
+        entries
+    }
+
     async fn observe(&self) -> (Observed, Inventory) {
         let client = Client::new(self.url.clone(), "test", Purpose::Observe);
         let entries = self.entries().await;
@@ -126,6 +135,12 @@ impl Bench {
     async fn diff(&self) -> Diff<Change> {
         let (observed, inventory) = self.observe().await;
         diff(&Desired::new(&self.stack, self.dialect()), &observed, &inventory)
+    }
+
+    /// Makes the database and the books before anything is planned.
+    async fn keep_books_early(&self) {
+        self.client().create_database().await.unwrap();
+        self.keep_books().await;
     }
 
     async fn keep_books(&self) {
@@ -228,6 +243,7 @@ fn empty_stack(url: SystemUrl) -> Stack {
             lock_timeout: Duration::from_secs(5),
             statement_timeout: Duration::ZERO,
             schema_drift: SchemaDrift::Warn,
+            roles: BTreeMap::new(),
             accounts: Some(accounts),
             users: BTreeMap::new(),
             terms,
@@ -238,6 +254,9 @@ fn empty_stack(url: SystemUrl) -> Stack {
         vector: None,
         cache: None,
         policies: BTreeMap::new(),
+        declared: BTreeSet::new(),
+        protected: BTreeSet::new(),
+        moved: BTreeMap::new(),
         digest: Digest::of(""),
         warnings: Vec::new(),
     }

@@ -174,7 +174,7 @@ fn a19_turning_seeds_off_takes_back_unchanged_rows_children_first() {
             ]
         );
         assert_eq!(b.query("SELECT count(*) FROM accounts").await, ["0"]);
-        assert!(b.entries().await.is_empty());
+        assert!(b.row_entries().await.is_empty());
     });
 }
 

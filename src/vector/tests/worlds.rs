@@ -67,6 +67,7 @@ pub(super) fn stack(vector: Vector) -> Stack {
             lock_timeout: Duration::ZERO,
             statement_timeout: Duration::ZERO,
             schema_drift: SchemaDrift::Ignore,
+            roles: BTreeMap::new(),
             accounts: None,
             users: BTreeMap::new(),
             terms: Terms {
@@ -86,6 +87,9 @@ pub(super) fn stack(vector: Vector) -> Stack {
         vector: Some(vector),
         cache: None,
         policies: BTreeMap::new(),
+        declared: BTreeSet::new(),
+        protected: BTreeSet::new(),
+        moved: BTreeMap::new(),
         digest: Digest::of(""),
         warnings: Vec::new(),
     }

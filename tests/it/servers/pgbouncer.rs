@@ -1,4 +1,4 @@
-//! A pgbouncer in front of a test's database.
+//! A `PgBouncer` in front of a test's database.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Postgres, Process, free_port, run, wait_until};
 
-/// A pooler that lets everyone in, and itself into `PostgreSQL`.
+/// A pooler that lets everyone in, and itself into PostgreSQL.
 pub(crate) struct PgBouncer {
     process: Process,
     port: u16,

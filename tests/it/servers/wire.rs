@@ -86,6 +86,35 @@ impl Wire {
         let connections = self.connections.lock().unwrap();
         connections.iter().flat_map(|sent| requests(&sent.lock().unwrap())).collect()
     }
+
+    /// How often a client of PostgreSQL asked and waited for the answer. Signing on and looking
+    /// whether a connection still lives do not count.
+    pub(crate) fn questions(&self) -> usize {
+        let connections = self.connections.lock().unwrap();
+        connections.iter().map(|sent| questions(&sent.lock().unwrap())).sum()
+    }
+}
+
+/// Counts the questions of one connection: simple queries, and what ends a row of messages.
+fn questions(mut bytes: &[u8]) -> usize {
+    let length = |bytes: &[u8], at: usize| -> usize {
+        bytes.get(at..at + 4).map_or(0, |four| u32::from_be_bytes(four.try_into().unwrap()) as usize)
+    };
+    // What comes before the password has no letter: the wish for TLS, and the name.
+    while bytes.first() == Some(&0) {
+        bytes = bytes.get(length(bytes, 0)..).unwrap_or_default();
+    }
+    let (mut count, mut is_asking) = (0, false);
+    while let Some(letter) = bytes.first() {
+        match letter {
+            b'Q' => count += 1,
+            b'S' => count += usize::from(std::mem::take(&mut is_asking)),
+            b'P' | b'B' | b'D' | b'E' | b'C' => is_asking = true,
+            _ => {}
+        }
+        bytes = bytes.get(1 + length(bytes, 1)..).unwrap_or_default();
+    }
+    count
 }
 
 fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent) {

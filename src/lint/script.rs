@@ -9,15 +9,17 @@ use crate::sql::Dialect;
 
 /// What a script consists of.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Script {
+pub(crate) struct Script {
     /// Bytes of each statement, without the semicolon.
-    pub(super) statements: Vec<Range<usize>>,
-    /// The words of each statement: bare ones in lower case, names as they are, punctuation.
-    pub(super) words: Vec<Vec<String>>,
+    pub(crate) statements: Vec<Range<usize>>,
     /// Tables whose names follow `CREATE TABLE`.
-    pub(super) creates: BTreeSet<TableName>,
+    pub(crate) creates: BTreeSet<TableName>,
     /// A table and one that it refers to with `REFERENCES`.
-    pub(super) references: BTreeSet<(TableName, TableName)>,
+    pub(crate) references: BTreeSet<(TableName, TableName)>,
+    /// How deep parentheses and brackets are nested, in each statement.
+    pub(crate) nesting: Vec<usize>,
+    /// Bytes of each comment.
+    pub(crate) comments: Vec<Range<usize>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,22 +42,16 @@ impl Token {
     fn is(&self, word: &str) -> bool {
         matches!(&self.kind, Kind::Word(is) if is == word)
     }
-
-    fn text(&self) -> String {
-        match &self.kind {
-            Kind::Word(text) | Kind::Name(text) => text.clone(),
-            Kind::Other(character) => character.to_string(),
-        }
-    }
 }
 
 impl Script {
     /// Reads a script as a dialect writes it.
-    pub(super) fn read(sql: &str, dialect: Dialect) -> Self {
+    pub(crate) fn read(sql: &str, dialect: Dialect) -> Self {
         let mut script = Self::default();
         let mut statement = Vec::new();
         let mut depth = 0_usize;
-        for token in (Lexer { sql, at: 0, dialect }) {
+        let mut lexer = Lexer::new(sql, dialect);
+        for token in lexer.by_ref() {
             let in_routine = begins_routine(&statement);
             let opens = in_routine && (token.is("begin") || depth > 0 && token.is("case"));
             depth = if opens { depth + 1 } else { depth.saturating_sub(usize::from(token.is("end"))) };
@@ -67,18 +63,33 @@ impl Script {
             }
         }
         script.finish(&statement);
+        script.comments = lexer.comments;
         script
     }
 
+    /// The text with a blank for every byte of a comment, so that all places stay where they are.
+    pub(crate) fn without_comments(&self, sql: &str) -> String {
+        let mut out = String::with_capacity(sql.len());
+        let mut at = 0;
+        for comment in &self.comments {
+            out.push_str(sql.get(at..comment.start).unwrap_or(""));
+            let bytes = sql.as_bytes().get(comment.clone()).unwrap_or_default();
+            out.extend(bytes.iter().map(|byte| if *byte == b'\n' { '\n' } else { ' ' }));
+            at = comment.end;
+        }
+        out.push_str(sql.get(at..).unwrap_or(""));
+        out
+    }
+
     /// The statement at a byte.
-    pub(super) fn statement_at(&self, byte: usize) -> Option<&Range<usize>> {
+    pub(crate) fn statement_at(&self, byte: usize) -> Option<&Range<usize>> {
         self.statements.iter().find(|statement| byte < statement.end)
     }
 
     fn finish(&mut self, tokens: &[Token]) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return };
         self.statements.push(first.at.start..last.at.end);
-        self.words.push(tokens.iter().map(Token::text).collect());
+        self.nesting.push(nesting(tokens));
         let table_at = tokens.iter().take(6).position(|token| token.is("table"));
         let Some((_, rest)) = table_at.and_then(|at| tokens.split_at_checked(at + 1)) else { return };
         let skipped =
@@ -94,6 +105,19 @@ impl Script {
             }
         }
     }
+}
+
+fn nesting(tokens: &[Token]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for token in tokens {
+        match token.kind {
+            Kind::Other('(' | '[') => depth += 1,
+            Kind::Other(')' | ']') => depth = depth.saturating_sub(1),
+            Kind::Other(_) | Kind::Word(_) | Kind::Name(_) => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Whether the statement's body may hold semicolons between BEGIN and END.
@@ -119,13 +143,57 @@ fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)> {
     }
 }
 
+/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
+/// read from SQL are compared without it.
+pub(crate) fn folded(table: &TableName) -> TableName {
+    let TableName { schema, name } = table;
+    TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
+}
+
+/// The name of a table as SQL writes it, when the text is nothing else: unquoted in lower case.
+pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
+    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
+    name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()).map(|(name, _)| name)
+}
+
+/// The first words of a statement, in lower case, as far as there is nothing but words.
+pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
+    const MOST: usize = 4;
+    let words = Lexer::new(statement, dialect).map_while(|token| match token.kind {
+        Kind::Word(word) => Some(word),
+        Kind::Name(_) | Kind::Other(_) => None,
+    });
+    words.take(MOST).collect()
+}
+
+/// All of a statement: bare words in lower case, names as they are, punctuation, and of texts and
+/// numbers their first character.
+pub(crate) fn words(statement: &str, dialect: Dialect) -> Vec<String> {
+    let text = |token: Token| match token.kind {
+        Kind::Word(text) | Kind::Name(text) => text,
+        Kind::Other(character) => character.to_string(),
+    };
+    Lexer::new(statement, dialect).map(text).collect()
+}
+
+/// What stands before the first parenthesis of a statement.
+pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
+    let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == Kind::Other('('))?;
+    statement.get(..parenthesis.at.start)
+}
+
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,
     dialect: Dialect,
+    comments: Vec<Range<usize>>,
 }
 
-impl Lexer<'_> {
+impl<'a> Lexer<'a> {
+    fn new(sql: &'a str, dialect: Dialect) -> Self {
+        Self { sql, at: 0, dialect, comments: Vec::new() }
+    }
+
     fn rest(&self) -> &str {
         self.sql.get(self.at..).unwrap_or("")
     }
@@ -142,7 +210,9 @@ impl Lexer<'_> {
                 _ => 0,
             };
             self.at += blank + skipped;
-            if skipped == 0 {
+            if skipped > 0 {
+                self.comments.push(self.at - skipped..self.at);
+            } else {
                 return;
             }
         }

@@ -1,0 +1,405 @@
+//! The rehearsal: runs what is pending in the system database on a scratch copy of its schema, and
+//! says what would fail. Of the real server it touches nothing but the scratch database.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::clients::observe_system;
+use super::walk::causes;
+use super::{Cancel, ObserveError, system_url};
+use crate::catalog::TableName;
+use crate::change::{Action, Address, Check, Fault, Status};
+use crate::journal::{self, RunId};
+use crate::plan::{self, Document, Failure, Options, Plan, Work};
+use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
+use crate::system::{self, Change, Client, Purpose};
+use crate::world::World;
+
+/// The address of the rehearsal itself.
+const ADDRESS: &str = "system.rehearsal";
+/// What becomes plannable while others run gives another round.
+const MOST_ROUNDS: usize = 3;
+
+/// Rehearses what a plan has pending in the system database. `None` when it was interrupted; the
+/// scratch database is removed however it ends.
+pub async fn rehearse(
+    stack: &Stack,
+    world: &World,
+    document: &Document,
+    cancel: &Cancel,
+) -> Result<Option<Vec<Check>>, ObserveError> {
+    let rehearsal = Rehearsal { stack, world, document, run: RunId::new() };
+    if rehearsal.pending().is_empty() {
+        let message = "nothing is pending that can be rehearsed; no scratch database was made";
+        return Ok(Some(vec![Check::new(ADDRESS, Status::Pass, message)]));
+    }
+    let purpose = Purpose::Apply(rehearsal.run.clone());
+    let client = Client::new(system_url(stack)?, &stack.name, purpose);
+    let ended = system::within_scratch(&client, async |scratch: &Client| {
+        tokio::select! {
+            biased;
+            () = cancel.asked(1) => Ok(None),
+            checks = rehearsal.run(scratch) => Ok(Some(checks)),
+        }
+    });
+    let failed = |why: String| {
+        let message = format!("nothing was rehearsed: {why}");
+        Ok(Some(vec![Check::new(ADDRESS, Status::Fail, message)]))
+    };
+    match ended.await {
+        Ok(None) => Ok(None),
+        Ok(Some(Ok(checks))) => Ok(Some(checks)),
+        Ok(Some(Err(error))) => failed(causes(&error)),
+        // Its name is another one each time, and tells nobody anything.
+        Err(system::Error::Scratch { database: _, source }) => failed(format!(
+            "cannot make a scratch database: {}; the account of `system.url` needs CREATEDB",
+            causes(&source)
+        )),
+        Err(system::Error::ScratchFolder { path: _, source }) => failed(format!(
+            "cannot make a folder in {}: {source}; set TMPDIR to one that can be written",
+            std::env::temp_dir().display()
+        )),
+        Err(error) => failed(causes(&error)),
+    }
+}
+
+struct Rehearsal<'a> {
+    stack: &'a Stack,
+    world: &'a World,
+    document: &'a Document,
+    run: RunId,
+}
+
+/// How steps ended in the scratch database.
+#[derive(Debug, Default)]
+struct Outcome {
+    done: BTreeSet<Address>,
+    failed: BTreeMap<Address, Trouble>,
+    /// Steps that were not tried, with the one that failed before them.
+    blocked: BTreeMap<Address, Address>,
+}
+
+/// Why a step failed.
+#[derive(Debug)]
+struct Trouble {
+    message: String,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It would fail.
+    Failed,
+    /// A row that another one refers to is missing: it may be in the real database.
+    LacksRows,
+    /// It was not tried.
+    Skipped,
+}
+
+/// What is not tried, with the reason.
+fn skipped(message: String) -> Trouble {
+    Trouble { message, kind: Kind::Skipped }
+}
+
+impl From<String> for Trouble {
+    fn from(message: String) -> Self {
+        Self { message, kind: Kind::Failed }
+    }
+}
+
+impl Rehearsal<'_> {
+    /// What the plan wants done and can be tried without data: not users, who need passwords, and
+    /// no taking back.
+    fn pending(&self) -> BTreeSet<&Address> {
+        let kinds =
+            ["system.extension", "system.migration", "system.repeatable", "system.ontology", "system.seed"];
+        let is_tried = |address: &Address| kinds.iter().any(|kind| address.is_selected_by(kind));
+        let changes = self.document.changes.iter().filter(|change| change.action != Action::Delete);
+        let later = self.document.deferred.iter().map(|held| &held.address);
+        changes.map(|change| &change.address).chain(later).filter(|address| is_tried(address)).collect()
+    }
+
+    async fn run(&self, scratch: &Client) -> Result<Vec<Check>, ObserveError> {
+        let mut stack = system_alone(self.stack);
+        let mut live = Outcome::default();
+        self.rounds(&mut self.as_it_is(&stack), scratch, &mut live).await?;
+        if let Some((address, Trouble { message, .. })) = live.failed.first_key_value() {
+            let message = format!(
+                "nothing was rehearsed: the schema as it is cannot be made again from the files, {address}: {message}"
+            );
+            return Ok(vec![Check::new(ADDRESS, Status::Fail, message)]);
+        }
+        let mut outcome = Outcome::default();
+        self.leave_out_what_has_no_table(&mut stack, scratch, &mut outcome).await?;
+        self.rounds(&mut stack, scratch, &mut outcome).await?;
+        outcome.done.extend(live.done);
+        Ok(self.verdict(&outcome))
+    }
+
+    /// The stack with what the real database has: its extensions, the migrations of its history and
+    /// the repeatable files that are not pending.
+    fn as_it_is(&self, stack: &Stack) -> Stack {
+        let observed = &self.world.system;
+        let history = observed.migrations.as_deref().unwrap_or_default();
+        let is_applied =
+            |file: &Migration| history.iter().any(|row| row.version == file.version && row.success);
+        let pending = self.pending();
+        let is_current =
+            |file: &Repeatable| !pending.contains(&Address::new(format!("system.repeatable.{}", file.name)));
+        let dialect = observed.dialect;
+        let mut live = stack.clone();
+        live.system.extensions.retain(|name| observed.extensions.contains_key(name));
+        live.system.ontologies.clear();
+        live.system.seeds.clear();
+        let sets = &mut live.system.migrations;
+        for files in [&mut sets.common, &mut sets.postgres, &mut sets.sqlite] {
+            files.retain(is_applied);
+            // Roles are the server's, and there already.
+            for file in files {
+                file.sql = system::without_beyond(&file.sql, dialect);
+            }
+        }
+        let repeatable = &mut sets.repeatable;
+        for files in [&mut repeatable.common, &mut repeatable.postgres, &mut repeatable.sqlite] {
+            files.retain(is_current);
+            for file in files {
+                file.sql = system::without_beyond(&file.sql, dialect);
+            }
+        }
+        live
+    }
+
+    /// A table that is there and that no migration makes is not in the scratch database.
+    async fn leave_out_what_has_no_table(
+        &self,
+        stack: &mut Stack,
+        scratch: &Client,
+        outcome: &mut Outcome,
+    ) -> Result<(), ObserveError> {
+        let made = scratch.catalog().await?;
+        let there = &self.world.system.schema;
+        let mut is_lacking = |address: String, table: &str| {
+            let name = TableName::parse(table);
+            let lacks = there.tables.contains_key(&name) && !made.tables.contains_key(&name);
+            if lacks {
+                let message = format!("no migration makes its table {table}");
+                let trouble = skipped(message);
+                outcome.failed.insert(Address::new(address), trouble);
+            }
+            lacks
+        };
+        stack.system.seeds.retain(|name, seed| !is_lacking(format!("system.seed.{name}"), &seed.table));
+        let terms = stack.system.terms.table.clone();
+        stack.system.ontologies.retain(|name, _| !is_lacking(format!("system.ontology.{name}"), &terms));
+        Ok(())
+    }
+
+    /// Plans and runs until nothing becomes known any more.
+    async fn rounds(
+        &self,
+        stack: &mut Stack,
+        scratch: &Client,
+        outcome: &mut Outcome,
+    ) -> Result<(), ObserveError> {
+        let mut left = MOST_ROUNDS;
+        while left > 0 {
+            let (system, journal) = observe_system(stack, scratch).await?;
+            let world = World { system, journal, targets: BTreeMap::new(), vector: None, cache: None };
+            let plan = match plan::plan(stack, &world, &Options::default()) {
+                Ok(plan) => plan,
+                Err(Failure::Faults(faults)) => {
+                    if give_up(stack, faults, outcome) {
+                        continue;
+                    }
+                    return Ok(());
+                }
+                Err(failure @ (Failure::NothingSelected(_) | Failure::Cycle(_))) => {
+                    let trouble = Trouble::from(format!("cannot be planned: {failure:?}"));
+                    outcome.failed.insert(Address::new("system"), trouble);
+                    return Ok(());
+                }
+            };
+            left -= 1;
+            let is_whole = plan.document.deferred.is_empty();
+            self.walk(plan, scratch, outcome).await;
+            if is_whole || !outcome.blocked.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One step after the other, in the order of the plan.
+    async fn walk(&self, plan: Plan, scratch: &Client, outcome: &mut Outcome) {
+        for step in plan.steps {
+            let address = step.address;
+            if outcome.done.contains(&address) || outcome.failed.contains_key(&address) {
+                continue;
+            }
+            let cause = step.needs.iter().find_map(|need| match outcome.blocked.get(need) {
+                Some(cause) => Some(cause.clone()),
+                None => outcome.failed.contains_key(need).then(|| need.clone()),
+            });
+            if let Some(cause) = cause {
+                outcome.blocked.insert(address, cause);
+                continue;
+            }
+            let result = match &step.work {
+                Work::Bookkeeping { protected } => ensure(protected, scratch).await,
+                Work::System(change) => self.attempt(&address, change, scratch).await,
+                Work::Target(_) | Work::Vector(_) | Work::Cache(_) | Work::Flags { .. } => continue,
+            };
+            match result {
+                Ok(()) => drop(outcome.done.insert(address)),
+                Err(trouble) => drop(outcome.failed.insert(address, trouble)),
+            }
+        }
+    }
+
+    /// Executes a change, unless it would reach beyond the scratch database.
+    async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), Trouble> {
+        let file = match change {
+            Change::Migrate(pending) => Some((&pending.migration.sql, &pending.migration.at)),
+            Change::Repeat(repeating) => Some((&repeating.file.sql, &repeating.file.at)),
+            Change::Role(_) => return Err(skipped("a role is of the whole server".to_owned())),
+            Change::CreateDatabase | Change::CreateExtension { .. } | Change::User(_) | Change::Rows(_) => {
+                None
+            }
+        };
+        let reaching = file.and_then(|(sql, at)| {
+            let range = system::beyond(sql, scratch.dialect()).into_iter().next()?;
+            let line = sql.get(..range.start)?.matches('\n').count() + 1;
+            Some((format!("{}:{line}", at.source.name()), system::shortened(sql.get(range)?)))
+        });
+        if let Some((place, statement)) = reaching {
+            return Err(skipped(format!("{place}: {statement} changes more than its own database")));
+        }
+        system::apply(change, scratch, &self.run).await.map_err(|error| self.trouble(address, &error))
+    }
+
+    /// What a step's error says, with the place in the files.
+    fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
+        let (message, said) = match error {
+            system::Error::Migration { line, statement, text, message, .. } => {
+                let statement = system::shortened(statement);
+                (format!("{}:{line}: {message}, at {statement}", text.name()), message.clone())
+            }
+            error => {
+                let said = causes(error);
+                let place = self.place(address).map(|at| format!("{}:{}: ", at.source.name(), at.line()));
+                (format!("{}{said}", place.unwrap_or_default()), said)
+            }
+        };
+        let kind = if is_of_a_reference(&said) { Kind::LacksRows } else { Kind::Failed };
+        Trouble { message, kind }
+    }
+
+    /// Where a seed or an ontology stands.
+    fn place(&self, address: &Address) -> Option<&Location> {
+        let system = &self.stack.system;
+        let address = address.as_str();
+        let seed = address.strip_prefix("system.seed.").and_then(|name| system.seeds.get(name));
+        let ontology = address.strip_prefix("system.ontology.").and_then(|name| system.ontologies.get(name));
+        seed.map(|seed| &seed.at).or(ontology.map(|ontology| &ontology.at))
+    }
+
+    /// One check for each step that failed, or one for all of them.
+    fn verdict(&self, outcome: &Outcome) -> Vec<Check> {
+        let pending = self.pending();
+        // An empty database lacks no rows that others refer to, except those of users.
+        let may_lack = !self.world.system.schema.tables.is_empty() || !self.stack.system.users.is_empty();
+        let mut checks = Vec::new();
+        for (address, Trouble { message, kind }) in &outcome.failed {
+            let after: Vec<&str> = outcome
+                .blocked
+                .iter()
+                .filter(|(blocked, cause)| *cause == address && pending.contains(blocked))
+                .map(|(blocked, _)| blocked.as_str())
+                .collect();
+            let is_pending = pending.contains(address);
+            if !is_pending && after.is_empty() {
+                continue;
+            }
+            let (status, mut message) = match kind {
+                Kind::Skipped => (Status::Warn, format!("not rehearsed: {message}")),
+                Kind::LacksRows if may_lack => {
+                    (Status::Warn, format!("not rehearsed, a scratch database has no data: {message}"))
+                }
+                _ if !is_pending => {
+                    (Status::Warn, format!("cannot be repeated in a scratch database: {message}"))
+                }
+                Kind::LacksRows | Kind::Failed => (Status::Fail, message.clone()),
+            };
+            if !after.is_empty() {
+                message = format!("{message}; not rehearsed after it: {}", after.join(", "));
+            }
+            let tail = address.as_str().strip_prefix("system.").unwrap_or(address.as_str());
+            checks.push(Check::new(format!("{ADDRESS}.{tail}"), status, message));
+        }
+        if checks.iter().all(|check| check.status != Status::Fail) {
+            checks.push(Check::new(ADDRESS, Status::Pass, self.counts(&pending, outcome)));
+        }
+        checks
+    }
+
+    fn counts(&self, pending: &BTreeSet<&Address>, outcome: &Outcome) -> String {
+        let done = pending.iter().filter(|address| outcome.done.contains(**address)).count();
+        let plural = if pending.len() == 1 { "" } else { "s" };
+        let users = self.document.changes.iter().filter(|step| step.address.is_selected_by("system.user"));
+        let left_out = match users.count() {
+            0 => String::new(),
+            1 => "; 1 user was left out".to_owned(),
+            users => format!("; {users} users were left out"),
+        };
+        let of = pending.len();
+        format!("{done} of {of} pending step{plural} ran in a scratch database without data{left_out}")
+    }
+}
+
+/// The stack with nothing but its system database, and without users.
+fn system_alone(stack: &Stack) -> Stack {
+    let mut stack = stack.clone();
+    stack.system.users.clear();
+    // A role is of the whole server, which a trial may not touch.
+    stack.system.roles.clear();
+    stack.system.schema_drift = SchemaDrift::Ignore;
+    stack.targets.clear();
+    stack.vector = None;
+    stack.cache = None;
+    stack.policies.clear();
+    stack.declared.clear();
+    stack.protected.clear();
+    stack.moved.clear();
+    stack
+}
+
+/// Takes down faults, and takes what they are about out of the stack. False when that leaves the
+/// same stack, of which there is no plan.
+fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool {
+    let mut is_less = false;
+    for Fault { address, message, help: _, at } in faults {
+        let text = address.as_str();
+        let seed = text.strip_prefix("system.seed.").and_then(|name| stack.system.seeds.remove(name));
+        let ontology =
+            text.strip_prefix("system.ontology.").and_then(|name| stack.system.ontologies.remove(name));
+        is_less |= seed.is_some() || ontology.is_some();
+        let message = match at {
+            Some(at) => format!("{}:{}: {message}", at.source.name(), at.line()),
+            None => message,
+        };
+        outcome.done.remove(&address);
+        outcome.failed.entry(address).or_insert_with(|| Trouble::from(message));
+    }
+    is_less
+}
+
+async fn ensure(protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), Trouble> {
+    let database = scratch.database().await.map_err(|error| Trouble::from(causes(&error)))?;
+    journal::ensure(&database, protected).await.map_err(|error| Trouble::from(causes(&error)))
+}
+
+/// Whether a row was refused because one that it refers to is missing.
+fn is_of_a_reference(message: &str) -> bool {
+    ["violates foreign key constraint", "FOREIGN KEY constraint failed"]
+        .iter()
+        .any(|said| message.contains(said))
+}

@@ -1,0 +1,117 @@
+//! What of a plan may run: what a saved plan still has, what is denied, and what a person says.
+
+use std::collections::BTreeSet;
+
+use super::args::{ApplyArgs, EventFormat};
+use super::exit::{Exit, Failure, Plain};
+use super::ui::Ui;
+use crate::apply::Clients;
+use crate::change::Address;
+use crate::journal::{self, Bookkeeping};
+use crate::plan::{self, Allow, Document, Plan};
+use crate::render;
+
+/// Which command a run belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    /// `apply`
+    Apply,
+    /// `destroy`
+    Destroy,
+}
+
+impl Command {
+    /// As history shows it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
+
+    fn question(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply this plan?",
+            Self::Destroy => "Take all this back?",
+        }
+    }
+}
+
+/// What of a saved plan is still to run, held against the fresh one.
+pub(super) async fn reconciled(
+    saved: &Document,
+    fresh: &Plan,
+    bookkeeping: Bookkeeping,
+    clients: &Clients,
+    ui: &Ui,
+) -> Result<BTreeSet<Address>, Failure> {
+    let earlier = match bookkeeping {
+        Bookkeeping::Missing => None,
+        Bookkeeping::Outdated | Bookkeeping::Present => {
+            let runs = journal::runs_of_plan(&clients.system.database().await?, &saved.plan_digest).await?;
+            runs.last().map(|run| run.id.to_string())
+        }
+    };
+    let plan::Reconciled { run, skipped, extra } =
+        plan::reconcile(saved, &fresh.document, earlier.as_deref())?;
+    for address in skipped {
+        ui.note(&format!("{address} was done by an earlier run of this plan"));
+    }
+    for address in extra {
+        ui.note(&format!("{address} is not in the saved plan and is not run"));
+    }
+    Ok(run.into_iter().collect())
+}
+
+/// Shows the plan, unless events are asked for.
+pub(super) fn show(plan: &Plan, args: &ApplyArgs, ui: &Ui) {
+    if args.format == EventFormat::Text {
+        ui.answer(&render::plan_text(&plan.document, ui.paint()));
+    }
+}
+
+/// Whether something in the plan may not run: a policy denies it, or it was not allowed by name.
+pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArgs, ui: &Ui) -> Option<Exit> {
+    let allowed: Vec<Allow> = args.allow.iter().map(|allow| (*allow).into()).collect();
+    let mut is_refused = false;
+    for denied in &plan.denied {
+        ui.say(&format!("error: {}: {}", denied.address, denied.reason));
+        is_refused = true;
+    }
+    for (address, allow) in plan.refusals(&allowed) {
+        if allow == Allow::Environment || approved.contains(&address) {
+            ui.say(&refusal(plan, &address, allow));
+            is_refused = true;
+        }
+    }
+    is_refused.then_some(Exit::Denied)
+}
+
+fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
+    let why = match allow {
+        Allow::Destructive => format!("{address} loses data"),
+        Allow::MassDelete => format!("{address} deletes because a source of the spec yields nothing"),
+        Allow::Environment => format!(
+            "this system database was last applied as {}, and the spec says {}",
+            plan.document.environment_before.as_deref().unwrap_or("production"),
+            plan.document.environment
+        ),
+    };
+    format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
+}
+
+/// Asks for approval.
+pub(super) fn ask(command: Command, ui: &Ui) -> Result<(), Failure> {
+    let no_way = || {
+        let plain = Plain::new("no_approval", "there is no terminal to ask on");
+        Failure::with(
+            Exit::Usage,
+            plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
+        )
+    };
+    match ui.confirm(command.question()) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(Plain::new("not_approved", "not approved; nothing was applied"))),
+        None => Err(no_way()),
+    }
+}

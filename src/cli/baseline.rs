@@ -1,0 +1,99 @@
+//! `trueup baseline`: adopts a database that another tool migrated.
+
+use std::path::Path;
+
+use super::args::BaselineArgs;
+use super::exit::{Exit, Failure, Plain};
+use super::load;
+use super::ui::Ui;
+use crate::apply::{Cancel, Clients, system_url};
+use crate::digest::Digest;
+use crate::journal::{self, Bookkeeping, Outcome, RunId, RunStatus, StepRecord, lock};
+use crate::plan::Failure as PlanFailure;
+use crate::spec::Contact;
+use crate::system::{self, Desired, Presence, Purpose, Verdict};
+
+pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let run = RunId::new();
+    let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
+    if clients.system.presence().await? == Presence::Missing {
+        let plain =
+            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
+        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
+    }
+    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let desired = Desired::new(&stack, clients.system.dialect());
+    ui.note("running the migrations in a scratch database, to compare what they make");
+    let cancel = Cancel::new();
+    cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
+    let verdict = tokio::select! {
+        verdict = system::compare(&desired, args.to, &clients.system) => verdict?,
+        () = cancel.asked(2) => {
+            ui.warn("stopped at once: on a server a database named trueup_scratch_… may be left");
+            return Ok(Exit::Interrupted);
+        }
+    };
+    if cancel.is_asked() {
+        return Ok(Exit::Interrupted);
+    }
+    let exit = match verdict {
+        Verdict::Recorded => {
+            ui.answer("the history has these migrations already; nothing to do\n");
+            Exit::Done
+        }
+        Verdict::Faults(faults) => return Err(load::no_plan(PlanFailure::Faults(faults), ui)),
+        Verdict::Differs { objects, diff } => {
+            ui.answer(&diff);
+            let what = match objects {
+                1 => "one table or view is".to_owned(),
+                _ => format!("{objects} tables and views are"),
+            };
+            let message =
+                format!("{what} not what the migrations up to {} would make; nothing was recorded", args.to);
+            let help = "`-` is what they would make, `+` is what is there: change the database or the files until \
+                        they agree, or choose another version";
+            return Err(Failure::with(Exit::Denied, Plain::new("schema_differs", message).help(help)));
+        }
+        Verdict::Same { lacking, schema } => {
+            let database = clients.system.database().await?;
+            let (books, _) = journal::observe(&database).await?;
+            if books.bookkeeping != Bookkeeping::Present {
+                // What is protected already stays so; `apply` alone takes a protection away.
+                journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect())
+                    .await?;
+            }
+            journal::begin(
+                &database,
+                &super::ending::run_record("baseline", &run, &stack, &stack.digest, &Digest::of("baseline")),
+            )
+            .await?;
+            system::record(&lacking, &clients.system, &run).await?;
+            journal::record_snapshot(&database, &run, journal::SYSTEM_SCHEMA, &schema).await?;
+            let steps: Vec<StepRecord> =
+                lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
+            journal::record_steps(&database, &run, &steps).await?;
+            let plural = if lacking.len() == 1 { "" } else { "s" };
+            let summary = format!("{} migration{plural} recorded, none run", lacking.len());
+            journal::finish(&database, &run, RunStatus::Succeeded, &summary).await?;
+            for file in &lacking {
+                ui.answer(&format!("recorded system.migration.{}\n", file.stem));
+            }
+            ui.answer(&format!("\n{summary}: the schema is what they would make\n"));
+            Exit::Done
+        }
+    };
+    held.release().await;
+    Ok(exit)
+}
+
+fn step(stem: &str, position: i64) -> StepRecord {
+    StepRecord {
+        position,
+        address: format!("system.migration.{stem}"),
+        action: "record".to_owned(),
+        outcome: Outcome::Done,
+        finished_at: journal::now(),
+        milliseconds: 0,
+    }
+}

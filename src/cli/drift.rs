@@ -1,0 +1,91 @@
+//! `trueup drift`: what differs without the spec having changed; `drift accept` takes the schema as
+//! it is.
+
+use std::path::Path;
+
+use super::args::{AcceptArgs, DriftArgs, DriftCommand, EventFormat};
+use super::exit::{Exit, Failure, Plain};
+use super::ui::Ui;
+use super::{ending, load};
+use crate::apply::{Accepted, Clients, accept_schema, observe, system_url};
+use crate::change::Status;
+use crate::digest::Digest;
+use crate::journal::{RunId, lock};
+use crate::plan::{self, Baseline, Options, Plan, drifted};
+use crate::render;
+use crate::spec::Contact;
+use crate::system::{Presence, Purpose};
+
+pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    match &args.command {
+        Some(DriftCommand::Accept(args)) => accept(args, file, ui).await,
+        None => show(args, file, ui).await,
+    }
+}
+
+async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let clients = Clients::new(&stack, Purpose::Observe, false)?;
+    let observing = tokio::time::timeout(args.refresh_timeout, observe(&stack, &clients));
+    let Ok(world) = observing.await else {
+        let message = format!("observing took longer than {:?}", args.refresh_timeout);
+        let plain = Plain::new("timeout", message).help("give it more time with `--refresh-timeout`");
+        return Err(Failure::new(plain));
+    };
+    let world = world?;
+    let plan =
+        plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
+    let drifted = drifted(&plan.document, &world.journal);
+    ui.answer(&match args.format {
+        EventFormat::Text => render::drift_text(&drifted, ui.paint()),
+        EventFormat::Json => render::drift_json(&drifted),
+    });
+    if drifted.untold > 0 {
+        let count = drifted.untold;
+        let why = match drifted.baseline {
+            Baseline::NeverApplied => "this spec was not applied whole yet",
+            Baseline::SpecChanged | Baseline::Same => "the spec is not the one that was last applied",
+        };
+        ui.warn(&format!(
+            "{why}: {count} planned changes may be its own and are not called drift; `trueup plan` shows them"
+        ));
+    }
+    Ok(verdict(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty(), ui))
+}
+
+/// As `plan --detailed-exitcode`: denied or failed before different.
+fn verdict(plan: &Plan, has_drift: bool, ui: &Ui) -> Exit {
+    for check in plan.document.checks.iter().filter(|check| check.status == Status::Fail) {
+        ui.say(&format!("error: {}: {}", check.address, check.message));
+    }
+    if plan.has_failed_check() || !plan.denied.is_empty() {
+        Exit::Denied
+    } else if has_drift {
+        Exit::Changes
+    } else {
+        Exit::Done
+    }
+}
+
+async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let stack = load::stack(file, Contact::Live, ui)?;
+    let run = RunId::new();
+    let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
+    let never = || {
+        let plain = Plain::new("never_applied", "this tool has no bookkeeping in the system database");
+        Failure::new(plain.help("`trueup apply` makes it"))
+    };
+    if clients.system.presence().await? == Presence::Missing {
+        return Err(never());
+    }
+    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
+    let accepted = accept_schema(&clients, &record).await?;
+    held.release().await;
+    match accepted {
+        Accepted::Recorded => ui.answer("the schema of the system database is recorded as it is now\n"),
+        Accepted::Nothing => ui.answer("there is no drift to accept\n"),
+        Accepted::NeverApplied => return Err(never()),
+    }
+    Ok(Exit::Done)
+}

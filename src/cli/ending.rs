@@ -1,0 +1,138 @@
+//! How a run ends: what is said and recorded of it, and the exit code.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use super::args::{ApplyArgs, EventFormat};
+use super::exit::{Exit, Failure};
+use super::progress::Progress;
+use super::ui::Ui;
+use crate::apply::{Cancel, Recorder, Verified};
+use crate::digest::Digest;
+use crate::journal::{self, Run, RunId, RunStatus, lock};
+use crate::plan::Plan;
+use crate::render::{self, Totals};
+use crate::spec::Stack;
+
+/// The end of a run that found nothing to do.
+pub(super) fn nothing_to_do(plan: &Plan, args: &ApplyArgs, ui: &Ui) -> Exit {
+    let totals = Totals {
+        unchanged: plan.document.summary.unchanged,
+        blocked: plan.document.blocked.len(),
+        deferred: plan.document.deferred.len(),
+        ..Totals::default()
+    };
+    let exit = of_nothing(&totals, args, ui);
+    if plan.has_failed_check() || totals.blocked > 0 { Exit::Partial } else { exit }
+}
+
+/// The end of a run that did nothing.
+pub(super) fn of_nothing(totals: &Totals, args: &ApplyArgs, ui: &Ui) -> Exit {
+    if args.format == EventFormat::Json {
+        ui.answer(&format!("{}\n", render::summary_json(totals, None)));
+    }
+    Exit::Done
+}
+
+/// A run that begins now.
+pub(super) fn run_record(
+    command: &str,
+    run: &RunId,
+    stack: &Stack,
+    spec_digest: &Digest,
+    plan_digest: &Digest,
+) -> Run {
+    Run {
+        id: run.clone(),
+        command: command.to_owned(),
+        stack: stack.name.clone(),
+        environment: stack.environment.clone(),
+        status: RunStatus::Running,
+        started_at: journal::now(),
+        finished_at: None,
+        who: lock::who(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit: git_commit(&stack.file),
+        spec_digest: spec_digest.to_string(),
+        plan_digest: plan_digest.to_string(),
+        summary: None,
+    }
+}
+
+/// The commit that the spec was read from; `None` outside of a git checkout, or without git.
+pub(super) fn git_commit(spec: &Path) -> Option<String> {
+    let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let git =
+        std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();
+    (git.status.success() && !commit.is_empty()).then_some(commit)
+}
+
+/// The command as it was typed, for a shell.
+fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
+    let quoted = |argument: OsString| {
+        let text = argument.to_string_lossy().into_owned();
+        if !text.is_empty() && text.chars().all(plain) {
+            text
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let arguments = arguments.skip(1).map(quoted);
+    std::iter::once("trueup".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// What a run comes to.
+pub(super) struct Ending<'a> {
+    /// What the last look found.
+    pub verified: &'a Verified,
+    /// What was done.
+    pub totals: Totals,
+    /// Whether, and why, it was stopped.
+    pub cancel: &'a Cancel,
+}
+
+impl Ending<'_> {
+    /// Says how it ended and records it.
+    pub(super) async fn finish(
+        self,
+        recorder: Recorder,
+        progress: &Progress,
+        args: &ApplyArgs,
+        ui: &Ui,
+    ) -> Result<Exit, Failure> {
+        let Self { verified, totals, cancel } = self;
+        progress.clear();
+        let run = recorder.run().clone();
+        let (status, exit) = if cancel.reason().is_some() {
+            (RunStatus::Failed, Exit::Partial)
+        } else if verified.walked.interrupted {
+            (RunStatus::Interrupted, Exit::Interrupted)
+        } else if verified.is_whole() {
+            (RunStatus::Succeeded, Exit::Done)
+        } else {
+            (RunStatus::Failed, Exit::Partial)
+        };
+        let summary = render::summary_text(&totals, render::Paint::Plain);
+        let recorded = recorder.finish(status, &summary).await;
+        if let Some(reason) = cancel.reason() {
+            ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
+        }
+        for address in &verified.left {
+            ui.say(&format!("error: {address} still differs after it was applied"));
+        }
+        for check in &verified.failed_checks {
+            ui.say(&format!("error: {}: {}", check.address, check.message));
+        }
+        ui.answer(&match args.format {
+            EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
+            EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),
+        });
+        if exit == Exit::Partial || exit == Exit::Interrupted {
+            ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
+        }
+        recorded?;
+        Ok(exit)
+    }
+}

@@ -1,0 +1,146 @@
+//! `trueup migration`: write the next file, and say what the existing ones may cost.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::args::{EventFormat, MigrationArgs, MigrationCommand};
+use super::exit::{Exit, Failure, Plain};
+use super::load;
+use super::ui::Ui;
+use crate::change::Risk;
+use crate::lint::{self, Known, Text};
+use crate::render::{self, LintedFile};
+use crate::spec::{Contact, Migration, MigrationSets, Stack, SystemUrl};
+use crate::sql::Dialect;
+
+/// Folders of migrations by dialect.
+const FOLDERS: [(Dialect, &str); 2] = [(Dialect::Postgres, "postgres"), (Dialect::Sqlite, "sqlite")];
+
+pub(super) fn run(args: &MigrationArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let path = load::find(file)?;
+    let stack = load::load(&path, Contact::Offline)?;
+    match &args.command {
+        MigrationCommand::New { name, dialect } => new(&stack, name, dialect.map(Dialect::from), ui),
+        MigrationCommand::Lint { format, dialect } => lint(&stack, *format, dialect.map(Dialect::from), ui),
+    }
+}
+
+fn wrong(message: impl Into<String>, help: &str) -> Failure {
+    Failure::with(Exit::Usage, Plain::new("migration", message).help(help))
+}
+
+/// Writes the next file into each folder, and prints the paths.
+fn new(stack: &Stack, name: &str, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
+    let sets = &stack.system.migrations;
+    let folder = sets.folder.as_deref().ok_or_else(|| {
+        wrong("the spec names no migrations", "name their folder: `system.migrations: migrations`")
+    })?;
+    let name = file_name(name)?;
+    let folders = folders(folder, sets, dialect)?;
+    let version = next_version(sets);
+    let stem = format!("{version}_{name}");
+    for folder in folders {
+        let path = folder.join(format!("{stem}.sql"));
+        write(&folder, &path, &stem)
+            .map_err(|error| Failure::new(Plain::io("write", &path.display().to_string(), &error)))?;
+        ui.answer(&format!("{}\n", path.display()));
+    }
+    Ok(Exit::Done)
+}
+
+/// The name as it stands in a file's name: small letters, digits and underscores.
+fn file_name(name: &str) -> Result<String, Failure> {
+    let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
+    let is_plain = plain.chars().all(|c| c.is_alphanumeric() || c == '_');
+    if !is_plain || plain.trim_matches('_').is_empty() {
+        let help = "a name has letters, digits and underscores, such as `add_projects`";
+        return Err(wrong(format!("{name:?} cannot be the name of a migration"), help));
+    }
+    Ok(plain)
+}
+
+/// The folders that a new file belongs into.
+fn folders(folder: &Path, sets: &MigrationSets, dialect: Option<Dialect>) -> Result<Vec<PathBuf>, Failure> {
+    let is_wanted = |of: Dialect| dialect.is_none_or(|wanted| wanted == of);
+    let wanted = || FOLDERS.iter().filter(|(of, _)| is_wanted(*of)).map(|(_, name)| folder.join(name));
+    let found: Vec<PathBuf> = wanted().filter(|folder| folder.is_dir()).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    match dialect {
+        None => Ok(vec![folder.to_owned()]),
+        // The first file of a dialect makes its folder.
+        Some(_) if sets.common.is_empty() => Ok(wanted().collect()),
+        Some(_) => Err(wrong(
+            format!("the migrations in {} are not divided by dialect", folder.display()),
+            "leave `--dialect` out, or move them into `postgres/` and `sqlite/`",
+        )),
+    }
+}
+
+/// The next version, as its neighbours write theirs: as wide as they are, or a time in UTC.
+fn next_version(sets: &MigrationSets) -> String {
+    /// Digits of a time such as `20250131120000`.
+    const TIME_DIGITS: usize = 14;
+    const USUAL_DIGITS: usize = 4;
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = sets;
+    let newest = common.iter().chain(postgres).chain(sqlite).max_by_key(|migration| migration.version);
+    let Some(newest) = newest else { return format!("{:0USUAL_DIGITS$}", 1) };
+    let digits = newest.stem.find('_').unwrap_or(USUAL_DIGITS);
+    let next = newest.version.saturating_add(1);
+    let version = if digits == TIME_DIGITS {
+        let now = jiff::Timestamp::now().strftime("%Y%m%d%H%M%S").to_string();
+        now.parse().unwrap_or(next).max(next)
+    } else {
+        next
+    };
+    format!("{version:0digits$}")
+}
+
+fn write(folder: &Path, path: &Path, stem: &str) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let header = format!(
+        "-- {stem}: what changes, and why.\n\
+         -- Runs in one transaction with its record, unless the first line is `-- no-transaction`.\n\
+         -- Once it is applied anywhere, change it no more: write another.\n\n"
+    );
+    file.write_all(header.as_bytes())
+}
+
+/// Classifies all statements, each file as if those before it were applied.
+fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &stack.system.migrations;
+    let of_url = stack.system.endpoint.to.as_ref().ok().map(|url| match url {
+        SystemUrl::Postgres(_) => Dialect::Postgres,
+        SystemUrl::Sqlite(_) => Dialect::Sqlite,
+    });
+    let of_common = dialect.or(of_url).unwrap_or_else(|| {
+        if !common.is_empty() {
+            ui.note("`system.url` is not known here; read as PostgreSQL (`--dialect sqlite` for SQLite)");
+        }
+        Dialect::Postgres
+    });
+    let sets = [(of_common, common), (Dialect::Postgres, postgres), (Dialect::Sqlite, sqlite)];
+    let files: Vec<LintedFile> = sets.into_iter().flat_map(|(dialect, set)| linted(dialect, set)).collect();
+    ui.answer(&match format {
+        EventFormat::Text => render::lint_text(&files, ui.paint()),
+        EventFormat::Json => render::lint_json(&files),
+    });
+    let destroys =
+        files.iter().flat_map(|file| &file.statements).any(|statement| statement.risk == Risk::Destructive);
+    Ok(if destroys { Exit::Denied } else { Exit::Done })
+}
+
+fn linted(dialect: Dialect, set: &[Migration]) -> Vec<LintedFile> {
+    let mut known = Known::default();
+    let file = |file: &Migration| {
+        let text = Text { sql: &file.sql, dialect, in_transaction: !file.no_transaction };
+        // Nobody has looked whether a table is empty.
+        let statements = lint::classify(text, &mut known, &|_| None);
+        known.settle();
+        LintedFile { name: file.at.source.name().to_owned(), dialect, statements }
+    };
+    set.iter().map(file).collect()
+}

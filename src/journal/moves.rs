@@ -1,0 +1,114 @@
+//! Things that have another name in the spec than they had: what the bookkeeping knows of the old
+//! name counts as the new one's. A plan sees that at once; the next apply writes it down.
+
+use std::collections::BTreeMap;
+
+use super::{Observed, Result, store, table};
+use crate::change::Address;
+use crate::sql::{Database, Value};
+
+/// A name that the bookkeeping still has to learn.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Move {
+    /// What it was.
+    pub from: Address,
+    /// What it is.
+    pub to: Address,
+}
+
+/// Of the moves of a spec, those of which the bookkeeping knows something under the old name.
+pub fn pending_moves(moved: &BTreeMap<Address, Address>, observed: &Observed) -> Vec<Move> {
+    let knows = |address: &Address, to: &Address| {
+        let snapshots = &observed.snapshots;
+        observed.inventory.0.contains_key(address)
+            || observed.protected.contains(address)
+            || snapshots.contains_key(address.as_str()) && !snapshots.contains_key(to.as_str())
+    };
+    let pending = moved.iter().filter(|(from, to)| knows(from, to));
+    pending.map(|(from, to)| Move { from: from.clone(), to: to.clone() }).collect()
+}
+
+impl Observed {
+    /// The same journal with the new names. What stands under a new name already stays.
+    #[must_use]
+    pub fn renamed(mut self, moves: &[Move]) -> Self {
+        for Move { from, to } in moves {
+            if let Some(old) = self.inventory.0.remove(from) {
+                let new = self.inventory.0.entry(to.clone()).or_default();
+                for (key, digest) in old {
+                    new.entry(key).or_insert(digest);
+                }
+            }
+            if self.protected.remove(from) {
+                self.protected.insert(to.clone());
+            }
+            if let Some(snapshot) = self.snapshots.remove(from.as_str()) {
+                self.snapshots.entry(to.to_string()).or_insert(snapshot);
+            }
+        }
+        self
+    }
+}
+
+/// Writes the new names down, all or nothing. Running it twice is running it once.
+pub async fn rename(database: &Database, moves: &[Move]) -> Result<()> {
+    let dialect = database.dialect();
+    let [inventory, protection, snapshots] =
+        ["inventory", "protection", "snapshots"].map(|name| table(dialect, name));
+    let statements = [
+        format!(
+            "DELETE FROM {inventory} WHERE address = $1 \
+             AND key IN (SELECT key FROM {inventory} WHERE address = $2)"
+        ),
+        format!("UPDATE {inventory} SET address = $2 WHERE address = $1"),
+        format!("DELETE FROM {protection} WHERE address = $1 AND $2 IN (SELECT address FROM {protection})"),
+        format!("UPDATE {protection} SET address = $2 WHERE address = $1"),
+        format!(
+            "UPDATE {snapshots} SET owner = $2 WHERE owner = $1 \
+             AND $2 NOT IN (SELECT owner FROM {snapshots})"
+        ),
+    ];
+    let mut transaction = database.begin().await?;
+    store::make_tables(&mut transaction).await?;
+    for Move { from, to } in moves {
+        let values = [Value::from(from.as_str()), Value::from(to.as_str())];
+        for statement in &statements {
+            transaction.execute(statement, &values).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::digest::Fingerprint;
+
+    fn address(text: &str) -> Address {
+        Address::new(text)
+    }
+
+    #[test]
+    fn the_old_name_counts_as_the_new_one_and_what_stands_there_stays() {
+        let print = Fingerprint::of_text;
+        let mut observed = Observed::missing();
+        observed.inventory.0.insert(
+            address("system.seed.a"),
+            BTreeMap::from([(print("1"), print("old")), (print("2"), print("old"))]),
+        );
+        observed.inventory.0.insert(address("system.seed.b"), BTreeMap::from([(print("1"), print("new"))]));
+        observed.protected.insert(address("system.seed.a"));
+        let moved = BTreeMap::from([(address("system.seed.a"), address("system.seed.b"))]);
+
+        let moves = pending_moves(&moved, &observed);
+        let renamed = observed.renamed(&moves);
+
+        let rows = BTreeMap::from([(print("1"), print("new")), (print("2"), print("old"))]);
+        assert_eq!(renamed.inventory.0, BTreeMap::from([(address("system.seed.b"), rows)]));
+        assert_eq!(renamed.protected, BTreeSet::from([address("system.seed.b")]));
+        assert_eq!(pending_moves(&moved, &renamed), []);
+    }
+}

@@ -1,0 +1,178 @@
+//! The lint room: the text of a migration, and a dialect, give what each statement may cost. Pure:
+//! no server, no file; what was observed of a table comes in as a value. Knows no stack.
+
+mod act;
+mod assertion;
+mod known;
+mod postgres;
+pub mod rules;
+pub(crate) mod script;
+mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+pub use known::Known;
+pub use rules::Rule;
+
+use crate::catalog::TableName;
+use crate::change::Risk;
+use crate::sql::Dialect;
+use act::Act;
+use script::{Script, folded};
+
+/// The text of one migration.
+#[derive(Debug, Clone, Copy)]
+pub struct Text<'a> {
+    /// All of it.
+    pub sql: &'a str,
+    /// What it is written in.
+    pub dialect: Dialect,
+    /// Whether it runs in one transaction.
+    pub in_transaction: bool,
+}
+
+/// One statement, with what it may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// Its bytes in the text.
+    pub bytes: Range<usize>,
+    /// Its line, counted from 1.
+    pub line: usize,
+    /// What it may cost.
+    pub risk: Risk,
+    /// The rule that says so; `None` when no rule has anything to say.
+    pub rule: Option<&'static Rule>,
+    /// Why, in one line.
+    pub reason: String,
+}
+
+/// Whether a table has rows: the verdict on an assertion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Emptiness {
+    /// It has none.
+    Empty,
+    /// It has some.
+    NotEmpty,
+    /// There is no such table, and nothing to lose.
+    Missing,
+}
+
+/// `-- trueup:assert-empty TABLE` above a statement: the statement runs only while that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assertion {
+    /// The bytes of the statement.
+    pub statement: Range<usize>,
+    /// The table that must be empty.
+    pub table: TableName,
+}
+
+/// The assertions of a text, in its order.
+pub fn assertions(sql: &str, dialect: Dialect) -> Vec<Assertion> {
+    if !assertion::may_have(sql) {
+        return Vec::new();
+    }
+    let script = Script::read(sql, dialect);
+    let above = assertion::above(sql, &script, dialect);
+    let each = script.statements.iter().zip(above).flat_map(|(statement, above)| {
+        let table = |table| Assertion { statement: statement.clone(), table };
+        above.tables.into_iter().map(table)
+    });
+    each.collect()
+}
+
+/// Classifies the statements of a text, one after the other, and notes in `known` what they make.
+/// `observed` says of a table whether it has rows, and `None` where nobody has looked.
+pub fn classify(
+    text: Text<'_>,
+    known: &mut Known,
+    observed: &dyn Fn(&TableName) -> Option<Emptiness>,
+) -> Vec<Statement> {
+    let Text { sql, dialect, .. } = text;
+    let script = Script::read(sql, dialect);
+    let bare = script.without_comments(sql);
+    let acts = match dialect {
+        Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
+        Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
+    };
+    let above = assertion::above(sql, &script, dialect);
+    let (mut line, mut counted) = (1, 0);
+    let mut statements = Vec::with_capacity(script.statements.len());
+    for ((bytes, acts), above) in script.statements.iter().zip(acts).zip(above) {
+        line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
+        counted = bytes.start;
+        let (risk, rule, reason) = verdict(&acts, known, &above, observed);
+        for act in &acts {
+            known.note(act);
+        }
+        statements.push(Statement { bytes: bytes.clone(), line, risk, rule, reason });
+    }
+    statements
+}
+
+/// Parsers go down as deep as a text is nested, and their stack has an end.
+const MOST_NESTING: usize = 200;
+
+type Verdict = (Risk, Option<&'static Rule>, String);
+
+/// What a statement may cost, with regard to what stands above it.
+fn verdict(
+    acts: &[Act],
+    known: &Known,
+    above: &assertion::Above,
+    observed: &dyn Fn(&TableName) -> Option<Emptiness>,
+) -> Verdict {
+    if let Some(unknown) = &above.unknown {
+        let (risk, rule, reason) = alone(acts, known, &BTreeSet::new());
+        let said = format!("`{unknown}` is no assertion; there is `trueup:assert-empty TABLE`");
+        return if risk > Risk::Unvalidated {
+            (risk, rule, format!("{reason}; {said}"))
+        } else {
+            (Risk::Unvalidated, Some(&rules::UNKNOWN_ASSERTION), said)
+        };
+    }
+    let bare = alone(acts, known, &BTreeSet::new());
+    if above.tables.is_empty() || bare.0 == Risk::Safe {
+        return bare;
+    }
+    let names = |tables: &[&TableName]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let with = |keep: &dyn Fn(Option<Emptiness>) -> bool| {
+        let kept: Vec<_> = above.tables.iter().filter(|table| keep(observed(table))).collect();
+        let free: BTreeSet<_> = kept.iter().map(|table| folded(table)).collect();
+        (alone(acts, known, &free), names(&kept))
+    };
+    let (all, every) = with(&|_| true);
+    if all.0 >= bare.0 {
+        let (risk, rule, reason) = bare;
+        return (risk, rule, format!("{reason}; that {every} is empty makes no difference to it"));
+    }
+    let (held, _) = with(&|seen| matches!(seen, Some(Emptiness::Empty | Emptiness::Missing)));
+    if held.0 <= all.0 {
+        let reason = if held.0 == Risk::Safe { format!("asserted empty: {every}") } else { held.2 };
+        return (held.0, held.1.or(bare.1), reason);
+    }
+    let (_, full) = with(&|seen| seen == Some(Emptiness::NotEmpty));
+    let (risk, rule, reason) = bare;
+    if full.is_empty() {
+        let reason = format!("{reason}; asserted empty, and nobody has looked yet: {every}");
+        (Risk::Unvalidated, rule, reason)
+    } else {
+        (risk, rule, format!("{reason}; asserted empty, and has rows: {full}"))
+    }
+}
+
+/// The worst of what a statement does, when the tables of `free` are of no account.
+fn alone(acts: &[Act], known: &Known, free: &BTreeSet<TableName>) -> Verdict {
+    let findings = acts.iter().filter_map(|act| rules::judge(act, known, free));
+    let worst = findings.reduce(|worst, next| if next.0.risk > worst.0.risk { next } else { worst });
+    match worst {
+        Some((rule, reason)) => (rule.risk, Some(rule), reason),
+        None => (Risk::Safe, None, "loses nothing and blocks nobody".to_owned()),
+    }
+}

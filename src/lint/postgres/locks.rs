@@ -1,0 +1,101 @@
+//! What squawk's rules find, in the words of this tool. Rules of style and of other clients'
+//! comfort are left out: what is listed blocks somebody, or fails.
+
+use squawk_linter::{Linter, Rule as Squawk};
+use squawk_syntax::{Parse, SourceFile};
+
+use crate::lint::rules::{self, Rule};
+
+/// What is used of squawk, with what is said of it.
+const USED: [(Squawk, &Rule, &str); 16] = [
+    (
+        Squawk::RequireConcurrentIndexCreation,
+        &rules::INDEX_CREATION,
+        "writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`",
+    ),
+    (
+        Squawk::RequireConcurrentIndexDeletion,
+        &rules::INDEX_DELETION,
+        "everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`",
+    ),
+    (
+        Squawk::AddingForeignKeyConstraint,
+        &rules::FOREIGN_KEY,
+        "writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another migration",
+    ),
+    (
+        Squawk::AddingFieldWithDefault,
+        &rules::FIELD_WITH_DEFAULT,
+        "everybody waits while the table is written anew: its default differs by row",
+    ),
+    (
+        Squawk::ChangingColumnType,
+        &rules::COLUMN_TYPE,
+        "everybody waits while the table is written anew, unless the types are stored alike",
+    ),
+    (
+        Squawk::AddingNotNullableField,
+        &rules::NOT_NULL,
+        "everybody waits while all rows are looked at; add a CHECK … NOT VALID first and validate it",
+    ),
+    (
+        Squawk::AddingSerialPrimaryKeyField,
+        &rules::PRIMARY_KEY,
+        "everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX",
+    ),
+    (
+        Squawk::DisallowedUniqueConstraint,
+        &rules::UNIQUE_CONSTRAINT,
+        "everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX",
+    ),
+    (
+        Squawk::RequireConcurrentReindex,
+        &rules::REINDEX,
+        "writers wait while the index is built; use CONCURRENTLY",
+    ),
+    (Squawk::RequireConcurrentPartitionDetach, &rules::DETACH, "everybody waits behind it; use CONCURRENTLY"),
+    (Squawk::RenamingTable, &rules::RENAME_TABLE, "statements by the old name fail from then on"),
+    (Squawk::RenamingColumn, &rules::RENAME_COLUMN, "statements by the old name fail from then on"),
+    (
+        Squawk::BanAlterDomainWithAddConstraint,
+        &rules::DOMAIN_CONSTRAINT,
+        "writers wait while every table that uses the domain is checked",
+    ),
+    (
+        Squawk::AddingRequiredField,
+        &rules::ADDING_REQUIRED_FIELD,
+        "fails when the table has rows: the column is NOT NULL and has no default",
+    ),
+    (
+        Squawk::BanConcurrentIndexCreationInTransaction,
+        &rules::CONCURRENTLY_IN_TRANSACTION,
+        "fails in a transaction: let the file begin with `-- no-transaction`",
+    ),
+    // Last, because it is said of every constraint, keys too.
+    (
+        Squawk::ConstraintMissingNotValid,
+        &rules::CONSTRAINT_NOT_VALID,
+        "writers wait while all rows are checked; add it NOT VALID and validate it in another migration",
+    ),
+];
+
+/// Where squawk finds something, with the rule and the reason; what says more comes first.
+pub(super) fn found(
+    parse: &Parse<SourceFile>,
+    sql: &str,
+    in_transaction: bool,
+) -> Vec<(usize, &'static Rule, &'static str)> {
+    let mut linter = Linter::from(USED.iter().map(|(squawk, _, _)| *squawk));
+    linter.settings.assume_in_transaction = in_transaction;
+    let found = linter.lint(parse, sql);
+    let mut known: Vec<_> = found
+        .iter()
+        .filter_map(|violation| {
+            let rank = USED.iter().position(|(squawk, _, _)| *squawk == violation.code)?;
+            let (_, rule, reason) = USED.get(rank)?;
+            Some((rank, (usize::from(violation.text_range.start()), *rule, *reason)))
+        })
+        .collect();
+    known.sort_by_key(|(rank, _)| *rank);
+    known.into_iter().map(|(_, found)| found).collect()
+}

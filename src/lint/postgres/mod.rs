@@ -1,0 +1,267 @@
+//! Reads PostgreSQL's statements with squawk's parser, which gives a tree even where it does not
+//! understand all of a statement. What squawk's own rules find is in `locks`.
+
+mod locks;
+mod table;
+
+use squawk_syntax::ast::{self, AstNode as _, Stmt};
+use squawk_syntax::{SourceFile, SyntaxNode};
+
+use super::MOST_NESTING;
+use super::act::Act;
+use super::rules;
+use super::script::{Script, first_words, folded, table_name};
+use crate::catalog::TableName;
+use crate::sql::Dialect;
+
+/// What each statement of a script does. The text has no comments, so that none can silence a rule.
+pub(super) fn acts(whole: &str, script: &Script, in_transaction: bool) -> Vec<Vec<Act>> {
+    let sql = &without_deep(whole, script);
+    let mut acts = vec![Vec::new(); script.statements.len()];
+    let mut subjects = vec![Vec::new(); script.statements.len()];
+    let at = |byte: usize| {
+        let ended = script.statements.partition_point(|statement| statement.end <= byte);
+        if byte < sql.len() { ended } else { ended.saturating_sub(1) }
+    };
+    let parse = SourceFile::parse(sql);
+    for statement in parse.tree().stmts() {
+        let index = at(start(statement.syntax()));
+        if let Some(acts) = acts.get_mut(index) {
+            acts.extend(of(&statement, in_transaction));
+        }
+        if let Some(subject) = subjects.get_mut(index) {
+            *subject = subject_of(&statement);
+        }
+    }
+    for (byte, rule, reason) in locks::found(&parse, sql, in_transaction) {
+        let index = at(byte);
+        if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
+            acts.push(Act::does(rule, subject.clone(), reason));
+        }
+    }
+    for error in parse.errors() {
+        let index = at(usize::from(error.range().start()));
+        let statement = script.statements.get(index).and_then(|bytes| sql.get(bytes.clone()));
+        if let (Some(acts), Some(statement)) = (acts.get_mut(index), statement) {
+            acts.push(unread(statement, error.message()));
+        }
+    }
+    for (index, _) in script.nesting.iter().enumerate().filter(|(_, nesting)| **nesting > MOST_NESTING) {
+        let statement = script.statements.get(index).and_then(|bytes| whole.get(bytes.clone()));
+        if let (Some(acts), Some(statement)) = (acts.get_mut(index), statement) {
+            acts.push(unread(statement, "it is nested too deep"));
+        }
+    }
+    acts
+}
+
+/// The text with blanks for statements that the parser must not see.
+fn without_deep(sql: &str, script: &Script) -> String {
+    let mut text = sql.to_owned();
+    for (bytes, _) in script.statements.iter().zip(&script.nesting).filter(|(_, deep)| **deep > MOST_NESTING)
+    {
+        text.replace_range(bytes.clone(), &" ".repeat(bytes.len()));
+    }
+    text
+}
+
+/// A statement that is not understood; one that begins as those do that destroy is held for one.
+fn unread(statement: &str, message: &str) -> Act {
+    let words = first_words(statement, Dialect::Postgres);
+    let rule = match words.first().map(String::as_str) {
+        Some("drop") => &rules::DROP_CASCADE,
+        Some("truncate") => &rules::TRUNCATE,
+        Some("delete") => &rules::DELETE_ROWS,
+        _ => &rules::NOT_PARSED,
+    };
+    let message = message.lines().next().unwrap_or("");
+    Act::does(rule, Vec::new(), format!("cannot be read: {message}"))
+}
+
+fn start(node: &SyntaxNode) -> usize {
+    usize::from(node.text_range().start())
+}
+
+/// The name that a node is, folded.
+fn name(node: &SyntaxNode) -> Option<TableName> {
+    table_name(&node.text().to_string(), Dialect::Postgres).map(|name| folded(&name))
+}
+
+fn names<N: ast::AstNode>(nodes: impl Iterator<Item = N>) -> Vec<TableName> {
+    nodes.filter_map(|node| name(node.syntax())).collect()
+}
+
+fn joined(names: &[TableName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The table of `ONLY t`, `t *` and the like.
+fn relation(node: &SyntaxNode) -> Option<TableName> {
+    node.descendants().find_map(ast::PathRef::cast).and_then(|path| name(path.syntax()))
+}
+
+fn cascades(node: &SyntaxNode) -> bool {
+    let behaviour = node.children().find_map(ast::DropBehavior::cast);
+    behaviour.is_some_and(|behaviour| behaviour.syntax().text().to_string().eq_ignore_ascii_case("cascade"))
+}
+
+/// What a statement's locks are taken on, where that can be told.
+fn subject_of(statement: &Stmt) -> Vec<TableName> {
+    let of = |node: Option<ast::TableRelationName>| {
+        node.and_then(|node| relation(node.syntax())).into_iter().collect()
+    };
+    match statement {
+        Stmt::AlterTable(alter) => of(alter.table_relation_name()),
+        Stmt::AlterForeignTable(alter) => of(alter.table_relation_name()),
+        Stmt::CreateIndex(create) => of(create.table_relation_name()),
+        Stmt::DropIndex(drop) => names(drop.index_refs()),
+        Stmt::Reindex(reindex) => {
+            reindex.reindex_target().and_then(|target| relation(target.syntax())).into_iter().collect()
+        }
+        Stmt::Cluster(_) | Stmt::Vacuum(_) => relation(statement.syntax()).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
+    let syntax = statement.syntax();
+    let mut acts = match statement {
+        Stmt::CreateTable(_) | Stmt::CreateForeignTable(_) | Stmt::CreateTableAs(_) | Stmt::SelectInto(_) => {
+            table::made(syntax).into_iter().collect()
+        }
+        Stmt::AlterTable(alter) => table::altered(alter.table_relation_name(), alter.actions()),
+        Stmt::AlterForeignTable(alter) => table::altered(alter.table_relation_name(), alter.actions()),
+        Stmt::DropTable(drop) => dropped(&rules::DROP_TABLE, names(drop.table_name_refs()), "the rows of"),
+        Stmt::DropForeignTable(drop) => {
+            dropped(&rules::DROP_TABLE, names(drop.table_name_refs()), "the foreign table")
+        }
+        _ => objects(statement, in_transaction),
+    };
+    if !matches!(
+        statement,
+        Stmt::CreateFunction(_)
+            | Stmt::CreateProcedure(_)
+            | Stmt::CreateRule(_)
+            | Stmt::CreateTrigger(_)
+            | Stmt::Prepare(_)
+            | Stmt::Declare(_)
+    ) {
+        acts.extend(table::rows(syntax));
+    }
+    acts
+}
+
+/// What is done to things that are no tables, and what runs code.
+fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
+    let syntax = statement.syntax();
+    let lost = |rule, what: &str| vec![Act::does(rule, Vec::new(), format!("loses {what}"))];
+    match statement {
+        Stmt::CreateIndex(create) => makes(create.index(), create.if_not_exists().is_some()),
+        Stmt::CreateSequence(create) => makes(create.sequence(), create.if_not_exists().is_some()),
+        Stmt::CreateType(create) => makes(create.type_name(), false),
+        Stmt::CreateDomain(create) => makes(create.domain(), false),
+        Stmt::CreateMaterializedView(create) => makes(create.view(), create.if_not_exists().is_some()),
+        Stmt::DropIndex(drop) => removes(&names(drop.index_refs())),
+        Stmt::DropSequence(drop) => {
+            dropped(&rules::DROP_SEQUENCE, names(drop.sequence_refs()), "the position of")
+        }
+        Stmt::DropType(drop) => type_lost(names(drop.type_name_refs()), cascades(syntax)),
+        Stmt::DropDomain(drop) => type_lost(names(drop.domain_refs()), cascades(syntax)),
+        Stmt::DropSchema(drop) => {
+            lost(&rules::DROP_SCHEMA, &format!("what is in schema {}", joined(&names(drop.schema_refs()))))
+        }
+        Stmt::DropDatabase(_) => lost(&rules::DROP_DATABASE, "a whole database"),
+        Stmt::DropOwned(_) => lost(&rules::DROP_OWNED, "everything that the role owns"),
+        Stmt::DropExtension(drop) => {
+            let names = joined(&names(drop.extension_refs()));
+            lost(&rules::DROP_EXTENSION, &format!("what extension {names} brought"))
+        }
+        Stmt::AlterType(alter)
+            if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) =>
+        {
+            lost(&rules::DROP_TYPE, "an attribute of a type, in all rows that have it")
+        }
+        Stmt::Lock(lock) => {
+            let tables = lock.relation_list().into_iter().flat_map(|list| list.relation_names());
+            let tables: Vec<_> = tables.filter_map(|table| relation(table.syntax())).collect();
+            let reason = format!("locks {} until the migration ends", joined(&tables));
+            vec![Act::does(&rules::LOCK_TABLE, tables, reason)]
+        }
+        Stmt::Refresh(refresh) => refreshed(refresh),
+        Stmt::Cluster(_) => rewritten(statement),
+        Stmt::Vacuum(_) if text(syntax).split(|c: char| !c.is_alphanumeric()).any(|word| word == "full") => {
+            rewritten(statement)
+        }
+        Stmt::Do(_) => opaque("the block's code is not looked into"),
+        Stmt::Call(_) => opaque("what the procedure does is not looked into"),
+        Stmt::Execute(_) => opaque("what the prepared statement does is not looked into"),
+        Stmt::Begin(_) | Stmt::Commit(_) | Stmt::Rollback(_) | Stmt::PrepareTransaction(_)
+            if in_transaction =>
+        {
+            let reason = "the migration runs in a transaction already, together with its record";
+            vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
+        }
+        Stmt::DropView(_)
+        | Stmt::DropMaterializedView(_)
+        | Stmt::DropTrigger(_)
+        | Stmt::DropPolicy(_)
+        | Stmt::DropRule(_)
+        | Stmt::DropStatistics(_) => Vec::new(),
+        _ if first_words(&syntax.text().to_string(), Dialect::Postgres)
+            .first()
+            .is_some_and(|w| w == "drop")
+            && cascades(syntax) =>
+        {
+            lost(&rules::DROP_CASCADE, "what depends on it, generated columns too")
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// CLUSTER and VACUUM FULL.
+fn rewritten(statement: &Stmt) -> Vec<Act> {
+    let reason = "everybody waits while the table is written anew";
+    vec![Act::does(&rules::REWRITE_TABLE, subject_of(statement), reason)]
+}
+
+fn text(node: &SyntaxNode) -> String {
+    node.text().to_string().to_lowercase()
+}
+
+fn opaque(reason: &str) -> Vec<Act> {
+    vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)]
+}
+
+fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Act> {
+    let name = node.and_then(|node| name(node.syntax()));
+    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new() }).into_iter().collect()
+}
+
+fn removes(names: &[TableName]) -> Vec<Act> {
+    names.iter().map(|name| Act::Removes { name: name.clone() }).collect()
+}
+
+fn dropped(rule: &'static rules::Rule, names: Vec<TableName>, what: &str) -> Vec<Act> {
+    let mut acts = removes(&names);
+    let reason = format!("loses {what} {}", joined(&names));
+    acts.push(Act::does(rule, names, reason));
+    acts
+}
+
+/// Columns of the type go with it when it cascades, in tables that nobody names here.
+fn type_lost(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
+    if !cascades {
+        return dropped(&rules::DROP_TYPE, names, "the type");
+    }
+    let reason = format!("loses the type {} and every column of it", joined(&names));
+    vec![Act::does(&rules::DROP_TYPE, Vec::new(), reason)]
+}
+
+fn refreshed(refresh: &ast::Refresh) -> Vec<Act> {
+    if refresh.concurrently_token().is_some() {
+        return Vec::new();
+    }
+    let view: Vec<_> = refresh.view_ref().and_then(|view| name(view.syntax())).into_iter().collect();
+    let reason = format!("readers of {} wait; use CONCURRENTLY", joined(&view));
+    vec![Act::does(&rules::REFRESH_VIEW, view, reason)]
+}

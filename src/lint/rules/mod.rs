@@ -1,0 +1,91 @@
+//! The rules: each has a name, a risk and a description, and a section of
+//! `docs/reference/lint.md`. One file a kind of rule.
+
+mod locks;
+mod loss;
+mod rows;
+mod types;
+mod unseen;
+
+use std::collections::BTreeSet;
+
+pub(super) use locks::*;
+pub(super) use loss::*;
+pub(super) use rows::*;
+pub(super) use types::*;
+pub(super) use unseen::*;
+
+use super::act::Act;
+use super::known::Known;
+use crate::catalog::TableName;
+use crate::change::Risk;
+
+/// A rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, in small letters and dashes.
+    pub name: &'static str,
+    /// What a statement that it speaks of may cost.
+    pub risk: Risk,
+    /// What it speaks of, in a few words.
+    pub description: &'static str,
+}
+
+/// Every rule, by kind.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    [loss::RULES, rows::RULES, types::RULES, locks::RULES, unseen::RULES].into_iter().flatten().copied()
+}
+
+/// What a rule says of an act; `None` when nothing is lost and nobody blocked by it. Tables that
+/// this plan makes, and those of `free`, are of no account.
+pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<(&'static Rule, String)> {
+    // What this plan copied into a table of its own is still to be lost.
+    let is_free = |table: &TableName| known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
+    match act {
+        Act::Does { rule, to, reason } if rule.risk == Risk::Destructive => {
+            let kept = |table: &TableName| {
+                let copy = known.copy_of(table).filter(|_| **rule == DROP_TABLE)?;
+                Some(format!(
+                    "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
+                ))
+            };
+            let rest: Vec<_> = to.iter().filter(|table| !is_free(table)).collect();
+            match rest.as_slice() {
+                [] if !to.is_empty() => None,
+                [table] if kept(table).is_some() => kept(table).map(|reason| (&LONG_WRITE, reason)),
+                _ => Some((*rule, reason.clone())),
+            }
+        }
+        Act::Does { rule, to, reason } => {
+            let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
+            let of_no_account = !to.is_empty() && to.iter().all(is_free);
+            (!of_no_account).then(|| (*rule, reason.clone()))
+        }
+        Act::DropsColumn { table, column } => {
+            let of_no_account = is_free(table) || known.is_fresh_column(table, column);
+            (!of_no_account).then(|| (&DROP_COLUMN, format!("loses the values of {table}.{column}")))
+        }
+        Act::UpdatesAll { table, columns } => {
+            let all_new = columns.iter().all(|column| known.is_fresh_column(table, column));
+            let of_no_account = is_free(table) || !columns.is_empty() && all_new;
+            (!of_no_account)
+                .then(|| (&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
+        }
+        Act::Retypes { table, column, kind, using } => {
+            if is_free(table) || known.is_fresh_column(table, column) {
+                return None;
+            }
+            narrows(known.kind(table, column), kind, using.as_deref(), column)
+                .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
+        }
+        Act::Makes { .. }
+        | Act::Copies { .. }
+        | Act::Renames { .. }
+        | Act::Removes { .. }
+        | Act::AddsColumn { .. } => None,
+    }
+}
+
+fn list(columns: &[String]) -> String {
+    if columns.is_empty() { "columns".to_owned() } else { columns.join(", ") }
+}

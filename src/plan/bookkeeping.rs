@@ -1,0 +1,120 @@
+//! What is planned for the bookkeeping itself: its tables, what is protected, the flags and the
+//! environment. Pure.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::{Options, Work};
+use crate::change::{Action, Address, Diff, Planned, Risk};
+use crate::digest::Digest;
+use crate::journal::{self, Bookkeeping};
+use crate::spec::{Flags, Stack};
+
+/// `system.bookkeeping`: the tables, and the set of what is protected.
+pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options) -> Diff<Work> {
+    let before = &journal.protected;
+    // What lost its block stays protected: only its block can say otherwise.
+    let orphans = before.difference(&stack.declared);
+    let after: BTreeSet<Address> = stack.protected.iter().chain(orphans).cloned().collect();
+    let shown = |set: &BTreeSet<Address>| json!({ "protected": set });
+    let (action, reason) = match journal.bookkeeping {
+        Bookkeeping::Missing if options.take_back => return Diff::default(),
+        Bookkeeping::Missing => (Action::Create, "missing"),
+        Bookkeeping::Outdated => (Action::Update, "an older trueup made it"),
+        Bookkeeping::Present if *before != after => (Action::Update, "protection differs"),
+        Bookkeeping::Present => return Diff { unchanged: 1, ..Diff::default() },
+    };
+    let seen = match journal.bookkeeping {
+        Bookkeeping::Missing => Digest::of("missing"),
+        Bookkeeping::Outdated | Bookkeeping::Present => Digest::of_json(&(journal.bookkeeping, before)),
+    };
+    let summary = match action {
+        Action::Create => "tables for runs, steps, inventory and schema versions".to_owned(),
+        Action::Update | Action::Delete | Action::Replace | Action::Run => changed(before, &after),
+    };
+    let planned = Planned {
+        address: Address::new("system.bookkeeping"),
+        action,
+        risk: Risk::Safe,
+        reason: reason.to_owned(),
+        needs: vec![Address::new("system.database")],
+        summary,
+        before: (action == Action::Update).then(|| shown(before)),
+        after: (action == Action::Update || !after.is_empty()).then(|| shown(&after)),
+        diff: None,
+        seen,
+        guard: None,
+        at: None,
+        change: Work::Bookkeeping { protected: after },
+    };
+    Diff { changes: vec![planned], ..Diff::default() }
+}
+
+fn changed(before: &BTreeSet<Address>, after: &BTreeSet<Address>) -> String {
+    let list =
+        |addresses: Vec<&Address>| addresses.into_iter().map(Address::as_str).collect::<Vec<_>>().join(", ");
+    let (more, less) = (list(after.difference(before).collect()), list(before.difference(after).collect()));
+    match (more.is_empty(), less.is_empty()) {
+        (true, true) => "tables that are missing".to_owned(),
+        (false, true) => format!("protects {more}"),
+        (true, false) => format!("no longer protects {less}"),
+        (false, false) => format!("protects {more}; no longer protects {less}"),
+    }
+}
+
+/// The flags and the environment, where they differ from those last applied.
+pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options) -> Option<Planned<Work>> {
+    let same_environment = before.environment.as_ref() == Some(&stack.environment);
+    if same_environment && before.flags.as_ref() == Some(&stack.flags) {
+        return None;
+    }
+    let shown = |environment: &str, flags: &Flags| json!({"environment": environment, "flags": flags});
+    let was = before.environment.as_deref().zip(before.flags.as_ref());
+    if was.is_none() && options.take_back {
+        return None;
+    }
+    Some(Planned {
+        address: Address::new("flags"),
+        action: if was.is_some() { Action::Update } else { Action::Create },
+        risk: Risk::Safe,
+        reason: match was {
+            None => "never applied".to_owned(),
+            Some(_) if same_environment => "flags differ".to_owned(),
+            Some((environment, _)) => format!("last applied as {environment}"),
+        },
+        needs: Vec::new(),
+        summary: stack
+            .flags
+            .0
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        before: was.map(|(environment, flags)| shown(environment, flags)),
+        after: Some(shown(&stack.environment, &stack.flags)),
+        diff: None,
+        seen: Digest::of_json(&(&before.environment, &before.flags)),
+        guard: None,
+        at: None,
+        change: Work::Flags { environment: stack.environment.clone(), flags: stack.flags.clone() },
+    })
+}
+
+/// Everything is recorded, so everything but the database itself comes after the bookkeeping.
+pub(super) fn link(changes: &mut [Planned<Work>]) {
+    let bookkeeping = Address::new("system.bookkeeping");
+    let planned: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
+    if !planned.contains(&bookkeeping) {
+        return;
+    }
+    for change in changes {
+        // A need that is planned leads to the bookkeeping by itself; the database alone does not.
+        let leads_there =
+            change.needs.iter().any(|need| planned.contains(need) && need.as_str() != "system.database");
+        let before_it = ["system.database", "system.bookkeeping"].contains(&change.address.as_str());
+        if !before_it && !leads_there {
+            change.needs.push(bookkeeping.clone());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the statements of migrations may cost, for a terminal and for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::{Paint, Tone};
+use crate::change::Risk;
+use crate::lint::Statement;
+use crate::sql::Dialect;
+
+/// One file with its statements.
+#[derive(Debug)]
+pub struct LintedFile {
+    /// Its path.
+    pub name: String,
+    /// What it was read as.
+    pub dialect: Dialect,
+    /// In its order.
+    pub statements: Vec<Statement>,
+}
+
+const RISKS: [Risk; 4] = [Risk::Safe, Risk::Locking, Risk::Unvalidated, Risk::Destructive];
+
+fn count(files: &[LintedFile], risk: Risk) -> usize {
+    let statements = files.iter().flat_map(|file| &file.statements);
+    statements.filter(|statement| statement.risk == risk).count()
+}
+
+/// A line for each statement that a rule speaks of, and one of counts.
+pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
+    let mut out = String::new();
+    for LintedFile { name, statements, .. } in files {
+        for Statement { line, risk, rule, reason, .. } in statements {
+            let Some(rule) = rule else { continue };
+            let tone = match risk {
+                Risk::Safe => Tone::Good,
+                Risk::Locking | Risk::Unvalidated => Tone::Warning,
+                Risk::Destructive => Tone::Bad,
+            };
+            let risk = paint.tone(tone, risk.as_str());
+            let place = paint.tone(Tone::Name, &format!("{name}:{line}"));
+            // Writing to a String cannot fail.
+            let _ = writeln!(out, "{place}: {risk} ({}): {reason}", rule.name);
+        }
+    }
+    let counts: Vec<String> = RISKS
+        .iter()
+        .map(|risk| (count(files, *risk), risk))
+        .filter(|(count, risk)| *count > 0 || **risk == Risk::Safe)
+        .map(|(count, risk)| format!("{count} {}", risk.as_str()))
+        .collect();
+    let plural = if files.len() == 1 { "" } else { "s" };
+    out + &format!("{} file{plural}, statements: {}\n", files.len(), counts.join(", "))
+}
+
+/// One object with all statements, ending in a newline.
+pub fn lint_json(files: &[LintedFile]) -> String {
+    let statement = |statement: &Statement| {
+        let Statement { bytes: _, line, risk, rule, reason } = statement;
+        json!({"line": line, "risk": risk, "rule": rule.map(|rule| rule.name), "reason": reason})
+    };
+    let file = |file: &LintedFile| {
+        let LintedFile { name, dialect, statements } = file;
+        let risk = statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe);
+        let statements: Vec<Value> = statements.iter().map(statement).collect();
+        json!({"file": name, "dialect": dialect, "risk": risk, "statements": statements})
+    };
+    let summary: serde_json::Map<String, Value> =
+        RISKS.iter().map(|risk| (risk.as_str().to_owned(), count(files, *risk).into())).collect();
+    let files: Vec<Value> = files.iter().map(file).collect();
+    format!("{:#}\n", json!({"files": files, "summary": summary}))
+}

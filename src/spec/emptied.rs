@@ -1,0 +1,40 @@
+//! A stack with the same stores and nothing wanted of them: what `destroy` applies. Pure.
+
+use super::{MigrationSets, SchemaDrift, Stack};
+use crate::digest::Digest;
+
+impl Stack {
+    /// The same stores, policies and protection, and nothing else: what is there is no longer
+    /// wanted. The flags that switch on what is gone are off.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        let mut stack = self.clone();
+        for flag in ["enable_target_db", "auto_train_vector"] {
+            stack.flags.0.insert(flag.to_owned(), false);
+        }
+        let system = &mut stack.system;
+        system.create_database = false;
+        system.extensions.clear();
+        system.migrations = MigrationSets::default();
+        system.schema_drift = SchemaDrift::Ignore;
+        system.roles.clear();
+        system.users.clear();
+        system.ontologies.clear();
+        system.seeds.clear();
+        stack.targets.clear();
+        if let Some(vector) = &mut stack.vector {
+            vector.collections.clear();
+        }
+        if let Some(cache) = &mut stack.cache {
+            cache.databases.clear();
+            cache.config.clear();
+            cache.namespaces.clear();
+            cache.streams.clear();
+        }
+        stack.declared.clear();
+        stack.moved.clear();
+        stack.warnings.clear();
+        stack.digest = Digest::of(format!("emptied {}", self.digest));
+        stack
+    }
+}

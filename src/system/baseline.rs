@@ -1,0 +1,87 @@
+//! Adopts a database that another tool migrated: makes what the migrations up to a version would
+//! make in a scratch database, compares, and records them. Never runs one on the real database.
+
+use super::migrations::{self, Limits};
+use super::{Client, Desired, Error, Pending, Result, database, scratch, without_beyond};
+use crate::catalog::{self, Snapshot};
+use crate::change::Fault;
+use crate::journal::{Inventory, RunId};
+use crate::spec::Migration;
+
+/// What comparing gave.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The history has all of them already.
+    Recorded,
+    /// What the history has does not fit the files.
+    Faults(Vec<Fault>),
+    /// The schema is not what the migrations would make.
+    Differs {
+        /// How many tables and views differ.
+        objects: usize,
+        /// How, from what they would make to what is there.
+        diff: String,
+    },
+    /// It is: these can be recorded.
+    Same {
+        /// Those that the history lacks.
+        lacking: Vec<Migration>,
+        /// The schema that is there.
+        schema: Snapshot,
+    },
+}
+
+/// Compares the database with what the migrations up to a version would make.
+pub async fn compare(desired: &Desired, to: i64, client: &Client) -> Result<Verdict> {
+    let until: Vec<&Migration> = desired.migrations.iter().filter(|file| file.version <= to).collect();
+    if !until.iter().any(|file| file.version == to) {
+        let known = desired.migrations.iter().map(|file| file.stem.clone()).collect();
+        return Err(Error::NoSuchMigration { version: to, known });
+    }
+    let live = client.database().await?;
+    let is_migrated = database::observe(&live).await?.has_history;
+    let history = if is_migrated { migrations::observe(&live).await? } else { Vec::new() };
+    let faults = migrations::faults(desired, &history, &Inventory::default());
+    if !faults.is_empty() {
+        return Ok(Verdict::Faults(faults));
+    }
+    let is_applied = |file: &&&Migration| history.iter().any(|applied| applied.version == file.version);
+    let lacking: Vec<Migration> = until.iter().filter(|file| !is_applied(file)).copied().cloned().collect();
+    if lacking.is_empty() {
+        return Ok(Verdict::Recorded);
+    }
+    let run = RunId::new();
+    let expected = scratch::within(client, async |scratch: &Client| {
+        for name in &desired.extensions {
+            database::create_extension(name, scratch).await?;
+        }
+        for file in &until {
+            let mut pending = pending(file, desired.limits());
+            // Roles are the server's: there already, and not to be made by a trial.
+            pending.migration.sql = without_beyond(&file.sql, desired.dialect);
+            migrations::apply(&pending, scratch, &run).await?;
+        }
+        Ok(Snapshot::clone(&*scratch.catalog().await?))
+    });
+    let expected = expected.await?;
+    let schema = Snapshot::clone(&*client.catalog().await?);
+    // What no migration makes is not theirs to judge.
+    let mut judged = schema.clone();
+    judged.tables.retain(|name, _| expected.tables.contains_key(name));
+    let objects = catalog::diff(&expected, &judged).len();
+    if objects > 0 {
+        return Ok(Verdict::Differs { objects, diff: catalog::text_diff(&expected, &judged) });
+    }
+    Ok(Verdict::Same { lacking, schema })
+}
+
+/// Records migrations as applied, all or none.
+pub async fn record(lacking: &[Migration], client: &Client, run: &RunId) -> Result<()> {
+    let limits = Limits { lock: std::time::Duration::ZERO, statement: std::time::Duration::ZERO };
+    let lacking: Vec<Pending> = lacking.iter().map(|file| pending(file, limits)).collect();
+    migrations::record_only(&lacking, client, run).await
+}
+
+fn pending(file: &Migration, limits: Limits) -> Pending {
+    Pending { migration: file.clone(), limits }
+}

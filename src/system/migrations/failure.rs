@@ -1,0 +1,118 @@
+//! Where and why a statement of a migration failed, for people.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use miette::NamedSource;
+
+use super::super::script::Script;
+use super::super::{Error, error::Advice};
+use super::Job;
+use super::session::{self, Failed, Session};
+
+/// PostgreSQL: a lock was not to be had within `lock_timeout`.
+pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+/// PostgreSQL: among others, `statement_timeout` was over.
+const QUERY_CANCELED: &str = "57014";
+
+/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`.
+pub(super) fn is_lock_timeout(error: &Failed) -> bool {
+    session::code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+}
+
+/// The error of a migration that ran in one transaction, which is rolled back by now.
+pub(super) async fn of_whole(
+    job: &Job<'_>,
+    error: &Failed,
+    at: Option<Range<usize>>,
+    tries: usize,
+    session: &mut Session,
+) -> Error {
+    if let Some(at) = at {
+        let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
+        let advice = advice(error, tries).unwrap_or(Advice::Whole);
+        return failure(job, error, Some((at.start + byte, Some(at))), advice);
+    }
+    let script = Script::read(job.sql, session.dialect());
+    let place = match character(error, job.sql) {
+        Some(byte) => Some((byte, script.statement_at(byte).cloned())),
+        None => culprit(job, &script, session).await.map(|found| (found.start, Some(found))),
+    };
+    let advice = advice(error, tries).unwrap_or(Advice::Whole);
+    failure(job, error, place, advice)
+}
+
+/// The error of one statement of a migration that runs outside a transaction.
+pub(super) fn of_statement(job: &Job<'_>, error: &Failed, tries: usize, at: &Range<usize>) -> Error {
+    let text = job.sql.get(at.clone()).unwrap_or("");
+    let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
+    let advice = advice(error, tries).unwrap_or(Advice::Rest);
+    failure(job, error, Some((byte, Some(at.clone()))), advice)
+}
+
+/// The error of a transaction that failed at its end, where deferred constraints are checked.
+pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
+    let end = job.sql.trim_end().len();
+    let mut failed = failure(job, error, Some((end, None)), Advice::Whole);
+    if let Error::Migration { statement, .. } = &mut failed {
+        "COMMIT".clone_into(statement);
+    }
+    failed
+}
+
+fn advice(error: &Failed, tries: usize) -> Option<Advice> {
+    match session::code(error).as_deref() {
+        Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries }),
+        Some(QUERY_CANCELED) => Some(Advice::Slow),
+        _ => None,
+    }
+}
+
+/// The byte that PostgreSQL names in its error; it counts characters from 1.
+fn character(error: &Failed, sql: &str) -> Option<usize> {
+    let character = session::character(error)?;
+    sql.char_indices().nth(character.saturating_sub(1)).map(|(byte, _)| byte)
+}
+
+/// The statement that fails, where the database did not say: found by running them once more, one
+/// by one, in a transaction that is rolled back as the whole migration was.
+async fn culprit(job: &Job<'_>, script: &Script, session: &mut Session) -> Option<Range<usize>> {
+    if let [only] = script.statements.as_slice() {
+        return Some(only.clone());
+    }
+    session.begin(job.limits, None).await.ok()?;
+    let mut found = None;
+    for range in &script.statements {
+        if session.run(job.sql.get(range.clone()).unwrap_or("")).await.is_err() {
+            found = Some(range.clone());
+            break;
+        }
+    }
+    session.rollback().await;
+    found
+}
+
+fn failure(
+    job: &Job<'_>,
+    error: &Failed,
+    place: Option<(usize, Option<Range<usize>>)>,
+    advice: Advice,
+) -> Error {
+    let (byte, range) = place.unwrap_or((0, None));
+    let range = range.unwrap_or(byte..byte);
+    let before = job.sql.get(..byte).unwrap_or("");
+    Error::Migration {
+        stem: job.name.to_owned(),
+        line: before.matches('\n').count() + 1,
+        statement: job.sql.get(range.clone()).unwrap_or("").to_owned(),
+        text: Arc::new(NamedSource::new(job.at.source.name(), job.sql.to_owned())),
+        span: range.into(),
+        message: said(error),
+        advice,
+    }
+}
+
+/// What the database says, without the driver's words around it.
+fn said(error: &Failed) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}

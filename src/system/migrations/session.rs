@@ -1,0 +1,232 @@
+//! The connection that migrations run on, one after the other: reset before each of them, never
+//! given back to the pool. Knows statements and records, not what a migration is for.
+
+use sqlx::migrate::Migrate as _;
+use sqlx::postgres::{PgConnection, PgDatabaseError};
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::{Limits, TABLE};
+use crate::journal::inventory;
+use crate::sql::{self, Database, Dialect};
+
+/// What a statement of a migration may fail with.
+pub(super) type Failed = sqlx::Error;
+
+#[derive(Debug)]
+enum Connection {
+    Postgres(Box<PgConnection>),
+    Sqlite(Box<SqliteConnection>),
+}
+
+/// A session of migrations. Dropping it ends it, and rolls back what it had not committed.
+#[derive(Debug)]
+pub(in crate::system) struct Session {
+    connection: Connection,
+    /// The table of the history, with its schema: a migration may change the search path.
+    pub(super) history: String,
+    /// Whether there is an inventory to record in.
+    pub(super) has_books: bool,
+    /// The statements that forget what a migration set.
+    reset: String,
+}
+
+/// What the history says of one version.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Recorded {
+    /// Its checksum, in hexadecimal digits.
+    pub(super) checksum: String,
+    /// Whether it is whole.
+    pub(super) success: bool,
+}
+
+impl Session {
+    /// Opens a session, and makes the table of the history where it is missing.
+    pub(super) async fn open(database: &Database) -> sql::Result<Self> {
+        let failed = |source| sql::Error::statement("", source);
+        let connection = match database {
+            Database::Postgres(pool) => {
+                Connection::Postgres(Box::new(pool.acquire().await.map_err(failed)?.detach()))
+            }
+            Database::Sqlite(pool) => {
+                Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
+            }
+        };
+        let mut session = Self { connection, history: String::new(), has_books: false, reset: String::new() };
+        if !session.look().await.map_err(failed)? {
+            let made = match &mut session.connection {
+                Connection::Postgres(connection) => connection.ensure_migrations_table(TABLE).await,
+                Connection::Sqlite(connection) => connection.ensure_migrations_table(TABLE).await,
+            };
+            made.map_err(|error| failed(sqlx::Error::from(error)))?;
+            session.look().await.map_err(failed)?;
+        }
+        Ok(session)
+    }
+
+    /// Finds the tables to record in; false when there is no history.
+    async fn look(&mut self) -> Result<bool, Failed> {
+        let sql = match self.dialect() {
+            Dialect::Postgres => {
+                "SELECT (SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname)
+                         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                         WHERE c.oid = to_regclass('_sqlx_migrations')),
+                        CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
+                 SELECT string_agg(format('; SELECT set_config(%L, %L, false), NULL', name, setting), '' ORDER BY name),
+                        NULL
+                 FROM pg_catalog.pg_settings
+                 WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
+            }
+            Dialect::Sqlite => {
+                "SELECT (SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'),
+                        (SELECT '1' FROM sqlite_schema WHERE type = 'table' AND name = 'trueup_inventory')"
+            }
+        };
+        let mut rows = self.rows(sql.to_owned()).await?.into_iter();
+        let [history, books] = rows.next().unwrap_or_default();
+        let [kept, _] = rows.next().unwrap_or_default();
+        self.reset = match self.dialect() {
+            Dialect::Postgres => {
+                // A killed client's statement must not run on: what the pool set for that is kept.
+                format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL{}", kept.unwrap_or_default())
+            }
+            Dialect::Sqlite => "PRAGMA foreign_keys = ON".to_owned(),
+        };
+        self.history = history.clone().unwrap_or_default();
+        self.has_books = books.is_some();
+        Ok(history.is_some())
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        match &self.connection {
+            Connection::Postgres(_) => Dialect::Postgres,
+            Connection::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Forgets what earlier statements set, begins a transaction under limits, and says what the
+    /// history has of a version: one round trip.
+    pub(super) async fn begin(
+        &mut self,
+        limits: Limits,
+        version: Option<i64>,
+    ) -> Result<Option<Recorded>, Failed> {
+        let reset = self.reset.clone();
+        let begin = match self.dialect() {
+            Dialect::Postgres => format!("BEGIN; {}", limits.set("LOCAL ")),
+            Dialect::Sqlite => "BEGIN IMMEDIATE".to_owned(),
+        };
+        let recorded = self.recorded(version);
+        Ok(read_recorded(self.row(format!("{reset}; {begin}; {recorded}")).await?))
+    }
+
+    /// As [`Self::begin`], without a transaction.
+    pub(super) async fn prepare(&mut self, limits: Limits, version: i64) -> Result<Option<Recorded>, Failed> {
+        let reset = self.reset.clone();
+        let limits = match self.dialect() {
+            Dialect::Postgres => format!("{}; ", limits.set("")),
+            Dialect::Sqlite => String::new(),
+        };
+        let recorded = self.recorded(Some(version));
+        Ok(read_recorded(self.row(format!("{reset}; {limits}{recorded}")).await?))
+    }
+
+    fn recorded(&self, version: Option<i64>) -> String {
+        let Some(version) = version else { return "SELECT NULL, NULL".to_owned() };
+        let (history, checksum) = (&self.history, self.dialect());
+        let (checksum, success) = match checksum {
+            Dialect::Postgres => ("encode(checksum, 'hex')", "CASE WHEN success THEN '1' END"),
+            Dialect::Sqlite => ("lower(hex(checksum))", "CASE WHEN success THEN '1' END"),
+        };
+        format!(
+            "SELECT (SELECT {checksum} FROM {history} WHERE version = {version}), \
+             (SELECT {success} FROM {history} WHERE version = {version})"
+        )
+    }
+
+    /// Runs statements as they stand, several in one round trip.
+    pub(super) async fn run(&mut self, sql: impl Into<String>) -> Result<(), Failed> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.into()));
+        match &mut self.connection {
+            Connection::Postgres(connection) => sql.execute(&mut **connection).await.map(|_| ()),
+            Connection::Sqlite(connection) => sql.execute(&mut **connection).await.map(|_| ()),
+        }
+    }
+
+    /// All rows of a query with two columns of text; of several queries, the rows of all.
+    pub(super) async fn rows(&mut self, sql: String) -> Result<Vec<[Option<String>; 2]>, Failed> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        match &mut self.connection {
+            Connection::Postgres(connection) => {
+                let rows = sql.fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| Ok([row.try_get(0)?, row.try_get(1)?])).collect()
+            }
+            Connection::Sqlite(connection) => {
+                let rows = sql.fetch_all(&mut **connection).await?;
+                rows.iter().map(|row| Ok([row.try_get(0)?, row.try_get(1)?])).collect()
+            }
+        }
+    }
+
+    /// The last row.
+    async fn row(&mut self, sql: String) -> Result<[Option<String>; 2], Failed> {
+        Ok(self.rows(sql).await?.pop().unwrap_or_default())
+    }
+
+    /// Takes back what the transaction did; without one nothing happens.
+    pub(super) async fn rollback(&mut self) {
+        // Fails only where the connection is lost or SQLite has rolled back by itself: it is ended then.
+        drop(self.run("ROLLBACK").await);
+    }
+
+    /// The table of the inventory.
+    pub(super) fn books(&self) -> &'static str {
+        inventory::table(self.dialect())
+    }
+
+    /// A text as an expression that no setting of quotes and backslashes can change.
+    pub(super) fn literal(&self, text: &str) -> String {
+        let bytes = crate::digest::hex(text.as_bytes());
+        match self.dialect() {
+            Dialect::Postgres => {
+                format!("pg_catalog.convert_from(pg_catalog.decode('{bytes}', 'hex'), 'UTF8')")
+            }
+            Dialect::Sqlite => format!("CAST(x'{bytes}' AS TEXT)"),
+        }
+    }
+
+    /// Bytes as an expression.
+    pub(super) fn bytes(&self, bytes: &[u8]) -> String {
+        let digits = crate::digest::hex(bytes);
+        match self.dialect() {
+            Dialect::Postgres => format!("pg_catalog.decode('{digits}', 'hex')"),
+            Dialect::Sqlite => format!("x'{digits}'"),
+        }
+    }
+
+    /// Ends the session. What it says on leaving matters to nobody.
+    pub(in crate::system) async fn close(self) {
+        match self.connection {
+            Connection::Postgres(connection) => drop(connection.close().await),
+            Connection::Sqlite(connection) => drop(connection.close().await),
+        }
+    }
+}
+
+fn read_recorded([checksum, success]: [Option<String>; 2]) -> Option<Recorded> {
+    checksum.map(|checksum| Recorded { checksum, success: success.is_some() })
+}
+
+/// The database's code of an error.
+pub(super) fn code(error: &Failed) -> Option<String> {
+    error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
+}
+
+/// The character that PostgreSQL names in its error, counted from 1.
+pub(super) fn character(error: &Failed) -> Option<usize> {
+    use sqlx::postgres::PgErrorPosition;
+    match error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.position()? {
+        PgErrorPosition::Original(character) => Some(character),
+        PgErrorPosition::Internal { .. } => None,
+    }
+}

@@ -1,0 +1,213 @@
+//! Brings one role to what the spec says, in one transaction that looks at the catalogs first and
+//! again before it commits. Changes to one catalog row race between runs on other databases of the
+//! server, so that a lost race is tried again.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::rows::limit;
+use super::super::users::version_print;
+use super::super::{Client, Error, Result};
+use super::globs::Globs;
+use super::observe::{Roles, observe_in};
+use super::rights::{Difference, Kind, Object, Verb, difference, grouped};
+use super::{inventory_key, scram, text};
+use crate::change::Address;
+use crate::journal::{Entry, RunId, inventory};
+use crate::spec::Role;
+use crate::sql::{self, Database, Transaction, identifier};
+
+/// How often a lost race is tried again.
+const MOST_TRIES: u32 = 6;
+/// Objects in one statement.
+const BATCH: usize = 500;
+/// The first server on which a membership is one a grantor, with options of its own.
+const PER_GRANTOR: u32 = 160_000;
+
+/// A role to make or to mend.
+#[derive(Debug, Clone)]
+pub struct RoleChange {
+    pub(super) address: Address,
+    pub(super) name: String,
+    pub(super) role: Role,
+    /// Whether the password is set though the role is there.
+    pub(super) sets_password: bool,
+    /// The password's version afterwards.
+    pub(super) version: u32,
+}
+
+/// Makes or mends the role.
+pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &RunId) -> Result<()> {
+    let database = client.database().await?;
+    let mut tries = 1;
+    loop {
+        match attempt(change, &database, run).await {
+            Err(error) if tries < MOST_TRIES && error.is_lost_race() => {
+                tokio::time::sleep(Duration::from_millis(40) * tries).await;
+                tries += 1;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Result<()> {
+    let RoleChange { address, name, role, sets_password, version } = change;
+    let failed = || Error::role(address);
+    let mut transaction = database.begin().await.map_err(failed())?;
+    limit(&mut transaction).await.map_err(failed())?;
+    let seen = observe_in(&mut transaction).await.map_err(failed())?;
+    check(change, &seen)?;
+
+    let wanted = difference(name, role, &seen);
+    let password = match role.password.as_ref().filter(|_| wanted.create || *sets_password) {
+        Some(secret) => {
+            let iterations = seen.iterations.unwrap_or(scram::ITERATIONS);
+            Some(scram::verifier(address, secret, iterations).await?)
+        }
+        None => None,
+    };
+    if wanted.create || password.is_some() || !wanted.attributes.is_empty() {
+        let sql = alter(name, role, wanted.create, password.as_deref());
+        // A failure says what was tried without the verifier.
+        execute(&mut transaction, &sql).await.map_err(|error| failed()(without_text(error)))?;
+    }
+    for sql in statements(name, role, &wanted, &seen) {
+        execute(&mut transaction, &sql).await.map_err(failed())?;
+    }
+    if !wanted.is_empty() {
+        let seen = observe_in(&mut transaction).await.map_err(failed())?;
+        left(address, &difference(name, role, &seen))?;
+    }
+    let entry = Entry {
+        address: address.clone(),
+        place: json!({ "role": name }).to_string(),
+        key: inventory_key(name),
+        digest: version_print(*version),
+    };
+    inventory::record(&mut transaction, run, &[entry]).await.map_err(failed())?;
+    transaction.commit().await.map_err(failed())
+}
+
+/// What the plan could not see while migrations were pending.
+fn check(change: &RoleChange, seen: &Roles) -> Result<()> {
+    let globs = Globs::new(&change.role.grants);
+    let lacks = |schema: &str, table: &str| {
+        !seen.schemas.get(schema).is_some_and(|schema| schema.tables.contains_key(table))
+    };
+    let lacking = globs.literal().find(|(schema, table, _)| lacks(schema, table));
+    let shape = |message| Error::Shape { address: change.address.to_string(), message };
+    match lacking {
+        Some((_, _, written)) => Err(shape(format!("table {written} does not exist"))),
+        None => Ok(()),
+    }
+}
+
+/// A grant of somebody else's can be revoked by nobody else; the server only warns of it.
+fn left(address: &Address, left: &Difference) -> Result<()> {
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(Error::NotGranted { address: address.to_string(), left: text::of_difference(left, false) })
+}
+
+async fn execute(transaction: &mut Transaction, sql: &str) -> sql::Result<()> {
+    transaction.execute(sql, &[]).await.map(|_| ())
+}
+
+fn without_text(error: sql::Error) -> sql::Error {
+    match error {
+        sql::Error::Statement { source, .. } => {
+            sql::Error::Statement { sql: "ALTER ROLE".to_owned(), source }
+        }
+        other => other,
+    }
+}
+
+/// The statement for the role itself. A verifier has no character that ends a text.
+fn alter(name: &str, role: &Role, create: bool, verifier: Option<&str>) -> String {
+    let verb = if create { "CREATE" } else { "ALTER" };
+    let login = if role.login { "LOGIN" } else { "NOLOGIN" };
+    let inherit = if role.inherit { "INHERIT" } else { "NOINHERIT" };
+    let limit = role.connection_limit.map_or(-1, i64::from);
+    let password = verifier.map(|verifier| format!(" PASSWORD '{verifier}'")).unwrap_or_default();
+    format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}", identifier(name))
+}
+
+/// The statements for its memberships and privileges; what is taken comes before what is given.
+fn statements(name: &str, role: &Role, wanted: &Difference, seen: &Roles) -> Vec<String> {
+    let Difference { create: _, attributes: _, leaves, joins, connect, deltas } = wanted;
+    let who = identifier(name);
+    let per_grantor = seen.server >= PER_GRANTOR;
+    let mut statements = Vec::new();
+    for (parent, grantors) in leaves {
+        let parent = identifier(parent);
+        if per_grantor {
+            let by =
+                |grantor: &String| format!("REVOKE {parent} FROM {who} GRANTED BY {}", identifier(grantor));
+            statements.extend(grantors.iter().map(by));
+        } else {
+            statements.push(format!("REVOKE {parent} FROM {who}"));
+        }
+    }
+    let inherit = match (per_grantor, role.inherit) {
+        (false, _) => "",
+        (true, true) => " WITH INHERIT TRUE",
+        (true, false) => " WITH INHERIT FALSE",
+    };
+    statements.extend(joins.iter().map(|parent| format!("GRANT {} TO {who}{inherit}", identifier(parent))));
+    if *connect {
+        statements.push(format!("GRANT CONNECT ON DATABASE {} TO {who}", identifier(&seen.database)));
+    }
+    for ((verb, kind, privileges), objects) in grouped(deltas) {
+        for objects in objects.chunks(BATCH) {
+            statements.extend(privileges_on(verb, kind, privileges, objects, &who));
+        }
+    }
+    statements
+}
+
+fn privileges_on(
+    verb: Verb,
+    kind: Kind,
+    privileges: &BTreeSet<String>,
+    objects: &[&Object],
+    who: &str,
+) -> Vec<String> {
+    let privileges = privileges.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let (verb, preposition) = match verb {
+        Verb::Revoke => ("REVOKE", "FROM"),
+        Verb::RevokeGrantOption => ("REVOKE GRANT OPTION FOR", "FROM"),
+        Verb::Grant => ("GRANT", "TO"),
+    };
+    let future = |what: &str| {
+        let statement = |object: &&Object| {
+            let of = quoted(object);
+            let of = if of.is_empty() { of } else { format!("IN SCHEMA {of} ") };
+            format!("ALTER DEFAULT PRIVILEGES {of}{verb} {privileges} ON {what} {preposition} {who}")
+        };
+        objects.iter().map(statement).collect()
+    };
+    let word = match kind {
+        Kind::Schema => "SCHEMA",
+        Kind::Table => "TABLE",
+        Kind::Sequence => "SEQUENCE",
+        Kind::FutureTables => return future("TABLES"),
+        Kind::FutureSequences => return future("SEQUENCES"),
+    };
+    let names = objects.iter().map(|object| quoted(object)).collect::<Vec<_>>().join(", ");
+    vec![format!("{verb} {privileges} ON {word} {names} {preposition} {who}")]
+}
+
+fn quoted(object: &Object) -> String {
+    match object {
+        Object::Schema(schema) | Object::FutureTables(schema) | Object::FutureSequences(schema) => {
+            if schema.is_empty() { String::new() } else { identifier(schema) }
+        }
+        Object::Table(schema, name) | Object::Sequence(schema, name) => {
+            format!("{}.{}", identifier(schema), identifier(name))
+        }
+    }
+}

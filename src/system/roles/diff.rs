@@ -1,0 +1,317 @@
+//! The roles of the spec against those of the server. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::super::rows::nearest;
+use super::super::script::Script;
+use super::super::users::{FIRST_VERSION, version_of};
+use super::super::{Change, Desired, Observed, Presence};
+use super::apply::RoleChange;
+use super::globs::Globs;
+use super::observe::{Roles, Verdict};
+use super::rights::{Difference, OWNER, difference};
+use super::{PREFIX, address, inventory_key, text};
+use crate::catalog::TableName;
+use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
+use crate::digest::Digest;
+use crate::journal::Inventory;
+use crate::spec::{Migration, Role};
+
+/// The roles, and those that this tool made and the spec no longer has.
+///
+/// They come after the last pending migration, when the tables are there, and one after the other:
+/// each of them writes to the same rows of the catalogs.
+pub(in super::super) fn diff(
+    desired: &Desired,
+    observed: &Observed,
+    inventory: &Inventory,
+    pending: Option<&Address>,
+) -> Diff<Change> {
+    let mut diff = Diff::default();
+    let none = Roles::default();
+    let seen = match (&observed.roles, observed.presence) {
+        (Some(seen), _) => seen,
+        (None, Presence::Missing) => &none,
+        (None, Presence::Present) => {
+            let held = |name: &String| Held { address: address(name), reason: "not observed".to_owned() };
+            diff.deferred.extend(desired.roles.keys().map(held));
+            return diff;
+        }
+    };
+    diff.unmanaged = unmanaged(desired, seen, inventory);
+    let waiting = waiting(desired, observed);
+    let mut last: Option<Address> = None;
+    for (name, role) in in_order(&desired.roles) {
+        let faults = faults(name, role, desired, seen, observed, pending.is_some());
+        if !faults.is_empty() {
+            diff.faults.extend(faults);
+            continue;
+        }
+        diff.notes.extend(notes(name, seen));
+        let found = Found::new(name, role, seen, inventory, &waiting, observed);
+        if found.is_nothing() {
+            diff.unchanged += 1;
+            continue;
+        }
+        let mut needs = vec![super::super::database::database()];
+        needs.extend(pending.cloned());
+        needs.extend(last.replace(address(name)));
+        diff.changes.push(found.planned(name, role, seen, needs));
+    }
+    if !desired.roles.is_empty() {
+        let open = seen.schemas.iter().filter(|(_, schema)| schema.open);
+        diff.notes.extend(open.map(|(name, _)| {
+            format!("anybody may make tables in schema {name}: REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
+        }));
+    }
+    diff
+}
+
+/// Roles before those that are members of them. The spec has refused circles.
+fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
+    let mut done: BTreeSet<&String> = BTreeSet::new();
+    let mut order = Vec::with_capacity(roles.len());
+    let mut open: Vec<(&String, bool)> = roles.keys().rev().map(|name| (name, false)).collect();
+    while let Some((name, parents_done)) = open.pop() {
+        let Some(role) = roles.get(name).filter(|_| !done.contains(name)) else { continue };
+        if parents_done || role.member_of.is_empty() {
+            done.insert(name);
+            order.push((name, role));
+        } else {
+            open.push((name, true));
+            open.extend(role.member_of.iter().map(|parent| (parent, false)));
+        }
+    }
+    order
+}
+
+/// Migrations that are not applied yet.
+struct Waiting<'a> {
+    files: Vec<&'a Migration>,
+    /// Tables that they make, in lower case.
+    creates: BTreeSet<TableName>,
+    /// Whether one of them says something about rights, owners or schemas.
+    grants: bool,
+}
+
+fn waiting<'a>(desired: &'a Desired, observed: &Observed) -> Waiting<'a> {
+    let applied = observed.migrations.as_deref().unwrap_or_default();
+    let is_applied = |file: &&Migration| applied.iter().any(|applied| applied.version == file.version);
+    let files: Vec<&Migration> = desired.migrations.iter().filter(|file| !is_applied(file)).collect();
+    let (mut creates, mut grants) = (BTreeSet::new(), false);
+    for file in &files {
+        let script = Script::read(&file.sql, desired.dialect);
+        let texts = script.statements.iter().filter_map(|range| file.sql.get(range.clone()));
+        grants |= texts.into_iter().any(may_grant);
+        creates.extend(script.creates.iter().map(super::super::desired::folded));
+    }
+    Waiting { files, creates, grants }
+}
+
+/// Whether a statement may change who holds what, other than by making a table.
+fn may_grant(statement: &str) -> bool {
+    let statement = statement.to_lowercase();
+    let mut words = statement.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("grant" | "revoke" | "set" | "reset" | "do" | "call"), _)
+        | (Some("create" | "alter" | "drop"), Some("schema" | "default")) => true,
+        (Some("alter"), _) => statement.contains("owner"),
+        _ => false,
+    }
+}
+
+impl Waiting<'_> {
+    /// Whether the right privileges may not follow from the default privileges alone, so that the
+    /// role must be looked at again once the migrations are done.
+    fn concern(&self, role: &Role, seen: &Roles, observed: &Observed) -> bool {
+        if self.files.is_empty() {
+            return false;
+        }
+        let in_new_schema =
+            |table: &TableName| !seen.schemas.contains_key(table.schema.as_deref().unwrap_or("public"));
+        let beyond_defaults = || {
+            !Globs::new(&role.grants).are_for_all()
+                || observed.migrations.is_none()
+                || self.creates.iter().any(in_new_schema)
+        };
+        self.grants || (!role.grants.is_empty() && beyond_defaults())
+    }
+}
+
+/// What was found of one role.
+struct Found {
+    difference: Difference,
+    sets_password: bool,
+    reasons: Vec<&'static str>,
+}
+
+impl Found {
+    fn new(
+        name: &str,
+        role: &Role,
+        seen: &Roles,
+        inventory: &Inventory,
+        waiting: &Waiting<'_>,
+        observed: &Observed,
+    ) -> Self {
+        let difference = difference(name, role, seen);
+        let recorded = inventory.at(&address(name)).and_then(|keys| keys.get(&inventory_key(name)));
+        let recorded = recorded.and_then(|print| version_of(*print));
+        let raised = role.password_version.zip(recorded).is_some_and(|(wanted, recorded)| wanted > recorded);
+        let differs = match seen.passwords.get(name) {
+            Some(Verdict::Differs) => role.password.is_some(),
+            Some(Verdict::Same | Verdict::Unknown) | None => false,
+        };
+        let Difference { create, attributes, leaves, joins, connect, deltas } = &difference;
+        let checks = [
+            (*create, "missing"),
+            (differs && !create, "password differs"),
+            (raised && !create, "password_version raised"),
+            (!attributes.is_empty(), "attributes differ"),
+            (!(*create || leaves.is_empty() && joins.is_empty()), "membership differs"),
+            (!create && (*connect || !deltas.is_empty()), "privileges differ"),
+            (!create && waiting.concern(role, seen, observed), "migrations are pending"),
+            (
+                !create && role.password_version.is_some() && recorded.is_none(),
+                "password_version is not recorded",
+            ),
+        ];
+        let reasons = checks.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect();
+        Self { difference, sets_password: differs || raised, reasons }
+    }
+
+    fn is_nothing(&self) -> bool {
+        self.reasons.is_empty()
+    }
+
+    fn planned(self, name: &str, role: &Role, seen: &Roles, needs: Vec<Address>) -> Planned<Change> {
+        let Self { difference, sets_password, reasons } = self;
+        let diff = text::diff(&difference);
+        let done = text::of_difference(&difference, sets_password);
+        let (action, summary) = match (difference.create, done.as_str()) {
+            (true, _) => (Action::Create, text::of_role(role)),
+            (false, "") if reasons.contains(&"migrations are pending") => {
+                (Action::Update, "privileges on what the migrations leave".to_owned())
+            }
+            (false, "") => (Action::Update, "takes down password_version as applied".to_owned()),
+            (false, _) => (Action::Update, done),
+        };
+        let reason = reasons.join("; ");
+        Planned {
+            address: address(name),
+            action,
+            risk: Risk::Safe,
+            needs,
+            summary,
+            before: before(name, seen),
+            after: Some(after(role, difference.create || sets_password)),
+            seen: Digest::of_json(&(&reason, &diff)),
+            reason,
+            diff,
+            guard: None,
+            at: Some(role.at.clone()),
+            change: Change::Role(Box::new(RoleChange {
+                address: address(name),
+                name: name.to_owned(),
+                role: role.clone(),
+                sets_password,
+                version: role.password_version.unwrap_or(FIRST_VERSION),
+            })),
+        }
+    }
+}
+
+fn before(name: &str, seen: &Roles) -> Option<Value> {
+    let there = seen.roles.get(name)?;
+    let limit = u32::try_from(there.connection_limit).ok();
+    let member_of: Vec<&String> = there.member_of.keys().collect();
+    Some(json!({
+        "login": there.login, "inherit": there.inherit, "connection_limit": limit, "member_of": member_of,
+    }))
+}
+
+fn after(role: &Role, sets_password: bool) -> Value {
+    let Role { login, password, password_version, inherit, connection_limit, member_of, grants, at: _ } =
+        role;
+    let mut after = json!({
+        "login": login, "inherit": inherit, "connection_limit": connection_limit, "member_of": member_of,
+        "grants": grants,
+    });
+    if let (Value::Object(after), Some(_)) = (&mut after, password) {
+        after.insert("password".to_owned(), json!(if sets_password { "set" } else { "kept" }));
+        after.extend(password_version.map(|version| ("password_version".to_owned(), json!(version))));
+    }
+    after
+}
+
+/// What of a role cannot be.
+fn faults(
+    name: &str,
+    role: &Role,
+    desired: &Desired,
+    seen: &Roles,
+    observed: &Observed,
+    is_pending: bool,
+) -> Vec<Fault> {
+    let fault = |message: String, help: Option<String>| Fault {
+        address: address(name),
+        message,
+        help,
+        at: Some(role.at.clone()),
+    };
+    if observed.presence == Presence::Missing {
+        return Vec::new();
+    }
+    let mut faults = Vec::new();
+    if seen.account == name {
+        let help = "it makes the tables and may do anything with them: remove it from `roles`".to_owned();
+        faults.push(fault("this role is the account of `system.url`".to_owned(), Some(help)));
+    }
+    for parent in &role.member_of {
+        if !desired.roles.contains_key(parent) && !seen.roles.contains_key(parent) {
+            let known = desired.roles.keys().chain(seen.roles.keys()).map(String::as_str);
+            let help = nearest(parent, known);
+            faults.push(fault(format!("there is no role {parent} to be a member of"), help));
+        }
+    }
+    if !is_pending {
+        for (schema, table, written) in Globs::new(&role.grants).literal() {
+            let inside = seen.schemas.get(schema);
+            if !inside.is_some_and(|inside| inside.tables.contains_key(table)) {
+                let known = inside.into_iter().flat_map(|inside| inside.tables.keys()).map(String::as_str);
+                let help = nearest(table, known);
+                faults.push(fault(format!("there is no table {written} to grant on"), help));
+            }
+        }
+    }
+    faults
+}
+
+/// What grants do not bound.
+fn notes(name: &str, seen: &Roles) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(there) = seen.roles.get(name).filter(|there| !there.powers.is_empty()) {
+        let powers = there.powers.join(", ");
+        let no = there.powers.iter().map(|power| format!("NO{power}")).collect::<Vec<_>>().join(" ");
+        notes.push(format!("role {name} has {powers}, whatever is granted: ALTER ROLE {name} {no}"));
+    }
+    let owns = |rights: &super::observe::Rights| rights.get(name).is_some_and(|held| held.contains(OWNER));
+    let tables = seen.schemas.values().flat_map(|schema| schema.tables.values());
+    let owned = tables.filter(|table| owns(&table.rights)).count();
+    if owned > 0 {
+        let tables = if owned == 1 { "a table".to_owned() } else { format!("{owned} tables") };
+        notes.push(format!("role {name} owns {tables} and may do anything with what it owns"));
+    }
+    notes
+}
+
+/// Roles that this tool made, that are still there and that the spec no longer names.
+fn unmanaged(desired: &Desired, seen: &Roles, inventory: &Inventory) -> Vec<Address> {
+    let known = inventory.0.keys().filter(|address| {
+        let name = address.as_str().strip_prefix(PREFIX);
+        name.is_some_and(|name| seen.roles.contains_key(name) && !desired.roles.contains_key(name))
+    });
+    known.cloned().collect()
+}

@@ -1,0 +1,179 @@
+//! Which tables the globs of a role name, and what they give on them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use globset::{Glob, GlobMatcher};
+
+use crate::spec::Privilege;
+
+/// The schema of tables that are named without one.
+const DEFAULT_SCHEMA: &str = "public";
+/// The schema of this tool.
+const OWN_SCHEMA: &str = "trueup";
+/// The table of sqlx.
+const HISTORY: &str = "_sqlx_migrations";
+
+/// The globs of one role.
+#[derive(Debug)]
+pub(super) struct Globs(Vec<Grant>);
+
+#[derive(Debug)]
+struct Grant {
+    /// As written.
+    text: String,
+    /// `None` for `*`, which is every schema.
+    schema: Option<Part>,
+    name: Part,
+    privileges: BTreeSet<Privilege>,
+}
+
+#[derive(Debug)]
+struct Part {
+    text: String,
+    glob: Option<GlobMatcher>,
+}
+
+impl Part {
+    fn new(text: &str) -> Self {
+        // The spec has refused what is no glob.
+        let glob = Glob::new(text).ok().map(|glob| glob.compile_matcher());
+        Self { text: text.to_owned(), glob: glob.filter(|_| !is_literal(text)) }
+    }
+
+    fn names(&self, name: &str) -> bool {
+        self.glob.as_ref().map_or(self.text == name, |glob| glob.is_match(name))
+    }
+
+    fn is_all(&self) -> bool {
+        !self.text.is_empty() && self.text.chars().all(|c| c == '*')
+    }
+}
+
+fn is_literal(text: &str) -> bool {
+    !text.contains(['*', '?', '[', ']', '{', '}', '\\'])
+}
+
+impl Grant {
+    fn new(text: &str, privileges: &BTreeSet<Privilege>) -> Self {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(Part::new(schema)), Part::new(name)),
+            None if text.chars().all(|c| c == '*') => (None, Part::new(text)),
+            None => (Some(Part::new(DEFAULT_SCHEMA)), Part::new(text)),
+        };
+        Self { text: text.to_owned(), schema, name, privileges: privileges.clone() }
+    }
+
+    /// Whether it reaches a schema; that of this tool only by its name.
+    fn reaches(&self, schema: &str) -> bool {
+        match &self.schema {
+            None => schema != OWN_SCHEMA,
+            Some(part) => part.names(schema) && (schema != OWN_SCHEMA || part.glob.is_none()),
+        }
+    }
+
+    /// Whether it names a table; the history of migrations only by its name.
+    fn names(&self, schema: &str, table: &str) -> bool {
+        let by_name = self.name.glob.is_none();
+        self.reaches(schema) && self.name.names(table) && (table != HISTORY || by_name)
+    }
+
+    fn names_all(&self, schema: &str) -> bool {
+        self.reaches(schema) && self.name.is_all()
+    }
+}
+
+impl Globs {
+    /// The globs of a role.
+    pub(super) fn new(grants: &BTreeMap<String, BTreeSet<Privilege>>) -> Self {
+        Self(grants.iter().map(|(text, privileges)| Grant::new(text, privileges)).collect())
+    }
+
+    /// What is granted on a table.
+    pub(super) fn on(&self, schema: &str, table: &str) -> BTreeSet<Privilege> {
+        sum(self.0.iter().filter(|grant| grant.names(schema, table)))
+    }
+
+    /// What is granted on every table of a schema, those that are not made yet among them.
+    pub(super) fn on_all(&self, schema: &str) -> BTreeSet<Privilege> {
+        sum(self.0.iter().filter(|grant| grant.names_all(schema)))
+    }
+
+    /// Whether what is granted on a schema's future tables is what is granted on each of them.
+    pub(super) fn are_for_all(&self) -> bool {
+        self.0.iter().all(|grant| grant.name.is_all())
+    }
+
+    /// Tables that are named one by one, as schema, name, and as written.
+    pub(super) fn literal(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        self.0.iter().filter_map(|grant| {
+            let schema = grant.schema.as_ref().filter(|part| part.glob.is_none())?;
+            (grant.name.glob.is_none()).then_some((
+                schema.text.as_str(),
+                grant.name.text.as_str(),
+                grant.text.as_str(),
+            ))
+        })
+    }
+}
+
+/// Privileges add up; an empty list takes all away.
+fn sum<'g>(grants: impl Iterator<Item = &'g Grant>) -> BTreeSet<Privilege> {
+    let mut sum = BTreeSet::new();
+    for grant in grants {
+        if grant.privileges.is_empty() {
+            return BTreeSet::new();
+        }
+        sum.extend(&grant.privileges);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Privilege::{Delete, Insert, Select};
+
+    fn globs(grants: &[(&str, &[Privilege])]) -> Globs {
+        let grants = grants.iter().map(|(glob, privileges)| {
+            ((*glob).to_owned(), privileges.iter().copied().collect::<BTreeSet<_>>())
+        });
+        Globs::new(&grants.collect())
+    }
+
+    fn on(globs: &Globs, schema: &str, table: &str) -> Vec<Privilege> {
+        globs.on(schema, table).into_iter().collect()
+    }
+
+    #[test]
+    fn a_glob_without_a_schema_is_for_public_and_a_star_for_all() {
+        let globs = globs(&[("*", &[Select]), ("a*", &[Insert]), ("audit.*", &[Delete])]);
+        assert_eq!(on(&globs, "public", "accounts"), [Select, Insert]);
+        assert_eq!(on(&globs, "audit", "accounts"), [Select, Delete]);
+        assert_eq!(on(&globs, "other", "accounts"), [Select]);
+        assert_eq!(globs.on_all("audit").into_iter().collect::<Vec<_>>(), [Select, Delete]);
+        assert_eq!(globs.on_all("public").into_iter().collect::<Vec<_>>(), [Select]);
+    }
+
+    #[test]
+    fn an_empty_list_takes_all_away() {
+        let globs = globs(&[("*", &[Select]), ("users", &[])]);
+        assert_eq!(on(&globs, "public", "users"), []);
+        assert_eq!(on(&globs, "app", "users"), [Select]);
+        assert!(!globs.are_for_all());
+    }
+
+    #[test]
+    fn the_tables_of_the_tool_must_be_named() {
+        let star = globs(&[("*", &[Select]), ("*.*", &[Select]), ("tru*.*", &[Select])]);
+        assert_eq!(on(&star, "trueup", "flags"), []);
+        assert_eq!(on(&star, "public", "_sqlx_migrations"), []);
+        let named = globs(&[("trueup.flags", &[Select]), ("_sqlx_migrations", &[Select])]);
+        assert_eq!(on(&named, "trueup", "flags"), [Select]);
+        assert_eq!(on(&named, "trueup", "meta"), []);
+        assert_eq!(on(&named, "public", "_sqlx_migrations"), [Select]);
+        assert_eq!(
+            named.literal().collect::<Vec<_>>(),
+            [("public", "_sqlx_migrations", "_sqlx_migrations"), ("trueup", "flags", "trueup.flags")]
+        );
+    }
+}

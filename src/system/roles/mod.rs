@@ -1,0 +1,33 @@
+//! Roles of the server and what they may do in this database. The spec owns what its roles hold:
+//! what is granted beyond it is revoked. Never drops a role, and no password leaves this machine.
+
+mod apply;
+mod diff;
+mod globs;
+mod observe;
+mod rights;
+mod scram;
+mod text;
+
+use crate::change::Address;
+use crate::digest::Fingerprint;
+
+pub use apply::RoleChange;
+pub use observe::Roles;
+
+pub(super) use apply::apply;
+pub(super) use diff::diff;
+pub(super) use observe::observe;
+
+/// The prefix of the addresses.
+const PREFIX: &str = "system.role.";
+
+/// The address of a role.
+fn address(name: &str) -> Address {
+    Address::new(format!("{PREFIX}{name}"))
+}
+
+/// The key of a role in the inventory.
+fn inventory_key(name: &str) -> Fingerprint {
+    Fingerprint::of_text(name)
+}

@@ -1,0 +1,236 @@
+//! What a role lacks and what it holds beyond the spec. Pure; used by the plan to say what will be
+//! done and by apply, which looks again, to do it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::globs::Globs;
+use super::observe::{Membership, Roles, Schema};
+use crate::spec::{Privilege, Role};
+
+/// How the catalog query marks an owner.
+pub(super) const OWNER: &str = "OWNER";
+/// The privilege to look into a schema, and to take values from a sequence.
+const USAGE: &str = "USAGE";
+
+/// Something that privileges are held on: schema and name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Object {
+    Schema(String),
+    Table(String, String),
+    Sequence(String, String),
+    /// Tables that the account is going to make in a schema; in any, for the schema `""`.
+    FutureTables(String),
+    FutureSequences(String),
+}
+
+/// What differs on one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Delta {
+    pub(super) on: Object,
+    /// As it is held; `*` behind what may be passed on, and what is held on columns by itself.
+    pub(super) before: BTreeSet<String>,
+    pub(super) after: BTreeSet<String>,
+    pub(super) lost: BTreeSet<String>,
+    /// Kept, but not to be passed on.
+    pub(super) bound: BTreeSet<String>,
+    pub(super) gained: BTreeSet<String>,
+}
+
+/// What differs on one role.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Difference {
+    /// It is not there.
+    pub(super) create: bool,
+    /// Attribute, as it is, as it is wanted.
+    pub(super) attributes: Vec<(&'static str, String, String)>,
+    /// Memberships to end, and who made them.
+    pub(super) leaves: Vec<(String, Vec<String>)>,
+    pub(super) joins: Vec<String>,
+    /// It may log in and may not connect to this database.
+    pub(super) connect: bool,
+    /// By object.
+    pub(super) deltas: Vec<Delta>,
+}
+
+impl Difference {
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { create, attributes, leaves, joins, connect, deltas } = self;
+        !create
+            && attributes.is_empty()
+            && leaves.is_empty()
+            && joins.is_empty()
+            && !connect
+            && deltas.is_empty()
+    }
+}
+
+/// Compares one role of the spec with what is there.
+pub(super) fn difference(name: &str, role: &Role, seen: &Roles) -> Difference {
+    let mut difference = Difference::default();
+    compare_role(name, role, seen, &mut difference);
+    let globs = Globs::new(&role.grants);
+    for (schema, inside) in &seen.schemas {
+        compare_schema(name, &globs, (schema, inside), &mut difference.deltas);
+    }
+    difference.deltas.sort_by(|a, b| a.on.cmp(&b.on));
+    difference
+}
+
+fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Difference) {
+    let limit = |limit: i64| if limit < 0 { "none".to_owned() } else { limit.to_string() };
+    let wanted_limit = role.connection_limit.map_or(-1, i64::from);
+    let Some(there) = seen.roles.get(name) else {
+        difference.create = true;
+        difference.joins = role.member_of.iter().cloned().collect();
+        difference.connect = role.login && !seen.open;
+        return;
+    };
+    let attributes = [
+        ("login", there.login.to_string(), role.login.to_string()),
+        ("inherit", there.inherit.to_string(), role.inherit.to_string()),
+        ("connection_limit", limit(there.connection_limit.into()), limit(wanted_limit)),
+    ];
+    difference.attributes = attributes.into_iter().filter(|(_, before, after)| before != after).collect();
+    let is_right = |membership: &Membership| {
+        !membership.admin && membership.inherits.is_none_or(|inherits| inherits == role.inherit)
+    };
+    for (parent, membership) in &there.member_of {
+        if !role.member_of.contains(parent) || !is_right(membership) {
+            difference.leaves.push((parent.clone(), membership.grantors.clone()));
+        }
+    }
+    let joined = |parent: &&String| there.member_of.get(*parent).is_some_and(is_right);
+    difference.joins = role.member_of.iter().filter(|parent| !joined(parent)).cloned().collect();
+    difference.connect = role.login && !there.connects;
+}
+
+fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), deltas: &mut Vec<Delta>) {
+    let Schema { rights, tables, sequences, future_tables, future_sequences, open: _ } = inside;
+    // What holds for all schemas is beyond what any glob of tables says.
+    let future = if schema.is_empty() { BTreeSet::new() } else { globs.on_all(schema) };
+    let mut uses = !future.is_empty();
+    for (table, there) in tables {
+        let own = globs.on(schema, table);
+        uses |= !own.is_empty();
+        // What is granted on the root of a partition may be held on it, and need not be: it is reached through
+        // the root.
+        let root = there.root.as_ref().map_or_else(BTreeSet::new, |(schema, root)| globs.on(schema, root));
+        let wanted = own.iter().map(|privilege| privilege.as_sql());
+        let allowed = own.union(&root).map(|privilege| privilege.as_sql());
+        let held = Held { whole: there.rights.get(name), columns: there.columns.get(name) };
+        deltas.extend(held.compare(Object::Table(schema.to_owned(), table.clone()), wanted, allowed));
+    }
+    for (sequence, there) in sequences {
+        let feeds = |(schema, table): &(String, String)| globs.on(schema, table).contains(&Privilege::Insert);
+        let wanted = if there.feeds.is_empty() {
+            future.contains(&Privilege::Insert)
+        } else {
+            there.feeds.iter().any(feeds)
+        };
+        let held = Held { whole: there.rights.get(name), columns: None };
+        deltas.extend(held.usage(Object::Sequence(schema.to_owned(), sequence.clone()), wanted));
+    }
+    let held = Held { whole: future_tables.get(name), columns: None };
+    let names = || future.iter().map(|privilege| privilege.as_sql());
+    deltas.extend(held.compare(Object::FutureTables(schema.to_owned()), names(), names()));
+    let held = Held { whole: future_sequences.get(name), columns: None };
+    deltas
+        .extend(held.usage(Object::FutureSequences(schema.to_owned()), future.contains(&Privilege::Insert)));
+    let held = Held { whole: rights.get(name), columns: None };
+    deltas.extend(held.usage(Object::Schema(schema.to_owned()), uses));
+}
+
+/// What a role holds on one object.
+struct Held<'a> {
+    whole: Option<&'a BTreeSet<String>>,
+    columns: Option<&'a BTreeSet<String>>,
+}
+
+impl Held<'_> {
+    fn usage(self, on: Object, wanted: bool) -> Option<Delta> {
+        let usage = || wanted.then_some(USAGE).into_iter();
+        self.compare(on, usage(), usage())
+    }
+
+    /// `wanted` must be held, and nothing that is not `allowed` may be.
+    fn compare(
+        self,
+        on: Object,
+        wanted: impl Iterator<Item = &'static str>,
+        allowed: impl Iterator<Item = &'static str>,
+    ) -> Option<Delta> {
+        let none = BTreeSet::new();
+        let (whole, columns) = (self.whole.unwrap_or(&none), self.columns.unwrap_or(&none));
+        // An owner may do anything, and would be an owner still.
+        if whole.contains(OWNER) {
+            return None;
+        }
+        let plain = |held: &String| held.trim_end_matches('*').to_owned();
+        let wanted: BTreeSet<String> = wanted.map(str::to_owned).collect();
+        let allowed: BTreeSet<String> = allowed.map(str::to_owned).collect();
+        let on_whole: BTreeSet<String> = whole.iter().map(plain).collect();
+        let on_columns: BTreeSet<String> = columns.iter().map(plain).collect();
+        let after: BTreeSet<String> = on_whole.intersection(&allowed).chain(&wanted).cloned().collect();
+        // Revoked from a table, a privilege is revoked from its columns; then it must be granted again.
+        let lost: BTreeSet<String> = on_whole.difference(&allowed).chain(&on_columns).cloned().collect();
+        let regained = on_columns.intersection(&after);
+        let gained: BTreeSet<String> = wanted.difference(&on_whole).chain(regained).cloned().collect();
+        let bound: BTreeSet<String> = whole
+            .iter()
+            .filter(|held| held.ends_with('*'))
+            .map(plain)
+            .filter(|held| !lost.contains(held))
+            .collect();
+        if lost.is_empty() && gained.is_empty() && bound.is_empty() {
+            return None;
+        }
+        let partly = columns.iter().map(|held| format!("{held} of columns"));
+        let before = whole.iter().cloned().chain(partly).collect();
+        Some(Delta { on, before, after, lost, bound, gained })
+    }
+}
+
+/// What is done about privileges, in the order in which it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verb {
+    Revoke,
+    RevokeGrantOption,
+    Grant,
+}
+
+/// Kinds of objects, each with a form of GRANT of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    Schema,
+    Table,
+    Sequence,
+    FutureTables,
+    FutureSequences,
+}
+
+impl Object {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Schema(_) => Kind::Schema,
+            Self::Table(..) => Kind::Table,
+            Self::Sequence(..) => Kind::Sequence,
+            Self::FutureTables(_) => Kind::FutureTables,
+            Self::FutureSequences(_) => Kind::FutureSequences,
+        }
+    }
+}
+
+/// Objects by what is done to them: as few statements as there are different things to do.
+pub(super) fn grouped(deltas: &[Delta]) -> BTreeMap<(Verb, Kind, &BTreeSet<String>), Vec<&Object>> {
+    let mut groups: BTreeMap<_, Vec<&Object>> = BTreeMap::new();
+    for Delta { on, lost, bound, gained, before: _, after: _ } in deltas {
+        for (verb, privileges) in
+            [(Verb::Revoke, lost), (Verb::RevokeGrantOption, bound), (Verb::Grant, gained)]
+        {
+            if !privileges.is_empty() {
+                groups.entry((verb, on.kind(), privileges)).or_default().push(on);
+            }
+        }
+    }
+    groups
+}

@@ -1,0 +1,2 @@
+-- no-transaction
+CREATE VIEW w AS SELECT 1;

@@ -1,0 +1,154 @@
+//! A13 and A14: tables that nobody declared, and what was changed by hand.
+
+use serde_json::Value;
+
+use crate::stacks::{Database, on_each_database, steps, texts};
+use crate::world::World;
+
+const TABLES: &str = "\
+CREATE TABLE items (
+    id text NOT NULL PRIMARY KEY, name text NOT NULL, price numeric(10, 2), note text DEFAULT 'none'
+);
+CREATE TABLE orders (id text NOT NULL PRIMARY KEY, item text NOT NULL);
+";
+
+fn spec(more: &str) -> String {
+    format!(
+        "version: 1\nstack: shop\nenvironment: dev\n\
+         system:\n  url: ${{DATABASE_URL}}\n  create_database: true\n  migrations: migrations\n{more}  \
+         seeds:\n    demo: {{ table: items, key: [id], rows: items.csv }}\n"
+    )
+}
+
+fn applied(world: &World) {
+    world.file("migrations/0001_items.sql", TABLES).file("items.csv", "id,name\na,Apple\nb,Bread\n");
+    world.spec(&spec("")).apply().exits(0);
+}
+
+fn drift(world: &World) -> Value {
+    world.trueup(&["drift", "--format", "json"]).json()
+}
+
+/// A column, a type, a default, an index and a constraint, each by hand.
+fn edit(database: &Database) {
+    database.sql(match database {
+        Database::Sqlite(_) => {
+            "ALTER TABLE items ADD COLUMN nick text; CREATE INDEX by_name ON items (name); DROP TABLE orders; \
+             CREATE TABLE orders (id integer NOT NULL PRIMARY KEY, item text NOT NULL DEFAULT 'a' CHECK (item <> ''))"
+        }
+        Database::Postgres(_) => {
+            "ALTER TABLE items ADD COLUMN nick text; CREATE INDEX by_name ON items (name); \
+             ALTER TABLE orders ALTER COLUMN id TYPE integer USING 0, ALTER COLUMN item SET DEFAULT 'a', \
+             ADD CHECK (item <> '')"
+        }
+    });
+}
+
+#[test]
+fn a14_what_was_changed_by_hand_is_shown_per_object_before_and_after() {
+    on_each_database(|world, database| {
+        applied(world);
+        world.trueup(&["drift"]).exits(0).says("No drift");
+
+        edit(database);
+
+        world.plan().exits(0).says("changed by hand: 2 tables: items, orders");
+        world.trueup(&["drift"]).exits(2).says("changed by hand: 2 tables: items, orders");
+        let drift = drift(world);
+        let text = drift["drift"][0]["diff"].as_str().unwrap().to_lowercase();
+        for line in ["--- items", "+++ items", "--- orders", "+++ orders"] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let has =
+            |sign: char, word: &str| text.lines().any(|line| line.starts_with(sign) && line.contains(word));
+        for word in ["nick text", "by_name", "id integer", "default 'a'", "check"] {
+            assert!(has('+', word), "{word}: {text}");
+        }
+        assert!(has('-', "id text"), "{text}");
+        assert_eq!(drift["changes"].as_array().unwrap().len(), 0);
+    });
+}
+
+#[test]
+fn a14_drift_is_ignored_warned_of_or_fails_as_the_spec_says() {
+    on_each_database(|world, database| {
+        applied(world);
+        edit(database);
+
+        world.spec(&spec("  schema_drift: ignore\n")).trueup(&["drift"]).exits(0);
+        world.spec(&spec("  schema_drift: fail\n")).trueup(&["drift"]).exits(3).says("items");
+        world.plan().exits(3).says("fail  system.schema");
+        world.spec(&spec("")).trueup(&["drift"]).exits(2);
+    });
+}
+
+#[test]
+fn a14_accepting_takes_the_schema_as_it_is_and_is_a_run_of_its_own() {
+    on_each_database(|world, database| {
+        world.file("migrations/0001_items.sql", TABLES).file("items.csv", "id,name\na,Apple\nb,Bread\n");
+        world.spec(&spec("")).trueup(&["drift", "accept"]).exits(1).warns("no bookkeeping");
+        applied(world);
+        edit(database);
+
+        world.trueup(&["drift", "accept"]).exits(0).says("recorded as it is now");
+        world.trueup(&["drift", "accept"]).exits(0).says("no drift to accept");
+
+        world.trueup(&["drift"]).exits(0);
+        let runs = world.trueup(&["history", "--format", "json"]).events();
+        assert_eq!((runs.len(), &runs[0]["command"]), (2, &Value::from("drift accept")));
+        let steps = world.trueup(&["history", runs[0]["id"].as_str().unwrap()]);
+        steps.exits(0).says("system.schema");
+    });
+}
+
+#[test]
+fn a13_a_table_that_nobody_declared_is_listed_once_and_never_drift() {
+    on_each_database(|world, database| {
+        if let Database::Postgres(_) = database {
+            database.sql("CREATE TABLE before_us (id integer)");
+        }
+        applied(world);
+        database.sql("CREATE TABLE after_us (id integer)");
+
+        let plan = world.plan_json();
+        world.trueup(&["drift"]).exits(0);
+        world.apply().exits(0);
+        let unmanaged = texts(&plan["unmanaged"]).join(" ");
+
+        assert_eq!(unmanaged.matches("system.table.after_us").count(), 1, "{plan}");
+        assert_eq!(database.sql("SELECT count(*) FROM after_us"), "0", "it is there");
+        database.sql("ALTER TABLE after_us ADD COLUMN more text");
+        world.trueup(&["drift"]).exits(0);
+        if let Database::Postgres(_) = database {
+            assert!(unmanaged.contains("system.table.before_us"), "{unmanaged}");
+            database.sql("DROP TABLE before_us");
+            world.trueup(&["drift"]).exits(0);
+        }
+    });
+}
+
+#[test]
+fn a_plan_is_drift_as_long_as_the_spec_is_the_one_last_applied() {
+    on_each_database(|world, database| {
+        applied(world);
+        database.sql("DELETE FROM items WHERE id = 'a'");
+
+        world.trueup(&["drift"]).exits(2).says("system.seed.demo").says("1 thing was changed");
+        let told = drift(world);
+        world.file("items.csv", "id,name\na,Apple\nb,Bread\nc,Cheese\n");
+        world.trueup(&["drift"]).exits(0).warns("1 planned changes may be its own");
+        let untold = drift(world);
+        world.apply().exits(0);
+        world.trueup(&["drift"]).exits(0);
+        // Another spec that wants the same: what follows is drift again.
+        world.spec(&spec("  lock_timeout: 7s\n")).apply().exits(0);
+        database.sql("DELETE FROM items WHERE id = 'a'");
+        world.trueup(&["drift"]).exits(2);
+
+        assert_eq!(
+            (steps(&told), &told["baseline"]),
+            (vec!["update system.seed.demo".to_owned()], &Value::from("same"))
+        );
+        assert_eq!((steps(&untold).len(), &untold["baseline"]), (0, &Value::from("spec_changed")));
+    });
+}

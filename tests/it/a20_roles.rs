@@ -1,0 +1,402 @@
+//! A20: roles hold exactly what the spec grants them, which is tried by being them. The server asks
+//! for SCRAM. Roles belong to the server, so that each test has names of its own.
+
+use std::process::{Command, Output};
+
+use crate::servers::Postgres;
+use crate::world::{Run, World};
+
+const APP: &str = "correct horse of the app";
+const READER: &str = "another-Passwörd of a reader";
+
+/// A database, and roles that are gone with it.
+struct Server {
+    database: Postgres,
+    world: World,
+    /// In the order in which they can be dropped.
+    roles: Vec<String>,
+}
+
+impl Server {
+    /// `APP`, `READER` and `GROUP` in a spec or in SQL stand for the roles of this test.
+    fn start() -> Self {
+        let database = Postgres::start();
+        let roles = ["app", "reader", "group"].map(|role| format!("{}_{role}", database.name())).to_vec();
+        let server = Self { database, world: World::new(), roles };
+        server.world.env("DATABASE_URL", server.database.url()).env("PASSWORD_1", APP);
+        server.world.env("PASSWORD_2", READER);
+        server.migration("0001_init", TABLES);
+        server
+    }
+
+    fn named(&self, text: &str) -> String {
+        let [app, reader, group] = self.roles.as_slice() else { panic!("three roles") };
+        text.replace("APP", app).replace("READER", reader).replace("GROUP", group)
+    }
+
+    fn migration(&self, stem: &str, sql: &str) {
+        self.world.file(&format!("migrations/{stem}.sql"), self.named(sql));
+    }
+
+    /// A stack with these lines under `roles:`.
+    fn spec(&self, roles: &str) -> &Self {
+        let lines: Vec<String> = roles.lines().map(|line| format!("    {}\n", self.named(line))).collect();
+        let lines = lines.concat();
+        self.world.spec(&format!(
+            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${{DATABASE_URL}}\n  \
+             migrations: migrations\n  roles:\n{lines}"
+        ));
+        self
+    }
+
+    fn sql(&self, sql: &str) -> String {
+        self.database.psql(&self.named(sql))
+    }
+
+    fn apply(&self) -> Run {
+        let applied = self.world.apply();
+        applied.never_says(APP).never_says(READER);
+        applied
+    }
+
+    /// Applies, and there is nothing left to do.
+    fn converge(&self) {
+        self.apply().exits(0);
+        self.world.plan().exits(0);
+    }
+
+    /// What the plan says of a role: action, reason and summary; `None` where nothing is to be done.
+    fn planned(&self, role: &str) -> Option<String> {
+        let plan = self.world.plan_json();
+        let address = format!("system.role.{}", self.named(role));
+        let changes = plan["changes"].as_array().unwrap();
+        let change = changes.iter().find(|change| change["address"] == address)?;
+        let text = |key: &str| change[key].as_str().unwrap().to_owned();
+        let said = format!("{} ({}): {}", text("action"), text("reason"), text("summary"));
+        Some(
+            self.roles
+                .iter()
+                .zip(["APP", "READER", "GROUP"])
+                .fold(said, |said, (is, was)| said.replace(is, was)),
+        )
+    }
+
+    /// Runs SQL as a role that logs in over TCP with its password.
+    fn be(&self, role: &str, password: &str, sql: &str) -> Result<String, String> {
+        let url = self.database.url();
+        let (_, host) = url.rsplit_once('@').unwrap();
+        let Output { status, stdout, stderr } = Command::new("psql")
+            .arg(format!("postgres://{}@{host}", self.named(role)))
+            .args(["-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1", "-c", sql])
+            .env("PGPASSWORD", password)
+            .output()
+            .unwrap();
+        if status.success() {
+            Ok(String::from_utf8(stdout).unwrap().trim_end().to_owned())
+        } else {
+            Err(String::from_utf8(stderr).unwrap())
+        }
+    }
+
+    #[track_caller]
+    fn may(&self, role: &str, sql: &str) {
+        let password = if role == "APP" { APP } else { READER };
+        let done = self.be(role, password, sql);
+        assert!(done.is_ok(), "{role} may not {sql}: {done:?}");
+    }
+
+    #[track_caller]
+    fn may_not(&self, role: &str, sql: &str) {
+        let password = if role == "APP" { APP } else { READER };
+        let error = self.be(role, password, sql).expect_err(sql);
+        assert!(error.contains("permission denied"), "{role}, {sql}: {error}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for role in &self.roles {
+            self.sql(&format!(
+                "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN \
+                 DROP OWNED BY {role}; END IF; END $$; DROP ROLE IF EXISTS {role}"
+            ));
+        }
+    }
+}
+
+const TABLES: &str = "CREATE TABLE orders (id serial PRIMARY KEY, amount int);
+CREATE TABLE users (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, password_hash text);
+CREATE VIEW totals AS SELECT sum(amount) AS total FROM orders;
+CREATE TABLE parts (year int, amount int) PARTITION BY LIST (year);
+CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE SCHEMA audit;
+CREATE TABLE audit.log (id bigserial PRIMARY KEY, line text);
+";
+
+const ROLES: &str = r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select, insert, update, delete] } }
+READER: { login: true, password: "${PASSWORD_2}", connection_limit: 7, grants: { "*": [select], users: [], "audit.*": [] } }"#;
+
+#[test]
+fn a20_a_fresh_role_can_do_exactly_what_is_granted() {
+    let server = Server::start();
+    server.spec(ROLES);
+
+    server.converge();
+
+    for sql in [
+        "INSERT INTO orders (amount) VALUES (1), (2)",
+        "INSERT INTO users (password_hash) VALUES ('x')",
+        "INSERT INTO audit.log (line) VALUES ('x')",
+        "INSERT INTO parts VALUES (1, 2)",
+        "UPDATE orders SET amount = 3 WHERE amount = 2",
+        "DELETE FROM audit.log",
+        "SELECT total FROM totals",
+    ] {
+        server.may("APP", sql);
+    }
+    for sql in [
+        "TRUNCATE orders",
+        "CREATE TABLE public.mine (a int)",
+        "CREATE TABLE refers (a int REFERENCES orders)",
+        "ALTER TABLE orders ADD b int; SELECT 1",
+        "SELECT * FROM trueup.runs",
+        "DELETE FROM _sqlx_migrations",
+        "SELECT setval('orders_id_seq', 1)",
+    ] {
+        let error = server.be("APP", APP, sql).expect_err(sql);
+        assert!(error.contains("permission denied") || error.contains("must be owner"), "{sql}: {error}");
+    }
+    server.may("READER", "SELECT * FROM orders, totals, parts, parts_1");
+    for sql in [
+        "SELECT * FROM users",
+        "SELECT * FROM audit.log",
+        "INSERT INTO orders (amount) VALUES (1)",
+        "UPDATE orders SET amount = 3",
+        "SELECT nextval('orders_id_seq')",
+    ] {
+        server.may_not("READER", sql);
+    }
+    assert_eq!(server.sql("SELECT rolconnlimit FROM pg_roles WHERE rolname = 'READER'"), "7");
+}
+
+#[test]
+fn a20_the_server_is_sent_a_scram_verifier_and_asks_for_the_password() {
+    let server = Server::start();
+    server.spec(ROLES);
+
+    server.converge();
+
+    let stored = server.sql("SELECT rolpassword FROM pg_authid WHERE rolname = 'READER'");
+    assert!(stored.starts_with("SCRAM-SHA-256$4096:"), "{stored}");
+    assert_eq!(server.be("READER", READER, "SELECT 1").unwrap(), "1");
+    assert!(server.be("READER", APP, "SELECT 1").unwrap_err().contains("password authentication failed"));
+}
+
+#[test]
+fn a20_a_password_is_compared_and_an_unset_one_is_no_change() {
+    let server = Server::start();
+    server.spec(ROLES);
+    server.converge();
+
+    server.world.env("PASSWORD_1", "a wholly new password");
+    assert_eq!(server.planned("APP").unwrap(), "update (password differs): sets the password");
+    server.world.apply().exits(0).never_says("a wholly new password");
+    server.world.plan().exits(0);
+    assert_eq!(server.be("APP", "a wholly new password", "SELECT 1").unwrap(), "1");
+    assert!(server.be("APP", APP, "SELECT 1").is_err());
+
+    server.world.without_env("PASSWORD_1");
+    server.world.plan().exits(0).warns("${PASSWORD_1} is unset; `apply` will need it");
+    server.world.apply().exits(1).warns("${PASSWORD_1} must be set");
+
+    server.world.trueup(&["observe", "--out", "world.json"]).exits(0);
+    let file = server.world.read("world.json");
+    assert!(!file.contains("SCRAM-SHA-256$") && !file.contains(READER), "{file}");
+    server.world.without_env("DATABASE_URL");
+    server.world.trueup(&["plan", "--detailed-exitcode", "--world", "world.json"]).exits(0);
+}
+
+#[test]
+fn a20_a_later_migration_leaves_the_plan_empty() {
+    let server = Server::start();
+    server.spec(
+        r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select, insert] } }
+READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "report_*": [insert], users: [] } }"#,
+    );
+    server.converge();
+
+    server.migration(
+        "0002_more",
+        "CREATE TABLE more (id serial PRIMARY KEY); CREATE TABLE report_a (id serial)",
+    );
+
+    // The default privileges of `*` do for one what the globs of the other need a step for.
+    assert_eq!(server.planned("APP"), None);
+    assert_eq!(
+        server.planned("READER").unwrap(),
+        "update (migrations are pending): privileges on what the migrations leave"
+    );
+    server.converge();
+    server.may(
+        "APP",
+        "INSERT INTO more DEFAULT VALUES; INSERT INTO report_a DEFAULT VALUES; SELECT * FROM more",
+    );
+    server.may("READER", "INSERT INTO report_a DEFAULT VALUES; SELECT * FROM more");
+    server.may_not("READER", "INSERT INTO more DEFAULT VALUES");
+
+    // A new schema has no default privileges yet, and a grant of the migration's own is too much.
+    server.migration("0003_schema", "CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE s.u (a serial)");
+    server.migration(
+        "0004_grant",
+        "GRANT DELETE ON more TO APP; CREATE TABLE parts_2 PARTITION OF parts DEFAULT",
+    );
+    server.converge();
+    server.may("APP", "INSERT INTO s.t VALUES (1); INSERT INTO s.u DEFAULT VALUES");
+    server.may_not("APP", "DELETE FROM more");
+
+    // The other way round: a spec of roles, and a role that is there before the first migration.
+    let empty = Server::start();
+    empty.sql(
+        "CREATE ROLE APP LOGIN; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO APP",
+    );
+    empty.spec(r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select] } }"#);
+    empty.converge();
+    empty.may_not("APP", "SELECT * FROM _sqlx_migrations");
+}
+
+#[test]
+fn a20_what_is_granted_beyond_the_spec_is_revoked() {
+    let server = Server::start();
+    server.spec(ROLES);
+    server.converge();
+    server.sql(
+        "GRANT DELETE, TRUNCATE ON orders TO READER; GRANT SELECT ON totals TO READER WITH GRANT OPTION;
+         GRANT SELECT (password_hash) ON users TO READER; GRANT CREATE ON SCHEMA public TO READER;
+         GRANT USAGE ON SEQUENCE orders_id_seq TO READER; CREATE ROLE GROUP; GRANT GROUP TO READER;
+         ALTER DEFAULT PRIVILEGES IN SCHEMA audit GRANT ALL ON TABLES TO READER;
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO READER;
+         ALTER ROLE READER NOINHERIT CONNECTION LIMIT 8; REVOKE SELECT ON parts FROM READER;
+         GRANT SELECT (line) ON audit.log TO APP",
+    );
+
+    let run = server.world.plan();
+
+    run.exits(2).says("-orders: DELETE, SELECT, TRUNCATE").says("+orders: SELECT");
+    run.says("-inherit: false").says("-connection_limit: 8").says("+parts: SELECT");
+    assert!(server.planned("READER").unwrap().starts_with(
+        "update (attributes differ; membership differs; privileges differ): inherit true; connection_limit 7; leaves GROUP"
+    ));
+    server.converge();
+    for sql in ["DELETE FROM orders", "SELECT password_hash FROM users", "CREATE TABLE public.mine (a int)"] {
+        server.may_not("READER", sql);
+    }
+    server.may("APP", "SELECT line FROM audit.log");
+    assert_eq!(
+        server.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'GROUP'"),
+        "1",
+        "no role is dropped"
+    );
+}
+
+#[test]
+fn a20_a_group_gives_its_members_what_it_holds() {
+    let server = Server::start();
+    server.spec(
+        r#"APP: { login: true, password: "${PASSWORD_1}", member_of: [GROUP] }
+GROUP: { grants: { orders: [select, insert] } }"#,
+    );
+
+    server.converge();
+
+    server.may("APP", "INSERT INTO orders (amount) VALUES (1); SELECT * FROM orders");
+    server.may_not("APP", "SELECT * FROM users");
+
+    server.spec("GROUP: { grants: { orders: [select] } }");
+    let plan = server.world.plan_json();
+    let gone = format!("system.role.{}", server.named("APP"));
+    assert_eq!(plan["unmanaged"], serde_json::json!([gone]));
+    server.converge();
+    server.may("APP", "SELECT * FROM orders");
+    server.may_not("APP", "INSERT INTO orders (amount) VALUES (1)");
+}
+
+#[test]
+fn a20_grants_of_two_runs_do_not_race() {
+    let (one, two) = (Server::start(), Server::start());
+    let many: Vec<String> = (0..8).map(|n| format!("{}_{n}", one.database.name())).collect();
+    let lines = |login: bool, privileges: &str| {
+        let line = |name: &String| format!("{name}: {{ login: {login}, grants: {{ '*': [{privileges}] }} }}");
+        many.iter().map(line).collect::<Vec<_>>().join("\n")
+    };
+    for (round, privileges) in ["select", "select, insert", "delete"].into_iter().enumerate() {
+        for server in [&one, &two] {
+            server.spec(&lines(round % 2 == 0, privileges));
+        }
+
+        let other = two.world.start(&["apply", "--auto-approve"]);
+        one.world.apply().exits(0);
+        other.ends().exits(0);
+        one.world.plan().exits(0);
+        two.world.plan().exits(0);
+    }
+    for server in [&one, &two] {
+        server.sql(&format!("DROP OWNED BY {}", many.join(", ")));
+    }
+    one.sql(&format!("DROP ROLE {}", many.join(", ")));
+}
+
+#[test]
+fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
+    let server = Server::start();
+    let account = format!("{}_owner", server.database.name());
+    server.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
+    server.sql(&format!("ALTER DATABASE {} OWNER TO {account}", server.database.name()));
+    server.sql(&format!("GRANT CREATE ON SCHEMA public TO {account}"));
+    let url = server.database.url();
+    let (_, host) = url.rsplit_once('@').unwrap();
+    server.world.env("DATABASE_URL", format!("postgres://{account}:for%20the%20account@{host}"));
+    server.spec(&ROLES.replace("\"${PASSWORD_1}\"", "\"${PASSWORD_1}\", password_version: 1"));
+    server.converge();
+    server.may("APP", "INSERT INTO orders (amount) VALUES (1)");
+
+    // The stored password may not be read: another one is no change until the version is raised.
+    server.world.env("PASSWORD_1", "a wholly new password");
+    server.world.plan().exits(0);
+    server.spec(&ROLES.replace("\"${PASSWORD_1}\"", "\"${PASSWORD_1}\", password_version: 2"));
+    assert_eq!(server.planned("APP").unwrap(), "update (password_version raised): sets the password");
+    server.converge();
+    assert_eq!(server.be("APP", "a wholly new password", "SELECT 1").unwrap(), "1");
+
+    // What it may not do fails, and says so.
+    server.sql("CREATE TABLE others (a int)");
+    server.apply().exits(6).says("permission denied for table others").says("must own the tables");
+    server.sql(&format!(
+        "DROP OWNED BY {}",
+        server.roles.join(", ").replace(&format!(", {}", server.roles[2]), "")
+    ));
+    server.sql(&format!("REASSIGN OWNED BY {account} TO postgres; DROP OWNED BY {account}"));
+    server.sql(&format!("DROP ROLE {}, {}, {account}", server.roles[0], server.roles[1]));
+}
+
+#[test]
+fn a20_what_cannot_be_is_said_before_anything_is_done() {
+    let server = Server::start();
+    server.spec("APP: { login: true, grants: { '*': [select] } }");
+    server.converge();
+    server.sql("ALTER TABLE users OWNER TO APP; ALTER ROLE APP CREATEDB");
+
+    server
+        .world
+        .plan()
+        .exits(0)
+        .says("owns a table and may do anything")
+        .says("has CREATEDB, whatever is granted");
+
+    server.spec("APP: { login: true, grants: { ordes: [select] }, member_of: [pg_read_all_dat] }");
+    let run = server.world.plan();
+    run.exits(1).warns("there is no table ordes to grant on").warns("did you mean orders?");
+    run.warns("there is no role pg_read_all_dat to be a member of").warns("did you mean pg_read_all_data?");
+}
