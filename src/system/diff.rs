@@ -17,9 +17,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
     let repeatables = migrations::repeatables(desired, observed, inventory, pending.as_ref());
-    // Views are granted like tables, so they are there first.
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
-    diff.merge(roles::diff(desired, observed, inventory, last.as_ref().or(pending.as_ref())));
     let mut written = users::diff(desired, observed, inventory, pending.as_ref());
     written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
     if let Some(last) = last {
@@ -27,6 +25,9 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
         written.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
     diff.merge(repeatables);
+    // Views are granted like tables, so they are there first.
+    let roles = roles::diff(desired, observed, inventory, &diff.changes);
+    diff.merge(roles);
     diff.merge(written);
     order.connect(&mut diff.changes);
     diff.unmanaged.extend(unmanaged_tables(desired, observed));

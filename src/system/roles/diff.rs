@@ -17,17 +17,17 @@ use crate::catalog::TableName;
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
-use crate::spec::{Migration, Role};
+use crate::spec::Role;
 
 /// The roles, and those that this tool made and the spec no longer has.
 ///
-/// They come after the last pending migration, when the tables are there, and one after the other:
-/// each of them writes to the same rows of the catalogs.
+/// They come after everything that is planned before, the last migration above all, when the tables
+/// are there, and one after the other: each of them writes to the same rows of the catalogs.
 pub(in super::super) fn diff(
     desired: &Desired,
     observed: &Observed,
     inventory: &Inventory,
-    pending: Option<&Address>,
+    planned: &[Planned<Change>],
 ) -> Diff<Change> {
     let mut diff = Diff::default();
     let none = Roles::default();
@@ -41,10 +41,10 @@ pub(in super::super) fn diff(
         }
     };
     diff.unmanaged = unmanaged(desired, seen, inventory);
-    let waiting = waiting(desired, observed);
+    let waiting = Waiting::of(planned, desired);
     let mut last: Option<Address> = None;
     for (name, role) in in_order(&desired.roles) {
-        let faults = faults(name, role, desired, seen, observed, pending.is_some());
+        let faults = faults(name, role, desired, seen, observed, waiting.last.is_some());
         if !faults.is_empty() {
             diff.faults.extend(faults);
             continue;
@@ -56,7 +56,7 @@ pub(in super::super) fn diff(
             continue;
         }
         let mut needs = vec![super::super::database::database()];
-        needs.extend(pending.cloned());
+        needs.extend(waiting.last.cloned());
         needs.extend(last.replace(address(name)));
         diff.changes.push(found.planned(name, role, seen, needs));
     }
@@ -87,27 +87,37 @@ fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
     order
 }
 
-/// Migrations that are not applied yet.
+/// Migrations that are going to run, repeatable ones too.
 struct Waiting<'a> {
-    files: Vec<&'a Migration>,
+    /// The last of them; each needs the one before it.
+    last: Option<&'a Address>,
     /// Tables that they make, in lower case.
     creates: BTreeSet<TableName>,
     /// Whether one of them says something about rights, owners or schemas.
     grants: bool,
 }
 
-fn waiting<'a>(desired: &'a Desired, observed: &Observed) -> Waiting<'a> {
-    let applied = observed.migrations.as_deref().unwrap_or_default();
-    let is_applied = |file: &&Migration| applied.iter().any(|applied| applied.version == file.version);
-    let files: Vec<&Migration> = desired.migrations.iter().filter(|file| !is_applied(file)).collect();
-    let (mut creates, mut grants) = (BTreeSet::new(), false);
-    for file in &files {
-        let script = Script::read(&file.sql, desired.dialect);
-        let texts = script.statements.iter().filter_map(|range| file.sql.get(range.clone()));
-        grants |= texts.into_iter().any(may_grant);
-        creates.extend(script.creates.iter().map(super::super::desired::folded));
+impl<'a> Waiting<'a> {
+    fn of(planned: &'a [Planned<Change>], desired: &Desired) -> Self {
+        let mut waiting = Self { last: None, creates: BTreeSet::new(), grants: false };
+        for planned in planned {
+            let sql = match &planned.change {
+                Change::Migrate(pending) => &pending.migration.sql,
+                Change::Repeat(repeating) => &repeating.file.sql,
+                Change::CreateDatabase
+                | Change::CreateExtension { .. }
+                | Change::Role(_)
+                | Change::User(_)
+                | Change::Rows(_) => continue,
+            };
+            let script = Script::read(sql, desired.dialect);
+            let mut statements = script.statements.iter().filter_map(|range| sql.get(range.clone()));
+            waiting.grants |= statements.any(may_grant);
+            waiting.creates.extend(script.creates.iter().map(super::super::desired::folded));
+            waiting.last = Some(&planned.address);
+        }
+        waiting
     }
-    Waiting { files, creates, grants }
 }
 
 /// Whether a statement may change who holds what, other than by making a table.
@@ -126,7 +136,7 @@ impl Waiting<'_> {
     /// Whether the right privileges may not follow from the default privileges alone, so that the
     /// role must be looked at again once the migrations are done.
     fn concern(&self, role: &Role, seen: &Roles, observed: &Observed) -> bool {
-        if self.files.is_empty() {
+        if self.last.is_none() {
             return false;
         }
         let in_new_schema =

@@ -145,7 +145,8 @@ pub(in super::super) async fn observe(desired: &Desired, database: &Database) ->
         return Ok(None);
     }
     let failed = || Error::doing("reading the roles");
-    let rows = database.query(CATALOG, &[]).await.map_err(failed())?;
+    let answers = database.query_each(&[CATALOG]).await.map_err(failed())?;
+    let rows = answers.into_iter().next().unwrap_or_default();
     let mut roles = read(&rows).map_err(failed())?;
 
     let known = |name: &String| roles.roles.contains_key(name);
