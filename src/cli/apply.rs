@@ -1,12 +1,14 @@
-//! `trueup apply` and `trueup destroy`: lock, observe, plan, ask, walk, verify.
+//! `trueup apply`: lock, observe, plan, ask, walk, verify. `destroy` does the same with an emptied stack.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use super::approval::{self, Command};
-use super::args::{ApplyArgs, DestroyArgs};
+use super::args::{AllowArg, EventFormat, duration};
 use super::ending::{self, Ending};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
@@ -20,6 +22,45 @@ use crate::render::Totals;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
 
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done · 1 failed, nothing applied · 3 denied, nothing applied · 4 the lock is held ·
+5 the saved plan cannot be used · 6 applied in part · 64 no way to approve · 130 interrupted
+
+Examples:
+  trueup apply --auto-approve --wait 60s        in a pipeline, while servers still start
+  trueup apply plan.json                        exactly the plan that was reviewed
+  trueup apply --only system")]
+pub(super) struct ApplyArgs {
+    /// A saved plan: runs exactly its changes, or refuses
+    pub plan: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Steps that run at one time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+    /// How long to wait for servers that are still starting
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub wait: Duration,
+    /// Permit what does not run unless it is named
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<AllowArg>,
+    /// A component or an address; what it needs is applied too
+    #[arg(long, value_name = "COMPONENT|ADDRESS")]
+    pub only: Option<String>,
+    /// Train the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+    /// How to print what happens: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
+
 pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;
     load::refuse_unset_secrets(&stack)?;
@@ -27,13 +68,8 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     execute(&stack, saved, args, Command::Apply, ui).await
 }
 
-/// `trueup destroy`: an apply of the emptied stack, with the same guards.
-pub(super) async fn destroy(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?.emptied();
-    execute(&stack, None, &args.as_apply(), Command::Destroy, ui).await
-}
-
-async fn execute(
+/// One run of `apply` or `destroy`, from the lock to the last look.
+pub(super) async fn execute(
     stack: &Stack,
     saved: Option<Document>,
     args: &ApplyArgs,

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::args::{ApplyArgs, EventFormat};
+use super::apply::ApplyArgs;
+use super::args::EventFormat;
 use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::ui::Ui;
