@@ -271,7 +271,6 @@ pub(super) struct Vector {
 /// How texts become vectors.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "The keys of `minilm` and `http` are described and refused with them")]
 pub(super) struct Embedder {
     /// `minilm`, `hashing` or `http`. Required.
     pub kind: Opt<EmbedderKind>,
