@@ -4,6 +4,7 @@
 mod accept;
 mod cancel;
 mod clients;
+mod queue;
 mod record;
 mod rehearse;
 mod session;
@@ -17,7 +18,7 @@ pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
 pub use rehearse::rehearse;
 pub use session::{Seen, Session, Verified};
-pub use walk::{Limits, StepError, Walked, walk};
+pub use walk::{Execution, StepError, Walked, walk};
 
 use crate::change::Address;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Cancel, Clients, Event, Limits, ObserveError, Recorder, Walked, observe, walk};
+use super::{Clients, Execution, ObserveError, Walked, observe, walk};
 use crate::change::{Address, Check, Status};
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Failure, Options, Plan, Step};
@@ -77,31 +77,19 @@ impl Session<'_> {
     }
 
     /// Walks a single step of a plan.
-    pub async fn walk_only(
-        &self,
-        plan: &Plan,
-        address: &Address,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
-    ) -> Walked {
+    pub async fn walk_only(&self, plan: &Plan, address: &Address, execution: &mut Execution<'_>) -> Walked {
         let steps = plan.steps.iter().filter(|step| step.address == *address).cloned().collect();
-        walk(steps, self.clients, limits, cancel, recorder, on_event).await
+        walk(steps, self.clients, execution).await
     }
 
     /// Walks the approved steps and looks again: what was done must be gone from the plan. What was
     /// deferred and is plannable now gives another round, unless only saved steps may run.
-    #[expect(clippy::too_many_arguments, reason = "one run's whole state, in one place")]
     pub async fn converge(
         &self,
         plan: Plan,
         approved: &BTreeSet<Address>,
         may_grow: bool,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
+        execution: &mut Execution<'_>,
     ) -> Result<Result<Verified, Failure>, ObserveError> {
         let mut verified = Verified::default();
         let mut attempted: BTreeSet<Address> = BTreeSet::new();
@@ -123,7 +111,7 @@ impl Session<'_> {
                 break;
             }
             attempted.extend(steps.iter().map(|step| step.address.clone()));
-            self.round(steps, limits, cancel, recorder, on_event, &mut verified.walked).await?;
+            self.round(steps, execution, &mut verified.walked).await?;
             if verified.walked.interrupted {
                 return Ok(Ok(verified));
             }
@@ -132,12 +120,12 @@ impl Session<'_> {
                     Ok(seen) => seen,
                     Err(failure) => return Ok(Err(failure)),
                 },
-                () = cancel.asked(2) => {
+                () = execution.cancel.asked(2) => {
                     verified.walked.interrupted = true;
                     return Ok(Ok(verified));
                 }
             };
-            self.record_schema(&seen.world, &verified.walked, recorder.run()).await?;
+            self.record_schema(&seen.world, &verified.walked, execution.recorder.run()).await?;
             plan = seen.plan;
             if deferred.is_empty() {
                 break;
@@ -186,32 +174,29 @@ impl Session<'_> {
     async fn round(
         &self,
         steps: Vec<Step>,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
+        execution: &mut Execution<'_>,
         walked: &mut Walked,
     ) -> Result<(), ObserveError> {
         let (first, rest): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| step.address.as_str() == "system.bookkeeping");
         if !first.is_empty() {
-            walked.extend(walk(first, self.clients, limits, cancel, recorder, on_event).await);
+            walked.extend(walk(first, self.clients, execution).await);
             if !walked.failed.is_empty() {
-                walked.block(rest, "needs system.bookkeeping", on_event);
+                walked.block(rest, "needs system.bookkeeping", execution.on_event);
                 return Ok(());
             }
         }
-        if !recorder.has_begun() {
+        if !execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
             if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
-                recorder.begin(database).await?;
+                execution.recorder.begin(database).await?;
             }
         }
-        if rest.iter().any(is_migration) && recorder.has_begun() {
+        if rest.iter().any(is_migration) && execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            journal::expect_schema_change(&database, recorder.run()).await?;
+            journal::expect_schema_change(&database, execution.recorder.run()).await?;
         }
-        walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
+        walked.extend(walk(rest, self.clients, execution).await);
         Ok(())
     }
 }

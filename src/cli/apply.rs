@@ -14,7 +14,7 @@ use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Cancel, Clients, Limits, Recorder, Seen, Session, Verified, system_url};
+use crate::apply::{Cancel, Clients, Event, Execution, Recorder, Seen, Session, Verified, system_url};
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, ChangeEntry, Document, Options, Plan};
@@ -133,7 +133,7 @@ impl Applying<'_> {
         let mut recorder =
             Recorder::new(ending::run_record(name, &self.run, self.stack, spec_digest, plan_digest));
         let mut progress = Progress::new(ui, args.format, approved.addresses.len());
-        let limits = Limits { parallelism: usize::from(args.parallelism) };
+        let parallelism = usize::from(args.parallelism);
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
@@ -141,11 +141,9 @@ impl Applying<'_> {
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
             let database = Address::new("system.database");
-            let walked = session
-                .walk_only(&approved.plan, &database, limits, &cancel, &mut recorder, &mut |event| {
-                    progress.event(event);
-                })
-                .await;
+            let on_event = &mut |event: &Event| progress.event(event);
+            let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
+            let walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             totals.take(&walked);
             if walked.interrupted || !walked.failed.is_empty() {
                 let verified = Verified::failed(&walked);
@@ -164,11 +162,9 @@ impl Applying<'_> {
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
         let Approved { plan, addresses, knows_spec } = approved;
-        let verified = session
-            .converge(plan, &addresses, self.saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
-                progress.event(event);
-            })
-            .await?;
+        let on_event = &mut |event: &Event| progress.event(event);
+        let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
+        let verified = session.converge(plan, &addresses, self.saved.is_none(), &mut execution).await?;
         let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
         totals.take(&verified.walked);
         totals.blocked += verified.blocked;
