@@ -184,7 +184,7 @@ fn settle(
             walked.done.push((step, elapsed));
         }
         Err(error) => {
-            let error = describe(&error);
+            let error = describe(&step.address, &error);
             on_event(&Event::Failed { address: step.address.clone(), elapsed, error: error.clone() });
             for (blocked, reason) in queue.failed(&step.address) {
                 on_event(&Event::Blocked { address: blocked.address.clone(), reason: reason.clone() });
@@ -195,13 +195,15 @@ fn settle(
     }
 }
 
-/// The error with every cause that says something new, and its help.
-fn describe(error: &StepError) -> String {
+/// The error of a step with every cause that says something new, and its help. Who shows it names
+/// the step.
+fn describe(address: &Address, error: &StepError) -> String {
     use miette::Diagnostic as _;
     let text = causes(error);
+    let text = text.strip_prefix(&format!("{address}: ")).unwrap_or(&text);
     match error.help() {
         Some(help) => format!("{text}\n    help: {help}"),
-        None => text,
+        None => text.to_owned(),
     }
 }
 

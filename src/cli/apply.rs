@@ -147,7 +147,7 @@ impl Applying<'_> {
             totals.take(&walked);
             if walked.interrupted || !walked.failed.is_empty() {
                 let verified = Verified::failed(&walked);
-                let ending = Ending { verified: &verified, totals, cancel: &cancel };
+                let ending = Ending { verified, totals, cancel: &cancel };
                 return ending.finish(recorder, &progress, args, ui).await;
             }
             self.take_lock().await?;
@@ -164,14 +164,14 @@ impl Applying<'_> {
         let Approved { plan, addresses, knows_spec } = approved;
         let on_event = &mut |event: &Event| progress.event(event);
         let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-        let verified = session.converge(plan, &addresses, self.saved.is_none(), &mut execution).await?;
-        let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
+        let verified = session.converge(plan, &addresses, self.saved.is_none(), &mut execution).await;
+        let has_converged = verified.converged;
         totals.take(&verified.walked);
         totals.blocked += verified.blocked;
         totals.deferred = verified.deferred;
-        let ending = Ending { verified: &verified, totals, cancel: &cancel };
+        let ending = Ending { verified, totals, cancel: &cancel };
         let exit = ending.finish(recorder, &progress, args, ui).await?;
-        if verified.converged && !knows_spec {
+        if has_converged && !knows_spec {
             self.record_spec().await?;
         }
         Ok(exit)
