@@ -85,7 +85,9 @@ fn converges(part: u8, cases: u32, database: impl Fn() -> Database) {
             is(&world.trueup(&["apply", "--auto-approve", "--allow", "mass-delete"]), 0)?;
             is(&world.plan(), 0)?;
             if std::ptr::eq(stack, &raw const first) {
-                meddlings.iter().for_each(|meddling| meddling.meddle(&database));
+                for meddling in &meddlings {
+                    meddling.meddle(&database);
+                }
             }
         }
         if meddlings.contains(&Meddling::AddRow) {
