@@ -1,5 +1,5 @@
 //! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
-//! named. The flags come last, and only when nothing failed.
+//! named, and what would only wait for a connection or a row lets others pass. The flags come last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -102,7 +102,8 @@ pub async fn walk(
     let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
     loop {
         while running.len() < limits.parallelism.max(1) && !cancel.is_asked() {
-            let Some(step) = queue.next(running.is_empty()) else { break };
+            let lanes = Lanes::of(started.values().map(|(step, _)| step));
+            let Some(step) = queue.next(&lanes) else { break };
             on_event(&Event::Started { address: step.address.clone() });
             let work = perform(step.work.clone(), Arc::clone(clients), recorder.run().clone());
             started.insert(running.spawn(work).id(), (step, Instant::now()));
@@ -119,7 +120,11 @@ pub async fn walk(
         let (id, result) = result_of(ended);
         if let Some((step, began)) = started.remove(&id) {
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
-            recorder.keep_up(&walked).await;
+            tokio::select! {
+                () = recorder.keep_up(&walked) => {}
+                // What is not written yet is written at the end.
+                () = cancel.asked(2) => {}
+            }
         }
     }
     walked.interrupted = cancel.is_asked();
@@ -219,6 +224,46 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// What the steps that run take up of what only some at a time may use.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Lanes {
+    running: usize,
+    /// Steps that hold a connection to the system database.
+    system: usize,
+    /// Steps that write the catalog's rows of roles and what they hold.
+    roles: usize,
+}
+
+impl Lanes {
+    fn of<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
+        let mut lanes = Self::default();
+        for step in running {
+            lanes.running += 1;
+            lanes.system += usize::from(uses_system(&step.work));
+            lanes.roles += usize::from(is_role(&step.work));
+        }
+        lanes
+    }
+
+    /// Whether a step would wait for others if it began now.
+    fn are_free_for(&self, step: &Step) -> bool {
+        // Grants on one object are one row of a catalog: at one time, PostgreSQL fails one of them.
+        (self.system < system::STEPS_AT_ONCE || !uses_system(&step.work))
+            && (self.roles == 0 || !is_role(&step.work))
+    }
+}
+
+fn uses_system(work: &Work) -> bool {
+    match work {
+        Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
+        Work::Vector(_) | Work::Cache(_) => false,
+    }
+}
+
+fn is_role(work: &Work) -> bool {
+    matches!(work, Work::System(system::Change::Role(_)))
+}
+
 /// The steps that are not started, by what they wait for.
 struct Queue {
     ready: VecDeque<Step>,
@@ -265,11 +310,12 @@ impl Queue {
     }
 
     /// The next step that may start; the last one only when nothing runs or waits.
-    fn next(&mut self, is_idle: bool) -> Option<Step> {
-        if let Some(step) = self.ready.pop_front() {
-            return Some(step);
+    fn next(&mut self, lanes: &Lanes) -> Option<Step> {
+        if let Some(place) = self.ready.iter().position(|step| lanes.are_free_for(step)) {
+            return self.ready.remove(place);
         }
-        if is_idle && self.waiting.is_empty() && self.is_clean { self.last.take() } else { None }
+        let is_end = lanes.running == 0 && self.ready.is_empty() && self.waiting.is_empty();
+        if is_end && self.is_clean { self.last.take() } else { None }
     }
 
     fn done(&mut self, address: &Address) {
@@ -322,6 +368,11 @@ mod tests {
         }
     }
 
+    /// Another step runs, which is in nobody's way.
+    fn busy() -> Lanes {
+        Lanes { running: 1, ..Lanes::default() }
+    }
+
     fn names(steps: &[(Step, String)]) -> Vec<String> {
         steps.iter().map(|(step, why)| format!("{}: {why}", step.address)).collect()
     }
@@ -330,21 +381,21 @@ mod tests {
     fn a_failed_step_blocks_what_needs_it_and_nothing_else() {
         let mut queue =
             Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "a");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
         assert_eq!(names(&queue.failed(&Address::new("a"))), ["b: needs a", "c: needs b"]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "d");
-        assert!(queue.next(true).is_none());
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "d");
+        assert!(queue.next(&Lanes::default()).is_none());
     }
 
     #[test]
     fn a_step_waits_for_all_that_it_needs() {
         let mut queue = Queue::new(vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])]);
-        queue.next(true);
-        queue.next(false);
+        queue.next(&Lanes::default());
+        queue.next(&busy());
         queue.done(&Address::new("a"));
-        assert!(queue.next(false).is_none());
+        assert!(queue.next(&busy()).is_none());
         queue.done(&Address::new("b"));
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "c");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "c");
     }
 
     #[test]
@@ -354,15 +405,35 @@ mod tests {
             Step { work: Work::Flags { environment: "dev".to_owned(), flags }, ..step("flags", &[]) }
         };
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "a");
-        assert!(queue.next(false).is_none(), "while another step runs");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
+        assert!(queue.next(&busy()).is_none(), "while another step runs");
         queue.done(&Address::new("a"));
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "flags");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "flags");
 
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
-        queue.next(true);
+        queue.next(&Lanes::default());
         queue.failed(&Address::new("a"));
-        assert!(queue.next(true).is_none());
+        assert!(queue.next(&Lanes::default()).is_none());
         assert_eq!(names(&queue.drain("a step before it failed")), ["flags: a step before it failed"]);
+    }
+
+    #[test]
+    fn never_more_steps_hold_a_connection_than_the_pool_has_and_others_pass_them() {
+        let other = |address: &str| Step {
+            work: Work::Cache(cache::Change::Config { key: "k".to_owned(), value: "v".to_owned() }),
+            ..step(address, &[])
+        };
+        let mut steps: Vec<Step> = (0..64).map(|n| step(&n.to_string(), &[])).collect();
+        steps.push(other("cache"));
+        let mut queue = Queue::new(steps);
+        let mut running: Vec<Step> = Vec::new();
+        while let Some(step) = queue.next(&Lanes::of(running.iter())) {
+            running.push(step);
+        }
+
+        assert_eq!(running.len(), system::STEPS_AT_ONCE + 1);
+        assert_eq!(running.last().unwrap().address.as_str(), "cache");
+        assert_eq!(running.remove(0).address.as_str(), "0");
+        assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");
     }
 }

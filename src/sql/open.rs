@@ -18,6 +18,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a statement waits for the end of others of this process. Its queue is no failure: what
+/// holds the file ends, or is stopped.
+const TURN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -185,7 +189,7 @@ pub async fn open_sqlite_with(
         // One writer at a time is all that SQLite has; waiting in the pool beats SQLITE_BUSY.
         SqliteMode::ReadWrite | SqliteMode::Create => 1,
     };
-    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_DEADLINE);
+    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(TURN_DEADLINE);
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {
