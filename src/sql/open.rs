@@ -91,7 +91,8 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
     Ok(PgConnectOptions::from_url(url)?
         .application_name(application_name)
         .extra_float_digits(None)
-        .log_statements(tracing::log::LevelFilter::Trace))
+        // A statement may hold a secret, and a slow one would be logged.
+        .disable_statement_logging())
 }
 
 async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<()> {
@@ -125,7 +126,8 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
 
 /// The driver's options for a file in a mode.
 pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE);
+    let options =
+        SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE).disable_statement_logging();
     match mode {
         SqliteMode::ReadOnly => options.read_only(true),
         SqliteMode::Immutable => options.read_only(true).immutable(true),
