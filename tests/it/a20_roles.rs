@@ -404,9 +404,16 @@ fn a20_a_role_that_fails_blocks_its_members_and_nobody_else() {
     let address = |role: &str| format!("system.role.{}", server.named(role));
     applied.exits(6).says(&format!("needs {}", address("APP")));
     let left = server.world.plan_json();
-    let left: Vec<&str> =
-        left["changes"].as_array().unwrap().iter().map(|change| change["address"].as_str().unwrap()).collect();
-    assert!(left.contains(&address("APP").as_str()) && left.contains(&address("READER").as_str()), "{left:?}");
+    let left: Vec<&str> = left["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["address"].as_str().unwrap())
+        .collect();
+    assert!(
+        left.contains(&address("APP").as_str()) && left.contains(&address("READER").as_str()),
+        "{left:?}"
+    );
     assert!(!left.contains(&address("GROUP").as_str()), "{left:?}");
 
     server.sql(&format!("DROP OWNED BY {other}, GROUP; REASSIGN OWNED BY {account} TO postgres"));

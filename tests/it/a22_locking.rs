@@ -308,14 +308,18 @@ fn a22_drift_accept_stops_and_records_nothing_when_its_lock_is_lost() {
     let mut accept = world.command(&["drift", "accept"]);
     let accept = accept.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("the write", || {
-        postgres.psql("SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted") == "1"
+        postgres.psql(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted",
+        ) == "1"
     });
 
     postgres.psql(&format!("SELECT pg_terminate_backend({})", holding_session(&postgres)));
     let ended = accept.wait_with_output().unwrap();
     let before = recorded();
     wait_until("the server noticed", || {
-        postgres.psql("SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted") == "0"
+        postgres.psql(
+            "SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted",
+        ) == "0"
     });
     drop(input);
     blocking.wait().unwrap();
