@@ -1,5 +1,5 @@
 //! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
-//! named. The flags come last, and only when nothing failed.
+//! named, and what would only wait for a connection or a row lets others pass. The flags come last.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::groups;
-use super::queue::Queue;
+use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
@@ -103,7 +103,8 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
     loop {
         while running.len() < (*parallelism).max(1) && !cancel.is_asked() {
-            let Some(step) = queue.next(running.is_empty()) else { break };
+            let lanes = Lanes::of(started.values().map(|(step, _)| step));
+            let Some(step) = queue.next(&lanes) else { break };
             on_event(&Event::Started { address: step.address.clone() });
             let work = perform(step.work.clone(), Arc::clone(clients), recorder.run().clone());
             started.insert(running.spawn(work).id(), (step, Instant::now()));
@@ -120,7 +121,11 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
         let (id, result) = result_of(ended);
         if let Some((step, began)) = started.remove(&id) {
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
-            recorder.keep_up(&walked).await;
+            tokio::select! {
+                () = recorder.keep_up(&walked) => {}
+                // What is not written yet is written at the end.
+                () = cancel.asked(2) => {}
+            }
         }
     }
     walked.interrupted = cancel.is_asked();

@@ -206,7 +206,10 @@ impl Applying<'_> {
         if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
             approval::ask(self.command, ui)?;
         }
-        if self.held.is_some() {
+        if let Some(held) = &self.held {
+            // A person may have thought for an hour.
+            let exit = if before.is_none() { Exit::Failed } else { Exit::Partial };
+            held.refuse_lost().map_err(|error| Failure::with(exit, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {

@@ -18,6 +18,10 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a statement waits for the end of others of this process. Its queue is no failure: what
+/// holds the file ends, or is stopped.
+const TURN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -87,7 +91,8 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
     Ok(PgConnectOptions::from_url(url)?
         .application_name(application_name)
         .extra_float_digits(None)
-        .log_statements(tracing::log::LevelFilter::Trace))
+        // A statement may hold a secret, and a slow one would be logged.
+        .disable_statement_logging())
 }
 
 async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<()> {
@@ -121,7 +126,8 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
 
 /// The driver's options for a file in a mode.
 pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE);
+    let options =
+        SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE).disable_statement_logging();
     match mode {
         SqliteMode::ReadOnly => options.read_only(true),
         SqliteMode::Immutable => options.read_only(true).immutable(true),
@@ -185,7 +191,7 @@ pub async fn open_sqlite_with(
         // One writer at a time is all that SQLite has; waiting in the pool beats SQLITE_BUSY.
         SqliteMode::ReadWrite | SqliteMode::Create => 1,
     };
-    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_DEADLINE);
+    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(TURN_DEADLINE);
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {

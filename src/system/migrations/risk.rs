@@ -2,17 +2,15 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::Snapshot;
+use super::without_mark;
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
-use crate::spec::{Location, Migration};
-use crate::sql::Dialect;
-use crate::system::Observed;
+use crate::system::{Observed, Presence};
 
 /// Most statements that a summary speaks of.
 const MOST_NAMED: usize = 5;
 
-/// What is said of a migration.
+/// What is said of a file.
 pub(super) struct Verdict {
     pub risk: Risk,
     /// How many statements, and which of them are not simply safe.
@@ -21,28 +19,27 @@ pub(super) struct Verdict {
     pub assertions: Option<Vec<Option<bool>>>,
 }
 
-/// Classifies a pending migration; `known` goes from one to the next, in their order.
-pub(super) fn of(file: &Migration, dialect: Dialect, observed: &Observed, known: &mut Known) -> Verdict {
+/// What is known of the tables before anything that is pending runs.
+pub(super) fn known(observed: &Observed) -> Known {
+    let is_bare = observed.presence == Presence::Missing
+        || observed.schema.tables.is_empty() && observed.migrations.is_none();
+    if is_bare { Known::nothing() } else { Known::of(&observed.schema) }
+}
+
+/// Classifies what is pending; `known` goes from one text to the next, in their order.
+pub(super) fn of(text: Text<'_>, observed: &Observed, known: &mut Known) -> Verdict {
     let seen = |table: &_| observed.emptiness.get(table).copied();
-    let text = Text { sql: &file.sql, dialect, in_transaction: !file.no_transaction };
     let statements = lint::classify(text, known, &seen);
-    let asserted: Vec<_> = lint::assertions(&file.sql, dialect)
+    let asserted: Vec<_> = lint::assertions(text.sql, text.dialect)
         .iter()
         // Missing and empty are one: a table may be made by a run that this one continues.
         .map(|assertion| seen(&assertion.table).map(|seen| seen != Emptiness::NotEmpty))
         .collect();
     Verdict {
         risk: statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe),
-        summary: summary(&statements, file.no_transaction),
+        summary: summary(&statements, !text.in_transaction),
         assertions: Some(asserted).filter(|asserted| !asserted.is_empty()),
     }
-}
-
-/// The highest risk of a text that is run on a schema.
-pub(super) fn of_text(sql: &str, dialect: Dialect, schema: &Snapshot) -> Risk {
-    let text = Text { sql, dialect, in_transaction: true };
-    let statements = lint::classify(text, &mut Known::of(schema), &|_| None);
-    statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe)
 }
 
 fn summary(statements: &[Statement], no_transaction: bool) -> String {
@@ -65,13 +62,10 @@ fn summary(statements: &[Statement], no_transaction: bool) -> String {
     summary
 }
 
-/// The text of a migration, as lines that are added. Passwords in URLs are masked.
-pub(super) fn text(file: &Migration) -> String {
-    added(&file.at)
-}
-
-/// The text of any file in that form.
-pub(super) fn added(at: &Location) -> String {
-    let text = at.source.shown().inner();
+/// The text of a migration, as lines that are added, without the secrets that stand in it.
+pub(super) fn added(sql: &str) -> String {
+    let text = lint::masked(without_mark(sql));
+    // A line that is shown must not move a cursor.
+    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "?");
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()
 }
