@@ -112,8 +112,8 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
         let ended = tokio::select! {
             ended = running.join_next_with_id() => ended,
             () = cancel.asked(2) => {
-                clients.system.interrupt();
                 running.abort_all();
+                clients.system.interrupt().await;
                 break;
             }
         };

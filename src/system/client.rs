@@ -130,9 +130,12 @@ impl Client {
         Ok(database)
     }
 
-    /// Ends the statement that runs in this process. One in a server ends with its connection.
-    pub fn interrupt(&self) {
+    /// Ends the statements that run, in this process or in a server.
+    pub async fn interrupt(&self) {
         self.interrupt.ask();
+        if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
+            lock::end_statements(url, &self.stack, run).await;
+        }
     }
 
     /// Makes the database or file; one that is there is left alone.
