@@ -4,6 +4,7 @@
 mod accept;
 mod cancel;
 mod clients;
+mod queue;
 mod record;
 mod rehearse;
 mod session;
@@ -16,8 +17,8 @@ pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
 pub use rehearse::rehearse;
-pub use session::{Seen, Session, Verified};
-pub use walk::{Limits, StepError, Walked, walk};
+pub use session::{Blind, Seen, Session, Verified};
+pub use walk::{Execution, StepError, Walked, walk};
 
 use crate::change::Address;
 

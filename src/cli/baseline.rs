@@ -1,8 +1,11 @@
 //! `trueup baseline`: adopts a database that another tool migrated.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::args::BaselineArgs;
+use clap::Args;
+
+use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
@@ -12,6 +15,34 @@ use crate::journal::{self, Bookkeeping, Outcome, RunId, RunStatus, StepRecord, l
 use crate::plan::Failure as PlanFailure;
 use crate::spec::Contact;
 use crate::system::{self, Desired, Presence, Purpose, Verdict};
+
+/// Arguments of `baseline`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Runs the migrations up to VERSION in a scratch database, compares the schemas, and records them as
+applied when they agree. Tables that no migration makes are left out. No migration is run on the
+database itself.
+
+Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, nothing recorded · 4 the
+lock is held
+
+Example:
+  trueup baseline --to 12")]
+pub(super) struct BaselineArgs {
+    /// The last migration that the database has: its number, or the name of its file
+    #[arg(long, value_name = "VERSION", value_parser = version)]
+    pub to: i64,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
+
+/// The number of a migration, alone or before a name: `12`, `0012`, `0012_users.sql`.
+fn version(text: &str) -> Result<i64, String> {
+    let number = text.split('_').next().unwrap_or(text);
+    let help = "a version is the number of a migration: `12`, `0012` or `0012_users`";
+    number.parse().map_err(|_| help.to_owned())
+}
 
 pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;

@@ -4,7 +4,9 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::args::{EventFormat, MigrationArgs, MigrationCommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
@@ -13,6 +15,59 @@ use crate::lint::{self, Known, Text};
 use crate::render::{self, LintedFile};
 use crate::spec::{Contact, Migration, MigrationSets, Stack, SystemUrl};
 use crate::sql::Dialect;
+
+/// Arguments of `migration`.
+#[derive(Debug, Args)]
+pub(super) struct MigrationArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MigrationCommand,
+}
+
+/// The commands of `migration`.
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrationCommand {
+    /// Write the next numbered file, one for each dialect that the migrations are written in
+    New {
+        /// What it does, such as `add_projects`
+        name: String,
+        /// Only for this dialect
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+    /// Classify the statements of all files, without a database; exit 3 when one destroys data
+    #[command(after_help = "\
+Exit codes: 0 nothing destroys data, or what does asserts first that there is none · 1 the spec is in error ·
+3 a statement is destructive
+
+The rules are described in docs/reference/lint.md.")]
+    Lint {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        format: EventFormat,
+        /// Of files that are for no dialect in particular, where `system.url` does not tell
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+}
+
+/// `--dialect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DialectArg {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(argument: DialectArg) -> Self {
+        match argument {
+            DialectArg::Postgres => Self::Postgres,
+            DialectArg::Sqlite => Self::Sqlite,
+        }
+    }
+}
 
 /// Folders of migrations by dialect.
 const FOLDERS: [(Dialect, &str); 2] = [(Dialect::Postgres, "postgres"), (Dialect::Sqlite, "sqlite")];
