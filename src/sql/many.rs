@@ -2,6 +2,7 @@
 //! so that they see one state and nothing is left open when one fails.
 
 use futures_util::StreamExt as _;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either};
 
 use super::{Database, Error, Result, Row, value};
@@ -12,16 +13,11 @@ impl Database {
         match self {
             Self::Postgres(pool) => {
                 let sql = queries.join(";\n");
-                let mut results = Vec::with_capacity(queries.len());
-                let mut rows = Vec::new();
-                let mut answers = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_many(pool);
-                while let Some(answer) = answers.next().await {
-                    match answer.map_err(|error| Error::statement(&sql, error))? {
-                        Either::Left(_) => results.push(std::mem::take(&mut rows)),
-                        Either::Right(row) => rows.push(value::read_postgres(&row)?),
-                    }
-                }
-                Ok(results)
+                let failed = |error| Error::statement(&sql, error);
+                let mut held = pool.take().await.map_err(failed)?;
+                let answer = answers(&mut held, &sql).await;
+                let read = |rows: Vec<PgRow>| rows.iter().map(value::read_postgres).collect();
+                held.give_back(answer).map_err(failed)?.into_iter().map(read).collect()
             }
             // Nothing travels.
             Self::Sqlite(_) => {
@@ -33,6 +29,18 @@ impl Database {
             }
         }
     }
+}
+
+async fn answers(connection: &mut PgConnection, sql: &str) -> sqlx::Result<Vec<Vec<PgRow>>> {
+    let (mut results, mut rows) = (Vec::new(), Vec::new());
+    let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            Either::Left(_) => results.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok(results)
 }
 
 #[cfg(test)]

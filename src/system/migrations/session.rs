@@ -46,7 +46,7 @@ impl Session {
         let failed = |source| sql::Error::statement("", source);
         let connection = match database {
             Database::Postgres(pool) => {
-                Connection::Postgres(Box::new(pool.acquire().await.map_err(failed)?.detach()))
+                Connection::Postgres(Box::new(pool.connect().await.map_err(failed)?))
             }
             Database::Sqlite(pool) => {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
