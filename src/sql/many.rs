@@ -1,11 +1,11 @@
-//! Several queries in one round trip. Without parameters and in one transaction of the server's,
-//! so that they see one state and nothing is left open when one fails.
+//! Several queries or statements in one round trip. Without parameters and in one
+//! transaction, so that they see one state and nothing is left open when one fails.
 
 use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either};
 
-use super::{Database, Error, Result, Row, value};
+use super::{Database, Error, Result, Row, Transaction, value};
 
 impl Database {
     /// The rows of each query. What is no query, such as `SET`, gives none.
@@ -28,6 +28,19 @@ impl Database {
                 Ok(results)
             }
         }
+    }
+}
+
+impl Transaction {
+    /// Executes statements without parameters, in one round trip.
+    pub async fn execute_each(&mut self, statements: &[String]) -> Result<()> {
+        let sql = statements.join(";\n");
+        let all = sqlx::raw_sql(AssertSqlSafe(sql.clone()));
+        let done = match self {
+            Self::Postgres(held) => all.execute(&mut **held).await.map(|_| ()),
+            Self::Sqlite(transaction) => all.execute(&mut **transaction).await.map(|_| ()),
+        };
+        done.map_err(|error| Error::statement(&sql, error))
     }
 }
 

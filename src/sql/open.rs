@@ -161,12 +161,9 @@ pub async fn open_sqlite_with(
     mode: SqliteMode,
     interrupt: Option<&Interrupt>,
 ) -> Result<Database> {
-    let connections = match mode {
-        SqliteMode::ReadOnly | SqliteMode::Immutable => 2,
-        // One writer at a time is all that SQLite has; waiting in the pool beats SQLITE_BUSY.
-        SqliteMode::ReadWrite | SqliteMode::Create => 1,
-    };
-    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(BUSY_DEADLINE);
+    // One writer at a time is all that SQLite has: waiting in the pool beats SQLITE_BUSY. For reading
+    // a second one, which the pool would open for questions that follow each other, is a thread more.
+    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_DEADLINE);
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {

@@ -113,12 +113,8 @@ impl Client {
                         sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
                     }
                 };
-                let database = opened.map_err(|source| Error::Unreachable { source })?;
-                if mode == SqliteMode::Immutable {
-                    // It never sees what is written after it was opened, so it is not kept.
-                    return Ok(database);
-                }
-                database
+                // As immutable it never sees what is written later: a client that observes looks once.
+                opened.map_err(|source| Error::Unreachable { source })?
             }
         };
         *open = Some(database.clone());
