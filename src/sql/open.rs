@@ -19,7 +19,7 @@ const BUSY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long a statement waits for the end of others of this process. Its queue is no failure: what
 /// holds the file ends, or is stopped.
-const TURN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+const TURN_DEADLINE: Duration = Duration::from_hours(24);
 
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
