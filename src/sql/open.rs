@@ -17,6 +17,10 @@ use super::{Database, Error, Result};
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
+/// The oldest major version of PostgreSQL that has what the statements of this tool use.
+pub(super) const OLDEST: u32 = 12;
+/// What a major version counts in a version's number.
+const MAJOR: u32 = 10_000;
 
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
@@ -61,14 +65,17 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
     // A pool retries a refused connection until its deadline and then names no cause: one plain
     // connection first says at once what is wrong. Whether to try again is for the caller.
-    match first_connection(&connect).await {
-        Ok(()) => {}
+    let version = match first_connection(&connect).await {
         // Poolers take few options. Setting it later could reach another client's session.
         Err(error) if options.read_only && is_refused_option(&error) => {
-            first_connection(&plain).await.map_err(failed)?;
             connect = plain;
+            first_connection(&connect).await
         }
-        Err(error) => return Err(failed(error)),
+        answered => answered,
+    };
+    if let Some(version) = version.map_err(failed)?.filter(|version| version / MAJOR < OLDEST) {
+        let version = format!("{}.{}", version / MAJOR, version % MAJOR);
+        return Err(Error::TooOld { address, version });
     }
     let mut pool =
         PgPoolOptions::new().max_connections(options.connections).acquire_timeout(CONNECT_DEADLINE);
@@ -90,11 +97,14 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
         .log_statements(tracing::log::LevelFilter::Trace))
 }
 
-async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<()> {
-    match tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await {
-        Ok(connected) => connected?.close().await,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
+/// Connects once, and gives the server's version as a number: 150004. None comes through some poolers.
+async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<Option<u32>> {
+    let connected = tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await;
+    let connection =
+        connected.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())))?;
+    let version = connection.server_version_num();
+    connection.close().await?;
+    Ok(version)
 }
 
 /// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
