@@ -229,6 +229,9 @@ pub struct Index {
     pub unique: bool,
     /// Columns and expressions, in order.
     pub keys: Vec<String>,
+    /// What else its statement says behind the keys: `INCLUDE (…)`, `NULLS NOT DISTINCT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<String>,
     /// The predicate of a partial index.
     pub predicate: Option<String>,
     /// False where a failed `CREATE INDEX CONCURRENTLY` left it invalid.
