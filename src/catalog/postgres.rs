@@ -9,7 +9,9 @@ const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ O
 
 /// Names of `public` print without their schema and all others with it, whatever the role's own
 /// search path is: equal schemas give equal snapshots.
-const ONE_SEARCH_PATH: &str = "SELECT set_config('search_path', 'public', true)";
+/// Gives the server's major version, too.
+const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
+                               set_config('search_path', 'public', true)";
 
 /// The relations that a snapshot shows, for the `WITH` of each query: not the system's, not this
 /// tool's, no partitions, nothing that belongs to an extension.
@@ -147,10 +149,11 @@ const INDEXES: &str = with_shown!(
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     let asked = [ONE_STATE, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
-    let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
+    let mut answers = database.query_each(&asked).await?.into_iter().skip(1);
     let mut next = || answers.next().unwrap_or_default();
 
-    let mut snapshot = Snapshot::default();
+    let major = next().first().and_then(|row| row.get(0)?.parse().ok());
+    let mut snapshot = Snapshot { postgres: major, ..Snapshot::default() };
     for row in next() {
         snapshot.tables.insert(table_name(row.text(0)?, row.text(1)?), relation(&row)?);
     }

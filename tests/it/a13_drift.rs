@@ -106,6 +106,32 @@ fn a14_what_stands_behind_the_columns_of_an_index_or_a_reference_is_drift_too() 
 }
 
 #[test]
+fn a14_views_in_the_words_of_another_version_of_postgresql_are_no_drift() {
+    let (world, database) = (World::new(), Postgres::start());
+    world.env("DATABASE_URL", database.url());
+    world.file("migrations/0001_t.sql", "CREATE TABLE t (a int, b int); CREATE VIEW v AS SELECT a FROM t");
+    world.spec("version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n");
+    world.apply().exits(0);
+
+    // What another version would have recorded of the same view.
+    database.psql(
+        "UPDATE trueup.snapshots SET content = regexp_replace(regexp_replace(content::text, \
+         '\"postgres\": ?[0-9]+', '\"postgres\":9'), 'SELECT [t.]*a', 'SELECT (t.a)')",
+    );
+
+    world.plan().exits(0).says("recorded on another version of PostgreSQL");
+    world.trueup(&["drift"]).exits(0).says("No drift");
+    database.psql("DROP VIEW v; CREATE VIEW v AS SELECT a, b FROM t");
+    world.trueup(&["drift"]).exits(2).says("changed by hand: v");
+    world.trueup(&["drift", "accept"]).exits(0);
+    world.plan().exits(0).never_says("another version");
+
+    // In the same words, a view that differs was changed.
+    database.psql("DROP VIEW v; CREATE VIEW v AS SELECT b AS a, a AS b FROM t");
+    world.trueup(&["drift"]).exits(2).says("changed by hand: v");
+}
+
+#[test]
 fn a14_drift_is_ignored_warned_of_or_fails_as_the_spec_says() {
     on_each_database(|world, database| {
         applied(world);
