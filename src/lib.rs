@@ -4,7 +4,7 @@
 //! observed ([`world::World`]). Everything that talks to a server comes before it (observe) or
 //! after it ([`apply`]).
 //!
-//! Reading order for a newcomer: this file, `spec/stack.rs`, `world.rs`, `plan/mod.rs`, `cache/`
+//! Reading order for a newcomer: this file, `spec/stack/`, `world.rs`, `plan/mod.rs`, `cache/`
 //! (the smallest component, with all four doors), `apply/mod.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 

@@ -4,6 +4,8 @@
 mod accept;
 mod cancel;
 mod clients;
+mod groups;
+mod queue;
 mod record;
 mod rehearse;
 mod session;
@@ -16,8 +18,8 @@ pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
 pub use rehearse::rehearse;
-pub use session::{Seen, Session, Verified};
-pub use walk::{Limits, StepError, Walked, walk};
+pub use session::{Blind, Seen, Session, Verified};
+pub use walk::{Execution, StepError, Walked, walk};
 
 use crate::change::Address;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Cancel, Clients, Event, Limits, ObserveError, Recorder, Walked, observe, walk};
+use super::{Clients, Execution, ObserveError, Walked, observe, walk};
 use crate::change::{Address, Check, Status};
 use crate::journal::{self, Bookkeeping, RunId};
-use crate::plan::{self, Failure, Options, Plan, Step};
+use crate::plan::{self, Document, Failure, Options, Plan, Step};
 use crate::spec::Stack;
 use crate::world::World;
 
@@ -49,6 +49,23 @@ pub struct Verified {
     pub deferred: usize,
     /// Whether the last look found nothing at all to do: what is there is what the spec says.
     pub converged: bool,
+    /// Why there was no last look, where there was none.
+    pub blind: Option<Blind>,
+}
+
+/// Why what was done could not be looked at again.
+#[derive(Debug)]
+pub enum Blind {
+    /// The stores could not be observed, or the run not be written down.
+    Observe(ObserveError),
+    /// What is there now does not fit the spec: there is no plan of it.
+    Plan(Failure),
+}
+
+impl<E: Into<ObserveError>> From<E> for Blind {
+    fn from(error: E) -> Self {
+        Self::Observe(error.into())
+    }
 }
 
 impl Verified {
@@ -66,6 +83,7 @@ impl Verified {
             && self.left.is_empty()
             && self.failed_checks.is_empty()
             && self.blocked == 0
+            && self.blind.is_none()
     }
 }
 
@@ -77,43 +95,62 @@ impl Session<'_> {
     }
 
     /// Walks a single step of a plan.
-    pub async fn walk_only(
-        &self,
-        plan: &Plan,
-        address: &Address,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
-    ) -> Walked {
+    pub async fn walk_only(&self, plan: &Plan, address: &Address, execution: &mut Execution<'_>) -> Walked {
         let steps = plan.steps.iter().filter(|step| step.address == *address).cloned().collect();
-        walk(steps, self.clients, limits, cancel, recorder, on_event).await
+        walk(steps, self.clients, execution).await
     }
 
     /// Walks the approved steps and looks again: what was done must be gone from the plan. What was
     /// deferred and is plannable now gives another round, unless only saved steps may run.
-    #[expect(clippy::too_many_arguments, reason = "one run's whole state, in one place")]
     pub async fn converge(
         &self,
         plan: Plan,
         approved: &BTreeSet<Address>,
         may_grow: bool,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
-    ) -> Result<Result<Verified, Failure>, ObserveError> {
-        let mut verified = Verified::default();
+        execution: &mut Execution<'_>,
+    ) -> Verified {
+        let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred_of(&plan) };
+        let mut walked = Walked::default();
+        let last = match self.rounds(plan, approved, may_grow, execution, &mut walked).await {
+            Ok(Some(last)) => last,
+            Ok(None) => return Verified { walked, ..Verified::default() },
+            Err(blind) => return Verified { walked, blind: Some(blind), ..Verified::default() },
+        };
+        let Document { changes, checks, blocked, deferred, .. } = &last.document;
+        let done: BTreeSet<&Address> = walked.done.iter().map(|(step, _)| &step.address).collect();
+        let left = changes
+            .iter()
+            .map(|change| &change.address)
+            .filter(|address| done.contains(address) && !needs_new_plan.contains(*address));
+        let mut verified = Verified {
+            left: left.cloned().collect(),
+            failed_checks: checks.iter().filter(|check| check.status == Status::Fail).cloned().collect(),
+            blocked: blocked.len(),
+            deferred: deferred.len(),
+            walked,
+            ..Verified::default()
+        };
+        verified.converged = verified.is_whole() && last.is_empty();
+        verified
+    }
+
+    /// The rounds of a run. Gives the last plan; `None` when the run was interrupted.
+    async fn rounds(
+        &self,
+        mut plan: Plan,
+        approved: &BTreeSet<Address>,
+        may_grow: bool,
+        execution: &mut Execution<'_>,
+        walked: &mut Walked,
+    ) -> Result<Option<Plan>, Blind> {
         let mut attempted: BTreeSet<Address> = BTreeSet::new();
         // What the plan defers, and what the one before it did.
         let mut deferred = deferred_of(&plan);
         let mut before: BTreeSet<Address> = BTreeSet::new();
-        let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred.clone() };
-        let mut plan = plan;
         for _ in 0..MOST_ROUNDS {
             let may_run = |address: &Address| {
                 // A step may be planned in part, and the rest of it known later.
-                let is_rest = before.contains(address) && !verified.walked.has_failed(address);
+                let is_rest = before.contains(address) && !walked.has_failed(address);
                 let is_new = !attempted.contains(address);
                 (is_new && approved.contains(address))
                     || (may_grow && !attempted.is_empty() && (is_new || is_rest))
@@ -123,40 +160,25 @@ impl Session<'_> {
                 break;
             }
             attempted.extend(steps.iter().map(|step| step.address.clone()));
-            self.round(steps, limits, cancel, recorder, on_event, &mut verified.walked).await?;
-            if verified.walked.interrupted {
-                return Ok(Ok(verified));
+            self.round(steps, execution, walked).await?;
+            if walked.interrupted {
+                return Ok(None);
             }
             let seen = tokio::select! {
-                seen = self.look() => match seen? {
-                    Ok(seen) => seen,
-                    Err(failure) => return Ok(Err(failure)),
-                },
-                () = cancel.asked(2) => {
-                    verified.walked.interrupted = true;
-                    return Ok(Ok(verified));
+                seen = self.look() => seen?.map_err(Blind::Plan)?,
+                () = execution.cancel.asked(2) => {
+                    walked.interrupted = true;
+                    return Ok(None);
                 }
             };
-            self.record_schema(&seen.world, &verified.walked, recorder.run()).await?;
+            self.record_schema(&seen.world, walked, execution.recorder.run()).await?;
             plan = seen.plan;
             if deferred.is_empty() {
                 break;
             }
             before = std::mem::replace(&mut deferred, deferred_of(&plan));
         }
-        let done: BTreeSet<&Address> = verified.walked.done.iter().map(|(step, _)| &step.address).collect();
-        let left = plan
-            .document
-            .changes
-            .iter()
-            .filter(|change| done.contains(&change.address) && !needs_new_plan.contains(&change.address));
-        let failed = plan.document.checks.iter().filter(|check| check.status == Status::Fail);
-        verified.left = left.map(|change| change.address.clone()).collect();
-        verified.failed_checks = failed.cloned().collect();
-        verified.blocked = plan.document.blocked.len();
-        verified.deferred = plan.document.deferred.len();
-        verified.converged = verified.is_whole() && plan.is_empty();
-        Ok(Ok(verified))
+        Ok(Some(plan))
     }
 
     /// Records the schema that this run's own migrations left: what drift is measured from.
@@ -186,32 +208,29 @@ impl Session<'_> {
     async fn round(
         &self,
         steps: Vec<Step>,
-        limits: Limits,
-        cancel: &Cancel,
-        recorder: &mut Recorder,
-        on_event: &mut (dyn FnMut(&Event) + Send),
+        execution: &mut Execution<'_>,
         walked: &mut Walked,
     ) -> Result<(), ObserveError> {
         let (first, rest): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| step.address.as_str() == "system.bookkeeping");
         if !first.is_empty() {
-            walked.extend(walk(first, self.clients, limits, cancel, recorder, on_event).await);
+            walked.extend(walk(first, self.clients, execution).await);
             if !walked.failed.is_empty() {
-                walked.block(rest, "needs system.bookkeeping", on_event);
+                walked.block(rest, "needs system.bookkeeping", execution.on_event);
                 return Ok(());
             }
         }
-        if !recorder.has_begun() {
+        if !execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
-                recorder.begin(database).await?;
+            if journal::exists(&database).await? {
+                execution.recorder.begin(database).await?;
             }
         }
-        if rest.iter().any(is_migration) && recorder.has_begun() {
+        if rest.iter().any(is_migration) && execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            journal::expect_schema_change(&database, recorder.run()).await?;
+            journal::expect_schema_change(&database, execution.recorder.run()).await?;
         }
-        walked.extend(walk(rest, self.clients, limits, cancel, recorder, on_event).await);
+        walked.extend(walk(rest, self.clients, execution).await);
         Ok(())
     }
 }

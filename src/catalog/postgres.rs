@@ -3,6 +3,7 @@
 
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
+use crate::lint::masked;
 use crate::sql::{Database, Result, Row};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
@@ -193,7 +194,7 @@ fn relation(row: &Row) -> Result<Table> {
     };
     let mut table = Table::empty(kind);
     table.comment = row.get(3).map(str::to_owned);
-    table.definition = row.get(4).map(|sql| sql.trim().trim_end_matches(';').to_owned());
+    table.definition = row.get(4).map(|sql| masked(sql.trim().trim_end_matches(';')));
     Ok(table)
 }
 

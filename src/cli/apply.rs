@@ -1,24 +1,65 @@
-//! `trueup apply` and `trueup destroy`: lock, observe, plan, ask, walk, verify.
+//! `trueup apply`: lock, observe, plan, ask, walk, verify. `destroy` does the same with an emptied stack.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use super::approval::{self, Command};
-use super::args::{ApplyArgs, DestroyArgs};
+use super::args::{AllowArg, EventFormat, duration};
 use super::ending::{self, Ending};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Cancel, Clients, Limits, Recorder, Seen, Session, Verified, system_url};
+use crate::apply::{Cancel, Clients, Event, Execution, Recorder, Seen, Session, Verified, system_url};
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 done · 1 failed, nothing applied · 3 denied, nothing applied · 4 the lock is held ·
+5 the saved plan cannot be used · 6 applied in part · 64 no way to approve · 130 interrupted
+
+Examples:
+  trueup apply --auto-approve --wait 60s        in a pipeline, while servers still start
+  trueup apply plan.json                        exactly the plan that was reviewed
+  trueup apply --only system")]
+pub(super) struct ApplyArgs {
+    /// A saved plan: runs exactly its changes, or refuses
+    pub plan: Option<PathBuf>,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
+    /// Steps that run at one time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub parallelism: u16,
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+    /// How long to wait for servers that are still starting
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub wait: Duration,
+    /// Permit what does not run unless it is named
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub allow: Vec<AllowArg>,
+    /// A component or an address; what it needs is applied too
+    #[arg(long, value_name = "COMPONENT|ADDRESS")]
+    pub only: Option<String>,
+    /// Train the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+    /// How to print what happens: text, or one JSON object a line
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
 
 pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;
@@ -27,13 +68,8 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     execute(&stack, saved, args, Command::Apply, ui).await
 }
 
-/// `trueup destroy`: an apply of the emptied stack, with the same guards.
-pub(super) async fn destroy(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?.emptied();
-    execute(&stack, None, &args.as_apply(), Command::Destroy, ui).await
-}
-
-async fn execute(
+/// One run of `apply` or `destroy`, from the lock to the last look.
+pub(super) async fn execute(
     stack: &Stack,
     saved: Option<Document>,
     args: &ApplyArgs,
@@ -97,7 +133,7 @@ impl Applying<'_> {
         let mut recorder =
             Recorder::new(ending::run_record(name, &self.run, self.stack, spec_digest, plan_digest));
         let mut progress = Progress::new(ui, args.format, approved.addresses.len());
-        let limits = Limits { parallelism: usize::from(args.parallelism) };
+        let parallelism = usize::from(args.parallelism);
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
@@ -105,15 +141,13 @@ impl Applying<'_> {
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
             let database = Address::new("system.database");
-            let walked = session
-                .walk_only(&approved.plan, &database, limits, &cancel, &mut recorder, &mut |event| {
-                    progress.event(event);
-                })
-                .await;
+            let on_event = &mut |event: &Event| progress.event(event);
+            let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
+            let walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             totals.take(&walked);
             if walked.interrupted || !walked.failed.is_empty() {
                 let verified = Verified::failed(&walked);
-                let ending = Ending { verified: &verified, totals, cancel: &cancel };
+                let ending = Ending { verified, totals, cancel: &cancel };
                 return ending.finish(recorder, &progress, args, ui).await;
             }
             self.take_lock().await?;
@@ -128,18 +162,16 @@ impl Applying<'_> {
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
         let Approved { plan, addresses, knows_spec } = approved;
-        let verified = session
-            .converge(plan, &addresses, self.saved.is_none(), limits, &cancel, &mut recorder, &mut |event| {
-                progress.event(event);
-            })
-            .await?;
-        let verified = verified.map_err(|failure| load::no_plan(failure, ui))?;
+        let on_event = &mut |event: &Event| progress.event(event);
+        let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
+        let verified = session.converge(plan, &addresses, self.saved.is_none(), &mut execution).await;
+        let has_converged = verified.converged;
         totals.take(&verified.walked);
         totals.blocked += verified.blocked;
         totals.deferred = verified.deferred;
-        let ending = Ending { verified: &verified, totals, cancel: &cancel };
+        let ending = Ending { verified, totals, cancel: &cancel };
         let exit = ending.finish(recorder, &progress, args, ui).await?;
-        if verified.converged && !knows_spec {
+        if has_converged && !knows_spec {
             self.record_spec().await?;
         }
         Ok(exit)
@@ -174,7 +206,10 @@ impl Applying<'_> {
         if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
             approval::ask(self.command, ui)?;
         }
-        if self.held.is_some() {
+        if let Some(held) = &self.held {
+            // A person may have thought for an hour.
+            let exit = if before.is_none() { Exit::Failed } else { Exit::Partial };
+            held.refuse_lost().map_err(|error| Failure::with(exit, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {
@@ -204,7 +239,7 @@ impl Applying<'_> {
             return Ok(());
         }
         let database = self.clients.system.database().await?;
-        if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+        if journal::exists(&database).await? {
             journal::record_spec(&database, &self.stack.digest).await?;
         }
         Ok(())

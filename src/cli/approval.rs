@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{ApplyArgs, EventFormat};
+use super::apply::ApplyArgs;
+use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply::Clients;

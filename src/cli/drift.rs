@@ -2,8 +2,11 @@
 //! it is.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::args::{AcceptArgs, DriftArgs, DriftCommand, EventFormat};
+use clap::{Args, Subcommand};
+
+use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use super::{ending, load};
@@ -15,6 +18,43 @@ use crate::plan::{self, Baseline, Options, Plan, drifted};
 use crate::render;
 use crate::spec::Contact;
 use crate::system::{Presence, Purpose};
+
+/// Arguments of `drift`.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+What a plan would change is drift as long as the spec is the one that was last applied whole.
+A schema that was changed by hand is drift whatever the spec says, until `drift accept`.
+
+Exit codes: 0 no drift · 1 failed · 2 drift · 3 a check failed, or something is denied"
+)]
+pub(super) struct DriftArgs {
+    /// What to do about it
+    #[command(subcommand)]
+    pub command: Option<DriftCommand>,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
+}
+
+/// The commands of `drift`.
+#[derive(Debug, Subcommand)]
+pub(super) enum DriftCommand {
+    /// Take the schema of the system database as it is: drift is measured from it
+    Accept(AcceptArgs),
+}
+
+/// Arguments of `drift accept`.
+#[derive(Debug, Args)]
+pub(super) struct AcceptArgs {
+    /// How long to wait for another run to end; 0s: do not wait
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
+    pub lock_timeout: Duration,
+}
 
 pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     match &args.command {
@@ -80,7 +120,7 @@ async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit,
     }
     let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
     let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
-    let accepted = accept_schema(&clients, &record).await?;
+    let accepted = held.while_held(accept_schema(&clients, &record)).await??;
     held.release().await;
     match accepted {
         Accepted::Recorded => ui.answer("the schema of the system database is recorded as it is now\n"),

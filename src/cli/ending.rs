@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::args::{ApplyArgs, EventFormat};
+use super::apply::ApplyArgs;
+use super::args::EventFormat;
 use super::exit::{Exit, Failure};
+use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Cancel, Recorder, Verified};
+use crate::apply::{Blind, Cancel, Recorder, Verified};
 use crate::digest::Digest;
 use crate::journal::{self, Run, RunId, RunStatus, lock};
 use crate::plan::Plan;
@@ -86,7 +88,7 @@ fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
 /// What a run comes to.
 pub(super) struct Ending<'a> {
     /// What the last look found.
-    pub verified: &'a Verified,
+    pub verified: Verified,
     /// What was done.
     pub totals: Totals,
     /// Whether, and why, it was stopped.
@@ -111,6 +113,8 @@ impl Ending<'_> {
             (RunStatus::Interrupted, Exit::Interrupted)
         } else if verified.is_whole() {
             (RunStatus::Succeeded, Exit::Done)
+        } else if verified.blind.is_some() && (totals.applied, totals.failed) == (0, 0) {
+            (RunStatus::Failed, Exit::Failed)
         } else {
             (RunStatus::Failed, Exit::Partial)
         };
@@ -118,6 +122,14 @@ impl Ending<'_> {
         let recorded = recorder.finish(status, &summary).await;
         if let Some(reason) = cancel.reason() {
             ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
+        }
+        if let Some(blind) = verified.blind {
+            let failure = match blind {
+                Blind::Observe(error) => error.into(),
+                Blind::Plan(failure) => load::no_plan(failure, ui),
+            };
+            ui.report(&failure);
+            ui.say("error: what this run did could not be verified");
         }
         for address in &verified.left {
             ui.say(&format!("error: {address} still differs after it was applied"));
@@ -132,7 +144,11 @@ impl Ending<'_> {
         if exit == Exit::Partial || exit == Exit::Interrupted {
             ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
         }
-        recorded?;
+        if let Err(error) = recorded {
+            ui.diagnostic(&error);
+            ui.say("error: how this run ended could not be written down; `history` will not have all of it");
+            return Ok(if exit == Exit::Done { Exit::Partial } else { exit });
+        }
         Ok(exit)
     }
 }

@@ -1,16 +1,53 @@
 //! `trueup graph`: the dependency graph of what is planned.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::GraphArgs;
+use clap::{Args, ValueEnum};
+
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::apply::{Clients, observe};
 use crate::plan::{self, Options};
+use crate::render::GraphFormat;
 use crate::spec::Contact;
 use crate::system::Purpose;
 use crate::world::File;
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: GraphArg,
+    /// Plan against a saved observation, touching no server
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// Include the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+}
+
+/// `--format` of a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphArg {
+    /// A list.
+    Text,
+    /// Graphviz.
+    Dot,
+    /// Mermaid.
+    Mermaid,
+}
+
+impl From<GraphArg> for GraphFormat {
+    fn from(argument: GraphArg) -> Self {
+        match argument {
+            GraphArg::Text => Self::Text,
+            GraphArg::Dot => Self::Dot,
+            GraphArg::Mermaid => Self::Mermaid,
+        }
+    }
+}
 
 pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use clap::Args;
 use serde_json::json;
 
-use super::args::{EventFormat, HistoryArgs};
+use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
@@ -14,6 +15,19 @@ use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::sql::Database;
 use crate::system::{Presence, Purpose};
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// The run whose steps to show: its id, or the beginning or end of it
+    pub run: Option<String>,
+    /// Most runs to show
+    #[arg(long, value_name = "N", default_value = "20")]
+    pub limit: u16,
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
 
 pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;

@@ -1,11 +1,32 @@
 //! `trueup init`: writes a working stack. The files are those of `examples/`, taken into the binary,
 //! with the paths between them as they are in the new folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::{InitArgs, Preset};
+use clap::{Args, ValueEnum};
+
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder, made when missing
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// What to write: everything embedded, or servers in three environments
+    #[arg(long, value_enum, default_value = "quickstart")]
+    pub preset: Preset,
+}
+
+/// `--preset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Preset {
+    /// Everything embedded, no server.
+    Quickstart,
+    /// PostgreSQL, Chroma and Redis; dev, hybrid and prod.
+    Insight,
+}
 
 /// One file of a preset: where it goes, and what is in it.
 struct Template {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::args::{LockArgs, LockCommand};
+use clap::{Args, Subcommand};
+
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
@@ -10,6 +11,26 @@ use crate::apply::{Clients, system_url};
 use crate::journal::lock;
 use crate::spec::Contact;
 use crate::system::{Presence, Purpose};
+
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: LockCommand,
+}
+
+/// The commands of `lock`.
+#[derive(Debug, Subcommand)]
+pub(super) enum LockCommand {
+    /// Show who holds the lock since when; exit 4 when somebody does
+    Status,
+    /// Free a lock whose holder is known to be dead
+    Break {
+        /// The run that holds it, as `lock status` shows it
+        run: String,
+    },
+}
 
 pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;

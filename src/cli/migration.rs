@@ -4,15 +4,70 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::args::{EventFormat, MigrationArgs, MigrationCommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
 use crate::change::Risk;
 use crate::lint::{self, Known, Text};
 use crate::render::{self, LintedFile};
-use crate::spec::{Contact, Migration, MigrationSets, Stack, SystemUrl};
+use crate::spec::{Contact, Location, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
 use crate::sql::Dialect;
+
+/// Arguments of `migration`.
+#[derive(Debug, Args)]
+pub(super) struct MigrationArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: MigrationCommand,
+}
+
+/// The commands of `migration`.
+#[derive(Debug, Subcommand)]
+pub(super) enum MigrationCommand {
+    /// Write the next numbered file, one for each dialect that the migrations are written in
+    New {
+        /// What it does, such as `add_projects`
+        name: String,
+        /// Only for this dialect
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+    /// Classify the statements of all files, without a database; exit 3 when one destroys data
+    #[command(after_help = "\
+Exit codes: 0 nothing destroys data, or what does asserts first that there is none · 1 the spec is in error ·
+3 a statement is destructive
+
+The rules are described in docs/reference/lint.md.")]
+    Lint {
+        /// How to print it
+        #[arg(long, value_enum, default_value = "text")]
+        format: EventFormat,
+        /// Of files that are for no dialect in particular, where `system.url` does not tell
+        #[arg(long, value_enum)]
+        dialect: Option<DialectArg>,
+    },
+}
+
+/// `--dialect`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DialectArg {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(argument: DialectArg) -> Self {
+        match argument {
+            DialectArg::Postgres => Self::Postgres,
+            DialectArg::Sqlite => Self::Sqlite,
+        }
+    }
+}
 
 /// Folders of migrations by dialect.
 const FOLDERS: [(Dialect, &str); 2] = [(Dialect::Postgres, "postgres"), (Dialect::Sqlite, "sqlite")];
@@ -109,21 +164,32 @@ fn write(folder: &Path, path: &Path, stem: &str) -> std::io::Result<()> {
     file.write_all(header.as_bytes())
 }
 
-/// Classifies all statements, each file as if those before it were applied.
+/// Classifies all statements, each file as if those before it were applied; repeatable files come
+/// last, as they run. The ways down are never run, and not read.
 fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
-    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &stack.system.migrations;
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable } = &stack.system.migrations;
     let of_url = stack.system.endpoint.to.as_ref().ok().map(|url| match url {
         SystemUrl::Postgres(_) => Dialect::Postgres,
         SystemUrl::Sqlite(_) => Dialect::Sqlite,
     });
     let of_common = dialect.or(of_url).unwrap_or_else(|| {
-        if !common.is_empty() {
+        if !common.is_empty() || !repeatable.common.is_empty() {
             ui.note("`system.url` is not known here; read as PostgreSQL (`--dialect sqlite` for SQLite)");
         }
         Dialect::Postgres
     });
-    let sets = [(of_common, common), (Dialect::Postgres, postgres), (Dialect::Sqlite, sqlite)];
-    let files: Vec<LintedFile> = sets.into_iter().flat_map(|(dialect, set)| linted(dialect, set)).collect();
+    let own =
+        [(Dialect::Postgres, postgres, &repeatable.postgres), (Dialect::Sqlite, sqlite, &repeatable.sqlite)];
+    let mut files = Vec::new();
+    for (dialect, versioned, repeated) in own {
+        let is_common = dialect == of_common;
+        let versioned: Vec<&Migration> =
+            versioned.iter().chain(common.iter().filter(|_| is_common)).collect();
+        let shared = repeatable.common.iter().filter(|_| is_common);
+        let mut repeated: Vec<&Repeatable> = repeated.iter().chain(shared).collect();
+        repeated.sort_by(|a, b| a.name.cmp(&b.name));
+        files.extend(linted(dialect, &versioned, &repeated));
+    }
     ui.answer(&match format {
         EventFormat::Text => render::lint_text(&files, ui.paint()),
         EventFormat::Json => render::lint_json(&files),
@@ -133,14 +199,15 @@ fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -
     Ok(if destroys { Exit::Denied } else { Exit::Done })
 }
 
-fn linted(dialect: Dialect, set: &[Migration]) -> Vec<LintedFile> {
+fn linted(dialect: Dialect, versioned: &[&Migration], repeated: &[&Repeatable]) -> Vec<LintedFile> {
     let mut known = Known::default();
-    let file = |file: &Migration| {
-        let text = Text { sql: &file.sql, dialect, in_transaction: !file.no_transaction };
+    let versioned = versioned.iter().map(|file| (&file.sql, !file.no_transaction, &file.at));
+    let repeated = repeated.iter().map(|file| (&file.sql, true, &file.at));
+    let file = |(sql, in_transaction, at): (&String, bool, &Location)| {
         // Nobody has looked whether a table is empty.
-        let statements = lint::classify(text, &mut known, &|_| None);
+        let statements = lint::classify(Text { sql, dialect, in_transaction }, &mut known, &|_| None);
         known.settle();
-        LintedFile { name: file.at.source.name().to_owned(), dialect, statements }
+        LintedFile { name: at.source.name().to_owned(), dialect, statements }
     };
-    set.iter().map(file).collect()
+    versioned.chain(repeated).map(file).collect()
 }

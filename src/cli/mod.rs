@@ -5,6 +5,7 @@ mod apply;
 mod approval;
 mod args;
 mod baseline;
+mod destroy;
 mod drift;
 mod ending;
 mod exit;
@@ -87,7 +88,7 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
         Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
-        Command::Destroy(args) => wait(apply::destroy(args, cli.file.as_deref(), ui)),
+        Command::Destroy(args) => wait(destroy::run(args, cli.file.as_deref(), ui)),
         Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
         Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
         Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),

@@ -1,8 +1,9 @@
 //! `trueup observe`: what is there now, as a file to plan against elsewhere.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::ObserveArgs;
+use clap::Args;
+
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
@@ -10,6 +11,17 @@ use crate::apply::{Clients, observe};
 use crate::spec::Contact;
 use crate::system::Purpose;
 use crate::world::File;
+
+/// Arguments of `observe`.
+#[derive(Debug, Args)]
+pub(super) struct ObserveArgs {
+    /// Where to write it
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Observe the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+}
 
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;

@@ -1,8 +1,11 @@
 //! `trueup plan`: observe, diff, print.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::args::{PlanArgs, PlanFormat};
+use clap::{Args, ValueEnum};
+
+use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
@@ -12,6 +15,58 @@ use crate::render;
 use crate::spec::{Contact, Stack};
 use crate::system::Purpose;
 use crate::world::{File, World};
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Exit codes: 0 planned (with changes too) · 1 failed · 2 with --detailed-exitcode: changes · 3 a policy
+denies something, or a check failed
+
+Examples:
+  trueup plan --format markdown > comment.md
+  trueup plan --world world.json                plan where no server can be reached
+  trueup plan --rehearse                        try it in a scratch database first
+  trueup plan --only vector")]
+pub(super) struct PlanArgs {
+    /// Save the plan, for `apply PLAN`
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// How to print the plan
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: PlanFormat,
+    /// Exit 2 when there are changes
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// A component or an address; what it needs is planned too
+    #[arg(long, value_name = "COMPONENT|ADDRESS")]
+    pub only: Option<String>,
+    /// Train the vector store though auto_train_vector is off
+    #[arg(long)]
+    pub train: bool,
+    /// Most bytes of Markdown; what destroys is never cut
+    #[arg(long, value_name = "N", default_value = "60000")]
+    pub max_bytes: usize,
+    /// Plan against a saved observation, touching no server
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+    /// Run what is pending in the system database in a scratch copy of its schema, and report what fails
+    #[arg(long, conflicts_with = "world")]
+    pub rehearse: bool,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
+}
+
+/// `--format` of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    /// For a terminal.
+    Text,
+    /// For programs; see schemas/plan.schema.json.
+    Json,
+    /// For the comment of a pull request.
+    Markdown,
+}
 
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };

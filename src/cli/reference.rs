@@ -1,10 +1,35 @@
 //! `trueup schema`, `completions` and `man`: what the program says about itself.
 
 use clap::CommandFactory as _;
+use clap::{Args, ValueEnum};
 
-use super::args::{Cli, CompletionsArgs, SchemaArgs, SchemaOf};
+use super::args::Cli;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
+
+/// Arguments of `schema`.
+#[derive(Debug, Args)]
+pub(super) struct SchemaArgs {
+    /// Of what
+    #[arg(value_enum, default_value = "stack")]
+    pub of: SchemaOf,
+}
+
+/// What a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// The stack spec.
+    Stack,
+    /// A plan, as `plan --format json` prints it.
+    Plan,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
 
 pub(super) fn schema(args: &SchemaArgs, ui: &Ui) -> Result<Exit, Failure> {
     let schema = match args.of {

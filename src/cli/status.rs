@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::{EventFormat, StatusArgs};
+use super::args::EventFormat;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
@@ -15,6 +16,14 @@ use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
 use crate::{cache, target, vector};
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// How to print it
+    #[arg(long, value_enum, default_value = "text")]
+    pub format: EventFormat,
+}
 
 /// The health of one component.
 struct Health {

@@ -1,8 +1,9 @@
 //! `trueup validate`: read specs and every file that they name; touch no server.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::args::ValidateArgs;
+use clap::Args;
+
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
@@ -10,6 +11,16 @@ use crate::change::Status;
 use crate::plan;
 use crate::spec::{Contact, Stack};
 use crate::world::File;
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub(super) struct ValidateArgs {
+    /// The specs [default: the one of --file]
+    pub files: Vec<PathBuf>,
+    /// Check the targets' contracts against a saved observation too
+    #[arg(long, value_name = "FILE")]
+    pub world: Option<PathBuf>,
+}
 
 pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let files = if args.files.is_empty() { vec![load::find(file)?] } else { args.files.clone() };

@@ -21,7 +21,7 @@ pub(super) struct Spec {
     /// Name of the environment, such as `dev`; `prod` and `production` are guarded. Required.
     pub environment: Opt<String>,
     /// A file that this one builds on, relative to this one.
-    #[allow(dead_code)] // Taken out of the tree by the layers; here for the schema.
+    #[expect(dead_code, reason = "Taken out of the tree by the layers; here for the schema")]
     pub extends: Opt<String>,
     /// Switches. Built in: `seed_demo_data` (default true), `enable_target_db` (default false) and
     /// `auto_train_vector` (default false). Any other name may be added.
@@ -232,7 +232,7 @@ pub(super) struct Target {
 /// Verified copies of a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // Described and refused: no backend yet.
+#[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct Backup {
     /// The folder that they are put in.
     pub dir: Opt<String>,
@@ -271,7 +271,6 @@ pub(super) struct Vector {
 /// How texts become vectors.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // The keys of `minilm` and `http` are described and refused with them.
 pub(super) struct Embedder {
     /// `minilm`, `hashing` or `http`. Required.
     pub kind: Opt<EmbedderKind>,
@@ -338,7 +337,7 @@ pub(super) struct From {
 /// A check of retrieval: a question and what must be found.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // Described and refused: no backend yet.
+#[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct RetrievalCheck {
     /// The question.
     pub question: Opt<String>,
@@ -373,7 +372,7 @@ pub(super) struct Cache {
 /// A user of Redis.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code)] // Described and refused: no backend yet.
+#[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct AclUser {
     /// Its password.
     pub password: Opt<Written>,

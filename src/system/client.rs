@@ -15,6 +15,11 @@ use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
+/// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
+const CONNECTIONS: usize = 8;
+/// How many steps may use the system database at one time. None holds two connections, and one is
+/// left for the journal, so that none waits for a connection and gives up.
+pub const STEPS_AT_ONCE: usize = CONNECTIONS - 1;
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
 
@@ -113,12 +118,8 @@ impl Client {
                         sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
                     }
                 };
-                let database = opened.map_err(|source| Error::Unreachable { source })?;
-                if mode == SqliteMode::Immutable {
-                    // It never sees what is written after it was opened, so it is not kept.
-                    return Ok(database);
-                }
-                database
+                // As immutable it never sees what is written later: a client that observes looks once.
+                opened.map_err(|source| Error::Unreachable { source })?
             }
         };
         *open = Some(database.clone());
@@ -215,7 +216,7 @@ impl Client {
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
             Purpose::Observe => (&RunId::from_text("observe"), true, 2),
-            Purpose::Apply(run) => (run, false, 8),
+            Purpose::Apply(run) => (run, false, CONNECTIONS),
         };
         let application_name = lock::session_name(&self.stack, run);
         // The lock on making a database is of one session.

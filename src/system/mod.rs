@@ -26,7 +26,7 @@ use crate::lint::script;
 
 pub use apply::{Change, apply};
 pub use baseline::{Verdict, compare, record};
-pub use client::{Client, Presence, Purpose};
+pub use client::{Client, Presence, Purpose, STEPS_AT_ONCE};
 pub use desired::Desired;
 pub use diff::{diff, is_unmanaged};
 pub(crate) use error::shortened;

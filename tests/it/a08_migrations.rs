@@ -127,6 +127,25 @@ fn a08_a_failing_migration_stops_what_needs_it_and_the_same_command_goes_on() {
 }
 
 #[test]
+fn a08_a_spec_that_the_migrated_schema_does_not_fit_is_an_apply_in_part_and_recorded_as_failed() {
+    on_each_database(|world, database| {
+        world.spec(&format!(
+            "{SPEC}  seeds: {{ a: {{ table: a, key: [id], rows: rows.csv, when: seed_demo_data }} }}\n"
+        ));
+        world.file("rows.csv", "id,nowhere\n1,x\n");
+        migrations(world, &[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY);\n")]);
+
+        let applied = world.apply();
+
+        applied.exits(6).says("failed system.seed.a: column nowhere does not exist").says("1 failed");
+        applied.warns("what this run did could not be verified").warns("goes on from here");
+        let runs = database.bookkeeping("runs");
+        assert_eq!(database.sql(&format!("SELECT status FROM {runs}")), "failed");
+        world.plan().exits(1).warns("column nowhere does not exist");
+    });
+}
+
+#[test]
 fn a08_outside_a_transaction_the_next_run_begins_at_the_failed_statement() {
     on_each_database(|world, database| {
         world.spec(SPEC);

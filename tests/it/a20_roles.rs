@@ -412,6 +412,60 @@ fn a20_a_schema_that_anybody_uses_needs_no_grant_that_the_account_cannot_make() 
 }
 
 #[test]
+fn a20_a_role_that_fails_blocks_its_members_and_nobody_else() {
+    let server = Server::start();
+    server.sql("CREATE TABLE kept (a int)");
+    let other = format!("{}_other", server.database.name());
+    // A grant of somebody else's: the account that applies may not take it back.
+    server.sql(&format!(
+        "CREATE ROLE {other}; CREATE ROLE APP; ALTER TABLE kept OWNER TO {other}; GRANT SELECT ON kept TO APP"
+    ));
+    let account = format!("{}_owner", server.database.name());
+    server.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
+    server.sql(&format!("ALTER DATABASE {} OWNER TO {account}", server.database.name()));
+    server.sql(&format!("GRANT CREATE ON SCHEMA public TO {account}"));
+    let url = server.database.url();
+    let (_, host) = url.rsplit_once('@').unwrap();
+    server.world.env("DATABASE_URL", format!("postgres://{account}:for%20the%20account@{host}"));
+    server.spec("APP: { grants: { users: [select] } }\nREADER: { member_of: [APP] }\nGROUP: { grants: { orders: [select] } }");
+
+    let applied = server.apply();
+
+    let address = |role: &str| format!("system.role.{}", server.named(role));
+    applied.exits(6).says(&format!("needs {}", address("APP")));
+    let left = server.world.plan_json();
+    let left: Vec<&str> = left["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["address"].as_str().unwrap())
+        .collect();
+    assert!(
+        left.contains(&address("APP").as_str()) && left.contains(&address("READER").as_str()),
+        "{left:?}"
+    );
+    assert!(!left.contains(&address("GROUP").as_str()), "{left:?}");
+
+    server.sql(&format!("DROP OWNED BY {other}, GROUP; REASSIGN OWNED BY {account} TO postgres"));
+    server.sql(&format!("DROP OWNED BY {account}; DROP ROLE {other}, GROUP, {account}"));
+}
+
+#[test]
+fn a20_grants_do_not_race_whatever_the_parallelism() {
+    let server = Server::start();
+    let many: Vec<String> = (0..24).map(|n| format!("{}_{n}", server.database.name())).collect();
+    for privileges in ["select", "insert, delete"] {
+        let line = |name: &String| format!("{name}: {{ login: true, grants: {{ '*': [{privileges}] }} }}");
+        server.spec(&many.iter().map(line).collect::<Vec<_>>().join("\n"));
+
+        server.world.trueup(&["apply", "--auto-approve", "--parallelism", "16"]).exits(0);
+
+        server.world.plan().exits(0);
+    }
+    server.sql(&format!("DROP OWNED BY {0}; DROP ROLE {0}", many.join(", ")));
+}
+
+#[test]
 fn a20_what_cannot_be_is_said_before_anything_is_done() {
     let server = Server::start();
     server.spec("APP: { login: true, grants: { '*': [select] } }");

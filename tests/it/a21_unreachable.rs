@@ -132,6 +132,39 @@ fn a21_wait_uses_a_server_that_comes_up_in_time() {
 }
 
 #[test]
+fn a21_a_database_that_goes_away_in_the_middle_is_an_apply_in_part() {
+    let postgres = Postgres::start();
+    let world = World::new();
+    world.spec(
+        "version: 1\nstack: shop\nenvironment: dev\n\
+         system: { url: \"${DATABASE_URL}\", migrations: migrations }\n",
+    );
+    world.env("DATABASE_URL", postgres.url());
+    world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer);");
+    world.file("migrations/0002_b.sql", "CREATE TABLE b (id integer); SELECT pg_sleep(30);");
+    let apply = world.start(&["apply", "--auto-approve"]);
+    let name = postgres.name().to_owned();
+    let sleeping = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{name}' AND query LIKE '%pg_sleep(30)%' \
+         AND state = 'active'"
+    );
+    while postgres.on_server(&sleeping) != "1" {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    postgres.on_server(&format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false"));
+    postgres.on_server(&format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    ));
+
+    let ended = apply.ends();
+    ended.exits(6).says("done system.migration.0001_a").says("failed system.migration.0002_b");
+    ended.warns("goes on from here");
+    postgres.on_server(&format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS true"));
+    assert_eq!(postgres.psql("SELECT to_regclass('a') IS NOT NULL, to_regclass('b') IS NULL"), "t|t");
+}
+
+#[test]
 fn a21_wait_ends_when_nobody_comes() {
     let port = free_port();
     let world = with_database(&format!("postgres://app:not-to-be-shown@127.0.0.1:{port}/shop"));

@@ -61,6 +61,26 @@ impl Lock {
         }
     }
 
+    /// Refuses when it has turned out that the lock is held no more.
+    pub fn refuse_lost(&self) -> Result<(), Error> {
+        let reason = match self {
+            Self::Postgres(held) => held.watch().borrow().clone(),
+            Self::Sqlite(_) => None,
+        };
+        reason.map_or(Ok(()), |reason| Err(Error::Lost { reason }))
+    }
+
+    /// Does work that only the holder may do, and gives it up as soon as the lock is lost. What it
+    /// has sent to the server ends with its connections; the next holder waits for that.
+    pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        self.refuse_lost()?;
+        tokio::select! {
+            biased;
+            reason = self.lost() => Err(Error::Lost { reason }),
+            done = work => Ok(done),
+        }
+    }
+
     /// Frees it, and comes back when it is free: the next run need not wait for a connection that
     /// is being closed.
     pub async fn release(self) {
@@ -97,6 +117,16 @@ pub enum Error {
         since: String,
         /// How the statement begins.
         statement: String,
+    },
+    /// It was held, and is no more.
+    #[error("the lock was lost: {reason}; this run stopped at once, and another may be at work")]
+    #[diagnostic(
+        code(trueup::lock::lost),
+        help("the same command goes on from here; `trueup lock status` shows who holds the lock now")
+    )]
+    Lost {
+        /// What the watch saw.
+        reason: String,
     },
     /// A lock that only the death of its holder frees.
     #[error("the process that holds the lock is alive: {}", holder.who)]

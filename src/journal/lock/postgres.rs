@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Holder, POLL, session_name};
 use crate::journal::RunId;
+use crate::lint;
 use crate::spec::RedactedUrl;
 use crate::sql;
 
@@ -267,7 +268,7 @@ async fn outlive_the_dead(
     const BUSY: &str = "
         SELECT split_part(application_name, '/', 3),
                to_char(coalesce(query_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-               left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 60)
+               regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g')
         FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
           AND application_name LIKE 'trueup/%/%'
@@ -280,7 +281,8 @@ async fn outlive_the_dead(
         let query = sqlx::query(BUSY).bind(run.as_str()).fetch_optional(&mut *connection);
         let Some(row) = answered("the lock", query).await? else { return Ok(()) };
         if started.elapsed() >= patience {
-            let (run, since, statement) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (run, since) = (row.try_get(0)?, row.try_get(1)?);
+            let statement = lint::masked(row.try_get(2)?).chars().take(60).collect();
             return Err(Error::Lingering { run, since, statement });
         }
         tokio::time::sleep(POLL).await;

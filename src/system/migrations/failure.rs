@@ -9,6 +9,7 @@ use super::super::script::Script;
 use super::super::{Error, error::Advice};
 use super::Job;
 use super::session::{self, Failed, Session};
+use crate::lint;
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -101,13 +102,14 @@ fn failure(
     let (byte, range) = place.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
+    let shown = lint::blotted(job.sql);
     Error::Migration {
         stem: job.name.to_owned(),
         line: before.matches('\n').count() + 1,
-        statement: job.sql.get(range.clone()).unwrap_or("").to_owned(),
-        text: Arc::new(NamedSource::new(job.at.source.name(), job.sql.to_owned())),
+        statement: shown.get(range.clone()).unwrap_or("").to_owned(),
+        text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: said(error),
+        message: lint::without_secrets(&said(error), job.sql),
         advice,
     }
 }

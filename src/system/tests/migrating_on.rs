@@ -23,7 +23,7 @@ async fn sqlx_runs(
 ) -> std::result::Result<(), sqlx::migrate::MigrateError> {
     let migrator = Migrator::new(folder).await.unwrap();
     match b.database().await {
-        Database::Postgres(pool) => migrator.run_to(to, &pool).await,
+        Database::Postgres(pool) => migrator.run_to(to, &mut *pool.take().await.unwrap()).await,
         Database::Sqlite(pool) => migrator.run_to(to, &pool).await,
     }
 }

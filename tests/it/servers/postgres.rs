@@ -25,6 +25,13 @@ impl Postgres {
         database
     }
 
+    /// The same on a server that no other test uses: roles and settings are of a whole server.
+    pub(crate) fn alone() -> Self {
+        let database = Self { server: Shared::alone("postgres"), name: unique_name() };
+        database.on_server(&format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
     /// A server, and the name of a database that does not exist.
     pub(crate) fn absent() -> Self {
         Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }

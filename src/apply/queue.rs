@@ -1,0 +1,226 @@
+//! The steps of a walk that are not started: which may start now, and what a failed one blocks. Pure.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::change::Address;
+use crate::plan::{Step, Work};
+use crate::{cache, system};
+
+/// What the steps that run take up of what only some at a time may use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lanes {
+    running: usize,
+    /// Steps that hold a connection to the system database.
+    system: usize,
+    /// Steps that write the catalog's rows of roles and what they hold.
+    roles: usize,
+}
+
+impl Lanes {
+    /// Of the steps that run.
+    pub(super) fn of<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
+        let mut lanes = Self::default();
+        for step in running {
+            lanes.running += 1;
+            lanes.system += usize::from(uses_system(&step.work));
+            lanes.roles += usize::from(is_role(&step.work));
+        }
+        lanes
+    }
+
+    /// Whether a step would wait for others if it began now.
+    fn are_free_for(&self, step: &Step) -> bool {
+        // Grants on one object are one row of a catalog: at one time, PostgreSQL fails one of them.
+        (self.system < system::STEPS_AT_ONCE || !uses_system(&step.work))
+            && (self.roles == 0 || !is_role(&step.work))
+    }
+}
+
+fn uses_system(work: &Work) -> bool {
+    match work {
+        Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
+        // Consumer groups are taken down in the inventory.
+        Work::Cache(change) => cache::claims(change).is_some(),
+        Work::Vector(_) => false,
+    }
+}
+
+fn is_role(work: &Work) -> bool {
+    matches!(work, Work::System(system::Change::Role(_)))
+}
+
+/// The steps that are not started, by what they wait for.
+pub(super) struct Queue {
+    ready: VecDeque<Step>,
+    waiting: BTreeMap<Address, Waiting>,
+    /// Who waits for an address.
+    followers: BTreeMap<Address, Vec<Address>>,
+    /// The step that comes last, and only when nothing failed.
+    last: Option<Step>,
+    is_clean: bool,
+}
+
+struct Waiting {
+    step: Step,
+    missing: BTreeSet<Address>,
+}
+
+impl Queue {
+    /// All steps of a walk, none of them started.
+    pub(super) fn new(steps: Vec<Step>) -> Self {
+        let planned: BTreeSet<Address> = steps.iter().map(|step| step.address.clone()).collect();
+        let mut queue = Self {
+            ready: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            followers: BTreeMap::new(),
+            last: None,
+            is_clean: true,
+        };
+        for step in steps {
+            if matches!(step.work, Work::Flags { .. }) {
+                queue.last = Some(step);
+                continue;
+            }
+            let missing: BTreeSet<Address> =
+                step.needs.iter().filter(|need| planned.contains(need)).cloned().collect();
+            if missing.is_empty() {
+                queue.ready.push_back(step);
+                continue;
+            }
+            for need in &missing {
+                queue.followers.entry(need.clone()).or_default().push(step.address.clone());
+            }
+            queue.waiting.insert(step.address.clone(), Waiting { step, missing });
+        }
+        queue
+    }
+
+    /// The next step that may start; the last one only when nothing runs or waits.
+    pub(super) fn next(&mut self, lanes: &Lanes) -> Option<Step> {
+        if let Some(place) = self.ready.iter().position(|step| lanes.are_free_for(step)) {
+            return self.ready.remove(place);
+        }
+        let is_end = lanes.running == 0 && self.ready.is_empty() && self.waiting.is_empty();
+        if is_end && self.is_clean { self.last.take() } else { None }
+    }
+
+    /// What waited for this step only may start.
+    pub(super) fn done(&mut self, address: &Address) {
+        for follower in self.followers.remove(address).unwrap_or_default() {
+            let Some(waiting) = self.waiting.get_mut(&follower) else { continue };
+            waiting.missing.remove(address);
+            if waiting.missing.is_empty()
+                && let Some(waiting) = self.waiting.remove(&follower)
+            {
+                self.ready.push_back(waiting.step);
+            }
+        }
+    }
+
+    /// Takes out everything that needs a step that failed, directly or not.
+    pub(super) fn failed(&mut self, address: &Address) -> Vec<(Step, String)> {
+        self.is_clean = false;
+        let mut blocked = Vec::new();
+        let mut open = VecDeque::from([address.clone()]);
+        while let Some(cause) = open.pop_front() {
+            for follower in self.followers.remove(&cause).unwrap_or_default() {
+                if let Some(waiting) = self.waiting.remove(&follower) {
+                    blocked.push((waiting.step, format!("needs {cause}")));
+                    open.push_back(follower);
+                }
+            }
+        }
+        blocked
+    }
+
+    /// Takes out everything that is left.
+    pub(super) fn drain(&mut self, why: &str) -> Vec<(Step, String)> {
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let waiting = std::mem::take(&mut self.waiting).into_values().map(|waiting| waiting.step);
+        ready.chain(waiting).chain(self.last.take()).map(|step| (step, why.to_owned())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::Action;
+
+    fn step(address: &str, needs: &[&str]) -> Step {
+        Step {
+            address: Address::new(address),
+            action: Action::Run,
+            needs: needs.iter().map(|need| Address::new(*need)).collect(),
+            work: Work::Bookkeeping { protected: BTreeSet::new() },
+        }
+    }
+
+    /// Another step runs, which is in nobody's way.
+    fn busy() -> Lanes {
+        Lanes { running: 1, ..Lanes::default() }
+    }
+
+    fn names(steps: &[(Step, String)]) -> Vec<String> {
+        steps.iter().map(|(step, why)| format!("{}: {why}", step.address)).collect()
+    }
+
+    #[test]
+    fn a_failed_step_blocks_what_needs_it_and_nothing_else() {
+        let mut queue =
+            Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
+        assert_eq!(names(&queue.failed(&Address::new("a"))), ["b: needs a", "c: needs b"]);
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "d");
+        assert!(queue.next(&Lanes::default()).is_none());
+    }
+
+    #[test]
+    fn a_step_waits_for_all_that_it_needs() {
+        let mut queue = Queue::new(vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])]);
+        queue.next(&Lanes::default());
+        queue.next(&busy());
+        queue.done(&Address::new("a"));
+        assert!(queue.next(&busy()).is_none());
+        queue.done(&Address::new("b"));
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "c");
+    }
+
+    #[test]
+    fn the_flags_come_last_and_only_when_nothing_failed() {
+        let flags = || {
+            let flags = crate::spec::Flags(BTreeMap::new());
+            Step { work: Work::Flags { environment: "dev".to_owned(), flags }, ..step("flags", &[]) }
+        };
+        let mut queue = Queue::new(vec![flags(), step("a", &[])]);
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
+        assert!(queue.next(&busy()).is_none(), "while another step runs");
+        queue.done(&Address::new("a"));
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "flags");
+
+        let mut queue = Queue::new(vec![flags(), step("a", &[])]);
+        queue.next(&Lanes::default());
+        queue.failed(&Address::new("a"));
+        assert!(queue.next(&Lanes::default()).is_none());
+        assert_eq!(names(&queue.drain("a step before it failed")), ["flags: a step before it failed"]);
+    }
+
+    #[test]
+    fn never_more_steps_hold_a_connection_than_the_pool_has_and_others_pass_them() {
+        let other = |address: &str| Step {
+            work: Work::Cache(cache::Change::Config { key: "k".to_owned(), value: "v".to_owned() }),
+            ..step(address, &[])
+        };
+        let mut steps: Vec<Step> = (0..64).map(|n| step(&n.to_string(), &[])).collect();
+        steps.push(other("cache"));
+        let mut queue = Queue::new(steps);
+        let mut running: Vec<Step> = Vec::new();
+        while let Some(step) = queue.next(&Lanes::of(running.iter())) {
+            running.push(step);
+        }
+
+        assert_eq!(running.len(), system::STEPS_AT_ONCE + 1);
+        assert_eq!(running.last().unwrap().address.as_str(), "cache");
+        assert_eq!(running.remove(0).address.as_str(), "0");
+        assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");
+    }
+}

@@ -1,0 +1,137 @@
+//! The validated stack: everything that a spec and the files it names say, defaults filled in,
+//! references resolved. It holds no mistakes: `spec::load` gives this or errors, never both.
+
+mod migrations;
+mod rows;
+mod stores;
+mod system;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Location, Secret};
+use crate::change::{Address, Risk};
+use crate::digest::Digest;
+
+pub use migrations::*;
+pub use rows::*;
+pub use stores::*;
+pub use system::*;
+
+/// One environment of one stack.
+#[derive(Debug, Clone)]
+pub struct Stack {
+    /// `stack:`
+    pub name: String,
+    /// `environment:`
+    pub environment: String,
+    /// The file that was asked for, as the user wrote its path.
+    pub file: PathBuf,
+    /// `flags:`, with the defaults of the built-in three.
+    pub flags: Flags,
+    /// `system:`
+    pub system: System,
+    /// `targets:`, those that are off too (see [`Target::on`]).
+    pub targets: BTreeMap<String, Target>,
+    /// `vector:`
+    pub vector: Option<Vector>,
+    /// `cache:`
+    pub cache: Option<Cache>,
+    /// `policies:`
+    pub policies: BTreeMap<String, Policy>,
+    /// Everything that has a name of its own, whether it is on or off: what can be protected.
+    pub declared: BTreeSet<Address>,
+    /// Of these, what has `protect: true`.
+    pub protected: BTreeSet<Address>,
+    /// `moved:`, new addresses by old ones.
+    pub moved: BTreeMap<Address, Address>,
+    /// Digest of the merged spec, placeholders in place of secrets, and of every file it names.
+    pub digest: Digest,
+    /// Remarks: literal secrets, a URL of a target that is off, a dropped policy.
+    pub warnings: Vec<Warning>,
+}
+
+impl Stack {
+    /// Whether the environment is named as production.
+    pub fn is_production(&self) -> bool {
+        is_production(&self.environment)
+    }
+
+    /// Every secret of a managed object whose variable is unset: a note for `plan` and `validate`,
+    /// an error for `apply`.
+    pub fn unset_secrets(&self) -> Vec<&Secret> {
+        let roles = self.system.roles.values().filter_map(|role| role.password.as_ref());
+        let users = self.system.users.values().map(|user| &user.password);
+        roles.chain(users).filter(|secret| secret.expose().is_err()).collect()
+    }
+}
+
+/// Whether an environment of this name is production: `prod` or `production`.
+pub fn is_production(environment: &str) -> bool {
+    matches!(environment, "prod" | "production")
+}
+
+/// A remark on a spec that is valid.
+#[derive(Debug, Clone)]
+pub struct Warning {
+    /// What is remarkable.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Where.
+    pub at: Option<Location>,
+}
+
+/// The flags of a stack: the three built-in ones and any other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Flags(pub BTreeMap<String, bool>);
+
+impl Flags {
+    /// The value of a flag; one that nobody declared is off.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.0.get(name).copied().unwrap_or(false)
+    }
+
+    /// Whether the condition holds; no condition always does.
+    pub fn allow(&self, when: Option<&When>) -> bool {
+        match when {
+            None => true,
+            Some(When { flag, negated }) => self.is_on(flag) != *negated,
+        }
+    }
+
+    /// Whether the vector store is to be trained.
+    pub fn auto_train_vector(&self) -> bool {
+        self.is_on("auto_train_vector")
+    }
+}
+
+/// `when: flag` or `when: not flag`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    /// The flag's name; it is declared.
+    pub flag: String,
+    /// `not`.
+    pub negated: bool,
+}
+
+/// One of `policies:`: what a plan may not contain.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// What it denies.
+    pub denies: Denies,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// What a policy denies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Denies {
+    /// `deny:` every change at this risk.
+    Risk(Risk),
+    /// `deny_flag:` the flag, and every change that it switches on.
+    Flag(String),
+}

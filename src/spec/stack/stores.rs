@@ -1,0 +1,164 @@
+//! `targets:`, `vector:` and `cache:`: the stores beside the system database.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::spec::{Endpoint, Location, RedactedUrl, Secret};
+
+/// One of `targets:`: a business database, read and never written.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Whether `enable_target_db` is on and its `when` holds.
+    pub on: bool,
+    /// Where it is.
+    pub endpoint: Endpoint<TargetUrl>,
+    /// `include:`, globs of table names; `*` by default.
+    pub include: Vec<String>,
+    /// `exclude:`
+    pub exclude: Vec<String>,
+    /// `require:`, columns by table.
+    pub require: BTreeMap<String, Vec<String>>,
+    /// `require_read_only:`, its default filled in by the kind of the endpoint.
+    pub require_read_only: bool,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// An address of a target database.
+#[derive(Debug, Clone)]
+pub enum TargetUrl {
+    /// `sqlite://…`: an absolute path, or one relative to the current folder.
+    Sqlite(PathBuf),
+}
+
+/// `vector:` the vector store and what it is trained from.
+#[derive(Debug, Clone)]
+pub struct Vector {
+    /// Where it is.
+    pub endpoint: Endpoint<VectorUrl>,
+    /// `tenant:` of Chroma.
+    pub tenant: String,
+    /// `database:` of Chroma.
+    pub database: String,
+    /// `token:` of Chroma.
+    pub token: Option<Secret>,
+    /// `embedder:`
+    pub embedder: Embedder,
+    /// `collections:`
+    pub collections: BTreeMap<String, Collection>,
+    /// `keep_generations:`
+    pub keep_generations: u32,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// An address of a vector store.
+#[derive(Debug, Clone)]
+pub enum VectorUrl {
+    /// `http://…`, `https://…`
+    Chroma(RedactedUrl),
+    /// `sqlite://…`: an absolute path, or one relative to the current folder.
+    Sqlite(PathBuf),
+}
+
+/// `embedder:` how texts become vectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Embedder {
+    /// Feature hashing of words and character n-grams.
+    Hashing {
+        /// Length of a vector; 384 by default.
+        dimensions: usize,
+    },
+}
+
+/// One of `collections:` and where its documents come from.
+#[derive(Debug, Clone)]
+pub struct Collection {
+    /// `from.schema`: names of targets, one document a table.
+    pub schema: Vec<String>,
+    /// `terms`: names of ontologies whose terms join the documents of the tables they speak of.
+    pub terms: Vec<String>,
+    /// `from.ontologies`: names of ontologies, one document a term.
+    pub ontologies: Vec<String>,
+    /// `from.files`, read: one document each.
+    pub files: Vec<SourceFile>,
+    /// Whether the spec has `from.files`: one that matches nothing is no reason to delete.
+    pub names_files: bool,
+    /// `from.examples`, read: one document a question.
+    pub examples: Vec<Example>,
+    /// Whether the spec has `from.examples`: one that is empty is no reason to delete.
+    pub names_examples: bool,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// A file of prose, read.
+#[derive(Debug, Clone)]
+pub struct SourceFile {
+    /// Path relative to the spec file that names it, with `/`: part of the document's id.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A question and the SQL that answers it.
+#[derive(Debug, Clone)]
+pub struct Example {
+    /// The question.
+    pub question: String,
+    /// The statement that answers it.
+    pub sql: String,
+    /// The target that it runs on.
+    pub target: Option<String>,
+    /// Where it stands in its file.
+    pub at: Location,
+}
+
+/// `cache:`
+#[derive(Debug, Clone)]
+pub struct Cache {
+    /// Where it is.
+    pub endpoint: Endpoint<CacheUrl>,
+    /// `databases:`, what lives on which db number.
+    pub databases: BTreeMap<String, u32>,
+    /// `config:`, Redis only; values as written, such as `256mb`.
+    pub config: BTreeMap<String, String>,
+    /// `namespaces:`
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// `streams:`
+    pub streams: BTreeMap<String, Stream>,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// An address of a cache.
+#[derive(Debug, Clone)]
+pub enum CacheUrl {
+    /// `redis://…`, `rediss://…`
+    Redis(RedactedUrl),
+    /// `sqlite://…`: an absolute path, or one relative to the current folder.
+    Sqlite(PathBuf),
+}
+
+/// One of `namespaces:`.
+#[derive(Debug, Clone)]
+pub struct Namespace {
+    /// What its keys begin with.
+    pub prefix: String,
+    /// How long its keys live, in whole seconds.
+    pub ttl: Duration,
+    /// Where it stands.
+    pub at: Location,
+}
+
+/// One of `streams:`.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Consumer groups, each from the stream's beginning.
+    pub groups: Vec<String>,
+    /// Entries that it keeps.
+    pub maxlen: Option<u64>,
+    /// Where it stands.
+    pub at: Location,
+}
