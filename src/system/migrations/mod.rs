@@ -172,7 +172,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
-    let mut known = risk::known(observed);
+    let mut known = risk::known(desired, observed);
     for (version, file) in pending {
         let risk = risk::of(file.text(desired.dialect), observed, &mut known);
         let late = newest.filter(|newest| version < newest);
