@@ -49,7 +49,11 @@ pub struct Held {
 
 impl Pool {
     /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
-    pub(super) async fn open(options: PgConnectOptions, ends_with_client: bool, most: usize) -> sqlx::Result<Self> {
+    pub(super) async fn open(
+        options: PgConnectOptions,
+        ends_with_client: bool,
+        most: usize,
+    ) -> sqlx::Result<Self> {
         let free = Mutex::default();
         let shared = Shared { options, ends_with_client, free, permits: Arc::new(Semaphore::new(most)) };
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
