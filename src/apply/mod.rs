@@ -4,6 +4,7 @@
 mod accept;
 mod cancel;
 mod clients;
+mod groups;
 mod queue;
 mod record;
 mod rehearse;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::change::Address;
 use crate::plan::{Step, Work};
-use crate::system;
+use crate::{cache, system};
 
 /// What the steps that run take up of what only some at a time may use.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +39,9 @@ impl Lanes {
 fn uses_system(work: &Work) -> bool {
     match work {
         Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
-        Work::Vector(_) | Work::Cache(_) => false,
+        // Consumer groups are taken down in the inventory.
+        Work::Cache(change) => cache::claims(change).is_some(),
+        Work::Vector(_) => false,
     }
 }
 
@@ -205,7 +207,7 @@ mod tests {
     #[test]
     fn never_more_steps_hold_a_connection_than_the_pool_has_and_others_pass_them() {
         let other = |address: &str| Step {
-            work: Work::Cache(crate::cache::Change::Config { key: "k".to_owned(), value: "v".to_owned() }),
+            work: Work::Cache(cache::Change::Config { key: "k".to_owned(), value: "v".to_owned() }),
             ..step(address, &[])
         };
         let mut steps: Vec<Step> = (0..64).map(|n| step(&n.to_string(), &[])).collect();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::groups;
 use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
@@ -121,8 +122,8 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
                     clients.system.stop_waiting();
                 }
                 () = cancel.asked(2) => {
-                    clients.system.interrupt();
                     running.abort_all();
+                    clients.system.interrupt().await;
                     break None;
                 }
             }
@@ -177,7 +178,7 @@ async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), St
         }
         Work::Cache(change) => {
             let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;
-            Ok(cache::apply(change, client).await?)
+            groups::apply(change, client, &clients.system, &run).await
         }
         Work::Flags { environment, flags } => {
             Ok(journal::record_flags(&clients.system.database().await?, environment, flags).await?)

@@ -248,7 +248,7 @@ impl Applying<'_> {
             return Ok(());
         }
         let database = self.clients.system.database().await?;
-        if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+        if journal::exists(&database).await? {
             journal::record_spec(&database, &self.stack.digest).await?;
         }
         Ok(())

@@ -251,7 +251,7 @@ fn vector_diff(desired: &vector::Desired, world: &World) -> Diff<Work> {
 
 fn cache_diff(desired: &cache::Desired, world: &World) -> Diff<Work> {
     match &world.cache {
-        Some(observed) => cache::diff(desired, observed).map(Work::Cache),
+        Some(observed) => cache::diff(desired, observed, &world.journal.inventory).map(Work::Cache),
         None => not_observed("cache"),
     }
 }

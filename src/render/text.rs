@@ -72,7 +72,11 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
         };
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
-        line(out, &format!("{head}  {}{risk} {why}", change.summary));
+        let mut said = change.summary.lines();
+        line(out, &format!("{head}  {}{risk} {why}", said.next().unwrap_or("")));
+        for more in said {
+            line(out, &format!("      {}", paint.tone(Tone::Warning, more)));
+        }
         details(out, change, is_short, paint);
     }
     if !changes.is_empty() {

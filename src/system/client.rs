@@ -16,10 +16,10 @@ use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
 /// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: usize = 8;
 /// How many steps may use the system database at one time. None holds two connections, and one is
 /// left for the journal, so that none waits for a connection and gives up.
-pub const STEPS_AT_ONCE: usize = CONNECTIONS as usize - 1;
+pub const STEPS_AT_ONCE: usize = CONNECTIONS - 1;
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
 
@@ -120,21 +120,20 @@ impl Client {
                         sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
                     }
                 };
-                let database = opened.map_err(|source| Error::Unreachable { source })?;
-                if mode == SqliteMode::Immutable {
-                    // It never sees what is written after it was opened, so it is not kept.
-                    return Ok(database);
-                }
-                database
+                // As immutable it never sees what is written later: a client that observes looks once.
+                opened.map_err(|source| Error::Unreachable { source })?
             }
         };
         *open = Some(database.clone());
         Ok(database)
     }
 
-    /// Ends the statement that runs in this process. One in a server ends with its connection.
-    pub fn interrupt(&self) {
+    /// Ends the statements that run, in this process or in a server.
+    pub async fn interrupt(&self) {
         self.interrupt.ask();
+        if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
+            lock::end_statements(url, &self.stack, run).await;
+        }
     }
 
     /// From now on, what steps wait for other sessions for.

@@ -10,12 +10,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
-use crate::spec::SystemUrl;
+use crate::spec::{RedactedUrl, SystemUrl};
 
 pub use file::lock_file;
 
 /// Often enough to feel immediate, rare enough to cost nothing.
 const POLL: Duration = Duration::from_millis(200);
+/// How long a run that is to stop at once may take for it.
+const URGENT: Duration = Duration::from_secs(1);
 
 /// Who holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -224,6 +226,18 @@ pub async fn break_run(url: &SystemUrl, stack: &str, run: &str) -> Result<u64, E
             Err(Error::Alive { holder })
         }
         (_, holder) => Err(Error::OtherRun { wanted: run.to_owned(), holder }),
+    }
+}
+
+/// Ends what a run that stops still executes on the server, but not the session that holds the lock,
+/// which the journal's last words need. At best effort and within a second: before PostgreSQL 14 the
+/// server does not notice that its client is gone, and would go on with the statement.
+pub async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) {
+    let ended = tokio::time::timeout(URGENT, postgres::end_statements(url, stack, run)).await;
+    match ended {
+        Ok(Ok(ended)) => tracing::debug!(ended, "statements of this run were ended"),
+        Ok(Err(error)) => tracing::warn!(%error, "what this run executes could not be ended"),
+        Err(_) => tracing::warn!("what this run executes could not be ended in time"),
     }
 }
 

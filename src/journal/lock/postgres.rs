@@ -142,6 +142,23 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
     Ok(ended)
 }
 
+/// Ends the sessions of a run that execute something or have a transaction open, all but the one that
+/// holds the lock, and gives their number.
+pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) -> Result<i64, Error> {
+    let sql = format!(
+        "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
+         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.state <> 'idle'
+           AND a.application_name = $1 AND NOT {}",
+        held_by("a.pid")
+    );
+    let mut connection = connect(url, &session_name(stack, &RunId::from_text("stop"))).await?;
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(session_name(stack, run)).fetch_one(&mut connection);
+    let ended = answered("ending a statement", query).await?.try_get(0)?;
+    // The session ends here in any case.
+    drop(connection.close().await);
+    Ok(ended)
+}
+
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = sql::postgres_options(url.expose(), name)?;
     let mut connection = answered("connecting", options.connect()).await?;

@@ -199,7 +199,8 @@ fn planned(
     late: Option<i64>,
     needs: Vec<Address>,
 ) -> Planned<Change> {
-    let risk::Verdict { risk, summary, assertions } = verdict;
+    let summary = verdict.summary("");
+    let risk::Verdict { risk, assertions, .. } = verdict;
     let checksum = hex(&file.checksum);
     let seen = match assertions {
         None => Digest::of_json(&("pending", late)),

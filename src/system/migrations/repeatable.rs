@@ -52,14 +52,16 @@ pub(in crate::system) fn diff(
         }
         let known = known.get_or_insert_with(|| known_after(planned, desired, observed));
         let text = Text { sql: &file.sql, dialect: desired.dialect, in_transaction: true };
-        let risk::Verdict { risk, summary, assertions } = risk::of(text, observed, known);
+        let verdict = risk::of(text, observed, known);
+        let summary = verdict.summary(", run again whenever the file changes");
+        let risk::Verdict { risk, assertions, .. } = verdict;
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
             risk,
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
             needs: std::mem::replace(&mut needs, vec![address]),
-            summary: format!("{summary}; run again whenever the file changes"),
+            summary,
             before: ran.map(|ran| json!({ "text": ran })),
             after: Some(json!({ "text": print })),
             diff: Some(risk::added(&file.sql)),

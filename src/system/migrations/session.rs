@@ -47,9 +47,7 @@ impl Session {
     pub(super) async fn open(database: &Database) -> sql::Result<Self> {
         let failed = |source| sql::Error::statement("", source);
         let connection = match database {
-            Database::Postgres(pool) => {
-                Connection::Postgres(Box::new(pool.acquire().await.map_err(failed)?.detach()))
-            }
+            Database::Postgres(pool) => Connection::Postgres(Box::new(pool.connect().await.map_err(failed)?)),
             Database::Sqlite(pool) => {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }

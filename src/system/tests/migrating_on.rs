@@ -23,7 +23,7 @@ async fn sqlx_runs(
 ) -> std::result::Result<(), sqlx::migrate::MigrateError> {
     let migrator = Migrator::new(folder).await.unwrap();
     match b.database().await {
-        Database::Postgres(pool) => migrator.run_to(to, &pool).await,
+        Database::Postgres(pool) => migrator.run_to(to, &mut *pool.take().await.unwrap()).await,
         Database::Sqlite(pool) => migrator.run_to(to, &pool).await,
     }
 }
@@ -317,15 +317,15 @@ fn a_repeatable_file_runs_after_migrations_and_before_rows_and_again_when_its_te
             first,
             [
                 "run system.migration.0001_a: 1 statement (pending)",
-                "run system.repeatable.v: 2 statements; run again whenever the file changes (never run)",
-                "run system.repeatable.w: 1 statement; run again whenever the file changes (never run)",
+                "run system.repeatable.v: 2 statements, run again whenever the file changes (never run)",
+                "run system.repeatable.w: 1 statement, run again whenever the file changes (never run)",
                 "create system.seed.a: 1 row to insert (missing)",
             ]
         );
         assert_eq!(same, Steps::new());
         assert_eq!(
             changed,
-            ["run system.repeatable.v: 2 statements; run again whenever the file changes (its text changed)"]
+            ["run system.repeatable.v: 2 statements, run again whenever the file changes (its text changed)"]
         );
         assert_eq!(b.query("SELECT id FROM v").await, ["2"]);
     });
