@@ -10,7 +10,9 @@ const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ O
 
 /// Names of `public` print without their schema and all others with it, whatever the role's own
 /// search path is: equal schemas give equal snapshots.
-const ONE_SEARCH_PATH: &str = "SELECT set_config('search_path', 'public', true)";
+/// Gives the server's major version, too.
+const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
+                               set_config('search_path', 'public', true)";
 
 /// The relations that a snapshot shows, for the `WITH` of each query: not the system's, not this
 /// tool's, no partitions, nothing that belongs to an extension.
@@ -81,7 +83,8 @@ const COLUMNS: &str = with_shown!(
 
 /// Schema, table, kind, columns as JSON, schema and name of the table that is referenced, its
 /// columns as JSON, the whole as text, and of a foreign key what is not the default: its actions and
-/// more as JSON.
+/// more as JSON. What came after PostgreSQL 12 is asked for by name in JSON: the columns that a deletion
+/// sets (15), and whether it is enforced (18).
 const CONSTRAINTS: &str = with_shown!(
     "SELECT s.schema, s.name, k.contype::text,
             (SELECT json_agg(a.attname ORDER BY u.place)::text
@@ -96,12 +99,18 @@ const CONSTRAINTS: &str = with_shown!(
              FROM (VALUES
                (1, CASE k.confmatchtype WHEN 'f' THEN 'MATCH FULL' END),
                (2, 'ON DELETE ' || CASE k.confdeltype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
-                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
+                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END
+                   || COALESCE((
+                        SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) || ')'
+                        FROM json_array_elements_text(NULLIF(to_json(k) ->> 'confdelsetcols', '')::json) u (number)
+                        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number::int
+                      ), '')),
                (3, 'ON UPDATE ' || CASE k.confupdtype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
                                    WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
                (4, CASE WHEN k.condeferred THEN 'DEFERRABLE INITIALLY DEFERRED'
                         WHEN k.condeferrable THEN 'DEFERRABLE' END),
-               (5, CASE WHEN NOT k.convalidated THEN 'NOT VALID' END)
+               (5, CASE WHEN to_json(k) ->> 'conenforced' = 'false' THEN 'NOT ENFORCED'
+                        WHEN NOT k.convalidated THEN 'NOT VALID' END)
              ) o (place, text)
              WHERE o.text IS NOT NULL)
      FROM shown s
@@ -112,7 +121,7 @@ const CONSTRAINTS: &str = with_shown!(
 );
 
 /// Schema, table, index, whether it is unique, whether it is valid, access method, keys as JSON,
-/// predicate.
+/// predicate, what else is said behind the keys as JSON (one part of it by name: it came with 15).
 const INDEXES: &str = with_shown!(
     "SELECT s.schema, s.name, ic.relname::text, i.indisunique, i.indisvalid, m.amname::text,
             (SELECT json_agg(
@@ -123,7 +132,15 @@ const INDEXES: &str = with_shown!(
              FROM generate_series(1, i.indnkeyatts) k
              LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1]
                AND a.attnum <> 0),
-            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)
+            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true),
+            (SELECT json_agg(o.text ORDER BY o.place)::text
+             FROM (VALUES
+               (1, (SELECT 'INCLUDE (' || string_agg(quote_ident(a.attname), ', ' ORDER BY k) || ')'
+                    FROM generate_series(i.indnkeyatts, i.indnatts - 1) k
+                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k])),
+               (2, CASE WHEN to_json(i) ->> 'indnullsnotdistinct' = 'true' THEN 'NULLS NOT DISTINCT' END)
+             ) o (place, text)
+             WHERE o.text IS NOT NULL)
      FROM shown s
      JOIN pg_catalog.pg_index i ON i.indrelid = s.oid
      JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
@@ -133,10 +150,11 @@ const INDEXES: &str = with_shown!(
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     let asked = [ONE_STATE, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
-    let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
+    let mut answers = database.query_each(&asked).await?.into_iter().skip(1);
     let mut next = || answers.next().unwrap_or_default();
 
-    let mut snapshot = Snapshot::default();
+    let major = next().first().and_then(|row| row.get(0)?.parse().ok());
+    let mut snapshot = Snapshot { postgres: major, ..Snapshot::default() };
     for row in next() {
         snapshot.tables.insert(table_name(row.text(0)?, row.text(1)?), relation(&row)?);
     }
@@ -228,8 +246,13 @@ fn add_index(table: &mut Table, row: &Row) -> Result<()> {
     if method != "btree" {
         keys.insert(0, format!("USING {method}"));
     }
-    let index =
-        Index { unique: row.bool(3)?, keys, predicate: row.get(7).map(str::to_owned), valid: row.bool(4)? };
+    let index = Index {
+        unique: row.bool(3)?,
+        keys,
+        more: texts(row.get(8)),
+        predicate: row.get(7).map(str::to_owned),
+        valid: row.bool(4)?,
+    };
     table.indexes.insert(row.text(2)?.to_owned(), index);
     Ok(())
 }

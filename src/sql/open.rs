@@ -16,6 +16,10 @@ use super::{Database, Error, Result};
 
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
+/// The oldest major version of PostgreSQL that has what the statements of this tool use.
+pub(super) const OLDEST: u32 = 12;
+/// What a major version counts in a version's number.
+const MAJOR: u32 = 10_000;
 
 /// How long a statement waits for the end of others of this process. Its queue is no failure: what
 /// holds the file ends, or is stopped.
@@ -70,7 +74,14 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
         Err(error) if read_only && is_refused_option(&error) => open(plain).await,
         opened => opened,
     };
-    pool.map(Database::Postgres).map_err(failed)
+    let pool = pool.map_err(failed)?;
+    match pool.version() {
+        Some(version) if version / MAJOR < OLDEST => {
+            let version = format!("{}.{}", version / MAJOR, version % MAJOR);
+            Err(Error::TooOld { address, version })
+        }
+        _ => Ok(Database::Postgres(pool)),
+    }
 }
 
 /// The driver's options for a session with a name. Floats are read as the server writes them, and

@@ -62,6 +62,12 @@ impl Pool {
         Ok(Self(Arc::new(shared)))
     }
 
+    /// The server's version as a number, 150004, as it said on connecting. None comes through some
+    /// poolers.
+    pub(super) fn version(&self) -> Option<u32> {
+        self.0.free().last().and_then(|free| free.connection.server_version_num())
+    }
+
     /// A connection: the one that was used last, or a new one. Waits for one while all are in use.
     pub async fn take(&self) -> sqlx::Result<Held> {
         let Self(shared) = self;

@@ -109,7 +109,7 @@ impl Client {
                 if source.code().as_deref() == Some(UNDEFINED_DATABASE) {
                     Error::Missing { address: self.address() }
                 } else {
-                    Error::Unreachable { source }
+                    Error::connecting(source, |source| Error::Unreachable { source })
                 }
             })?,
             SystemUrl::Sqlite(path) => {
@@ -277,7 +277,8 @@ impl Client {
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
         let started = Instant::now();
         loop {
-            let maintenance = self.maintenance(url).await.map_err(failed)?;
+            let opened = self.maintenance(url).await;
+            let maintenance = opened.map_err(|source| Error::connecting(source, &failed))?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

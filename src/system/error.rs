@@ -26,6 +26,17 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
+    /// It answers, and is older than what can be worked with.
+    #[error("system: {source}")]
+    #[diagnostic(
+        code(trueup::system::too_old),
+        help("upgrade that server, or name a newer one in `system.url`")
+    )]
+    TooOld {
+        /// What the SQL door says, with address and version.
+        #[source]
+        source: sql::Error,
+    },
     /// It answers, and the database does not exist.
     #[error("system: the database {address} does not exist")]
     #[diagnostic(code(trueup::system::missing), help("set `system.create_database: true`, or create it"))]
@@ -331,6 +342,14 @@ impl Error {
         match self {
             Self::Unreachable { source } => source.code().is_none_or(|code| PASSING.contains(&code.as_ref())),
             _ => false,
+        }
+    }
+
+    /// A server that could not be connected to: it is too old, or else what `other` makes of it.
+    pub(super) fn connecting(source: sql::Error, other: impl FnOnce(sql::Error) -> Self) -> Self {
+        match source {
+            sql::Error::TooOld { .. } => Self::TooOld { source },
+            source => other(source),
         }
     }
 

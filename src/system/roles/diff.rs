@@ -17,7 +17,7 @@ use crate::catalog::TableName;
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
-use crate::spec::Role;
+use crate::spec::{Privilege, Role};
 
 /// The roles, and those that this tool made and the spec no longer has.
 ///
@@ -318,6 +318,14 @@ fn faults(
     if seen.account == name {
         let help = "it makes the tables and may do anything with them: remove it from `roles`".to_owned();
         faults.push(fault("this role is the account of `system.url`".to_owned(), Some(help)));
+    }
+    let granted: BTreeSet<Privilege> = role.grants.values().flatten().copied().collect();
+    for privilege in granted {
+        let Some(since) = privilege.since().filter(|since| seen.server / 10_000 < *since) else { continue };
+        let help = format!("it came with PostgreSQL {since}: remove it from `grants`, or upgrade the server");
+        let server = seen.server / 10_000;
+        let word = privilege.as_sql();
+        faults.push(fault(format!("PostgreSQL {server} has no privilege {word} to grant"), Some(help)));
     }
     for parent in &role.member_of {
         if !desired.roles.contains_key(parent) && !seen.roles.contains_key(parent) {
