@@ -150,6 +150,7 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
+            Some('~') => paint.tone(Tone::Warning, text),
             _ => paint.tone(Tone::Faint, text),
         };
         line(out, &format!("      {painted}"));

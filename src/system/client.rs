@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
-use super::migrations::Session;
+use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
@@ -52,6 +52,7 @@ pub struct Client {
     interrupt: Interrupt,
     catalog: Mutex<Option<Arc<Snapshot>>>,
     migrator: Mutex<Option<Session>>,
+    board: Board,
 }
 
 impl Client {
@@ -65,6 +66,7 @@ impl Client {
             interrupt: Interrupt::default(),
             catalog: Mutex::default(),
             migrator: Mutex::default(),
+            board: Board::default(),
         }
     }
 
@@ -132,6 +134,22 @@ impl Client {
         if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
             lock::end_statements(url, &self.stack, run).await;
         }
+    }
+
+    /// From now on, what steps wait for other sessions for.
+    pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
+        self.board.listen()
+    }
+
+    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried
+    /// again.
+    pub fn stop_waiting(&self) {
+        self.board.stop();
+    }
+
+    /// Where steps say what they wait for.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Makes the database or file; one that is there is left alone.

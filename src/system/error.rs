@@ -280,7 +280,7 @@ pub enum Error {
 }
 
 /// What to do about a migration that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// It ran in one transaction.
     Whole,
@@ -290,6 +290,13 @@ pub enum Advice {
     Lock {
         /// How often it was tried.
         tries: usize,
+        /// The sessions that did, where they are known.
+        on: Option<String>,
+    },
+    /// The run was asked to stop while it waited for somebody else.
+    Stopped {
+        /// The sessions that it waited for, where they are known.
+        on: Option<String>,
     },
     /// A statement took longer than it may.
     Slow,
@@ -306,10 +313,18 @@ impl fmt::Display for Advice {
                 "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
                  again, which continues at this statement",
             ),
-            Self::Lock { tries } => write!(
+            Self::Lock { tries, on } => write!(
                 f,
-                "another session holds a lock that this statement needs; it was tried {tries} times; run \
-                 `trueup apply` again when that session is done, or raise `system.lock_timeout`"
+                "another session holds a lock that this statement needs{}; it was tried {tries} times; run \
+                 `trueup apply` again when that session is done (`SELECT pg_terminate_backend(PID)` ends it), or \
+                 raise `system.lock_timeout`",
+                named(on.as_ref())
+            ),
+            Self::Stopped { on } => write!(
+                f,
+                "it waited for another session{}, and was given up because the run was asked to stop; \
+                 `trueup apply` begins it again",
+                named(on.as_ref())
             ),
             Self::Slow => f.write_str(
                 "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \
@@ -359,6 +374,10 @@ impl Error {
         let what = what.into();
         move |source| Self::Statement { what, source }
     }
+}
+
+fn named(sessions: Option<&String>) -> String {
+    sessions.map(|on| format!(" ({on})")).unwrap_or_default()
 }
 
 /// The last names of a list: whoever adopts a database means a late one.

@@ -96,7 +96,7 @@ fn needs(planned: &[Planned<Change>]) -> Vec<Address> {
 
 /// What is known of the tables when the planned migrations have run.
 fn known_after(planned: &[Planned<Change>], desired: &Desired, observed: &Observed) -> Known {
-    let mut known = risk::known(observed);
+    let mut known = risk::known(desired, observed);
     for planned in planned {
         if let Change::Migrate(pending) = &planned.change {
             lint::classify(pending.migration.text(desired.dialect), &mut known, &|_| None);

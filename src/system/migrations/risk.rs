@@ -1,9 +1,10 @@
 //! What a pending migration may cost, from its text and what was observed. Pure.
 
-use super::without_mark;
+use super::{Applied, without_mark};
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
-use crate::system::{Observed, Presence};
+use crate::spec::Migration;
+use crate::system::{Desired, Observed, Presence};
 
 /// Most statements that findings are told of.
 const MOST_NAMED: usize = 5;
@@ -19,11 +20,28 @@ pub(super) struct Verdict {
     pub assertions: Option<Vec<Option<bool>>>,
 }
 
-/// What is known of the tables before anything that is pending runs.
-pub(super) fn known(observed: &Observed) -> Known {
-    let is_bare = observed.presence == Presence::Missing
-        || observed.schema.tables.is_empty() && observed.migrations.is_none();
-    if is_bare { Known::nothing() } else { Known::of(&observed.schema) }
+/// What is known of the tables before anything that is pending runs. What an earlier run of the same
+/// plan made is as new as it was when the plan was made.
+pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
+    let Observed { presence, schema, migrations, .. } = observed;
+    let is_done = |file: &&Migration| desired.done.contains(&super::address(file));
+    let done: Vec<&Migration> = desired.migrations.iter().filter(is_done).collect();
+    let with_done = |mut known: Known| {
+        for file in &done {
+            lint::classify(file.text(desired.dialect), &mut known, &|_| None);
+        }
+        known
+    };
+    let bare = with_done(Known::nothing());
+    let is_before = |applied: &Applied| !done.iter().any(|file| file.version == applied.version);
+    let is_migrated = migrations.iter().flatten().any(is_before);
+    let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table));
+    if *presence == Presence::Missing || is_bare {
+        return bare;
+    }
+    let mut before = schema.clone();
+    before.tables.retain(|table, _| !bare.has_made(table));
+    with_done(Known::of(&before))
 }
 
 /// Classifies what is pending; `known` goes from one text to the next, in their order.

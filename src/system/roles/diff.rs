@@ -250,7 +250,7 @@ impl Found {
             summary,
             before: before(name, seen),
             after: Some(after(role, difference.create || sets_password)),
-            seen: Digest::of_json(&(&reason, &diff)),
+            seen: seen_of(difference.create, diff.as_deref()),
             reason,
             diff,
             guard: None,
@@ -264,6 +264,13 @@ impl Found {
             })),
         }
     }
+}
+
+/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
+/// follows from the spec and grows with the tables that the same plan makes.
+fn seen_of(create: bool, diff: Option<&str>) -> Digest {
+    let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
+    Digest::of_json(&(create, taken))
 }
 
 fn before(name: &str, seen: &Roles) -> Option<Value> {
