@@ -4,7 +4,7 @@
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::lint::masked;
-use crate::sql::{Database, Result, Row};
+use crate::sql::{self, Database, Result, Row};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
@@ -53,7 +53,10 @@ const RELATIONS: &str = with_shown!(
 /// default from a sequence that the column owns), comment, labels of an enum as JSON. In order.
 const COLUMNS: &str = with_shown!(
     ", roots AS (
-       SELECT t.oid, t.oid AS root FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
+       SELECT t.oid, t.typbasetype AS root
+       FROM pg_catalog.pg_type t
+       JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype AND b.typtype <> 'd'
+       WHERE t.typtype = 'd'
        UNION ALL
        SELECT t.oid, r.root FROM roots r JOIN pg_catalog.pg_type t ON t.typbasetype = r.oid AND t.typtype = 'd'
      ), labels AS (
@@ -62,7 +65,7 @@ const COLUMNS: &str = with_shown!(
        GROUP BY e.enumtypid
      )
      SELECT s.schema, s.name, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-            pg_catalog.format_type(r.root, NULL), a.attnotnull,
+            pg_catalog.format_type(COALESCE(r.root, a.atttypid), NULL), a.attnotnull,
             pg_catalog.pg_get_expr(x.adbin, x.adrelid, true), a.attgenerated <> '',
             a.attidentity <> '' OR EXISTS (
               SELECT FROM pg_catalog.pg_depend d
@@ -74,7 +77,7 @@ const COLUMNS: &str = with_shown!(
      FROM shown s
      JOIN pg_catalog.pg_attribute a ON a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped
      LEFT JOIN roots r ON r.oid = a.atttypid
-     LEFT JOIN labels l ON l.enumtypid = r.root
+     LEFT JOIN labels l ON l.enumtypid = COALESCE(r.root, a.atttypid)
      LEFT JOIN pg_catalog.pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
      LEFT JOIN pg_catalog.pg_description c
        ON c.objoid = a.attrelid AND c.objsubid = a.attnum AND c.classoid = 'pg_catalog.pg_class'::regclass
@@ -149,8 +152,8 @@ const INDEXES: &str = with_shown!(
 );
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
-    let asked = [ONE_STATE, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
-    let mut answers = database.query_each(&asked).await?.into_iter().skip(1);
+    let asked = [ONE_STATE, sql::OF_CATALOGS, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
+    let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
     let mut next = || answers.next().unwrap_or_default();
 
     let major = next().first().and_then(|row| row.get(0)?.parse().ok());

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
+pub use many::OF_CATALOGS;
 pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
