@@ -190,18 +190,18 @@ fn session(row: &Row) -> String {
         .into_iter()
         .chain(text(2).map(|account| format!("account {account}")))
         .collect();
-    let mut said = format!("pid {pid}");
+    let mut said = vec![format!("pid {pid}")];
     if !who.is_empty() {
-        said.push_str(&format!(" ({})", who.join(", ")));
+        said.push(format!(" ({})", who.join(", ")));
     }
     if let (Some(since), Some(state)) = (text(3), text(4)) {
-        said.push_str(&format!(", {state} since {since}"));
+        said.push(format!(", {state} since {since}"));
     }
     if let (Some(query), Some(_)) = (text(5), text(4)) {
         let query = lint::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
         let shown: String = query.chars().take(SHOWN).collect();
         let rest = if query.chars().count() > SHOWN { "…" } else { "" };
-        said.push_str(&format!(": {shown}{rest}"));
+        said.push(format!(": {shown}{rest}"));
     }
-    said
+    said.concat()
 }
