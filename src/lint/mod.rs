@@ -4,6 +4,7 @@
 mod act;
 mod assertion;
 mod known;
+mod literals;
 mod postgres;
 pub mod rules;
 pub(crate) mod script;

@@ -140,7 +140,7 @@ pub enum Error {
         /// What the database says, without its details, which may show values of rows.
         message: String,
         /// What to do.
-        advice: Advice,
+        advice: Box<Advice>,
     },
     /// A statement that an earlier run did is not what the file has in its place.
     #[error("{message}")]
