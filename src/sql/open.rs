@@ -25,7 +25,7 @@ pub struct PostgresOptions {
     /// Ask the server to refuse writes in every transaction.
     pub read_only: bool,
     /// Connections at most.
-    pub connections: usize,
+    pub connections: u32,
     /// Another database than the URL's, such as the maintenance database.
     pub database: Option<String>,
 }
