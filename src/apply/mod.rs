@@ -4,6 +4,7 @@
 mod accept;
 mod cancel;
 mod clients;
+mod groups;
 mod queue;
 mod record;
 mod rehearse;
@@ -29,6 +30,13 @@ pub enum Event {
     Started {
         /// Which.
         address: Address,
+    },
+    /// A step that runs waits for other sessions of its database.
+    Waiting {
+        /// Which.
+        address: Address,
+        /// For whom.
+        on: String,
     },
     /// A step is done.
     Finished {

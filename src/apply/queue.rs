@@ -4,6 +4,50 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::change::Address;
 use crate::plan::{Step, Work};
+use crate::{cache, system};
+
+/// What the steps that run take up of what only some at a time may use.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Lanes {
+    running: usize,
+    /// Steps that hold a connection to the system database.
+    system: usize,
+    /// Steps that write the catalog's rows of roles and what they hold.
+    roles: usize,
+}
+
+impl Lanes {
+    /// Of the steps that run.
+    pub(super) fn of<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
+        let mut lanes = Self::default();
+        for step in running {
+            lanes.running += 1;
+            lanes.system += usize::from(uses_system(&step.work));
+            lanes.roles += usize::from(is_role(&step.work));
+        }
+        lanes
+    }
+
+    /// Whether a step would wait for others if it began now.
+    fn are_free_for(&self, step: &Step) -> bool {
+        // Grants on one object are one row of a catalog: at one time, PostgreSQL fails one of them.
+        (self.system < system::STEPS_AT_ONCE || !uses_system(&step.work))
+            && (self.roles == 0 || !is_role(&step.work))
+    }
+}
+
+fn uses_system(work: &Work) -> bool {
+    match work {
+        Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
+        // Consumer groups are taken down in the inventory.
+        Work::Cache(change) => cache::claims(change).is_some(),
+        Work::Vector(_) => false,
+    }
+}
+
+fn is_role(work: &Work) -> bool {
+    matches!(work, Work::System(system::Change::Role(_)))
+}
 
 /// The steps that are not started, by what they wait for.
 pub(super) struct Queue {
@@ -52,11 +96,12 @@ impl Queue {
     }
 
     /// The next step that may start; the last one only when nothing runs or waits.
-    pub(super) fn next(&mut self, is_idle: bool) -> Option<Step> {
-        if let Some(step) = self.ready.pop_front() {
-            return Some(step);
+    pub(super) fn next(&mut self, lanes: &Lanes) -> Option<Step> {
+        if let Some(place) = self.ready.iter().position(|step| lanes.are_free_for(step)) {
+            return self.ready.remove(place);
         }
-        if is_idle && self.waiting.is_empty() && self.is_clean { self.last.take() } else { None }
+        let is_end = lanes.running == 0 && self.ready.is_empty() && self.waiting.is_empty();
+        if is_end && self.is_clean { self.last.take() } else { None }
     }
 
     /// What waited for this step only may start.
@@ -110,6 +155,11 @@ mod tests {
         }
     }
 
+    /// Another step runs, which is in nobody's way.
+    fn busy() -> Lanes {
+        Lanes { running: 1, ..Lanes::default() }
+    }
+
     fn names(steps: &[(Step, String)]) -> Vec<String> {
         steps.iter().map(|(step, why)| format!("{}: {why}", step.address)).collect()
     }
@@ -118,21 +168,21 @@ mod tests {
     fn a_failed_step_blocks_what_needs_it_and_nothing_else() {
         let mut queue =
             Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "a");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
         assert_eq!(names(&queue.failed(&Address::new("a"))), ["b: needs a", "c: needs b"]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "d");
-        assert!(queue.next(true).is_none());
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "d");
+        assert!(queue.next(&Lanes::default()).is_none());
     }
 
     #[test]
     fn a_step_waits_for_all_that_it_needs() {
         let mut queue = Queue::new(vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])]);
-        queue.next(true);
-        queue.next(false);
+        queue.next(&Lanes::default());
+        queue.next(&busy());
         queue.done(&Address::new("a"));
-        assert!(queue.next(false).is_none());
+        assert!(queue.next(&busy()).is_none());
         queue.done(&Address::new("b"));
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "c");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "c");
     }
 
     #[test]
@@ -142,15 +192,35 @@ mod tests {
             Step { work: Work::Flags { environment: "dev".to_owned(), flags }, ..step("flags", &[]) }
         };
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "a");
-        assert!(queue.next(false).is_none(), "while another step runs");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
+        assert!(queue.next(&busy()).is_none(), "while another step runs");
         queue.done(&Address::new("a"));
-        assert_eq!(queue.next(true).unwrap().address.as_str(), "flags");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "flags");
 
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
-        queue.next(true);
+        queue.next(&Lanes::default());
         queue.failed(&Address::new("a"));
-        assert!(queue.next(true).is_none());
+        assert!(queue.next(&Lanes::default()).is_none());
         assert_eq!(names(&queue.drain("a step before it failed")), ["flags: a step before it failed"]);
+    }
+
+    #[test]
+    fn never_more_steps_hold_a_connection_than_the_pool_has_and_others_pass_them() {
+        let other = |address: &str| Step {
+            work: Work::Cache(cache::Change::Config { key: "k".to_owned(), value: "v".to_owned() }),
+            ..step(address, &[])
+        };
+        let mut steps: Vec<Step> = (0..64).map(|n| step(&n.to_string(), &[])).collect();
+        steps.push(other("cache"));
+        let mut queue = Queue::new(steps);
+        let mut running: Vec<Step> = Vec::new();
+        while let Some(step) = queue.next(&Lanes::of(running.iter())) {
+            running.push(step);
+        }
+
+        assert_eq!(running.len(), system::STEPS_AT_ONCE + 1);
+        assert_eq!(running.last().unwrap().address.as_str(), "cache");
+        assert_eq!(running.remove(0).address.as_str(), "0");
+        assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");
     }
 }

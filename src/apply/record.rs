@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use super::Walked;
 use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
 use crate::plan::Step;
-use crate::sql::Database;
+use crate::sql::{Database, Dialect};
 
 /// How far the journal may be behind while steps end quickly.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
+/// How long the walk stands still for the journal while a step holds the one connection to a file.
+const ASIDE: Duration = Duration::from_millis(200);
 /// How long a run that must end at once tries to write down how it ended.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -87,8 +89,13 @@ impl Recorder {
     /// Takes over what a walk has settled, and writes it when the last write is a while ago.
     pub(super) async fn keep_up(&mut self, walked: &Walked) {
         self.take(walked);
-        if self.flushed.elapsed() >= MOST_BEHIND {
-            self.flush().await;
+        if self.flushed.elapsed() < MOST_BEHIND {
+            return;
+        }
+        match self.database.as_ref().map(Database::dialect) {
+            // What is not written now is written later: nothing is forgotten before it is.
+            Some(Dialect::Sqlite) => drop(tokio::time::timeout(ASIDE, self.flush()).await),
+            Some(Dialect::Postgres) | None => self.flush().await,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
-//! named. The flags come last, and only when nothing failed.
+//! named, and what would only wait for a connection or a row lets others pass. The flags come last.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,12 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::queue::Queue;
+use super::groups;
+use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
 use crate::plan::{Step, Work};
-use crate::{cache, system, vector};
+use crate::system::{self, Waits};
+use crate::{cache, vector};
 
 /// What a run walks under.
 pub struct Execution<'a> {
@@ -98,28 +100,43 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     let Execution { parallelism, cancel, recorder, on_event } = execution;
     let mut queue = Queue::new(steps);
     let mut walked = Walked::default();
+    let mut waits = clients.system.waits();
+    let mut is_told = false;
     let mut running: JoinSet<Result<(), StepError>> = JoinSet::new();
     let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
     loop {
         while running.len() < (*parallelism).max(1) && !cancel.is_asked() {
-            let Some(step) = queue.next(running.is_empty()) else { break };
+            let lanes = Lanes::of(started.values().map(|(step, _)| step));
+            let Some(step) = queue.next(&lanes) else { break };
             on_event(&Event::Started { address: step.address.clone() });
             let work = perform(step.work.clone(), Arc::clone(clients), recorder.run().clone());
             started.insert(running.spawn(work).id(), (step, Instant::now()));
         }
-        let ended = tokio::select! {
-            ended = running.join_next_with_id() => ended,
-            () = cancel.asked(2) => {
-                clients.system.interrupt();
-                running.abort_all();
-                break;
+        let ended = loop {
+            tokio::select! {
+                ended = running.join_next_with_id() => break ended,
+                Some(Waits { address, on }) = waits.recv() => on_event(&Event::Waiting { address, on }),
+                () = cancel.asked(1), if !is_told => {
+                    is_told = true;
+                    // What waits for others does not end by itself.
+                    clients.system.stop_waiting();
+                }
+                () = cancel.asked(2) => {
+                    running.abort_all();
+                    clients.system.interrupt().await;
+                    break None;
+                }
             }
         };
         let Some(ended) = ended else { break };
         let (id, result) = result_of(ended);
         if let Some((step, began)) = started.remove(&id) {
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
-            recorder.keep_up(&walked).await;
+            tokio::select! {
+                () = recorder.keep_up(&walked) => {}
+                // What is not written yet is written at the end.
+                () = cancel.asked(2) => {}
+            }
         }
     }
     walked.interrupted = cancel.is_asked();
@@ -161,7 +178,7 @@ async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), St
         }
         Work::Cache(change) => {
             let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;
-            Ok(cache::apply(change, client).await?)
+            groups::apply(change, client, &clients.system, &run).await
         }
         Work::Flags { environment, flags } => {
             Ok(journal::record_flags(&clients.system.database().await?, environment, flags).await?)

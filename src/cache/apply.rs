@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Client, Connector, Error};
+use crate::digest::Fingerprint;
 
 /// One step, with all that executing it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,34 +29,73 @@ pub enum Change {
         spare: BTreeSet<String>,
     },
     /// Make a stream and groups that are missing; existing ones keep their position.
+    /// Take back groups that nobody works with.
     Stream {
         /// Its name, which is its key.
         name: String,
         /// The groups to make, from the stream's beginning.
         groups: BTreeSet<String>,
+        /// The groups to take back.
+        unwanted: Unwanted,
         /// The entries it shall keep, where the cache records it.
         maxlen: Option<u64>,
     },
+    /// Take back groups of a stream that is gone from the spec; the stream stays.
+    TakeBack {
+        /// The stream's name.
+        name: String,
+        /// The groups.
+        unwanted: Unwanted,
+    },
+}
+
+/// Groups that this tool made and the spec no longer wants.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unwanted {
+    /// Those that are there, and that nobody works with.
+    pub groups: BTreeSet<String>,
+    /// What the inventory calls them, and those that are gone already.
+    pub known_as: Vec<Fingerprint>,
+}
+
+/// What a change found when it was executed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Groups that it was to make, and that somebody else had made meanwhile.
+    pub found: BTreeSet<String>,
+    /// Groups that it was to take back, and that somebody works with now.
+    pub kept: BTreeSet<String>,
 }
 
 /// Executes one change.
-pub async fn apply(change: &Change, client: &Client) -> Result<(), Error> {
+pub async fn apply(change: &Change, client: &Client) -> Result<Applied, Error> {
+    let nothing_found = |()| Applied::default();
     match (&client.0, change) {
-        (Connector::Redis(redis), Change::Config { key, value }) => redis.set_config(key, value).await,
-        (Connector::Redis(redis), Change::Namespace { name: _, prefix, ttl, spare }) => {
-            redis.expire(prefix, *ttl, spare).await
+        (Connector::Redis(redis), Change::Config { key, value }) => {
+            redis.set_config(key, value).await.map(nothing_found)
         }
-        (Connector::Redis(redis), Change::Stream { name, groups, maxlen: _ }) => {
-            redis.make_stream(name, groups).await
+        (Connector::Redis(redis), Change::Namespace { name: _, prefix, ttl, spare }) => {
+            redis.expire(prefix, *ttl, spare).await.map(nothing_found)
+        }
+        (Connector::Redis(redis), Change::Stream { name, groups, unwanted, maxlen: _ }) => {
+            let found = redis.make_stream(name, groups).await?;
+            Ok(Applied { found, kept: redis.remove_groups(name, &unwanted.groups).await? })
+        }
+        (Connector::Redis(redis), Change::TakeBack { name, unwanted }) => {
+            Ok(Applied { kept: redis.remove_groups(name, &unwanted.groups).await?, ..Applied::default() })
         }
         (Connector::Embedded(_), Change::Config { key, value: _ }) => {
             Err(Error::NoSettings { key: key.clone() })
         }
         (Connector::Embedded(embedded), Change::Namespace { name, prefix, ttl, spare: _ }) => {
-            embedded.put_namespace(name, prefix, *ttl).await
+            embedded.put_namespace(name, prefix, *ttl).await.map(nothing_found)
         }
-        (Connector::Embedded(embedded), Change::Stream { name, groups, maxlen }) => {
-            embedded.put_stream(name, groups, *maxlen).await
+        (Connector::Embedded(embedded), Change::Stream { name, groups, unwanted, maxlen }) => {
+            let found = embedded.put_stream(name, groups, *maxlen).await?;
+            Ok(Applied { found, kept: embedded.remove_groups(name, &unwanted.groups).await? })
+        }
+        (Connector::Embedded(embedded), Change::TakeBack { name, unwanted }) => {
+            Ok(Applied { kept: embedded.remove_groups(name, &unwanted.groups).await?, ..Applied::default() })
         }
     }
 }

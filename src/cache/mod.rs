@@ -6,19 +6,22 @@ mod apply;
 mod config;
 mod desired;
 mod diff;
+mod groups;
 mod observed;
 mod redis;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Change, apply};
+pub use apply::{Applied, Change, Unwanted, apply};
 pub use desired::{Backend, Desired};
 pub use diff::diff;
+pub use groups::{Claims, claims, why_groups_stay};
 pub use observed::{
-    EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen, observe,
+    EmbeddedSeen, Failure, GroupSeen, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen, observe,
 };
 
+use crate::digest::Fingerprint;
 use crate::spec::{self, CacheUrl};
 
 /// The way to one cache. Connects when it is first used, and keeps the connection.
@@ -32,6 +35,14 @@ enum Connector {
 }
 
 impl Client {
+    /// Of the place that the client leads to; see [`RedisSeen::place`].
+    pub fn place(&self) -> Fingerprint {
+        match &self.0 {
+            Connector::Redis(redis) => redis.place(),
+            Connector::Embedded(embedded) => embedded.place(),
+        }
+    }
+
     /// A client for the cache of a spec. Contacts nothing.
     pub fn new(cache: &spec::Cache) -> Result<Self, Error> {
         match &cache.endpoint.to {

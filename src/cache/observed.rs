@@ -1,11 +1,12 @@
 //! What is there. Reads only, and leaves nothing behind; decides nothing.
 //! An observation is listed whole where the store can list, and answers the prefixes it was asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Connector, Desired, Error};
+use crate::digest::Fingerprint;
 
 /// A cache as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,8 @@ pub enum Failure {
 pub struct RedisSeen {
     /// Of the server.
     pub version: Option<String>,
+    /// Of host, port and db number, from the URL: what was put on another server is not here.
+    pub place: Option<Fingerprint>,
     /// Every setting but the secret ones; `None` when the server forbids CONFIG.
     pub config: Option<BTreeMap<String, String>>,
     /// By prefix, those that were asked.
@@ -92,11 +95,21 @@ pub enum StreamSeen {
     Forbidden,
     /// A stream.
     Stream {
-        /// Its consumer groups.
-        groups: BTreeSet<String>,
+        /// Its consumer groups, by name.
+        groups: BTreeMap<String, GroupSeen>,
         /// The entries it shall keep; an embedded cache remembers it, Redis does not.
         maxlen: Option<u64>,
     },
+}
+
+/// Whether anybody works with a consumer group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSeen {
+    /// It has no consumer, nothing pending and nothing left to read: who makes it again loses nothing.
+    Idle,
+    /// It has, or that cannot be told.
+    InUse,
 }
 
 /// An embedded cache. All empty while the file does not exist.
@@ -104,6 +117,8 @@ pub enum StreamSeen {
 pub struct EmbeddedSeen {
     /// Of the SQLite library; `None` while the file does not exist.
     pub version: Option<String>,
+    /// Of the file's name.
+    pub place: Option<Fingerprint>,
     /// By name.
     pub namespaces: BTreeMap<String, NamespaceSeen>,
     /// By prefix, those that were asked.

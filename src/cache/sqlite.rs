@@ -9,7 +9,8 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
 
 use super::Error;
-use super::observed::{EmbeddedSeen, KeysSeen, NamespaceSeen, StreamSeen};
+use super::observed::{EmbeddedSeen, GroupSeen, KeysSeen, NamespaceSeen, StreamSeen};
+use crate::digest::Fingerprint;
 use crate::sql::{self, Database, SqliteMode, Value, open_sqlite, open_sqlite_to_read};
 
 /// The tables, each made when it is missing. Times are seconds since 1970.
@@ -75,9 +76,12 @@ const KEYS: &str = "
       WHERE e.expires_at IS NULL AND e.key BETWEEN p.value AND p.value || char(1114111)
     ) FROM json_each($1) AS p";
 
-/// Every stream, a row for each of its groups.
+/// Every stream, a row for each of its groups, and whether something is pending in it or unread.
 const STREAMS: &str = "
-    SELECT s.name, s.maxlen, g.name FROM cache_streams s LEFT JOIN cache_groups g ON g.stream = s.name";
+    SELECT s.name, s.maxlen, g.name,
+      EXISTS (SELECT 1 FROM cache_pending p WHERE p.stream = s.name AND p.group_name = g.name)
+      OR EXISTS (SELECT 1 FROM cache_stream_entries e WHERE e.stream = s.name AND e.id > g.last_id)
+    FROM cache_streams s LEFT JOIN cache_groups g ON g.stream = s.name";
 
 const PUT_NAMESPACE: &str = "
     INSERT INTO cache_namespaces (name, prefix, ttl_seconds) VALUES ($1, $2, $3)
@@ -96,6 +100,16 @@ const PUT_GROUPS: &str = "
     INSERT INTO cache_groups (stream, name) SELECT $1, value FROM json_each($2)
     WHERE true ON CONFLICT (stream, name) DO NOTHING";
 
+/// Those groups of the list $2 that exist.
+const FOUND_GROUPS: &str = "
+    SELECT name FROM cache_groups WHERE stream = $1 AND name IN (SELECT value FROM json_each($2))";
+
+/// Removes groups of the list $2 in which nothing is pending or unread.
+const REMOVE_GROUPS: &str = "
+    DELETE FROM cache_groups AS g WHERE stream = $1 AND name IN (SELECT value FROM json_each($2))
+      AND NOT EXISTS (SELECT 1 FROM cache_pending p WHERE p.stream = g.stream AND p.group_name = g.name)
+      AND NOT EXISTS (SELECT 1 FROM cache_stream_entries e WHERE e.stream = g.stream AND e.id > g.last_id)";
+
 /// The way to one file.
 #[derive(Debug)]
 pub(super) struct Embedded {
@@ -112,13 +126,19 @@ impl Embedded {
     /// Five queries, however much there is.
     pub(super) async fn observe(&self, prefixes: &BTreeSet<&str>) -> Result<EmbeddedSeen, Error> {
         let expiring = prefixes.iter().map(|prefix| ((*prefix).to_owned(), KeysSeen::Expiring)).collect();
+        let place = Some(self.place());
         let Some(mode) = self.reading_mode().await? else {
-            return Ok(EmbeddedSeen { keys: expiring, ..EmbeddedSeen::default() });
+            return Ok(EmbeddedSeen { place, keys: expiring, ..EmbeddedSeen::default() });
         };
         let database = open_sqlite_to_read(&self.path, mode).await.map_err(|error| self.unusable(&error))?;
         let seen = read(&database, prefixes, expiring).await.map_err(|error| self.unusable(&error));
         database.close().await;
-        seen
+        Ok(EmbeddedSeen { place, ..seen? })
+    }
+
+    /// Of the file's name: folders differ from machine to machine.
+    pub(super) fn place(&self) -> Fingerprint {
+        Fingerprint::of_text(&self.path.file_name().unwrap_or_default().to_string_lossy())
     }
 
     /// How to open the file for reading; `None` when it does not exist.
@@ -152,17 +172,42 @@ impl Embedded {
         self.write("recording a namespace", &statements).await
     }
 
+    /// Records a stream and groups of it; gives the groups that exist, which keep their position.
     pub(super) async fn put_stream(
         &self,
         name: &str,
         groups: &BTreeSet<String>,
         maxlen: Option<u64>,
-    ) -> Result<(), Error> {
+    ) -> Result<BTreeSet<String>, Error> {
         let maxlen =
             maxlen.map_or(Value::Null, |maxlen| Value::Integer(i64::try_from(maxlen).unwrap_or(i64::MAX)));
-        let groups = Value::Texts(groups.iter().cloned().map(Some).collect());
+        let groups = listed(groups);
+        let found = self.groups("recording a stream", name, &groups).await?;
         let statements = [(PUT_STREAM, vec![name.into(), maxlen]), (PUT_GROUPS, vec![name.into(), groups])];
-        self.write("recording a stream", &statements).await
+        self.write("recording a stream", &statements).await?;
+        Ok(found)
+    }
+
+    /// Removes groups that nobody works with; gives those that somebody does.
+    pub(super) async fn remove_groups(
+        &self,
+        name: &str,
+        groups: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        if groups.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let groups = listed(groups);
+        self.write("removing groups", &[(REMOVE_GROUPS, vec![name.into(), groups.clone()])]).await?;
+        self.groups("removing groups", name, &groups).await
+    }
+
+    /// Those of some groups that exist.
+    async fn groups(&self, what: &str, name: &str, groups: &Value) -> Result<BTreeSet<String>, Error> {
+        let refused = |error: sql::Error| self.refused(what, &error);
+        let database = self.writer.get_or_try_init(|| self.open_for_writing()).await?;
+        let rows = database.query(FOUND_GROUPS, &[name.into(), groups.clone()]).await.map_err(refused)?;
+        rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>().map_err(refused)
     }
 
     /// Executes statements in one transaction.
@@ -211,6 +256,10 @@ impl Embedded {
     }
 }
 
+fn listed(groups: &BTreeSet<String>) -> Value {
+    Value::Texts(groups.iter().cloned().map(Some).collect())
+}
+
 async fn read(
     database: &Database,
     prefixes: &BTreeSet<&str>,
@@ -233,11 +282,14 @@ async fn read(
         let keys = if row.bool(1)? { KeysSeen::SomeWithoutTtl } else { KeysSeen::Expiring };
         seen.keys.insert(row.text(0)?.to_owned(), keys);
     }
-    let mut streams: BTreeMap<String, (BTreeSet<String>, Option<u64>)> = BTreeMap::new();
+    let mut streams: BTreeMap<String, (BTreeMap<String, GroupSeen>, Option<u64>)> = BTreeMap::new();
     for row in database.query(STREAMS, &[]).await? {
         let maxlen = row.get(1).and_then(|maxlen| maxlen.parse().ok());
-        let (groups, _) = streams.entry(row.text(0)?.to_owned()).or_insert((BTreeSet::new(), maxlen));
-        groups.extend(row.get(2).map(str::to_owned));
+        let (groups, _) = streams.entry(row.text(0)?.to_owned()).or_insert((BTreeMap::new(), maxlen));
+        if let Some(group) = row.get(2) {
+            let seen = if row.bool(3)? { GroupSeen::InUse } else { GroupSeen::Idle };
+            groups.insert(group.to_owned(), seen);
+        }
     }
     seen.streams.extend(
         streams.into_iter().map(|(name, (groups, maxlen))| (name, StreamSeen::Stream { groups, maxlen })),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::change::{Action, Diff, Status};
+use crate::digest::Fingerprint;
+use crate::journal::Inventory;
 use crate::spec::{Cache, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
 
 fn here() -> Location {
@@ -68,11 +70,12 @@ fn server(settings: &[(&str, &str)]) -> RedisSeen {
 }
 
 fn seen_stream(groups: &[&str]) -> StreamSeen {
-    StreamSeen::Stream { groups: groups.iter().map(|group| (*group).to_owned()).collect(), maxlen: None }
+    let groups = groups.iter().map(|group| ((*group).to_owned(), GroupSeen::Idle)).collect();
+    StreamSeen::Stream { groups, maxlen: None }
 }
 
 fn diff_of(cache: &Cache, seen: RedisSeen) -> Diff<Change> {
-    diff(&Desired::new(cache), &Observed::Redis(seen))
+    diff(&Desired::new(cache), &Observed::Redis(seen), &Inventory::default())
 }
 
 /// The changes as a table: address, action, reason.
@@ -124,6 +127,57 @@ fn a_password_of_the_server_is_no_setting() {
 }
 
 #[test]
+fn a30_of_unwanted_groups_only_those_go_that_this_tool_made_here_and_nobody_works_with() {
+    let cache = on_redis().stream("jobs", &["workers"], None);
+    let here = Fingerprint::of_text("redis:6379/0");
+    let groups = |groups: &[(&str, GroupSeen)]| StreamSeen::Stream {
+        groups: groups.iter().map(|(name, seen)| ((*name).to_owned(), *seen)).collect(),
+        maxlen: None,
+    };
+    let mut seen = RedisSeen { place: Some(here), ..server(&[]) };
+    let jobs = [
+        ("workers", GroupSeen::InUse),
+        ("old", GroupSeen::Idle),
+        ("busy", GroupSeen::InUse),
+        ("foreign", GroupSeen::Idle),
+        ("elsewhere", GroupSeen::Idle),
+    ];
+    seen.streams.insert("jobs".to_owned(), groups(&jobs));
+    seen.streams.insert("gone".to_owned(), groups(&[("workers", GroupSeen::Idle)]));
+    seen.streams.insert("used".to_owned(), groups(&[("workers", GroupSeen::InUse)]));
+    let made = |names: &[&str]| -> BTreeMap<Fingerprint, Fingerprint> {
+        names.iter().map(|name| (Fingerprint::of_text(name), here)).collect()
+    };
+    let mut in_jobs = made(&["workers", "old", "busy", "removed by hand"]);
+    in_jobs.insert(Fingerprint::of_text("elsewhere"), Fingerprint::of_text("other:6379/0"));
+    let address = |name: &str| crate::change::Address::new(format!("cache.stream.{name}"));
+    let inventory = Inventory(BTreeMap::from([
+        (address("jobs"), in_jobs),
+        (address("gone"), made(&["workers"])),
+        (address("used"), made(&["workers"])),
+    ]));
+
+    let diff = diff(&Desired::new(&cache), &Observed::Redis(seen.clone()), &inventory);
+
+    assert_eq!(
+        table(&diff),
+        [
+            "cache.stream.jobs Update: groups no longer wanted",
+            "cache.stream.gone Delete: no longer in the spec"
+        ]
+    );
+    let Change::Stream { groups, unwanted, .. } = &diff.changes[0].change else { panic!("a stream") };
+    assert!(groups.is_empty());
+    assert_eq!(unwanted.groups, BTreeSet::from(["old".to_owned()]));
+    assert_eq!(unwanted.known_as.len(), 2, "the one removed by hand is forgotten");
+    assert_eq!(diff.changes[0].summary, "stream jobs loses group old");
+    assert_eq!(diff.changes[1].summary, "stream gone stays and loses group workers");
+    let stays = why_groups_stay(&Observed::Redis(seen), &inventory).join("\n");
+    assert!(stays.contains("the group workers of stream used stays"), "{stays}");
+    assert!(!stays.contains("foreign") && !stays.contains("old"), "{stays}");
+}
+
+#[test]
 fn d03_a_stream_gets_the_groups_that_it_lacks_and_keeps_foreign_ones() {
     let cache = on_redis()
         .stream("jobs", &["workers", "audit"], None)
@@ -140,7 +194,10 @@ fn d03_a_stream_gets_the_groups_that_it_lacks_and_keeps_foreign_ones() {
         ["cache.stream.jobs Update: groups missing", "cache.stream.new Create: missing"]
     );
     let groups = BTreeSet::from(["audit".to_owned()]);
-    assert_eq!(diff.changes[0].change, Change::Stream { name: "jobs".to_owned(), groups, maxlen: None });
+    assert_eq!(
+        diff.changes[0].change,
+        Change::Stream { name: "jobs".to_owned(), groups, unwanted: Unwanted::default(), maxlen: None }
+    );
     assert_eq!(diff.unchanged, 1);
     assert_eq!(diff.notes.len(), 1, "maxlen on Redis is up to producers: {:?}", diff.notes);
 }
@@ -203,7 +260,7 @@ fn d06_a_cache_that_cannot_be_asked_blocks_everything_that_is_wanted_of_it() {
     let cache = on_redis().setting("maxmemory", "1gb").namespace("n", "n:", 60).stream("s", &[], None);
     let observed = Observed::Unreachable { failure: Failure::Authentication, message: "no".to_owned() };
 
-    let diff = diff(&Desired::new(&cache), &observed);
+    let diff = diff(&Desired::new(&cache), &observed, &Inventory::default());
 
     assert_eq!(diff.checks, [crate::change::Check::new("cache", Status::Fail, "no")]);
     let blocked: Vec<&str> = diff.blocked.iter().map(|held| held.address.as_str()).collect();
@@ -234,7 +291,7 @@ fn an_observation_reads_what_it_writes() {
 
 async fn plan(cache: &Cache, client: &Client) -> Diff<Change> {
     let desired = Desired::new(cache);
-    diff(&desired, &observe(&desired, client).await)
+    diff(&desired, &observe(&desired, client).await, &Inventory::default())
 }
 
 async fn apply_all(diff: &Diff<Change>, client: &Client) {
@@ -361,9 +418,17 @@ async fn thousands_of_embedded_streams_need_no_more_queries_than_one() {
         cache = cache.stream(&format!("stream-{number:04}"), &["workers"], Some(100));
     }
     let client = Client::new(&in_file(&path)).unwrap();
-    apply(&Change::Stream { name: "x".to_owned(), groups: BTreeSet::new(), maxlen: None }, &client)
-        .await
-        .unwrap();
+    apply(
+        &Change::Stream {
+            name: "x".to_owned(),
+            groups: BTreeSet::new(),
+            unwanted: Unwanted::default(),
+            maxlen: None,
+        },
+        &client,
+    )
+    .await
+    .unwrap();
     let database = crate::sql::open_sqlite(&path, crate::sql::SqliteMode::ReadWrite).await.unwrap();
     for table in [
         "cache_streams (name, maxlen) SELECT printf('stream-%04d', value), 100",

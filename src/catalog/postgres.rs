@@ -3,13 +3,16 @@
 
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
+use crate::lint::masked;
 use crate::sql::{self, Database, Result, Row};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// Names of `public` print without their schema and all others with it, whatever the role's own
 /// search path is: equal schemas give equal snapshots.
-const ONE_SEARCH_PATH: &str = "SELECT set_config('search_path', 'public', true)";
+/// Gives the server's major version, too.
+const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
+                               set_config('search_path', 'public', true)";
 
 /// The relations that a snapshot shows, for the `WITH` of each query: not the system's, not this
 /// tool's, no partitions, nothing that belongs to an extension.
@@ -83,7 +86,8 @@ const COLUMNS: &str = with_shown!(
 
 /// Schema, table, kind, columns as JSON, schema and name of the table that is referenced, its
 /// columns as JSON, the whole as text, and of a foreign key what is not the default: its actions and
-/// more as JSON.
+/// more as JSON. What came after PostgreSQL 12 is asked for by name in JSON: the columns that a deletion
+/// sets (15), and whether it is enforced (18).
 const CONSTRAINTS: &str = with_shown!(
     "SELECT s.schema, s.name, k.contype::text,
             (SELECT json_agg(a.attname ORDER BY u.place)::text
@@ -98,12 +102,18 @@ const CONSTRAINTS: &str = with_shown!(
              FROM (VALUES
                (1, CASE k.confmatchtype WHEN 'f' THEN 'MATCH FULL' END),
                (2, 'ON DELETE ' || CASE k.confdeltype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
-                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
+                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END
+                   || COALESCE((
+                        SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) || ')'
+                        FROM json_array_elements_text(NULLIF(to_json(k) ->> 'confdelsetcols', '')::json) u (number)
+                        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number::int
+                      ), '')),
                (3, 'ON UPDATE ' || CASE k.confupdtype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
                                    WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
                (4, CASE WHEN k.condeferred THEN 'DEFERRABLE INITIALLY DEFERRED'
                         WHEN k.condeferrable THEN 'DEFERRABLE' END),
-               (5, CASE WHEN NOT k.convalidated THEN 'NOT VALID' END)
+               (5, CASE WHEN to_json(k) ->> 'conenforced' = 'false' THEN 'NOT ENFORCED'
+                        WHEN NOT k.convalidated THEN 'NOT VALID' END)
              ) o (place, text)
              WHERE o.text IS NOT NULL)
      FROM shown s
@@ -114,7 +124,7 @@ const CONSTRAINTS: &str = with_shown!(
 );
 
 /// Schema, table, index, whether it is unique, whether it is valid, access method, keys as JSON,
-/// predicate.
+/// predicate, what else is said behind the keys as JSON (one part of it by name: it came with 15).
 const INDEXES: &str = with_shown!(
     "SELECT s.schema, s.name, ic.relname::text, i.indisunique, i.indisvalid, m.amname::text,
             (SELECT json_agg(
@@ -125,7 +135,15 @@ const INDEXES: &str = with_shown!(
              FROM generate_series(1, i.indnkeyatts) k
              LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1]
                AND a.attnum <> 0),
-            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)
+            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true),
+            (SELECT json_agg(o.text ORDER BY o.place)::text
+             FROM (VALUES
+               (1, (SELECT 'INCLUDE (' || string_agg(quote_ident(a.attname), ', ' ORDER BY k) || ')'
+                    FROM generate_series(i.indnkeyatts, i.indnatts - 1) k
+                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k])),
+               (2, CASE WHEN to_json(i) ->> 'indnullsnotdistinct' = 'true' THEN 'NULLS NOT DISTINCT' END)
+             ) o (place, text)
+             WHERE o.text IS NOT NULL)
      FROM shown s
      JOIN pg_catalog.pg_index i ON i.indrelid = s.oid
      JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
@@ -135,10 +153,11 @@ const INDEXES: &str = with_shown!(
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     let asked = [ONE_STATE, sql::OF_CATALOGS, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
-    let mut answers = database.query_each(&asked).await?.into_iter().skip(3);
+    let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
     let mut next = || answers.next().unwrap_or_default();
 
-    let mut snapshot = Snapshot::default();
+    let major = next().first().and_then(|row| row.get(0)?.parse().ok());
+    let mut snapshot = Snapshot { postgres: major, ..Snapshot::default() };
     for row in next() {
         snapshot.tables.insert(table_name(row.text(0)?, row.text(1)?), relation(&row)?);
     }
@@ -178,7 +197,7 @@ fn relation(row: &Row) -> Result<Table> {
     };
     let mut table = Table::empty(kind);
     table.comment = row.get(3).map(str::to_owned);
-    table.definition = row.get(4).map(|sql| sql.trim().trim_end_matches(';').to_owned());
+    table.definition = row.get(4).map(|sql| masked(sql.trim().trim_end_matches(';')));
     Ok(table)
 }
 
@@ -230,8 +249,13 @@ fn add_index(table: &mut Table, row: &Row) -> Result<()> {
     if method != "btree" {
         keys.insert(0, format!("USING {method}"));
     }
-    let index =
-        Index { unique: row.bool(3)?, keys, predicate: row.get(7).map(str::to_owned), valid: row.bool(4)? };
+    let index = Index {
+        unique: row.bool(3)?,
+        keys,
+        more: texts(row.get(8)),
+        predicate: row.get(7).map(str::to_owned),
+        valid: row.bool(4)?,
+    };
     table.indexes.insert(row.text(2)?.to_owned(), index);
     Ok(())
 }

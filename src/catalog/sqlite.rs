@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::introspect::texts;
 use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
+use crate::lint::masked;
 use crate::sql::{Database, Result, Row, Value};
 
 /// Name, kind, whether it is WITHOUT ROWID, statement. No shadow tables of virtual ones.
@@ -72,11 +73,11 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
         let mut table = Table::empty(kind);
         match kind {
             TableKind::View => {
-                table.definition = Some(sqlite_ddl::view_body(sql));
+                table.definition = Some(masked(&sqlite_ddl::view_body(sql)));
                 computed.push(Some(name.clone()));
             }
             TableKind::Foreign => {
-                table.definition = Some(sql.trim().to_owned());
+                table.definition = Some(masked(sql.trim()));
                 // The columns of a virtual table can be asked only of its own module.
                 if sqlite_ddl::module(sql).is_some_and(|module| modules.contains(&module)) {
                     computed.push(Some(name.clone()));
@@ -196,7 +197,7 @@ fn index(row: &Row) -> Result<Index> {
         None => written.get(place).cloned().unwrap_or_else(|| "(expression)".to_owned()),
     };
     let keys = names.into_iter().enumerate().map(key).collect();
-    Ok(Index { unique: row.bool(2)?, keys, predicate, valid: true })
+    Ok(Index { unique: row.bool(2)?, keys, more: Vec::new(), predicate, valid: true })
 }
 
 fn add_foreign_keys(snapshot: &mut Snapshot, rows: &[Row]) -> Result<()> {

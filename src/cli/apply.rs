@@ -118,7 +118,7 @@ impl Applying<'_> {
     async fn run(&mut self) -> Result<Exit, Failure> {
         let (args, ui, clients) = (self.args, self.ui, Arc::clone(&self.clients));
         let take_back = self.command == Command::Destroy;
-        let options = Options { only: args.only.clone(), train: args.train, take_back };
+        let options = Options { only: args.only.clone(), train: args.train, take_back, ..Options::default() };
         let session = Session { stack: self.stack, clients: &clients, options: &options };
         let mut approved = match self.approve(&session, None).await? {
             Ok(approved) => approved,
@@ -185,10 +185,19 @@ impl Applying<'_> {
         before: Option<&Approved>,
     ) -> Result<Result<Approved, Exit>, Failure> {
         let (args, ui) = (self.args, self.ui);
-        let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
+        let mut seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
         let bookkeeping = seen.world.journal.bookkeeping;
         let addresses = match &self.saved {
-            Some(saved) => approval::reconciled(saved, &seen.plan, bookkeeping, &self.clients, ui).await?,
+            Some(saved) => {
+                let earlier = approval::earlier(saved, bookkeeping, &self.clients).await?;
+                if earlier.is_some() {
+                    let done = plan::done_of(saved, &seen.plan.document);
+                    let going_on = Options { done, ..session.options.clone() };
+                    let again = plan::plan(self.stack, &seen.world, &going_on);
+                    seen.plan = again.map_err(|failure| load::no_plan(failure, ui))?;
+                }
+                approval::reconciled(saved, &seen.plan, earlier.as_ref(), ui)?
+            }
             None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
         };
         let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
@@ -206,7 +215,10 @@ impl Applying<'_> {
         if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
             approval::ask(self.command, ui)?;
         }
-        if self.held.is_some() {
+        if let Some(held) = &self.held {
+            // A person may have thought for an hour.
+            let exit = if before.is_none() { Exit::Failed } else { Exit::Partial };
+            held.refuse_lost().map_err(|error| Failure::with(exit, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {

@@ -7,13 +7,14 @@ use clap::Args;
 
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
-use super::load;
 use super::ui::Ui;
+use super::{ending, load};
 use crate::apply::{Cancel, Clients, system_url};
+use crate::catalog::Snapshot;
 use crate::digest::Digest;
-use crate::journal::{self, Bookkeeping, Outcome, RunId, RunStatus, StepRecord, lock};
+use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
 use crate::plan::Failure as PlanFailure;
-use crate::spec::Contact;
+use crate::spec::{Contact, Migration, Stack};
 use crate::system::{self, Desired, Presence, Purpose, Verdict};
 
 /// Arguments of `baseline`.
@@ -58,17 +59,26 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     ui.note("running the migrations in a scratch database, to compare what they make");
     let cancel = Cancel::new();
     cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
+    let stop = async {
+        tokio::select! {
+            _ = held.lost() => {}
+            () = cancel.asked(1) => {}
+        }
+    };
     let verdict = tokio::select! {
-        verdict = system::compare(&desired, args.to, &clients.system) => verdict?,
+        verdict = system::compare(&desired, args.to, &clients.system, stop) => verdict?,
         () = cancel.asked(2) => {
             ui.warn("stopped at once: on a server a database named trueup_scratch_… may be left");
             return Ok(Exit::Interrupted);
         }
     };
+    // Until here nothing was written.
+    held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
     if cancel.is_asked() {
         return Ok(Exit::Interrupted);
     }
     let exit = match verdict {
+        Verdict::Stopped => Exit::Interrupted,
         Verdict::Recorded => {
             ui.answer("the history has these migrations already; nothing to do\n");
             Exit::Done
@@ -76,37 +86,11 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
         Verdict::Faults(faults) => return Err(load::no_plan(PlanFailure::Faults(faults), ui)),
         Verdict::Differs { objects, diff } => {
             ui.answer(&diff);
-            let what = match objects {
-                1 => "one table or view is".to_owned(),
-                _ => format!("{objects} tables and views are"),
-            };
-            let message =
-                format!("{what} not what the migrations up to {} would make; nothing was recorded", args.to);
-            let help = "`-` is what they would make, `+` is what is there: change the database or the files until \
-                        they agree, or choose another version";
-            return Err(Failure::with(Exit::Denied, Plain::new("schema_differs", message).help(help)));
+            return Err(differs(objects, args.to));
         }
         Verdict::Same { lacking, schema } => {
-            let database = clients.system.database().await?;
-            let (books, _) = journal::observe(&database).await?;
-            if books.bookkeeping != Bookkeeping::Present {
-                // What is protected already stays so; `apply` alone takes a protection away.
-                journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect())
-                    .await?;
-            }
-            journal::begin(
-                &database,
-                &super::ending::run_record("baseline", &run, &stack, &stack.digest, &Digest::of("baseline")),
-            )
-            .await?;
-            system::record(&lacking, &clients.system, &run).await?;
-            journal::record_snapshot(&database, &run, journal::SYSTEM_SCHEMA, &schema).await?;
-            let steps: Vec<StepRecord> =
-                lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
-            journal::record_steps(&database, &run, &steps).await?;
-            let plural = if lacking.len() == 1 { "" } else { "s" };
-            let summary = format!("{} migration{plural} recorded, none run", lacking.len());
-            journal::finish(&database, &run, RunStatus::Succeeded, &summary).await?;
+            let begun = ending::run_record("baseline", &run, &stack, &stack.digest, &Digest::of("baseline"));
+            let summary = held.while_held(record(&begun, &stack, &clients, &lacking, &schema)).await??;
             for file in &lacking {
                 ui.answer(&format!("recorded system.migration.{}\n", file.stem));
             }
@@ -116,6 +100,42 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     };
     held.release().await;
     Ok(exit)
+}
+
+fn differs(objects: usize, to: i64) -> Failure {
+    let what = match objects {
+        1 => "one table or view is".to_owned(),
+        _ => format!("{objects} tables and views are"),
+    };
+    let message = format!("{what} not what the migrations up to {to} would make; nothing was recorded");
+    let help = "`-` is what they would make, `+` is what is there: change the database or the files until they \
+                agree, or choose another version";
+    Failure::with(Exit::Denied, Plain::new("schema_differs", message).help(help))
+}
+
+/// Records the migrations, all or none, and the run that did so; gives what the history says of it.
+async fn record(
+    run: &Run,
+    stack: &Stack,
+    clients: &Clients,
+    lacking: &[Migration],
+    schema: &Snapshot,
+) -> Result<String, Failure> {
+    let database = clients.system.database().await?;
+    let (books, _) = journal::observe(&database).await?;
+    if books.bookkeeping != Bookkeeping::Present {
+        // What is protected already stays so; `apply` alone takes a protection away.
+        journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect()).await?;
+    }
+    journal::begin(&database, run).await?;
+    system::record(lacking, &clients.system, &run.id).await?;
+    journal::record_snapshot(&database, &run.id, journal::SYSTEM_SCHEMA, schema).await?;
+    let steps: Vec<StepRecord> = lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
+    journal::record_steps(&database, &run.id, &steps).await?;
+    let plural = if lacking.len() == 1 { "" } else { "s" };
+    let summary = format!("{} migration{plural} recorded, none run", lacking.len());
+    journal::finish(&database, &run.id, RunStatus::Succeeded, &summary).await?;
+    Ok(summary)
 }
 
 fn step(stem: &str, position: i64) -> StepRecord {

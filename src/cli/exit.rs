@@ -99,6 +99,8 @@ impl From<crate::journal::lock::Error> for Failure {
         use crate::journal::lock::Error as E;
         let exit = match error {
             E::Held { .. } | E::Lingering { .. } => Exit::Locked,
+            // What it had written stays.
+            E::Lost { .. } => Exit::Partial,
             E::Alive { .. }
             | E::OtherRun { .. }
             | E::Database(_)

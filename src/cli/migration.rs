@@ -13,7 +13,7 @@ use super::ui::Ui;
 use crate::change::Risk;
 use crate::lint::{self, Known, Text};
 use crate::render::{self, LintedFile};
-use crate::spec::{Contact, Migration, MigrationSets, Stack, SystemUrl};
+use crate::spec::{Contact, Location, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
 use crate::sql::Dialect;
 
 /// Arguments of `migration`.
@@ -164,21 +164,32 @@ fn write(folder: &Path, path: &Path, stem: &str) -> std::io::Result<()> {
     file.write_all(header.as_bytes())
 }
 
-/// Classifies all statements, each file as if those before it were applied.
+/// Classifies all statements, each file as if those before it were applied; repeatable files come
+/// last, as they run. The ways down are never run, and not read.
 fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
-    let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &stack.system.migrations;
+    let MigrationSets { folder: _, common, postgres, sqlite, repeatable } = &stack.system.migrations;
     let of_url = stack.system.endpoint.to.as_ref().ok().map(|url| match url {
         SystemUrl::Postgres(_) => Dialect::Postgres,
         SystemUrl::Sqlite(_) => Dialect::Sqlite,
     });
     let of_common = dialect.or(of_url).unwrap_or_else(|| {
-        if !common.is_empty() {
+        if !common.is_empty() || !repeatable.common.is_empty() {
             ui.note("`system.url` is not known here; read as PostgreSQL (`--dialect sqlite` for SQLite)");
         }
         Dialect::Postgres
     });
-    let sets = [(of_common, common), (Dialect::Postgres, postgres), (Dialect::Sqlite, sqlite)];
-    let files: Vec<LintedFile> = sets.into_iter().flat_map(|(dialect, set)| linted(dialect, set)).collect();
+    let own =
+        [(Dialect::Postgres, postgres, &repeatable.postgres), (Dialect::Sqlite, sqlite, &repeatable.sqlite)];
+    let mut files = Vec::new();
+    for (dialect, versioned, repeated) in own {
+        let is_common = dialect == of_common;
+        let versioned: Vec<&Migration> =
+            versioned.iter().chain(common.iter().filter(|_| is_common)).collect();
+        let shared = repeatable.common.iter().filter(|_| is_common);
+        let mut repeated: Vec<&Repeatable> = repeated.iter().chain(shared).collect();
+        repeated.sort_by(|a, b| a.name.cmp(&b.name));
+        files.extend(linted(dialect, &versioned, &repeated));
+    }
     ui.answer(&match format {
         EventFormat::Text => render::lint_text(&files, ui.paint()),
         EventFormat::Json => render::lint_json(&files),
@@ -188,14 +199,15 @@ fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -
     Ok(if destroys { Exit::Denied } else { Exit::Done })
 }
 
-fn linted(dialect: Dialect, set: &[Migration]) -> Vec<LintedFile> {
+fn linted(dialect: Dialect, versioned: &[&Migration], repeated: &[&Repeatable]) -> Vec<LintedFile> {
     let mut known = Known::default();
-    let file = |file: &Migration| {
-        let text = Text { sql: &file.sql, dialect, in_transaction: !file.no_transaction };
+    let versioned = versioned.iter().map(|file| (&file.sql, !file.no_transaction, &file.at));
+    let repeated = repeated.iter().map(|file| (&file.sql, true, &file.at));
+    let file = |(sql, in_transaction, at): (&String, bool, &Location)| {
         // Nobody has looked whether a table is empty.
-        let statements = lint::classify(text, &mut known, &|_| None);
+        let statements = lint::classify(Text { sql, dialect, in_transaction }, &mut known, &|_| None);
         known.settle();
-        LintedFile { name: file.at.source.name().to_owned(), dialect, statements }
+        LintedFile { name: at.source.name().to_owned(), dialect, statements }
     };
-    set.iter().map(file).collect()
+    versioned.chain(repeated).map(file).collect()
 }

@@ -7,6 +7,7 @@ mod known;
 mod postgres;
 pub mod rules;
 pub(crate) mod script;
+mod secrets;
 mod sqlite;
 
 #[cfg(test)]
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use known::Known;
 pub use rules::Rule;
+pub use secrets::{blotted, masked, secrets, without_secrets};
 
 use crate::catalog::TableName;
 use crate::change::Risk;
@@ -96,12 +98,14 @@ pub fn classify(
 ) -> Vec<Statement> {
     let Text { sql, dialect, .. } = text;
     let script = Script::read(sql, dialect);
-    let bare = script.without_comments(sql);
+    // What a reason quotes has no secret in it.
+    let bare = script.without_comments(&blotted(sql));
     let acts = match dialect {
         Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
     let above = assertion::above(sql, &script, dialect);
+    let secrets = secrets(sql);
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::with_capacity(script.statements.len());
     for ((bytes, acts), above) in script.statements.iter().zip(acts).zip(above) {
@@ -111,10 +115,19 @@ pub fn classify(
         for act in &acts {
             known.note(act);
         }
+        let has_secret = secrets.iter().any(|secret| bytes.contains(&secret.start));
+        let (rule, reason) = match rule {
+            Some(rule) if has_secret => (Some(rule), format!("{reason}; {SECRET}")),
+            None if has_secret => (Some(&rules::LITERAL_SECRET), SECRET.to_owned()),
+            rule => (rule, reason),
+        };
         statements.push(Statement { bytes: bytes.clone(), line, risk, rule, reason });
     }
     statements
 }
+
+/// What is said of a statement with a secret in it.
+const SECRET: &str = "a secret stands in it as a literal, which the repository and the server's log keep";
 
 /// Parsers go down as deep as a text is nested, and their stack has an end.
 const MOST_NESTING: usize = 200;

@@ -97,12 +97,13 @@ impl Graph {
 }
 
 /// Where the graph leaves a choice: the system first, then targets, vectors, cache, flags.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 14] = [
     "system.database",
     "system.bookkeeping",
     "system.extension",
     "system.role",
     "system.migration",
+    "system.repeatable",
     "system.user",
     "system.ontology",
     "system.seed",

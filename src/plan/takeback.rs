@@ -1,6 +1,7 @@
 //! `destroy`: the plan of an emptied stack, with what stays and why. Pure.
 
 use super::Work;
+use crate::cache;
 use crate::change::{Action, Address, Diff, Planned};
 use crate::spec::Stack;
 use crate::vector::{self, CollectionSeen};
@@ -27,9 +28,10 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
         diff.notes.extend(notes);
     }
     if stack.cache.is_some() {
-        let note = "the cache stays as it is, with its settings, namespaces, streams and groups: it does not \
-                    remember who made them";
-        diff.notes.push(note.to_owned());
+        diff.notes.push("the cache keeps its settings, namespaces and streams".to_owned());
+    }
+    if let Some(observed) = &world.cache {
+        diff.notes.extend(cache::why_groups_stay(observed, &world.journal.inventory));
     }
 }
 

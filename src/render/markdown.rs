@@ -32,10 +32,55 @@ pub fn markdown(plan: &Document, most_bytes: usize) -> String {
     }
     if left_out > 0 {
         // Writing to a String cannot fail.
-        let _ = write!(out, "\n… and {left_out} more changes, none of them destructive.\n");
+        let _ = write!(out, "\n… and {left_out} more {}, none of them destructive.\n", changes(left_out));
+    } else {
+        out.push_str(&texts(plan, room));
     }
     out.push_str(&tail);
     out
+}
+
+/// What the changes run, folded away, as far as there is room. What has no room is counted.
+fn texts(plan: &Document, mut room: usize) -> String {
+    let closing = "\n… `trueup show` has the text of 000000 more changes.\n".len();
+    let texts: Vec<String> = plan.changes.iter().filter_map(text).collect();
+    let mut out = String::new();
+    for (number, text) in texts.iter().enumerate() {
+        let is_last = number + 1 == texts.len();
+        if text.len() + if is_last { 0 } else { closing } > room {
+            let left_out = texts.len() - number;
+            if closing <= room {
+                let _ =
+                    write!(out, "\n… `trueup show` has the text of {left_out} more {}.\n", changes(left_out));
+            }
+            break;
+        }
+        room -= text.len();
+        out.push_str(text);
+    }
+    out
+}
+
+/// The text of one change, folded away.
+fn text(change: &ChangeEntry) -> Option<String> {
+    let diff = change.diff.as_ref()?;
+    // A fence longer than any in the text.
+    let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let address = html(change.address.as_str());
+    Some(format!(
+        "\n<details><summary><code>{address}</code></summary>\n\n{fence}diff\n{}\n{fence}\n\n</details>\n",
+        diff.trim_end_matches('\n')
+    ))
+}
+
+/// Text within an HTML element.
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn changes(count: usize) -> &'static str {
+    if count == 1 { "change" } else { "changes" }
 }
 
 fn must_stay(change: &ChangeEntry) -> bool {
@@ -79,7 +124,7 @@ fn row(change: &ChangeEntry) -> String {
         "| `{sign}` {} | {} | {risk} | {} | {} |\n",
         change.action.as_str(),
         code(change.address.as_str()),
-        cell(&change.summary),
+        change.summary.lines().map(cell).collect::<Vec<_>>().join("<br>"),
         cell(&change.reason)
     )
 }
@@ -132,11 +177,15 @@ fn cut(text: &str, most_bytes: usize) -> String {
 
 /// A code span; names may hold backticks.
 fn code(text: &str) -> String {
-    let text = cell(text);
+    let text = one_line(text);
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
-/// Text that ends neither the table's cell nor the line.
+/// Text that is taken as it stands, and ends neither the table's cell nor the line.
 fn cell(text: &str) -> String {
+    html(&one_line(text))
+}
+
+fn one_line(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -8,6 +8,9 @@ use crate::plan::{ChangeEntry, Document, Summary};
 
 /// A diff longer than this is cut in text; JSON has it whole.
 const MOST_DIFF_LINES: usize = 60;
+/// A first plan has many migrations that are safe: when all of them together are longer than this,
+/// their lines are counted and not shown.
+const MOST_SAFE_LINES: usize = 60;
 
 /// The plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, paint: Paint) -> String {
@@ -55,6 +58,8 @@ pub(super) fn sign(action: Action) -> (&'static str, Tone) {
 /// Each change on a line, with what differs below it.
 pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
     let width = changes.iter().map(|change| change.address.as_str().chars().count()).max().unwrap_or(0);
+    let safe_lines: usize = changes.iter().filter(|change| is_safe_sql(change)).filter_map(diff_length).sum();
+    let is_short = safe_lines <= MOST_SAFE_LINES;
     for change in changes {
         let (sign, tone) = sign(change.action);
         let address = format!("{:width$}", change.address.as_str());
@@ -67,19 +72,31 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
         };
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
-        line(out, &format!("{head}  {}{risk} {why}", change.summary));
-        details(out, change, paint);
+        let mut said = change.summary.lines();
+        line(out, &format!("{head}  {}{risk} {why}", said.next().unwrap_or("")));
+        for more in said {
+            line(out, &format!("      {}", paint.tone(Tone::Warning, more)));
+        }
+        details(out, change, is_short, paint);
     }
     if !changes.is_empty() {
         out.push('\n');
     }
 }
 
+/// Whether a change runs a text that needs no reading line by line.
+fn is_safe_sql(change: &ChangeEntry) -> bool {
+    change.action == Action::Run && change.risk == Risk::Safe
+}
+
+fn diff_length(change: &ChangeEntry) -> Option<usize> {
+    change.diff.as_ref().map(|diff| diff.lines().count())
+}
+
 /// What differs, under an update or where a change brings a diff.
-fn details(out: &mut String, change: &ChangeEntry, paint: Paint) {
+fn details(out: &mut String, change: &ChangeEntry, is_short: bool, paint: Paint) {
     if let Some(diff) = &change.diff {
-        // A first plan has many migrations, and what is safe needs no reading line by line.
-        if change.action == Action::Run && change.risk == Risk::Safe {
+        if is_safe_sql(change) && !is_short {
             let count = diff.lines().count();
             let plural = if count == 1 { "" } else { "s" };
             let text = format!("{count} line{plural} of SQL; `--format json` has all");
@@ -133,6 +150,7 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
+            Some('~') => paint.tone(Tone::Warning, text),
             _ => paint.tone(Tone::Faint, text),
         };
         line(out, &format!("      {painted}"));

@@ -12,6 +12,7 @@ use super::interpolate::KEEP_OUT;
 use super::tree::{self, Node, Problem, Span};
 use super::{Contact, Location, Source, Warning, mask};
 use crate::digest::Digest;
+use crate::lint;
 
 /// Specs are written by people; what is larger was not.
 pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
@@ -180,9 +181,29 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
+        self.read_as(path, named_at, max_bytes, |text| mask::shown(text, &[]))
+    }
+
+    /// As [`Self::read`], for SQL: literals that are secrets are not shown.
+    pub(super) fn read_sql(
+        &self,
+        path: &Path,
+        named_at: Option<Span>,
+        max_bytes: u64,
+    ) -> Option<(u32, Rc<File>)> {
+        self.read_as(path, named_at, max_bytes, |text| mask::shown(&lint::blotted(text), &[]))
+    }
+
+    fn read_as(
+        &self,
+        path: &Path,
+        named_at: Option<Span>,
+        max_bytes: u64,
+        shown: impl FnOnce(&str) -> String,
+    ) -> Option<(u32, Rc<File>)> {
         match read_text(path, max_bytes) {
             Ok(text) => {
-                let shown = mask::shown(&text, &[]);
+                let shown = shown(&text);
                 Some(self.keep(path, text, shown))
             }
             Err(reason) => {

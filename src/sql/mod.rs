@@ -55,6 +55,17 @@ pub enum Error {
         #[source]
         source: Box<sqlx::Error>,
     },
+    /// It answers, and lacks what every later statement relies on.
+    #[error(
+        "PostgreSQL {version} at {address} is too old: {} is the oldest that trueup works with",
+        open::OLDEST
+    )]
+    TooOld {
+        /// `host:port/database`.
+        address: String,
+        /// The server's version.
+        version: String,
+    },
     /// A statement failed.
     #[error("{source}")]
     Statement {
@@ -100,7 +111,7 @@ impl Error {
             Self::Connect { source, .. } | Self::Statement { source, .. } => {
                 source.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
             }
-            Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
+            Self::TooOld { .. } | Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
         }
     }
 }

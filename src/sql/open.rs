@@ -16,6 +16,14 @@ use super::{Database, Error, Result};
 
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
+/// The oldest major version of PostgreSQL that has what the statements of this tool use.
+pub(super) const OLDEST: u32 = 12;
+/// What a major version counts in a version's number.
+const MAJOR: u32 = 10_000;
+
+/// How long a statement waits for the end of others of this process. Its queue is no failure: what
+/// holds the file ends, or is stopped.
+const TURN_DEADLINE: Duration = Duration::from_hours(24);
 
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
@@ -25,7 +33,7 @@ pub struct PostgresOptions {
     /// Ask the server to refuse writes in every transaction.
     pub read_only: bool,
     /// Connections at most.
-    pub connections: u32,
+    pub connections: usize,
     /// Another database than the URL's, such as the maintenance database.
     pub database: Option<String>,
 }
@@ -66,7 +74,14 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
         Err(error) if read_only && is_refused_option(&error) => open(plain).await,
         opened => opened,
     };
-    pool.map(Database::Postgres).map_err(failed)
+    let pool = pool.map_err(failed)?;
+    match pool.version() {
+        Some(version) if version / MAJOR < OLDEST => {
+            let version = format!("{}.{}", version / MAJOR, version % MAJOR);
+            Err(Error::TooOld { address, version })
+        }
+        _ => Ok(Database::Postgres(pool)),
+    }
 }
 
 /// The driver's options for a session with a name. Floats are read as the server writes them, and
@@ -75,7 +90,8 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
     Ok(PgConnectOptions::from_url(url)?
         .application_name(application_name)
         .extra_float_digits(None)
-        .log_statements(tracing::log::LevelFilter::Trace))
+        // A statement may hold a secret, and a slow one would be logged.
+        .disable_statement_logging())
 }
 
 /// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
@@ -102,7 +118,8 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
 
 /// The driver's options for a file in a mode.
 pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
-    let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE);
+    let options =
+        SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE).disable_statement_logging();
     match mode {
         SqliteMode::ReadOnly => options.read_only(true),
         SqliteMode::Immutable => options.read_only(true).immutable(true),
@@ -163,7 +180,7 @@ pub async fn open_sqlite_with(
 ) -> Result<Database> {
     // One writer at a time is all that SQLite has: waiting in the pool beats SQLITE_BUSY. For reading
     // a second one, which the pool would open for questions that follow each other, is a thread more.
-    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(BUSY_DEADLINE);
+    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_DEADLINE);
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {

@@ -30,7 +30,7 @@ struct Shared {
     options: PgConnectOptions,
     ends_with_client: bool,
     free: Mutex<Vec<Free>>,
-    most: u32,
+    most: usize,
     permits: Arc<Semaphore>,
 }
 
@@ -54,9 +54,9 @@ impl Pool {
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
-        most: u32,
+        most: usize,
     ) -> sqlx::Result<Self> {
-        let permits = Arc::new(Semaphore::new(usize::try_from(most).unwrap_or(1)));
+        let permits = Arc::new(Semaphore::new(most));
         let shared = Arc::new(Shared { options, ends_with_client, free: Mutex::default(), most, permits });
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
@@ -67,25 +67,33 @@ impl Pool {
         Ok(Self(shared))
     }
 
+    /// The server's version as a number, 150004, as it said on connecting. None comes through some
+    /// poolers.
+    pub(super) fn version(&self) -> Option<u32> {
+        self.0.free().last().and_then(|free| free.connection.server_version_num())
+    }
+
     /// A connection: the one that was used last, or a new one. Waits for one while all are in use.
     pub async fn take(&self) -> sqlx::Result<Held> {
         let Self(shared) = self;
+        // A queue is no failure: whoever holds a connection gives it back, or is stopped.
+        let permit = Arc::clone(&shared.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let taking = async {
-            let permit = Arc::clone(&shared.permits).acquire_owned().await;
-            let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
-            let connection = match shared.alive().await {
-                Some(connection) => connection,
-                None => shared.connect_at_last().await?,
-            };
-            Ok(Held { connection, shared: Arc::clone(shared), permit })
+            match shared.alive().await {
+                Some(connection) => Ok(connection),
+                None => shared.connect_at_last().await,
+            }
         };
-        tokio::time::timeout(CONNECT_DEADLINE, taking).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+        let taken = tokio::time::timeout(CONNECT_DEADLINE, taking).await;
+        let connection = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(Held { connection, shared: Arc::clone(shared), permit })
     }
 
     /// Waits for what is in use, closes all, and gives no more.
     pub async fn close(&self) {
         let Self(shared) = self;
-        let unused = shared.permits.acquire_many(shared.most);
+        let unused = shared.permits.acquire_many(u32::try_from(shared.most).unwrap_or(1));
         drop(tokio::time::timeout(CONNECT_DEADLINE, unused).await);
         shared.permits.close();
         let free = std::mem::take(&mut *shared.free());

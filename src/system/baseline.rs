@@ -11,6 +11,8 @@ use crate::spec::Migration;
 /// What comparing gave.
 #[derive(Debug)]
 pub enum Verdict {
+    /// It was stopped before there was anything to compare.
+    Stopped,
     /// The history has all of them already.
     Recorded,
     /// What the history has does not fit the files.
@@ -31,8 +33,14 @@ pub enum Verdict {
     },
 }
 
-/// Compares the database with what the migrations up to a version would make.
-pub async fn compare(desired: &Desired, to: i64, client: &Client) -> Result<Verdict> {
+/// Compares the database with what the migrations up to a version would make. The scratch database
+/// is removed when `stop` comes first, too.
+pub async fn compare(
+    desired: &Desired,
+    to: i64,
+    client: &Client,
+    stop: impl Future<Output = ()>,
+) -> Result<Verdict> {
     let until: Vec<&Migration> = desired.migrations.iter().filter(|file| file.version <= to).collect();
     if !until.iter().any(|file| file.version == to) {
         let known = desired.migrations.iter().map(|file| file.stem.clone()).collect();
@@ -50,20 +58,13 @@ pub async fn compare(desired: &Desired, to: i64, client: &Client) -> Result<Verd
     if lacking.is_empty() {
         return Ok(Verdict::Recorded);
     }
-    let run = RunId::new();
     let expected = scratch::within(client, async |scratch: &Client| {
-        for name in &desired.extensions {
-            database::create_extension(name, scratch).await?;
+        tokio::select! {
+            made = make(desired, &until, scratch) => made.map(Some),
+            () = stop => Ok(None),
         }
-        for file in &until {
-            let mut pending = pending(file, desired.limits());
-            // Roles are the server's: there already, and not to be made by a trial.
-            pending.migration.sql = without_beyond(&file.sql, desired.dialect);
-            migrations::apply(&pending, scratch, &run).await?;
-        }
-        Ok(Snapshot::clone(&*scratch.catalog().await?))
     });
-    let expected = expected.await?;
+    let Some(expected) = expected.await? else { return Ok(Verdict::Stopped) };
     let schema = Snapshot::clone(&*client.catalog().await?);
     // What no migration makes is not theirs to judge.
     let mut judged = schema.clone();
@@ -73,6 +74,21 @@ pub async fn compare(desired: &Desired, to: i64, client: &Client) -> Result<Verd
         return Ok(Verdict::Differs { objects, diff: catalog::text_diff(&expected, &judged) });
     }
     Ok(Verdict::Same { lacking, schema })
+}
+
+/// The schema that migrations make in an empty database.
+async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Result<Snapshot> {
+    let run = RunId::new();
+    for name in &desired.extensions {
+        database::create_extension(name, scratch).await?;
+    }
+    for file in files {
+        let mut pending = pending(file, desired.limits());
+        // Roles are the server's: there already, and not to be made by a trial.
+        pending.migration.sql = without_beyond(&file.sql, desired.dialect);
+        migrations::apply(&pending, scratch, &run).await?;
+    }
+    Ok(Snapshot::clone(&*scratch.catalog().await?))
 }
 
 /// Records migrations as applied, all or none.

@@ -6,15 +6,20 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
-use super::migrations::Session;
+use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
+/// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
+const CONNECTIONS: usize = 8;
+/// How many steps may use the system database at one time. None holds two connections, and one is
+/// left for the journal, so that none waits for a connection and gives up.
+pub const STEPS_AT_ONCE: usize = CONNECTIONS - 1;
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
 
@@ -47,6 +52,7 @@ pub struct Client {
     interrupt: Interrupt,
     catalog: Mutex<Option<Arc<Snapshot>>>,
     migrator: Mutex<Option<Session>>,
+    board: Board,
 }
 
 impl Client {
@@ -60,6 +66,7 @@ impl Client {
             interrupt: Interrupt::default(),
             catalog: Mutex::default(),
             migrator: Mutex::default(),
+            board: Board::default(),
         }
     }
 
@@ -102,7 +109,7 @@ impl Client {
                 if source.code().as_deref() == Some(UNDEFINED_DATABASE) {
                     Error::Missing { address: self.address() }
                 } else {
-                    Error::Unreachable { source }
+                    Error::connecting(source, |source| Error::Unreachable { source })
                 }
             })?,
             SystemUrl::Sqlite(path) => {
@@ -121,9 +128,28 @@ impl Client {
         Ok(database)
     }
 
-    /// Ends the statement that runs in this process. One in a server ends with its connection.
-    pub fn interrupt(&self) {
+    /// Ends the statements that run, in this process or in a server.
+    pub async fn interrupt(&self) {
         self.interrupt.ask();
+        if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
+            lock::end_statements(url, &self.stack, run).await;
+        }
+    }
+
+    /// From now on, what steps wait for other sessions for.
+    pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
+        self.board.listen()
+    }
+
+    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried
+    /// again.
+    pub fn stop_waiting(&self) {
+        self.board.stop();
+    }
+
+    /// Where steps say what they wait for.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Makes the database or file; one that is there is left alone.
@@ -208,7 +234,7 @@ impl Client {
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
             Purpose::Observe => (&RunId::from_text("observe"), true, 2),
-            Purpose::Apply(run) => (run, false, 8),
+            Purpose::Apply(run) => (run, false, CONNECTIONS),
         };
         let application_name = lock::session_name(&self.stack, run);
         // The lock on making a database is of one session.
@@ -251,7 +277,8 @@ impl Client {
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
         let started = Instant::now();
         loop {
-            let maintenance = self.maintenance(url).await.map_err(failed)?;
+            let opened = self.maintenance(url).await;
+            let maintenance = opened.map_err(|source| Error::connecting(source, &failed))?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

@@ -16,7 +16,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
-    let repeatables = migrations::repeatables(desired, observed, inventory, pending.as_ref());
+    let repeatables = migrations::repeatables(desired, observed, inventory, &diff.changes);
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
     let mut written = users::diff(desired, observed, inventory, pending.as_ref());
     written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));

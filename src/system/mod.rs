@@ -26,12 +26,12 @@ use crate::lint::script;
 
 pub use apply::{Change, apply};
 pub use baseline::{Verdict, compare, record};
-pub use client::{Client, Presence, Purpose};
+pub use client::{Client, Presence, Purpose, STEPS_AT_ONCE};
 pub use desired::Desired;
 pub use diff::{diff, is_unmanaged};
 pub(crate) use error::shortened;
 pub use error::{Advice, Error, Result};
-pub use migrations::{Applied, Limits, Pending, Repeating};
+pub use migrations::{Applied, Limits, Pending, Repeating, Waits};
 pub use observed::{Observed, observe};
 pub use reach::{beyond, without_beyond};
 pub use roles::{RoleChange, Roles};

@@ -26,7 +26,28 @@ impl Server {
         server.world.env("DATABASE_URL", server.database.url()).env("PASSWORD_1", APP);
         server.world.env("PASSWORD_2", READER);
         server.migration("0001_init", TABLES);
+        // As the plan's note says; what PostgreSQL 15 does by itself.
+        server.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
         server
+    }
+
+    /// An account that owns the database and is no superuser; it is the stack's from now on.
+    fn owner(&self) -> String {
+        let account = format!("{}_owner", self.database.name());
+        self.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
+        self.sql(&format!("ALTER DATABASE {} OWNER TO {account}", self.database.name()));
+        self.sql(&format!("GRANT CREATE ON SCHEMA public TO {account}"));
+        let url = self.database.url();
+        let (_, host) = url.rsplit_once('@').unwrap();
+        self.world.env("DATABASE_URL", format!("postgres://{account}:for%20the%20account@{host}"));
+        account
+    }
+
+    fn drop_owner(&self, account: &str) {
+        let [app, reader, _] = self.roles.as_slice() else { panic!("three roles") };
+        self.sql(&format!("DROP OWNED BY {app}, {reader}"));
+        self.sql(&format!("REASSIGN OWNED BY {account} TO postgres; DROP OWNED BY {account}"));
+        self.sql(&format!("DROP ROLE {app}, {reader}, {account}"));
     }
 
     fn named(&self, text: &str) -> String {
@@ -351,13 +372,7 @@ fn a20_grants_of_two_runs_do_not_race() {
 #[test]
 fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
     let server = Server::start();
-    let account = format!("{}_owner", server.database.name());
-    server.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
-    server.sql(&format!("ALTER DATABASE {} OWNER TO {account}", server.database.name()));
-    server.sql(&format!("GRANT CREATE ON SCHEMA public TO {account}"));
-    let url = server.database.url();
-    let (_, host) = url.rsplit_once('@').unwrap();
-    server.world.env("DATABASE_URL", format!("postgres://{account}:for%20the%20account@{host}"));
+    let account = server.owner();
     server.spec(&ROLES.replace("\"${PASSWORD_1}\"", "\"${PASSWORD_1}\", password_version: 1"));
     server.converge();
     server.may("APP", "INSERT INTO orders (amount) VALUES (1)");
@@ -373,12 +388,81 @@ fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
     // What it may not do fails, and says so.
     server.sql("CREATE TABLE others (a int)");
     server.apply().exits(6).says("permission denied for table others").says("must own the tables");
+    server.drop_owner(&account);
+}
+
+#[test]
+fn a20_a_schema_that_anybody_uses_needs_no_grant_that_the_account_cannot_make() {
+    let server = Server::start();
+    let account = server.owner();
+    // Before PostgreSQL 15 it is so from the start.
+    server.sql("ALTER SCHEMA public OWNER TO postgres");
+    server.spec(ROLES);
+
+    server.converge();
+
+    server.may("APP", "INSERT INTO orders (amount) VALUES (1)");
+    server.may("READER", "SELECT * FROM orders");
+
+    // Without that, the grant is needed, and said to be.
+    server.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
+    server.sql(&format!("GRANT USAGE ON SCHEMA public TO {account}"));
+    server.apply().exits(6).says("may not do this: grants USAGE on schema public");
+    server.drop_owner(&account);
+}
+
+#[test]
+fn a20_a_role_that_fails_blocks_its_members_and_nobody_else() {
+    let server = Server::start();
+    server.sql("CREATE TABLE kept (a int)");
+    let other = format!("{}_other", server.database.name());
+    // A grant of somebody else's: the account that applies may not take it back.
     server.sql(&format!(
-        "DROP OWNED BY {}",
-        server.roles.join(", ").replace(&format!(", {}", server.roles[2]), "")
+        "CREATE ROLE {other}; CREATE ROLE APP; ALTER TABLE kept OWNER TO {other}; GRANT SELECT ON kept TO APP"
     ));
-    server.sql(&format!("REASSIGN OWNED BY {account} TO postgres; DROP OWNED BY {account}"));
-    server.sql(&format!("DROP ROLE {}, {}, {account}", server.roles[0], server.roles[1]));
+    let account = format!("{}_owner", server.database.name());
+    server.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
+    server.sql(&format!("ALTER DATABASE {} OWNER TO {account}", server.database.name()));
+    server.sql(&format!("GRANT CREATE ON SCHEMA public TO {account}"));
+    let url = server.database.url();
+    let (_, host) = url.rsplit_once('@').unwrap();
+    server.world.env("DATABASE_URL", format!("postgres://{account}:for%20the%20account@{host}"));
+    server.spec("APP: { grants: { users: [select] } }\nREADER: { member_of: [APP] }\nGROUP: { grants: { orders: [select] } }");
+
+    let applied = server.apply();
+
+    let address = |role: &str| format!("system.role.{}", server.named(role));
+    applied.exits(6).says(&format!("needs {}", address("APP")));
+    let left = server.world.plan_json();
+    let left: Vec<&str> = left["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| change["address"].as_str().unwrap())
+        .collect();
+    assert!(
+        left.contains(&address("APP").as_str()) && left.contains(&address("READER").as_str()),
+        "{left:?}"
+    );
+    assert!(!left.contains(&address("GROUP").as_str()), "{left:?}");
+
+    server.sql(&format!("DROP OWNED BY {other}, GROUP; REASSIGN OWNED BY {account} TO postgres"));
+    server.sql(&format!("DROP OWNED BY {account}; DROP ROLE {other}, GROUP, {account}"));
+}
+
+#[test]
+fn a20_grants_do_not_race_whatever_the_parallelism() {
+    let server = Server::start();
+    let many: Vec<String> = (0..24).map(|n| format!("{}_{n}", server.database.name())).collect();
+    for privileges in ["select", "insert, delete"] {
+        let line = |name: &String| format!("{name}: {{ login: true, grants: {{ '*': [{privileges}] }} }}");
+        server.spec(&many.iter().map(line).collect::<Vec<_>>().join("\n"));
+
+        server.world.trueup(&["apply", "--auto-approve", "--parallelism", "16"]).exits(0);
+
+        server.world.plan().exits(0);
+    }
+    server.sql(&format!("DROP OWNED BY {0}; DROP ROLE {0}", many.join(", ")));
 }
 
 #[test]
@@ -395,8 +479,23 @@ fn a20_what_cannot_be_is_said_before_anything_is_done() {
         .says("owns a table and may do anything")
         .says("has CREATEDB, whatever is granted");
 
-    server.spec("APP: { login: true, grants: { ordes: [select] }, member_of: [pg_read_all_dat] }");
+    server.spec("APP: { login: true, grants: { ordes: [select] }, member_of: [pg_read_all_stat] }");
     let run = server.world.plan();
     run.exits(1).warns("there is no table ordes to grant on").warns("did you mean orders?");
-    run.warns("there is no role pg_read_all_dat to be a member of").warns("did you mean pg_read_all_data?");
+    run.warns("there is no role pg_read_all_stat to be a member of").warns("did you mean pg_read_all_stats?");
+}
+
+#[test]
+fn a20_a_privilege_that_the_server_does_not_know_is_said_before_anything_is_done() {
+    let server = Server::start();
+    server.spec(r#"APP: { login: true, password: "${PASSWORD_1}", grants: { orders: [select, maintain] } }"#);
+
+    if server.database.major() >= 17 {
+        server.converge();
+        server.may("APP", "ANALYZE orders; REINDEX TABLE orders");
+        return;
+    }
+    let run = server.apply();
+    run.exits(1).warns("has no privilege MAINTAIN to grant").warns("it came with PostgreSQL 17");
+    assert_eq!(server.sql("SELECT to_regclass('orders') IS NULL"), "t");
 }

@@ -58,6 +58,7 @@ fn a01_dev_on_an_empty_server_is_planned_in_dependency_order() {
         "create system.bookkeeping",
         "create system.database",
         "create system.extension.pg_trgm",
+        "create system.extension.pgcrypto",
         "create system.ontology.accounting",
         "create system.seed.demo_accounting",
         "create system.user.admin",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use trueup::cache::{self, Change, Client, Desired, Failure, Observed};
+use trueup::cache::{self, Change, Client, Desired, Failure, Observed, Unwanted};
 use trueup::change::{Diff, Status};
+use trueup::journal::Inventory;
 use trueup::spec::{Cache, CacheUrl, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
 
 use crate::servers::Redis;
@@ -44,7 +45,7 @@ async fn observe(cache: &Cache) -> Observed {
 }
 
 async fn plan(cache: &Cache) -> Diff<Change> {
-    cache::diff(&Desired::new(cache), &observe(cache).await)
+    cache::diff(&Desired::new(cache), &observe(cache).await, &Inventory::default())
 }
 
 /// Applies every change, and gives their addresses.
@@ -154,7 +155,8 @@ async fn d03_a_key_that_is_no_stream_is_refused() {
 
     assert_eq!(diff.faults.len(), 1);
     let groups = ["workers".to_owned()].into();
-    let change = Change::Stream { name: "jobs".to_owned(), groups, maxlen: None };
+    let change =
+        Change::Stream { name: "jobs".to_owned(), groups, unwanted: Unwanted::default(), maxlen: None };
     let error = cache::apply(&change, &Client::new(&cache).unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("WRONGTYPE"), "{error}");
 }
@@ -233,6 +235,7 @@ async fn d06_observing_leaves_nothing_behind() {
         "select",
         "ttl",
         "xinfo|groups",
+        "xinfo|stream",
     ];
     assert!(commands.iter().all(|command| reads.contains(command)), "{commands:?}");
 }

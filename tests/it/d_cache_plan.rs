@@ -176,3 +176,61 @@ fn d06_a_wrong_password_is_an_authentication_error_and_not_down() {
         assert_eq!(world.sqlite("system.db", "SELECT count(*) FROM items"), "3");
     }
 }
+
+#[test]
+fn a30_consumer_groups_that_this_tool_made_are_taken_back_while_nobody_works_with_them() {
+    let redis = Redis::start();
+    let all = "  streams:\n    jobs: { groups: [workers, audit] }\n    mail: { groups: [senders] }\n";
+    let world = with_cache(&redis, all);
+    redis.cli(&["XGROUP", "CREATE", "jobs", "foreign", "0", "MKSTREAM"]);
+    redis.cli(&["XGROUP", "CREATE", "jobs", "audit", "0"]);
+    world.apply().exits(0);
+    redis.cli(&["XADD", "mail", "1-1", "to", "ada"]);
+
+    let fewer = "  streams:\n    jobs: { groups: [] }\n";
+    let shop = Shop { more: format!("cache:\n  url: ${{REDIS_URL}}\n{fewer}"), ..Shop::default() };
+    shop.write_spec(&world);
+    let plan = world.plan_json();
+    world.apply().exits(0);
+
+    // Nobody made `audit` for this tool, and of `mail` something is unread.
+    assert_eq!(entry(&plan, "changes", "cache.stream.jobs")["summary"], "stream jobs loses group workers");
+    assert!(!addresses(&plan).contains(&"cache.stream.mail".to_owned()), "{plan}");
+    let groups = redis.cli(&["XINFO", "GROUPS", "jobs"]);
+    assert!(
+        !groups.contains("workers") && groups.contains("audit") && groups.contains("foreign"),
+        "{groups}"
+    );
+    world.plan().exits(0);
+
+    redis.cli(&["XREADGROUP", "GROUP", "senders", "one", "STREAMS", "mail", ">"]);
+    redis.cli(&["XACK", "mail", "senders", "1-1"]);
+    world.trueup(&["destroy", "--auto-approve"]).exits(0).says("the group senders of stream mail stays");
+    redis.cli(&["XGROUP", "DELCONSUMER", "mail", "senders", "one"]);
+    let destroyed = world.trueup(&["destroy", "--auto-approve"]);
+
+    destroyed.exits(0).says("stream mail stays and loses group senders");
+    assert_eq!(redis.cli(&["XINFO", "GROUPS", "mail"]), "");
+    assert_eq!(redis.cli(&["XLEN", "mail"]), "1");
+    world.trueup(&["destroy", "--auto-approve"]).exits(0).warns("nothing left to take back");
+}
+
+#[test]
+fn a30_groups_of_an_embedded_cache_are_taken_back_too() {
+    let world = World::new();
+    let with = |streams: &str| {
+        let more = format!("cache:\n  url: sqlite://cache.db\n  streams: {streams}\n");
+        Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
+    };
+    with("{ jobs: { groups: [workers, audit] } }");
+    world.apply().exits(0);
+    world.sqlite("cache.db", "INSERT INTO cache_stream_entries (stream, fields) VALUES ('jobs', '{}')");
+    world.sqlite("cache.db", "UPDATE cache_groups SET last_id = 1 WHERE name = 'audit'");
+
+    with("{}");
+    world.apply().exits(0).says("stream jobs stays and loses group audit");
+
+    assert_eq!(world.sqlite("cache.db", "SELECT name FROM cache_groups"), "workers");
+    assert_eq!(world.sqlite("cache.db", "SELECT count(*) FROM cache_stream_entries"), "1");
+    world.plan().exits(0);
+}

@@ -44,6 +44,30 @@ fn e04_markdown_stays_under_its_limit_and_what_destroys_is_never_cut() {
 }
 
 #[test]
+fn e04_markdown_has_the_sql_of_migrations_folded_away_where_there_is_room() {
+    let world = World::new();
+    world.spec(
+        "version: 1\nstack: shop\nenvironment: dev\n\
+         system: { url: 'sqlite://system.db', create_database: true, migrations: migrations }\n",
+    );
+    world.file("migrations/0001_a.sql", "-- ``` in a comment\nCREATE TABLE a (id integer);\n");
+    world.file("migrations/0002_b.sql", "CREATE TABLE b (id integer);\n");
+    let markdown = |most: usize| {
+        world.trueup(&["plan", "--format", "markdown", "--max-bytes", &most.to_string()]).stdout
+    };
+
+    let whole = markdown(60_000);
+    let cut = markdown(whole.len() - 1);
+
+    let folded = "<details><summary><code>system.migration.0001_a</code></summary>\n\n````diff\n\
+                  +-- ``` in a comment\n+CREATE TABLE a (id integer);\n````\n\n</details>\n";
+    assert!(whole.contains(folded), "{whole}");
+    assert!(whole.contains("+CREATE TABLE b (id integer);"), "{whole}");
+    assert!(cut.len() < whole.len() && !cut.contains("TABLE b"), "{cut}");
+    assert!(cut.contains("… `trueup show` has the text of 1 more change.\n"), "{cut}");
+}
+
+#[test]
 fn e04_the_markdown_of_a_saved_plan_has_the_same_limit() {
     let world = with_a_drop(&Database::Sqlite, 400);
     world.trueup(&["plan", "--out", "plan.json"]);

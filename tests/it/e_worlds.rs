@@ -32,7 +32,9 @@ fn without_variables(world: &World) {
 
 #[test]
 fn e01_a_plan_of_a_saved_world_has_the_bytes_of_the_live_one_with_no_variable_set() {
-    for (database, vectors) in Database::both().into_iter().zip(Vectors::both()) {
+    // Roles are of the whole server: where other tests make some, two observations differ.
+    let databases = [Database::Sqlite, Database::Postgres(Postgres::alone())];
+    for (database, vectors) in databases.into_iter().zip(Vectors::both()) {
         let redis = Redis::with_password("a long pass:word@home");
         let world = whole(&database, &vectors, &redis);
         let formats = ["json", "text", "markdown"];
@@ -162,7 +164,10 @@ fn e02_plan_works_with_credentials_that_cannot_write() {
 
     let reader = format!("reader_{}", postgres.name());
     postgres.psql(&format!(
-        "CREATE ROLE {reader} LOGIN PASSWORD 'reads-and-no-more'; GRANT pg_read_all_data TO {reader}"
+        "CREATE ROLE {reader} LOGIN PASSWORD 'reads-and-no-more'; \
+         GRANT USAGE ON SCHEMA public, trueup TO {reader}; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public, trueup TO {reader}; \
+         GRANT SELECT ON ALL SEQUENCES IN SCHEMA public, trueup TO {reader}"
     ));
     let url = postgres.url().replace("postgres:for-tests-only@", &format!("{reader}:reads-and-no-more@"));
     let refused = std::process::Command::new("psql")
@@ -196,6 +201,5 @@ fn e02_plan_works_with_credentials_that_cannot_write() {
     assert_eq!(postgres.psql("SELECT count(*) FROM items"), "3");
     world.env("DATABASE_URL", postgres.url());
     drop(world);
-    postgres
-        .psql(&format!("DROP OWNED BY {reader}; REVOKE pg_read_all_data FROM {reader}; DROP ROLE {reader}"));
+    postgres.psql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
 }

@@ -45,11 +45,13 @@ fn lint_the_plan_has_the_sql_and_names_rule_and_line_of_what_is_not_safe() {
 
         let change = migration(&plan, "0002_swap");
         assert_eq!(change["risk"], "destructive");
-        let summary = "3 statements; line 5 destructive (drop-table): loses the rows of old";
+        let summary = "3 statements\nline 5 destructive (drop-table): loses the rows of old";
         assert_eq!(change["summary"], summary);
         let added: String = sql.lines().flat_map(|line| ["+", line, "\n"]).collect();
         assert_eq!(change["diff"], added.as_str());
-        text.exits(2).says(summary).says("+DROP TABLE old;");
+        text.exits(2)
+            .says("line 5 destructive (drop-table): loses the rows of old\n")
+            .says("+DROP TABLE old;");
         world.apply().exits(3).warns("--allow destructive");
         assert!(!is_gone(database, "old"));
         world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
@@ -258,4 +260,48 @@ fn lint_migration_new_begins_a_folder_and_follows_times() {
     let without = World::new();
     without.spec(&SPEC.replace(", migrations: migrations", ""));
     without.trueup(&["migration", "new", "x"]).exits(64).warns("names no migrations");
+}
+
+#[test]
+fn lint_repeatable_files_are_judged_as_they_run_and_ways_down_are_not_read() {
+    on_each_database(|world, database| {
+        applied(world);
+        world.file("migrations/0002_b.up.sql", "CREATE TABLE b (id integer);\n");
+        world.file("migrations/0002_b.down.sql", "DROP TABLE b;\n");
+        world.file(
+            "migrations/repeatable/v.sql",
+            "DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT id FROM b;\n",
+        );
+        world.file("migrations/repeatable/w.sql", "CREATE INDEX b_id ON b (id);\nDROP TABLE old;\n");
+
+        let plan = world.plan_json();
+        let linted = world.trueup(&["migration", "lint", "--format", "json"]);
+
+        let change = |name: &str| {
+            let address = format!("system.repeatable.{name}");
+            let changes = plan["changes"].as_array().unwrap();
+            changes.iter().find(|change| change["address"] == address.as_str()).unwrap().clone()
+        };
+        assert_eq!(change("v")["risk"], "safe");
+        assert_eq!(change("w")["risk"], "destructive");
+        let said = "2 statements, run again whenever the file changes\nline 2 destructive (drop-table): loses the rows of old";
+        assert_eq!(change("w")["summary"], said);
+        world.apply().exits(3).warns("--allow destructive");
+        assert!(!is_gone(database, "old"));
+
+        let files = linted.exits(3).json();
+        let files = files["files"].as_array().unwrap().iter();
+        let files: Vec<String> =
+            files.map(|file| format!("{} {}", file["file"].as_str().unwrap(), file["risk"])).collect();
+        let ends: Vec<&str> = files.iter().map(|file| file.rsplit_once("migrations/").unwrap().1).collect();
+        assert_eq!(
+            ends,
+            [
+                "0001_init.sql \"safe\"",
+                "0002_b.up.sql \"safe\"",
+                "repeatable/v.sql \"safe\"",
+                "repeatable/w.sql \"destructive\"",
+            ]
+        );
+    });
 }

@@ -10,12 +10,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
-use crate::spec::SystemUrl;
+use crate::spec::{RedactedUrl, SystemUrl};
 
 pub use file::lock_file;
 
 /// Often enough to feel immediate, rare enough to cost nothing.
 const POLL: Duration = Duration::from_millis(200);
+/// How long a run that is to stop at once may take for it.
+const URGENT: Duration = Duration::from_secs(1);
 
 /// Who holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +61,26 @@ impl Lock {
         }
     }
 
+    /// Refuses when it has turned out that the lock is held no more.
+    pub fn refuse_lost(&self) -> Result<(), Error> {
+        let reason = match self {
+            Self::Postgres(held) => held.watch().borrow().clone(),
+            Self::Sqlite(_) => None,
+        };
+        reason.map_or(Ok(()), |reason| Err(Error::Lost { reason }))
+    }
+
+    /// Does work that only the holder may do, and gives it up as soon as the lock is lost. What it
+    /// has sent to the server ends with its connections; the next holder waits for that.
+    pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
+        self.refuse_lost()?;
+        tokio::select! {
+            biased;
+            reason = self.lost() => Err(Error::Lost { reason }),
+            done = work => Ok(done),
+        }
+    }
+
     /// Frees it, and comes back when it is free: the next run need not wait for a connection that
     /// is being closed.
     pub async fn release(self) {
@@ -95,6 +117,16 @@ pub enum Error {
         since: String,
         /// How the statement begins.
         statement: String,
+    },
+    /// It was held, and is no more.
+    #[error("the lock was lost: {reason}; this run stopped at once, and another may be at work")]
+    #[diagnostic(
+        code(trueup::lock::lost),
+        help("the same command goes on from here; `trueup lock status` shows who holds the lock now")
+    )]
+    Lost {
+        /// What the watch saw.
+        reason: String,
     },
     /// A lock that only the death of its holder frees.
     #[error("the process that holds the lock is alive: {}", holder.who)]
@@ -194,6 +226,18 @@ pub async fn break_run(url: &SystemUrl, stack: &str, run: &str) -> Result<u64, E
             Err(Error::Alive { holder })
         }
         (_, holder) => Err(Error::OtherRun { wanted: run.to_owned(), holder }),
+    }
+}
+
+/// Ends what a run that stops still executes on the server, but not the session that holds the lock,
+/// which the journal's last words need. At best effort and within a second: before PostgreSQL 14 the
+/// server does not notice that its client is gone, and would go on with the statement.
+pub async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) {
+    let ended = tokio::time::timeout(URGENT, postgres::end_statements(url, stack, run)).await;
+    match ended {
+        Ok(Ok(ended)) => tracing::debug!(ended, "statements of this run were ended"),
+        Ok(Err(error)) => tracing::warn!(%error, "what this run executes could not be ended"),
+        Err(_) => tracing::warn!("what this run executes could not be ended in time"),
     }
 }
 

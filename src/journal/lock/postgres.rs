@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Holder, POLL, session_name};
 use crate::journal::RunId;
+use crate::lint;
 use crate::spec::RedactedUrl;
 use crate::sql;
 
@@ -141,6 +142,23 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
     Ok(ended)
 }
 
+/// Ends the sessions of a run that execute something or have a transaction open, all but the one that
+/// holds the lock, and gives their number.
+pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) -> Result<i64, Error> {
+    let sql = format!(
+        "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
+         WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.state <> 'idle'
+           AND a.application_name = $1 AND NOT {}",
+        held_by("a.pid")
+    );
+    let mut connection = connect(url, &session_name(stack, &RunId::from_text("stop"))).await?;
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(session_name(stack, run)).fetch_one(&mut connection);
+    let ended = answered("ending a statement", query).await?.try_get(0)?;
+    // The session ends here in any case.
+    drop(connection.close().await);
+    Ok(ended)
+}
+
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = sql::postgres_options(url.expose(), name)?;
     let mut connection = answered("connecting", options.connect()).await?;
@@ -249,7 +267,7 @@ async fn outlive_the_dead(
     const BUSY: &str = "
         SELECT split_part(application_name, '/', 3),
                to_char(coalesce(query_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-               left(regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g'), 60)
+               regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g')
         FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
           AND application_name LIKE 'trueup/%/%'
@@ -262,7 +280,8 @@ async fn outlive_the_dead(
         let query = sqlx::query(BUSY).bind(run.as_str()).fetch_optional(&mut *connection);
         let Some(row) = answered("the lock", query).await? else { return Ok(()) };
         if started.elapsed() >= patience {
-            let (run, since, statement) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            let (run, since) = (row.try_get(0)?, row.try_get(1)?);
+            let statement = lint::masked(row.try_get(2)?).chars().take(60).collect();
             return Err(Error::Lingering { run, since, statement });
         }
         tokio::time::sleep(POLL).await;

@@ -1,8 +1,8 @@
-//! What the text does not tell.
+//! What the text does not tell, and what it should not.
 
 use super::Rule;
 use super::loss::rules;
-use crate::change::Risk::Unvalidated;
+use crate::change::Risk::{Safe, Unvalidated};
 
 rules! {
     NOT_PARSED = "not-parsed", Unvalidated, "the statement could not be read";
@@ -15,4 +15,6 @@ rules! {
         "CONCURRENTLY fails in a transaction";
     UNKNOWN_ASSERTION = "unknown-assertion", Unvalidated,
         "a comment begins with `trueup:` and is no assertion";
+    LITERAL_SECRET = "literal-secret", Safe,
+        "a password, a token or a URL with a password stands in the statement as a literal";
 }

@@ -172,7 +172,7 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
         cx.fail(Code::Migrations, named.at, message, "in this folder", help);
         return None;
     }
-    let (_, file) = cx.read(path, Some(named.at), MAX_DATA_BYTES)?;
+    let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
     cx.content(format!("{}/{label}/repeatable/{file_name}", named.label), &file.text);
     Some(Repeatable { name: name.to_owned(), sql, at: Location::new(&file.source, 0, 0) })
 }
@@ -204,7 +204,7 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
         return None;
     };
     let sql = raw(cx, named, path)?;
-    let (_, file) = cx.read(path, Some(named.at), MAX_DATA_BYTES)?;
+    let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
     cx.content(format!("{}/{label}/{name}", named.label), &file.text);
     Some(Migration {
         version,

@@ -25,9 +25,11 @@ pub(in super::super) async fn observe(
 ) -> Result<BTreeMap<TableName, Emptiness>> {
     let is_applied =
         |file: &Migration| applied.unwrap_or_default().iter().any(|applied| applied.version == file.version);
+    let pending = desired.migrations.iter().filter(|file| !is_applied(file)).map(|file| &file.sql);
     let mut verdicts = BTreeMap::new();
-    for file in desired.migrations.iter().filter(|file| !is_applied(file)) {
-        for Assertion { table, .. } in lint::assertions(&file.sql, desired.dialect) {
+    // Which repeatable files are pending is not known here; few assert anything.
+    for sql in pending.chain(desired.repeatables.iter().map(|file| &file.sql)) {
+        for Assertion { table, .. } in lint::assertions(sql, desired.dialect) {
             if verdicts.contains_key(&table) {
                 continue;
             }
@@ -142,7 +144,7 @@ fn said(job: &Job<'_>, assertion: &Assertion) -> Error {
         stem: job.name.to_owned(),
         line: job.sql.get(..statement.start).unwrap_or("").matches('\n').count() + 1,
         table: table.to_string(),
-        text: std::sync::Arc::new(miette::NamedSource::new(name, job.sql.to_owned())),
+        text: std::sync::Arc::new(miette::NamedSource::new(name, lint::blotted(job.sql))),
         file: name.to_owned(),
         span: statement.clone().into(),
     }

@@ -9,15 +9,25 @@ use super::super::script::Script;
 use super::super::{Error, error::Advice};
 use super::Job;
 use super::session::{self, Failed, Session};
+use super::waiting::Watch;
+use crate::lint;
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// PostgreSQL: among others, `statement_timeout` was over.
 const QUERY_CANCELED: &str = "57014";
 
-/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`.
-pub(super) fn is_lock_timeout(error: &Failed) -> bool {
-    session::code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`, waited for
+/// one of ours, or wrote the same row of a catalog, as a grant on another database of the server does.
+pub(super) fn is_passing(error: &Failed) -> bool {
+    const DEADLOCK: &str = "40P01";
+    const SERIALIZATION: &str = "40001";
+    const INTERNAL: &str = "XX000";
+    match session::code(error).as_deref() {
+        Some(LOCK_NOT_AVAILABLE | DEADLOCK | SERIALIZATION) => true,
+        Some(INTERNAL) => said(error).starts_with("tuple concurrently"),
+        _ => false,
+    }
 }
 
 /// The error of a migration that ran in one transaction, which is rolled back by now.
@@ -25,28 +35,38 @@ pub(super) async fn of_whole(
     job: &Job<'_>,
     error: &Failed,
     at: Option<Range<usize>>,
-    tries: usize,
+    (tries, watch): (usize, &mut Watch<'_>),
     session: &mut Session,
 ) -> Error {
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
-        let advice = advice(error, tries).unwrap_or(Advice::Whole);
+        let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
         return failure(job, error, Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
         Some(byte) => Some((byte, script.statement_at(byte).cloned())),
-        None => culprit(job, &script, session).await.map(|found| (found.start, Some(found))),
+        // Looking for it would wait once more.
+        None if watch.gave_up() => {
+            let start = script.statements.first().map_or(0, |first| first.start);
+            Some((start, Some(start..job.sql.trim_end().len().max(start))))
+        }
+        None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
-    let advice = advice(error, tries).unwrap_or(Advice::Whole);
+    let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
     failure(job, error, place, advice)
 }
 
 /// The error of one statement of a migration that runs outside a transaction.
-pub(super) fn of_statement(job: &Job<'_>, error: &Failed, tries: usize, at: &Range<usize>) -> Error {
+pub(super) fn of_statement(
+    job: &Job<'_>,
+    error: &Failed,
+    (tries, watch): (usize, &Watch<'_>),
+    at: &Range<usize>,
+) -> Error {
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
-    let advice = advice(error, tries).unwrap_or(Advice::Rest);
+    let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
     failure(job, error, Some((byte, Some(at.clone()))), advice)
 }
 
@@ -60,9 +80,11 @@ pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
     failed
 }
 
-fn advice(error: &Failed, tries: usize) -> Option<Advice> {
+fn advice(error: &Failed, tries: usize, watch: &Watch<'_>) -> Option<Advice> {
+    let on = watch.seen().map(str::to_owned);
     match session::code(error).as_deref() {
-        Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries }),
+        _ if watch.gave_up() => Some(Advice::Stopped { on }),
+        Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
         Some(QUERY_CANCELED) => Some(Advice::Slow),
         _ => None,
     }
@@ -76,14 +98,20 @@ fn character(error: &Failed, sql: &str) -> Option<usize> {
 
 /// The statement that fails, where the database did not say: found by running them once more, one
 /// by one, in a transaction that is rolled back as the whole migration was.
-async fn culprit(job: &Job<'_>, script: &Script, session: &mut Session) -> Option<Range<usize>> {
+async fn culprit(
+    job: &Job<'_>,
+    script: &Script,
+    session: &mut Session,
+    watch: &mut Watch<'_>,
+) -> Option<Range<usize>> {
     if let [only] = script.statements.as_slice() {
         return Some(only.clone());
     }
     session.begin(job.limits, None).await.ok()?;
     let mut found = None;
     for range in &script.statements {
-        if session.run(job.sql.get(range.clone()).unwrap_or("")).await.is_err() {
+        let statement = job.sql.get(range.clone()).unwrap_or("");
+        if watch.during(session.pid, session.run(statement)).await.is_err() {
             found = Some(range.clone());
             break;
         }
@@ -101,13 +129,14 @@ fn failure(
     let (byte, range) = place.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
+    let shown = lint::blotted(job.sql);
     Error::Migration {
         stem: job.name.to_owned(),
         line: before.matches('\n').count() + 1,
-        statement: job.sql.get(range.clone()).unwrap_or("").to_owned(),
-        text: Arc::new(NamedSource::new(job.at.source.name(), job.sql.to_owned())),
+        statement: shown.get(range.clone()).unwrap_or("").to_owned(),
+        text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: said(error),
+        message: lint::without_secrets(&said(error), job.sql),
         advice,
     }
 }

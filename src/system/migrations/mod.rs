@@ -11,17 +11,18 @@ mod repeatable;
 mod risk;
 mod run;
 mod session;
+mod waiting;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Change, Desired, Error, Observed, Presence, Result};
+use super::{Change, Desired, Error, Observed, Result};
 use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
-use crate::lint::Known;
+use crate::lint::Text;
 use crate::spec::{Location, Migration, Order};
 use crate::sql::{Database, Dialect};
 
@@ -31,6 +32,8 @@ pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;
 pub(super) use run::{apply, record_only, repeat};
 pub(in crate::system) use session::Session;
+pub(in crate::system) use waiting::Board;
+pub use waiting::Waits;
 
 /// The table that sqlx keeps.
 const TABLE: &str = "_sqlx_migrations";
@@ -79,6 +82,13 @@ struct Job<'a> {
 /// A text without its byte-order mark, which PostgreSQL takes for a part of the first word.
 fn without_mark(sql: &str) -> &str {
     sql.trim_start_matches('\u{feff}')
+}
+
+impl Migration {
+    /// What is read of it to judge it.
+    fn text(&self, dialect: Dialect) -> Text<'_> {
+        Text { sql: &self.sql, dialect, in_transaction: !self.no_transaction }
+    }
 }
 
 impl Pending {
@@ -162,11 +172,9 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
-    let is_bare = observed.presence == Presence::Missing
-        || observed.schema.tables.is_empty() && observed.migrations.is_none();
-    let mut known = if is_bare { Known::nothing() } else { Known::of(&observed.schema) };
+    let mut known = risk::known(desired, observed);
     for (version, file) in pending {
-        let risk = risk::of(file, desired.dialect, observed, &mut known);
+        let risk = risk::of(file.text(desired.dialect), observed, &mut known);
         let late = newest.filter(|newest| version < newest);
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));
@@ -191,7 +199,8 @@ fn planned(
     late: Option<i64>,
     needs: Vec<Address>,
 ) -> Planned<Change> {
-    let risk::Verdict { risk, summary, assertions } = verdict;
+    let summary = verdict.summary("");
+    let risk::Verdict { risk, assertions, .. } = verdict;
     let checksum = hex(&file.checksum);
     let seen = match assertions {
         None => Digest::of_json(&("pending", late)),
@@ -209,7 +218,7 @@ fn planned(
         summary,
         before: None,
         after: Some(json!({ "checksum": checksum })),
-        diff: Some(risk::text(file)),
+        diff: Some(risk::added(&file.sql)),
         seen,
         guard: None,
         at: Some(file.at.clone()),

@@ -3,12 +3,12 @@
 
 use serde_json::json;
 
-use super::super::script::Script;
 use super::super::{Change, Desired, Observed};
 use super::{Job, Limits, books, risk, without_mark};
 use crate::change::{Action, Address, Diff, Planned};
 use crate::digest::Digest;
 use crate::journal::Inventory;
+use crate::lint::{self, Known, Text};
 use crate::spec::Repeatable;
 
 /// A repeatable migration to run.
@@ -32,15 +32,16 @@ fn address(file: &Repeatable) -> Address {
 }
 
 /// The files against what was run last, one after the other in the order of their names, after the
-/// last pending migration.
+/// last of the migrations that are planned.
 pub(in crate::system) fn diff(
     desired: &Desired,
     observed: &Observed,
     inventory: &Inventory,
-    pending: Option<&Address>,
+    planned: &[Planned<Change>],
 ) -> Diff<Change> {
     let mut diff = Diff::default();
-    let mut before = pending.cloned();
+    let mut needs = needs(planned);
+    let mut known = None;
     for file in &desired.repeatables {
         let address = address(file);
         let ran = inventory.at(&address).and_then(|known| known.get(&books::text_key()));
@@ -49,25 +50,57 @@ pub(in crate::system) fn diff(
             diff.unchanged += 1;
             continue;
         }
-        let script = Script::read(&file.sql, desired.dialect);
-        let statements = script.statements.len();
-        let plural = if statements == 1 { "" } else { "s" };
+        let known = known.get_or_insert_with(|| known_after(planned, desired, observed));
+        let text = Text { sql: &file.sql, dialect: desired.dialect, in_transaction: true };
+        let verdict = risk::of(text, observed, known);
+        let summary = verdict.summary(", run again whenever the file changes");
+        let risk::Verdict { risk, assertions, .. } = verdict;
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
-            risk: risk::of_text(&file.sql, desired.dialect, &observed.schema),
+            risk,
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
-            needs: vec![before.take().unwrap_or_else(super::super::database::database)],
-            summary: format!("{statements} statement{plural}, run again whenever the file changes"),
+            needs: std::mem::replace(&mut needs, vec![address]),
+            summary,
             before: ran.map(|ran| json!({ "text": ran })),
             after: Some(json!({ "text": print })),
-            diff: Some(risk::added(&file.at)),
-            seen: Digest::of_json(&ran),
+            diff: Some(risk::added(&file.sql)),
+            seen: match assertions {
+                None => Digest::of_json(&ran),
+                Some(assertions) => Digest::of_json(&(ran, assertions)),
+            },
             guard: None,
             at: Some(file.at.clone()),
             change: Change::Repeat(Box::new(Repeating { file: file.clone(), limits: desired.limits() })),
         });
-        before = Some(address);
     }
     diff
+}
+
+/// What comes before the first: the last migration, and extensions where no migration waits for them.
+fn needs(planned: &[Planned<Change>]) -> Vec<Address> {
+    let mut needs = vec![super::super::database::database()];
+    for planned in planned {
+        match &planned.change {
+            Change::Migrate(_) => needs = vec![planned.address.clone()],
+            Change::CreateExtension { .. } => needs.push(planned.address.clone()),
+            Change::CreateDatabase
+            | Change::Repeat(_)
+            | Change::Role(_)
+            | Change::User(_)
+            | Change::Rows(_) => {}
+        }
+    }
+    needs
+}
+
+/// What is known of the tables when the planned migrations have run.
+fn known_after(planned: &[Planned<Change>], desired: &Desired, observed: &Observed) -> Known {
+    let mut known = risk::known(desired, observed);
+    for planned in planned {
+        if let Change::Migrate(pending) = &planned.change {
+            lint::classify(pending.migration.text(desired.dialect), &mut known, &|_| None);
+        }
+    }
+    known
 }

@@ -1,77 +1,101 @@
 //! What a pending migration may cost, from its text and what was observed. Pure.
 
-use std::fmt::Write as _;
-
-use crate::catalog::Snapshot;
+use super::{Applied, without_mark};
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
-use crate::spec::{Location, Migration};
-use crate::sql::Dialect;
-use crate::system::Observed;
+use crate::spec::Migration;
+use crate::system::{Desired, Observed, Presence};
 
-/// Most statements that a summary speaks of.
+/// Most statements that findings are told of.
 const MOST_NAMED: usize = 5;
 
-/// What is said of a migration.
+/// What is said of a file.
 pub(super) struct Verdict {
     pub risk: Risk,
-    /// How many statements, and which of them are not simply safe.
-    pub summary: String,
+    /// How many statements.
+    pub count: String,
+    /// A line for each statement that is not simply safe, the worst first.
+    pub findings: Vec<String>,
     /// Whether its assertions hold, as far as somebody has looked; `None` without assertions.
     pub assertions: Option<Vec<Option<bool>>>,
 }
 
-/// Classifies a pending migration; `known` goes from one to the next, in their order.
-pub(super) fn of(file: &Migration, dialect: Dialect, observed: &Observed, known: &mut Known) -> Verdict {
+/// What is known of the tables before anything that is pending runs. What an earlier run of the same
+/// plan made is as new as it was when the plan was made.
+pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
+    let Observed { presence, schema, migrations, .. } = observed;
+    let is_done = |file: &&Migration| desired.done.contains(&super::address(file));
+    let done: Vec<&Migration> = desired.migrations.iter().filter(is_done).collect();
+    let with_done = |mut known: Known| {
+        for file in &done {
+            lint::classify(file.text(desired.dialect), &mut known, &|_| None);
+        }
+        known
+    };
+    let bare = with_done(Known::nothing());
+    let is_before = |applied: &Applied| !done.iter().any(|file| file.version == applied.version);
+    let is_migrated = migrations.iter().flatten().any(is_before);
+    let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table));
+    if *presence == Presence::Missing || is_bare {
+        return bare;
+    }
+    let mut before = schema.clone();
+    before.tables.retain(|table, _| !bare.has_made(table));
+    with_done(Known::of(&before))
+}
+
+/// Classifies what is pending; `known` goes from one text to the next, in their order.
+pub(super) fn of(text: Text<'_>, observed: &Observed, known: &mut Known) -> Verdict {
     let seen = |table: &_| observed.emptiness.get(table).copied();
-    let text = Text { sql: &file.sql, dialect, in_transaction: !file.no_transaction };
     let statements = lint::classify(text, known, &seen);
-    let asserted: Vec<_> = lint::assertions(&file.sql, dialect)
+    let asserted: Vec<_> = lint::assertions(text.sql, text.dialect)
         .iter()
         // Missing and empty are one: a table may be made by a run that this one continues.
         .map(|assertion| seen(&assertion.table).map(|seen| seen != Emptiness::NotEmpty))
         .collect();
     Verdict {
         risk: statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe),
-        summary: summary(&statements, file.no_transaction),
+        count: count(&statements, !text.in_transaction),
+        findings: findings(&statements),
         assertions: Some(asserted).filter(|asserted| !asserted.is_empty()),
     }
 }
 
-/// The highest risk of a text that is run on a schema.
-pub(super) fn of_text(sql: &str, dialect: Dialect, schema: &Snapshot) -> Risk {
-    let text = Text { sql, dialect, in_transaction: true };
-    let statements = lint::classify(text, &mut Known::of(schema), &|_| None);
-    statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe)
+impl Verdict {
+    /// One line, and below it the findings.
+    pub(super) fn summary(&self, note: &str) -> String {
+        let Self { count, findings, .. } = self;
+        let lines = findings.iter().map(|finding| format!("\n{finding}"));
+        format!("{count}{note}{}", lines.collect::<String>())
+    }
 }
 
-fn summary(statements: &[Statement], no_transaction: bool) -> String {
-    let count = statements.len();
-    let plural = if count == 1 { "" } else { "s" };
+fn count(statements: &[Statement], no_transaction: bool) -> String {
+    let plural = if statements.len() == 1 { "" } else { "s" };
     let transaction = if no_transaction { ", outside a transaction" } else { "" };
+    format!("{} statement{plural}{transaction}", statements.len())
+}
+
+fn findings(statements: &[Statement]) -> Vec<String> {
     let mut named: Vec<(&Statement, &lint::Rule)> =
         statements.iter().filter_map(|statement| Some((statement, statement.rule?))).collect();
     named.sort_by_key(|(statement, _)| std::cmp::Reverse(statement.risk));
     let more = named.len().saturating_sub(MOST_NAMED);
-    let mut summary = format!("{count} statement{plural}{transaction}");
-    for (statement, rule) in named.iter().take(MOST_NAMED) {
+    let line = |(statement, rule): &(&Statement, &lint::Rule)| {
         let Statement { line, risk, reason, .. } = statement;
-        // Writing to a String cannot fail.
-        let _ = write!(summary, "; line {line} {} ({}): {reason}", risk.as_str(), rule.name);
-    }
+        format!("line {line} {} ({}): {reason}", risk.as_str(), rule.name)
+    };
+    let mut lines: Vec<String> = named.iter().take(MOST_NAMED).map(line).collect();
     if more > 0 {
-        let _ = write!(summary, "; and {more} more, none of them worse; `trueup migration lint` lists them");
+        lines.push(format!("and {more} more, none of them worse; `trueup migration lint` lists them"));
     }
-    summary
+    lines
 }
 
-/// The text of a migration, as lines that are added. Passwords in URLs are masked.
-pub(super) fn text(file: &Migration) -> String {
-    added(&file.at)
-}
-
-/// The text of any file in that form.
-pub(super) fn added(at: &Location) -> String {
-    let text = at.source.shown().inner();
+/// The text of a migration, as lines that are added, without the secrets that stand in it.
+pub(super) fn added(sql: &str) -> String {
+    let text = lint::masked(without_mark(sql));
+    // A line that is shown must not move a cursor.
+    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "?");
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()
 }

@@ -29,6 +29,8 @@ pub(in crate::system) struct Session {
     pub(super) has_books: bool,
     /// The statements that forget what a migration set.
     reset: String,
+    /// The server's process, by which others can ask what it waits for.
+    pub(super) pid: Option<i32>,
 }
 
 /// What the history says of one version.
@@ -52,7 +54,8 @@ impl Session {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }
         };
-        let mut session = Self { connection, history: String::new(), has_books: false, reset: String::new() };
+        let mut session =
+            Self { connection, history: String::new(), has_books: false, reset: String::new(), pid: None };
         if !session.look().await.map_err(failed)? {
             let made = match &mut session.connection {
                 Connection::Postgres(connection) => connection.ensure_migrations_table(TABLE).await,
@@ -73,7 +76,7 @@ impl Session {
                          WHERE c.oid = to_regclass('_sqlx_migrations')),
                         CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
                  SELECT string_agg(format('; SET %I = %L', name, setting), '' ORDER BY name),
-                        NULL
+                        pg_catalog.pg_backend_pid()::text
                  FROM pg_catalog.pg_settings
                  WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
             }
@@ -84,7 +87,8 @@ impl Session {
         };
         let mut rows = self.rows(sql.to_owned()).await?.into_iter();
         let [history, books] = rows.next().unwrap_or_default();
-        let [kept, _] = rows.next().unwrap_or_default();
+        let [kept, pid] = rows.next().unwrap_or_default();
+        self.pid = pid.and_then(|pid| pid.parse().ok());
         self.reset = match self.dialect() {
             Dialect::Postgres => {
                 // A killed client's statement must not run on: what the pool set for that is kept.

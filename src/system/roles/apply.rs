@@ -1,10 +1,11 @@
 //! Brings one role to what the spec says, in one transaction that looks at the catalogs first and
-//! again before it commits. Changes to one catalog row race between runs on other databases of the
-//! server, so that a lost race is tried again.
+//! again before it commits. One role at a time; a race against a run on another database of the server,
+//! which no lock of this one keeps off, is tried again when it is lost.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::json;
 
 use super::super::rows::limit;
@@ -19,8 +20,9 @@ use crate::journal::{Entry, RunId, inventory};
 use crate::spec::Role;
 use crate::sql::{self, Database, Transaction, identifier};
 
-/// How often a lost race is tried again.
-const MOST_TRIES: u32 = 6;
+/// How often a lost race is tried again: about four seconds in all. Who lost has waited for the end
+/// of who won, so that each time one of those that race is done.
+const MOST_TRIES: usize = 12;
 /// Objects in one statement.
 const BATCH: usize = 500;
 /// The first server on which a membership is one a grantor, with options of its own.
@@ -41,14 +43,22 @@ pub struct RoleChange {
 /// Makes or mends the role.
 pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &RunId) -> Result<()> {
     let database = client.database().await?;
-    let mut tries = 1;
+    // With chance in the pauses: stacks that began together do not meet again each time.
+    let mut pauses = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_millis(500))
+        .with_max_times(MOST_TRIES)
+        .with_jitter()
+        .build();
     loop {
-        match attempt(change, &database, run).await {
-            Err(error) if tries < MOST_TRIES && error.is_lost_race() => {
-                tokio::time::sleep(Duration::from_millis(40) * tries).await;
-                tries += 1;
-            }
-            done => return done,
+        let attempted = attempt(change, &database, run).await;
+        let pause = match &attempted {
+            Err(error) if error.is_lost_race() => pauses.next(),
+            _ => None,
+        };
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return attempted,
         }
     }
 }

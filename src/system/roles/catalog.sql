@@ -99,7 +99,9 @@ WITH spaces AS (
   SELECT s.oid, s.name, json_build_object(
            'rights', h.rights, 'tables', t.tables, 'sequences', q.sequences,
            'future_tables', ft.rights, 'future_sequences', fs.rights,
-           'open', has_schema_privilege('public', s.oid, 'CREATE')) AS space
+           'open', has_schema_privilege('public', s.oid, 'CREATE'),
+           'given', has_schema_privilege('public', s.oid, 'USAGE')
+                    AND NOT has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION')) AS space
   FROM (SELECT oid, name FROM spaces UNION ALL SELECT 0, '') s
   LEFT JOIN rights h ON h.kind = 'space' AND h.oid = s.oid
   LEFT JOIN tables t ON t.space = s.oid

@@ -17,12 +17,12 @@ use crate::catalog::TableName;
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
-use crate::spec::Role;
+use crate::spec::{Privilege, Role};
 
 /// The roles, and those that this tool made and the spec no longer has.
 ///
-/// They come after everything that is planned before, the last migration above all, when the tables
-/// are there, and one after the other: each of them writes to the same rows of the catalogs.
+/// A role comes after those that it is a member of and, where it is granted something or a migration
+/// may speak of it, after the last migration. That no two are written at one time is for the walk.
 pub(in super::super) fn diff(
     desired: &Desired,
     observed: &Observed,
@@ -42,7 +42,6 @@ pub(in super::super) fn diff(
     };
     diff.unmanaged = unmanaged(desired, seen, inventory);
     let waiting = Waiting::of(planned, desired);
-    let mut last: Option<Address> = None;
     for (name, role) in in_order(&desired.roles) {
         let faults = faults(name, role, desired, seen, observed, waiting.last.is_some());
         if !faults.is_empty() {
@@ -55,10 +54,7 @@ pub(in super::super) fn diff(
             diff.unchanged += 1;
             continue;
         }
-        let mut needs = vec![super::super::database::database()];
-        needs.extend(waiting.last.cloned());
-        needs.extend(last.replace(address(name)));
-        diff.changes.push(found.planned(name, role, seen, needs));
+        diff.changes.push(found.planned(name, role, seen, waiting.needs(name, role)));
     }
     if !desired.roles.is_empty() {
         let open = seen.schemas.iter().filter(|(_, schema)| schema.open);
@@ -91,33 +87,49 @@ fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
 struct Waiting<'a> {
     /// The last of them; each needs the one before it.
     last: Option<&'a Address>,
+    /// Extensions that are going to be installed, whose tables and schemas may be granted.
+    extensions: Vec<&'a Address>,
     /// Tables that they make, in lower case.
     creates: BTreeSet<TableName>,
+    /// What they say, in lower case.
+    words: BTreeSet<String>,
     /// Whether one of them says something about rights, owners or schemas.
     grants: bool,
 }
 
 impl<'a> Waiting<'a> {
     fn of(planned: &'a [Planned<Change>], desired: &Desired) -> Self {
-        let mut waiting = Self { last: None, creates: BTreeSet::new(), grants: false };
+        let mut waiting = Self {
+            last: None,
+            extensions: Vec::new(),
+            creates: BTreeSet::new(),
+            words: BTreeSet::new(),
+            grants: false,
+        };
         for planned in planned {
             let sql = match &planned.change {
                 Change::Migrate(pending) => &pending.migration.sql,
                 Change::Repeat(repeating) => &repeating.file.sql,
-                Change::CreateDatabase
-                | Change::CreateExtension { .. }
-                | Change::Role(_)
-                | Change::User(_)
-                | Change::Rows(_) => continue,
+                Change::CreateExtension { .. } => {
+                    waiting.extensions.push(&planned.address);
+                    continue;
+                }
+                Change::CreateDatabase | Change::Role(_) | Change::User(_) | Change::Rows(_) => continue,
             };
             let script = Script::read(sql, desired.dialect);
             let mut statements = script.statements.iter().filter_map(|range| sql.get(range.clone()));
             waiting.grants |= statements.any(may_grant);
             waiting.creates.extend(script.creates.iter().map(super::super::desired::folded));
+            waiting.words.extend(words(sql).map(str::to_lowercase));
             waiting.last = Some(&planned.address);
         }
         waiting
     }
+}
+
+/// What of a text may be a part of a name.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
 /// Whether a statement may change who holds what, other than by making a table.
@@ -126,13 +138,34 @@ fn may_grant(statement: &str) -> bool {
     let mut words = statement.split_whitespace();
     match (words.next(), words.next()) {
         (Some("grant" | "revoke" | "set" | "reset" | "do" | "call"), _)
-        | (Some("create" | "alter" | "drop"), Some("schema" | "default")) => true,
+        | (
+            Some("create" | "alter" | "drop"),
+            Some("schema" | "default" | "role" | "user" | "group" | "database"),
+        ) => true,
         (Some("alter"), _) => statement.contains("owner"),
         _ => false,
     }
 }
 
 impl Waiting<'_> {
+    /// What comes before a role, membership above all: who fails blocks nobody else.
+    fn needs(&self, name: &str, role: &Role) -> Vec<Address> {
+        let mut needs = vec![super::super::database::database()];
+        if !role.grants.is_empty() {
+            needs.extend(self.extensions.iter().copied().cloned());
+        }
+        if !role.grants.is_empty() || self.grants || self.speak_of(name) {
+            needs.extend(self.last.cloned());
+        }
+        needs.extend(role.member_of.iter().map(|parent| address(parent)));
+        needs
+    }
+
+    /// Whether a migration has the name in it: of a policy, or of an owner.
+    fn speak_of(&self, name: &str) -> bool {
+        words(name).all(|word| self.words.contains(&word.to_lowercase()))
+    }
+
     /// Whether the right privileges may not follow from the default privileges alone, so that the
     /// role must be looked at again once the migrations are done.
     fn concern(&self, role: &Role, seen: &Roles, observed: &Observed) -> bool {
@@ -217,7 +250,7 @@ impl Found {
             summary,
             before: before(name, seen),
             after: Some(after(role, difference.create || sets_password)),
-            seen: Digest::of_json(&(&reason, &diff)),
+            seen: seen_of(difference.create, diff.as_deref()),
             reason,
             diff,
             guard: None,
@@ -231,6 +264,13 @@ impl Found {
             })),
         }
     }
+}
+
+/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
+/// follows from the spec and grows with the tables that the same plan makes.
+fn seen_of(create: bool, diff: Option<&str>) -> Digest {
+    let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
+    Digest::of_json(&(create, taken))
 }
 
 fn before(name: &str, seen: &Roles) -> Option<Value> {
@@ -278,6 +318,14 @@ fn faults(
     if seen.account == name {
         let help = "it makes the tables and may do anything with them: remove it from `roles`".to_owned();
         faults.push(fault("this role is the account of `system.url`".to_owned(), Some(help)));
+    }
+    let granted: BTreeSet<Privilege> = role.grants.values().flatten().copied().collect();
+    for privilege in granted {
+        let Some(since) = privilege.since().filter(|since| seen.server / 10_000 < *since) else { continue };
+        let help = format!("it came with PostgreSQL {since}: remove it from `grants`, or upgrade the server");
+        let server = seen.server / 10_000;
+        let word = privilege.as_sql();
+        faults.push(fault(format!("PostgreSQL {server} has no privilege {word} to grant"), Some(help)));
     }
     for parent in &role.member_of {
         if !desired.roles.contains_key(parent) && !seen.roles.contains_key(parent) {

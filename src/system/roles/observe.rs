@@ -100,6 +100,10 @@ pub struct Schema {
     /// Whether anybody may make tables in it.
     #[serde(default)]
     pub open: bool,
+    /// Whether anybody may use it and the account cannot say who: `public` before PostgreSQL 15,
+    /// which the owner of the database does not own.
+    #[serde(default)]
+    pub given: bool,
 }
 
 /// A table or view.

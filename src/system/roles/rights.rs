@@ -105,7 +105,7 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
 }
 
 fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), deltas: &mut Vec<Delta>) {
-    let Schema { rights, tables, sequences, future_tables, future_sequences, open: _ } = inside;
+    let Schema { rights, tables, sequences, future_tables, future_sequences, open: _, given } = inside;
     // What holds for all schemas is beyond what any glob of tables says.
     let future = if schema.is_empty() { BTreeSet::new() } else { globs.on_all(schema) };
     let mut uses = !future.is_empty();
@@ -137,7 +137,9 @@ fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), 
     deltas
         .extend(held.usage(Object::FutureSequences(schema.to_owned()), future.contains(&Privilege::Insert)));
     let held = Held { whole: rights.get(name), columns: None };
-    deltas.extend(held.usage(Object::Schema(schema.to_owned()), uses));
+    // A grant that the account cannot make is not needed where the role may use the schema anyway.
+    let usage = |wanted: bool| wanted.then_some(USAGE).into_iter();
+    deltas.extend(held.compare(Object::Schema(schema.to_owned()), usage(uses && !given), usage(uses)));
 }
 
 /// What a role holds on one object.

@@ -38,13 +38,7 @@ fn on_each_database<F: Future<Output = ()>>(body: impl Fn(Bench) -> F) {
             url.set_path(&name);
             body(Bench::new(SystemUrl::Postgres(RedactedUrl::new(url)))).await;
             let admin = Client::new(postgres(&server), "test", Purpose::Apply(RunId::new()));
-            admin
-                .database()
-                .await
-                .unwrap()
-                .execute(&format!("DROP DATABASE {name} WITH (FORCE)"), &[])
-                .await
-                .unwrap();
+            admin.drop_beside(&name).await.unwrap();
         }
     });
 }

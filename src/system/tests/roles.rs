@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::change::Address;
 use crate::spec::{Privilege, Role};
 use crate::system::roles::Roles;
 
@@ -65,21 +66,35 @@ fn steps(diff: &Diff<Change>) -> Steps {
 }
 
 #[test]
-fn a20_role_steps_follow_one_another_groups_first_after_the_last_migration() {
+fn a20_a_role_needs_the_groups_that_it_joins_and_the_tables_that_it_is_granted() {
     let mut member = role(&[]);
     member.member_of.insert("z_group".into());
-    let mut stack = stack(&[("a_app", member), ("b", role(&[])), ("z_group", role(&[]))]);
+    let granted = role(&[("*", &[Privilege::Select])]);
+    let mut stack = stack(&[("a_app", member), ("b", role(&[])), ("c", granted), ("z_group", role(&[]))]);
+    let needs = |stack: &Stack| -> Vec<String> {
+        let diff = plan(stack, &seen(Some(catalogs(&[], &json!({})))));
+        let said = |change: &Planned<Change>| {
+            let needs: Vec<&str> = change.needs.iter().map(Address::as_str).collect();
+            let short = |text: &str| text.replace("system.role.", "").replace("system.", "");
+            format!("{}: {}", short(change.address.as_str()), short(&needs.join(" ")))
+        };
+        diff.changes.iter().skip(1).map(said).collect()
+    };
+
     stack.system.migrations.common = vec![migration("0001_t", "CREATE TABLE t (a int)")];
+    let apart = needs(&stack);
+    stack.system.migrations.common = vec![migration("0001_t", "CREATE POLICY p ON t TO B")];
+    let spoken_of = needs(&stack);
+    stack.system.migrations.common = vec![migration("0001_t", "GRANT SELECT ON t TO x")];
+    let concerned = needs(&stack);
 
-    let diff = plan(&stack, &seen(Some(catalogs(&[], &json!({})))));
-
-    let needs = |at: usize| diff.changes[at].needs.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let addresses: Vec<_> = diff.changes.iter().map(|change| change.address.as_str()).collect();
-    let migration = "system.migration.0001_t";
-    assert_eq!(addresses, [migration, "system.role.z_group", "system.role.a_app", "system.role.b"]);
-    assert_eq!(needs(1), ["system.database", migration]);
-    assert_eq!(needs(2), ["system.database", migration, "system.role.z_group"]);
-    assert_eq!(needs(3), ["system.database", migration, "system.role.a_app"]);
+    let migration = "database migration.0001_t";
+    assert_eq!(
+        apart,
+        ["z_group: database", "a_app: database z_group", "b: database", &format!("c: {migration}")]
+    );
+    assert_eq!(spoken_of[2], format!("b: {migration}"));
+    assert_eq!(concerned[1], format!("a_app: {migration} z_group"));
 }
 
 #[test]

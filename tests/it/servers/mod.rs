@@ -34,9 +34,11 @@ struct Shared {
 impl Shared {
     /// The server whose address stands in the variable, or a new one of this kind.
     fn start(kind: &str, variable: &str) -> Self {
-        if std::env::var_os(variable).is_some() {
-            return Self { own: None };
-        }
+        if std::env::var_os(variable).is_some() { Self { own: None } } else { Self::alone(kind) }
+    }
+
+    /// A new server of this kind.
+    fn alone(kind: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("trueup-test-").tempdir().unwrap();
         let output = run(script().arg("start").arg(folder.path()).arg(kind));
         let values = output.lines().filter_map(|line| line.split_once('='));

@@ -18,6 +18,17 @@ impl Postgres {
     pub(crate) fn start() -> Self {
         let database = Self::absent();
         database.on_server(&format!("CREATE DATABASE {}", database.name));
+        // For gen_random_uuid(), which the migrations of this repository use.
+        if database.major() < 13 {
+            database.psql("CREATE EXTENSION pgcrypto");
+        }
+        database
+    }
+
+    /// The same on a server that no other test uses: roles and settings are of a whole server.
+    pub(crate) fn alone() -> Self {
+        let database = Self { server: Shared::alone("postgres"), name: unique_name() };
+        database.on_server(&format!("CREATE DATABASE {}", database.name));
         database
     }
 
@@ -48,6 +59,11 @@ impl Postgres {
         psql(&self.url(), sql)
     }
 
+    /// The server's major version.
+    pub(crate) fn major(&self) -> u32 {
+        self.on_server("SELECT current_setting('server_version_num')::int / 10000").parse().unwrap()
+    }
+
     /// Runs SQL in the maintenance database.
     pub(crate) fn on_server(&self, sql: &str) -> String {
         psql(&self.server.value(VARIABLE), sql)
@@ -57,7 +73,10 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if self.server.own.is_none() {
-            self.on_server(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+            // PostgreSQL 12 has no WITH (FORCE). The two do not fit into one transaction.
+            let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
+            self.on_server(&format!("{end} = '{}'", self.name));
+            self.on_server(&format!("DROP DATABASE IF EXISTS {}", self.name));
         }
     }
 }

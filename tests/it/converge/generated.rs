@@ -1,21 +1,16 @@
-//! For every stack: after `apply`, the plan is empty. Stacks are generated and small; each is applied,
-//! then another one takes its place in the same database.
-//!
-//! A dozen pairs take a few seconds. `PROPTEST_CASES=500 cargo test --test it converge` tries others.
+//! Stacks that nobody would write, and somebody will: what they hold, and their files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Value, json};
 
-use crate::servers::Postgres;
 use crate::stacks::Database;
-use crate::world::{Run, World};
+use crate::world::World;
 
 /// Types of columns that both databases know, and names that need quotes. Two stacks of a pair share
 /// the table.
-const COLUMNS: [(&str, &str); 6] = [
+pub(super) const COLUMNS: [(&str, &str); 6] = [
     ("order", "TEXT"),
     ("Größe in m", "DOUBLE PRECISION"),
     ("price", "NUMERIC(12, 2)"),
@@ -25,8 +20,8 @@ const COLUMNS: [(&str, &str); 6] = [
 ];
 
 #[derive(Debug, Clone)]
-struct Stack {
-    seed_is_on: bool,
+pub(super) struct Stack {
+    pub(super) seed_is_on: bool,
     mode: &'static str,
     format: &'static str,
     /// By id. Only the first so many columns are written.
@@ -35,7 +30,28 @@ struct Stack {
     terms: BTreeMap<String, (String, Vec<String>)>,
     users: BTreeMap<&'static str, (&'static str, bool, u32)>,
     stream: bool,
+    /// How many of [`MIGRATIONS`] there are.
+    pub(super) migrations: usize,
+    /// The columns of a view in a repeatable file.
+    view: Option<&'static str>,
+    /// Roles by the end of their names; PostgreSQL only.
+    roles: BTreeMap<&'static str, Role>,
 }
+
+#[derive(Debug, Clone)]
+struct Role {
+    login: bool,
+    grants: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    is_member: bool,
+}
+
+/// Migrations that come after those of the tables.
+const MIGRATIONS: [(&str, &str); 4] = [
+    ("0006_more", "CREATE TABLE more (id integer PRIMARY KEY);\nINSERT INTO more VALUES (1);\n"),
+    ("0007_index", "CREATE INDEX things_price ON things (price);\n"),
+    ("0008_outside", "-- no-transaction\nCREATE INDEX CONCURRENTLY things_since ON things (since);\n"),
+    ("0009_row", "INSERT INTO things (id) VALUES ('migrated');\n"),
+];
 
 /// Text that somebody will write one day.
 fn text() -> impl Strategy<Value = String> {
@@ -97,7 +113,7 @@ fn value(column: usize) -> BoxedStrategy<Value> {
     prop_oneof![1 => Just(Value::Null), 5 => fitting].boxed()
 }
 
-fn stack() -> impl Strategy<Value = Stack> {
+pub(super) fn stack() -> impl Strategy<Value = Stack> {
     let values: Vec<_> = (0..COLUMNS.len()).map(value).collect();
     let id = prop_oneof!["[a-f]", "[a-z0-9 '-]{1,6}", Just("Ünï 🙂".to_owned())];
     let term = ("[a-zé ]{0,12}", prop::collection::btree_set("[g-z]{3,8}", 0..3));
@@ -114,9 +130,14 @@ fn stack() -> impl Strategy<Value = Stack> {
         0..=COLUMNS.len(),
         terms,
         users,
-        any::<bool>(),
+        (
+            any::<bool>(),
+            0..=MIGRATIONS.len(),
+            prop::sample::select(vec![None, Some("id"), Some("id, price")]),
+        ),
+        prop::collection::btree_map(prop::sample::select(vec!["app", "reader"]), role(), 0..3),
     )
-        .prop_map(|((seed_is_on, mode, format), rows, columns, terms, users, stream)| Stack {
+        .prop_map(|((seed_is_on, mode, format), rows, columns, terms, users, rest, roles)| Stack {
             seed_is_on,
             mode,
             format,
@@ -124,8 +145,22 @@ fn stack() -> impl Strategy<Value = Stack> {
             columns,
             terms: unambiguous(terms),
             users,
-            stream,
+            stream: rest.0,
+            migrations: rest.1,
+            view: rest.2,
+            roles,
         })
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    let privileges = prop::sample::subsequence(vec!["select", "insert", "update", "delete"], 1..4);
+    let glob = prop::sample::select(vec!["*", "things", "users", "business_*"]);
+    let grants = prop::collection::btree_map(glob, privileges, 0..3);
+    (any::<bool>(), grants, any::<bool>()).prop_map(|(login, grants, is_member)| Role {
+        login,
+        grants: grants.into_iter().map(|(glob, list)| (glob, list.into_iter().collect())).collect(),
+        is_member,
+    })
 }
 
 /// A synonym leads to one term only.
@@ -141,8 +176,9 @@ fn unambiguous(
 }
 
 impl Stack {
-    fn write(&self, world: &World) {
+    pub(super) fn write(&self, world: &World, database: &Database) {
         let Self { seed_is_on, mode, format, users, stream, .. } = self;
+        self.write_migrations(world, database);
         let users: BTreeMap<_, _> = users
             .iter()
             .map(|(name, (role, active, version))| {
@@ -152,7 +188,7 @@ impl Stack {
             .collect();
         let seed = json!({ "when": "seed_demo_data", "table": "things", "key": ["id"], "rows": format!("rows.{format}"), "mode": mode });
         let streams = if *stream { json!({ "jobs": { "groups": ["workers"] } }) } else { json!({}) };
-        let spec = json!({
+        let mut spec = json!({
             "version": 1, "stack": "generated", "environment": "dev", "flags": { "seed_demo_data": seed_is_on },
             "system": {
                 "url": "${DATABASE_URL}", "create_database": true, "migrations": "migrations", "users": users,
@@ -160,6 +196,9 @@ impl Stack {
             },
             "cache": { "url": "sqlite://cache.db", "streams": streams },
         });
+        if let Database::Postgres(postgres) = database {
+            spec["system"]["roles"] = self.roles_of(postgres.name());
+        }
         let terms: BTreeMap<_, _> = self
             .terms
             .iter()
@@ -172,8 +211,46 @@ impl Stack {
         world.file(&format!("rows.{format}"), self.rows());
     }
 
+    fn write_migrations(&self, world: &World, database: &Database) {
+        let (dialect, is_postgres) = match database {
+            Database::Sqlite(_) => ("sqlite", false),
+            Database::Postgres(_) => ("postgres", true),
+        };
+        for (name, sql) in MIGRATIONS.iter().take(self.migrations) {
+            let sql = if is_postgres { (*sql).to_owned() } else { sql.replace(" CONCURRENTLY", "") };
+            world.file(&format!("migrations/{dialect}/{name}.sql"), sql);
+        }
+        let folder = format!("migrations/{dialect}/repeatable");
+        drop(std::fs::remove_dir_all(world.path(&folder)));
+        if let Some(columns) = self.view {
+            let view = format!(
+                "DROP VIEW IF EXISTS some_things;\nCREATE VIEW some_things AS SELECT {columns} FROM things;\n"
+            );
+            world.file(&format!("{folder}/some_things.sql"), view);
+        }
+    }
+
+    /// Roles belong to the server, which tests share: their names begin with that of the database.
+    fn roles_of(&self, database: &str) -> Value {
+        let name = |role: &str| format!("{database}_{role}");
+        let role = |(end, role): (&&str, &Role)| {
+            let Role { login, grants, is_member } = role;
+            let groups: Vec<String> = if *is_member && *end == "app" && self.roles.contains_key("reader") {
+                vec![name("reader")]
+            } else {
+                vec![]
+            };
+            let password = login.then_some("${PASSWORD}");
+            (
+                name(end),
+                json!({ "login": login, "password": password, "grants": grants, "member_of": groups }),
+            )
+        };
+        self.roles.iter().map(role).collect::<serde_json::Map<_, _>>().into()
+    }
+
     /// Whether each row is there, and with the text of the spec where no older row has precedence.
-    fn is_stored(&self, database: &Database) -> Result<(), TestCaseError> {
+    pub(super) fn is_stored(&self, database: &Database) -> Result<(), TestCaseError> {
         let hex = |column: &str| match database {
             Database::Sqlite(_) => format!("hex({column})"),
             Database::Postgres(_) => format!("upper(encode(convert_to({column}, 'UTF8'), 'hex'))"),
@@ -226,77 +303,4 @@ impl Stack {
         let head = line(names.clone().map(Value::from).collect());
         self.rows.iter().fold(head, |text, (id, values)| text + &line(cells(id, values)))
     }
-}
-
-fn world(database: &Database) -> World {
-    let columns: String =
-        COLUMNS.map(|(name, kind)| format!(", \"{}\" {kind}", name.replace('"', "\"\""))).concat();
-    let world = World::new();
-    let dialect = match database {
-        Database::Sqlite(_) => "sqlite",
-        Database::Postgres(_) => "postgres",
-    };
-    for name in ["0001_users", "0004_business_ontologies"] {
-        world.copy(&format!("migrations/{dialect}/{name}.sql"));
-    }
-    world.file(
-        &format!("migrations/{dialect}/0005_things.sql"),
-        format!("CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY{columns});\n"),
-    );
-    world.env("DATABASE_URL", database.url()).env("PASSWORD", "a password that is long enough");
-    world
-}
-
-fn is(run: &Run, code: i32) -> Result<(), TestCaseError> {
-    let Run { command, stdout, stderr, code: found } = run;
-    prop_assert_eq!(*found, Some(code), "$ {}\n{}\n{}", command, stdout, stderr);
-    Ok(())
-}
-
-/// Tries generated pairs of stacks, each on a database of its own.
-#[track_caller]
-fn converges(cases: u32, database: impl Fn() -> Database) {
-    let chosen = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    let config = Config {
-        cases: chosen.unwrap_or(cases),
-        failure_persistence: None,
-        max_shrink_iters: 100,
-        ..Config::default()
-    };
-    let mut runner = match chosen {
-        Some(_) => TestRunner::new(config),
-        None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
-    };
-    let outcome = runner.run(&(stack(), stack()), |(first, second)| {
-        let database = database();
-        let world = world(&database);
-        for stack in [&first, &second] {
-            stack.write(&world);
-            // A source that became empty is meant here.
-            is(&world.trueup(&["apply", "--auto-approve", "--allow", "mass-delete"]), 0)?;
-            is(&world.plan(), 0)?;
-        }
-        if second.seed_is_on {
-            second.is_stored(&database)?;
-        }
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
-}
-
-#[test]
-fn after_apply_the_plan_is_empty_for_every_stack_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    let number = std::cell::Cell::new(0);
-    converges(12, || {
-        number.set(number.get() + 1);
-        Database::Sqlite(folder.path().join(format!("{}.db", number.get())))
-    });
-}
-
-#[test]
-fn after_apply_the_plan_is_empty_for_every_stack_on_postgresql() {
-    converges(6, || Database::Postgres(Postgres::start()));
 }

@@ -1,6 +1,8 @@
 //! A Redis server. Keys are walked with SCAN, a page at a time, so that no command holds the server
 //! up; every answer has a deadline. Observing writes nothing, not even to prove that it could.
 
+mod streams;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
@@ -11,9 +13,11 @@ use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisRe
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::observed::{KeysSeen, RedisSeen, StreamSeen};
 use super::{Error, config};
+use crate::cache::observed::{KeysSeen, RedisSeen};
+use crate::digest::Fingerprint;
 use crate::spec::RedactedUrl;
+use streams::{read_streams, remove_idle};
 
 /// For one attempt to connect, the handshake of TLS and the login in it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
@@ -21,8 +25,6 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 const CONNECT_BUDGET: Duration = Duration::from_secs(6);
 /// For the answer to one command or pipeline; pages are small, so that a slow link is enough.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// For listing the streams of the db.
-const STREAMS_BUDGET: Duration = Duration::from_secs(2);
 /// For looking at the TTLs of all namespaces; a million keys take about 3 s.
 const KEYS_BUDGET: Duration = Duration::from_secs(6);
 /// Keys that the server looks at for one page: well under a millisecond of its time.
@@ -80,7 +82,13 @@ impl Redis {
             let seen = read_keys(&mut connection, prefix, asked, deadline).await.map_err(failed)?;
             keys.insert((*prefix).to_owned(), seen);
         }
-        Ok(RedisSeen { version, config, keys, streams, streams_complete })
+        Ok(RedisSeen { version, place: Some(self.place()), config, keys, streams, streams_complete })
+    }
+
+    /// Of host, port and db number.
+    pub(super) fn place(&self) -> Fingerprint {
+        let db = self.client.get_connection_info().redis_settings().db();
+        Fingerprint::of_text(&format!("{}/{db}", self.address))
     }
 
     /// Sets a setting until the server restarts: where it has a configuration file, that file is
@@ -116,8 +124,13 @@ impl Redis {
         .await
     }
 
-    /// Makes a stream and groups of it; a group that exists keeps its position.
-    pub(super) async fn make_stream(&self, name: &str, groups: &BTreeSet<String>) -> Result<(), Error> {
+    /// Makes a stream and groups of it; a group that exists keeps its position. Gives those that do.
+    pub(super) async fn make_stream(
+        &self,
+        name: &str,
+        groups: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        let mut found = BTreeSet::new();
         self.write("XGROUP CREATE", async |connection| {
             let mut pipeline = Pipeline::new();
             pipeline.ignore_errors();
@@ -131,13 +144,39 @@ impl Redis {
                 pipeline.cmd("XGROUP").arg("DESTROY").arg(name).arg(PASSING);
             }
             let answers: Vec<Value> = pipeline.query_async(connection).await?;
-            let refusal = answers.into_iter().filter_map(|answer| answer.extract_error().err());
-            match refusal.into_iter().find(|error| error.code() != Some("BUSYGROUP")) {
-                Some(error) => Err(error),
-                None => Ok(()),
+            let mut groups = groups.iter();
+            for answer in answers {
+                let group = groups.next();
+                match answer.extract_error() {
+                    Ok(_) => {}
+                    Err(error) if error.code() == Some("BUSYGROUP") => found.extend(group.cloned()),
+                    Err(error) => return Err(error),
+                }
             }
+            Ok(())
         })
-        .await
+        .await?;
+        Ok(found)
+    }
+
+    /// Removes groups that nobody works with; gives those that somebody does. Between the look and
+    /// the removal nobody else touches the stream, or nothing is removed.
+    pub(super) async fn remove_groups(
+        &self,
+        name: &str,
+        groups: &BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Error> {
+        if groups.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // WATCH is of a connection, so that this one is not shared.
+        let mut connection = self.connect().await?;
+        let (address, command) = (self.address.clone(), "XGROUP DESTROY".to_owned());
+        remove_idle(&mut connection, name, groups).await.map_err(|error| Error::Refused {
+            address,
+            command,
+            message: told(&error),
+        })
     }
 
     /// Runs commands on the kept connection, and drops it when it broke.
@@ -224,63 +263,6 @@ async fn read_config(
             Ok(Some(settings))
         }
         Err(error) if is_forbidden(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// The streams that were asked and, within the budget, all others; and whether those are all.
-async fn read_streams(
-    connection: &mut MultiplexedConnection,
-    asked: &BTreeSet<&str>,
-) -> RedisResult<(BTreeMap<String, StreamSeen>, bool)> {
-    let mut names: BTreeSet<String> = asked.iter().map(|name| (*name).to_owned()).collect();
-    let deadline = Instant::now() + STREAMS_BUDGET;
-    let mut scan = Scan::streams();
-    let complete = loop {
-        match scan.page(connection).await {
-            Ok(None) => break true,
-            // A name that is no text cannot stand in a spec.
-            Ok(Some(keys)) => names.extend(keys.into_iter().filter_map(|key| String::from_utf8(key).ok())),
-            Err(error) if is_forbidden(&error) => break false,
-            Err(error) => return Err(error),
-        }
-        if Instant::now() >= deadline {
-            break false;
-        }
-    };
-    let names: Vec<String> = names.into_iter().collect();
-    let mut streams = BTreeMap::new();
-    for batch in names.chunks(BATCH) {
-        let mut pipeline = Pipeline::with_capacity(batch.len());
-        pipeline.ignore_errors();
-        for name in batch {
-            pipeline.cmd("XINFO").arg("GROUPS").arg(name);
-        }
-        let answers: Vec<Value> = pipeline.query_async(connection).await?;
-        for (name, answer) in batch.iter().zip(answers) {
-            streams.insert(name.clone(), stream_of(answer)?);
-        }
-    }
-    Ok((streams, complete))
-}
-
-/// What the answer to XINFO GROUPS says.
-fn stream_of(answer: Value) -> RedisResult<StreamSeen> {
-    match answer.extract_error() {
-        Ok(groups) => {
-            let groups: Vec<HashMap<String, Value>> = redis::from_redis_value(groups)?;
-            let name = |group: &HashMap<String, Value>| {
-                group.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok())
-            };
-            Ok(StreamSeen::Stream { groups: groups.iter().filter_map(name).collect(), maxlen: None })
-        }
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
-        Err(error)
-            if error.code() == Some("ERR") && error.detail().is_some_and(|d| d.contains("no such key")) =>
-        {
-            Ok(StreamSeen::Missing)
-        }
-        Err(error) if is_forbidden(&error) => Ok(StreamSeen::Forbidden),
         Err(error) => Err(error),
     }
 }

@@ -1,25 +1,29 @@
 //! What has to change: a pure function of what is desired and what was observed. For each desired
 //! thing one verdict; no I/O, no clock, and nothing for what the spec does not name.
 
+mod streams;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::apply::Change;
+use super::apply::{Change, Unwanted};
 use super::config;
 use super::desired::{Backend, Desired, config_address, namespace_address, stream_address, written};
 use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
 use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risk, Status};
 use crate::digest::Digest;
-use crate::spec::{Location, Namespace, Stream};
+use crate::journal::Inventory;
+use crate::spec::{Location, Namespace};
+use streams::{Known, gone_streams, stream};
 
-/// What has to change in the cache.
-pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
+/// What has to change in the cache. The inventory says which groups this tool made.
+pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
     let Desired { backend, databases: _, config: _, namespaces: _, streams: _, at: _ } = desired;
     match (backend, observed) {
         (_, Observed::Unreachable { failure, message }) => unreachable(desired, *failure, message),
-        (Some(Backend::Redis) | None, Observed::Redis(seen)) => redis(desired, seen),
-        (Some(Backend::Embedded) | None, Observed::Embedded(seen)) => embedded(desired, seen),
+        (Some(Backend::Redis) | None, Observed::Redis(seen)) => redis(desired, seen, inventory),
+        (Some(Backend::Embedded) | None, Observed::Embedded(seen)) => embedded(desired, seen, inventory),
         // A saved world that was made while the spec named the other kind of cache.
         (Some(Backend::Embedded), Observed::Redis(_)) | (Some(Backend::Redis), Observed::Embedded(_)) => {
             let deferred =
@@ -71,8 +75,9 @@ fn unreachable(desired: &Desired, failure: Failure, message: &str) -> Diff<Chang
     }
 }
 
-fn redis(desired: &Desired, seen: &RedisSeen) -> Diff<Change> {
-    let RedisSeen { version, config, keys, streams, streams_complete } = seen;
+fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Change> {
+    let RedisSeen { version, place, config, keys, streams, streams_complete } = seen;
+    let known = Known { inventory, place: *place };
     let reachable = match version {
         Some(version) => format!("Redis {version}"),
         None => "Redis answers".to_owned(),
@@ -89,17 +94,20 @@ fn redis(desired: &Desired, seen: &RedisSeen) -> Diff<Change> {
     });
     let wanted_streams = desired.streams.iter().map(|(name, wanted)| match streams.get(name) {
         // Redis keeps no maximum length: producers pass it with each XADD.
-        Some(seen) => stream(name, wanted, None, seen),
-        None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing),
+        Some(seen) => stream(name, wanted, None, seen, known),
+        None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing, known),
         None => Verdict::Deferred(held(stream_address(name), NOT_OBSERVED)),
     });
-    let mut diff: Diff<Change> = checks.chain(settings).chain(namespaces).chain(wanted_streams).collect();
+    let gone = gone_streams(desired, streams, known);
+    let mut diff: Diff<Change> =
+        checks.chain(settings).chain(namespaces).chain(wanted_streams).chain(gone).collect();
     diff.notes.extend(maxlen_note(desired, &diff.changes));
     diff
 }
 
-fn embedded(desired: &Desired, seen: &EmbeddedSeen) -> Diff<Change> {
-    let EmbeddedSeen { version, namespaces, keys, streams } = seen;
+fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Diff<Change> {
+    let EmbeddedSeen { version, place, namespaces, keys, streams } = seen;
+    let known = Known { inventory, place: *place };
     let reachable = match version {
         Some(version) => format!("embedded in SQLite {version}"),
         None => "embedded; its file is made when it is first needed".to_owned(),
@@ -118,9 +126,10 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen) -> Diff<Change> {
         recorded_namespace(name, wanted, namespaces.get(name), keys.get(&wanted.prefix))
     });
     let wanted_streams = desired.streams.iter().map(|(name, wanted)| {
-        stream(name, wanted, wanted.maxlen, streams.get(name).unwrap_or(&StreamSeen::Missing))
+        stream(name, wanted, wanted.maxlen, streams.get(name).unwrap_or(&StreamSeen::Missing), known)
     });
-    checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).collect()
+    let gone = gone_streams(desired, streams, known);
+    checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).chain(gone).collect()
 }
 
 /// `cache.config.KEY`
@@ -285,95 +294,13 @@ fn recorded_namespace(
     }
 }
 
-/// `cache.stream.NAME`. Groups that the spec does not name are someone else's and stay.
-fn stream(name: &str, wanted: &Stream, maxlen: Option<u64>, seen: &StreamSeen) -> Verdict {
-    let Stream { groups: wanted_groups, maxlen: _, at } = wanted;
-    let address = stream_address(name);
-    let wanted_groups: BTreeSet<String> = wanted_groups.iter().cloned().collect();
-    let change =
-        |action, reason: &str, summary, before, groups: BTreeSet<String>, missing: BTreeSet<String>| {
-            Verdict::Change(Box::new(Planned {
-                summary,
-                before,
-                after: Some(as_value(&groups, maxlen)),
-                ..planned(
-                    address.clone(),
-                    (action, reason),
-                    Digest::of_json(seen),
-                    at,
-                    Change::Stream { name: name.to_owned(), groups: missing, maxlen },
-                )
-            }))
-        };
-    match seen {
-        StreamSeen::Missing => {
-            let summary = format!("stream {name}{}", with_groups(&wanted_groups));
-            change(Action::Create, "missing", summary, None, wanted_groups.clone(), wanted_groups)
-        }
-        StreamSeen::Stream { groups, maxlen: was } => {
-            let missing: BTreeSet<String> = wanted_groups.difference(groups).cloned().collect();
-            let union = || wanted_groups.union(groups).cloned().collect();
-            let before = || Some(as_value(groups, *was));
-            let added = format!("stream {name} gets{}", with_groups(&missing).trim_start_matches(" with"));
-            match (missing.is_empty(), *was == maxlen) {
-                (true, true) => Verdict::Unchanged,
-                (false, true) => change(Action::Update, "groups missing", added, before(), union(), missing),
-                (true, false) => {
-                    let summary = format!("stream {name} keeps {}", kept(maxlen));
-                    change(Action::Update, "maxlen differs", summary, before(), union(), missing)
-                }
-                (false, false) => {
-                    let summary = format!("{added} and keeps {}", kept(maxlen));
-                    change(
-                        Action::Update,
-                        "groups missing, maxlen differs",
-                        summary,
-                        before(),
-                        union(),
-                        missing,
-                    )
-                }
-            }
-        }
-        StreamSeen::NotAStream => Verdict::Fault(Fault {
-            address,
-            message: format!("the key {name:?} holds something that is no stream"),
-            help: Some("give the stream another name, or remove the key yourself".to_owned()),
-            at: Some(at.clone()),
-        }),
-        StreamSeen::Forbidden => {
-            Verdict::Blocked(held(address, "the server does not let this user look at the stream (XINFO)"))
-        }
-    }
-}
-
-fn with_groups(groups: &BTreeSet<String>) -> String {
-    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
-    match names.len() {
-        0 => String::new(),
-        1 => format!(" with group {}", names.join("")),
-        _ => format!(" with groups {}", names.join(", ")),
-    }
-}
-
-fn kept(maxlen: Option<u64>) -> String {
-    maxlen.map_or_else(|| "every entry".to_owned(), |maxlen| format!("{maxlen} entries"))
-}
-
-fn as_value(groups: &BTreeSet<String>, maxlen: Option<u64>) -> Value {
-    match maxlen {
-        Some(maxlen) => json!({ "groups": groups, "maxlen": maxlen }),
-        None => json!({ "groups": groups }),
-    }
-}
-
 /// Said once, when a stream is made: nothing on the server will hold its length down.
 fn maxlen_note(desired: &Desired, changes: &[Planned<Change>]) -> Option<String> {
     let limited = |planned: &Planned<Change>| match &planned.change {
         Change::Stream { name, .. } => {
             desired.streams.get(name).is_some_and(|stream| stream.maxlen.is_some())
         }
-        Change::Config { .. } | Change::Namespace { .. } => false,
+        Change::Config { .. } | Change::Namespace { .. } | Change::TakeBack { .. } => false,
     };
     changes.iter().any(limited).then(|| {
         "cache: Redis keeps no maxlen of a stream; producers apply it (XADD key MAXLEN ~ n * …)".to_owned()

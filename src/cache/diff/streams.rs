@@ -1,0 +1,163 @@
+//! The verdicts on streams: groups that are missing are made, groups that this tool made and nobody
+//! wants or works with any more are taken back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::super::groups;
+use super::{Change, Desired, StreamSeen, Unwanted, Verdict, held, planned, stream_address};
+use crate::change::{Action, Fault, Planned};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::Inventory;
+use crate::spec::Stream;
+
+/// What this tool remembers of the groups that it made, and where it looks for them.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'a> {
+    pub(super) inventory: &'a Inventory,
+    pub(super) place: Option<Fingerprint>,
+}
+
+/// `cache.stream.NAME`. Groups that the spec does not name go when this tool made them and nobody
+/// works with them; all others are someone else's and stay.
+pub(super) fn stream(
+    name: &str,
+    wanted: &Stream,
+    maxlen: Option<u64>,
+    seen: &StreamSeen,
+    known: Known<'_>,
+) -> Verdict {
+    let Stream { groups: wanted_groups, maxlen: _, at } = wanted;
+    let address = stream_address(name);
+    let wanted_groups: BTreeSet<String> = wanted_groups.iter().cloned().collect();
+    match seen {
+        StreamSeen::Missing => Verdict::Change(Box::new(Planned {
+            summary: format!("stream {name}{}", with_groups(&wanted_groups)),
+            after: Some(as_value(&wanted_groups, maxlen)),
+            ..planned(
+                address,
+                (Action::Create, "missing"),
+                Digest::of_json(&"missing"),
+                at,
+                Change::Stream {
+                    name: name.to_owned(),
+                    groups: wanted_groups,
+                    unwanted: Unwanted::default(),
+                    maxlen,
+                },
+            )
+        })),
+        StreamSeen::Stream { groups, maxlen: was } => {
+            let there: BTreeSet<String> = groups.keys().cloned().collect();
+            let missing: BTreeSet<String> = wanted_groups.difference(&there).cloned().collect();
+            let unwanted = groups::unwanted(name, groups, &wanted_groups, known.inventory, known.place);
+            let mut reasons = Vec::new();
+            let mut what = Vec::new();
+            if !missing.is_empty() {
+                reasons.push("groups missing");
+                what.push(format!("gets{}", named(&missing)));
+            }
+            if !unwanted.known_as.is_empty() {
+                reasons.push("groups no longer wanted");
+                what.push(loses(&unwanted));
+            }
+            if *was != maxlen {
+                reasons.push("maxlen differs");
+                what.push(format!("keeps {}", kept(maxlen)));
+            }
+            if reasons.is_empty() {
+                return Verdict::Unchanged;
+            }
+            let left: BTreeSet<String> = there
+                .union(&wanted_groups)
+                .filter(|group| !unwanted.groups.contains(*group))
+                .cloned()
+                .collect();
+            Verdict::Change(Box::new(Planned {
+                summary: format!("stream {name} {}", what.join(" and ")),
+                before: Some(as_value(&there, *was)),
+                after: Some(as_value(&left, maxlen)),
+                ..planned(
+                    address,
+                    (Action::Update, &reasons.join(", ")),
+                    Digest::of_json(&(&there, was)),
+                    at,
+                    Change::Stream { name: name.to_owned(), groups: missing, unwanted, maxlen },
+                )
+            }))
+        }
+        StreamSeen::NotAStream => Verdict::Fault(Fault {
+            address,
+            message: format!("the key {name:?} holds something that is no stream"),
+            help: Some("give the stream another name, or remove the key yourself".to_owned()),
+            at: Some(at.clone()),
+        }),
+        StreamSeen::Forbidden => {
+            Verdict::Blocked(held(address, "the server does not let this user look at the stream (XINFO)"))
+        }
+    }
+}
+
+/// Groups of streams that are gone from the spec. A stream itself stays: it may have entries.
+pub(super) fn gone_streams(
+    desired: &Desired,
+    streams: &BTreeMap<String, StreamSeen>,
+    known: Known<'_>,
+) -> Vec<Verdict> {
+    let no_groups = BTreeMap::new();
+    let gone = groups::known_streams(known.inventory).filter(|name| !desired.streams.contains_key(*name));
+    let verdict = |name: &str| {
+        let groups = match streams.get(name) {
+            Some(StreamSeen::Stream { groups, maxlen: _ }) => groups,
+            None | Some(StreamSeen::Missing | StreamSeen::NotAStream) => &no_groups,
+            Some(StreamSeen::Forbidden) => return None,
+        };
+        let unwanted = groups::unwanted(name, groups, &BTreeSet::new(), known.inventory, known.place);
+        let there: BTreeSet<&String> = groups.keys().collect();
+        let planned = Planned {
+            summary: format!("stream {name} stays and {}", loses(&unwanted)),
+            before: Some(json!({ "groups": there })),
+            at: None,
+            ..planned(
+                stream_address(name),
+                (Action::Delete, "no longer in the spec"),
+                Digest::of_json(&there),
+                &desired.at,
+                Change::TakeBack { name: name.to_owned(), unwanted: unwanted.clone() },
+            )
+        };
+        (!unwanted.known_as.is_empty()).then(|| Verdict::Change(Box::new(planned)))
+    };
+    gone.filter_map(verdict).collect()
+}
+
+fn loses(unwanted: &Unwanted) -> String {
+    let Unwanted { groups, known_as } = unwanted;
+    match (groups.is_empty(), known_as.len()) {
+        (false, _) => format!("loses{}", named(groups)),
+        (true, 1) => "had a group that is gone already".to_owned(),
+        (true, _) => "had groups that are gone already".to_owned(),
+    }
+}
+
+fn with_groups(groups: &BTreeSet<String>) -> String {
+    if groups.is_empty() { String::new() } else { format!(" with{}", named(groups)) }
+}
+
+fn named(groups: &BTreeSet<String>) -> String {
+    let names: Vec<&str> = groups.iter().map(String::as_str).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!(" group{plural} {}", names.join(", "))
+}
+
+fn kept(maxlen: Option<u64>) -> String {
+    maxlen.map_or_else(|| "every entry".to_owned(), |maxlen| format!("{maxlen} entries"))
+}
+
+fn as_value(groups: &BTreeSet<String>, maxlen: Option<u64>) -> Value {
+    match maxlen {
+        Some(maxlen) => json!({ "groups": groups, "maxlen": maxlen }),
+        None => json!({ "groups": groups }),
+    }
+}

@@ -1,0 +1,94 @@
+//! Which consumer groups this tool made, by the inventory, and which of them may be taken back: those
+//! that the spec no longer wants and nobody works with. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::apply::{Change, Unwanted};
+use super::desired::stream_address;
+use super::observed::{GroupSeen, Observed, StreamSeen};
+use crate::change::Address;
+use crate::digest::Fingerprint;
+use crate::journal::Inventory;
+
+/// Of these groups of a stream, what may be taken back when only `wanted` are.
+pub(super) fn unwanted(
+    name: &str,
+    groups: &BTreeMap<String, GroupSeen>,
+    wanted: &BTreeSet<String>,
+    inventory: &Inventory,
+    place: Option<Fingerprint>,
+) -> Unwanted {
+    let Some(known) = inventory.at(&stream_address(name)) else { return Unwanted::default() };
+    let by_key: BTreeMap<Fingerprint, (&String, GroupSeen)> =
+        groups.iter().map(|(group, seen)| (Fingerprint::of_text(group), (group, *seen))).collect();
+    let wanted: BTreeSet<Fingerprint> = wanted.iter().map(|group| Fingerprint::of_text(group)).collect();
+    let here = known.iter().filter(|(_, at)| Some(**at) == place).map(|(key, _)| *key);
+    let mut unwanted = Unwanted::default();
+    for key in here.filter(|key| !wanted.contains(key)) {
+        match by_key.get(&key) {
+            Some((_, GroupSeen::InUse)) => {}
+            Some((group, GroupSeen::Idle)) => {
+                unwanted.groups.insert((*group).clone());
+                unwanted.known_as.push(key);
+            }
+            // Somebody removed it, or a run that was killed before it could forget it.
+            None => unwanted.known_as.push(key),
+        }
+    }
+    unwanted
+}
+
+/// The streams of the inventory, by name.
+pub(super) fn known_streams(inventory: &Inventory) -> impl Iterator<Item = &str> {
+    inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("cache.stream."))
+}
+
+/// What a change makes and takes back, for the inventory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The stream's address.
+    pub address: Address,
+    /// The stream's name.
+    pub stream: String,
+    /// Groups that will be this tool's.
+    pub made: BTreeSet<String>,
+    /// What the inventory calls the groups that will be gone.
+    pub gone: Vec<Fingerprint>,
+}
+
+/// What a change claims; `None` when it has nothing to do with groups.
+pub fn claims(change: &Change) -> Option<Claims> {
+    let (name, made, unwanted) = match change {
+        Change::Stream { name, groups, unwanted, maxlen: _ } => (name, groups.clone(), unwanted),
+        Change::TakeBack { name, unwanted } => (name, BTreeSet::new(), unwanted),
+        Change::Config { .. } | Change::Namespace { .. } => return None,
+    };
+    Some(Claims {
+        address: stream_address(name),
+        stream: name.clone(),
+        made,
+        gone: unwanted.known_as.clone(),
+    })
+}
+
+/// For `destroy`: why groups that this tool made stay.
+pub fn why_groups_stay(observed: &Observed, inventory: &Inventory) -> Vec<String> {
+    let (streams, place) = match observed {
+        Observed::Unreachable { .. } => return Vec::new(),
+        Observed::Redis(seen) => (&seen.streams, seen.place),
+        Observed::Embedded(seen) => (&seen.streams, seen.place),
+    };
+    let in_use = |name: &str| -> Vec<String> {
+        let Some(known) = inventory.at(&stream_address(name)) else { return Vec::new() };
+        let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
+        let is_ours = |group: &str| known.get(&Fingerprint::of_text(group)).copied() == place;
+        let used = groups.iter().filter(|(group, seen)| **seen == GroupSeen::InUse && is_ours(group));
+        used.map(|(group, _)| {
+            format!(
+                "the group {group} of stream {name} stays: it has a consumer, or something pending or unread"
+            )
+        })
+        .collect()
+    };
+    known_streams(inventory).flat_map(in_use).collect()
+}

@@ -1,0 +1,451 @@
+//! Finds passwords and the like that stand in SQL as literals, so that nothing shows them. Prefers
+//! hiding too much to too little; changes nothing that is run, and knows no dialect.
+
+use std::ops::Range;
+
+/// What a word ends in that names a secret.
+const KEYS: [&str; 12] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "passcode",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "access_key",
+    "secret_key",
+    "private_key",
+];
+/// Texts in texts are looked into as deep as this.
+const MOST_DEPTH: usize = 8;
+/// The least length of a secret that is looked for in what a database says, beside its quotes.
+const TELLING: usize = 4;
+
+/// The bytes of the secrets, without quotes, in their order; no two overlap.
+pub fn secrets(sql: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    scan(sql, 0, &mut found, 0);
+    found.retain(|range| !range.is_empty());
+    found.sort_by_key(|range| (range.start, range.end));
+    let mut apart: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for range in found {
+        match apart.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => apart.push(range),
+        }
+    }
+    apart
+}
+
+/// The text with `…` for each secret.
+pub fn masked(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut at = 0;
+    for secret in secrets(sql) {
+        out.push_str(sql.get(at..secret.start).unwrap_or(""));
+        out.push('…');
+        at = secret.end;
+    }
+    out.push_str(sql.get(at..).unwrap_or(""));
+    out
+}
+
+/// The text with a `*` for each byte of a secret, so that every place in it still fits.
+pub fn blotted(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut at = 0;
+    for secret in secrets(sql) {
+        out.push_str(sql.get(at..secret.start).unwrap_or(""));
+        let bytes = sql.as_bytes().get(secret.clone()).unwrap_or_default();
+        out.extend(bytes.iter().map(|byte| if *byte == b'\n' { '\n' } else { '*' }));
+        at = secret.end;
+    }
+    out.push_str(sql.get(at..).unwrap_or(""));
+    out
+}
+
+/// What a database says of a text, without the text's secrets.
+pub fn without_secrets(message: &str, sql: &str) -> String {
+    let mut message = message.to_owned();
+    for secret in secrets(sql) {
+        let Some(secret) = sql.get(secret) else { continue };
+        for said in [secret.to_owned(), secret.replace("''", "'")] {
+            if said.len() >= TELLING {
+                message = message.replace(&said, "…");
+            }
+            for quote in ['\'', '"'] {
+                message = message.replace(&format!("{quote}{said}{quote}"), &format!("{quote}…{quote}"));
+            }
+        }
+    }
+    message
+}
+
+fn names_secret(word: &str) -> bool {
+    let word = word.to_lowercase();
+    KEYS.iter().any(|key| word.ends_with(key))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// A bare word, or a quoted name.
+    Word,
+    /// What stands between the quotes of a text.
+    Text,
+    /// What stands between two dollar quotes.
+    Body,
+    Comment,
+    Other(char),
+}
+
+/// Where in a statement a text would be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Elsewhere,
+    /// Behind a word that names a secret.
+    AfterKey,
+    /// In the value that it is given, within so many parentheses.
+    InValue(usize),
+    /// Behind the beginning of a statement that is put together from texts.
+    Assembled,
+}
+
+fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
+    if depth > MOST_DEPTH {
+        return;
+    }
+    let mut place = Place::Elsewhere;
+    let mut parentheses = 0_usize;
+    let mut at = 0;
+    while let Some((kind, inner, end)) = token(text, at) {
+        at = end;
+        let content = text.get(inner.clone()).unwrap_or("");
+        let here = base + inner.start..base + inner.end;
+        match kind {
+            Kind::Text | Kind::Body => {
+                if place != Place::Elsewhere {
+                    found.push(here);
+                } else if kind == Kind::Text || is_connection(content) {
+                    let assembles = within(content, here.start, found);
+                    place = if assembles { Place::Assembled } else { place };
+                }
+                if kind == Kind::Body {
+                    scan(content, base + inner.start, found, depth + 1);
+                }
+                urls(content, base + inner.start, found);
+            }
+            Kind::Comment => {
+                scan(content, base + inner.start, found, depth + 1);
+                urls(content, base + inner.start, found);
+            }
+            Kind::Word | Kind::Other(_) => {
+                parentheses = match kind {
+                    Kind::Other('(') => parentheses + 1,
+                    Kind::Other(')') => parentheses.saturating_sub(1),
+                    _ => parentheses,
+                };
+                place = next_place(place, kind, content, parentheses);
+            }
+        }
+    }
+}
+
+fn next_place(place: Place, kind: Kind, word: &str, parentheses: usize) -> Place {
+    let is =
+        |words: &[&str]| kind == Kind::Word && words.iter().any(|other| word.eq_ignore_ascii_case(other));
+    match place {
+        _ if kind == Kind::Other(';') => Place::Elsewhere,
+        Place::Assembled => Place::Assembled,
+        Place::InValue(within) => {
+            let ends = parentheses < within
+                || kind == Kind::Other(',') && parentheses == within
+                || is(&["where", "and", "or", "from", "returning", "valid", "then", "is"]);
+            if ends { Place::Elsewhere } else { place }
+        }
+        _ if kind == Kind::Word && names_secret(word) => Place::AfterKey,
+        Place::AfterKey if is(&["to", "default"]) || matches!(kind, Kind::Other('=' | '>')) => {
+            Place::InValue(parentheses)
+        }
+        // `:=`, and a type between the name of a variable or column and its value.
+        Place::AfterKey if kind == Kind::Other(':') => Place::AfterKey,
+        Place::AfterKey | Place::Elsewhere => Place::Elsewhere,
+    }
+}
+
+/// The next token: its kind, the bytes of what it holds, and where it ends.
+fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usize)> {
+    let rest = text.get(from..)?;
+    let at = from + (rest.len() - rest.trim_start().len());
+    let rest = text.get(at..)?;
+    let first = rest.chars().next()?;
+    let closed = |start: usize, length: usize, close: usize| {
+        let end = at + length;
+        (at + start..end.saturating_sub(close).max(at + start), end)
+    };
+    if rest.starts_with("--") {
+        let length = rest.find('\n').unwrap_or(rest.len());
+        return Some((Kind::Comment, at + 2..at + length, at + length));
+    }
+    if rest.starts_with("/*") {
+        let end = rest.find("*/").unwrap_or(rest.len());
+        return Some((Kind::Comment, at + 2.min(end)..at + end, at + (end + 2).min(rest.len())));
+    }
+    // E'…', B'…', N'…', X'…' and U&'…'.
+    let lower = first.to_ascii_lowercase();
+    let prefix = match rest.get(1..) {
+        Some(next) if next.starts_with('\'') && matches!(lower, 'e' | 'b' | 'n' | 'x') => 1,
+        Some(next) if next.starts_with("&'") && lower == 'u' => 2,
+        _ => 0,
+    };
+    if prefix > 0 || first == '\'' {
+        let (length, is_closed) = quoted(rest.get(prefix..).unwrap_or(""), '\'', lower == 'e' && prefix == 1);
+        let (inner, end) = closed(prefix + 1, prefix + length, usize::from(is_closed));
+        return Some((Kind::Text, inner, end));
+    }
+    if matches!(first, '"' | '`') {
+        let (length, is_closed) = quoted(rest, first, false);
+        let (inner, end) = closed(1, length, usize::from(is_closed));
+        return Some((Kind::Word, inner, end));
+    }
+    if let Some((opening, length)) = dollar_quoted(rest) {
+        let is_closed = length >= 2 * opening && rest.get(length - opening..length) == rest.get(..opening);
+        let (inner, end) = closed(opening, length, if is_closed { opening } else { 0 });
+        return Some((Kind::Body, inner, end));
+    }
+    if first.is_alphabetic() || first == '_' {
+        let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        return Some((Kind::Word, at..at + length, at + length));
+    }
+    Some((Kind::Other(first), at..at + first.len_utf8(), at + first.len_utf8()))
+}
+
+/// Length with quotes, and whether it ends; a doubled quote stands for one.
+fn quoted(text: &str, quote: char, backslash: bool) -> (usize, bool) {
+    let mut characters = text.char_indices().skip(1).peekable();
+    while let Some((at, character)) = characters.next() {
+        if backslash && character == '\\' {
+            characters.next();
+        } else if character == quote {
+            if characters.peek().is_some_and(|(_, next)| *next == quote) {
+                characters.next();
+            } else {
+                return (at + quote.len_utf8(), true);
+            }
+        }
+    }
+    (text.len(), false)
+}
+
+/// Length of the opening and of the whole of `$tag$ … $tag$`.
+fn dollar_quoted(text: &str) -> Option<(usize, usize)> {
+    let inner = text.strip_prefix('$')?;
+    let tag = inner.get(..inner.find('$')?)?;
+    let is_tag = tag.chars().all(|c| c.is_alphanumeric() || c == '_') && !tag.starts_with(char::is_numeric);
+    let opening = is_tag.then_some(tag.len() + 2)?;
+    let body = text.get(opening..)?;
+    let end = body.find(text.get(..opening)?);
+    Some((opening, end.map_or(text.len(), |end| end + 2 * opening)))
+}
+
+/// Whether a text is `key=value …`, as connections are described.
+fn is_connection(text: &str) -> bool {
+    let rest = text.trim_start().trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    rest.len() < text.trim_start().len() && rest.trim_start().starts_with('=') && !text.contains(';')
+}
+
+/// Secrets in a text: of a connection's description, of JSON, of a statement that is executed.
+/// True when the text begins a statement whose secret comes later.
+fn within(text: &str, base: usize, found: &mut Vec<Range<usize>>) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let quotes = ['\'', '"', '\\'];
+    let begins = text.trim_start().get(..6).map(str::to_lowercase).unwrap_or_default();
+    let is_statement = begins == "create" || begins.starts_with("alter");
+    let mut at = 0;
+    let mut assembles = false;
+    while let Some(start) = text.get(at..).and_then(|rest| rest.find(is_word)).map(|start| at + start) {
+        let word = text.get(start..).unwrap_or("");
+        let end = start + word.find(|c: char| !is_word(c)).unwrap_or(word.len());
+        at = end;
+        if !text.get(start..end).is_some_and(names_secret) {
+            continue;
+        }
+        let rest = text.get(end..).unwrap_or("");
+        let between = rest.len()
+            - rest
+                .trim_start_matches(|c: char| c.is_whitespace() || quotes.contains(&c) || "=:>".contains(c))
+                .len();
+        let (separator, value) = rest.split_at_checked(between).unwrap_or((rest, ""));
+        let is_placeholder = value.starts_with(['%', '$', '{', '(']);
+        if value.is_empty() || is_placeholder {
+            assembles |= is_statement && !separator.is_empty() && !value.starts_with('$');
+            continue;
+        }
+        let last_sign = separator.trim_end().chars().next_back();
+        let length = match last_sign {
+            Some(sign) if quotes.contains(&sign) && !separator.ends_with(char::is_whitespace) => {
+                value.find(quotes).unwrap_or(value.len())
+            }
+            Some('=') => value
+                .find(|c: char| c.is_whitespace() || quotes.contains(&c) || ";,&})".contains(c))
+                .unwrap_or(value.len()),
+            _ => continue,
+        };
+        if value.get(..length).is_some_and(|value| !value.contains('(')) {
+            found.push(base + end + between..base + end + between + length);
+        }
+        at = end + between + length;
+    }
+    assembles
+}
+
+/// Passwords of URLs: between `://user:` and the last `@`.
+fn urls(text: &str, base: usize, found: &mut Vec<Range<usize>>) {
+    let mut next = 0;
+    while let Some(start) = text.get(next..).and_then(|rest| rest.find("://")).map(|at| at + next + 3) {
+        let rest = text.get(start..).unwrap_or("");
+        let length = rest.find(|c: char| c.is_whitespace() || "\"'`;,<>".contains(c)).unwrap_or(rest.len());
+        next = start + length;
+        let user_info = rest.get(..length).and_then(|url| url.rsplit_once('@')).map_or("", |(info, _)| info);
+        if let Some((user, password)) = user_info.split_once(':') {
+            let at = base + start + user.len() + 1;
+            found.push(at..at + password.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_wherever_sql_takes_them() {
+        for (sql, shown) in [
+            (
+                "CREATE ROLE x LOGIN PASSWORD 'hunter22' VALID UNTIL '2030-01-01'",
+                "CREATE ROLE x LOGIN PASSWORD '…' VALID UNTIL '2030-01-01'",
+            ),
+            (
+                "alter user x with encrypted password E'hunt\\'er22'",
+                "alter user x with encrypted password E'…'",
+            ),
+            ("ALTER USER x PASSWORD U&'hunter22'; SELECT 'a'", "ALTER USER x PASSWORD U&'…'; SELECT 'a'"),
+            ("ALTER USER x PASSWORD $p$hunter22$p$", "ALTER USER x PASSWORD $p$…$p$"),
+            ("ALTER USER x PASSWORD 'hunt''er22'", "ALTER USER x PASSWORD '…'"),
+            ("ALTER USER x PASSWORD /* note */ 'hunter22'", "ALTER USER x PASSWORD /* note */ '…'"),
+            ("ALTER USER x PASSWORD 'hunter22", "ALTER USER x PASSWORD '…"),
+            (
+                "CREATE USER MAPPING FOR u SERVER s OPTIONS (user 'u', password 'hunter22', x 'y')",
+                "CREATE USER MAPPING FOR u SERVER s OPTIONS (user 'u', password '…', x 'y')",
+            ),
+            (
+                "ALTER USER MAPPING FOR u SERVER s OPTIONS (SET \"password\" 'hunter22')",
+                "ALTER USER MAPPING FOR u SERVER s OPTIONS (SET \"password\" '…')",
+            ),
+            (
+                "SELECT dblink_connect('host=h password=hunter22 dbname=d')",
+                "SELECT dblink_connect('host=h password=… dbname=d')",
+            ),
+            (
+                "SELECT dblink_connect('host=h password = ''hunter 22'' dbname=d')",
+                "SELECT dblink_connect('host=h password = ''…'' dbname=d')",
+            ),
+            (
+                "SELECT dblink($$host=h password=hunter22$$, 'SELECT 1')",
+                "SELECT dblink($$host=h password=…$$, 'SELECT 1')",
+            ),
+            (
+                "CREATE SUBSCRIPTION s CONNECTION 'postgres://u:hunt@er22@h/d' PUBLICATION p",
+                "CREATE SUBSCRIPTION s CONNECTION 'postgres://u:…@h/d' PUBLICATION p",
+            ),
+            (
+                "SELECT 'postgres://h/d?user=u&password=hunter22&a=b'",
+                "SELECT 'postgres://h/d?user=u&password=…&a=b'",
+            ),
+            (
+                "UPDATE users SET password = crypt('hunter22', gen_salt('bf')), name = 'a' WHERE id = 'b'",
+                "UPDATE users SET password = crypt('…', gen_salt('…')), name = 'a' WHERE id = 'b'",
+            ),
+            (
+                "DO $$ BEGIN EXECUTE 'ALTER ROLE x PASSWORD ''hunter22'''; END $$",
+                "DO $$ BEGIN EXECUTE 'ALTER ROLE x PASSWORD ''…'''; END $$",
+            ),
+            (
+                "DO $$ BEGIN CREATE ROLE x PASSWORD 'hunter22'; END $$",
+                "DO $$ BEGIN CREATE ROLE x PASSWORD '…'; END $$",
+            ),
+            (
+                "EXECUTE format('CREATE ROLE %I PASSWORD %L', 'x', 'hunter22'); SELECT 'a'",
+                "EXECUTE format('CREATE ROLE %I PASSWORD %L', '…', '…'); SELECT 'a'",
+            ),
+            (
+                "EXECUTE 'ALTER ROLE x PASSWORD ' || quote_literal('hunter22')",
+                "EXECUTE 'ALTER ROLE x PASSWORD ' || quote_literal('…')",
+            ),
+            (
+                "SELECT '{\"api_token\": \"hunter22\", \"a\": \"b\"}'",
+                "SELECT '{\"api_token\": \"…\", \"a\": \"b\"}'",
+            ),
+            (
+                "-- ALTER ROLE x PASSWORD 'hunter22'\nSELECT 1 /* postgres://u:hunter22@h */",
+                "-- ALTER ROLE x PASSWORD '…'\nSELECT 1 /* postgres://u:…@h */",
+            ),
+            (
+                "DECLARE v_password text := 'x'; v_secret := 'hunter22';",
+                "DECLARE v_password text := 'x'; v_secret := '…';",
+            ),
+        ] {
+            assert_eq!(masked(sql), shown);
+            assert_eq!(blotted(sql).len(), sql.len());
+        }
+    }
+
+    #[test]
+    fn what_is_no_secret_stays() {
+        for sql in [
+            "CREATE TABLE users (password text NOT NULL, name text DEFAULT 'x', password_hash text DEFAULT 'y')",
+            "COMMENT ON COLUMN users.password IS 'at least 12 characters'",
+            "ALTER TABLE users ADD CHECK (kind IN ('password', 'token'))",
+            "CREATE FUNCTION f() RETURNS text AS $$ SELECT name FROM u WHERE password = crypt($1, password) $$",
+            "INSERT INTO labels VALUES ('Reset password', 'Forgot your password?')",
+            "SET password_encryption = 'scram-sha-256'; CREATE ROLE x PASSWORD NULL; SELECT 'https://h:80/x'",
+            "-- the password comes from the spec\nSELECT 'a' -- '",
+            "EXECUTE 'SELECT 1 WHERE password = $1' USING 'x'",
+        ] {
+            assert_eq!(masked(sql), sql);
+        }
+    }
+
+    #[test]
+    fn no_text_is_too_strange() {
+        for sql in [
+            "'",
+            "$",
+            "$$",
+            "$a$",
+            "E'\\",
+            "PASSWORD '",
+            "--",
+            "/*",
+            "'://:",
+            "password=",
+            "\"",
+            "U&'",
+            "é'ü",
+        ] {
+            assert_eq!(blotted(sql).len(), sql.len(), "{sql}");
+        }
+        let deep = "$a$".repeat(5000) + &"'".repeat(5000) + &"(".repeat(50_000);
+        assert!(masked(&deep).len() <= deep.len());
+    }
+
+    #[test]
+    fn what_a_database_says_loses_the_secrets_of_the_statement() {
+        let sql = "CREATE ROLE x PASSWORD 'hunter22'; ALTER ROLE y PASSWORD 'ab'";
+        assert_eq!(
+            without_secrets("at or near \"hunter22\", 'ab' in table", sql),
+            "at or near \"…\", '…' in table"
+        );
+    }
+}
