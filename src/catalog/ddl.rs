@@ -213,8 +213,8 @@ fn index_text(name: &str, index: &Index, table_name: &str, table: &Table) -> Str
     let unique = if *unique { "UNIQUE " } else { "" };
     let predicate = predicate.as_ref().map(|text| format!(" WHERE {text}")).unwrap_or_default();
     let valid = if *valid { "" } else { " -- invalid" };
-    let more: String = more.iter().map(|part| format!(" {part}")).collect();
-    format!("CREATE {unique}INDEX {} ON {table_name} {method}({keys}){more}{predicate};{valid}", quoted(name))
+    let keys = std::iter::once(format!("({keys})")).chain(more.iter().cloned()).collect::<Vec<_>>().join(" ");
+    format!("CREATE {unique}INDEX {} ON {table_name} {method}{keys}{predicate};{valid}", quoted(name))
 }
 
 fn list(names: &[String]) -> String {

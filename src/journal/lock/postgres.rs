@@ -40,6 +40,7 @@ pub struct Held {
     connection: Arc<Mutex<PgConnection>>,
     watch: watch::Receiver<Option<String>>,
     watcher: JoinHandle<()>,
+    holder: (RedactedUrl, String, RunId),
 }
 
 impl Drop for Held {
@@ -52,6 +53,12 @@ impl Drop for Held {
 impl Held {
     pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
         self.watch.clone()
+    }
+
+    /// Where, for which stack and by which run it is held.
+    pub(super) fn holder(&self) -> (&RedactedUrl, &str, &RunId) {
+        let (url, stack, run) = &self.holder;
+        (url, stack, run)
     }
 
     pub(super) async fn release(self) {
@@ -103,7 +110,7 @@ pub(super) async fn acquire(
     let connection = Arc::new(Mutex::new(connection));
     let (tell, watch) = watch::channel(None);
     let watcher = tokio::spawn(keep_watch(Arc::clone(&connection), pid, tell));
-    Ok(Held { connection, watch, watcher })
+    Ok(Held { connection, watch, watcher, holder: (url.clone(), stack.to_owned(), run.clone()) })
 }
 
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
