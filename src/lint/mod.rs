@@ -3,6 +3,7 @@
 
 mod act;
 mod assertion;
+mod control;
 mod known;
 mod postgres;
 pub mod rules;
@@ -26,6 +27,7 @@ use crate::catalog::TableName;
 use crate::change::Risk;
 use crate::sql::Dialect;
 use act::Act;
+pub(crate) use control::without_keys;
 use script::{Script, folded};
 
 /// The text of one migration.
@@ -104,6 +106,7 @@ pub fn classify(
         Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
+    known.refer(script.references.iter(), dialect == Dialect::Sqlite && !without_keys(sql));
     let above = assertion::above(sql, &script, dialect);
     let secrets = secrets(sql);
     let (mut line, mut counted) = (1, 0);

@@ -12,7 +12,7 @@ use super::{Job, Limits, Pending, Repeating, asserted, books, failure, is_same_t
 use crate::digest::hex;
 use crate::journal::RunId;
 use crate::lint;
-use crate::sql;
+use crate::sql::{self, Dialect};
 
 /// How often a lock is waited for once more.
 const TRIES_MORE: usize = 5;
@@ -92,6 +92,7 @@ async fn inside(
 ) -> Result<()> {
     let mut pauses = pauses(job.limits);
     let mut tries = 1;
+    session.without_keys = session.dialect() == Dialect::Sqlite && lint::without_keys(job.sql);
     loop {
         let recorded = session.begin(job.limits, versioned.map(|pending| pending.migration.version)).await;
         let recorded = recorded.map_err(doing("reading the history of migrations"))?;
@@ -99,6 +100,7 @@ async fn inside(
             session.rollback().await;
             return already(&recorded, pending);
         }
+        let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
         let started = Instant::now();
         let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
             (session.run(job.sql).await.err(), None)
@@ -113,6 +115,11 @@ async fn inside(
             }
         };
         let Some(error) = error else {
+            let dangling = session.dangling().await.map_err(doing("checking foreign keys"))?;
+            if dangling > dangled {
+                session.rollback().await;
+                return Err(failure::of_keys(job, dangling - dangled));
+            }
             let mut end = record(job, versioned, started.elapsed(), session, run);
             end.push("COMMIT".to_owned());
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
