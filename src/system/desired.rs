@@ -10,6 +10,7 @@ use super::script::Script;
 pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
+use crate::lint;
 use crate::spec::{
     self, Cell, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
 };
@@ -76,8 +77,10 @@ impl Desired {
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
         let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
-        for migration in &migrations {
+        for migration in &mut migrations {
             let script = Script::read(&migration.sql, dialect);
+            // Its own COMMIT would part it from its record.
+            migration.no_transaction |= lint::has_transactions(&migration.sql, dialect);
             created.extend(script.creates.iter().map(folded));
             references
                 .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));

@@ -131,6 +131,15 @@ pub enum Error {
         /// What to do.
         advice: Advice,
     },
+    /// A migration that no server can run.
+    #[error("{file} cannot be run: {why}")]
+    #[diagnostic(code(trueup::system::of_client), help("{}", crate::lint::OF_CLIENT_HELP))]
+    OfClient {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// A statement that an earlier run did is not what the file has in its place.
     #[error("{message}")]
     #[diagnostic(
@@ -282,6 +291,10 @@ pub enum Advice {
     },
     /// A statement took longer than it may.
     Slow,
+    /// A statement refuses to run in a transaction.
+    Outside,
+    /// A statement uses a value that the same transaction adds to an enum.
+    NewValue,
 }
 
 impl fmt::Display for Advice {
@@ -299,6 +312,14 @@ impl fmt::Display for Advice {
                 f,
                 "another session holds a lock that this statement needs; it was tried {tries} times; run \
                  `trueup apply` again when that session is done, or raise `system.lock_timeout`"
+            ),
+            Self::Outside => f.write_str(
+                "nothing of this migration was kept; let the file begin with the line `-- no-transaction` and run \
+                 `trueup apply` again",
+            ),
+            Self::NewValue => f.write_str(
+                "nothing of this migration was kept; a value is of use once the transaction that adds it has ended: \
+                 move ALTER TYPE … ADD VALUE into a migration before this one, and run `trueup apply` again",
             ),
             Self::Slow => f.write_str(
                 "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \

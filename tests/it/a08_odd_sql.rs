@@ -1,6 +1,8 @@
 //! A08: migrations with SQL that is legal and odd: what begins and ends transactions, what only psql
 //! understands, what SQLite heeds outside a transaction only.
 
+use crate::servers::Postgres;
+use crate::stacks::on_each_database;
 use crate::world::World;
 
 const SPEC: &str = "
@@ -72,4 +74,86 @@ fn a_migration_that_switches_foreign_keys_off_and_leaves_rows_that_refer_to_noth
 
     world.apply().exits(6).says("2 rows refer to nothing").says("nothing of this migration was kept");
     assert_eq!(world.sqlite("app.db", "SELECT count(*) FROM child"), "2");
+}
+
+#[test]
+fn a08_a_migration_with_a_transaction_of_its_own_is_recorded_with_what_it_does() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file(
+            "migrations/0001_own.sql",
+            "BEGIN;\nCREATE TABLE a (id integer);\nCOMMIT;\nCREATE TABLE b (id integer);\nSELECT no_such_thing(1);\n",
+        );
+
+        let failed = world.apply();
+
+        failed
+            .exits(6)
+            .says("line 5, at `SELECT no_such_thing(1)`")
+            .says("what comes before this statement is kept");
+        assert_eq!(database.sql("SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM b)"), "0");
+        world.file(
+            "migrations/0001_own.sql",
+            "BEGIN;\nCREATE TABLE a (id integer);\nCOMMIT;\nCREATE TABLE b (id integer);\nCREATE TABLE c (id integer);\n",
+        );
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT count(*) FROM c"), "0");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a08_a_rollback_in_a_migration_takes_back_its_own_transaction_only() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file(
+            "migrations/0001_back.sql",
+            "CREATE TABLE a (id integer);\nBEGIN;\nCREATE TABLE b (id integer);\nROLLBACK;\nCREATE TABLE c (id integer);\n",
+        );
+
+        world.apply().exits(0);
+
+        let tables = match database {
+            crate::stacks::Database::Sqlite(_) => {
+                "SELECT name FROM sqlite_schema WHERE name IN ('a', 'b', 'c') ORDER BY 1"
+            }
+            crate::stacks::Database::Postgres(_) => {
+                "SELECT relname FROM pg_class WHERE relname IN ('a', 'b', 'c') ORDER BY 1"
+            }
+        };
+        assert_eq!(database.sql(tables), "a\nc");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a08_what_only_psql_can_run_is_refused_by_the_plan_with_its_line() {
+    let (database, world) = (Postgres::start(), World::new());
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    for (sql, line, why) in [
+        (
+            "CREATE TABLE a (id int);\nCOPY a (id) FROM stdin;\n1\n\\.\n",
+            2,
+            "waits for rows that only psql sends",
+        ),
+        ("CREATE TABLE a (id int);\n\n\\connect app\n", 3, "`\\connect` is a command of psql"),
+        ("COPY (SELECT 1) TO STDOUT;\n", 1, "has nobody to send its rows to"),
+    ] {
+        world.file("migrations/0001_a.sql", sql);
+
+        world.plan().exits(1).warns(why).warns(&format!("migrations/0001_a.sql:{line}:1"));
+
+        world.apply().exits(1);
+    }
+}
+
+#[test]
+fn a08_what_refuses_a_transaction_is_said_to_go_outside() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\n");
+
+        world.apply().exits(6).says("let the file begin with the line `-- no-transaction`");
+
+        world.file("migrations/0001_a.sql", "-- no-transaction\nCREATE TABLE a (id integer);\nVACUUM;\n");
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT count(*) FROM a"), "0");
+    });
 }

@@ -16,6 +16,11 @@ pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// PostgreSQL: among others, `statement_timeout` was over.
 const QUERY_CANCELED: &str = "57014";
 
+/// PostgreSQL: a statement refuses to run in a transaction.
+const ACTIVE_TRANSACTION: &str = "25001";
+/// PostgreSQL: a value of an enum is used in the transaction that adds it.
+const NEW_ENUM_VALUE: &str = "55P04";
+
 /// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`.
 pub(super) fn is_lock_timeout(error: &Failed) -> bool {
     session::code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
@@ -75,6 +80,10 @@ fn advice(error: &Failed, tries: usize) -> Option<Advice> {
     match session::code(error).as_deref() {
         Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries }),
         Some(QUERY_CANCELED) => Some(Advice::Slow),
+        Some(ACTIVE_TRANSACTION) => Some(Advice::Outside),
+        Some(NEW_ENUM_VALUE) => Some(Advice::NewValue),
+        // SQLite has no code for it.
+        _ if said(error).contains("from within a transaction") => Some(Advice::Outside),
         _ => None,
     }
 }

@@ -31,8 +31,9 @@ pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
 
 /// Runs a migration, unless the history has it.
 pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<()> {
-    let mut session = open(client).await?;
     let job = pending.job();
+    can_run(&job, client)?;
+    let mut session = open(client).await?;
     let applied = if pending.migration.no_transaction {
         outside::apply(pending, &job, &mut session, run).await
     } else {
@@ -46,10 +47,18 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
 
 /// Runs a repeatable migration.
 pub(in super::super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<()> {
+    can_run(&repeating.job(), client)?;
     let mut session = open(client).await?;
     let applied = inside(&repeating.job(), None, &mut session, run).await;
     leave(client, session, applied.is_ok()).await;
     applied
+}
+
+/// Refuses what the session would wait for without end. The plan did that already, and `baseline`
+/// has none.
+fn can_run(job: &Job<'_>, client: &Client) -> Result<()> {
+    let Some((_, why)) = lint::of_client(job.sql, client.dialect()) else { return Ok(()) };
+    Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
 /// Records migrations as done that are not run, all or none.
