@@ -22,6 +22,15 @@ const BUSY_DEADLINE: Duration = Duration::from_secs(30);
 /// holds the file ends, or is stopped.
 const TURN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How values and the catalog are spelled when read as text, whatever the role or database has set:
+/// what is read is compared with what is written elsewhere.
+const SPELLING: [(&str, &str); 4] = [
+    ("bytea_output", "hex"),
+    ("intervalstyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("quote_all_identifiers", "off"),
+];
+
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -53,7 +62,7 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     let database = options.database.clone().unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
     let port = url.port().unwrap_or(5432);
     let address = format!("{}:{port}/{database}", url.host_str().unwrap_or("localhost"));
-    let failed = |source| Error::Connect { address: address.clone(), source: Box::new(source) };
+    let failed = |source| Error::Connect { address: address.clone(), cause: Box::new(source) };
 
     let mut connect = postgres_options(url, &options.application_name).map_err(failed)?;
     if let Some(database) = &options.database {
@@ -61,7 +70,7 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
     let plain = connect.clone();
     if options.read_only {
-        connect = connect.options([("default_transaction_read_only", "on")]);
+        connect = connect.options([("default_transaction_read_only", "on")]).options(SPELLING);
     }
     // A pool retries a refused connection until its deadline and then names no cause: one plain
     // connection first says at once what is wrong. Whether to try again is for the caller.
@@ -117,7 +126,12 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
     const NOTICE: &str = "SET client_connection_check_interval = 2000";
     // No version comes through some poolers. What is not known is not asked for: it would fail.
     let has_notice = connection.server_version_num().is_some_and(|version| version >= 140_000);
-    let sql = if has_notice { format!("{NOTICE}; {KEEPALIVE}") } else { KEEPALIVE.to_owned() };
+    let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value}")).join("; ");
+    let sql = if has_notice {
+        format!("{spelling}; {NOTICE}; {KEEPALIVE}")
+    } else {
+        format!("{spelling}; {KEEPALIVE}")
+    };
     match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
         Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
         Err(error) => Err(error),
@@ -205,6 +219,6 @@ pub async fn open_sqlite_with(
     let pool = pool
         .connect_with(sqlite_options(path, mode))
         .await
-        .map_err(|source| Error::Connect { address: path.display().to_string(), source: Box::new(source) })?;
+        .map_err(|source| Error::Connect { address: path.display().to_string(), cause: Box::new(source) })?;
     Ok(Database::Sqlite(pool))
 }

@@ -227,6 +227,18 @@ pub enum Error {
         /// What is missing.
         message: String,
     },
+    /// A row was inserted and is not there.
+    #[error("{address}: {message}; nothing was written")]
+    #[diagnostic(
+        code(trueup::system::refused),
+        help("write the key as the row that is there has it, or take the row out of the spec")
+    )]
+    Refused {
+        /// The seed or ontology.
+        address: String,
+        /// Which.
+        message: String,
+    },
     /// A role could not be made or mended.
     #[error("{address}: {source}")]
     #[diagnostic(
