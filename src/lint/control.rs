@@ -30,6 +30,12 @@ pub(crate) fn boundary(statement: &str, dialect: Dialect) -> Option<Boundary> {
 
 /// Whether a text begins or ends transactions of its own.
 pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
+    const WORDS: [&str; 6] = ["begin", "start", "commit", "rollback", "abort", "prepare"];
+    // Most files have none, and some are large.
+    let lower = sql.to_ascii_lowercase();
+    if !WORDS.iter().any(|word| lower.contains(word)) {
+        return false;
+    }
     let script = Script::read(sql, dialect);
     script.statements.iter().any(|at| boundary(sql.get(at.clone()).unwrap_or(""), dialect).is_some())
 }
@@ -37,6 +43,13 @@ pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
 /// The first statement that no server can run, and why: a command of psql or of sqlite3, and COPY
 /// from or to a terminal, for whose rows a session would wait for ever.
 pub fn of_client(sql: &str, dialect: Dialect) -> Option<(Range<usize>, String)> {
+    let may_have = match dialect {
+        Dialect::Postgres => sql.contains('\\') || sql.to_ascii_lowercase().contains("copy"),
+        Dialect::Sqlite => sql.lines().any(|line| line.trim_start().starts_with('.')),
+    };
+    if !may_have {
+        return None;
+    }
     let script = Script::read(sql, dialect);
     script.statements.into_iter().find_map(|at| {
         let why = why_of_client(sql.get(at.clone()).unwrap_or(""), dialect)?;

@@ -25,6 +25,8 @@ pub struct Desired {
     pub(super) create_database: bool,
     /// Empty on SQLite, which has none.
     pub(super) extensions: Vec<String>,
+    /// Whether the spec names a folder of migrations, be it empty.
+    pub(super) has_folder: bool,
     /// In the order of their versions.
     pub(super) migrations: Vec<Migration>,
     /// In the order of their names.
@@ -64,6 +66,7 @@ impl Desired {
             ontologies,
             seeds,
         } = &stack.system;
+        let has_folder = migrations.folder.is_some();
         let repeatable = &migrations.repeatable;
         let (own, repeated, extensions, roles) = match dialect {
             Dialect::Postgres => {
@@ -93,6 +96,7 @@ impl Desired {
             endpoint_at: endpoint.at.clone(),
             create_database: *create_database,
             extensions,
+            has_folder,
             migrations,
             repeatables,
             order: *order,

@@ -157,3 +157,16 @@ fn a08_what_refuses_a_transaction_is_said_to_go_outside() {
         assert_eq!(database.sql("SELECT count(*) FROM a"), "0");
     });
 }
+
+#[test]
+fn a09_a_folder_that_lost_its_files_is_an_error_and_no_empty_plan() {
+    on_each_database(|world, _| {
+        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);").apply().exits(0);
+
+        std::fs::remove_file(world.path("migrations/0001_a.sql")).unwrap();
+
+        world.plan().exits(1).warns("migration 1 (\"a\") is applied, and its file is missing");
+        std::os::unix::fs::symlink("/nowhere/0001_a.sql", world.path("migrations/0001_a.sql")).unwrap();
+        world.plan().exits(1).warns("cannot read migrations/0001_a.sql");
+    });
+}

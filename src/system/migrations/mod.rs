@@ -163,7 +163,8 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
         file.is_some_and(|file| file.no_transaction && books::is_begun(inventory, &address(file)))
     };
     let (begun, history): (Vec<&Applied>, Vec<&Applied>) = history.iter().partition(begun);
-    if !files.is_empty() {
+    // A folder that is empty by mistake, a volume that is not mounted, is no reason to be content.
+    if desired.has_folder || !files.is_empty() {
         diff.faults.extend(history.iter().filter_map(|applied| history::fault(applied, &files, inventory)));
         diff.notes.extend(history.iter().filter_map(|applied| history::note(applied, &files)));
     }
