@@ -1,11 +1,10 @@
 """Times whole commands: wall and CPU seconds and peak memory as the operating system counts them.
 
-Called by scripts/bench: bench.py BINARY OBJECTS [--peers]
+Called by scripts/bench: bench.py BINARY OBJECTS. scripts/bench-peers measures in the same way.
 """
 
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import tempfile
 import time
 
 RUNS = 7
-PEER_RUNS = 2
 
 
 def measure(command, folder, expect=0, runs=RUNS):
@@ -70,18 +68,19 @@ def large_stack(folder, objects):
     (folder / "stack.yaml").write_text("\n".join(spec) + "\n")
 
 
-def terraform(folder, objects):
-    """Terraform's no-change plan of as many terraform_data resources; None where it is not installed."""
-    if shutil.which("terraform") is None:
-        return None
-    (folder / "main.tf").write_text(f'resource "terraform_data" "x" {{\n  count = {objects}\n  input = count.index\n}}\n')
-    for arguments in (["init"], ["apply", "-auto-approve"]):
-        subprocess.run(["terraform", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    return measure(["terraform", "plan", "-detailed-exitcode"], folder, runs=PEER_RUNS)
+def saved_world_plan(binary, folder, objects):
+    """The no-change plan over a saved world of a large stack, which is applied first."""
+    large_stack(folder, objects)
+    os.environ["PASSWORD"] = "long enough to be a password"
+    run(binary, folder, "--quiet", "apply", "--auto-approve")
+    run(binary, folder, "--quiet", "observe", "--out", "world.json")
+    saved = measure([binary, "--quiet", "plan", "--detailed-exitcode", "--world", "world.json"], folder)
+    report(f"no-change plan, saved world, {objects} objects", saved)
+    return saved
 
 
 def main():
-    binary, objects, with_peers = sys.argv[1], int(sys.argv[2]), "--peers" in sys.argv[3:]
+    binary, objects = sys.argv[1], int(sys.argv[2])
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         report("--version", measure([binary, "--version"], scratch))
@@ -93,27 +92,11 @@ def main():
 
         large = scratch / "large"
         large.mkdir()
-        large_stack(large, objects)
-        os.environ["PASSWORD"] = "long enough to be a password"
-        run(binary, large, "--quiet", "apply", "--auto-approve")
-        run(binary, large, "--quiet", "observe", "--out", "world.json")
-        saved = measure([binary, "--quiet", "plan", "--detailed-exitcode", "--world", "world.json"], large)
-        report(f"no-change plan, saved world, {objects} objects", saved)
+        saved_world_plan(binary, large, objects)
         live = measure([binary, "--quiet", "plan", "--detailed-exitcode"], large)
         report(f"no-change plan, live, {objects} objects", live)
         size = (large / "world.json").stat().st_size
         print(f"the saved world has {size / 1024 / 1024:.1f} MiB", flush=True)
-
-        if not with_peers:
-            return
-        peer_folder = scratch / "peer"
-        peer_folder.mkdir()
-        peer = terraform(peer_folder, objects)
-        if peer is None:
-            print("terraform is not installed: no ratio in this run")
-        else:
-            report(f"terraform, no-change plan, {objects} resources", peer)
-            print(f"ratio of wall times, terraform to trueup: {peer[0] / saved[0]:.0f}")
 
 
 if __name__ == "__main__":

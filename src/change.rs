@@ -113,7 +113,8 @@ pub struct Planned<C> {
     pub reason: String,
     /// What must be done before it. Addresses without a change in the plan are already satisfied.
     pub needs: Vec<Address>,
-    /// One line for people: what will be different afterwards.
+    /// One line for people: what will be different afterwards. Lines below it say what is worth
+    /// knowing about parts of it.
     pub summary: String,
     /// What is there now, as far as it may be shown. Never values of rows, never secrets.
     pub before: Option<Value>,

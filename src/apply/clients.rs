@@ -84,8 +84,9 @@ pub async fn observe(stack: &Stack, clients: &Clients) -> Result<World, ObserveE
             _ => None,
         }
     };
-    let (system, targets, vector, cache) =
-        tokio::join!(observe_system(stack, &clients.system), observe_targets(stack), vector, cache);
+    // The largest of the four would be part of every future above.
+    let system = Box::pin(observe_system(stack, &clients.system));
+    let (system, targets, vector, cache) = tokio::join!(system, observe_targets(stack), vector, cache);
     let (system, journal) = system?;
     Ok(World { system, journal, targets, vector, cache })
 }

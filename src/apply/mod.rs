@@ -31,6 +31,13 @@ pub enum Event {
         /// Which.
         address: Address,
     },
+    /// A step that runs waits for other sessions of its database.
+    Waiting {
+        /// Which.
+        address: Address,
+        /// For whom.
+        on: String,
+    },
     /// A step is done.
     Finished {
         /// Which.

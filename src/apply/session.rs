@@ -222,7 +222,7 @@ impl Session<'_> {
         }
         if !execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
-            if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+            if journal::exists(&database).await? {
                 execution.recorder.begin(database).await?;
             }
         }

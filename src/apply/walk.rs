@@ -13,7 +13,8 @@ use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
 use crate::plan::{Step, Work};
-use crate::{cache, system, vector};
+use crate::system::{self, Waits};
+use crate::{cache, vector};
 
 /// What a run walks under.
 pub struct Execution<'a> {
@@ -99,6 +100,8 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     let Execution { parallelism, cancel, recorder, on_event } = execution;
     let mut queue = Queue::new(steps);
     let mut walked = Walked::default();
+    let mut waits = clients.system.waits();
+    let mut is_told = false;
     let mut running: JoinSet<Result<(), StepError>> = JoinSet::new();
     let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
     loop {
@@ -109,12 +112,20 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
             let work = perform(step.work.clone(), Arc::clone(clients), recorder.run().clone());
             started.insert(running.spawn(work).id(), (step, Instant::now()));
         }
-        let ended = tokio::select! {
-            ended = running.join_next_with_id() => ended,
-            () = cancel.asked(2) => {
-                running.abort_all();
-                clients.system.interrupt().await;
-                break;
+        let ended = loop {
+            tokio::select! {
+                ended = running.join_next_with_id() => break ended,
+                Some(Waits { address, on }) = waits.recv() => on_event(&Event::Waiting { address, on }),
+                () = cancel.asked(1), if !is_told => {
+                    is_told = true;
+                    // What waits for others does not end by itself.
+                    clients.system.stop_waiting();
+                }
+                () = cancel.asked(2) => {
+                    running.abort_all();
+                    clients.system.interrupt().await;
+                    break None;
+                }
             }
         };
         let Some(ended) = ended else { break };

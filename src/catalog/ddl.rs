@@ -199,7 +199,7 @@ fn references(key: &ForeignKey) -> String {
 }
 
 fn index_text(name: &str, index: &Index, table_name: &str, table: &Table) -> String {
-    let Index { unique, keys, predicate, valid } = index;
+    let Index { unique, keys, more, predicate, valid } = index;
     let (method, keys) = match keys.split_first() {
         Some((first, rest)) if first.starts_with("USING ") => (format!("{first} "), rest),
         _ => (String::new(), keys.as_slice()),
@@ -213,7 +213,8 @@ fn index_text(name: &str, index: &Index, table_name: &str, table: &Table) -> Str
     let unique = if *unique { "UNIQUE " } else { "" };
     let predicate = predicate.as_ref().map(|text| format!(" WHERE {text}")).unwrap_or_default();
     let valid = if *valid { "" } else { " -- invalid" };
-    format!("CREATE {unique}INDEX {} ON {table_name} {method}({keys}){predicate};{valid}", quoted(name))
+    let more: String = more.iter().map(|part| format!(" {part}")).collect();
+    format!("CREATE {unique}INDEX {} ON {table_name} {method}({keys}){more}{predicate};{valid}", quoted(name))
 }
 
 fn list(names: &[String]) -> String {

@@ -158,8 +158,8 @@ pub enum ColumnAspect {
 
 /// All that differs, by table; empty exactly when the tables are equal.
 pub fn diff(from: &Snapshot, to: &Snapshot) -> Vec<SchemaChange> {
-    let Snapshot { version: _, tables: old } = from;
-    let Snapshot { version: _, tables: new } = to;
+    let Snapshot { version: _, postgres: _, tables: old } = from;
+    let Snapshot { version: _, postgres: _, tables: new } = to;
     let renamed = renames(old, new);
     let came: BTreeSet<&TableName> = renamed.values().copied().collect();
 

@@ -49,7 +49,8 @@ fn equal_schemas_have_no_changes_and_no_text() {
 
 #[test]
 fn b06_a_table_with_only_another_name_is_renamed_also_when_it_refers_to_itself() {
-    let index = || Index { unique: true, keys: vec!["b".to_owned()], predicate: None, valid: true };
+    let index =
+        || Index { unique: true, keys: vec!["b".to_owned()], more: vec![], predicate: None, valid: true };
     let mut old = table(&["a", "b"], "old");
     old.indexes.insert("sqlite_autoindex_old_1".to_owned(), index());
     let mut new = table(&["a", "b"], "new");
@@ -100,7 +101,13 @@ fn each_aspect_of_a_column_is_named() {
 #[test]
 fn every_part_of_a_table_is_compared() {
     let from = table(&["a", "b", "c"], "x");
-    let index = |key: &str| Index { unique: false, keys: vec![key.to_owned()], predicate: None, valid: true };
+    let index = |key: &str| Index {
+        unique: false,
+        keys: vec![key.to_owned()],
+        more: vec![],
+        predicate: None,
+        valid: true,
+    };
     let change = |edit: &dyn Fn(&mut Table)| {
         let mut to = from.clone();
         edit(&mut to);
@@ -175,7 +182,7 @@ fn a_description_reads_like_the_statement() {
     let keys = vec!["USING gin".to_owned(), "Größe DESC".to_owned(), "lower(id)".to_owned()];
     orders.indexes.insert(
         "by size".to_owned(),
-        Index { unique: true, keys, predicate: Some("id > 1".to_owned()), valid: false },
+        Index { unique: true, keys, more: vec![], predicate: Some("id > 1".to_owned()), valid: false },
     );
     let mut view = Table::empty(TableKind::View);
     view.columns = vec![column("id", "bigint")];

@@ -4,13 +4,15 @@
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::lint::masked;
-use crate::sql::{Database, Result, Row};
+use crate::sql::{self, Database, Result, Row};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
 /// Names of `public` print without their schema and all others with it, whatever the role's own
 /// search path is: equal schemas give equal snapshots.
-const ONE_SEARCH_PATH: &str = "SELECT set_config('search_path', 'public', true)";
+/// Gives the server's major version, too.
+const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
+                               set_config('search_path', 'public', true)";
 
 /// The relations that a snapshot shows, for the `WITH` of each query: not the system's, not this
 /// tool's, no partitions, nothing that belongs to an extension.
@@ -51,7 +53,10 @@ const RELATIONS: &str = with_shown!(
 /// default from a sequence that the column owns), comment, labels of an enum as JSON. In order.
 const COLUMNS: &str = with_shown!(
     ", roots AS (
-       SELECT t.oid, t.oid AS root FROM pg_catalog.pg_type t WHERE t.typtype <> 'd'
+       SELECT t.oid, t.typbasetype AS root
+       FROM pg_catalog.pg_type t
+       JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype AND b.typtype <> 'd'
+       WHERE t.typtype = 'd'
        UNION ALL
        SELECT t.oid, r.root FROM roots r JOIN pg_catalog.pg_type t ON t.typbasetype = r.oid AND t.typtype = 'd'
      ), labels AS (
@@ -60,7 +65,7 @@ const COLUMNS: &str = with_shown!(
        GROUP BY e.enumtypid
      )
      SELECT s.schema, s.name, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-            pg_catalog.format_type(r.root, NULL), a.attnotnull,
+            pg_catalog.format_type(COALESCE(r.root, a.atttypid), NULL), a.attnotnull,
             pg_catalog.pg_get_expr(x.adbin, x.adrelid, true), a.attgenerated <> '',
             a.attidentity <> '' OR EXISTS (
               SELECT FROM pg_catalog.pg_depend d
@@ -72,7 +77,7 @@ const COLUMNS: &str = with_shown!(
      FROM shown s
      JOIN pg_catalog.pg_attribute a ON a.attrelid = s.oid AND a.attnum > 0 AND NOT a.attisdropped
      LEFT JOIN roots r ON r.oid = a.atttypid
-     LEFT JOIN labels l ON l.enumtypid = r.root
+     LEFT JOIN labels l ON l.enumtypid = COALESCE(r.root, a.atttypid)
      LEFT JOIN pg_catalog.pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
      LEFT JOIN pg_catalog.pg_description c
        ON c.objoid = a.attrelid AND c.objsubid = a.attnum AND c.classoid = 'pg_catalog.pg_class'::regclass
@@ -81,7 +86,8 @@ const COLUMNS: &str = with_shown!(
 
 /// Schema, table, kind, columns as JSON, schema and name of the table that is referenced, its
 /// columns as JSON, the whole as text, and of a foreign key what is not the default: its actions and
-/// more as JSON.
+/// more as JSON. What came after PostgreSQL 12 is asked for by name in JSON: the columns that a deletion
+/// sets (15), and whether it is enforced (18).
 const CONSTRAINTS: &str = with_shown!(
     "SELECT s.schema, s.name, k.contype::text,
             (SELECT json_agg(a.attname ORDER BY u.place)::text
@@ -96,12 +102,18 @@ const CONSTRAINTS: &str = with_shown!(
              FROM (VALUES
                (1, CASE k.confmatchtype WHEN 'f' THEN 'MATCH FULL' END),
                (2, 'ON DELETE ' || CASE k.confdeltype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
-                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
+                                   WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END
+                   || COALESCE((
+                        SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attname) || ')'
+                        FROM json_array_elements_text(NULLIF(to_json(k) ->> 'confdelsetcols', '')::json) u (number)
+                        JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number::int
+                      ), '')),
                (3, 'ON UPDATE ' || CASE k.confupdtype WHEN 'r' THEN 'RESTRICT' WHEN 'c' THEN 'CASCADE'
                                    WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT' END),
                (4, CASE WHEN k.condeferred THEN 'DEFERRABLE INITIALLY DEFERRED'
                         WHEN k.condeferrable THEN 'DEFERRABLE' END),
-               (5, CASE WHEN NOT k.convalidated THEN 'NOT VALID' END)
+               (5, CASE WHEN to_json(k) ->> 'conenforced' = 'false' THEN 'NOT ENFORCED'
+                        WHEN NOT k.convalidated THEN 'NOT VALID' END)
              ) o (place, text)
              WHERE o.text IS NOT NULL)
      FROM shown s
@@ -112,7 +124,7 @@ const CONSTRAINTS: &str = with_shown!(
 );
 
 /// Schema, table, index, whether it is unique, whether it is valid, access method, keys as JSON,
-/// predicate.
+/// predicate, what else is said behind the keys as JSON (one part of it by name: it came with 15).
 const INDEXES: &str = with_shown!(
     "SELECT s.schema, s.name, ic.relname::text, i.indisunique, i.indisvalid, m.amname::text,
             (SELECT json_agg(
@@ -123,7 +135,15 @@ const INDEXES: &str = with_shown!(
              FROM generate_series(1, i.indnkeyatts) k
              LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k - 1]
                AND a.attnum <> 0),
-            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true)
+            pg_catalog.pg_get_expr(i.indpred, i.indrelid, true),
+            (SELECT json_agg(o.text ORDER BY o.place)::text
+             FROM (VALUES
+               (1, (SELECT 'INCLUDE (' || string_agg(quote_ident(a.attname), ', ' ORDER BY k) || ')'
+                    FROM generate_series(i.indnkeyatts, i.indnatts - 1) k
+                    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k])),
+               (2, CASE WHEN to_json(i) ->> 'indnullsnotdistinct' = 'true' THEN 'NULLS NOT DISTINCT' END)
+             ) o (place, text)
+             WHERE o.text IS NOT NULL)
      FROM shown s
      JOIN pg_catalog.pg_index i ON i.indrelid = s.oid
      JOIN pg_catalog.pg_class ic ON ic.oid = i.indexrelid
@@ -132,11 +152,12 @@ const INDEXES: &str = with_shown!(
 );
 
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
-    let asked = [ONE_STATE, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
+    let asked = [ONE_STATE, sql::OF_CATALOGS, ONE_SEARCH_PATH, RELATIONS, COLUMNS, CONSTRAINTS, INDEXES];
     let mut answers = database.query_each(&asked).await?.into_iter().skip(2);
     let mut next = || answers.next().unwrap_or_default();
 
-    let mut snapshot = Snapshot::default();
+    let major = next().first().and_then(|row| row.get(0)?.parse().ok());
+    let mut snapshot = Snapshot { postgres: major, ..Snapshot::default() };
     for row in next() {
         snapshot.tables.insert(table_name(row.text(0)?, row.text(1)?), relation(&row)?);
     }
@@ -228,8 +249,13 @@ fn add_index(table: &mut Table, row: &Row) -> Result<()> {
     if method != "btree" {
         keys.insert(0, format!("USING {method}"));
     }
-    let index =
-        Index { unique: row.bool(3)?, keys, predicate: row.get(7).map(str::to_owned), valid: row.bool(4)? };
+    let index = Index {
+        unique: row.bool(3)?,
+        keys,
+        more: texts(row.get(8)),
+        predicate: row.get(7).map(str::to_owned),
+        valid: row.bool(4)?,
+    };
     table.indexes.insert(row.text(2)?.to_owned(), index);
     Ok(())
 }

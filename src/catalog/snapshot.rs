@@ -17,13 +17,16 @@ pub const SNAPSHOT_VERSION: u32 = 1;
 pub struct Snapshot {
     /// [`SNAPSHOT_VERSION`] when it was made.
     pub version: u32,
+    /// The major version of PostgreSQL that wrote the statements of its views in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<u32>,
     /// By name.
     pub tables: BTreeMap<TableName, Table>,
 }
 
 impl Default for Snapshot {
     fn default() -> Self {
-        Self { version: SNAPSHOT_VERSION, tables: BTreeMap::new() }
+        Self { version: SNAPSHOT_VERSION, postgres: None, tables: BTreeMap::new() }
     }
 }
 
@@ -31,6 +34,22 @@ impl Snapshot {
     /// The table of this name, as the spec writes it.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.get(&TableName::parse(name))
+    }
+
+    /// Takes over the words of another major version of PostgreSQL for the views that both have: 16
+    /// leaves names out that 15 wrote, so that after an upgrade they cannot be compared. Gives the
+    /// number of those that were written differently.
+    pub fn take_words_of(&mut self, other: &Self) -> usize {
+        let (Some(own), Some(others)) = (self.postgres, other.postgres) else { return 0 };
+        let mut taken = 0;
+        for (name, table) in self.tables.iter_mut().filter(|_| own != others) {
+            let said = other.tables.get(name).and_then(|table| table.definition.as_ref());
+            if let (Some(definition), Some(said)) = (&mut table.definition, said) {
+                taken += usize::from(definition != said);
+                definition.clone_from(said);
+            }
+        }
+        taken
     }
 
     /// The digest of the whole schema.
@@ -238,6 +257,9 @@ pub struct Index {
     pub unique: bool,
     /// Columns and expressions, in order.
     pub keys: Vec<String>,
+    /// What else its statement says behind the keys: `INCLUDE (…)`, `NULLS NOT DISTINCT`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<String>,
     /// The predicate of a partial index.
     pub predicate: Option<String>,
     /// False where a failed `CREATE INDEX CONCURRENTLY` left it invalid.

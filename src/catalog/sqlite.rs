@@ -197,7 +197,7 @@ fn index(row: &Row) -> Result<Index> {
         None => written.get(place).cloned().unwrap_or_else(|| "(expression)".to_owned()),
     };
     let keys = names.into_iter().enumerate().map(key).collect();
-    Ok(Index { unique: row.bool(2)?, keys, predicate, valid: true })
+    Ok(Index { unique: row.bool(2)?, keys, more: Vec::new(), predicate, valid: true })
 }
 
 fn add_foreign_keys(snapshot: &mut Snapshot, rows: &[Row]) -> Result<()> {

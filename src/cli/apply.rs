@@ -118,7 +118,7 @@ impl Applying<'_> {
     async fn run(&mut self) -> Result<Exit, Failure> {
         let (args, ui, clients) = (self.args, self.ui, Arc::clone(&self.clients));
         let take_back = self.command == Command::Destroy;
-        let options = Options { only: args.only.clone(), train: args.train, take_back };
+        let options = Options { only: args.only.clone(), train: args.train, take_back, ..Options::default() };
         let session = Session { stack: self.stack, clients: &clients, options: &options };
         let mut approved = match self.approve(&session, None).await? {
             Ok(approved) => approved,
@@ -185,10 +185,19 @@ impl Applying<'_> {
         before: Option<&Approved>,
     ) -> Result<Result<Approved, Exit>, Failure> {
         let (args, ui) = (self.args, self.ui);
-        let seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
+        let mut seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
         let bookkeeping = seen.world.journal.bookkeeping;
         let addresses = match &self.saved {
-            Some(saved) => approval::reconciled(saved, &seen.plan, bookkeeping, &self.clients, ui).await?,
+            Some(saved) => {
+                let earlier = approval::earlier(saved, bookkeeping, &self.clients).await?;
+                if earlier.is_some() {
+                    let done = plan::done_of(saved, &seen.plan.document);
+                    let going_on = Options { done, ..session.options.clone() };
+                    let again = plan::plan(self.stack, &seen.world, &going_on);
+                    seen.plan = again.map_err(|failure| load::no_plan(failure, ui))?;
+                }
+                approval::reconciled(saved, &seen.plan, earlier.as_ref(), ui)?
+            }
             None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
         };
         let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
@@ -239,7 +248,7 @@ impl Applying<'_> {
             return Ok(());
         }
         let database = self.clients.system.database().await?;
-        if journal::observe(&database).await?.0.bookkeeping != Bookkeeping::Missing {
+        if journal::exists(&database).await? {
             journal::record_spec(&database, &self.stack.digest).await?;
         }
         Ok(())

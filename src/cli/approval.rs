@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply::Clients;
 use crate::change::Address;
-use crate::journal::{self, Bookkeeping};
+use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Allow, Document, Plan};
 use crate::render;
 
@@ -38,23 +38,28 @@ impl Command {
     }
 }
 
-/// What of a saved plan is still to run, held against the fresh one.
-pub(super) async fn reconciled(
+/// The last run of a saved plan.
+pub(super) async fn earlier(
     saved: &Document,
-    fresh: &Plan,
     bookkeeping: Bookkeeping,
     clients: &Clients,
+) -> Result<Option<RunId>, Failure> {
+    if bookkeeping == Bookkeeping::Missing {
+        return Ok(None);
+    }
+    let runs = journal::runs_of_plan(&clients.system.database().await?, &saved.plan_digest).await?;
+    Ok(runs.into_iter().last().map(|run| run.id))
+}
+
+/// What of a saved plan is still to run, held against the fresh one.
+pub(super) fn reconciled(
+    saved: &Document,
+    fresh: &Plan,
+    earlier: Option<&RunId>,
     ui: &Ui,
 ) -> Result<BTreeSet<Address>, Failure> {
-    let earlier = match bookkeeping {
-        Bookkeeping::Missing => None,
-        Bookkeeping::Outdated | Bookkeeping::Present => {
-            let runs = journal::runs_of_plan(&clients.system.database().await?, &saved.plan_digest).await?;
-            runs.last().map(|run| run.id.to_string())
-        }
-    };
     let plan::Reconciled { run, skipped, extra } =
-        plan::reconcile(saved, &fresh.document, earlier.as_deref())?;
+        plan::reconcile(saved, &fresh.document, earlier.map(RunId::as_str))?;
     for address in skipped {
         ui.note(&format!("{address} was done by an earlier run of this plan"));
     }

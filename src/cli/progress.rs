@@ -30,9 +30,14 @@ impl Progress {
 
     /// Shows an event.
     pub(super) fn event(&mut self, event: &Event) {
+        if let Event::Waiting { address, on } = event {
+            self.bar.suspend(|| self.ui.note(&format!("{address} waits for {on}")));
+        }
         match self.format {
             EventFormat::Json => {
-                self.ui.answer(&format!("{}\n", render::event_json(event, &journal::now())));
+                if let Some(event) = render::event_json(event, &journal::now()) {
+                    self.ui.answer(&format!("{event}\n"));
+                }
             }
             EventFormat::Text => {
                 if let Event::Started { address } = event {

@@ -19,7 +19,7 @@ pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
 pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
-pub use store::{Bookkeeping, FORMAT, Observed, ensure, observe, record_flags, record_spec};
+pub use store::{Bookkeeping, FORMAT, Observed, ensure, exists, observe, record_flags, record_spec};
 
 use crate::sql;
 

@@ -24,10 +24,7 @@ pub(super) const CHANGING: &str = "schema_changing";
 
 /// Says that the system's schema is about to change: what was recorded of it holds no more.
 pub async fn expect_change(database: &Database, run: &RunId) -> Result<()> {
-    let mut transaction = database.begin().await?;
-    super::store::set_meta(&mut transaction, CHANGING, run.as_str()).await?;
-    transaction.commit().await?;
-    Ok(())
+    super::store::set_meta_alone(database, CHANGING, run.as_str()).await
 }
 
 /// Records a schema as the newest version of its owner, unless it is the newest already.

@@ -93,6 +93,9 @@ const TABLES: &[(&str, &str)] = &[
     ),
 ];
 
+/// The table without which there is no bookkeeping.
+const FIRST: &str = "meta";
+
 /// Makes the tables that are missing and records what is protected, in one transaction. Running it
 /// twice is running it once.
 pub async fn ensure(database: &Database, protected: &BTreeSet<Address>) -> Result<()> {
@@ -110,37 +113,45 @@ pub async fn ensure(database: &Database, protected: &BTreeSet<Address>) -> Resul
 
 pub(super) async fn make_tables(transaction: &mut Transaction) -> Result<()> {
     let dialect = transaction.dialect();
+    let mut statements = Vec::new();
     if dialect == Dialect::Postgres {
         // CREATE … IF NOT EXISTS still races in PostgreSQL; whoever is second waits here.
-        transaction.execute("SELECT pg_advisory_xact_lock(7238201)", &[]).await?;
-        transaction.execute("CREATE SCHEMA IF NOT EXISTS trueup", &[]).await?;
+        statements.push("SELECT pg_advisory_xact_lock(7238201)".to_owned());
+        statements.push("CREATE SCHEMA IF NOT EXISTS trueup".to_owned());
     }
-    for (name, columns) in TABLES {
-        let sql = format!("CREATE TABLE IF NOT EXISTS {} ({columns})", table(dialect, name));
-        transaction.execute(&sql, &[]).await?;
-    }
+    let make = |(name, columns): &(&str, &str)| {
+        format!("CREATE TABLE IF NOT EXISTS {} ({columns})", table(dialect, name))
+    };
+    statements.extend(TABLES.iter().map(make));
+    transaction.execute_each(&statements).await?;
     set_meta(transaction, "format", &FORMAT.to_string()).await
 }
 
 /// Takes a key out of `meta`.
-pub(super) async fn unset_meta(transaction: &mut crate::sql::Transaction, key: &str) -> Result<()> {
+pub(super) async fn unset_meta(transaction: &mut Transaction, key: &str) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE key = $1", table(transaction.dialect(), "meta"));
     transaction.execute(&sql, &[Value::from(key)]).await?;
     Ok(())
 }
 
 /// Puts a key into `meta`, or another value under it.
-pub(super) async fn set_meta(
-    transaction: &mut crate::sql::Transaction,
-    key: &str,
-    value: &str,
-) -> Result<()> {
-    let sql = format!(
-        "INSERT INTO {} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        table(transaction.dialect(), "meta")
-    );
-    transaction.execute(&sql, &[Value::from(key), Value::from(value)]).await?;
+async fn set_meta(transaction: &mut Transaction, key: &str, value: &str) -> Result<()> {
+    let set = meta_is(transaction.dialect());
+    transaction.execute(&set, &[Value::from(key), Value::from(value)]).await?;
     Ok(())
+}
+
+/// As [`set_meta`], by itself.
+pub(super) async fn set_meta_alone(database: &Database, key: &str, value: &str) -> Result<()> {
+    database.execute(&meta_is(database.dialect()), &[Value::from(key), Value::from(value)]).await?;
+    Ok(())
+}
+
+fn meta_is(dialect: Dialect) -> String {
+    format!(
+        "INSERT INTO {} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        table(dialect, "meta")
+    )
 }
 
 /// The bookkeeping's tables that are there, asked of the catalog.
@@ -158,6 +169,11 @@ async fn tables(database: &Database) -> Result<BTreeSet<String>> {
     let rows = database.query_each(&[sql]).await?;
     let names = rows.iter().flatten().map(|row| row.text(0).map(ToOwned::to_owned));
     Ok(names.collect::<crate::sql::Result<_>>()?)
+}
+
+/// Whether there is a bookkeeping to write to.
+pub async fn exists(database: &Database) -> Result<bool> {
+    Ok(tables(database).await?.contains(FIRST))
 }
 
 /// The query for meta, flags and protection: everything small, by table.
@@ -182,7 +198,7 @@ fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>
 /// Reads the journal, with the places of the inventory that observing the system needs.
 pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>)> {
     let tables = tables(database).await?;
-    if !tables.contains("meta") {
+    if !tables.contains(FIRST) {
         return Ok((Observed::missing(), Vec::new()));
     }
     let dialect = database.dialect();
@@ -248,8 +264,5 @@ pub async fn record_flags(database: &Database, environment: &str, flags: &Flags)
 
 /// Records the digest of a spec that was applied whole: what drift is told from.
 pub async fn record_spec(database: &Database, digest: &Digest) -> Result<()> {
-    let mut transaction = database.begin().await?;
-    set_meta(&mut transaction, "spec_digest", digest.as_str()).await?;
-    transaction.commit().await?;
-    Ok(())
+    set_meta_alone(database, "spec_digest", digest.as_str()).await
 }

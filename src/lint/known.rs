@@ -77,6 +77,11 @@ impl Known {
         self.heirs.clear();
     }
 
+    /// Whether this plan has made something of the name.
+    pub fn has_made(&self, name: &TableName) -> bool {
+        self.fresh.contains(&folded(name))
+    }
+
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
         self.is_bare || self.fresh.contains(name)
     }

@@ -97,7 +97,7 @@ pub struct ChangeEntry {
     pub reason: String,
     /// Steps of this plan that come first.
     pub depends_on: Vec<Address>,
-    /// One line for people.
+    /// One line for people; lines below it say what is worth knowing about parts of it.
     pub summary: String,
     /// What is there, as far as it may be shown.
     pub before: Option<Value>,

@@ -33,7 +33,14 @@ pub(super) fn of_system(
     if !is_judged || is_pending {
         return diff;
     }
-    let (before, now) = (managed(recorded, desired), managed(&world.system.schema, desired));
+    let (before, mut now) = (managed(recorded, desired), managed(&world.system.schema, desired));
+    if now.take_words_of(&before) > 0 {
+        diff.notes.push(
+            "the schema was recorded on another version of PostgreSQL, which writes views in other words: they are \
+             compared by their columns until `trueup drift accept`"
+                .to_owned(),
+        );
+    }
     let changes = catalog::diff(&before, &now);
     let summary = match changes.as_slice() {
         [] => return diff,

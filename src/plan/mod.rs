@@ -20,7 +20,7 @@ pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
 pub use drift::{Baseline, Drifted, drifted};
 pub use graph::Cycle;
 pub use policy::Allow;
-pub use saved::{Error as SavedError, Reconciled, read, reconcile, write};
+pub use saved::{Error as SavedError, Reconciled, done_of, read, reconcile, write};
 
 use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Status};
 use crate::digest::Digest;
@@ -39,6 +39,8 @@ pub struct Options {
     pub train: bool,
     /// `destroy`: the stack is an emptied one, and what is there is taken back.
     pub take_back: bool,
+    /// What an earlier run of the saved plan did that goes on: what its migrations made is as new as it was.
+    pub done: BTreeSet<Address>,
 }
 
 /// A plan: the document that is shown and saved, and the steps that apply executes.
@@ -181,7 +183,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.merge(bookkeeping::diff(stack, &world.journal, options));
 
-    let system = system::Desired::new(stack, world.system.dialect);
+    let system = system::Desired::new(stack, world.system.dialect).going_on(&options.done);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
     let drift = drift::of_system(stack, world, &system, &diff);

@@ -1,7 +1,7 @@
 //! The saved plan: a file that carries, per change, the digest of what it saw. Applying it plans
 //! anew and runs exactly the saved changes, or refuses. See `docs/design/saved-plans.md`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{ChangeEntry, Document, FORMAT_VERSION};
@@ -143,6 +143,13 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
         Some(earlier) if run.is_empty() => Err(Error::UsedUp { run: earlier.to_owned() }),
         _ => Ok(Reconciled { run, skipped, extra: coming.into_keys().cloned().collect() }),
     }
+}
+
+/// What of a saved plan does not come again, and may have been done by an earlier run of it.
+pub fn done_of(saved: &Document, fresh: &Document) -> BTreeSet<Address> {
+    let coming: BTreeSet<&Address> = fresh.changes.iter().map(|change| &change.address).collect();
+    let addresses = saved.changes.iter().map(|change| &change.address);
+    addresses.filter(|address| !coming.contains(address)).cloned().collect()
 }
 
 /// The two steps that may be done before a run can be recorded, so that no earlier run is known.

@@ -101,7 +101,7 @@ async fn an_emptied_stack_wants_nothing_and_forgets_no_protection() {
     let folder = tempfile::tempdir().unwrap();
     let stack = stack(folder.path(), &seed(true));
     let seen = world(&stack, &["system.seed.a"]).await;
-    let options = Options { take_back: true, train: true, only: None };
+    let options = Options { take_back: true, train: true, ..Options::default() };
 
     let plan = plan(&stack.emptied(), &seen, &options).unwrap();
 

@@ -124,7 +124,7 @@ fn row(change: &ChangeEntry) -> String {
         "| `{sign}` {} | {} | {risk} | {} | {} |\n",
         change.action.as_str(),
         code(change.address.as_str()),
-        cell(&change.summary),
+        change.summary.lines().map(cell).collect::<Vec<_>>().join("<br>"),
         cell(&change.reason)
     )
 }
@@ -177,11 +177,15 @@ fn cut(text: &str, most_bytes: usize) -> String {
 
 /// A code span; names may hold backticks.
 fn code(text: &str) -> String {
-    let text = cell(text);
+    let text = one_line(text);
     if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
 }
 
-/// Text that ends neither the table's cell nor the line.
+/// Text that is taken as it stands, and ends neither the table's cell nor the line.
 fn cell(text: &str) -> String {
+    html(&one_line(text))
+}
+
+fn one_line(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -72,7 +72,11 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
         };
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
-        line(out, &format!("{head}  {}{risk} {why}", change.summary));
+        let mut said = change.summary.lines();
+        line(out, &format!("{head}  {}{risk} {why}", said.next().unwrap_or("")));
+        for more in said {
+            line(out, &format!("      {}", paint.tone(Tone::Warning, more)));
+        }
         details(out, change, is_short, paint);
     }
     if !changes.is_empty() {
@@ -146,6 +150,7 @@ fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
+            Some('~') => paint.tone(Tone::Warning, text),
             _ => paint.tone(Tone::Faint, text),
         };
         line(out, &format!("      {painted}"));

@@ -1,10 +1,17 @@
-//! Several queries in one round trip. Without parameters and in one transaction of the server's,
-//! so that they see one state and nothing is left open when one fails.
+//! Several queries or statements in one round trip. Without parameters and in one
+//! transaction, so that they see one state and nothing is left open when one fails.
 
 use futures_util::StreamExt as _;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either};
 
-use super::{Database, Error, Result, Row, value};
+use super::{Database, Error, Result, Row, Transaction, value};
+
+/// Before large queries of PostgreSQL's catalogs, for their transaction. Their joins are written in a
+/// good order: looking for a better one takes longer than they do, and so does compiling them, which
+/// the server begins at some hundred tables.
+pub const OF_CATALOGS: &str = "SELECT set_config('join_collapse_limit', '1', true), \
+                               set_config('from_collapse_limit', '1', true), set_config('jit', 'off', true)";
 
 impl Database {
     /// The rows of each query. What is no query, such as `SET`, gives none.
@@ -12,16 +19,11 @@ impl Database {
         match self {
             Self::Postgres(pool) => {
                 let sql = queries.join(";\n");
-                let mut results = Vec::with_capacity(queries.len());
-                let mut rows = Vec::new();
-                let mut answers = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_many(pool);
-                while let Some(answer) = answers.next().await {
-                    match answer.map_err(|error| Error::statement(&sql, error))? {
-                        Either::Left(_) => results.push(std::mem::take(&mut rows)),
-                        Either::Right(row) => rows.push(value::read_postgres(&row)?),
-                    }
-                }
-                Ok(results)
+                let failed = |error| Error::statement(&sql, error);
+                let mut held = pool.take().await.map_err(failed)?;
+                let answer = answers(&mut held, &sql).await;
+                let read = |rows: Vec<PgRow>| rows.iter().map(value::read_postgres).collect();
+                held.give_back(answer).map_err(failed)?.into_iter().map(read).collect()
             }
             // Nothing travels.
             Self::Sqlite(_) => {
@@ -33,6 +35,31 @@ impl Database {
             }
         }
     }
+}
+
+impl Transaction {
+    /// Executes statements without parameters, in one round trip.
+    pub async fn execute_each(&mut self, statements: &[String]) -> Result<()> {
+        let sql = statements.join(";\n");
+        let all = sqlx::raw_sql(AssertSqlSafe(sql.clone()));
+        let done = match self {
+            Self::Postgres(held) => all.execute(&mut **held).await.map(|_| ()),
+            Self::Sqlite(transaction) => all.execute(&mut **transaction).await.map(|_| ()),
+        };
+        done.map_err(|error| Error::statement(&sql, error))
+    }
+}
+
+async fn answers(connection: &mut PgConnection, sql: &str) -> sqlx::Result<Vec<Vec<PgRow>>> {
+    let (mut results, mut rows) = (Vec::new(), Vec::new());
+    let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
+    while let Some(answer) = answers.next().await {
+        match answer? {
+            Either::Left(_) => results.push(std::mem::take(&mut rows)),
+            Either::Right(row) => rows.push(row),
+        }
+    }
+    Ok(results)
 }
 
 #[cfg(test)]

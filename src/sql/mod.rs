@@ -3,6 +3,7 @@
 
 mod many;
 mod open;
+mod pool;
 mod quote;
 mod value;
 
@@ -10,13 +11,16 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
+pub use many::OF_CATALOGS;
 pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
 pub(crate) use open::{end_with_the_client, postgres_options};
+pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
 pub use value::{Row, Value};
 
@@ -49,6 +53,17 @@ pub enum Error {
         address: String,
         /// What the driver says; no source, because the message has all of it.
         cause: Box<sqlx::Error>,
+    },
+    /// It answers, and lacks what every later statement relies on.
+    #[error(
+        "PostgreSQL {version} at {address} is too old: {} is the oldest that trueup works with",
+        open::OLDEST
+    )]
+    TooOld {
+        /// `host:port/database`.
+        address: String,
+        /// The server's version.
+        version: String,
     },
     /// A statement failed.
     #[error("{}", said(cause))]
@@ -99,7 +114,7 @@ impl Error {
             Self::Connect { cause, .. } | Self::Statement { cause, .. } => {
                 cause.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
             }
-            Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
+            Self::TooOld { .. } | Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
         }
     }
 }
@@ -107,11 +122,11 @@ impl Error {
 /// The result of anything asked of a database.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An open database: a pool of connections.
+/// An open database: its connections.
 #[derive(Debug, Clone)]
 pub enum Database {
     /// A PostgreSQL server.
-    Postgres(PgPool),
+    Postgres(Pool),
     /// An SQLite file.
     Sqlite(SqlitePool),
 }
@@ -129,7 +144,12 @@ impl Database {
     /// Parameters are written `$1`, `$2`, … in both dialects.
     pub async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
-            Self::Postgres(pool) => query_postgres(pool, sql, values).await,
+            Self::Postgres(pool) => {
+                let failed = |error| Error::statement(sql, error);
+                let mut held = pool.take().await.map_err(failed)?;
+                let answer = query_postgres(&mut held, sql, values).await;
+                held.give_back(answer).map_err(failed)?.iter().map(value::read_postgres).collect()
+            }
             Self::Sqlite(pool) => query_sqlite(pool, sql, values).await,
         }
     }
@@ -137,20 +157,29 @@ impl Database {
     /// Executes one statement and gives the number of rows that it touched.
     pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
-            Self::Postgres(pool) => execute_postgres(pool, sql, values).await,
+            Self::Postgres(pool) => {
+                let failed = |error| Error::statement(sql, error);
+                let mut held = pool.take().await.map_err(failed)?;
+                let answer = execute_postgres(&mut held, sql, values).await;
+                held.give_back(answer).map_err(failed)
+            }
             Self::Sqlite(pool) => execute_sqlite(pool, sql, values).await,
         }
     }
 
     /// Begins a transaction that means to write. It is rolled back when dropped.
     pub async fn begin(&self) -> Result<Transaction> {
+        const BEGIN: &str = "BEGIN";
         const IMMEDIATE: &str = "BEGIN IMMEDIATE";
         match self {
-            Self::Postgres(pool) => pool
-                .begin()
-                .await
-                .map(Transaction::Postgres)
-                .map_err(|error| Error::statement("BEGIN", error)),
+            Self::Postgres(pool) => {
+                let begin = async {
+                    let mut held = pool.take().await?;
+                    sqlx::raw_sql(BEGIN).execute(&mut *held).await?;
+                    Ok(Transaction::Postgres(held))
+                };
+                begin.await.map_err(|error| Error::statement(BEGIN, error))
+            }
             // Immediate, because a read lock that must become a write lock can only fail.
             Self::Sqlite(pool) => pool
                 .begin_with(IMMEDIATE)
@@ -173,7 +202,7 @@ impl Database {
 #[derive(Debug)]
 pub enum Transaction {
     /// On PostgreSQL.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Held),
     /// On SQLite.
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
@@ -190,7 +219,10 @@ impl Transaction {
     /// As [`Database::query`].
     pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
-            Self::Postgres(transaction) => query_postgres(&mut **transaction, sql, values).await,
+            Self::Postgres(held) => {
+                let rows = query_postgres(held, sql, values).await;
+                rows.map_err(|error| Error::statement(sql, error))?.iter().map(value::read_postgres).collect()
+            }
             Self::Sqlite(transaction) => query_sqlite(&mut **transaction, sql, values).await,
         }
     }
@@ -198,28 +230,35 @@ impl Transaction {
     /// As [`Database::execute`].
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
-            Self::Postgres(transaction) => execute_postgres(&mut **transaction, sql, values).await,
+            Self::Postgres(held) => {
+                let done = execute_postgres(held, sql, values).await;
+                done.map_err(|error| Error::statement(sql, error))
+            }
             Self::Sqlite(transaction) => execute_sqlite(&mut **transaction, sql, values).await,
         }
     }
 
     /// Commits.
     pub async fn commit(self) -> Result<()> {
+        const COMMIT: &str = "COMMIT";
         let committed = match self {
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Postgres(mut held) => {
+                let answer = sqlx::raw_sql(COMMIT).execute(&mut *held).await;
+                held.give_back(answer).map(|_| ())
+            }
             Self::Sqlite(transaction) => transaction.commit().await,
         };
-        committed.map_err(|error| Error::statement("COMMIT", error))
+        committed.map_err(|error| Error::statement(COMMIT, error))
     }
 }
 
-async fn query_postgres<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<Vec<Row>>
-where
-    E: sqlx::Executor<'c, Database = Postgres>,
-{
+async fn query_postgres(
+    connection: &mut PgConnection,
+    sql: &str,
+    values: &[Value],
+) -> sqlx::Result<Vec<PgRow>> {
     let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_postgres);
-    let rows = query.fetch_all(executor).await.map_err(|error| Error::statement(sql, error))?;
-    rows.iter().map(value::read_postgres).collect()
+    query.fetch_all(connection).await
 }
 
 async fn query_sqlite<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<Vec<Row>>
@@ -231,13 +270,9 @@ where
     rows.iter().map(value::read_sqlite).collect()
 }
 
-async fn execute_postgres<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<u64>
-where
-    E: sqlx::Executor<'c, Database = Postgres>,
-{
+async fn execute_postgres(connection: &mut PgConnection, sql: &str, values: &[Value]) -> sqlx::Result<u64> {
     let query = values.iter().fold(sqlx::query(AssertSqlSafe(sql)), value::bind_postgres);
-    let done = query.execute(executor).await.map_err(|error| Error::statement(sql, error))?;
-    Ok(done.rows_affected())
+    Ok(query.execute(connection).await?.rows_affected())
 }
 
 async fn execute_sqlite<'c, E>(executor: E, sql: &str, values: &[Value]) -> Result<u64>

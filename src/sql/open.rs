@@ -6,21 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{LockedSqliteHandle, SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use url::Url;
 
+use super::pool::Pool;
 use super::{Database, Error, Result};
 
-/// Long enough for a TLS handshake over an ocean, short enough to be noticed.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long SQLite waits for another writer of the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
+/// The oldest major version of PostgreSQL that has what the statements of this tool use.
+pub(super) const OLDEST: u32 = 12;
+/// What a major version counts in a version's number.
+const MAJOR: u32 = 10_000;
 
 /// How long a statement waits for the end of others of this process. Its queue is no failure: what
 /// holds the file ends, or is stopped.
-const TURN_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+const TURN_DEADLINE: Duration = Duration::from_hours(24);
 
 /// How values and the catalog are spelled when read as text, whatever the role or database has set:
 /// what is read is compared with what is written elsewhere.
@@ -39,7 +42,7 @@ pub struct PostgresOptions {
     /// Ask the server to refuse writes in every transaction.
     pub read_only: bool,
     /// Connections at most.
-    pub connections: u32,
+    pub connections: usize,
     /// Another database than the URL's, such as the maintenance database.
     pub database: Option<String>,
 }
@@ -59,39 +62,35 @@ pub enum SqliteMode {
 
 /// Opens a PostgreSQL database and makes one connection, so that a wrong address fails here.
 pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Database> {
-    let database = options.database.clone().unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
+    let PostgresOptions { application_name, read_only, connections, database } = options;
+    let (read_only, connections) = (*read_only, *connections);
+    let name = database.clone().unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
     let port = url.port().unwrap_or(5432);
-    let address = format!("{}:{port}/{database}", url.host_str().unwrap_or("localhost"));
+    let address = format!("{}:{port}/{name}", url.host_str().unwrap_or("localhost"));
     let failed = |source| Error::Connect { address: address.clone(), cause: Box::new(source) };
 
-    let mut connect = postgres_options(url, &options.application_name).map_err(failed)?;
-    if let Some(database) = &options.database {
+    let mut connect = postgres_options(url, application_name).map_err(failed)?;
+    if let Some(database) = database {
         connect = connect.database(database);
     }
     let plain = connect.clone();
-    if options.read_only {
+    if read_only {
         connect = connect.options([("default_transaction_read_only", "on")]).options(SPELLING);
     }
-    // A pool retries a refused connection until its deadline and then names no cause: one plain
-    // connection first says at once what is wrong. Whether to try again is for the caller.
-    match first_connection(&connect).await {
-        Ok(()) => {}
+    let open = |options| Pool::open(options, !read_only, connections);
+    let pool = match open(connect).await {
         // Poolers take few options. Setting it later could reach another client's session.
-        Err(error) if options.read_only && is_refused_option(&error) => {
-            first_connection(&plain).await.map_err(failed)?;
-            connect = plain;
+        Err(error) if read_only && is_refused_option(&error) => open(plain).await,
+        opened => opened,
+    };
+    let pool = pool.map_err(failed)?;
+    match pool.version() {
+        Some(version) if version / MAJOR < OLDEST => {
+            let version = format!("{}.{}", version / MAJOR, version % MAJOR);
+            Err(Error::TooOld { address, version })
         }
-        Err(error) => return Err(failed(error)),
+        _ => Ok(Database::Postgres(pool)),
     }
-    let mut pool =
-        PgPoolOptions::new().max_connections(options.connections).acquire_timeout(CONNECT_DEADLINE);
-    if options.read_only {
-        // Asked at once and for a moment: a ping before each query would double the round trips.
-        pool = pool.test_before_acquire(false);
-    } else {
-        pool = pool.after_connect(|connection, _| Box::pin(end_with_the_client(connection)));
-    }
-    Ok(Database::Postgres(pool.connect_lazy_with(connect)))
 }
 
 /// The driver's options for a session with a name. Floats are read as the server writes them, and
@@ -102,13 +101,6 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
         .extra_float_digits(None)
         // A statement may hold a secret, and a slow one would be logged.
         .disable_statement_logging())
-}
-
-async fn first_connection(options: &PgConnectOptions) -> sqlx::Result<()> {
-    match tokio::time::timeout(CONNECT_DEADLINE, options.connect()).await {
-        Ok(connected) => connected?.close().await,
-        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-    }
 }
 
 /// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
@@ -200,12 +192,9 @@ pub async fn open_sqlite_with(
     mode: SqliteMode,
     interrupt: Option<&Interrupt>,
 ) -> Result<Database> {
-    let connections = match mode {
-        SqliteMode::ReadOnly | SqliteMode::Immutable => 2,
-        // One writer at a time is all that SQLite has; waiting in the pool beats SQLITE_BUSY.
-        SqliteMode::ReadWrite | SqliteMode::Create => 1,
-    };
-    let mut pool = SqlitePoolOptions::new().max_connections(connections).acquire_timeout(TURN_DEADLINE);
+    // One writer at a time is all that SQLite has: waiting in the pool beats SQLITE_BUSY. For reading
+    // a second one, which the pool would open for questions that follow each other, is a thread more.
+    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_DEADLINE);
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {

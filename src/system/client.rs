@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, mpsc};
 
-use super::migrations::Session;
+use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
@@ -16,10 +16,10 @@ use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
 
 /// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
-const CONNECTIONS: u32 = 8;
+const CONNECTIONS: usize = 8;
 /// How many steps may use the system database at one time. None holds two connections, and one is
 /// left for the journal, so that none waits for a connection and gives up.
-pub const STEPS_AT_ONCE: usize = CONNECTIONS as usize - 1;
+pub const STEPS_AT_ONCE: usize = CONNECTIONS - 1;
 /// PostgreSQL says this of a database that does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
 
@@ -52,6 +52,7 @@ pub struct Client {
     interrupt: Interrupt,
     catalog: Mutex<Option<Arc<Snapshot>>>,
     migrator: Mutex<Option<Session>>,
+    board: Board,
 }
 
 impl Client {
@@ -65,6 +66,7 @@ impl Client {
             interrupt: Interrupt::default(),
             catalog: Mutex::default(),
             migrator: Mutex::default(),
+            board: Board::default(),
         }
     }
 
@@ -107,7 +109,7 @@ impl Client {
                 if source.code().as_deref() == Some(UNDEFINED_DATABASE) {
                     Error::Missing { address: self.address() }
                 } else {
-                    Error::Unreachable { source }
+                    Error::connecting(source, |source| Error::Unreachable { source })
                 }
             })?,
             SystemUrl::Sqlite(path) => {
@@ -118,12 +120,8 @@ impl Client {
                         sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
                     }
                 };
-                let database = opened.map_err(|source| Error::Unreachable { source })?;
-                if mode == SqliteMode::Immutable {
-                    // It never sees what is written after it was opened, so it is not kept.
-                    return Ok(database);
-                }
-                database
+                // As immutable it never sees what is written later: a client that observes looks once.
+                opened.map_err(|source| Error::Unreachable { source })?
             }
         };
         *open = Some(database.clone());
@@ -136,6 +134,22 @@ impl Client {
         if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
             lock::end_statements(url, &self.stack, run).await;
         }
+    }
+
+    /// From now on, what steps wait for other sessions for.
+    pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
+        self.board.listen()
+    }
+
+    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried
+    /// again.
+    pub fn stop_waiting(&self) {
+        self.board.stop();
+    }
+
+    /// Where steps say what they wait for.
+    pub(super) fn board(&self) -> &Board {
+        &self.board
     }
 
     /// Makes the database or file; one that is there is left alone.
@@ -263,7 +277,8 @@ impl Client {
         let failed = |source| Error::CreateDatabase { database: database.clone(), source };
         let started = Instant::now();
         loop {
-            let maintenance = self.maintenance(url).await.map_err(failed)?;
+            let opened = self.maintenance(url).await;
+            let maintenance = opened.map_err(|source| Error::connecting(source, &failed))?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

@@ -31,6 +31,8 @@ pub struct Desired {
     pub(super) migrations: Vec<Migration>,
     /// In the order of their names.
     pub(super) repeatables: Vec<Repeatable>,
+    /// Steps that an earlier run of the same plan did.
+    pub(super) done: BTreeSet<Address>,
     pub(super) order: Order,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
@@ -99,6 +101,7 @@ impl Desired {
             has_folder,
             migrations,
             repeatables,
+            done: BTreeSet::new(),
             order: *order,
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
@@ -109,6 +112,11 @@ impl Desired {
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),
         }
+    }
+
+    /// The same, for a plan that goes on where an earlier run of it stopped.
+    pub fn going_on(self, done: &BTreeSet<Address>) -> Self {
+        Self { done: done.clone(), ..self }
     }
 
     /// What the statements of migrations run under.

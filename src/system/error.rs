@@ -26,6 +26,17 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
+    /// It answers, and is older than what can be worked with.
+    #[error("system: {source}")]
+    #[diagnostic(
+        code(trueup::system::too_old),
+        help("upgrade that server, or name a newer one in `system.url`")
+    )]
+    TooOld {
+        /// What the SQL door says, with address and version.
+        #[source]
+        source: sql::Error,
+    },
     /// It answers, and the database does not exist.
     #[error("system: the database {address} does not exist")]
     #[diagnostic(code(trueup::system::missing), help("set `system.create_database: true`, or create it"))]
@@ -290,7 +301,7 @@ pub enum Error {
 }
 
 /// What to do about a migration that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
     /// It ran in one transaction.
     Whole,
@@ -300,6 +311,13 @@ pub enum Advice {
     Lock {
         /// How often it was tried.
         tries: usize,
+        /// The sessions that did, where they are known.
+        on: Option<String>,
+    },
+    /// The run was asked to stop while it waited for somebody else.
+    Stopped {
+        /// The sessions that it waited for, where they are known.
+        on: Option<String>,
     },
     /// A statement took longer than it may.
     Slow,
@@ -320,10 +338,18 @@ impl fmt::Display for Advice {
                 "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
                  again, which continues at this statement",
             ),
-            Self::Lock { tries } => write!(
+            Self::Lock { tries, on } => write!(
                 f,
-                "another session holds a lock that this statement needs; it was tried {tries} times; run \
-                 `trueup apply` again when that session is done, or raise `system.lock_timeout`"
+                "another session holds a lock that this statement needs{}; it was tried {tries} times; run \
+                 `trueup apply` again when that session is done (`SELECT pg_terminate_backend(PID)` ends it), or \
+                 raise `system.lock_timeout`",
+                named(on.as_ref())
+            ),
+            Self::Stopped { on } => write!(
+                f,
+                "it waited for another session{}, and was given up because the run was asked to stop; \
+                 `trueup apply` begins it again",
+                named(on.as_ref())
             ),
             Self::Outside => f.write_str(
                 "nothing of this migration was kept; let the file begin with the line `-- no-transaction` and run \
@@ -352,6 +378,14 @@ impl Error {
         }
     }
 
+    /// A server that could not be connected to: it is too old, or else what `other` makes of it.
+    pub(super) fn connecting(source: sql::Error, other: impl FnOnce(sql::Error) -> Self) -> Self {
+        match source {
+            sql::Error::TooOld { .. } => Self::TooOld { source },
+            source => other(source),
+        }
+    }
+
     /// An error of a statement that is about a role.
     pub(super) fn role(address: &crate::change::Address) -> impl FnOnce(sql::Error) -> Self {
         let address = address.to_string();
@@ -373,6 +407,10 @@ impl Error {
         let what = what.into();
         move |source| Self::Statement { what, source }
     }
+}
+
+fn named(sessions: Option<&String>) -> String {
+    sessions.map(|on| format!(" ({on})")).unwrap_or_default()
 }
 
 /// The last names of a list: whoever adopts a database means a late one.

@@ -31,7 +31,7 @@ pub use desired::Desired;
 pub use diff::{diff, is_unmanaged};
 pub(crate) use error::shortened;
 pub use error::{Advice, Error, Result};
-pub use migrations::{Applied, Limits, Pending, Repeating};
+pub use migrations::{Applied, Limits, Pending, Repeating, Waits};
 pub use observed::{Observed, observe};
 pub use reach::{beyond, without_beyond};
 pub use roles::{RoleChange, Roles};

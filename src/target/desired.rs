@@ -61,9 +61,13 @@ impl Desired {
 
 /// The tables of a snapshot that `include` and `exclude` leave.
 pub fn filtered(desired: &Desired, snapshot: &Snapshot) -> Snapshot {
-    let Snapshot { version, tables } = snapshot;
+    let Snapshot { version, postgres, tables } = snapshot;
     let shown = tables.iter().filter(|(name, _)| desired.shows(name));
-    Snapshot { version: *version, tables: shown.map(|(name, table)| (name.clone(), table.clone())).collect() }
+    Snapshot {
+        version: *version,
+        postgres: *postgres,
+        tables: shown.map(|(name, table)| (name.clone(), table.clone())).collect(),
+    }
 }
 
 /// A pattern that is no glob stands for itself; the spec has refused it before.

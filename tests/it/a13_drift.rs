@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::servers::Postgres;
 use crate::stacks::{Database, on_each_database, steps, texts};
 use crate::world::World;
 
@@ -67,6 +68,67 @@ fn a14_what_was_changed_by_hand_is_shown_per_object_before_and_after() {
         assert!(has('-', "id text"), "{text}");
         assert_eq!(drift["changes"].as_array().unwrap().len(), 0);
     });
+}
+
+#[test]
+fn a14_what_stands_behind_the_columns_of_an_index_or_a_reference_is_drift_too() {
+    let (world, database) = (World::new(), Postgres::start());
+    world.env("DATABASE_URL", database.url());
+    world.file(
+        "migrations/0001_t.sql",
+        "CREATE TABLE t (a int PRIMARY KEY, b int, c int); CREATE UNIQUE INDEX i ON t (b); \
+         CREATE TABLE r (a int, b int, CONSTRAINT f FOREIGN KEY (a) REFERENCES t ON DELETE SET NULL)",
+    );
+    world.spec("version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n");
+    world.apply().exits(0);
+    // From version, by hand, what the drift says.
+    let edits = [
+        (12, "DROP INDEX i; CREATE UNIQUE INDEX i ON t (b) INCLUDE (c)", "(b) INCLUDE (c)"),
+        (15, "DROP INDEX i; CREATE UNIQUE INDEX i ON t (b) NULLS NOT DISTINCT", "(b) NULLS NOT DISTINCT"),
+        (
+            15,
+            "ALTER TABLE r DROP CONSTRAINT f, \
+             ADD CONSTRAINT f FOREIGN KEY (a) REFERENCES t ON DELETE SET NULL (a)",
+            "ON DELETE SET NULL (a)",
+        ),
+        (18, "ALTER TABLE r ALTER CONSTRAINT f NOT ENFORCED", "NOT ENFORCED"),
+    ];
+    for (since, edit, said) in edits.into_iter().filter(|(since, ..)| *since <= database.major()) {
+        world.trueup(&["drift"]).exits(0);
+
+        database.psql(edit);
+
+        let drift = world.trueup(&["drift", "--format", "json"]).json();
+        let text = drift["drift"][0]["diff"].as_str().unwrap_or_else(|| panic!("{since}, {edit}: {drift}"));
+        assert!(text.contains(said), "{edit}: {text}");
+        world.trueup(&["drift", "accept"]).exits(0);
+    }
+}
+
+#[test]
+fn a14_views_in_the_words_of_another_version_of_postgresql_are_no_drift() {
+    let (world, database) = (World::new(), Postgres::start());
+    world.env("DATABASE_URL", database.url());
+    world.file("migrations/0001_t.sql", "CREATE TABLE t (a int, b int); CREATE VIEW v AS SELECT a FROM t");
+    world.spec("version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n");
+    world.apply().exits(0);
+
+    // What another version would have recorded of the same view.
+    database.psql(
+        "UPDATE trueup.snapshots SET content = regexp_replace(regexp_replace(content::text, \
+         '\"postgres\": ?[0-9]+', '\"postgres\":9'), 'SELECT [t.]*a', 'SELECT (t.a)')",
+    );
+
+    world.plan().exits(0).says("recorded on another version of PostgreSQL");
+    world.trueup(&["drift"]).exits(0).says("No drift");
+    database.psql("DROP VIEW v; CREATE VIEW v AS SELECT a, b FROM t");
+    world.trueup(&["drift"]).exits(2).says("changed by hand: v");
+    world.trueup(&["drift", "accept"]).exits(0);
+    world.plan().exits(0).never_says("another version");
+
+    // In the same words, a view that differs was changed.
+    database.psql("DROP VIEW v; CREATE VIEW v AS SELECT b AS a, a AS b FROM t");
+    world.trueup(&["drift"]).exits(2).says("changed by hand: v");
 }
 
 #[test]

@@ -484,3 +484,18 @@ fn a20_what_cannot_be_is_said_before_anything_is_done() {
     run.exits(1).warns("there is no table ordes to grant on").warns("did you mean orders?");
     run.warns("there is no role pg_read_all_stat to be a member of").warns("did you mean pg_read_all_stats?");
 }
+
+#[test]
+fn a20_a_privilege_that_the_server_does_not_know_is_said_before_anything_is_done() {
+    let server = Server::start();
+    server.spec(r#"APP: { login: true, password: "${PASSWORD_1}", grants: { orders: [select, maintain] } }"#);
+
+    if server.database.major() >= 17 {
+        server.converge();
+        server.may("APP", "ANALYZE orders; REINDEX TABLE orders");
+        return;
+    }
+    let run = server.apply();
+    run.exits(1).warns("has no privilege MAINTAIN to grant").warns("it came with PostgreSQL 17");
+    assert_eq!(server.sql("SELECT to_regclass('orders') IS NULL"), "t");
+}

@@ -1,6 +1,7 @@
 //! Servers that are not there, or not there yet.
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::servers::{Postgres, Wire, free_port};
@@ -44,6 +45,49 @@ fn a21_an_unknown_host_is_named() {
 
     run.exits(1).warns("system").warns("no-such-host.invalid").never_says("not-to-be-shown");
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
+}
+
+/// Speaks as a PostgreSQL of a version does until it waits for a question, which ends the session.
+fn greet(client: &mut TcpStream, version: &str) -> std::io::Result<()> {
+    const TLS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let mut message = [0; 1024];
+    let mut length = client.read(&mut message)?;
+    if message[..length] == TLS {
+        client.write_all(b"N")?;
+        length = client.read(&mut message)?;
+    }
+    assert!(length > 8, "no start-up message");
+    let said = |kind: u8, body: &[u8]| {
+        let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+        [&[kind], &length[..], body].concat()
+    };
+    let parameter = format!("server_version\0{version}\0");
+    let hello =
+        [said(b'R', &[0; 4]), said(b'S', parameter.as_bytes()), said(b'K', &[1; 8]), said(b'Z', b"I")];
+    client.write_all(&hello.concat())?;
+    client.read(&mut message).map(|_| ())
+}
+
+#[test]
+fn a21_a_server_older_than_postgresql_12_is_refused_in_plain_words() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            // A client that hangs up before its time is one that will ask no more.
+            let _ = greet(&mut client.unwrap(), "11.22 (Debian 11.22-1)");
+        }
+    });
+    let world = with_database(&format!("postgres://app:not-to-be-shown@{address}/shop"));
+
+    for command in [&["plan"][..], &["observe", "--out", "w.json"], &["status"]] {
+        let run = world.trueup(command);
+
+        run.exits(1).never_says("not-to-be-shown");
+        let said = format!("{}{}", run.stdout, run.stderr);
+        assert!(said.contains(&format!("PostgreSQL 11.22 at {address}/shop is too old: 12 is")), "{said}");
+    }
+    world.plan().warns("upgrade that server");
 }
 
 #[test]

@@ -336,14 +336,14 @@ fn a22_drift_accept_stops_and_records_nothing_when_its_lock_is_lost() {
 
 #[test]
 fn a22_baseline_records_nothing_when_its_lock_is_lost_and_leaves_no_scratch_database() {
+    // Named for the stack, which no other test has: the scratch database is on the server of all.
+    const TRIES: &str = "SELECT datname FROM pg_stat_activity WHERE datname LIKE 'trueup\\_scratch\\_%' \
+                         AND query LIKE '%pg_sleep(15)%' AND state = 'active'";
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE early (x int); SELECT pg_sleep(15);");
     postgres.psql("CREATE TABLE early (x int)");
     let mut baseline = world.command(&["baseline", "--to", "1"]);
     let baseline = baseline.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // Named for the stack, which no other test has: the scratch database is on the server of all.
-    const TRIES: &str = "SELECT datname FROM pg_stat_activity WHERE datname LIKE 'trueup\\_scratch\\_%' \
-                         AND query LIKE '%pg_sleep(15)%' AND state = 'active'";
     wait_until("the trial", || !postgres.psql(TRIES).is_empty());
     let scratch = postgres.psql(TRIES);
 

@@ -223,3 +223,78 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
         world.trueup(&["apply", "plan.json", "--allow", "destructive"]).exits(0);
     }
 }
+
+/// Kills `apply plan.json` as soon as a step has begun.
+fn kill_at(world: &World, address: &str) {
+    let events = std::fs::File::create(world.path("events")).unwrap();
+    let mut command = world.command(&["apply", "plan.json", "--format", "json"]);
+    let mut child = command.stdout(events).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
+    crate::servers::wait_until(address, || world.read("events").contains(&began));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
+    for database in Database::both() {
+        let world = World::new();
+        let (slow, role) = match &database {
+            Database::Postgres(postgres) => {
+                postgres.on_server(&format!("DROP DATABASE {}", postgres.name()));
+                let role = format!("{}_reader", postgres.name());
+                ("SELECT pg_sleep(1)", Some(role))
+            }
+            Database::Sqlite => (
+                "CREATE TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) AS i FROM n",
+                None,
+            ),
+        };
+        let lines = role.as_ref().map_or(String::new(), |role| {
+            format!("  roles: {{ {role}: {{ grants: {{ '*': [select], b: [insert] }} }} }}\n")
+        });
+        world.env("DATABASE_URL", database.url()).spec(&format!(
+            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${{DATABASE_URL}}\n  \
+             create_database: true\n  migrations: migrations\n{lines}"
+        ));
+        // All of it safe while nobody has the tables yet, and none of it once they are in use.
+        world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer, old text);");
+        world.file("migrations/0002_slow.sql", slow);
+        world.file("migrations/0003_b.sql", "CREATE INDEX a_id ON a (id); ALTER TABLE a DROP COLUMN old; DROP TABLE IF EXISTS legacy; CREATE TABLE b (id integer);");
+        world.file("migrations/0004_slow.sql", slow.replace("TABLE n", "TABLE m"));
+        world.file("migrations/0005_c.sql", "DROP TABLE a;");
+        world
+            .file("migrations/repeatable/v.sql", "DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT id FROM b;");
+        world.trueup(&["plan", "--out", "plan.json"]).exits(0).never_says("destructive");
+
+        kill_at(&world, "system.migration.0001_a");
+        kill_at(&world, "system.migration.0002_slow");
+        kill_at(&world, "system.migration.0004_slow");
+        apply_plan(&world).exits(0).warns("was done by an earlier run of this plan");
+
+        apply_plan(&world).exits(5).warns("used up");
+        world.plan().exits(0);
+        if let (Database::Postgres(postgres), Some(role)) = (&database, role) {
+            postgres.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+        }
+    }
+}
+
+#[test]
+fn a23_what_somebody_else_put_in_the_way_of_a_plan_that_goes_on_makes_it_stale() {
+    for database in Database::both() {
+        let world = World::new();
+        world.env("DATABASE_URL", database.url()).spec(
+            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${DATABASE_URL}\n  \
+             create_database: true\n  migrations: migrations\n",
+        );
+        world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer);");
+        world.file("migrations/0002_b.sql", "INSERT INTO missing VALUES (1); DROP TABLE IF EXISTS legacy;");
+        world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+        apply_plan(&world).exits(6);
+
+        database.query(&world, "CREATE TABLE legacy (id integer)");
+
+        apply_plan(&world).exits(5).warns("system.migration.0002_b has a higher risk now");
+    }
+}

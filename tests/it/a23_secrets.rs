@@ -182,6 +182,8 @@ fn a23_a_literal_secret_of_a_migration_is_shown_nowhere() {
     run(0, &["history", runs[0]["id"].as_str().unwrap()]).says("0003_never");
     run(0, &["observe", "--out", "world.json"]);
     run(0, &["plan", "--world", "world.json", "--format", "json"]);
+    std::fs::remove_file(world.path("migrations/0003_never.sql")).unwrap();
+    run(0, &["apply", "--auto-approve"]);
     database
         .psql("CREATE OR REPLACE VIEW elsewhere AS SELECT 'postgres://v:Quagga-7777@h/d' AS url, '' AS more");
     run(2, &["drift"]).says("elsewhere");

@@ -4,7 +4,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::a22_locking::{slow_sqlite, start, wait_for_start, world};
-use crate::servers::{Postgres, run};
+use crate::servers::{Postgres, run, wait_until};
 use crate::world::World;
 
 const SLOW: &str = "system.migration.0001_slow";
@@ -75,4 +75,62 @@ fn a26_the_second_ctrl_c_stops_at_once_and_the_journal_says_so() {
     let endless = "CREATE TABLE slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
                    WHERE i < 4000000000) SELECT max(i) AS i FROM n;";
     the_second_ctrl_c_stops_at_once(&world("sqlite://system.db", endless));
+}
+
+/// A session that has read a table and not ended its transaction.
+fn reader(postgres: &Postgres) -> Child {
+    let mut psql = std::process::Command::new("psql");
+    let psql = psql.arg(format!("{}?application_name=report", postgres.url()));
+    psql.args(["-c", "BEGIN; SELECT count(*) FROM t; SELECT pg_sleep(300)"]);
+    let reading =
+        psql.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    wait_until("the reader", || {
+        let held = "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND granted";
+        postgres.psql(held) == "1"
+    });
+    reading
+}
+
+#[test]
+fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
+    let postgres = Postgres::start();
+    postgres.psql("CREATE TABLE t (a int)");
+    let mut reading = reader(&postgres);
+    let world = world(postgres.url(), "CREATE TABLE kept (a int);");
+    world.apply().exits(0);
+    let spec = world.read("stack.yaml").replace("system:\n", "system:\n  lock_timeout: 60s\n");
+    world.spec(&spec).file("migrations/0002_b.sql", "CREATE TABLE lost (a int);\nALTER TABLE t ADD b int;");
+    let child = start(&world);
+    wait_until("the note", || world.read("errors").contains("waits for"));
+
+    let began = Instant::now();
+    interrupt(&child);
+    let ended = child.wait_with_output().unwrap();
+
+    let errors = world.read("errors");
+    assert_eq!(ended.status.code(), Some(130), "{errors}");
+    assert!(began.elapsed() < Duration::from_secs(5), "it waited for {:?}", began.elapsed());
+    let named = "system.migration.0002_b waits for pid ";
+    assert!(
+        errors.contains(named) && errors.contains("(report, account postgres), active since 20"),
+        "{errors}"
+    );
+    let steps = steps(&world);
+    assert!(
+        steps.iter().any(|(_, outcome)| outcome.contains("because the run was asked to stop")),
+        "{steps:?}"
+    );
+    assert_eq!(postgres.psql("SELECT to_regclass('lost') IS NULL"), "t");
+
+    // Without Ctrl-C the error names who is in the way.
+    world.spec(&spec.replace("60s", "100ms"));
+    let failed = world.apply();
+    failed.exits(6).says("(report, account postgres)").says("tried 6 times").says("SELECT pg_sleep(300)");
+    reading.kill().unwrap();
+    reading.wait().unwrap();
+    const READER: &str =
+        "FROM pg_stat_activity WHERE application_name = 'report' AND datname = current_database()";
+    postgres.psql(&format!("SELECT pg_terminate_backend(pid) {READER}"));
+    wait_until("the reader's end", || postgres.psql(&format!("SELECT count(*) {READER}")) == "0");
+    world.apply().exits(0);
 }

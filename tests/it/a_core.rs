@@ -131,7 +131,7 @@ fn a01_dev_makes_the_whole_system_and_leaves_target_and_vector_alone() {
 
 /// Whatever a write to a database would change: rows with the transactions that wrote them,
 /// sequences, and how many writes the server has counted.
-fn traces(database: &Postgres) -> String {
+pub(crate) fn traces(database: &Postgres) -> String {
     // A session counts its writes when it ends, which is a moment after the client has.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     servers::wait_until("the end of other sessions", || database.psql(others) == "0");
@@ -178,7 +178,7 @@ fn a02_a_second_apply_says_as_json_that_nothing_was_done() {
 }
 
 /// Every file under a folder, with its bytes; but for the lock, which says who held it last.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -105,6 +105,24 @@ fn a18_mirror_deletes_only_what_it_inserted_and_nobody_changed() {
 }
 
 #[test]
+fn a18_the_plan_shows_the_first_rows_that_it_writes_and_none_that_is_there() {
+    on_each_database(|world, database| {
+        used(world, database, "upsert");
+        let long = "L".repeat(60);
+        let more: String = (1..=4).map(|n| format!("n{n},Nut,1\n")).collect();
+        world.file("items.csv", format!("{ROWS}d,\"one, \"\"two\"\"\",\ne,{long},3\n{more}"));
+
+        let plan = world.plan();
+
+        plan.exits(2).says("7 rows to insert, 1 to change");
+        plan.says("      ~id: a, name: Apple, price: 1.50\n      +id: b, name: Bread, price: 2\n");
+        plan.says(r#"      +id: d, name: "one, \"two\"", price: null"#);
+        plan.says(&format!("      +id: e, name: {}…, price: 3\n", "L".repeat(40)));
+        plan.says("       … 3 more rows\n").never_says("9.99").never_says("theirs");
+    });
+}
+
+#[test]
 fn a18_a_table_or_column_that_nobody_makes_is_an_error_of_the_plan() {
     on_each_database(|world, database| {
         world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);

@@ -45,11 +45,13 @@ fn lint_the_plan_has_the_sql_and_names_rule_and_line_of_what_is_not_safe() {
 
         let change = migration(&plan, "0002_swap");
         assert_eq!(change["risk"], "destructive");
-        let summary = "3 statements; line 5 destructive (drop-table): loses the rows of old";
+        let summary = "3 statements\nline 5 destructive (drop-table): loses the rows of old";
         assert_eq!(change["summary"], summary);
         let added: String = sql.lines().flat_map(|line| ["+", line, "\n"]).collect();
         assert_eq!(change["diff"], added.as_str());
-        text.exits(2).says(summary).says("+DROP TABLE old;");
+        text.exits(2)
+            .says("line 5 destructive (drop-table): loses the rows of old\n")
+            .says("+DROP TABLE old;");
         world.apply().exits(3).warns("--allow destructive");
         assert!(!is_gone(database, "old"));
         world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
@@ -282,7 +284,7 @@ fn lint_repeatable_files_are_judged_as_they_run_and_ways_down_are_not_read() {
         };
         assert_eq!(change("v")["risk"], "safe");
         assert_eq!(change("w")["risk"], "destructive");
-        let said = "2 statements; line 2 destructive (drop-table): loses the rows of old; run again whenever the file changes";
+        let said = "2 statements, run again whenever the file changes\nline 2 destructive (drop-table): loses the rows of old";
         assert_eq!(change("w")["summary"], said);
         world.apply().exits(3).warns("--allow destructive");
         assert!(!is_gone(database, "old"));

@@ -29,6 +29,7 @@
 #![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
+mod a02_nothing_written;
 mod a04_refused_specs;
 mod a08_migrations;
 mod a08_odd_sql;

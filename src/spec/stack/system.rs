@@ -105,6 +105,8 @@ pub enum Privilege {
     References,
     /// Put a trigger on it.
     Trigger,
+    /// Vacuum, analyze, cluster, reindex, refresh and lock it. PostgreSQL 17 and later.
+    Maintain,
 }
 
 impl Privilege {
@@ -118,6 +120,21 @@ impl Privilege {
             Self::Truncate => "TRUNCATE",
             Self::References => "REFERENCES",
             Self::Trigger => "TRIGGER",
+            Self::Maintain => "MAINTAIN",
+        }
+    }
+
+    /// The major version of PostgreSQL that brought it, where not all that are supported have it.
+    pub fn since(self) -> Option<u32> {
+        match self {
+            Self::Select
+            | Self::Insert
+            | Self::Update
+            | Self::Delete
+            | Self::Truncate
+            | Self::References
+            | Self::Trigger => None,
+            Self::Maintain => Some(17),
         }
     }
 }

@@ -9,6 +9,7 @@ use super::super::script::Script;
 use super::super::{Error, error::Advice};
 use super::Job;
 use super::session::{self, Failed, Session};
+use super::waiting::Watch;
 use crate::lint;
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
@@ -21,9 +22,17 @@ const ACTIVE_TRANSACTION: &str = "25001";
 /// PostgreSQL: a value of an enum is used in the transaction that adds it.
 const NEW_ENUM_VALUE: &str = "55P04";
 
-/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`.
-pub(super) fn is_lock_timeout(error: &Failed) -> bool {
-    session::code(error).as_deref() == Some(LOCK_NOT_AVAILABLE)
+/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`, waited for
+/// one of ours, or wrote the same row of a catalog, as a grant on another database of the server does.
+pub(super) fn is_passing(error: &Failed) -> bool {
+    const DEADLOCK: &str = "40P01";
+    const SERIALIZATION: &str = "40001";
+    const INTERNAL: &str = "XX000";
+    match session::code(error).as_deref() {
+        Some(LOCK_NOT_AVAILABLE | DEADLOCK | SERIALIZATION) => true,
+        Some(INTERNAL) => said(error).starts_with("tuple concurrently"),
+        _ => false,
+    }
 }
 
 /// The error of a migration that ran in one transaction, which is rolled back by now.
@@ -31,28 +40,38 @@ pub(super) async fn of_whole(
     job: &Job<'_>,
     error: &Failed,
     at: Option<Range<usize>>,
-    tries: usize,
+    (tries, watch): (usize, &mut Watch<'_>),
     session: &mut Session,
 ) -> Error {
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
-        let advice = advice(error, tries).unwrap_or(Advice::Whole);
+        let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
         return failure(job, said(error), Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
         Some(byte) => Some((byte, script.statement_at(byte).cloned())),
-        None => culprit(job, &script, session).await.map(|found| (found.start, Some(found))),
+        // Looking for it would wait once more.
+        None if watch.gave_up() => {
+            let start = script.statements.first().map_or(0, |first| first.start);
+            Some((start, Some(start..job.sql.trim_end().len().max(start))))
+        }
+        None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
-    let advice = advice(error, tries).unwrap_or(Advice::Whole);
+    let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
     failure(job, said(error), place, advice)
 }
 
 /// The error of one statement of a migration that runs outside a transaction.
-pub(super) fn of_statement(job: &Job<'_>, error: &Failed, tries: usize, at: &Range<usize>) -> Error {
+pub(super) fn of_statement(
+    job: &Job<'_>,
+    error: &Failed,
+    (tries, watch): (usize, &Watch<'_>),
+    at: &Range<usize>,
+) -> Error {
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
-    let advice = advice(error, tries).unwrap_or(Advice::Rest);
+    let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
     failure(job, said(error), Some((byte, Some(at.clone()))), advice)
 }
 
@@ -76,9 +95,11 @@ fn at_end(job: &Job<'_>, message: String) -> Error {
     failed
 }
 
-fn advice(error: &Failed, tries: usize) -> Option<Advice> {
+fn advice(error: &Failed, tries: usize, watch: &Watch<'_>) -> Option<Advice> {
+    let on = watch.seen().map(str::to_owned);
     match session::code(error).as_deref() {
-        Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries }),
+        _ if watch.gave_up() => Some(Advice::Stopped { on }),
+        Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
         Some(QUERY_CANCELED) => Some(Advice::Slow),
         Some(ACTIVE_TRANSACTION) => Some(Advice::Outside),
         Some(NEW_ENUM_VALUE) => Some(Advice::NewValue),
@@ -96,14 +117,20 @@ fn character(error: &Failed, sql: &str) -> Option<usize> {
 
 /// The statement that fails, where the database did not say: found by running them once more, one
 /// by one, in a transaction that is rolled back as the whole migration was.
-async fn culprit(job: &Job<'_>, script: &Script, session: &mut Session) -> Option<Range<usize>> {
+async fn culprit(
+    job: &Job<'_>,
+    script: &Script,
+    session: &mut Session,
+    watch: &mut Watch<'_>,
+) -> Option<Range<usize>> {
     if let [only] = script.statements.as_slice() {
         return Some(only.clone());
     }
     session.begin(job.limits, None).await.ok()?;
     let mut found = None;
     for range in &script.statements {
-        if session.run(job.sql.get(range.clone()).unwrap_or("")).await.is_err() {
+        let statement = job.sql.get(range.clone()).unwrap_or("");
+        if watch.during(session.pid, session.run(statement)).await.is_err() {
             found = Some(range.clone());
             break;
         }

@@ -11,6 +11,7 @@ mod repeatable;
 mod risk;
 mod run;
 mod session;
+mod waiting;
 
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;
 pub(super) use run::{apply, record_only, repeat};
 pub(in crate::system) use session::Session;
+pub(in crate::system) use waiting::Board;
+pub use waiting::Waits;
 
 /// The table that sqlx keeps.
 const TABLE: &str = "_sqlx_migrations";
@@ -181,7 +184,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
-    let mut known = risk::known(observed);
+    let mut known = risk::known(desired, observed);
     for (version, file) in pending {
         let risk = risk::of(file.text(desired.dialect), observed, &mut known);
         let late = newest.filter(|newest| version < newest);
@@ -209,7 +212,8 @@ fn planned(
     late: Option<i64>,
     needs: Vec<Address>,
 ) -> Planned<Change> {
-    let risk::Verdict { risk, summary, assertions } = verdict;
+    let summary = verdict.summary("");
+    let risk::Verdict { risk, assertions, .. } = verdict;
     let checksum = hex(&file.checksum);
     let seen = match assertions {
         None => Digest::of_json(&("pending", late)),

@@ -6,8 +6,9 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::super::script::Script;
-use super::super::{Error, Result};
+use super::super::{Client, Error, Result};
 use super::session::{self, Failed, Session};
+use super::waiting::Watch;
 use super::{Job, Pending, asserted, books, failure, index, run as inside};
 use crate::change::Fault;
 use crate::digest::Fingerprint;
@@ -145,8 +146,9 @@ pub(super) async fn apply(
     pending: &Pending,
     job: &Job<'_>,
     session: &mut Session,
-    run: &RunId,
+    (client, run): (&Client, &RunId),
 ) -> Result<()> {
+    let mut watch = Watch::new(job, client);
     let version = pending.migration.version;
     let reading = || inside::doing("reading the history of migrations");
     let recorded = session.prepare(job.limits, version).await.map_err(reading())?;
@@ -158,7 +160,7 @@ pub(super) async fn apply(
     }
     let started = Instant::now();
     for (number, unit) in Unit::all(job.sql, session.dialect()).iter().enumerate() {
-        let mut step = Step { pending, job, session, run, number, unit };
+        let mut step = Step { pending, job, session, run, watch: &mut watch, number, unit };
         match known.iter().find(|(key, _)| *key == books::done_key(number)) {
             _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
             None => step.once(known.iter().any(|(key, _)| *key == books::begun_key(number))).await?,
@@ -192,18 +194,24 @@ async fn known(
 }
 
 /// One unit on its way.
-struct Step<'a> {
+struct Step<'a, 'w> {
     pending: &'a Pending,
     job: &'a Job<'a>,
     session: &'a mut Session,
     run: &'a RunId,
+    watch: &'a mut Watch<'w>,
     number: usize,
     unit: &'a Unit,
 }
 
-impl Step<'_> {
+impl Step<'_, '_> {
     fn text(&self, at: Range<usize>) -> String {
         self.job.sql.get(at).unwrap_or("").to_owned()
+    }
+
+    /// Sends a part of the file, and looks whether it waits for another session.
+    async fn send(&mut self, sql: String) -> std::result::Result<(), Failed> {
+        self.watch.during(self.session.pid, self.session.run(sql)).await
     }
 
     /// Runs a part of the file, again when somebody else had a lock.
@@ -211,12 +219,12 @@ impl Step<'_> {
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         loop {
-            let Err(error) = self.session.run(self.text(at.clone())).await else { return Ok(()) };
-            match pauses.next().filter(|_| failure::is_lock_timeout(&error)) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(failure::of_statement(self.job, &error, tries, &at)),
+            let Err(error) = self.send(self.text(at.clone())).await else { return Ok(()) };
+            let pause = pauses.next().filter(|_| failure::is_passing(&error));
+            match pause {
+                Some(pause) if self.watch.sleep(pause).await => tries += 1,
+                _ => return Err(failure::of_statement(self.job, &error, (tries, self.watch), &at)),
             }
-            tries += 1;
         }
     }
 
@@ -227,8 +235,9 @@ impl Step<'_> {
         let assertions = lint::assertions(self.job.sql, self.session.dialect());
         loop {
             let broken = asserted::broken(self.job, &assertions, &self.unit.at, false, self.session).await;
-            let broken =
-                broken.map_err(|error| failure::of_statement(self.job, &error, tries, &self.unit.at))?;
+            let broken = broken.map_err(|error| {
+                failure::of_statement(self.job, &error, (tries, self.watch), &self.unit.at)
+            })?;
             if let Some(error) = broken {
                 return Err(error);
             }
@@ -237,11 +246,13 @@ impl Step<'_> {
                 Kind::Setting | Kind::Statement => self.statement(was_begun).await,
             };
             let Err(error) = tried else { return Ok(()) };
-            match pauses.next().filter(|_| failure::is_lock_timeout(&error)) {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => return Err(failure::of_statement(self.job, &error, tries, &self.unit.at)),
+            let pause = pauses.next().filter(|_| failure::is_passing(&error));
+            match pause {
+                Some(pause) if self.watch.sleep(pause).await => tries += 1,
+                _ => {
+                    return Err(failure::of_statement(self.job, &error, (tries, self.watch), &self.unit.at));
+                }
             }
-            tries += 1;
         }
     }
 
@@ -251,7 +262,7 @@ impl Step<'_> {
         let done = self.done();
         let steps = [self.text(start..commit), done, self.text(commit..end)];
         for sql in steps.into_iter().filter(|sql| !sql.is_empty()) {
-            if let Err(error) = self.session.run(sql).await {
+            if let Err(error) = self.send(sql).await {
                 self.session.rollback().await;
                 return Err(error);
             }
@@ -266,7 +277,7 @@ impl Step<'_> {
         }
         let done = self.done();
         self.session.run("BEGIN").await?;
-        let tried = match self.session.run(text.clone()).await {
+        let tried = match self.send(text.clone()).await {
             Ok(()) if done.is_empty() => self.session.run("COMMIT").await,
             Ok(()) => self.session.run(format!("{done}; COMMIT")).await,
             Err(error) => Err(error),
@@ -287,7 +298,7 @@ impl Step<'_> {
             let begun = books::remember(self.session, address, begun, self.run);
             self.session.run(begun).await?;
         }
-        match self.session.run(text).await {
+        match self.send(text.to_owned()).await {
             Ok(()) => {}
             Err(error) if was_begun && is_done(&error) => {}
             Err(error) => {

@@ -61,14 +61,16 @@ pub(in crate::system) fn diff(
             });
         }
         diff.faults.extend(super::of_client(address.clone(), &file.sql, &file.at, desired.dialect));
-        let risk::Verdict { risk, summary, assertions } = risk::of(text, observed, known);
+        let verdict = risk::of(text, observed, known);
+        let summary = verdict.summary(", run again whenever the file changes");
+        let risk::Verdict { risk, assertions, .. } = verdict;
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
             risk,
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
             needs: std::mem::replace(&mut needs, vec![address]),
-            summary: format!("{summary}; run again whenever the file changes"),
+            summary,
             before: ran.map(|ran| json!({ "text": ran })),
             after: Some(json!({ "text": print })),
             diff: Some(risk::added(&file.sql)),
@@ -103,7 +105,7 @@ fn needs(planned: &[Planned<Change>]) -> Vec<Address> {
 
 /// What is known of the tables when the planned migrations have run.
 fn known_after(planned: &[Planned<Change>], desired: &Desired, observed: &Observed) -> Known {
-    let mut known = risk::known(observed);
+    let mut known = risk::known(desired, observed);
     for planned in planned {
         if let Change::Migrate(pending) = &planned.change {
             lint::classify(pending.migration.text(desired.dialect), &mut known, &|_| None);

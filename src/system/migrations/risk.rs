@@ -1,29 +1,47 @@
 //! What a pending migration may cost, from its text and what was observed. Pure.
 
-use std::fmt::Write as _;
-
-use super::without_mark;
+use super::{Applied, without_mark};
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
-use crate::system::{Observed, Presence};
+use crate::spec::Migration;
+use crate::system::{Desired, Observed, Presence};
 
-/// Most statements that a summary speaks of.
+/// Most statements that findings are told of.
 const MOST_NAMED: usize = 5;
 
 /// What is said of a file.
 pub(super) struct Verdict {
     pub risk: Risk,
-    /// How many statements, and which of them are not simply safe.
-    pub summary: String,
+    /// How many statements.
+    pub count: String,
+    /// A line for each statement that is not simply safe, the worst first.
+    pub findings: Vec<String>,
     /// Whether its assertions hold, as far as somebody has looked; `None` without assertions.
     pub assertions: Option<Vec<Option<bool>>>,
 }
 
-/// What is known of the tables before anything that is pending runs.
-pub(super) fn known(observed: &Observed) -> Known {
-    let is_bare = observed.presence == Presence::Missing
-        || observed.schema.tables.is_empty() && observed.migrations.is_none();
-    if is_bare { Known::nothing() } else { Known::of(&observed.schema) }
+/// What is known of the tables before anything that is pending runs. What an earlier run of the same
+/// plan made is as new as it was when the plan was made.
+pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
+    let Observed { presence, schema, migrations, .. } = observed;
+    let is_done = |file: &&Migration| desired.done.contains(&super::address(file));
+    let done: Vec<&Migration> = desired.migrations.iter().filter(is_done).collect();
+    let with_done = |mut known: Known| {
+        for file in &done {
+            lint::classify(file.text(desired.dialect), &mut known, &|_| None);
+        }
+        known
+    };
+    let bare = with_done(Known::nothing());
+    let is_before = |applied: &Applied| !done.iter().any(|file| file.version == applied.version);
+    let is_migrated = migrations.iter().flatten().any(is_before);
+    let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table));
+    if *presence == Presence::Missing || is_bare {
+        return bare;
+    }
+    let mut before = schema.clone();
+    before.tables.retain(|table, _| !bare.has_made(table));
+    with_done(Known::of(&before))
 }
 
 /// Classifies what is pending; `known` goes from one text to the next, in their order.
@@ -37,29 +55,41 @@ pub(super) fn of(text: Text<'_>, observed: &Observed, known: &mut Known) -> Verd
         .collect();
     Verdict {
         risk: statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe),
-        summary: summary(&statements, !text.in_transaction),
+        count: count(&statements, !text.in_transaction),
+        findings: findings(&statements),
         assertions: Some(asserted).filter(|asserted| !asserted.is_empty()),
     }
 }
 
-fn summary(statements: &[Statement], no_transaction: bool) -> String {
-    let count = statements.len();
-    let plural = if count == 1 { "" } else { "s" };
+impl Verdict {
+    /// One line, and below it the findings.
+    pub(super) fn summary(&self, note: &str) -> String {
+        let Self { count, findings, .. } = self;
+        let lines = findings.iter().map(|finding| format!("\n{finding}"));
+        format!("{count}{note}{}", lines.collect::<String>())
+    }
+}
+
+fn count(statements: &[Statement], no_transaction: bool) -> String {
+    let plural = if statements.len() == 1 { "" } else { "s" };
     let transaction = if no_transaction { ", outside a transaction" } else { "" };
+    format!("{} statement{plural}{transaction}", statements.len())
+}
+
+fn findings(statements: &[Statement]) -> Vec<String> {
     let mut named: Vec<(&Statement, &lint::Rule)> =
         statements.iter().filter_map(|statement| Some((statement, statement.rule?))).collect();
     named.sort_by_key(|(statement, _)| std::cmp::Reverse(statement.risk));
     let more = named.len().saturating_sub(MOST_NAMED);
-    let mut summary = format!("{count} statement{plural}{transaction}");
-    for (statement, rule) in named.iter().take(MOST_NAMED) {
+    let line = |(statement, rule): &(&Statement, &lint::Rule)| {
         let Statement { line, risk, reason, .. } = statement;
-        // Writing to a String cannot fail.
-        let _ = write!(summary, "; line {line} {} ({}): {reason}", risk.as_str(), rule.name);
-    }
+        format!("line {line} {} ({}): {reason}", risk.as_str(), rule.name)
+    };
+    let mut lines: Vec<String> = named.iter().take(MOST_NAMED).map(line).collect();
     if more > 0 {
-        let _ = write!(summary, "; and {more} more, none of them worse; `trueup migration lint` lists them");
+        lines.push(format!("and {more} more, none of them worse; `trueup migration lint` lists them"));
     }
-    summary
+    lines
 }
 
 /// The text of a migration, as lines that are added, without the secrets that stand in it.

@@ -8,6 +8,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use super::super::client::Client;
 use super::super::{Error, Result};
 use super::session::{Failed, Recorded, Session};
+use super::waiting::Watch;
 use super::{Job, Limits, Pending, Repeating, asserted, books, failure, is_same_text, outside};
 use crate::digest::hex;
 use crate::journal::RunId;
@@ -35,9 +36,9 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
     can_run(&job, client)?;
     let mut session = open(client).await?;
     let applied = if pending.migration.no_transaction {
-        outside::apply(pending, &job, &mut session, run).await
+        outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
-        inside(&job, Some(pending), &mut session, run).await
+        inside(&job, Some(pending), &mut session, (client, run)).await
     };
     // What a migration outside a transaction left set is not taken over to the next.
     let is_clean = applied.is_ok() && !pending.migration.no_transaction;
@@ -49,7 +50,7 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
 pub(in super::super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<()> {
     can_run(&repeating.job(), client)?;
     let mut session = open(client).await?;
-    let applied = inside(&repeating.job(), None, &mut session, run).await;
+    let applied = inside(&repeating.job(), None, &mut session, (client, run)).await;
     leave(client, session, applied.is_ok()).await;
     applied
 }
@@ -97,8 +98,9 @@ async fn inside(
     job: &Job<'_>,
     versioned: Option<&Pending>,
     session: &mut Session,
-    run: &RunId,
+    (client, run): (&Client, &RunId),
 ) -> Result<()> {
+    let mut watch = Watch::new(job, client);
     let mut pauses = pauses(job.limits);
     let mut tries = 1;
     session.without_keys = session.dialect() == Dialect::Sqlite && lint::without_keys(job.sql);
@@ -111,10 +113,11 @@ async fn inside(
         }
         let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
         let started = Instant::now();
+        let pid = session.pid;
         let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
-            (session.run(job.sql).await.err(), None)
+            (watch.during(pid, session.run(job.sql)).await.err(), None)
         } else {
-            match asserted::run(job, session).await {
+            match watch.during(pid, asserted::run(job, session)).await {
                 Ok(()) => (None, None),
                 Err(asserted::Failure::Statement(error, at)) => (Some(error), Some(at)),
                 Err(asserted::Failure::Asserted(error)) => {
@@ -134,13 +137,19 @@ async fn inside(
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
         };
         session.rollback().await;
-        match pauses.next().filter(|_| failure::is_lock_timeout(&error)) {
-            Some(pause) => {
-                tracing::info!(migration = job.name, ?pause, tries, "a lock was not to be had; trying again");
-                tokio::time::sleep(pause).await;
-                tries += 1;
-            }
-            None => return Err(failure::of_whole(job, &error, place, tries, session).await),
+        let pause = pauses.next().filter(|_| failure::is_passing(&error));
+        if let Some(pause) = pause
+            && watch.sleep(pause).await
+        {
+            tracing::info!(
+                migration = job.name,
+                ?pause,
+                tries,
+                "another session was in the way; trying again"
+            );
+            tries += 1;
+        } else {
+            return Err(failure::of_whole(job, &error, place, (tries, &mut watch), session).await);
         }
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::system) struct Session {
     reset: String,
     /// Whether the next transaction runs with foreign keys off: SQLite heeds that outside of one only.
     pub(super) without_keys: bool,
+    /// The server's process, by which others can ask what it waits for.
+    pub(super) pid: Option<i32>,
 }
 
 /// What the history says of one version.
@@ -47,9 +49,7 @@ impl Session {
     pub(super) async fn open(database: &Database) -> sql::Result<Self> {
         let failed = |source| sql::Error::statement("", source);
         let connection = match database {
-            Database::Postgres(pool) => {
-                Connection::Postgres(Box::new(pool.acquire().await.map_err(failed)?.detach()))
-            }
+            Database::Postgres(pool) => Connection::Postgres(Box::new(pool.connect().await.map_err(failed)?)),
             Database::Sqlite(pool) => {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }
@@ -60,6 +60,7 @@ impl Session {
             has_books: false,
             reset: String::new(),
             without_keys: false,
+            pid: None,
         };
         if !session.look().await.map_err(failed)? {
             let made = match &mut session.connection {
@@ -81,7 +82,7 @@ impl Session {
                          WHERE c.oid = to_regclass('_sqlx_migrations')),
                         CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
                  SELECT string_agg(format('; SELECT set_config(%L, %L, false), NULL', name, setting), '' ORDER BY name),
-                        NULL
+                        pg_catalog.pg_backend_pid()::text
                  FROM pg_catalog.pg_settings
                  WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
             }
@@ -92,7 +93,8 @@ impl Session {
         };
         let mut rows = self.rows(sql.to_owned()).await?.into_iter();
         let [history, books] = rows.next().unwrap_or_default();
-        let [kept, _] = rows.next().unwrap_or_default();
+        let [kept, pid] = rows.next().unwrap_or_default();
+        self.pid = pid.and_then(|pid| pid.parse().ok());
         self.reset = match self.dialect() {
             Dialect::Postgres => {
                 // A killed client's statement must not run on: what the pool set for that is kept.

@@ -17,7 +17,7 @@ use crate::catalog::TableName;
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
-use crate::spec::Role;
+use crate::spec::{Privilege, Role};
 
 /// The roles, and those that this tool made and the spec no longer has.
 ///
@@ -250,7 +250,7 @@ impl Found {
             summary,
             before: before(name, seen),
             after: Some(after(role, difference.create || sets_password)),
-            seen: Digest::of_json(&(&reason, &diff)),
+            seen: seen_of(difference.create, diff.as_deref()),
             reason,
             diff,
             guard: None,
@@ -264,6 +264,13 @@ impl Found {
             })),
         }
     }
+}
+
+/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
+/// follows from the spec and grows with the tables that the same plan makes.
+fn seen_of(create: bool, diff: Option<&str>) -> Digest {
+    let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
+    Digest::of_json(&(create, taken))
 }
 
 fn before(name: &str, seen: &Roles) -> Option<Value> {
@@ -311,6 +318,14 @@ fn faults(
     if seen.account == name {
         let help = "it makes the tables and may do anything with them: remove it from `roles`".to_owned();
         faults.push(fault("this role is the account of `system.url`".to_owned(), Some(help)));
+    }
+    let granted: BTreeSet<Privilege> = role.grants.values().flatten().copied().collect();
+    for privilege in granted {
+        let Some(since) = privilege.since().filter(|since| seen.server / 10_000 < *since) else { continue };
+        let help = format!("it came with PostgreSQL {since}: remove it from `grants`, or upgrade the server");
+        let server = seen.server / 10_000;
+        let word = privilege.as_sql();
+        faults.push(fault(format!("PostgreSQL {server} has no privilege {word} to grant"), Some(help)));
     }
     for parent in &role.member_of {
         if !desired.roles.contains_key(parent) && !seen.roles.contains_key(parent) {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Desired, Error, Result};
 use super::scram;
-use crate::sql::{Database, Row, Transaction, Value};
+use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
 
 /// What the catalogs say, as JSON of [`Roles`].
 const CATALOG: &str = include_str!("catalog.sql");
@@ -149,8 +149,8 @@ pub(in super::super) async fn observe(desired: &Desired, database: &Database) ->
         return Ok(None);
     }
     let failed = || Error::doing("reading the roles");
-    let answers = database.query_each(&[CATALOG]).await.map_err(failed())?;
-    let rows = answers.into_iter().next().unwrap_or_default();
+    let answers = database.query_each(&[OF_CATALOGS, CATALOG]).await.map_err(failed())?;
+    let rows = answers.into_iter().nth(1).unwrap_or_default();
     let mut roles = read(&rows).map_err(failed())?;
 
     let known = |name: &String| roles.roles.contains_key(name);

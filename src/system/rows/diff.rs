@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::order::TableOrder;
 use super::super::{Change, Desired, Observed};
 use super::own::Owned;
+use super::sample::sample;
 use super::takeback::{Candidate, Verdict, judge};
 use super::{Lacking, RowSet, RowsChange, Shape, text};
 use crate::catalog::{Snapshot, Table, TableName};
@@ -270,7 +271,7 @@ fn planned(
         summary,
         before,
         after,
-        diff: None,
+        diff: on.and_then(|set| sample(set, insert, change)),
         seen: Digest::of_json(&(seen, &verdict.delete)),
         guard: empties.then_some(Guard::MassDelete),
         at: set.map(|set| set.at.clone()),

@@ -6,6 +6,7 @@ mod diff;
 mod observe;
 mod own;
 mod remove;
+mod sample;
 mod statement;
 mod takeback;
 

@@ -1,0 +1,176 @@
+//! Connections to one PostgreSQL database, kept open between questions. Knows nothing of what is asked.
+//! One comes back only when it has answered: what is left in the middle is closed, and the server
+//! takes back what it had not committed.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
+use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::open::end_with_the_client;
+
+/// Long enough for a TLS handshake over an ocean, short enough to be noticed.
+pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// Whoever ends idle connections on the way ends none as young as this.
+const FRESH: Duration = Duration::from_secs(20);
+
+/// The connections to a database.
+///
+/// The driver's own pool takes one back in a task of its own, with a round trip, and opens another
+/// for who asks meanwhile: for questions that follow each other that is twice of everything.
+#[derive(Debug, Clone)]
+pub struct Pool(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    options: PgConnectOptions,
+    ends_with_client: bool,
+    free: Mutex<Vec<Free>>,
+    permits: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Free {
+    connection: PgConnection,
+    since: Instant,
+}
+
+/// A connection in use. Dropping it closes it.
+#[derive(Debug)]
+pub struct Held {
+    connection: PgConnection,
+    shared: Arc<Shared>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Pool {
+    /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
+    pub(super) async fn open(
+        options: PgConnectOptions,
+        ends_with_client: bool,
+        most: usize,
+    ) -> sqlx::Result<Self> {
+        let free = Mutex::default();
+        let shared = Shared { options, ends_with_client, free, permits: Arc::new(Semaphore::new(most)) };
+        let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
+        let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
+        shared.keep(first);
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// The server's version as a number, 150004, as it said on connecting. None comes through some
+    /// poolers.
+    pub(super) fn version(&self) -> Option<u32> {
+        self.0.free().last().and_then(|free| free.connection.server_version_num())
+    }
+
+    /// A connection: the one that was used last, or a new one. Waits for one while all are in use.
+    pub async fn take(&self) -> sqlx::Result<Held> {
+        let Self(shared) = self;
+        // A queue is no failure: whoever holds a connection gives it back, or is stopped.
+        let permit = Arc::clone(&shared.permits).acquire_owned().await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
+        let taking = async {
+            match shared.alive().await {
+                Some(connection) => Ok(connection),
+                None => shared.connect_at_last().await,
+            }
+        };
+        let taken = tokio::time::timeout(CONNECT_DEADLINE, taking).await;
+        let connection = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(Held { connection, shared: Arc::clone(shared), permit })
+    }
+
+    /// A new connection that never comes here.
+    pub async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let connecting = tokio::time::timeout(CONNECT_DEADLINE, self.0.connect_at_last());
+        connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    }
+
+    /// Closes what is free, and gives no more.
+    pub async fn close(&self) {
+        self.0.permits.close();
+        let free = std::mem::take(&mut *self.0.free());
+        for Free { connection, since: _ } in free {
+            // What it says on leaving matters to nobody.
+            drop(connection.close().await);
+        }
+    }
+}
+
+impl Shared {
+    fn free(&self) -> std::sync::MutexGuard<'_, Vec<Free>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, connection: PgConnection) {
+        if !self.permits.is_closed() {
+            self.free().push(Free { connection, since: Instant::now() });
+        }
+    }
+
+    /// A free connection that still answers; one that was used a moment ago is not asked.
+    async fn alive(&self) -> Option<PgConnection> {
+        loop {
+            let Free { mut connection, since } = self.free().pop()?;
+            if since.elapsed() < FRESH || connection.ping().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    async fn connect(&self) -> sqlx::Result<PgConnection> {
+        let mut connection = self.options.connect().await?;
+        if self.ends_with_client {
+            end_with_the_client(&mut connection).await?;
+        }
+        Ok(connection)
+    }
+
+    /// As [`Self::connect`], and again while the server has no connection to spare.
+    async fn connect_at_last(&self) -> sqlx::Result<PgConnection> {
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        let is_full = |error: &sqlx::Error| {
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            code.is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+        };
+        let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(20)).with_max_times(8);
+        (|| self.connect()).retry(pauses).when(is_full).await
+    }
+}
+
+impl Held {
+    /// Gives the connection back after its answer: one that ended it is not kept.
+    pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
+        let Self { connection, shared, permit } = self;
+        if answer.as_ref().map_or_else(is_of_a_statement, |_| true) {
+            shared.keep(connection);
+        }
+        drop(permit);
+        answer
+    }
+}
+
+/// Whether an error is that of a statement, after which the connection goes on.
+fn is_of_a_statement(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
+}
+
+impl Deref for Held {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for Held {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}

@@ -1,0 +1,204 @@
+//! What a statement waits for: asked on another connection while it runs, told to whoever shows
+//! the run, and given up when the run is asked to stop. Decides nothing about trying again.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::super::Client;
+use super::{Job, Limits};
+use crate::change::Address;
+use crate::lint;
+use crate::sql::{self, Row, Value};
+
+/// How long a statement runs before it is asked for what it waits, and between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Most sessions that are named.
+const MOST_NAMED: usize = 3;
+/// Of a session's statement, so many characters are shown.
+const SHOWN: usize = 60;
+
+/// A step waits for other sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waits {
+    /// The step.
+    pub address: Address,
+    /// The sessions that hold what it needs.
+    pub on: String,
+}
+
+/// Between the steps of a client and who walks them.
+#[derive(Debug, Default)]
+pub(in crate::system) struct Board {
+    tell: Mutex<Option<mpsc::UnboundedSender<Waits>>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Board {
+    /// What steps wait for from now on.
+    pub(in crate::system) fn listen(&self) -> mpsc::UnboundedReceiver<Waits> {
+        let (tell, waits) = mpsc::unbounded_channel();
+        *self.tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+        waits
+    }
+
+    /// No step may wait for another session any more.
+    pub(in crate::system) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Comes back when no step may wait any more.
+    async fn stopped(&self) {
+        // The sender lives as long as this does.
+        drop(self.stop.subscribe().wait_for(|stop| *stop).await);
+    }
+
+    fn tell(&self, address: &Address, on: &str) {
+        if let Some(tell) = &*self.tell.lock().unwrap_or_else(PoisonError::into_inner) {
+            // Nobody may listen any more.
+            drop(tell.send(Waits { address: address.clone(), on: on.to_owned() }));
+        }
+    }
+}
+
+/// The watch over the statements of one file.
+pub(super) struct Watch<'a> {
+    client: &'a Client,
+    address: &'a Address,
+    pause: Duration,
+    /// The sessions that were last waited for.
+    seen: Option<String>,
+    gave_up: bool,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn new(job: &'a Job<'_>, client: &'a Client) -> Self {
+        let Limits { lock, .. } = job.limits;
+        // A short wait is over before it is long enough to be asked about.
+        let pause = if lock.is_zero() { PAUSE } else { PAUSE.min(lock / 2) };
+        Self { client, address: &job.address, pause, seen: None, gave_up: false }
+    }
+
+    /// The sessions that were last waited for, where they are known.
+    pub(super) fn seen(&self) -> Option<&str> {
+        self.seen.as_deref()
+    }
+
+    /// Whether the run was asked to stop while a statement waited, or before the next try.
+    pub(super) fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
+    /// Runs statements of a session, and looks meanwhile whether they wait for another one.
+    pub(super) async fn during<T>(&mut self, pid: Option<i32>, work: impl Future<Output = T>) -> T {
+        let Some(pid) = pid else { return work.await };
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = self.look_after(pid) => {}
+        }
+        // It was cancelled, and says so.
+        work.await
+    }
+
+    /// Sleeps between two tries; false when there shall be no other.
+    pub(super) async fn sleep(&mut self, pause: Duration) -> bool {
+        let board = self.client.board();
+        tokio::select! {
+            biased;
+            () = board.stopped() => self.gave_up = true,
+            () = tokio::time::sleep(pause) => {}
+        }
+        !self.gave_up
+    }
+
+    /// Comes back when the statement was cancelled.
+    async fn look_after(&mut self, pid: i32) {
+        let board = self.client.board();
+        loop {
+            if board.is_stopped() {
+                tokio::time::sleep(self.pause).await;
+            } else {
+                tokio::select! {
+                    () = board.stopped() => {}
+                    () = tokio::time::sleep(self.pause) => {}
+                }
+            }
+            // Who cannot be asked is not named, and waits as long as it may.
+            let Ok(Some(on)) = self.blocking(pid).await else { continue };
+            if self.seen.as_ref() != Some(&on) {
+                board.tell(self.address, &on);
+                self.seen = Some(on);
+            }
+            // Before it is cancelled: it may say so sooner than the server answers here.
+            self.gave_up = board.is_stopped();
+            if self.gave_up && self.cancel(pid).await {
+                return;
+            }
+            self.gave_up = false;
+        }
+    }
+
+    /// Who has what the session waits for; `None` while it waits for nobody.
+    async fn blocking(&self, pid: i32) -> sql::Result<Option<String>> {
+        // A row for each session in the way: its id, its name, its account, since when its
+        // transaction is open, what it does, and its last statement. Of another account's session
+        // a name and an account are all that everybody may see. A prepared transaction has id 0.
+        const BLOCKING: &str = "
+            SELECT b.pid::text, a.application_name, a.usename::text,
+                   to_char(coalesce(a.xact_start, a.query_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
+                   a.state, a.query
+            FROM (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid) b
+                 LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+            ORDER BY a.xact_start NULLS LAST, b.pid";
+        let database = self.client.database().await.map_err(|_| sql::Error::Empty(0))?;
+        let rows = database.query(BLOCKING, &[Value::from(pid.to_string())]).await?;
+        let more = rows.len().saturating_sub(MOST_NAMED);
+        let mut named: Vec<String> = rows.iter().take(MOST_NAMED).map(session).collect();
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        Ok((!named.is_empty()).then(|| named.join("; ")))
+    }
+
+    async fn cancel(&self, pid: i32) -> bool {
+        const CANCEL: &str = "SELECT pg_cancel_backend($1::int)";
+        let Ok(database) = self.client.database().await else { return false };
+        let cancelled = database.query(CANCEL, &[Value::from(pid.to_string())]).await;
+        cancelled.is_ok_and(|rows| rows.first().is_some_and(|row| row.bool(0).unwrap_or(false)))
+    }
+}
+
+/// A session for people: `pid 4242 (psql, account ann), idle in transaction since …, last: …`.
+fn session(row: &Row) -> String {
+    let text = |column: usize| row.get(column).filter(|text| !text.is_empty());
+    let pid = text(0).unwrap_or("0");
+    if pid == "0" {
+        return "a prepared transaction (`SELECT * FROM pg_prepared_xacts`)".to_owned();
+    }
+    let who: Vec<String> = text(1)
+        .map(str::to_owned)
+        .into_iter()
+        .chain(text(2).map(|account| format!("account {account}")))
+        .collect();
+    let mut said = format!("pid {pid}");
+    if !who.is_empty() {
+        said.push_str(&format!(" ({})", who.join(", ")));
+    }
+    if let (Some(since), Some(state)) = (text(3), text(4)) {
+        said.push_str(&format!(", {state} since {since}"));
+    }
+    if let (Some(query), Some(_)) = (text(5), text(4)) {
+        let query = lint::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = query.chars().take(SHOWN).collect();
+        let rest = if query.chars().count() > SHOWN { "…" } else { "" };
+        said.push_str(&format!(": {shown}{rest}"));
+    }
+    said
+}
