@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::sql::Dialect;
 
 /// Version of the stored form. A reader refuses a newer one; fields added later have defaults.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -103,6 +104,14 @@ impl TableName {
             Some(("public" | "main", name)) => Self::plain(name),
             Some((schema, name)) => Self { schema: Some(schema.to_owned()), name: name.to_owned() },
             None => Self::plain(text),
+        }
+    }
+
+    /// Quoted with its schema, for a statement that must not depend on the search path of a session.
+    pub fn located(&self, dialect: Dialect) -> String {
+        match dialect {
+            Dialect::Postgres if self.schema.is_none() => format!("public.{}", self.quoted()),
+            Dialect::Postgres | Dialect::Sqlite => self.quoted(),
         }
     }
 

@@ -135,7 +135,9 @@ impl Ending<'_> {
                 Blind::Plan(failure) => load::no_plan(failure, ui),
             };
             ui.report(&failure);
-            ui.say("error: what this run did could not be verified");
+            if (totals.applied, totals.failed) != (0, 0) {
+                ui.say("error: what this run did could not be verified");
+            }
         }
         for address in &verified.left {
             ui.say(&format!("error: {address} still differs after it was applied"));

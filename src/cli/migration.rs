@@ -201,7 +201,10 @@ fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -
 
 fn linted(dialect: Dialect, versioned: &[&Migration], repeated: &[&Repeatable]) -> Vec<LintedFile> {
     let mut known = Known::default();
-    let versioned = versioned.iter().map(|file| (&file.sql, !file.no_transaction, &file.at));
+    let versioned = versioned.iter().map(|file| {
+        let outside = file.no_transaction || lint::has_transactions(&file.sql, dialect);
+        (&file.sql, !outside, &file.at)
+    });
     let repeated = repeated.iter().map(|file| (&file.sql, true, &file.at));
     let file = |(sql, in_transaction, at): (&String, bool, &Location)| {
         // Nobody has looked whether a table is empty.

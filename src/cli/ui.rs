@@ -156,8 +156,14 @@ impl std::fmt::Display for Alone<'_> {
 }
 
 impl std::error::Error for Alone<'_> {
+    /// The first cause that the message does not speak of already.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
+        let message = self.0.to_string();
+        let mut cause = self.0.source();
+        while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
+            cause = known.source();
+        }
+        cause
     }
 }
 

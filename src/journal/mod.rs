@@ -62,7 +62,7 @@ impl fmt::Display for RunId {
 pub enum Error {
     /// The system database refused something.
     #[error("cannot use the bookkeeping in the system database: {0}")]
-    #[diagnostic(code(trueup::journal::database))]
+    #[diagnostic(code(trueup::journal::database), help("{}", help_of(.0)))]
     Database(#[from] sql::Error),
     /// There was no time to write: the run was told to stop at once.
     #[error("the end of the run could not be recorded: the system database is busy")]
@@ -88,6 +88,24 @@ pub enum Error {
         /// Which row, and why.
         what: String,
     },
+}
+
+/// What to do about a database that refuses the bookkeeping.
+fn help_of(error: &sql::Error) -> &'static str {
+    match error.code().as_deref() {
+        // It may not.
+        Some("42501") => {
+            "it is the schema `trueup`: whoever applies first needs CREATE on the database \
+             (GRANT CREATE ON DATABASE … TO …), and any other account USAGE on that schema and SELECT, INSERT, \
+             UPDATE and DELETE on its tables; to plan, SELECT is enough"
+        }
+        // Read-only transaction.
+        Some("25006") => {
+            "the account, the database or the server only reads: `default_transaction_read_only` is on, or it is \
+             a standby"
+        }
+        _ => "it is the schema `trueup` of PostgreSQL, or the tables `trueup_*` of SQLite",
+    }
 }
 
 /// The owner of the system database's recorded schema.

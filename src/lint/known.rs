@@ -20,6 +20,10 @@ pub struct Known {
     copies: BTreeMap<TableName, TableName>,
     /// Tables of this plan that alone have what another one had, which is dropped.
     heirs: BTreeSet<TableName>,
+    /// Tables, and those that refer to them.
+    referring: BTreeMap<TableName, BTreeSet<TableName>>,
+    /// Whether dropping a table deletes what refers to it: SQLite's foreign keys, unless they are off.
+    keys_bind: bool,
 }
 
 impl Known {
@@ -34,9 +38,30 @@ impl Known {
                     .columns
                     .insert((name.clone(), column.name.to_lowercase()), column.data_type.to_lowercase());
             }
+            for key in &table.foreign_keys {
+                known.referring.entry(folded(&key.table)).or_default().insert(name.clone());
+            }
             known.existing.insert(name);
         }
         known
+    }
+
+    /// What the next text says of foreign keys.
+    pub(super) fn refer<'r>(
+        &mut self,
+        references: impl Iterator<Item = &'r (TableName, TableName)>,
+        keys_bind: bool,
+    ) {
+        self.keys_bind = keys_bind;
+        for (child, parent) in references {
+            self.referring.entry(folded(parent)).or_default().insert(folded(child));
+        }
+    }
+
+    /// A table whose rows go, or stand in the way, when a table is dropped that has a copy.
+    pub(super) fn bound_to(&self, name: &TableName) -> Option<&TableName> {
+        let children = self.referring.get(name).filter(|_| self.keys_bind)?;
+        children.iter().find(|child| *child != name)
     }
 
     /// A database in which there is nothing yet.
@@ -115,6 +140,14 @@ impl Known {
                     }
                 }
                 let moved: Vec<_> = self.columns.keys().filter(|(table, _)| table == from).cloned().collect();
+                self.referring.values_mut().for_each(|children| {
+                    if children.remove(from) {
+                        children.insert(to.clone());
+                    }
+                });
+                if let Some(children) = self.referring.remove(from) {
+                    self.referring.entry(to.clone()).or_default().extend(children);
+                }
                 for key in moved {
                     if let Some(kind) = self.columns.remove(&key) {
                         self.columns.insert((to.clone(), key.1), kind);
@@ -124,6 +157,9 @@ impl Known {
             Act::Removes { name } => {
                 self.heirs.extend(self.copies.remove(name));
                 self.heirs.remove(name);
+                for children in self.referring.values_mut() {
+                    children.remove(name);
+                }
                 self.existing.remove(name);
                 self.fresh.remove(name);
                 self.columns.retain(|(table, _), _| table != name);

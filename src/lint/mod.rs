@@ -3,6 +3,7 @@
 
 mod act;
 mod assertion;
+mod control;
 mod known;
 mod literals;
 mod postgres;
@@ -27,6 +28,8 @@ use crate::catalog::TableName;
 use crate::change::Risk;
 use crate::sql::Dialect;
 use act::Act;
+pub use control::of_client;
+pub(crate) use control::{Boundary, OF_CLIENT_HELP, boundary, has_transactions, without_keys};
 use script::{Script, folded};
 
 /// The text of one migration.
@@ -105,6 +108,7 @@ pub fn classify(
         Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
+    known.refer(script.references.iter(), dialect == Dialect::Sqlite && !without_keys(sql));
     let above = assertion::above(sql, &script, dialect);
     let secrets = secrets(sql);
     let (mut line, mut counted) = (1, 0);
@@ -112,7 +116,11 @@ pub fn classify(
     for ((bytes, acts), above) in script.statements.iter().zip(acts).zip(above) {
         line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
         counted = bytes.start;
-        let (risk, rule, reason) = verdict(&acts, known, &above, observed);
+        let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);
+        let (risk, rule, reason) = match of_client {
+            Some(why) => (Risk::Unvalidated, Some(&rules::CLIENT_COMMAND), why),
+            None => verdict(&acts, known, &above, observed),
+        };
         for act in &acts {
             known.note(act);
         }

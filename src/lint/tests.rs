@@ -283,6 +283,32 @@ fn what_sqlite_loses_and_blocks() {
 }
 
 #[test]
+fn a_table_that_sqlite_rebuilds_takes_the_rows_along_that_refer_to_it_unless_foreign_keys_are_off() {
+    let rebuilt = "CREATE TABLE n (id INTEGER, name TEXT, price, at); INSERT INTO n SELECT * FROM t;\n\
+                   DROP TABLE t; ALTER TABLE n RENAME TO t;";
+    let drop_after = |setup: &str, sql: &str| {
+        let mut known = Known::default();
+        let tables = "CREATE TABLE t (id integer, name text, price, at);";
+        said(&format!("{tables} {setup}"), Dialect::Sqlite, &mut known, &|_| None);
+        known.settle();
+        let said = said(sql, Dialect::Sqlite, &mut known, &|_| None);
+        said.lines().find(|line| line.starts_with("2 ")).unwrap().to_owned()
+    };
+    let child = "CREATE TABLE c (t integer REFERENCES t ON DELETE CASCADE);";
+
+    let bound = drop_after(child, rebuilt);
+    assert!(bound.starts_with("2 destructive drop-table: rows of c refer to t"), "{bound}");
+    let off = format!("PRAGMA foreign_keys = OFF;{rebuilt}");
+    for free in [
+        drop_after(child, &off),
+        drop_after("", rebuilt),
+        drop_after(&format!("{child} DROP TABLE c;"), rebuilt),
+    ] {
+        assert!(free.starts_with("2 locking long-write"), "{free}");
+    }
+}
+
+#[test]
 fn a_table_that_sqlite_rebuilds_loses_nothing_while_all_columns_are_copied() {
     let rebuilt = |columns: &str, copied: &str, to: &str| {
         sqlite(&format!(

@@ -6,6 +6,7 @@ mod bookkeeping;
 mod document;
 mod drift;
 mod graph;
+mod only;
 mod policy;
 mod protect;
 mod saved;
@@ -172,7 +173,7 @@ fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan
     }
     bookkeeping::link(&mut diff.changes);
     if let Some(only) = &options.only {
-        select(&mut diff, only)?;
+        only::select(&mut diff, only, stack)?;
     }
     assemble(stack, world, diff, options)
 }
@@ -264,28 +265,6 @@ fn not_observed(component: &str) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.deferred.push(Held { address: Address::new(component), reason: "not observed".to_owned() });
     diff
-}
-
-/// Keeps what `--only` selects and what that needs.
-fn select(diff: &mut Diff<Work>, only: &str) -> Result<(), Failure> {
-    let graph = Graph::new(&diff.changes);
-    let selected = |address: &Address| address.is_selected_by(only);
-    let wanted = diff.changes.iter().map(|change| change.address.clone()).filter(|address| selected(address));
-    let kept = graph.closure(wanted);
-    let known = ["system", "target", "vector", "cache", "flags"];
-    let component = only.split('.').next().unwrap_or(only);
-    if !known.contains(&component) {
-        return Err(Failure::NothingSelected(only.to_owned()));
-    }
-    diff.changes.retain(|change| kept.contains(&change.address));
-    diff.checks.retain(|check| selected(&check.address) || check.address.as_str() == "system");
-    for held in [&mut diff.deferred, &mut diff.blocked] {
-        held.retain(|held| selected(&held.address));
-    }
-    diff.drift.retain(|drift| selected(&drift.address));
-    diff.unmanaged.retain(selected);
-    diff.notes.push(format!("only {only} and what it needs"));
-    Ok(())
 }
 
 /// Orders, counts, applies the policies and seals the document.

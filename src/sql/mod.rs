@@ -47,13 +47,12 @@ impl fmt::Display for Dialect {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be opened. The address has no password in it.
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}: {}", said(cause))]
     Connect {
         /// `host:port/database`, or the path of a file.
         address: String,
-        /// What the driver says.
-        #[source]
-        source: Box<sqlx::Error>,
+        /// What the driver says; no source, because the message has all of it.
+        cause: Box<sqlx::Error>,
     },
     /// It answers, and lacks what every later statement relies on.
     #[error(
@@ -67,13 +66,12 @@ pub enum Error {
         version: String,
     },
     /// A statement failed.
-    #[error("{source}")]
+    #[error("{}", said(cause))]
     Statement {
         /// The statement, with placeholders.
         sql: String,
-        /// What the database says.
-        #[source]
-        source: Box<sqlx::Error>,
+        /// What the database says; no source, because the message has all of it.
+        cause: Box<sqlx::Error>,
     },
     /// What was prepared is not there, or there already: another client's session answers.
     #[error(
@@ -94,6 +92,11 @@ pub enum Error {
     Empty(usize),
 }
 
+/// What the database says. The driver would add the line of the server's own source code.
+pub(crate) fn said(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+}
+
 impl Error {
     pub(crate) fn statement(sql: &str, source: sqlx::Error) -> Self {
         // A duplicate prepared statement, or none of that name.
@@ -102,14 +105,14 @@ impl Error {
         if code.is_some_and(|code| MIXED_UP.contains(&&*code)) {
             return Self::Pooler;
         }
-        Self::Statement { sql: sql.to_owned(), source: Box::new(source) }
+        Self::Statement { sql: sql.to_owned(), cause: Box::new(source) }
     }
 
     /// The database's code: an SQLSTATE of PostgreSQL, an extended result code of SQLite.
     pub fn code(&self) -> Option<String> {
         match self {
-            Self::Connect { source, .. } | Self::Statement { source, .. } => {
-                source.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
+            Self::Connect { cause, .. } | Self::Statement { cause, .. } => {
+                cause.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Cow::into_owned)
             }
             Self::TooOld { .. } | Self::Pooler | Self::Decode { .. } | Self::Empty(_) => None,
         }

@@ -25,6 +25,15 @@ const MAJOR: u32 = 10_000;
 /// holds the file ends, or is stopped.
 const TURN_DEADLINE: Duration = Duration::from_hours(24);
 
+/// How values and the catalog are spelled when read as text, whatever the role or database has set:
+/// what is read is compared with what is written elsewhere.
+const SPELLING: [(&str, &str); 4] = [
+    ("bytea_output", "hex"),
+    ("intervalstyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("quote_all_identifiers", "off"),
+];
+
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -58,7 +67,7 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     let name = database.clone().unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
     let port = url.port().unwrap_or(5432);
     let address = format!("{}:{port}/{name}", url.host_str().unwrap_or("localhost"));
-    let failed = |source| Error::Connect { address: address.clone(), source: Box::new(source) };
+    let failed = |source| Error::Connect { address: address.clone(), cause: Box::new(source) };
 
     let mut connect = postgres_options(url, application_name).map_err(failed)?;
     if let Some(database) = database {
@@ -66,7 +75,7 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
     let plain = connect.clone();
     if read_only {
-        connect = connect.options([("default_transaction_read_only", "on")]);
+        connect = connect.options([("default_transaction_read_only", "on")]).options(SPELLING);
     }
     let open = |options| Pool::open(options, !read_only, connections);
     let pool = match open(connect).await {
@@ -109,7 +118,12 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
     const NOTICE: &str = "SET client_connection_check_interval = 2000";
     // No version comes through some poolers. What is not known is not asked for: it would fail.
     let has_notice = connection.server_version_num().is_some_and(|version| version >= 140_000);
-    let sql = if has_notice { format!("{NOTICE}; {KEEPALIVE}") } else { KEEPALIVE.to_owned() };
+    let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value}")).join("; ");
+    let sql = if has_notice {
+        format!("{spelling}; {NOTICE}; {KEEPALIVE}")
+    } else {
+        format!("{spelling}; {KEEPALIVE}")
+    };
     match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
         Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
         Err(error) => Err(error),
@@ -194,6 +208,6 @@ pub async fn open_sqlite_with(
     let pool = pool
         .connect_with(sqlite_options(path, mode))
         .await
-        .map_err(|source| Error::Connect { address: path.display().to_string(), source: Box::new(source) })?;
+        .map_err(|source| Error::Connect { address: path.display().to_string(), cause: Box::new(source) })?;
     Ok(Database::Sqlite(pool))
 }

@@ -10,6 +10,7 @@ use super::script::Script;
 pub(super) use super::script::folded;
 use crate::catalog::TableName;
 use crate::change::Address;
+use crate::lint;
 use crate::spec::{
     self, Cell, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
 };
@@ -24,6 +25,8 @@ pub struct Desired {
     pub(super) create_database: bool,
     /// Empty on SQLite, which has none.
     pub(super) extensions: Vec<String>,
+    /// Whether the spec names a folder of migrations, be it empty.
+    pub(super) has_folder: bool,
     /// In the order of their versions.
     pub(super) migrations: Vec<Migration>,
     /// In the order of their names.
@@ -65,6 +68,7 @@ impl Desired {
             ontologies,
             seeds,
         } = &stack.system;
+        let has_folder = migrations.folder.is_some();
         let repeatable = &migrations.repeatable;
         let (own, repeated, extensions, roles) = match dialect {
             Dialect::Postgres => {
@@ -78,8 +82,10 @@ impl Desired {
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
         let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
-        for migration in &migrations {
+        for migration in &mut migrations {
             let script = Script::read(&migration.sql, dialect);
+            // Its own COMMIT would part it from its record.
+            migration.no_transaction |= lint::has_transactions(&migration.sql, dialect);
             created.extend(script.creates.iter().map(folded));
             references
                 .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
@@ -92,6 +98,7 @@ impl Desired {
             endpoint_at: endpoint.at.clone(),
             create_database: *create_database,
             extensions,
+            has_folder,
             migrations,
             repeatables,
             done: BTreeSet::new(),

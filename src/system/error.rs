@@ -142,6 +142,15 @@ pub enum Error {
         /// What to do.
         advice: Box<Advice>,
     },
+    /// A migration that no server can run.
+    #[error("{file} cannot be run: {why}")]
+    #[diagnostic(code(trueup::system::of_client), help("{}", crate::lint::OF_CLIENT_HELP))]
+    OfClient {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
     /// A statement that an earlier run did is not what the file has in its place.
     #[error("{message}")]
     #[diagnostic(
@@ -229,6 +238,18 @@ pub enum Error {
         /// What is missing.
         message: String,
     },
+    /// A row was inserted and is not there.
+    #[error("{address}: {message}; nothing was written")]
+    #[diagnostic(
+        code(trueup::system::refused),
+        help("write the key as the row that is there has it, or take the row out of the spec")
+    )]
+    Refused {
+        /// The seed or ontology.
+        address: String,
+        /// Which.
+        message: String,
+    },
     /// A role could not be made or mended.
     #[error("{address}: {source}")]
     #[diagnostic(
@@ -300,6 +321,10 @@ pub enum Advice {
     },
     /// A statement took longer than it may.
     Slow,
+    /// A statement refuses to run in a transaction.
+    Outside,
+    /// A statement uses a value that the same transaction adds to an enum.
+    NewValue,
 }
 
 impl fmt::Display for Advice {
@@ -325,6 +350,14 @@ impl fmt::Display for Advice {
                 "it waited for another session{}, and was given up because the run was asked to stop; \
                  `trueup apply` begins it again",
                 named(on.as_ref())
+            ),
+            Self::Outside => f.write_str(
+                "nothing of this migration was kept; let the file begin with the line `-- no-transaction` and run \
+                 `trueup apply` again",
+            ),
+            Self::NewValue => f.write_str(
+                "nothing of this migration was kept; a value is of use once the transaction that adds it has ended: \
+                 move ALTER TYPE … ADD VALUE into a migration before this one, and run `trueup apply` again",
             ),
             Self::Slow => f.write_str(
                 "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \

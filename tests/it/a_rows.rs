@@ -146,3 +146,76 @@ fn a18_of_rows_that_move_a_saved_plan_does_what_it_lists() {
         assert_eq!(steps(&world.plan_json()), ["delete system.seed.demo"]);
     });
 }
+
+#[test]
+fn rows_are_those_of_the_named_table_however_the_database_is_set() {
+    let (database, world) = (Postgres::start(), World::new());
+    world.env("DATABASE_URL", database.url()).spec(
+        "version: 1\nstack: demo\nenvironment: dev\nsystem:\n  url: ${DATABASE_URL}\n  migrations: migrations\n  \
+         accounts: false\n  seeds: { s: { table: t, key: [id], rows: rows.csv, mode: mirror } }\n",
+    );
+    world.file("rows.csv", "id,b,f,i\n1,00ff,0.123456789012345,1 day 02:00:00\n");
+    let columns = "(id int PRIMARY KEY, b bytea, f float8, i interval)";
+    world.file(
+        "migrations/0001_t.sql",
+        format!("CREATE SCHEMA app; CREATE TABLE app.t {columns}; CREATE TABLE public.t {columns};"),
+    );
+    for setting in [
+        "search_path = app, public",
+        "bytea_output = escape",
+        "extra_float_digits = -3",
+        "intervalstyle = sql_standard",
+        "datestyle = 'German, DMY'",
+        "quote_all_identifiers = on",
+        "standard_conforming_strings = off",
+    ] {
+        database.psql(&format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {}', current_database()); END $$",
+            setting.replace('\'', "''")
+        ));
+    }
+
+    world.apply().exits(0);
+
+    assert_eq!(database.psql("SELECT (SELECT count(*) FROM public.t), (SELECT count(*) FROM app.t)"), "1|0");
+    world.plan().exits(0).says("No changes");
+}
+
+#[test]
+fn an_account_that_may_not_keep_books_is_told_once_what_it_lacks() {
+    let (database, world) = (Postgres::start(), World::new());
+    world.spec(
+        "version: 1\nstack: demo\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", accounts: false }\n",
+    );
+    world.env("DATABASE_URL", database.url()).apply().exits(0);
+    database.psql(&format!("ALTER DATABASE {} SET default_transaction_read_only = on", database.name()));
+    world.file(
+        "stack.yaml",
+        world.read("stack.yaml").replace("version: 1", "version: 1\nflags: { more: true }"),
+    );
+
+    let refused = world.apply();
+
+    refused.exits(1).warns("cannot execute").warns("`default_transaction_read_only` is on");
+    refused
+        .never_says("at line")
+        .never_says("error returned from database")
+        .never_says("could not be verified");
+}
+
+#[test]
+fn only_a_name_that_something_has_gives_a_plan() {
+    let world = World::new();
+    world.env("DATABASE_URL", format!("sqlite://{}", world.path("a.db").display()));
+    world.spec(&spec("mirror"));
+    world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
+    world.apply().exits(0);
+
+    for name in ["system.nothing", "system.seed.nobody", "system.migration.0009_x", "target.none", "system."]
+    {
+        world.trueup(&["plan", "--only", name]).exits(64).warns("names nothing");
+    }
+    for name in ["system", "system.seed", "system.migration.0001_items", "flags", "vector.check.x"] {
+        world.trueup(&["plan", "--only", name]).exits(0);
+    }
+}

@@ -150,7 +150,7 @@ pub enum Error {
         holder: Option<Holder>,
     },
     /// The server was asked and did not answer as it should.
-    #[error("cannot take the lock in the system database: {0}")]
+    #[error("cannot take the lock in the system database: {}", crate::sql::said(.0))]
     #[diagnostic(code(trueup::lock::database))]
     Database(#[from] sqlx::Error),
     /// The server did not answer at all.

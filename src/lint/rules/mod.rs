@@ -45,14 +45,27 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         Act::Does { rule, to, reason } if rule.risk == Risk::Destructive => {
             let kept = |table: &TableName| {
                 let copy = known.copy_of(table).filter(|_| **rule == DROP_TABLE)?;
-                Some(format!(
-                    "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
-                ))
+                Some(match known.bound_to(table) {
+                    // SQLite empties a table before it drops it, and foreign keys see that.
+                    Some(child) => (
+                        *rule,
+                        format!(
+                            "rows of {child} refer to {table}, and lose that or are deleted with it; write \
+                             `PRAGMA foreign_keys = OFF` before it"
+                        ),
+                    ),
+                    None => (
+                        &LONG_WRITE,
+                        format!(
+                            "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
+                        ),
+                    ),
+                })
             };
             let rest: Vec<_> = to.iter().filter(|table| !is_free(table)).collect();
             match rest.as_slice() {
                 [] if !to.is_empty() => None,
-                [table] if kept(table).is_some() => kept(table).map(|reason| (&LONG_WRITE, reason)),
+                [table] if kept(table).is_some() => kept(table),
                 _ => Some((*rule, reason.clone())),
             }
         }

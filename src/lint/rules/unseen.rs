@@ -9,6 +9,8 @@ rules! {
     CODE_BLOCK = "code-block", Unvalidated, "code runs that is not looked into: DO, CALL, EXECUTE";
     TRANSACTION_CONTROL = "transaction-control", Unvalidated,
         "the statement ends or begins the transaction that the migration shares with its record";
+    CLIENT_COMMAND = "client-command", Unvalidated,
+        "no server can run it: a command of psql or of sqlite3, COPY from or to a terminal";
     ADDING_REQUIRED_FIELD = "adding-required-field", Unvalidated,
         "a NOT NULL column without a default is added, which fails when the table has rows";
     CONCURRENTLY_IN_TRANSACTION = "ban-concurrent-index-creation-in-transaction", Unvalidated,

@@ -78,7 +78,7 @@ fn listing(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Vec<Path
 
 fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> Option<Vec<Migration>> {
     let is_sql =
-        |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "sql") && path.is_file();
+        |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "sql") && !path.is_dir();
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
     let mut whole = true;
@@ -145,7 +145,7 @@ fn repeatables(cx: &Context<'_>, named: Named<'_>, label: &str, folder: &Path) -
     let mut whole = true;
     let mut files = Vec::new();
     for path in listing(cx, named, &folder)? {
-        if path.extension().is_some_and(|extension| extension == "sql") && path.is_file() {
+        if path.extension().is_some_and(|extension| extension == "sql") && !path.is_dir() {
             match repeatable(cx, named, label, &path) {
                 Some(file) => files.push(file),
                 None => whole = false,

@@ -57,7 +57,8 @@ pub struct Migration {
     pub sql: String,
     /// SHA-384 of the text, as sqlx computes it.
     pub checksum: Vec<u8>,
-    /// Whether the file begins with `-- no-transaction`.
+    /// Whether the file begins with `-- no-transaction`. Where the dialect is known: or has transactions
+    /// of its own.
     pub no_transaction: bool,
     /// The file.
     pub at: Location,

@@ -17,6 +17,11 @@ pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// PostgreSQL: among others, `statement_timeout` was over.
 const QUERY_CANCELED: &str = "57014";
 
+/// PostgreSQL: a statement refuses to run in a transaction.
+const ACTIVE_TRANSACTION: &str = "25001";
+/// PostgreSQL: a value of an enum is used in the transaction that adds it.
+const NEW_ENUM_VALUE: &str = "55P04";
+
 /// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`, waited for
 /// one of ours, or wrote the same row of a catalog, as a grant on another database of the server does.
 pub(super) fn is_passing(error: &Failed) -> bool {
@@ -41,7 +46,7 @@ pub(super) async fn of_whole(
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
         let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-        return failure(job, error, Some((at.start + byte, Some(at))), advice);
+        return failure(job, said(error), Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
@@ -54,7 +59,7 @@ pub(super) async fn of_whole(
         None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
     let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-    failure(job, error, place, advice)
+    failure(job, said(error), place, advice)
 }
 
 /// The error of one statement of a migration that runs outside a transaction.
@@ -67,13 +72,23 @@ pub(super) fn of_statement(
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
     let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
-    failure(job, error, Some((byte, Some(at.clone()))), advice)
+    failure(job, said(error), Some((byte, Some(at.clone()))), advice)
 }
 
 /// The error of a transaction that failed at its end, where deferred constraints are checked.
 pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
+    at_end(job, said(error))
+}
+
+/// The error of a migration that switched foreign keys off, and left rows that refer to nothing.
+pub(super) fn of_keys(job: &Job<'_>, rows: u64) -> Error {
+    let which = if rows == 1 { "row refers" } else { "rows refer" };
+    at_end(job, format!("{rows} {which} to nothing, now that foreign keys are checked again"))
+}
+
+fn at_end(job: &Job<'_>, message: String) -> Error {
     let end = job.sql.trim_end().len();
-    let mut failed = failure(job, error, Some((end, None)), Advice::Whole);
+    let mut failed = failure(job, message, Some((end, None)), Advice::Whole);
     if let Error::Migration { statement, .. } = &mut failed {
         "COMMIT".clone_into(statement);
     }
@@ -86,6 +101,10 @@ fn advice(error: &Failed, tries: usize, watch: &Watch<'_>) -> Option<Advice> {
         _ if watch.gave_up() => Some(Advice::Stopped { on }),
         Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
         Some(QUERY_CANCELED) => Some(Advice::Slow),
+        Some(ACTIVE_TRANSACTION) => Some(Advice::Outside),
+        Some(NEW_ENUM_VALUE) => Some(Advice::NewValue),
+        // SQLite has no code for it.
+        _ if said(error).contains("from within a transaction") => Some(Advice::Outside),
         _ => None,
     }
 }
@@ -122,7 +141,7 @@ async fn culprit(
 
 fn failure(
     job: &Job<'_>,
-    error: &Failed,
+    message: String,
     place: Option<(usize, Option<Range<usize>>)>,
     advice: Advice,
 ) -> Error {
@@ -136,7 +155,7 @@ fn failure(
         statement: shown.get(range.clone()).unwrap_or("").to_owned(),
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: lint::without_secrets(&said(error), job.sql),
+        message: lint::without_secrets(&message, job.sql),
         advice: Box::new(advice),
     }
 }

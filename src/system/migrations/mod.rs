@@ -22,7 +22,7 @@ use super::{Change, Desired, Error, Observed, Result};
 use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
-use crate::lint::Text;
+use crate::lint::{self, Text};
 use crate::spec::{Location, Migration, Order};
 use crate::sql::{Database, Dialect};
 
@@ -82,6 +82,17 @@ struct Job<'a> {
 /// A text without its byte-order mark, which PostgreSQL takes for a part of the first word.
 fn without_mark(sql: &str) -> &str {
     sql.trim_start_matches('\u{feff}')
+}
+
+/// What is wrong with a file that only a client at a terminal could run.
+fn of_client(address: Address, sql: &str, at: &Location, dialect: Dialect) -> Option<Fault> {
+    let (bytes, why) = lint::of_client(without_mark(sql), dialect)?;
+    Some(Fault {
+        message: format!("{} cannot be run: {why}", at.source.name()),
+        address,
+        help: Some(lint::OF_CLIENT_HELP.to_owned()),
+        at: Some(Location::new(&at.source, bytes.start, bytes.len())),
+    })
 }
 
 impl Migration {
@@ -155,7 +166,8 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
         file.is_some_and(|file| file.no_transaction && books::is_begun(inventory, &address(file)))
     };
     let (begun, history): (Vec<&Applied>, Vec<&Applied>) = history.iter().partition(begun);
-    if !files.is_empty() {
+    // A folder that is empty by mistake, a volume that is not mounted, is no reason to be content.
+    if desired.has_folder || !files.is_empty() {
         diff.faults.extend(history.iter().filter_map(|applied| history::fault(applied, &files, inventory)));
         diff.notes.extend(history.iter().filter_map(|applied| history::note(applied, &files)));
     }
@@ -179,6 +191,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));
         }
+        diff.faults.extend(of_client(address(file), &file.sql, &file.at, desired.dialect));
         // Pending with a fault too, so that tables which it makes are not reported as missing.
         let mut planned = planned(desired, file, risk, late, needs);
         if let Some(progress) = outside::progress(file, desired.dialect, inventory) {

@@ -13,7 +13,7 @@ use super::{Job, Pending, asserted, books, failure, index, run as inside};
 use crate::change::Fault;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
-use crate::lint;
+use crate::lint::{self, Boundary};
 use crate::spec::Migration;
 use crate::sql::Dialect;
 
@@ -48,15 +48,17 @@ impl Unit {
         for at in Script::read(sql, dialect).statements {
             let text = sql.get(at.clone()).unwrap_or("");
             let first = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("").to_lowercase();
-            match (open, first.as_str()) {
-                (None, "begin" | "start") => open = Some(at.start),
-                (None, _) if is_setting(&first, text) => units.push(Self { at, kind: Kind::Setting }),
-                (None, _) => units.push(Self { at, kind: Kind::Statement }),
-                (Some(start), "commit" | "end") => {
+            match (open, lint::boundary(text, dialect)) {
+                (None, Some(Boundary::Begins)) => open = Some(at.start),
+                // Nothing is open that it could end.
+                (None, Some(Boundary::Ends)) => {}
+                (None, None) if is_setting(&first, text) => units.push(Self { at, kind: Kind::Setting }),
+                (None, None) => units.push(Self { at, kind: Kind::Statement }),
+                (Some(start), Some(Boundary::Ends)) => {
                     units.push(Self { kind: Kind::Transaction(at.start), at: start..at.end });
                     open = None;
                 }
-                (Some(_), _) => {}
+                (Some(_), Some(Boundary::Begins) | None) => {}
             }
         }
         if let Some(start) = open {

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::super::{Change, Desired, Observed};
 use super::{Job, Limits, books, risk, without_mark};
-use crate::change::{Action, Address, Diff, Planned};
+use crate::change::{Action, Address, Diff, Fault, Planned};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::lint::{self, Known, Text};
@@ -52,6 +52,15 @@ pub(in crate::system) fn diff(
         }
         let known = known.get_or_insert_with(|| known_after(planned, desired, observed));
         let text = Text { sql: &file.sql, dialect: desired.dialect, in_transaction: true };
+        if lint::has_transactions(&file.sql, desired.dialect) {
+            diff.faults.push(Fault {
+                address: address.clone(),
+                message: format!("{} begins or ends a transaction, and runs in one", file.at.source.name()),
+                help: Some("take BEGIN and COMMIT out: the file and its record commit together".to_owned()),
+                at: Some(file.at.clone()),
+            });
+        }
+        diff.faults.extend(super::of_client(address.clone(), &file.sql, &file.at, desired.dialect));
         let verdict = risk::of(text, observed, known);
         let summary = verdict.summary(", run again whenever the file changes");
         let risk::Verdict { risk, assertions, .. } = verdict;

@@ -13,7 +13,7 @@ use super::{Job, Limits, Pending, Repeating, asserted, books, failure, is_same_t
 use crate::digest::hex;
 use crate::journal::RunId;
 use crate::lint;
-use crate::sql;
+use crate::sql::{self, Dialect};
 
 /// How often a lock is waited for once more.
 const TRIES_MORE: usize = 5;
@@ -32,8 +32,9 @@ pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
 
 /// Runs a migration, unless the history has it.
 pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<()> {
-    let mut session = open(client).await?;
     let job = pending.job();
+    can_run(&job, client)?;
+    let mut session = open(client).await?;
     let applied = if pending.migration.no_transaction {
         outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
@@ -47,10 +48,18 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
 
 /// Runs a repeatable migration.
 pub(in super::super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<()> {
+    can_run(&repeating.job(), client)?;
     let mut session = open(client).await?;
     let applied = inside(&repeating.job(), None, &mut session, (client, run)).await;
     leave(client, session, applied.is_ok()).await;
     applied
+}
+
+/// Refuses what the session would wait for without end. The plan did that already, and `baseline`
+/// has none.
+fn can_run(job: &Job<'_>, client: &Client) -> Result<()> {
+    let Some((_, why)) = lint::of_client(job.sql, client.dialect()) else { return Ok(()) };
+    Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
 /// Records migrations as done that are not run, all or none.
@@ -94,6 +103,7 @@ async fn inside(
     let mut watch = Watch::new(job, client);
     let mut pauses = pauses(job.limits);
     let mut tries = 1;
+    session.without_keys = session.dialect() == Dialect::Sqlite && lint::without_keys(job.sql);
     loop {
         let recorded = session.begin(job.limits, versioned.map(|pending| pending.migration.version)).await;
         let recorded = recorded.map_err(doing("reading the history of migrations"))?;
@@ -101,6 +111,7 @@ async fn inside(
             session.rollback().await;
             return already(&recorded, pending);
         }
+        let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
         let started = Instant::now();
         let pid = session.pid;
         let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
@@ -116,6 +127,11 @@ async fn inside(
             }
         };
         let Some(error) = error else {
+            let dangling = session.dangling().await.map_err(doing("checking foreign keys"))?;
+            if dangling > dangled {
+                session.rollback().await;
+                return Err(failure::of_keys(job, dangling - dangled));
+            }
             let mut end = record(job, versioned, started.elapsed(), session, run);
             end.push("COMMIT".to_owned());
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));

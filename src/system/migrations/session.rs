@@ -29,6 +29,8 @@ pub(in crate::system) struct Session {
     pub(super) has_books: bool,
     /// The statements that forget what a migration set.
     reset: String,
+    /// Whether the next transaction runs with foreign keys off: SQLite heeds that outside of one only.
+    pub(super) without_keys: bool,
     /// The server's process, by which others can ask what it waits for.
     pub(super) pid: Option<i32>,
 }
@@ -54,8 +56,14 @@ impl Session {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }
         };
-        let mut session =
-            Self { connection, history: String::new(), has_books: false, reset: String::new(), pid: None };
+        let mut session = Self {
+            connection,
+            history: String::new(),
+            has_books: false,
+            reset: String::new(),
+            without_keys: false,
+            pid: None,
+        };
         if !session.look().await.map_err(failed)? {
             let made = match &mut session.connection {
                 Connection::Postgres(connection) => connection.ensure_migrations_table(TABLE).await,
@@ -118,10 +126,21 @@ impl Session {
         let reset = self.reset.clone();
         let begin = match self.dialect() {
             Dialect::Postgres => format!("BEGIN; {}", limits.set("LOCAL ")),
+            Dialect::Sqlite if self.without_keys => "PRAGMA foreign_keys = OFF; BEGIN IMMEDIATE".to_owned(),
             Dialect::Sqlite => "BEGIN IMMEDIATE".to_owned(),
         };
         let recorded = self.recorded(version);
         Ok(read_recorded(self.row(format!("{reset}; {begin}; {recorded}")).await?))
+    }
+
+    /// Rows that refer to nothing, where a transaction runs with foreign keys off.
+    pub(super) async fn dangling(&mut self) -> Result<u64, Failed> {
+        if !self.without_keys {
+            return Ok(0);
+        }
+        let counted = "SELECT CAST(count(*) AS TEXT), NULL FROM pragma_foreign_key_check";
+        let [count, _] = self.row(counted.to_owned()).await?;
+        Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     /// As [`Self::begin`], without a transaction.

@@ -129,9 +129,7 @@ async fn execute(transaction: &mut Transaction, sql: &str) -> sql::Result<()> {
 
 fn without_text(error: sql::Error) -> sql::Error {
     match error {
-        sql::Error::Statement { source, .. } => {
-            sql::Error::Statement { sql: "ALTER ROLE".to_owned(), source }
-        }
+        sql::Error::Statement { cause, .. } => sql::Error::Statement { sql: "ALTER ROLE".to_owned(), cause },
         other => other,
     }
 }

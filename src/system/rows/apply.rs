@@ -125,7 +125,11 @@ async fn put(
     let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
     let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
     let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();
-    let there = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
+    let (there, doubled) = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
+    if doubled && write.mode != SeedMode::Insert {
+        let message = format!("several rows of {} have the same key, and they are not the same", write.table);
+        return Err(Error::Shape { address: address.to_string(), message });
+    }
 
     // In the order of the file: ids that the database gives follow it.
     let missing: Vec<&Vec<Cell>> =
@@ -142,8 +146,9 @@ async fn put(
     let inserted = insert(address, shape, &missing, transaction).await?;
     update(shape, different.values().copied(), transaction).await.map_err(doing())?;
 
-    let touched = missing.into_iter().chain(different.values().copied());
-    let now = whole_rows(shape, touched, transaction).await.map_err(doing())?;
+    let touched = missing.iter().copied().chain(different.values().copied());
+    let (now, _) = whole_rows(shape, touched, transaction).await.map_err(doing())?;
+    refused(address, shape, &missing, &now)?;
     if write.mode != SeedMode::Insert {
         not_kept(address, shape, &keyed, &now)?;
     }
@@ -194,17 +199,39 @@ fn not_kept(
     })
 }
 
-/// All columns of the rows with the keys of wanted rows, locked against others where that exists.
+/// A row that was inserted and is not there would be inserted for ever.
+fn refused(
+    address: &Address,
+    shape: &Shape<'_>,
+    missing: &[&Vec<Cell>],
+    now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
+) -> Result<()> {
+    let key = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
+    let Some(row) = missing.iter().find(|row| !now.contains_key(&key(row))) else { return Ok(()) };
+    let both = shape.key.iter().zip(shape.key_of(row));
+    let key: Vec<_> =
+        both.map(|(column, cell)| format!("{} {:?}", column.name, text(cell).unwrap_or(""))).collect();
+    let message = format!(
+        "{} did not take the row with {}: another row has the same key as the table compares it (without \
+         regard to case, perhaps), or a trigger or policy hides it",
+        shape.name,
+        key.join(", ")
+    );
+    Err(Error::Refused { address: address.to_string(), message })
+}
+
+/// All columns of the rows with the keys of wanted rows, locked against others where that exists; and
+/// whether rows that are not the same have one key.
 async fn whole_rows(
     shape: &Shape<'_>,
     rows: impl Iterator<Item = &Vec<Cell>>,
     transaction: &mut Transaction,
-) -> sql::Result<BTreeMap<Fingerprint, Vec<Option<String>>>> {
+) -> sql::Result<(BTreeMap<Fingerprint, Vec<Option<String>>>, bool)> {
     let dialect = transaction.dialect();
     let keys: Vec<_> =
         rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row).into_iter())).collect();
     if keys.is_empty() {
-        return Ok(BTreeMap::new());
+        return Ok((BTreeMap::new(), false));
     }
     let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
     let source = Source::new(dialect, shape.key.len(), &keys);
@@ -215,12 +242,19 @@ async fn whole_rows(
     let sql = format!(
         "SELECT {} FROM {} AS t JOIN {} ON {}{locked}",
         columns.join(", "),
-        shape.name.quoted(),
+        shape.place(),
         source.sql,
         shape.joined(dialect)
     );
     let found = transaction.query(&sql, &source.values).await?;
-    Ok(found.into_iter().map(sql::Row::into_values).map(|row| (print_of_key(shape, &row), row)).collect())
+    let mut rows = BTreeMap::new();
+    let mut doubled = false;
+    for row in found.into_iter().map(sql::Row::into_values) {
+        if let Some(other) = rows.insert(print_of_key(shape, &row), row.clone()) {
+            doubled |= other != row;
+        }
+    }
+    Ok((rows, doubled))
 }
 
 fn parameters<'c>(
@@ -269,7 +303,7 @@ async fn insert(
     let given_identity = dialect == Dialect::Postgres && columns.iter().any(|column| column.identity);
     let sql = format!(
         "INSERT INTO {} ({names}){} SELECT {} FROM {} WHERE true{} RETURNING {}",
-        shape.name.quoted(),
+        shape.place(),
         if given_identity { " OVERRIDING SYSTEM VALUE" } else { "" },
         expressions.collect::<Vec<_>>().join(", "),
         source.sql,
@@ -327,7 +361,7 @@ async fn update(
     });
     let sql = format!(
         "UPDATE {} AS t SET {} FROM {} WHERE {}",
-        shape.name.quoted(),
+        shape.place(),
         set.collect::<Vec<_>>().join(", "),
         source.sql,
         shape.joined(dialect)
@@ -347,9 +381,9 @@ async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> 
              JOIN pg_sequences p ON format('%I.%I', p.schemaname, p.sequencename)::regclass = s.name \
              WHERE s.top > coalesce(p.last_value, 0)",
             identifier(&column.name),
-            shape.name.quoted()
+            shape.place()
         );
-        let values = [Value::from(shape.name.quoted()), Value::from(column.name.as_str())];
+        let values = [Value::from(shape.place()), Value::from(column.name.as_str())];
         transaction.query(&sql, &values).await?;
     }
     Ok(())

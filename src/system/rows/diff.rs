@@ -121,6 +121,9 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
             (None, _) => writes.insert.push(at),
             (Some(_), SeedMode::Insert) => {}
             (Some(content), SeedMode::Upsert | SeedMode::Mirror) => {
+                if answer.doubled.contains(&key) {
+                    return Err(Stop::Faults(vec![doubled(set, &shape, row)]));
+                }
                 if content != shape.content_print(row.iter().map(text)) {
                     writes.change.push(at);
                     writes.seen.insert(key, found);
@@ -231,6 +234,9 @@ fn planned(
             Some(when) => format!("flag {} is {}", when.flag, if when.negated { "on" } else { "off" }),
             None => "switched off".to_owned(),
         },
+        (Action::Delete, Some(set)) if set.rows.is_empty() => {
+            format!("its source has no rows any more, and {deletes} came from it")
+        }
         (Action::Create, _) => "missing".to_owned(),
         _ => {
             let parts = [(inserts, "missing"), (changes, "different"), (deletes, "no longer in the spec")];
@@ -315,6 +321,15 @@ fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Ve
     }
 }
 
+/// Changing one of several rows would change them all.
+fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Cell]) -> Fault {
+    let both = set.key.iter().zip(shape.key_of(row));
+    let key: Vec<_> = both.map(|(name, cell)| format!("{name} {:?}", text(cell).unwrap_or(""))).collect();
+    let message = format!("several rows of {} have {}, and they are not the same", set.table, key.join(", "));
+    let help = "name a `key` that identifies one row, or use `mode: insert`, which changes none";
+    fault(set, message, Some(help.to_owned()))
+}
+
 fn fault(set: &RowSet, message: String, help: Option<String>) -> Fault {
     Fault { address: set.address.clone(), message, help, at: Some(set.at.clone()) }
 }
@@ -330,7 +345,12 @@ pub(in super::super) fn lacking_message(
             let names: Vec<String> = schema.tables.keys().map(ToString::to_string).collect();
             let message =
                 format!("table {table} does not exist, and no migration is pending that could make it");
-            (message, nearest(&table.to_string(), names.iter().map(String::as_str)))
+            let elsewhere = schema.tables.keys().find(|other| other.name == table.name);
+            let help = elsewhere.map_or_else(
+                || nearest(&table.to_string(), names.iter().map(String::as_str)),
+                |other| Some(format!("there is {other}: name the table with its schema")),
+            );
+            (message, help)
         }
         Lacking::Column(column) => {
             let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);

@@ -231,6 +231,11 @@ pub(super) fn text(cell: &Cell) -> Option<&str> {
 }
 
 impl Shape<'_> {
+    /// The table, for a statement.
+    pub(super) fn place(&self) -> String {
+        self.name.located(self.dialect)
+    }
+
     /// `t.key = q.c0 AND …`: the rows of the table whose keys a [`Source`] lists.
     pub(super) fn joined(&self, dialect: Dialect) -> String {
         let equal = |(at, column): (usize, &&Column)| {

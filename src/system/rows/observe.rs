@@ -1,7 +1,7 @@
 //! Asks which of the wanted rows are there and with what content: one query for 5,000 keys of a
 //! table, whatever the number of seeds. Reads only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,18 @@ pub struct Answer {
     pub whole: bool,
     /// The content's fingerprint by the key's, `None` for a key that was asked and is not there.
     pub rows: BTreeMap<Fingerprint, Option<Fingerprint>>,
+    /// Keys that several rows have which are not the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub doubled: BTreeSet<Fingerprint>,
+}
+
+impl Answer {
+    fn take(&mut self, (key, content): (Fingerprint, Option<Fingerprint>)) {
+        let before = self.rows.insert(key, content).flatten();
+        if before.is_some() && before != content {
+            self.doubled.insert(key);
+        }
+    }
 }
 
 /// The answers by the digest of their questions. Tables and columns that do not exist are no
@@ -59,13 +71,15 @@ async fn ask_scope(
     let sql = format!(
         "SELECT {} FROM {} AS t JOIN {} ON t.{} = {}",
         select(shape, database),
-        shape.name.quoted(),
+        shape.place(),
         source.sql,
         identifier(&column.name),
         write_expression(database.dialect(), column, 0),
     );
     let rows = database.query(&sql, &source.values).await?;
-    Ok(Answer { whole: true, rows: rows.iter().map(|row| fingerprints(shape, row)).collect() })
+    let mut answer = Answer { whole: true, ..Answer::default() };
+    rows.iter().for_each(|row| answer.take(fingerprints(shape, row)));
+    Ok(answer)
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
@@ -77,19 +91,19 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
         let values = values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect();
         asked.insert(shape.key_print(key), values);
     }
-    let mut answer = Answer { whole: false, rows: asked.keys().map(|key| (*key, None)).collect() };
+    let mut answer = Answer { rows: asked.keys().map(|key| (*key, None)).collect(), ..Answer::default() };
     let keys: Vec<_> = asked.into_values().collect();
     for keys in keys.chunks(BATCH) {
         let source = Source::new(dialect, shape.key.len(), keys);
         let sql = format!(
             "SELECT {} FROM {} AS t JOIN {} ON {}",
             select(shape, database),
-            shape.name.quoted(),
+            shape.place(),
             source.sql,
             shape.joined(dialect),
         );
         let rows = database.query(&sql, &source.values).await?;
-        answer.rows.extend(rows.iter().map(|row| fingerprints(shape, row)));
+        rows.iter().for_each(|row| answer.take(fingerprints(shape, row)));
     }
     Ok(answer)
 }

@@ -149,12 +149,21 @@ pub(super) async fn read(
     let mut rows = BTreeMap::new();
     for keys in keys.chunks(BATCH) {
         let source = Source::new(dialect, shape.key.len(), keys);
-        let from = format!("{} AS t JOIN {} ON {}", shape.name.quoted(), source.sql, shape.joined(dialect));
+        let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
         let found =
             session.query(&format!("SELECT {} FROM {from}", columns.join(", ")), &source.values).await?;
         for row in found {
             let values = row.into_values();
-            rows.insert(print_of_key(shape, &values), describe(shape, &values, &incoming, schema, tables));
+            let mut row = describe(shape, &values, &incoming, schema, tables);
+            let key = print_of_key(shape, &values);
+            if let Some(other) = rows.get(&key) {
+                // The key does not tell which of them is ours: together they are none that was put here.
+                let OwnedRow { row: other, .. } = other;
+                row.row = Fingerprint::of(
+                    [Some(other.to_string()), Some(row.row.to_string())].iter().map(Option::as_ref),
+                );
+            }
+            rows.insert(key, row);
         }
         for (child, foreign_key, references) in &incoming {
             let on = foreign_key.columns.iter().zip(*references).map(|(column, referenced)| {
@@ -163,7 +172,7 @@ pub(super) async fn read(
             let sql = format!(
                 "SELECT {keys}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {keys}",
                 keys = key_columns.join(", "),
-                child = child.quoted(),
+                child = child.located(dialect),
                 on = on.collect::<Vec<_>>().join(" AND "),
             );
             for row in session.query(&sql, &source.values).await? {

@@ -69,7 +69,7 @@ pub(super) async fn take_back(
             let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
             let sql = format!(
                 "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
-                shape.name.quoted(),
+                shape.place(),
                 names.collect::<Vec<_>>().join(", "),
                 expressions.collect::<Vec<_>>().join(", "),
                 source.sql

@@ -125,7 +125,7 @@ impl<'a> Target<'a> {
         let source = Self::source(database.dialect(), &vec![(column, Some(self.change.username.clone()))]);
         let sql = format!(
             "SELECT 1 FROM {} AS t JOIN {} ON t.{} = {}",
-            self.name.quoted(),
+            self.name.located(database.dialect()),
             source.sql,
             identifier(&column.name),
             write_expression(database.dialect(), column, 0)
@@ -151,7 +151,7 @@ impl<'a> Target<'a> {
             values.collect::<Vec<_>>().join(", "),
             source.sql,
             row.first().map_or_else(String::new, |(column, _)| write_expression(dialect, column, 0)),
-            table = self.name.quoted(),
+            table = self.name.located(dialect),
         );
         Ok(transaction.execute(&sql, &source.values).await? > 0)
     }
@@ -168,7 +168,7 @@ impl<'a> Target<'a> {
             });
             let sql = format!(
                 "UPDATE {} AS t SET {} FROM {} WHERE t.{} = {}",
-                self.name.quoted(),
+                self.name.located(dialect),
                 set.collect::<Vec<_>>().join(", "),
                 source.sql,
                 identifier(&username.name),

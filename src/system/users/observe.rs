@@ -56,7 +56,7 @@ pub(in super::super) async fn observe(
         let sql = format!(
             "SELECT q.c0{} FROM {} AS t JOIN {} ON t.{} = {}",
             read.collect::<String>(),
-            name.quoted(),
+            name.located(database.dialect()),
             source.sql,
             identifier(&username.name),
             write_expression(database.dialect(), username, 0),

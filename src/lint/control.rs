@@ -1,0 +1,156 @@
+//! What a text does to the session that it runs in: transactions of its own, foreign keys switched
+//! off, what only a client at a terminal can do. Pure; decides nothing about what follows from it.
+
+use std::ops::Range;
+
+use super::script::{Script, first_words, words};
+use crate::sql::Dialect;
+
+/// Where a transaction begins or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    Begins,
+    Ends,
+}
+
+/// Whether a statement begins or ends a transaction. A savepoint does neither.
+pub(crate) fn boundary(statement: &str, dialect: Dialect) -> Option<Boundary> {
+    let words = first_words(statement, dialect);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["begin", ..] | ["start", "transaction", ..] => Some(Boundary::Begins),
+        ["commit" | "rollback", "prepared", ..]
+        | ["rollback", "to", ..]
+        | ["rollback", "transaction" | "work", "to", ..] => None,
+        ["commit" | "end" | "rollback", ..] | ["prepare", "transaction", ..] => Some(Boundary::Ends),
+        ["abort", ..] if dialect == Dialect::Postgres => Some(Boundary::Ends),
+        _ => None,
+    }
+}
+
+/// Whether a text begins or ends transactions of its own.
+pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
+    const WORDS: [&str; 6] = ["begin", "start", "commit", "rollback", "abort", "prepare"];
+    // Most files have none, and some are large.
+    let lower = sql.to_ascii_lowercase();
+    if !WORDS.iter().any(|word| lower.contains(word)) {
+        return false;
+    }
+    let script = Script::read(sql, dialect);
+    script.statements.iter().any(|at| boundary(sql.get(at.clone()).unwrap_or(""), dialect).is_some())
+}
+
+/// The first statement that no server can run, and why: a command of psql or of sqlite3, and COPY
+/// from or to a terminal, for whose rows a session would wait for ever.
+pub fn of_client(sql: &str, dialect: Dialect) -> Option<(Range<usize>, String)> {
+    let may_have = match dialect {
+        Dialect::Postgres => sql.contains('\\') || sql.to_ascii_lowercase().contains("copy"),
+        Dialect::Sqlite => sql.lines().any(|line| line.trim_start().starts_with('.')),
+    };
+    if !may_have {
+        return None;
+    }
+    let script = Script::read(sql, dialect);
+    script.statements.into_iter().find_map(|at| {
+        let why = why_of_client(sql.get(at.clone()).unwrap_or(""), dialect)?;
+        Some((at, why))
+    })
+}
+
+/// Why no server can run a statement.
+pub(super) fn why_of_client(statement: &str, dialect: Dialect) -> Option<String> {
+    let command = || statement.split_whitespace().next().unwrap_or("").to_owned();
+    match dialect {
+        Dialect::Sqlite if statement.starts_with('.') => {
+            Some(format!("`{}` is a command of the program sqlite3, not SQL", command()))
+        }
+        Dialect::Postgres if statement.starts_with('\\') => {
+            Some(format!("`{}` is a command of psql, not SQL", command()))
+        }
+        Dialect::Postgres if first_words(statement, dialect).first().is_some_and(|word| word == "copy") => {
+            let words = words(statement, dialect);
+            let has = |one, other| words.windows(2).any(|pair| pair == [one, other]);
+            match (has("from", "stdin"), has("to", "stdout")) {
+                (true, _) => Some("COPY … FROM stdin waits for rows that only psql sends".to_owned()),
+                (_, true) => Some("COPY … TO stdout has nobody to send its rows to".to_owned()),
+                (false, false) => None,
+            }
+        }
+        Dialect::Postgres if statement.contains('\\') => {
+            let is_command = |word: &String| word == "\\";
+            words(statement, dialect)
+                .iter()
+                .any(is_command)
+                .then(|| "a backslash outside a text is a command of psql, not SQL".to_owned())
+        }
+        Dialect::Postgres | Dialect::Sqlite => None,
+    }
+}
+
+/// What to do about it.
+pub(crate) const OF_CLIENT_HELP: &str =
+    "take it out of the file: write rows as INSERT, or make them a seed of the spec";
+
+/// Whether a text for SQLite switches foreign keys off. SQLite heeds that outside a transaction
+/// only, without a word.
+pub(crate) fn without_keys(sql: &str) -> bool {
+    if !sql.to_lowercase().contains("foreign_keys") {
+        return false;
+    }
+    let script = Script::read(sql, Dialect::Sqlite);
+    script.statements.iter().any(|at| {
+        let words = words(sql.get(at.clone()).unwrap_or(""), Dialect::Sqlite);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let value = match words.as_slice() {
+            ["pragma", "foreign_keys", "=" | "(", value, ..]
+            | ["pragma", _, ".", "foreign_keys", "=" | "(", value, ..] => *value,
+            _ => return false,
+        };
+        matches!(value, "off" | "no" | "false" | "0")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_begins_and_ends_and_a_savepoint_does_not() {
+        let at = |sql: &str| boundary(sql, Dialect::Postgres);
+        for sql in ["BEGIN", "begin transaction", "START TRANSACTION READ ONLY"] {
+            assert_eq!(at(sql), Some(Boundary::Begins), "{sql}");
+        }
+        for sql in ["COMMIT", "end", "ROLLBACK", "abort work", "rollback transaction"] {
+            assert_eq!(at(sql), Some(Boundary::Ends), "{sql}");
+        }
+        for sql in ["SAVEPOINT a", "ROLLBACK TO a", "rollback work to savepoint a", "COMMIT PREPARED 'a'"] {
+            assert_eq!(at(sql), None, "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_only_a_client_understands_is_told_from_sql() {
+        let why = |sql: &str| of_client(sql, Dialect::Postgres).map(|(at, _)| at.start);
+        assert_eq!(why("SELECT 1;\n\\connect app\nSELECT 2;"), Some(10));
+        assert_eq!(why("CREATE TABLE a (x int); COPY a (x) FROM STDIN;\n1\n\\.\n"), Some(24));
+        assert_eq!(why("copy (select 1) to stdout with csv"), Some(0));
+        assert_eq!(why("SELECT 'DROP TABLE a' \\gexec\n"), Some(0));
+        for sql in ["SELECT E'\\n', '\\'", "COPY a FROM '/tmp/stdin'", "DO $$ \\ $$", "-- \\c\nSELECT 1"] {
+            assert_eq!(why(sql), None, "{sql}");
+        }
+        assert!(of_client(".mode csv\nSELECT 1;", Dialect::Sqlite).is_some());
+    }
+
+    #[test]
+    fn foreign_keys_are_off_where_a_statement_says_so() {
+        for (sql, off) in [
+            ("-- x\nPRAGMA foreign_keys = OFF; DROP TABLE a", true),
+            ("pragma main.foreign_keys(0)", true),
+            ("PRAGMA foreign_keys=on", false),
+            ("PRAGMA foreign_keys", false),
+            ("-- PRAGMA foreign_keys = OFF\nSELECT 'PRAGMA foreign_keys = OFF'", false),
+        ] {
+            assert_eq!(without_keys(sql), off, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Keys of seeds that do not identify one row, or that the table compares otherwise than they are
+//! spelled.
+
+use super::*;
+
+fn notes(mut bench: Bench, mode: SeedMode) -> Bench {
+    let tables = "CREATE TABLE notes (code text, note text);";
+    bench.stack.system.migrations.common = vec![migration("0001_notes", tables)];
+    let rows: [&[&str]; 2] = [&["a", "ours"], &["b", "ours"]];
+    bench.stack.system.seeds.insert("notes".into(), seed("notes", "code", mode, &["code", "note"], &rows));
+    bench
+}
+
+#[test]
+fn a19_a_row_is_not_taken_back_when_the_key_does_not_tell_it_from_one_of_the_application() {
+    on_each_database(|b| async move {
+        let mut b = notes(b, SeedMode::Insert);
+        b.converge().await;
+        b.execute("INSERT INTO notes VALUES ('a', 'theirs')").await;
+
+        b.stack.system.seeds.get_mut("notes").unwrap().on = false;
+        let diff = b.diff().await;
+
+        assert!(diff.notes[0].contains("1 row no longer wanted and left alone"), "{:?}", diff.notes);
+        b.apply(diff).await.unwrap();
+        assert_eq!(b.query("SELECT code, note FROM notes ORDER BY note").await, ["a|ours", "a|theirs"]);
+    });
+}
+
+#[test]
+fn a18_a_key_that_several_rows_have_is_an_error_of_the_plan_where_rows_would_be_changed() {
+    on_each_database(|b| async move {
+        let mut b = notes(b, SeedMode::Upsert);
+        b.converge().await;
+        b.execute("INSERT INTO notes VALUES ('a', 'theirs')").await;
+
+        let diff = b.diff().await;
+
+        assert_eq!(
+            diff.faults[0].message,
+            "several rows of notes have code \"a\", and they are not the same"
+        );
+        b.stack.system.seeds.get_mut("notes").unwrap().mode = SeedMode::Insert;
+        assert!(b.converge().await.is_empty());
+        assert_eq!(b.query("SELECT note FROM notes WHERE code = 'a' ORDER BY 1").await, ["ours", "theirs"]);
+    });
+}
+
+#[test]
+fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written() {
+    on_each_database(|b| async move {
+        let mut b = notes(b, SeedMode::Upsert);
+        let tables = match b.dialect() {
+            Dialect::Sqlite => "CREATE TABLE notes (code text PRIMARY KEY COLLATE nocase, note text);",
+            Dialect::Postgres => {
+                "CREATE COLLATION plain (provider = icu, locale = 'und-u-ks-level2', deterministic = false); \
+                 CREATE TABLE notes (code text COLLATE plain PRIMARY KEY, note text);"
+            }
+        };
+        b.stack.system.migrations.common = vec![migration("0001_notes", tables)];
+        let rows = &mut b.stack.system.seeds.get_mut("notes").unwrap().rows;
+        rows[1][0] = Cell::Text("A".into());
+
+        let failed = b.apply(b.diff().await).await.unwrap_err().to_string();
+
+        assert!(failed.contains("did not take the row with code \"A\""), "{failed}");
+        assert_eq!(b.query("SELECT count(*) FROM notes").await, ["0"]);
+    });
+}

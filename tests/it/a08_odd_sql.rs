@@ -1,0 +1,172 @@
+//! A08: migrations with SQL that is legal and odd: what begins and ends transactions, what only psql
+//! understands, what SQLite heeds outside a transaction only.
+
+use crate::servers::Postgres;
+use crate::stacks::on_each_database;
+use crate::world::World;
+
+const SPEC: &str = "
+version: 1
+stack: demo
+environment: dev
+system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations, accounts: false }
+";
+
+fn sqlite() -> World {
+    let world = World::new();
+    world.env("DATABASE_URL", format!("sqlite://{}", world.path("app.db").display())).spec(SPEC);
+    world
+}
+
+const FAMILY: &str = "
+CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent INTEGER NOT NULL REFERENCES parent (id) ON DELETE CASCADE);
+INSERT INTO parent VALUES (1, 'a'), (2, 'b');
+INSERT INTO child VALUES (10, 1), (11, 2);
+";
+
+/// As SQLite's manual says to change what ALTER TABLE cannot.
+const REBUILT: &str = "
+CREATE TABLE parent_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT '');
+INSERT INTO parent_new SELECT id, name FROM parent;
+DROP TABLE parent;
+ALTER TABLE parent_new RENAME TO parent;
+";
+
+#[test]
+fn a_table_that_sqlite_rebuilds_with_foreign_keys_off_keeps_the_rows_that_refer_to_it() {
+    let world = sqlite();
+    world.file("migrations/0001_family.sql", FAMILY);
+    world.apply().exits(0);
+
+    world.file(
+        "migrations/0002_rebuilt.sql",
+        format!("PRAGMA foreign_keys = OFF;{REBUILT}PRAGMA foreign_keys = ON;\n"),
+    );
+    world.apply().exits(0);
+
+    assert_eq!(world.sqlite("app.db", "SELECT id, parent FROM child ORDER BY id"), "10|1\n11|2");
+    world.file("migrations/0003_bound.sql", "INSERT INTO child VALUES (12, 99);");
+    world.apply().exits(6).says("FOREIGN KEY constraint failed");
+}
+
+#[test]
+fn a_table_that_sqlite_rebuilds_with_foreign_keys_on_is_destroyed_with_what_refers_to_it() {
+    let world = sqlite();
+    world.file("migrations/0001_family.sql", FAMILY).apply().exits(0);
+
+    world.file("migrations/0002_rebuilt.sql", REBUILT);
+
+    world.plan().exits(2).says("rows of child refer to parent").says("[destructive]");
+    world.apply().exits(3);
+    assert_eq!(world.sqlite("app.db", "SELECT count(*) FROM child"), "2");
+}
+
+#[test]
+fn a_migration_that_switches_foreign_keys_off_and_leaves_rows_that_refer_to_nothing_is_taken_back() {
+    let world = sqlite();
+    world.file("migrations/0001_family.sql", FAMILY).apply().exits(0);
+
+    world.file(
+        "migrations/0002_orphans.sql",
+        "PRAGMA foreign_keys = OFF;\nINSERT INTO child VALUES (12, 99), (13, 98);\n",
+    );
+
+    world.apply().exits(6).says("2 rows refer to nothing").says("nothing of this migration was kept");
+    assert_eq!(world.sqlite("app.db", "SELECT count(*) FROM child"), "2");
+}
+
+#[test]
+fn a08_a_migration_with_a_transaction_of_its_own_is_recorded_with_what_it_does() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file(
+            "migrations/0001_own.sql",
+            "BEGIN;\nCREATE TABLE a (id integer);\nCOMMIT;\nCREATE TABLE b (id integer);\nSELECT no_such_thing(1);\n",
+        );
+
+        let failed = world.apply();
+
+        failed
+            .exits(6)
+            .says("line 5, at `SELECT no_such_thing(1)`")
+            .says("what comes before this statement is kept");
+        assert_eq!(database.sql("SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM b)"), "0");
+        world.file(
+            "migrations/0001_own.sql",
+            "BEGIN;\nCREATE TABLE a (id integer);\nCOMMIT;\nCREATE TABLE b (id integer);\nCREATE TABLE c (id integer);\n",
+        );
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT count(*) FROM c"), "0");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a08_a_rollback_in_a_migration_takes_back_its_own_transaction_only() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file(
+            "migrations/0001_back.sql",
+            "CREATE TABLE a (id integer);\nBEGIN;\nCREATE TABLE b (id integer);\nROLLBACK;\nCREATE TABLE c (id integer);\n",
+        );
+
+        world.apply().exits(0);
+
+        let tables = match database {
+            crate::stacks::Database::Sqlite(_) => {
+                "SELECT name FROM sqlite_schema WHERE name IN ('a', 'b', 'c') ORDER BY 1"
+            }
+            crate::stacks::Database::Postgres(_) => {
+                "SELECT relname FROM pg_class WHERE relname IN ('a', 'b', 'c') ORDER BY 1"
+            }
+        };
+        assert_eq!(database.sql(tables), "a\nc");
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn a08_what_only_psql_can_run_is_refused_by_the_plan_with_its_line() {
+    let (database, world) = (Postgres::start(), World::new());
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    for (sql, line, why) in [
+        (
+            "CREATE TABLE a (id int);\nCOPY a (id) FROM stdin;\n1\n\\.\n",
+            2,
+            "waits for rows that only psql sends",
+        ),
+        ("CREATE TABLE a (id int);\n\n\\connect app\n", 3, "`\\connect` is a command of psql"),
+        ("COPY (SELECT 1) TO STDOUT;\n", 1, "has nobody to send its rows to"),
+    ] {
+        world.file("migrations/0001_a.sql", sql);
+
+        world.plan().exits(1).warns(why).warns(&format!("migrations/0001_a.sql:{line}:1"));
+
+        world.apply().exits(1);
+    }
+}
+
+#[test]
+fn a08_what_refuses_a_transaction_is_said_to_go_outside() {
+    on_each_database(|world, database| {
+        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\n");
+
+        world.apply().exits(6).says("let the file begin with the line `-- no-transaction`");
+
+        world.file("migrations/0001_a.sql", "-- no-transaction\nCREATE TABLE a (id integer);\nVACUUM;\n");
+        world.apply().exits(0);
+        assert_eq!(database.sql("SELECT count(*) FROM a"), "0");
+    });
+}
+
+#[test]
+fn a09_a_folder_that_lost_its_files_is_an_error_and_no_empty_plan() {
+    on_each_database(|world, _| {
+        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);").apply().exits(0);
+
+        std::fs::remove_file(world.path("migrations/0001_a.sql")).unwrap();
+
+        world.plan().exits(1).warns("migration 1 (\"a\") is applied, and its file is missing");
+        std::os::unix::fs::symlink("/nowhere/0001_a.sql", world.path("migrations/0001_a.sql")).unwrap();
+        world.plan().exits(1).warns("cannot read migrations/0001_a.sql");
+    });
+}
