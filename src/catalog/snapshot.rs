@@ -55,6 +55,7 @@ impl Snapshot {
     /// The schema `after` some steps that began with `before`. Tables that the steps did not touch are
     /// taken from `self`, the schema as it was last recorded: so that what others did to them stays a
     /// difference.
+    #[must_use]
     pub fn after_steps(&self, before: &Self, after: &Self) -> Self {
         let mut recorded = after.clone();
         recorded.tables.retain(|name, table| {

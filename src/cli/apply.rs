@@ -89,7 +89,8 @@ pub(super) async fn execute(
     if presence == Presence::Present {
         applying.take_lock().await?;
     }
-    let ended = applying.run().await;
+    // All that a run keeps while it waits is too large for the stack.
+    let ended = Box::pin(applying.run()).await;
     if let Some(held) = applying.held.take() {
         held.release().await;
     }
