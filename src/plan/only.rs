@@ -66,7 +66,7 @@ fn is_known(only: &str, stack: &Stack) -> bool {
         ["target", name, ..] => stack.targets.contains_key(*name),
         ["cache", "config", ..] | ["vector", "check", ..] => true,
         [component, kind] => KINDS.contains(&format!("{component}.{kind}").as_str()),
-        ["system", "migration", ..] | ["system", "repeatable", ..] => is_file(only, &stack.system.migrations),
+        ["system", "migration" | "repeatable", ..] => is_file(only, &stack.system.migrations),
         ["system", "extension", name] => stack.system.extensions.iter().any(|extension| extension == name),
         ["vector", "documents", name] => {
             stack.declared.contains(&Address::new(format!("vector.collection.{name}")))
