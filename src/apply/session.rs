@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Clients, Execution, ObserveError, Walked, observe, walk};
+use crate::catalog::Snapshot;
 use crate::change::{Address, Check, Status};
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Document, Failure, Options, Plan, Step};
@@ -32,6 +33,30 @@ pub struct Seen {
     pub world: World,
     /// What follows.
     pub plan: Plan,
+}
+
+/// The system's schema before some steps: what drift is measured from, and what is there.
+#[derive(Debug)]
+pub struct KnownSchema {
+    recorded: Snapshot,
+    there: Snapshot,
+}
+
+impl KnownSchema {
+    /// Of a world, which has no use for it any more.
+    pub fn of(world: World) -> Self {
+        let World { system, mut journal, .. } = world;
+        let there = system.schema;
+        let recorded = journal.snapshots.remove(journal::SYSTEM_SCHEMA);
+        Self { recorded: recorded.unwrap_or_else(|| there.clone()), there }
+    }
+
+    /// The same after steps that left this: drift is measured from what they did, and for all else
+    /// from where it was measured before.
+    fn after(self, there: Snapshot) -> Self {
+        let Self { recorded, there: before } = self;
+        Self { recorded: recorded.after_steps(&before, &there), there }
+    }
 }
 
 /// How a run ended, after the last look.
@@ -105,13 +130,14 @@ impl Session<'_> {
     pub async fn converge(
         &self,
         plan: Plan,
+        schema: KnownSchema,
         approved: &BTreeSet<Address>,
         may_grow: bool,
         execution: &mut Execution<'_>,
     ) -> Verified {
         let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred_of(&plan) };
         let mut walked = Walked::default();
-        let last = match self.rounds(plan, approved, may_grow, execution, &mut walked).await {
+        let last = match self.rounds(plan, schema, approved, may_grow, execution, &mut walked).await {
             Ok(Some(last)) => last,
             Ok(None) => return Verified { walked, ..Verified::default() },
             Err(blind) => return Verified { walked, blind: Some(blind), ..Verified::default() },
@@ -138,6 +164,7 @@ impl Session<'_> {
     async fn rounds(
         &self,
         mut plan: Plan,
+        mut schema: KnownSchema,
         approved: &BTreeSet<Address>,
         may_grow: bool,
         execution: &mut Execution<'_>,
@@ -171,7 +198,11 @@ impl Session<'_> {
                     return Ok(None);
                 }
             };
-            self.record_schema(&seen.world, walked, execution.recorder.run()).await?;
+            schema = schema.after(seen.world.system.schema);
+            if walked.done.iter().any(|(step, _)| is_migration(step)) {
+                let (database, run) = (self.clients.system.database().await?, execution.recorder.run());
+                journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
+            }
             plan = seen.plan;
             if deferred.is_empty() {
                 break;
@@ -179,15 +210,6 @@ impl Session<'_> {
             before = std::mem::replace(&mut deferred, deferred_of(&plan));
         }
         Ok(Some(plan))
-    }
-
-    /// Records the schema that this run's own migrations left: what drift is measured from.
-    async fn record_schema(&self, world: &World, walked: &Walked, run: &RunId) -> Result<(), ObserveError> {
-        if walked.done.iter().any(|(step, _)| is_migration(step)) {
-            let database = self.clients.system.database().await?;
-            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
-        }
-        Ok(())
     }
 
     /// Records the schema that a run left which was killed before it could: without it, what its

@@ -213,7 +213,7 @@ fn index_text(name: &str, index: &Index, table_name: &str, table: &Table) -> Str
     let unique = if *unique { "UNIQUE " } else { "" };
     let predicate = predicate.as_ref().map(|text| format!(" WHERE {text}")).unwrap_or_default();
     let valid = if *valid { "" } else { " -- invalid" };
-    let more: String = more.iter().map(|part| format!(" {part}")).collect();
+    let more = more.iter().flat_map(|part| [" ", part.as_str()]).collect::<String>();
     format!("CREATE {unique}INDEX {} ON {table_name} {method}({keys}){more}{predicate};{valid}", quoted(name))
 }
 

@@ -52,6 +52,27 @@ impl Snapshot {
         taken
     }
 
+    /// The schema `after` some steps that began with `before`. Tables that the steps did not touch are
+    /// taken from `self`, the schema as it was last recorded: so that what others did to them stays a
+    /// difference.
+    pub fn after_steps(&self, before: &Self, after: &Self) -> Self {
+        let mut recorded = after.clone();
+        recorded.tables.retain(|name, table| {
+            let is_untouched = before.tables.get(name) == Some(table);
+            match self.tables.get(name) {
+                Some(was) if is_untouched => was.clone_into(table),
+                Some(_) => {}
+                None => return !is_untouched,
+            }
+            true
+        });
+        let gone_before = self.tables.iter().filter(|(name, _)| !before.tables.contains_key(*name));
+        for (name, table) in gone_before {
+            recorded.tables.entry(name.clone()).or_insert_with(|| table.clone());
+        }
+        recorded
+    }
+
     /// The digest of the whole schema.
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)

@@ -14,7 +14,9 @@ use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Cancel, Clients, Event, Execution, Recorder, Seen, Session, Verified, system_url};
+use crate::apply::{
+    Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
+};
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, ChangeEntry, Document, Options, Plan};
@@ -112,6 +114,7 @@ struct Approved {
     addresses: BTreeSet<Address>,
     /// Whether the bookkeeping has this spec as the one last applied.
     knows_spec: bool,
+    schema: KnownSchema,
 }
 
 impl Applying<'_> {
@@ -161,10 +164,10 @@ impl Applying<'_> {
             let (lost, cancel) = (held.lost(), cancel.clone());
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
-        let Approved { plan, addresses, knows_spec } = approved;
+        let Approved { plan, addresses, knows_spec, schema } = approved;
         let on_event = &mut |event: &Event| progress.event(event);
         let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-        let verified = session.converge(plan, &addresses, self.saved.is_none(), &mut execution).await;
+        let verified = session.converge(plan, schema, &addresses, self.saved.is_none(), &mut execution).await;
         let has_converged = verified.converged;
         totals.take(&verified.walked);
         totals.blocked += verified.blocked;
@@ -227,7 +230,8 @@ impl Applying<'_> {
         if before.is_none() && bookkeeping != Bookkeeping::Missing {
             self.mention_the_dead().await?;
         }
-        Ok(Ok(Approved { plan: seen.plan, addresses, knows_spec }))
+        let Seen { world, plan } = seen;
+        Ok(Ok(Approved { plan, addresses, knows_spec, schema: KnownSchema::of(world) }))
     }
 
     /// The end of a run that finds nothing to do.

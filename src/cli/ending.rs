@@ -64,6 +64,12 @@ pub(super) fn run_record(
 /// The commit that the spec was read from; `None` outside of a git checkout, or without git.
 pub(super) fn git_commit(spec: &Path) -> Option<String> {
     let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Outside of one git takes as long to say so as two migrations.
+    let is_checkout = std::env::var_os("GIT_DIR").is_some()
+        || std::path::absolute(folder).ok()?.ancestors().any(|folder| folder.join(".git").exists());
+    if !is_checkout {
+        return None;
+    }
     let git =
         std::process::Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
     let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();

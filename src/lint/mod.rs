@@ -5,6 +5,7 @@ mod act;
 mod assertion;
 mod control;
 mod known;
+mod literals;
 mod postgres;
 pub mod rules;
 pub(crate) mod script;

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::literals::{Kind, token};
+
 /// What a word ends in that names a secret.
 const KEYS: [&str; 12] = [
     "password",
@@ -88,18 +90,6 @@ fn names_secret(word: &str) -> bool {
     KEYS.iter().any(|key| word.ends_with(key))
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// A bare word, or a quoted name.
-    Word,
-    /// What stands between the quotes of a text.
-    Text,
-    /// What stands between two dollar quotes.
-    Body,
-    Comment,
-    Other(char),
-}
-
 /// Where in a statement a text would be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -172,81 +162,6 @@ fn next_place(place: Place, kind: Kind, word: &str, parentheses: usize) -> Place
         Place::AfterKey if kind == Kind::Other(':') => Place::AfterKey,
         Place::AfterKey | Place::Elsewhere => Place::Elsewhere,
     }
-}
-
-/// The next token: its kind, the bytes of what it holds, and where it ends.
-fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usize)> {
-    let rest = text.get(from..)?;
-    let at = from + (rest.len() - rest.trim_start().len());
-    let rest = text.get(at..)?;
-    let first = rest.chars().next()?;
-    let closed = |start: usize, length: usize, close: usize| {
-        let end = at + length;
-        (at + start..end.saturating_sub(close).max(at + start), end)
-    };
-    if rest.starts_with("--") {
-        let length = rest.find('\n').unwrap_or(rest.len());
-        return Some((Kind::Comment, at + 2..at + length, at + length));
-    }
-    if rest.starts_with("/*") {
-        let end = rest.find("*/").unwrap_or(rest.len());
-        return Some((Kind::Comment, at + 2.min(end)..at + end, at + (end + 2).min(rest.len())));
-    }
-    // E'…', B'…', N'…', X'…' and U&'…'.
-    let lower = first.to_ascii_lowercase();
-    let prefix = match rest.get(1..) {
-        Some(next) if next.starts_with('\'') && matches!(lower, 'e' | 'b' | 'n' | 'x') => 1,
-        Some(next) if next.starts_with("&'") && lower == 'u' => 2,
-        _ => 0,
-    };
-    if prefix > 0 || first == '\'' {
-        let (length, is_closed) = quoted(rest.get(prefix..).unwrap_or(""), '\'', lower == 'e' && prefix == 1);
-        let (inner, end) = closed(prefix + 1, prefix + length, usize::from(is_closed));
-        return Some((Kind::Text, inner, end));
-    }
-    if matches!(first, '"' | '`') {
-        let (length, is_closed) = quoted(rest, first, false);
-        let (inner, end) = closed(1, length, usize::from(is_closed));
-        return Some((Kind::Word, inner, end));
-    }
-    if let Some((opening, length)) = dollar_quoted(rest) {
-        let is_closed = length >= 2 * opening && rest.get(length - opening..length) == rest.get(..opening);
-        let (inner, end) = closed(opening, length, if is_closed { opening } else { 0 });
-        return Some((Kind::Body, inner, end));
-    }
-    if first.is_alphabetic() || first == '_' {
-        let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        return Some((Kind::Word, at..at + length, at + length));
-    }
-    Some((Kind::Other(first), at..at + first.len_utf8(), at + first.len_utf8()))
-}
-
-/// Length with quotes, and whether it ends; a doubled quote stands for one.
-fn quoted(text: &str, quote: char, backslash: bool) -> (usize, bool) {
-    let mut characters = text.char_indices().skip(1).peekable();
-    while let Some((at, character)) = characters.next() {
-        if backslash && character == '\\' {
-            characters.next();
-        } else if character == quote {
-            if characters.peek().is_some_and(|(_, next)| *next == quote) {
-                characters.next();
-            } else {
-                return (at + quote.len_utf8(), true);
-            }
-        }
-    }
-    (text.len(), false)
-}
-
-/// Length of the opening and of the whole of `$tag$ … $tag$`.
-fn dollar_quoted(text: &str) -> Option<(usize, usize)> {
-    let inner = text.strip_prefix('$')?;
-    let tag = inner.get(..inner.find('$')?)?;
-    let is_tag = tag.chars().all(|c| c.is_alphanumeric() || c == '_') && !tag.starts_with(char::is_numeric);
-    let opening = is_tag.then_some(tag.len() + 2)?;
-    let body = text.get(opening..)?;
-    let end = body.find(text.get(..opening)?);
-    Some((opening, end.map_or(text.len(), |end| end + 2 * opening)))
 }
 
 /// Whether a text is `key=value …`, as connections are described.

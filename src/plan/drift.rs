@@ -2,35 +2,29 @@
 //! that this tool's own migrations left; of everything else, what a spec that was applied whole
 //! would change again. Shown, never mended.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ChangeEntry, Document, Work};
 use crate::catalog::{self, SchemaChange, Snapshot};
-use crate::change::{Address, Check, Diff, Drift, Status};
+use crate::change::{Address, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{SchemaDrift, Stack};
 use crate::system;
 use crate::world::World;
 
 /// Compares the schema with the one recorded after the last migration. Nothing is known of a
-/// database that this tool never migrated, and pending migrations are a difference of their own.
-pub(super) fn of_system(
-    stack: &Stack,
-    world: &World,
-    desired: &system::Desired,
-    planned: &Diff<Work>,
-) -> Diff<Work> {
+/// database that this tool never migrated.
+pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired) -> Diff<Work> {
     let mut diff = Diff::default();
-    let migrations = ["system.migration", "system.repeatable"];
-    let is_migration = |address: &Address| migrations.iter().any(|prefix| address.is_selected_by(prefix));
-    let is_pending = planned.changes.iter().any(|change| is_migration(&change.address));
     let Some(recorded) = world.journal.snapshots.get(journal::SYSTEM_SCHEMA) else { return diff };
     let is_judged = match stack.system.schema_drift {
         SchemaDrift::Ignore => false,
         SchemaDrift::Warn | SchemaDrift::Fail => true,
     };
-    if !is_judged || is_pending {
+    if !is_judged {
         return diff;
     }
     let (before, mut now) = (managed(recorded, desired), managed(&world.system.schema, desired));
@@ -59,6 +53,27 @@ pub(super) fn of_system(
     let summary = format!("changed by hand: {summary}");
     diff.drift.push(Drift { address: Address::new("system.schema"), summary, diff: text });
     diff
+}
+
+/// Holds back what would run on a schema that fails its check, and all that needs it.
+pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
+    let migrations = ["system.migration", "system.repeatable"];
+    let is_migration = |address: &Address| migrations.iter().any(|prefix| address.is_selected_by(prefix));
+    let mut held: BTreeSet<Address> = BTreeSet::new();
+    loop {
+        let needs_held = |change: &Planned<Work>| change.needs.iter().any(|need| held.contains(need));
+        let is_held = |change: &Planned<Work>| is_migration(&change.address) || needs_held(change);
+        let (more, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut diff.changes).into_iter().partition(is_held);
+        diff.changes = kept;
+        if more.is_empty() {
+            return;
+        }
+        for change in more {
+            let reason = "failed check system.schema".to_owned();
+            diff.blocked.push(Held { address: change.address.clone(), reason });
+            held.insert(change.address);
+        }
+    }
 }
 
 /// What happened to one table.

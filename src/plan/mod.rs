@@ -186,8 +186,12 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let system = system::Desired::new(stack, world.system.dialect).going_on(&options.done);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
-    let drift = drift::of_system(stack, world, &system, &diff);
+    let drift = drift::of_system(stack, world, &system);
+    let is_refused = drift.checks.iter().any(|check| check.status == Status::Fail);
     diff.merge(drift);
+    if is_refused {
+        drift::hold_migrations(&mut diff);
+    }
 
     let mut schemas = BTreeMap::new();
     for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {

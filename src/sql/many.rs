@@ -11,7 +11,8 @@ use super::{Database, Error, Result, Row, Transaction, value};
 /// good order: looking for a better one takes longer than they do, and so does compiling them, which
 /// the server begins at some hundred tables.
 pub const OF_CATALOGS: &str = "SELECT set_config('join_collapse_limit', '1', true), \
-                               set_config('from_collapse_limit', '1', true), set_config('jit', 'off', true)";
+                               set_config('from_collapse_limit', '1', true), \
+                               set_config('enable_mergejoin', 'off', true), set_config('jit', 'off', true)";
 
 impl Database {
     /// The rows of each query. What is no query, such as `SET`, gives none.

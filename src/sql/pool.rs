@@ -30,6 +30,7 @@ struct Shared {
     options: PgConnectOptions,
     ends_with_client: bool,
     free: Mutex<Vec<Free>>,
+    most: usize,
     permits: Arc<Semaphore>,
 }
 
@@ -49,17 +50,21 @@ pub struct Held {
 
 impl Pool {
     /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
+    /// Another one follows meanwhile, for two questions at a time.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
         most: usize,
     ) -> sqlx::Result<Self> {
-        let free = Mutex::default();
-        let shared = Shared { options, ends_with_client, free, permits: Arc::new(Semaphore::new(most)) };
+        let permits = Arc::new(Semaphore::new(most));
+        let shared = Arc::new(Shared { options, ends_with_client, free: Mutex::default(), most, permits });
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
-        Ok(Self(Arc::new(shared)))
+        if most > 1 {
+            tokio::spawn(Arc::clone(&shared).open_another());
+        }
+        Ok(Self(shared))
     }
 
     /// The server's version as a number, 150004, as it said on connecting. None comes through some
@@ -85,16 +90,13 @@ impl Pool {
         Ok(Held { connection, shared: Arc::clone(shared), permit })
     }
 
-    /// A new connection that never comes here.
-    pub async fn connect(&self) -> sqlx::Result<PgConnection> {
-        let connecting = tokio::time::timeout(CONNECT_DEADLINE, self.0.connect_at_last());
-        connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)?
-    }
-
-    /// Closes what is free, and gives no more.
+    /// Waits for what is in use, closes all, and gives no more.
     pub async fn close(&self) {
-        self.0.permits.close();
-        let free = std::mem::take(&mut *self.0.free());
+        let Self(shared) = self;
+        let unused = shared.permits.acquire_many(u32::try_from(shared.most).unwrap_or(1));
+        drop(tokio::time::timeout(CONNECT_DEADLINE, unused).await);
+        shared.permits.close();
+        let free = std::mem::take(&mut *shared.free());
         for Free { connection, since: _ } in free {
             // What it says on leaving matters to nobody.
             drop(connection.close().await);
@@ -111,6 +113,16 @@ impl Shared {
         if !self.permits.is_closed() {
             self.free().push(Free { connection, since: Instant::now() });
         }
+    }
+
+    /// Opens a connection before it is asked for. If that fails, who asks will see why.
+    async fn open_another(self: Arc<Self>) {
+        let Ok(permit) = self.permits.try_acquire() else { return };
+        let connected = tokio::time::timeout(CONNECT_DEADLINE, self.connect()).await;
+        if let Ok(Ok(connection)) = connected {
+            self.keep(connection);
+        }
+        drop(permit);
     }
 
     /// A free connection that still answers; one that was used a moment ago is not asked.
@@ -144,6 +156,11 @@ impl Shared {
 }
 
 impl Held {
+    /// Takes the connection out: it never comes back, and another may be opened for it.
+    pub fn detach(self) -> PgConnection {
+        self.connection
+    }
+
     /// Gives the connection back after its answer: one that ended it is not kept.
     pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { connection, shared, permit } = self;

@@ -278,7 +278,7 @@ impl Client {
         let started = Instant::now();
         loop {
             let opened = self.maintenance(url).await;
-            let maintenance = opened.map_err(|source| Error::connecting(source, &failed))?;
+            let maintenance = opened.map_err(|source| Error::connecting(source, failed))?;
             let created = create_under_lock(&maintenance, &database).await;
             maintenance.close().await;
             match created {

@@ -115,6 +115,7 @@ impl Desired {
     }
 
     /// The same, for a plan that goes on where an earlier run of it stopped.
+    #[must_use]
     pub fn going_on(self, done: &BTreeSet<Address>) -> Self {
         Self { done: done.clone(), ..self }
     }

@@ -140,7 +140,7 @@ pub enum Error {
         /// What the database says, without its details, which may show values of rows.
         message: String,
         /// What to do.
-        advice: Advice,
+        advice: Box<Advice>,
     },
     /// A migration that no server can run.
     #[error("{file} cannot be run: {why}")]

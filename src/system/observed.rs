@@ -98,9 +98,10 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
-    let introspected = crate::catalog::introspect(&open).await;
-    let schema = introspected.map_err(super::Error::doing("reading the schema"))?;
-    let roles = roles::observe(desired, &open).await?;
+    // The two large questions, at the same time.
+    let introspected =
+        async { crate::catalog::introspect(&open).await.map_err(super::Error::doing("reading the schema")) };
+    let (schema, roles) = tokio::try_join!(introspected, roles::observe(desired, &open))?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
     let rows = rows::observe(desired, &schema, &open).await?;
     let owned = rows::observe_owned(inventory, &schema, &open).await?;

@@ -145,6 +145,49 @@ fn a14_drift_is_ignored_warned_of_or_fails_as_the_spec_says() {
 }
 
 #[test]
+fn a14_what_was_changed_by_hand_is_shown_beside_pending_migrations_and_stays_drift_after_them() {
+    on_each_database(|world, database| {
+        applied(world);
+        database.sql("ALTER TABLE items ADD COLUMN nick text");
+        world.file("migrations/0002_more.sql", "CREATE TABLE more (id integer);\nDROP TABLE orders;\n");
+
+        world.plan().exits(2).says("system.migration.0002_more").says("changed by hand: items");
+        world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+
+        let text = drift(world)["drift"][0]["diff"].as_str().unwrap().to_owned();
+        assert!(text.contains("nick") && !text.contains("more") && !text.contains("orders"), "{text}");
+
+        // A migration that works on the table leaves it as it is meant.
+        world.file("migrations/0003_items.sql", "ALTER TABLE items ADD COLUMN label text;\n");
+        world.apply().exits(0);
+        world.trueup(&["drift"]).exits(0);
+    });
+}
+
+#[test]
+fn a14_no_migration_runs_on_a_schema_that_fails_its_check() {
+    on_each_database(|world, database| {
+        applied(world);
+        database.sql("ALTER TABLE items ADD COLUMN nick text");
+        world.file("migrations/0002_more.sql", "CREATE TABLE more (id integer PRIMARY KEY);\n");
+        world.file("more.csv", "id\n1\n");
+        let more = "    more: { table: more, key: [id], rows: more.csv }\n";
+        world.spec(&format!("{}{more}", spec("  schema_drift: fail\n")));
+
+        let plan = world.plan();
+        let applied = world.apply();
+
+        plan.exits(3).says("! system.migration.0002_more: failed check system.schema");
+        plan.says("! system.seed.more: failed check system.schema");
+        applied.exits(6);
+        assert_eq!(database.sql("SELECT count(*) FROM _sqlx_migrations"), "1");
+        world.trueup(&["drift", "accept"]).exits(0);
+        world.apply().exits(0);
+        world.plan().exits(0);
+    });
+}
+
+#[test]
 fn a14_accepting_takes_the_schema_as_it_is_and_is_a_run_of_its_own() {
     on_each_database(|world, database| {
         world.file("migrations/0001_items.sql", TABLES).file("items.csv", "id,name\na,Apple\nb,Bread\n");

@@ -93,6 +93,8 @@ fn reader(postgres: &Postgres) -> Child {
 
 #[test]
 fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
+    const READER: &str =
+        "FROM pg_stat_activity WHERE application_name = 'report' AND datname = current_database()";
     let postgres = Postgres::start();
     postgres.psql("CREATE TABLE t (a int)");
     let mut reading = reader(&postgres);
@@ -123,13 +125,11 @@ fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
     assert_eq!(postgres.psql("SELECT to_regclass('lost') IS NULL"), "t");
 
     // Without Ctrl-C the error names who is in the way.
-    world.spec(&spec.replace("60s", "100ms"));
+    world.spec(&spec.replace("60s", "1s"));
     let failed = world.apply();
     failed.exits(6).says("(report, account postgres)").says("tried 6 times").says("SELECT pg_sleep(300)");
     reading.kill().unwrap();
     reading.wait().unwrap();
-    const READER: &str =
-        "FROM pg_stat_activity WHERE application_name = 'report' AND datname = current_database()";
     postgres.psql(&format!("SELECT pg_terminate_backend(pid) {READER}"));
     wait_until("the reader's end", || postgres.psql(&format!("SELECT count(*) {READER}")) == "0");
     world.apply().exits(0);

@@ -71,14 +71,19 @@ impl Lock {
     }
 
     /// Does work that only the holder may do, and gives it up as soon as the lock is lost. What it
-    /// has sent to the server ends with its connections; the next holder waits for that.
+    /// has sent to the server is ended there; the next holder waits for that.
     pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         self.refuse_lost()?;
-        tokio::select! {
+        let reason = tokio::select! {
             biased;
-            reason = self.lost() => Err(Error::Lost { reason }),
-            done = work => Ok(done),
+            reason = self.lost() => reason,
+            done = work => return Ok(done),
+        };
+        if let Self::Postgres(held) = self {
+            let (url, stack, run) = held.holder();
+            end_statements(url, stack, run).await;
         }
+        Err(Error::Lost { reason })
     }
 
     /// Frees it, and comes back when it is free: the next run need not wait for a connection that

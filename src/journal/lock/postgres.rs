@@ -40,6 +40,7 @@ pub struct Held {
     connection: Arc<Mutex<PgConnection>>,
     watch: watch::Receiver<Option<String>>,
     watcher: JoinHandle<()>,
+    holder: (RedactedUrl, String, RunId),
 }
 
 impl Drop for Held {
@@ -52,6 +53,12 @@ impl Drop for Held {
 impl Held {
     pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
         self.watch.clone()
+    }
+
+    /// Where, for which stack and by which run it is held.
+    pub(super) fn holder(&self) -> (&RedactedUrl, &str, &RunId) {
+        let (url, stack, run) = &self.holder;
+        (url, stack, run)
     }
 
     pub(super) async fn release(self) {
@@ -81,8 +88,8 @@ pub(super) async fn acquire(
     let started = Instant::now();
     // Until it holds, the session is none of a run: nobody must wait for the end of who waits.
     let waiting = format!("trueup/{}/{WAITING}", stack.chars().take(40).collect::<String>());
-    let mut connection = connect(url, &waiting).await?;
-    refuse_pooler(url, &waiting, &mut connection).await?;
+    let (mut connection, second) = tokio::try_join!(connect(url, &waiting), connect(url, &waiting))?;
+    refuse_pooler(&mut connection, second).await?;
     loop {
         if try_take(&mut connection).await? {
             break;
@@ -103,7 +110,7 @@ pub(super) async fn acquire(
     let connection = Arc::new(Mutex::new(connection));
     let (tell, watch) = watch::channel(None);
     let watcher = tokio::spawn(keep_watch(Arc::clone(&connection), pid, tell));
-    Ok(Held { connection, watch, watcher })
+    Ok(Held { connection, watch, watcher, holder: (url.clone(), stack.to_owned(), run.clone()) })
 }
 
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
@@ -182,8 +189,7 @@ async fn answered<T>(
 /// in turn, and one among many gets whichever is free. The order is such that no rule of handing
 /// out (last used first, in turn) makes two sets look like two backends. Nothing is prepared here:
 /// a prepared statement would fail first, and with another message.
-async fn refuse_pooler(url: &RedactedUrl, name: &str, first: &mut PgConnection) -> Result<(), Error> {
-    let mut second = connect(url, name).await?;
+async fn refuse_pooler(first: &mut PgConnection, mut second: PgConnection) -> Result<(), Error> {
     let ours = backend(first).await?;
     let theirs = backend(&mut second).await?;
     let mut is_pooler = ours == theirs;

@@ -156,7 +156,7 @@ fn failure(
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
         message: lint::without_secrets(&message, job.sql),
-        advice,
+        advice: Box::new(advice),
     }
 }
 

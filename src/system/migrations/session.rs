@@ -49,7 +49,9 @@ impl Session {
     pub(super) async fn open(database: &Database) -> sql::Result<Self> {
         let failed = |source| sql::Error::statement("", source);
         let connection = match database {
-            Database::Postgres(pool) => Connection::Postgres(Box::new(pool.connect().await.map_err(failed)?)),
+            Database::Postgres(pool) => {
+                Connection::Postgres(Box::new(pool.take().await.map_err(failed)?.detach()))
+            }
             Database::Sqlite(pool) => {
                 Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
             }
@@ -81,7 +83,7 @@ impl Session {
                          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                          WHERE c.oid = to_regclass('_sqlx_migrations')),
                         CASE WHEN to_regclass('trueup.inventory') IS NOT NULL THEN '1' END;
-                 SELECT string_agg(format('; SELECT set_config(%L, %L, false), NULL', name, setting), '' ORDER BY name),
+                 SELECT string_agg(format('; SET %I = %L', name, setting), '' ORDER BY name),
                         pg_catalog.pg_backend_pid()::text
                  FROM pg_catalog.pg_settings
                  WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
@@ -159,10 +161,7 @@ impl Session {
             Dialect::Postgres => ("encode(checksum, 'hex')", "CASE WHEN success THEN '1' END"),
             Dialect::Sqlite => ("lower(hex(checksum))", "CASE WHEN success THEN '1' END"),
         };
-        format!(
-            "SELECT (SELECT {checksum} FROM {history} WHERE version = {version}), \
-             (SELECT {success} FROM {history} WHERE version = {version})"
-        )
+        format!("SELECT {checksum}, {success} FROM {history} WHERE version = {version}")
     }
 
     /// Runs statements as they stand, several in one round trip.

@@ -12,7 +12,7 @@ use crate::change::Address;
 use crate::lint;
 use crate::sql::{self, Row, Value};
 
-/// How long a statement runs before it is asked for what it waits, and between two questions.
+/// How long a statement runs before it is asked for what it waits, at most, and between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Most sessions that are named.
 const MOST_NAMED: usize = 3;
@@ -70,7 +70,8 @@ impl Board {
 pub(super) struct Watch<'a> {
     client: &'a Client,
     address: &'a Address,
-    pause: Duration,
+    /// How long a statement runs before it is asked for what it waits.
+    first: Duration,
     /// The sessions that were last waited for.
     seen: Option<String>,
     gave_up: bool,
@@ -80,8 +81,8 @@ impl<'a> Watch<'a> {
     pub(super) fn new(job: &'a Job<'_>, client: &'a Client) -> Self {
         let Limits { lock, .. } = job.limits;
         // A short wait is over before it is long enough to be asked about.
-        let pause = if lock.is_zero() { PAUSE } else { PAUSE.min(lock / 2) };
-        Self { client, address: &job.address, pause, seen: None, gave_up: false }
+        let first = if lock.is_zero() { PAUSE } else { PAUSE.min(lock / 2) };
+        Self { client, address: &job.address, first, seen: None, gave_up: false }
     }
 
     /// The sessions that were last waited for, where they are known.
@@ -121,15 +122,17 @@ impl<'a> Watch<'a> {
     /// Comes back when the statement was cancelled.
     async fn look_after(&mut self, pid: i32) {
         let board = self.client.board();
+        let mut pause = self.first;
         loop {
             if board.is_stopped() {
-                tokio::time::sleep(self.pause).await;
+                tokio::time::sleep(pause).await;
             } else {
                 tokio::select! {
                     () = board.stopped() => {}
-                    () = tokio::time::sleep(self.pause) => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
+            pause = PAUSE;
             // Who cannot be asked is not named, and waits as long as it may.
             let Ok(Some(on)) = self.blocking(pid).await else { continue };
             if self.seen.as_ref() != Some(&on) {
@@ -187,18 +190,18 @@ fn session(row: &Row) -> String {
         .into_iter()
         .chain(text(2).map(|account| format!("account {account}")))
         .collect();
-    let mut said = format!("pid {pid}");
+    let mut said = vec![format!("pid {pid}")];
     if !who.is_empty() {
-        said.push_str(&format!(" ({})", who.join(", ")));
+        said.push(format!(" ({})", who.join(", ")));
     }
     if let (Some(since), Some(state)) = (text(3), text(4)) {
-        said.push_str(&format!(", {state} since {since}"));
+        said.push(format!(", {state} since {since}"));
     }
     if let (Some(query), Some(_)) = (text(5), text(4)) {
         let query = lint::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
         let shown: String = query.chars().take(SHOWN).collect();
         let rest = if query.chars().count() > SHOWN { "…" } else { "" };
-        said.push_str(&format!(": {shown}{rest}"));
+        said.push(format!(": {shown}{rest}"));
     }
-    said
+    said.concat()
 }

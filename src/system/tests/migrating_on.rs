@@ -88,7 +88,10 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
         let Error::Migration { line, statement, advice, .. } = &failed else { panic!("{failed:?}") };
-        assert_eq!((*line, statement.as_str(), advice), (4, "INSERT INTO nowhere VALUES (1)", &Advice::Rest));
+        assert_eq!(
+            (*line, statement.as_str(), &**advice),
+            (4, "INSERT INTO nowhere VALUES (1)", &Advice::Rest)
+        );
         let success = b.query("SELECT success FROM _sqlx_migrations").await;
         assert!(success == ["false"] || success == ["0"], "sqlx must not begin it anew: {success:?}");
         let edited = "-- no-transaction\nCREATE TABLE a (id text);\nINSERT INTO a VALUES (1);\nSELECT 1;\n";
@@ -234,7 +237,7 @@ fn a_lock_that_another_session_holds_is_waited_for_a_number_of_times() {
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
         let Error::Migration { line, advice, .. } = &failed else { panic!("{failed:?}") };
-        let Advice::Lock { tries: 6, on: Some(on) } = advice else { panic!("{advice:?}") };
+        let Advice::Lock { tries: 6, on: Some(on) } = &**advice else { panic!("{advice:?}") };
         assert!(on.contains("trueup/test/") && on.contains("idle in transaction since 20"), "{on}");
         assert!(on.contains("LOCK TABLE t IN ACCESS SHARE MODE"), "{on}");
         assert_eq!(*line, 2);
@@ -261,7 +264,7 @@ fn a_statement_that_takes_too_long_is_cancelled() {
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
         let Error::Migration { advice, .. } = &failed else { panic!("{failed:?}") };
-        assert_eq!(*advice, Advice::Slow);
+        assert_eq!(**advice, Advice::Slow);
     });
 }
 
