@@ -242,7 +242,7 @@ pub enum Error {
     #[error("{address}: {message}; nothing was written")]
     #[diagnostic(
         code(trueup::system::refused),
-        help("write the key as the row that is there has it, or take the row out of the spec")
+        help("write the key as the table keeps it, or take the row out of the spec")
     )]
     Refused {
         /// The seed or ontology.

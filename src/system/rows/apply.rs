@@ -212,8 +212,9 @@ fn refused(
     let key: Vec<_> =
         both.map(|(column, cell)| format!("{} {:?}", column.name, text(cell).unwrap_or(""))).collect();
     let message = format!(
-        "{} did not take the row with {}: another row has the same key as the table compares it (without \
-         regard to case, perhaps), or a trigger or policy hides it",
+        "{} has no row with {} after it was inserted: the key is kept in another spelling (12:00:00 for \
+         12:00), the table takes it for that of another row (without regard to case), or a trigger or policy \
+         is in the way",
         shape.name,
         key.join(", ")
     );
