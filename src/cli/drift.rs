@@ -58,7 +58,7 @@ pub(super) struct AcceptArgs {
 
 pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     match &args.command {
-        Some(DriftCommand::Accept(args)) => accept(args, file, ui).await,
+        Some(DriftCommand::Accept(args)) => Box::pin(accept(args, file, ui)).await,
         None => show(args, file, ui).await,
     }
 }

@@ -46,7 +46,7 @@ pub(super) async fn of_whole(
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
         let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-        return failure(job, said(error), Some((at.start + byte, Some(at))), advice);
+        return failure(job, &said(error), Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
@@ -59,7 +59,7 @@ pub(super) async fn of_whole(
         None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
     let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-    failure(job, said(error), place, advice)
+    failure(job, &said(error), place, advice)
 }
 
 /// The error of one statement of a migration that runs outside a transaction.
@@ -72,21 +72,21 @@ pub(super) fn of_statement(
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
     let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
-    failure(job, said(error), Some((byte, Some(at.clone()))), advice)
+    failure(job, &said(error), Some((byte, Some(at.clone()))), advice)
 }
 
 /// The error of a transaction that failed at its end, where deferred constraints are checked.
 pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
-    at_end(job, said(error))
+    at_end(job, &said(error))
 }
 
 /// The error of a migration that switched foreign keys off, and left rows that refer to nothing.
 pub(super) fn of_keys(job: &Job<'_>, rows: u64) -> Error {
     let which = if rows == 1 { "row refers" } else { "rows refer" };
-    at_end(job, format!("{rows} {which} to nothing, now that foreign keys are checked again"))
+    at_end(job, &format!("{rows} {which} to nothing, now that foreign keys are checked again"))
 }
 
-fn at_end(job: &Job<'_>, message: String) -> Error {
+fn at_end(job: &Job<'_>, message: &str) -> Error {
     let end = job.sql.trim_end().len();
     let mut failed = failure(job, message, Some((end, None)), Advice::Whole);
     if let Error::Migration { statement, .. } = &mut failed {
@@ -141,7 +141,7 @@ async fn culprit(
 
 fn failure(
     job: &Job<'_>,
-    message: String,
+    message: &str,
     place: Option<(usize, Option<Range<usize>>)>,
     advice: Advice,
 ) -> Error {
@@ -155,7 +155,7 @@ fn failure(
         statement: shown.get(range.clone()).unwrap_or("").to_owned(),
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: lint::without_secrets(&message, job.sql),
+        message: lint::without_secrets(message, job.sql),
         advice: Box::new(advice),
     }
 }

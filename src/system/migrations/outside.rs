@@ -50,15 +50,14 @@ impl Unit {
             let first = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("").to_lowercase();
             match (open, lint::boundary(text, dialect)) {
                 (None, Some(Boundary::Begins)) => open = Some(at.start),
-                // Nothing is open that it could end.
-                (None, Some(Boundary::Ends)) => {}
                 (None, None) if is_setting(&first, text) => units.push(Self { at, kind: Kind::Setting }),
                 (None, None) => units.push(Self { at, kind: Kind::Statement }),
                 (Some(start), Some(Boundary::Ends)) => {
                     units.push(Self { kind: Kind::Transaction(at.start), at: start..at.end });
                     open = None;
                 }
-                (Some(_), Some(Boundary::Begins) | None) => {}
+                // It is of the open one, or ends nothing.
+                (Some(_), Some(Boundary::Begins) | None) | (None, Some(Boundary::Ends)) => {}
             }
         }
         if let Some(start) = open {

@@ -78,7 +78,9 @@ async fn ask_scope(
     );
     let rows = database.query(&sql, &source.values).await?;
     let mut answer = Answer { whole: true, ..Answer::default() };
-    rows.iter().for_each(|row| answer.take(fingerprints(shape, row)));
+    for row in &rows {
+        answer.take(fingerprints(shape, row));
+    }
     Ok(answer)
 }
 
@@ -103,7 +105,9 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
             shape.joined(dialect),
         );
         let rows = database.query(&sql, &source.values).await?;
-        rows.iter().for_each(|row| answer.take(fingerprints(shape, row)));
+        for row in &rows {
+            answer.take(fingerprints(shape, row));
+        }
     }
     Ok(answer)
 }
