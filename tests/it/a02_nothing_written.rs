@@ -43,10 +43,11 @@ fn system(database: &Database) -> World {
             "CREATE TABLE tickets (id bigserial PRIMARY KEY);\n\
              INSERT INTO tickets DEFAULT VALUES;\n",
         );
-        spec += &format!(
+        let roles = format!(
             "  roles:\n    {}: {{ login: true, password: \"${{ROLE_PASSWORD}}\", grants: {{ \"*\": [select], users: [] }} }}\n",
             role(postgres)
         );
+        spec.push_str(&roles);
     }
     world.file("examples/quickstart/here.yaml", spec).env("TRUEUP_FILE", "examples/quickstart/here.yaml");
     world.env("DATABASE_URL", database.url()).env("ROLE_PASSWORD", "correct horse of the app");

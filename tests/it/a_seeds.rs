@@ -109,7 +109,7 @@ fn a18_the_plan_shows_the_first_rows_that_it_writes_and_none_that_is_there() {
     on_each_database(|world, database| {
         used(world, database, "upsert");
         let long = "L".repeat(60);
-        let more: String = (1..=4).map(|n| format!("n{n},Nut,1\n")).collect();
+        let more = "n1,Nut,1\nn2,Nut,1\nn3,Nut,1\nn4,Nut,1\n";
         world.file("items.csv", format!("{ROWS}d,\"one, \"\"two\"\"\",\ne,{long},3\n{more}"));
 
         let plan = world.plan();
