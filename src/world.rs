@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::journal;
+use crate::spec::Stack;
 use crate::{cache, system, target, vector};
 
 /// Version of the file form. A reader refuses another one.
@@ -35,6 +36,16 @@ impl World {
     pub fn renamed(&self, moves: &[journal::Move]) -> Self {
         let renamed = self.clone();
         Self { system: renamed.system.renamed(moves), journal: renamed.journal.renamed(moves), ..renamed }
+    }
+
+    /// What of a surveyed world a look for this stack alone would have seen: a plan is the same
+    /// whether it was made from one or the other.
+    #[must_use]
+    pub fn as_asked(mut self, stack: &Stack) -> Self {
+        if !system::are_roles_asked(&stack.system.roles, self.journal.inventory.0.keys()) {
+            self.system.roles = None;
+        }
+        self
     }
 
     /// The digest of everything observed.

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Resul
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui)?;
     let world = match &args.world {
-        Some(path) => File::read(path, &stack.name)?.world,
+        Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
         None => observe(&stack, &Clients::new(&stack, Purpose::Observe, args.train)?).await?,
     };
     let options = Options { train: args.train, ..Options::default() };

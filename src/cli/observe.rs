@@ -25,7 +25,7 @@ pub(super) struct ObserveArgs {
 
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui)?;
-    let clients = Clients::new(&stack, Purpose::Observe, args.train)?;
+    let clients = Clients::new(&stack, Purpose::Survey, args.train)?;
     let world = observe(&stack, &clients).await?;
     File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;
     ui.note(&format!("`trueup plan --world {}` plans against it", args.out.display()));

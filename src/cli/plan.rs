@@ -73,7 +73,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let stack = load::stack(file, contact, ui)?;
     load::note_unset_secrets(&stack, ui);
     let world = match &args.world {
-        Some(path) => File::read(path, &stack.name)?.world,
+        Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
         None => look(&stack, args).await?,
     };
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };

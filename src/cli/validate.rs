@@ -49,7 +49,7 @@ pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<E
 /// Whether the saved observation keeps the targets' contracts; true without one.
 fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, Failure> {
     let Some(path) = &args.world else { return Ok(true) };
-    let world = File::read(path, &stack.name)?.world;
+    let world = File::read(path, &stack.name)?.world.as_asked(stack);
     let plan =
         plan::plan(stack, &world, &plan::Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
     let broken = plan

@@ -50,7 +50,7 @@ pub struct Held {
 
 impl Pool {
     /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
-    /// Another one follows meanwhile, for two questions at a time.
+    /// For one who writes another follows meanwhile: a run asks two things at a time.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
@@ -61,7 +61,7 @@ impl Pool {
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
-        if most > 1 {
+        if ends_with_client && most > 1 {
             tokio::spawn(Arc::clone(&shared).open_another());
         }
         Ok(Self(shared))

@@ -28,6 +28,8 @@ const UNDEFINED_DATABASE: &str = "3D000";
 pub enum Purpose {
     /// Reads: the session is read-only, an SQLite file that nobody writes is left without traces.
     Observe,
+    /// The same, and all that can be listed, whatever the stack asks for: for a saved world.
+    Survey,
     /// Writes, in the name of a run.
     Apply(RunId),
 }
@@ -136,6 +138,11 @@ impl Client {
         }
     }
 
+    /// Whether all that can be listed is asked for, whatever the stack needs.
+    pub(super) fn is_surveying(&self) -> bool {
+        self.purpose == Purpose::Survey
+    }
+
     /// From now on, what steps wait for other sessions for.
     pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
         self.board.listen()
@@ -233,7 +240,7 @@ impl Client {
 
     async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
-            Purpose::Observe => (&RunId::from_text("observe"), true, 2),
+            Purpose::Observe | Purpose::Survey => (&RunId::from_text("observe"), true, 2),
             Purpose::Apply(run) => (run, false, CONNECTIONS),
         };
         let application_name = lock::session_name(&self.stack, run);
@@ -253,8 +260,10 @@ impl Client {
         }
         Ok(match self.purpose {
             Purpose::Apply(_) => SqliteMode::ReadWrite,
-            Purpose::Observe if has_log(path, "-wal") || has_log(path, "-journal") => SqliteMode::ReadOnly,
-            Purpose::Observe => SqliteMode::Immutable,
+            Purpose::Observe | Purpose::Survey if has_log(path, "-wal") || has_log(path, "-journal") => {
+                SqliteMode::ReadOnly
+            }
+            Purpose::Observe | Purpose::Survey => SqliteMode::Immutable,
         })
     }
 

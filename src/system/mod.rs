@@ -34,7 +34,7 @@ pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating, Waits};
 pub use observed::{Observed, observe};
 pub use reach::{beyond, without_beyond};
-pub use roles::{RoleChange, Roles};
+pub use roles::{RoleChange, Roles, are_asked as are_roles_asked};
 pub use rows::{Answer, Owned, OwnedRow, RowsChange};
 pub use scratch::within as within_scratch;
 pub use users::{Accounts, UserChange};

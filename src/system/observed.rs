@@ -34,8 +34,8 @@ pub struct Observed {
     pub emptiness: BTreeMap<TableName, Emptiness>,
     /// The tables.
     pub schema: Snapshot,
-    /// The roles of the server and what they hold; `None` on SQLite, and in a world of before they were
-    /// looked at.
+    /// The roles of the server and what they hold; `None` on SQLite, and where the stack neither has
+    /// nor had any.
     #[serde(default)]
     pub roles: Option<Roles>,
     /// The accounts that were asked for.
@@ -98,10 +98,13 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
+    let is_asked = client.is_surveying()
+        || roles::are_asked(&desired.roles, inventory.iter().map(|entry| &entry.address));
     // The two large questions, at the same time.
     let introspected =
         async { crate::catalog::introspect(&open).await.map_err(super::Error::doing("reading the schema")) };
-    let (schema, roles) = tokio::try_join!(introspected, roles::observe(desired, &open))?;
+    let roles = async { if is_asked { roles::observe(desired, &open).await } else { Ok(None) } };
+    let (schema, roles) = tokio::try_join!(introspected, roles)?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
     let rows = rows::observe(desired, &schema, &open).await?;
     let owned = rows::observe_owned(inventory, &schema, &open).await?;

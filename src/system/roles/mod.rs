@@ -13,7 +13,7 @@ use crate::change::Address;
 use crate::digest::Fingerprint;
 
 pub use apply::RoleChange;
-pub use observe::Roles;
+pub use observe::{Roles, are_asked};
 
 pub(super) use apply::apply;
 pub(super) use diff::diff;

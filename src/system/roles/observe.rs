@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Desired, Error, Result};
 use super::scram;
+use crate::change::Address;
+use crate::spec;
 use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
 
 /// What the catalogs say, as JSON of [`Roles`].
@@ -143,6 +145,14 @@ pub enum Verdict {
     Unknown,
 }
 
+/// Whether a plan needs to know of roles: the stack has some, or had, by the addresses of its inventory.
+pub fn are_asked<'a>(
+    wanted: &BTreeMap<String, spec::Role>,
+    mut known: impl Iterator<Item = &'a Address>,
+) -> bool {
+    !wanted.is_empty() || known.any(|address| address.is_selected_by("system.role"))
+}
+
 /// All roles; `None` where there are none to speak of.
 pub(in super::super) async fn observe(desired: &Desired, database: &Database) -> Result<Option<Roles>> {
     if database.dialect() != crate::sql::Dialect::Postgres {
@@ -154,8 +164,7 @@ pub(in super::super) async fn observe(desired: &Desired, database: &Database) ->
     let mut roles = read(&rows).map_err(failed())?;
 
     let known = |name: &String| roles.roles.contains_key(name);
-    let with_password =
-        |(name, role): (&String, &crate::spec::Role)| Some((name.clone(), role.password.clone()?));
+    let with_password = |(name, role): (&String, &spec::Role)| Some((name.clone(), role.password.clone()?));
     let asked: BTreeMap<_, _> =
         desired.roles.iter().filter(|(name, _)| known(name)).filter_map(with_password).collect();
     let mut verdicts: BTreeMap<String, Verdict> =
