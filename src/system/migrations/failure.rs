@@ -11,6 +11,7 @@ use super::Job;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
 use crate::lint;
+use crate::sql::Dialect;
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -60,6 +61,42 @@ pub(super) async fn of_whole(
     };
     let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
     failure(job, &said(error), place, advice)
+}
+
+/// The error of a message that had the whole migration behind `before`, where it is one of the file:
+/// where the server names a place in it, or nothing would be found by running it once more.
+pub(super) fn of_message(
+    job: &Job<'_>,
+    error: &Failed,
+    before: &str,
+    watch: &mut Watch<'_>,
+) -> Option<Error> {
+    if is_passing(error) && !watch.gave_up() || said(error).contains(session::GUARD) {
+        return None;
+    }
+    let script = Script::read(job.sql, Dialect::Postgres);
+    let place = match session::character(error) {
+        Some(character) => {
+            let in_file = character.checked_sub(before.chars().count() + 1)?;
+            let (byte, _) = job.sql.char_indices().nth(in_file)?;
+            Some((byte, script.statement_at(byte).cloned()))
+        }
+        None if watch.gave_up() => {
+            let start = script.statements.first().map_or(0, |first| first.start);
+            Some((start, Some(start..job.sql.trim_end().len().max(start))))
+        }
+        None => match script.statements.as_slice() {
+            // A constraint may have been checked at the end.
+            [only] if !is_of_constraint(error) => Some((only.start, Some(only.clone()))),
+            _ => return None,
+        },
+    };
+    let advice = advice(error, 1, watch).unwrap_or(Advice::Whole);
+    Some(failure(job, &said(error), place, advice))
+}
+
+fn is_of_constraint(error: &Failed) -> bool {
+    session::code(error).is_some_and(|code| code.starts_with("23"))
 }
 
 /// The error of one statement of a migration that runs outside a transaction.

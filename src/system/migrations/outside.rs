@@ -173,7 +173,7 @@ pub(super) async fn apply(
     if session.has_books {
         end.push(books::forget(session, &job.address, None));
     }
-    end.extend(inside::record(job, Some(pending), started.elapsed(), session, run));
+    end.extend(inside::record(job, Some(pending), inside::Took::Known(started.elapsed()), session, run));
     end.push("COMMIT".to_owned());
     session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))
 }
@@ -320,7 +320,7 @@ impl Step<'_, '_> {
         let (session, address) = (&*self.session, &self.job.address);
         let done = (books::done_key(self.number), self.unit.print(self.job.sql));
         [
-            inside::in_history(self.pending, false, std::time::Duration::ZERO, session),
+            inside::in_history(self.pending, false, inside::Took::Known(std::time::Duration::ZERO), session),
             books::forget(session, address, Some(books::begun_key(self.number))),
             books::remember(session, address, done, self.run),
         ]

@@ -15,6 +15,8 @@ use crate::journal::RunId;
 use crate::lint;
 use crate::sql::{self, Dialect};
 
+/// A longer file is not copied for one round trip.
+const MOST_AT_ONCE: usize = 1 << 20;
 /// How often a lock is waited for once more.
 const TRIES_MORE: usize = 5;
 
@@ -38,7 +40,11 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
     let applied = if pending.migration.no_transaction {
         outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
-        inside(&job, Some(pending), &mut session, (client, run)).await
+        match at_once(&job, pending, &mut session, (client, run)).await {
+            Ok(true) => Ok(()),
+            Ok(false) => inside(&job, Some(pending), &mut session, (client, run)).await,
+            Err(error) => Err(error),
+        }
     };
     // What a migration outside a transaction left set is not taken over to the next.
     let is_clean = applied.is_ok() && !pending.migration.no_transaction;
@@ -67,7 +73,7 @@ pub(in super::super) async fn record_only(lacking: &[Pending], client: &Client, 
     let mut session = open(client).await?;
     let mut statements = vec!["BEGIN".to_owned()];
     for pending in lacking {
-        statements.extend(record(&pending.job(), Some(pending), Duration::ZERO, &session, run));
+        statements.extend(record(&pending.job(), Some(pending), Took::Known(Duration::ZERO), &session, run));
     }
     statements.push("COMMIT".to_owned());
     let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));
@@ -90,6 +96,39 @@ async fn leave(client: &Client, session: Session, is_clean: bool) {
         client.keep_migrator(session).await;
     } else {
         session.close().await;
+    }
+}
+
+/// The whole of it in one message: begin, the file, its record with the commit. False when the file
+/// has to be run step by step, and nothing of it is kept.
+///
+/// What a server says of one message does not always tell whether the file or the record is meant: an
+/// error without a place in the file is looked for by running step by step, which runs the file once
+/// more, as looking for the statement did before.
+async fn at_once(
+    job: &Job<'_>,
+    pending: &Pending,
+    session: &mut Session,
+    (client, run): (&Client, &RunId),
+) -> Result<bool> {
+    let is_plain = session.dialect() == Dialect::Postgres
+        && job.sql.len() <= MOST_AT_ONCE
+        && lint::assertions(job.sql, Dialect::Postgres).is_empty();
+    if !is_plain {
+        return Ok(false);
+    }
+    let before = session.guarded_begin(job.limits, pending.migration.version);
+    let mut end = record(job, Some(pending), Took::Measured, session, run);
+    end.push("COMMIT".to_owned());
+    // A comment may end the file without an end of its line.
+    let message = format!("{before}{}\n;{}", job.sql, end.join("; "));
+    let mut watch = Watch::new(job, client);
+    let pid = session.pid;
+    let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
+    session.rollback().await;
+    match failure::of_message(job, &error, &before, &mut watch) {
+        Some(failure) => Err(failure),
+        None => Ok(false),
     }
 }
 
@@ -132,7 +171,7 @@ async fn inside(
                 session.rollback().await;
                 return Err(failure::of_keys(job, dangling - dangled));
             }
-            let mut end = record(job, versioned, started.elapsed(), session, run);
+            let mut end = record(job, versioned, Took::Known(started.elapsed()), session, run);
             end.push("COMMIT".to_owned());
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
         };
@@ -167,16 +206,25 @@ pub(super) fn already(recorded: &Recorded, pending: &Pending) -> Result<()> {
     })
 }
 
+/// How long a migration took, for sqlx's history.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Took {
+    /// So long.
+    Known(Duration),
+    /// As long as its transaction is old: PostgreSQL says it.
+    Measured,
+}
+
 /// The statements that record a migration as done, in sqlx's history and in the inventory.
 pub(super) fn record(
     job: &Job<'_>,
     versioned: Option<&Pending>,
-    elapsed: Duration,
+    took: Took,
     session: &Session,
     run: &RunId,
 ) -> Vec<String> {
     let mut record = Vec::new();
-    record.extend(versioned.map(|pending| in_history(pending, true, elapsed, session)));
+    record.extend(versioned.map(|pending| in_history(pending, true, took, session)));
     if session.has_books {
         let print = if versioned.is_some() { books::bare_print(job.sql) } else { books::text_print(job.sql) };
         record.push(books::remember(session, &job.address, (books::text_key(), print), run));
@@ -186,9 +234,16 @@ pub(super) fn record(
 
 /// The statement that writes a version to the history. One that is there was ours and is ended, or
 /// begun once more.
-pub(super) fn in_history(pending: &Pending, success: bool, elapsed: Duration, session: &Session) -> String {
+pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: &Session) -> String {
     let file = &pending.migration;
-    let nanoseconds = i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX);
+    let nanoseconds = match took {
+        Took::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
+        Took::Measured => {
+            "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::\
+                           pg_catalog.int8"
+                .to_owned()
+        }
+    };
     let success = if success { "TRUE" } else { "FALSE" };
     format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \

@@ -10,6 +10,9 @@ use super::{Limits, TABLE};
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect};
 
+/// The text that is no number, in the error of [`Session::guarded_begin`].
+pub(super) const GUARD: &str = "trueup: the history has ";
+
 /// What a statement of a migration may fail with.
 pub(super) type Failed = sqlx::Error;
 
@@ -131,6 +134,17 @@ impl Session {
         };
         let recorded = self.recorded(version);
         Ok(read_recorded(self.row(format!("{reset}; {begin}; {recorded}")).await?))
+    }
+
+    /// What comes before a file that is sent in one message with its transaction: as [`Self::begin`],
+    /// and an error where the history has the version already. PostgreSQL only.
+    pub(super) fn guarded_begin(&self, limits: Limits, version: i64) -> String {
+        let Self { reset, history, .. } = self;
+        let limits = limits.set("LOCAL ");
+        format!(
+            "{reset}; BEGIN; {limits}; SELECT ('{GUARD}' || version)::pg_catalog.int4 FROM {history} \
+             WHERE version = {version};\n"
+        )
     }
 
     /// Rows that refer to nothing, where a transaction runs with foreign keys off.
