@@ -14,8 +14,8 @@ const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ O
 const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
                                set_config('search_path', 'public', true)";
 
-/// The relations that a snapshot shows, for the `WITH` of each query: not the system's, not this
-/// tool's, no partitions, nothing that belongs to an extension.
+/// The relations that a snapshot may show, for the `WITH` of each query: not the system's, not this
+/// tool's, no partitions. What belongs to an extension is left out by the first query alone.
 macro_rules! with_shown {
     ($rest:literal) => {
         concat!(
@@ -29,10 +29,6 @@ macro_rules! with_shown {
                  AND n.nspname NOT IN ('information_schema', 'trueup')
                  AND c.relname !~ '^trueup_'
                  AND c.relname <> '_sqlx_migrations'
-                 AND NOT EXISTS (
-                   SELECT FROM pg_catalog.pg_depend d
-                   WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-                 )
              ) ",
             $rest
         )
@@ -45,7 +41,11 @@ const RELATIONS: &str = with_shown!(
             CASE WHEN s.kind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(s.oid) END
      FROM shown s
      LEFT JOIN pg_catalog.pg_description d
-       ON d.objoid = s.oid AND d.objsubid = 0 AND d.classoid = 'pg_catalog.pg_class'::regclass"
+       ON d.objoid = s.oid AND d.objsubid = 0 AND d.classoid = 'pg_catalog.pg_class'::regclass
+     WHERE NOT EXISTS (
+       SELECT FROM pg_catalog.pg_depend d
+       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = s.oid AND d.deptype = 'e'
+     )"
 );
 
 /// Schema, table, column, type, type under all domains, whether it is NOT NULL, default or generating
