@@ -9,9 +9,9 @@ use super::{Cancel, ObserveError, system_url};
 use crate::catalog::TableName;
 use crate::change::{Action, Address, Check, Fault, Status};
 use crate::journal::{self, RunId};
-use crate::lint;
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
+use crate::sql;
 use crate::system::{self, Change, Client, Purpose};
 use crate::world::World;
 
@@ -269,7 +269,7 @@ impl Rehearsal<'_> {
         let reaching = file.and_then(|(sql, at)| {
             let range = system::beyond(sql, scratch.dialect()).into_iter().next()?;
             let line = sql.get(..range.start)?.matches('\n').count() + 1;
-            Some((format!("{}:{line}", at.source.name()), system::shortened(&lint::masked(sql.get(range)?))))
+            Some((format!("{}:{line}", at.source.name()), system::shortened(&sql::masked(sql.get(range)?))))
         });
         if let Some((place, statement)) = reaching {
             return Err(skipped(format!("{place}: {statement} changes more than its own database")));

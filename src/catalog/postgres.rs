@@ -3,8 +3,7 @@
 
 use super::introspect::texts;
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
-use crate::lint::masked;
-use crate::sql::{self, Database, Result, Row};
+use crate::sql::{self, Database, Result, Row, masked};
 
 const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::introspect::texts;
 use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
-use crate::lint::masked;
-use crate::sql::{Database, Result, Row, Value};
+use crate::sql::{Database, Result, Row, Value, masked};
 
 /// Name, kind, whether it is WITHOUT ROWID, statement. No shadow tables of virtual ones.
 const TABLES: &str = "

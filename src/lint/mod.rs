@@ -5,11 +5,9 @@ mod act;
 mod assertion;
 mod control;
 mod known;
-mod literals;
 mod postgres;
 pub mod rules;
 pub(crate) mod script;
-mod secrets;
 mod sqlite;
 
 #[cfg(test)]
@@ -22,11 +20,10 @@ use serde::{Deserialize, Serialize};
 
 pub use known::Known;
 pub use rules::Rule;
-pub use secrets::{blotted, masked, secrets, without_secrets};
 
 use crate::catalog::TableName;
 use crate::change::Risk;
-use crate::sql::Dialect;
+use crate::sql::{self, Dialect};
 use act::Act;
 pub use control::of_client;
 pub(crate) use control::{Boundary, OF_CLIENT_HELP, boundary, has_transactions, without_keys};
@@ -103,14 +100,14 @@ pub fn classify(
     let Text { sql, dialect, .. } = text;
     let script = Script::read(sql, dialect);
     // What a reason quotes has no secret in it.
-    let bare = script.without_comments(&blotted(sql));
+    let bare = script.without_comments(&sql::blotted(sql));
     let acts = match dialect {
         Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
     known.refer(script.references.iter(), dialect == Dialect::Sqlite && !without_keys(sql));
     let above = assertion::above(sql, &script, dialect);
-    let secrets = secrets(sql);
+    let secrets = sql::secrets(sql);
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::with_capacity(script.statements.len());
     for ((bytes, acts), above) in script.statements.iter().zip(acts).zip(above) {

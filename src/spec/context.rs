@@ -12,7 +12,7 @@ use super::interpolate::KEEP_OUT;
 use super::tree::{self, Node, Problem, Span};
 use super::{Contact, Location, Source, Warning, mask};
 use crate::digest::Digest;
-use crate::lint;
+use crate::sql;
 
 /// Specs are written by people; what is larger was not.
 pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
@@ -191,7 +191,7 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
-        self.read_as(path, named_at, max_bytes, |text| mask::shown(&lint::blotted(text), &[]))
+        self.read_as(path, named_at, max_bytes, |text| mask::shown(&sql::blotted(text), &[]))
     }
 
     fn read_as(

@@ -1,10 +1,12 @@
 //! Relational databases behind one small door: open, query, execute, transaction. Rows come back
-//! as text, parameters are always bound. Knows dialects, not what a stack is.
+//! as text, parameters are always bound, secrets in statements are not shown. Knows dialects, not what a
+//! stack is.
 
 mod many;
 mod open;
 mod pool;
 mod quote;
+mod secrets;
 mod value;
 
 use std::borrow::Cow;
@@ -22,6 +24,7 @@ pub use open::{
 pub(crate) use open::{end_with_the_client, postgres_options};
 pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
+pub use secrets::{blotted, masked, secrets, without_secrets};
 pub use value::{Row, Value};
 
 /// The dialects of SQL that the system database may speak.

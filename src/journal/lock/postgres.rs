@@ -11,7 +11,6 @@ use tokio::task::JoinHandle;
 
 use super::{Error, Holder, POLL, session_name};
 use crate::journal::RunId;
-use crate::lint;
 use crate::spec::RedactedUrl;
 use crate::sql;
 
@@ -288,7 +287,7 @@ async fn outlive_the_dead(
         let Some(row) = answered("the lock", query).await? else { return Ok(()) };
         if started.elapsed() >= patience {
             let (run, since) = (row.try_get(0)?, row.try_get(1)?);
-            let statement = lint::masked(row.try_get(2)?).chars().take(60).collect();
+            let statement = sql::masked(row.try_get(2)?).chars().take(60).collect();
             return Err(Error::Lingering { run, since, statement });
         }
         tokio::time::sleep(POLL).await;

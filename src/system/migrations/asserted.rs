@@ -11,7 +11,7 @@ use super::{Applied, Job};
 use crate::catalog::TableName;
 use crate::lint::{self, Assertion, Emptiness};
 use crate::spec::Migration;
-use crate::sql::{Database, Dialect};
+use crate::sql::{self, Database, Dialect};
 
 /// PostgreSQL says this of a table that may not be read.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -144,7 +144,7 @@ fn said(job: &Job<'_>, assertion: &Assertion) -> Error {
         stem: job.name.to_owned(),
         line: job.sql.get(..statement.start).unwrap_or("").matches('\n').count() + 1,
         table: table.to_string(),
-        text: std::sync::Arc::new(miette::NamedSource::new(name, lint::blotted(job.sql))),
+        text: std::sync::Arc::new(miette::NamedSource::new(name, sql::blotted(job.sql))),
         file: name.to_owned(),
         span: statement.clone().into(),
     }

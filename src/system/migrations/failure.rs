@@ -10,8 +10,7 @@ use super::super::{Error, error::Advice};
 use super::Job;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
-use crate::lint;
-use crate::sql::Dialect;
+use crate::sql::{self, Dialect};
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
@@ -185,14 +184,14 @@ fn failure(
     let (byte, range) = place.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
-    let shown = lint::blotted(job.sql);
+    let shown = sql::blotted(job.sql);
     Error::Migration {
         stem: job.name.to_owned(),
         line: before.matches('\n').count() + 1,
         statement: shown.get(range.clone()).unwrap_or("").to_owned(),
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: lint::without_secrets(message, job.sql),
+        message: sql::without_secrets(message, job.sql),
         advice: Box::new(advice),
     }
 }

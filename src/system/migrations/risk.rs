@@ -4,6 +4,7 @@ use super::{Applied, without_mark};
 use crate::change::Risk;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
 use crate::spec::Migration;
+use crate::sql;
 use crate::system::{Desired, Observed, Presence};
 
 /// Most statements that findings are told of.
@@ -94,7 +95,7 @@ fn findings(statements: &[Statement]) -> Vec<String> {
 
 /// The text of a migration, as lines that are added, without the secrets that stand in it.
 pub(super) fn added(sql: &str) -> String {
-    let text = lint::masked(without_mark(sql));
+    let text = sql::masked(without_mark(sql));
     // A line that is shown must not move a cursor.
     let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "?");
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()

@@ -9,7 +9,6 @@ use tokio::sync::{mpsc, watch};
 use super::super::Client;
 use super::{Job, Limits};
 use crate::change::Address;
-use crate::lint;
 use crate::sql::{self, Row, Value};
 
 /// How long a statement runs before it is asked for what it waits, at most, and between two questions.
@@ -198,7 +197,7 @@ fn session(row: &Row) -> String {
         said.push(format!(", {state} since {since}"));
     }
     if let (Some(query), Some(_)) = (text(5), text(4)) {
-        let query = lint::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
+        let query = sql::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
         let shown: String = query.chars().take(SHOWN).collect();
         let rest = if query.chars().count() > SHOWN { "…" } else { "" };
         said.push(format!(": {shown}{rest}"));

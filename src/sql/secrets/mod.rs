@@ -1,9 +1,11 @@
 //! Finds passwords and the like that stand in SQL as literals, so that nothing shows them. Prefers
 //! hiding too much to too little; changes nothing that is run, and knows no dialect.
 
+mod literals;
+
 use std::ops::Range;
 
-use super::literals::{Kind, token};
+use literals::{Kind, token};
 
 /// What a word ends in that names a secret.
 const KEYS: [&str; 12] = [
