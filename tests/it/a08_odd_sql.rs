@@ -2,7 +2,7 @@
 //! understands, what SQLite heeds outside a transaction only.
 
 use crate::servers::Postgres;
-use crate::stacks::on_each_database;
+use crate::stacks::{Database, on_each_database};
 use crate::world::World;
 
 const SPEC: &str = "
@@ -168,5 +168,23 @@ fn a09_a_folder_that_lost_its_files_is_an_error_and_no_empty_plan() {
         world.plan().exits(1).warns("migration 1 (\"a\") is applied, and its file is missing");
         std::os::unix::fs::symlink("/nowhere/0001_a.sql", world.path("migrations/0001_a.sql")).unwrap();
         world.plan().exits(1).warns("cannot read migrations/0001_a.sql");
+    });
+}
+
+#[test]
+fn a08_what_never_ends_in_a_file_is_said_without_what_is_sent_behind_it() {
+    on_each_database(|world, database| {
+        world.spec(SPEC);
+        world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\n/* never closed\n");
+
+        let applied = world.apply();
+
+        if let Database::Postgres(_) = database {
+            applied.exits(6).says("unterminated /* comment").says("line 2").never_says("INSERT INTO");
+            assert_eq!(database.sql("SELECT count(*) FROM _sqlx_migrations"), "0");
+        } else {
+            // SQLite takes the end of the file for the end of the comment.
+            applied.exits(0);
+        }
     });
 }
