@@ -199,7 +199,7 @@ impl Session<'_> {
                 }
             };
             schema = schema.after(seen.world.system.schema);
-            if walked.done.iter().any(|(step, _)| is_migration(step)) {
+            if walked.done.iter().any(|(step, _)| step.is_migration()) {
                 let (database, run) = (self.clients.system.database().await?, execution.recorder.run());
                 journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
             }
@@ -218,7 +218,7 @@ impl Session<'_> {
         let Seen { world, plan } = seen;
         let is_recorded = world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
         let is_migrated = world.system.migrations.as_ref().is_some_and(|history| !history.is_empty());
-        let is_pending = plan.steps.iter().any(is_migration);
+        let is_pending = plan.steps.iter().any(Step::is_migration);
         if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded && !is_pending {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
@@ -248,7 +248,7 @@ impl Session<'_> {
                 execution.recorder.begin(database).await?;
             }
         }
-        if rest.iter().any(is_migration) && execution.recorder.has_begun() {
+        if rest.iter().any(Step::is_migration) && execution.recorder.has_begun() {
             let database = self.clients.system.database().await?;
             journal::expect_schema_change(&database, execution.recorder.run()).await?;
         }
@@ -259,8 +259,4 @@ impl Session<'_> {
 
 fn deferred_of(plan: &Plan) -> BTreeSet<Address> {
     plan.document.deferred.iter().map(|held| held.address.clone()).collect()
-}
-
-fn is_migration(step: &Step) -> bool {
-    ["system.migration", "system.repeatable"].iter().any(|prefix| step.address.is_selected_by(prefix))
 }

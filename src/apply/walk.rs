@@ -98,6 +98,7 @@ pub enum StepError {
 /// Walks the steps of a plan, telling what happens and recording how each step ended.
 pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Execution<'_>) -> Walked {
     let Execution { parallelism, cancel, recorder, on_event } = execution;
+    let mut migrations = steps.iter().filter(|step| step.is_migration()).count();
     let mut queue = Queue::new(steps);
     let mut walked = Walked::default();
     let mut waits = clients.system.waits();
@@ -131,6 +132,10 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
         let Some(ended) = ended else { break };
         let (id, result) = result_of(ended);
         if let Some((step, began)) = started.remove(&id) {
+            migrations -= usize::from(step.is_migration());
+            if migrations == 0 {
+                clients.system.end_migrations().await;
+            }
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
             tokio::select! {
                 () = recorder.keep_up(&walked) => {}
@@ -149,6 +154,9 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     for (step, reason) in stopped.chain(queue.drain(why)) {
         on_event(&Event::Blocked { address: step.address.clone(), reason: reason.clone() });
         walked.blocked.push((step, reason));
+    }
+    if !cancel.is_urgent() {
+        clients.system.end_migrations().await;
     }
     recorder.catch_up(&walked, cancel.is_urgent()).await;
     walked

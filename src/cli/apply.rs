@@ -21,8 +21,8 @@ use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
-use crate::spec::{Contact, Stack};
-use crate::system::{Presence, Purpose};
+use crate::spec::{Contact, Stack, SystemUrl};
+use crate::system::{self, Presence, Purpose};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -80,16 +80,12 @@ pub(super) async fn execute(
 ) -> Result<Exit, Failure> {
     let run = RunId::new();
     let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
-    let presence = wait_for_system(&clients, args.wait, ui).await?;
-    if presence == Presence::Missing && command == Command::Destroy {
+    let mut applying = Applying { command, args, ui, stack, saved, run, clients, held: None };
+    // All that a run keeps while it waits is too large for the stack.
+    if Box::pin(applying.open()).await? == Presence::Missing && command == Command::Destroy {
         ui.note("the system database does not exist: nothing was put there");
         return Ok(ending::of_nothing(&Totals::default(), args, ui));
     }
-    let mut applying = Applying { command, args, ui, stack, saved, run, clients, held: None };
-    if presence == Presence::Present {
-        applying.take_lock().await?;
-    }
-    // All that a run keeps while it waits is too large for the stack.
     let ended = Box::pin(applying.run()).await;
     if let Some(held) = applying.held.take() {
         held.release().await;
@@ -289,6 +285,32 @@ impl Applying<'_> {
         Ok(())
     }
 
+    /// Opens the system database and takes its lock, where it exists.
+    async fn open(&mut self) -> Result<Presence, Failure> {
+        let url = system_url(self.stack)?;
+        let first = if let SystemUrl::Postgres(_) = &url {
+            // Each opens a connection, which takes longer than all that is asked then. Without a
+            // database there is nothing to lock, and that is no failure of the lock.
+            let locking =
+                async { Ok(lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await) };
+            match tokio::try_join!(self.clients.system.presence(), locking) {
+                Ok((Presence::Present, locked)) => {
+                    self.held = Some(locked?);
+                    return Ok(Presence::Present);
+                }
+                Ok((Presence::Missing, _)) => return Ok(Presence::Missing),
+                Err(error) => Err(error),
+            }
+        } else {
+            self.clients.system.presence().await
+        };
+        let presence = wait_for_system(first, &self.clients, self.args.wait, self.ui).await?;
+        if presence == Presence::Present {
+            self.take_lock().await?;
+        }
+        Ok(presence)
+    }
+
     async fn take_lock(&mut self) -> Result<(), Failure> {
         let url = system_url(self.stack)?;
         let lock = lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await?;
@@ -308,13 +330,19 @@ fn comes_again(plan: &Plan, before: &Plan) -> bool {
     })
 }
 
-/// Waits until the system database answers, for as long as `--wait` says.
-async fn wait_for_system(clients: &Clients, patience: Duration, ui: &Ui) -> Result<Presence, Failure> {
+/// Waits until the system database answers, for as long as `--wait` says. It was asked once already.
+async fn wait_for_system(
+    first: system::Result<Presence>,
+    clients: &Clients,
+    patience: Duration,
+    ui: &Ui,
+) -> Result<Presence, Failure> {
     const PAUSE: Duration = Duration::from_millis(500);
     let started = Instant::now();
     let mut said = false;
+    let mut answer = first;
     loop {
-        match clients.system.presence().await {
+        match answer {
             Ok(presence) => return Ok(presence),
             Err(error) if error.is_unreachable() && started.elapsed() < patience => {
                 if !said {
@@ -322,6 +350,7 @@ async fn wait_for_system(clients: &Clients, patience: Duration, ui: &Ui) -> Resu
                     said = true;
                 }
                 tokio::time::sleep(PAUSE).await;
+                answer = clients.system.presence().await;
             }
             Err(error) => return Err(error.into()),
         }

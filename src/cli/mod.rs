@@ -86,36 +86,24 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Man => reference::man(ui),
         Command::Show(args) => show::run(args, ui),
         Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
-        Command::Plan(args) => look(plan::run(args, cli.file.as_deref(), ui)),
+        Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
         Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
         Command::Destroy(args) => wait(destroy::run(args, cli.file.as_deref(), ui)),
-        Command::Observe(args) => look(observe::run(args, cli.file.as_deref(), ui)),
-        Command::Status(args) => look(status::run(args, cli.file.as_deref(), ui)),
-        Command::Graph(args) => look(graph::run(args, cli.file.as_deref(), ui)),
-        Command::History(args) => look(history::run(args, cli.file.as_deref(), ui)),
+        Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
+        Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
+        Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
+        Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
         Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
         Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
     }
 }
 
-/// Runs a command that works on servers: steps run side by side, and the lock is watched meanwhile.
-/// Two workers are plenty for waiting on the network.
+/// Runs a command that talks to servers, on this thread: steps that run side by side wait for answers,
+/// and a thread that hears one and wakes another for it costs more than most of them. What computes for
+/// long (hashes of passwords) and SQLite have threads of their own.
 fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    run_on(Builder::new_multi_thread().worker_threads(2), command)
-}
-
-/// Runs a command that looks: one question after the other, where a thread that hears the answer
-/// and wakes another one for it costs more than the answer.
-fn look(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    run_on(&mut Builder::new_current_thread(), command)
-}
-
-fn run_on(
-    builder: &mut Builder,
-    command: impl Future<Output = Result<Exit, Failure>>,
-) -> Result<Exit, Failure> {
-    let runtime = builder.enable_all().build();
+    let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", &source)))?;
     let result = runtime.block_on(command);
     // A name look-up that hangs must not keep a finished command from ending.

@@ -157,18 +157,22 @@ fn meta_is(dialect: Dialect) -> String {
 /// The bookkeeping's tables that are there, asked of the catalog.
 async fn tables(database: &Database) -> Result<BTreeSet<String>> {
     let sql = match database.dialect() {
+        // By name: a question that joins catalogs is the dearest that a new session can be asked.
         Dialect::Postgres => {
-            "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
-             ON n.oid = c.relnamespace WHERE n.nspname = 'trueup' AND c.relkind = 'r'"
+            let there = TABLES.iter().map(|(name, _)| {
+                format!(
+                    "CASE WHEN to_regclass('{}') IS NOT NULL THEN '{name}' END",
+                    table(Dialect::Postgres, name)
+                )
+            });
+            format!("SELECT {}", there.collect::<Vec<_>>().join(", "))
         }
-        Dialect::Sqlite => {
-            "SELECT substr(name, 8) FROM sqlite_schema \
-             WHERE type = 'table' AND name LIKE 'trueup\\_%' ESCAPE '\\'"
-        }
+        Dialect::Sqlite => "SELECT substr(name, 8) FROM sqlite_schema \
+                            WHERE type = 'table' AND name LIKE 'trueup\\_%' ESCAPE '\\'"
+            .to_owned(),
     };
-    let rows = database.query_each(&[sql]).await?;
-    let names = rows.iter().flatten().map(|row| row.text(0).map(ToOwned::to_owned));
-    Ok(names.collect::<crate::sql::Result<_>>()?)
+    let rows = database.query_each(&[&sql]).await?.into_iter().flatten();
+    Ok(rows.flat_map(Row::into_values).flatten().collect())
 }
 
 /// Whether there is a bookkeeping to write to.
@@ -253,9 +257,12 @@ pub async fn record_flags(database: &Database, environment: &str, flags: &Flags)
     let mut transaction = database.begin().await?;
     let flags_table = table(database.dialect(), "flags");
     transaction.execute(&format!("DELETE FROM {flags_table}"), &[]).await?;
-    for (name, value) in &flags.0 {
-        let sql = format!("INSERT INTO {flags_table} (name, value) VALUES ($1, $2)");
-        transaction.execute(&sql, &[Value::from(name.as_str()), Value::from(*value)]).await?;
+    let places = (0..flags.0.len()).map(|at| format!("(${}, ${})", at * 2 + 1, at * 2 + 2));
+    let places = places.collect::<Vec<_>>().join(", ");
+    if !places.is_empty() {
+        let values = flags.0.iter().flat_map(|(name, value)| [name.as_str().into(), Value::from(*value)]);
+        let sql = format!("INSERT INTO {flags_table} (name, value) VALUES {places}");
+        transaction.execute(&sql, &values.collect::<Vec<_>>()).await?;
     }
     set_meta(&mut transaction, "environment", environment).await?;
     transaction.commit().await?;

@@ -71,6 +71,13 @@ pub struct Step {
     pub work: Work,
 }
 
+impl Step {
+    /// Whether it runs a file of migrations.
+    pub fn is_migration(&self) -> bool {
+        matches!(self.work, Work::System(system::Change::Migrate(_) | system::Change::Repeat(_)))
+    }
+}
+
 /// What a step executes.
 #[derive(Debug, Clone)]
 pub enum Work {

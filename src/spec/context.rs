@@ -28,6 +28,8 @@ pub(super) struct File {
     pub path: PathBuf,
     /// As it is, without a byte-order mark.
     pub text: String,
+    /// Whether it began with one.
+    is_marked: bool,
     /// As it may be shown.
     pub source: Arc<Source>,
 }
@@ -36,6 +38,12 @@ impl File {
     /// The folder that relative paths in this file count from.
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    /// As it lies on the disk, with its byte-order mark.
+    pub(super) fn marked_text(&self) -> String {
+        let mark = if self.is_marked { "\u{feff}" } else { "" };
+        format!("{mark}{}", self.text)
     }
 }
 
@@ -201,10 +209,10 @@ impl<'a> Context<'a> {
         max_bytes: u64,
         shown: impl FnOnce(&str) -> String,
     ) -> Option<(u32, Rc<File>)> {
-        match read_text(path, max_bytes) {
-            Ok(text) => {
+        match read_marked(path, max_bytes) {
+            Ok((is_marked, text)) => {
                 let shown = shown(&text);
-                Some(self.keep(path, text, shown))
+                Some(self.keep(path, text, shown, is_marked))
             }
             Err(reason) => {
                 self.report(self.unreadable(path, named_at, reason));
@@ -220,8 +228,8 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Option<Node>)> {
-        let text = match read_text(path, max_bytes) {
-            Ok(text) => text,
+        let (is_marked, text) = match read_marked(path, max_bytes) {
+            Ok(read) => read,
             Err(reason) => {
                 self.report(self.unreadable(path, named_at, reason));
                 return None;
@@ -230,7 +238,7 @@ impl<'a> Context<'a> {
         let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
         let tree = tree::parse(index, &text);
         let shown = if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
-        self.keep(path, text, shown);
+        self.keep(path, text, shown, is_marked);
         for Problem { code, at, message, label, also, help } in tree.problems {
             let mut error =
                 SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
@@ -242,9 +250,9 @@ impl<'a> Context<'a> {
         if tree.broken { None } else { Some((index, tree.root)) }
     }
 
-    fn keep(&self, path: &Path, text: String, shown: String) -> (u32, Rc<File>) {
+    fn keep(&self, path: &Path, text: String, shown: String, is_marked: bool) -> (u32, Rc<File>) {
         let source = Source::new(path.display().to_string(), shown);
-        let file = Rc::new(File { path: path.to_owned(), text, source });
+        let file = Rc::new(File { path: path.to_owned(), text, is_marked, source });
         let mut files = self.files.borrow_mut();
         files.push(Rc::clone(&file));
         (u32::try_from(files.len() - 1).unwrap_or(u32::MAX), file)
@@ -276,8 +284,14 @@ impl Unread {
     }
 }
 
-/// The text of a file. Its kind and size are looked at before a byte of it is read.
+/// The text of a file, without a byte-order mark.
 pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<String, Unread> {
+    read_marked(path, max_bytes).map(|(_, text)| text)
+}
+
+/// As [`read_text`], and whether there was a mark. The kind and size of a file are looked at before a byte
+/// of it is read.
+fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
     let metadata = fs::metadata(path).map_err(|error| unread(&error))?;
     if metadata.is_dir() {
         return Err(Unread::new("it is a folder, not a file", "name a file in it"));
@@ -291,18 +305,19 @@ pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<String, Unread> {
         return Err(Unread::new(format!("it has {size} MiB, which is too large"), help));
     }
     let bytes = fs::read(path).map_err(|error| unread(&error))?;
-    let bytes = match bytes.strip_prefix(b"\xef\xbb\xbf") {
-        Some(rest) => rest.to_vec(),
-        None => bytes,
+    let (is_marked, bytes) = match bytes.strip_prefix(b"\xef\xbb\xbf") {
+        Some(rest) => (true, rest.to_vec()),
+        None => (false, bytes),
     };
     if bytes.contains(&0) {
         return Err(Unread::new("it is binary, not text", "name a text file in UTF-8"));
     }
-    String::from_utf8(bytes).map_err(|error| {
+    let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let line = error.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
         Unread::new(format!("line {line} is not UTF-8"), "save the file in UTF-8")
-    })
+    })?;
+    Ok((is_marked, text))
 }
 
 fn unread(error: &std::io::Error) -> Unread {

@@ -21,7 +21,7 @@ pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
-pub(crate) use open::{end_with_the_client, postgres_options};
+pub(crate) use open::{connect, end_with_the_client, postgres_options};
 pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
 pub use secrets::{blotted, masked, secrets, without_secrets};

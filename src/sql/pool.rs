@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
+use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
-use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::end_with_the_client;
+use super::open::{connect, end_with_the_client};
 
 /// Long enough for a TLS handshake over an ocean, short enough to be noticed.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -50,7 +50,6 @@ pub struct Held {
 
 impl Pool {
     /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
-    /// For one who writes another follows meanwhile: a run asks two things at a time.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
@@ -61,9 +60,6 @@ impl Pool {
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
-        if ends_with_client && most > 1 {
-            tokio::spawn(Arc::clone(&shared).open_another());
-        }
         Ok(Self(shared))
     }
 
@@ -88,6 +84,21 @@ impl Pool {
         let taken = tokio::time::timeout(CONNECT_DEADLINE, taking).await;
         let connection = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
         Ok(Held { connection, shared: Arc::clone(shared), permit })
+    }
+
+    /// Takes a connection back that was taken out, and forgets what was set, made or locked in its session.
+    /// One that cannot be tidied is closed.
+    pub async fn take_back(&self, mut connection: PgConnection) {
+        let Self(shared) = self;
+        let tidying = async {
+            // The driver remembers what it prepared, and the server forgets it.
+            connection.clear_cached_statements().await?;
+            sqlx::raw_sql("DISCARD ALL").execute(&mut connection).await?;
+            shared.prepare(&mut connection).await
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(CONNECT_DEADLINE, tidying).await {
+            shared.keep(connection);
+        }
     }
 
     /// Waits for what is in use, closes all, and gives no more.
@@ -115,16 +126,6 @@ impl Shared {
         }
     }
 
-    /// Opens a connection before it is asked for. If that fails, who asks will see why.
-    async fn open_another(self: Arc<Self>) {
-        let Ok(permit) = self.permits.try_acquire() else { return };
-        let connected = tokio::time::timeout(CONNECT_DEADLINE, self.connect()).await;
-        if let Ok(Ok(connection)) = connected {
-            self.keep(connection);
-        }
-        drop(permit);
-    }
-
     /// A free connection that still answers; one that was used a moment ago is not asked.
     async fn alive(&self) -> Option<PgConnection> {
         loop {
@@ -136,11 +137,14 @@ impl Shared {
     }
 
     async fn connect(&self) -> sqlx::Result<PgConnection> {
-        let mut connection = self.options.connect().await?;
-        if self.ends_with_client {
-            end_with_the_client(&mut connection).await?;
-        }
+        let mut connection = connect(&self.options).await?;
+        self.prepare(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Sets what a new session is asked for.
+    async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
+        if self.ends_with_client { end_with_the_client(connection).await } else { Ok(()) }
     }
 
     /// As [`Self::connect`], and again while the server has no connection to spare.
@@ -156,7 +160,7 @@ impl Shared {
 }
 
 impl Held {
-    /// Takes the connection out: it never comes back, and another may be opened for it.
+    /// Takes the connection out, and another may be opened for it: see [`Pool::take_back`].
     pub fn detach(self) -> PgConnection {
         self.connection
     }

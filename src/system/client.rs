@@ -233,6 +233,17 @@ impl Client {
         self.migrator.lock().await.take()
     }
 
+    /// No migration follows for now: others may use its connection.
+    pub async fn end_migrations(&self) {
+        if let Some(session) = self.take_migrator().await {
+            match self.database().await {
+                Ok(database) => session.give_back(&database).await,
+                // It is open: nobody migrates a database that is not.
+                Err(_) => session.close().await,
+            }
+        }
+    }
+
     /// Keeps the session of a migration for the next.
     pub(super) async fn keep_migrator(&self, session: Session) {
         *self.migrator.lock().await = Some(session);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
@@ -167,7 +167,7 @@ pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) 
 
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = sql::postgres_options(url.expose(), name)?;
-    let mut connection = answered("connecting", options.connect()).await?;
+    let mut connection = answered("connecting", sql::connect(&options)).await?;
     answered("connecting", sql::end_with_the_client(&mut connection)).await?;
     Ok(connection)
 }
@@ -196,7 +196,8 @@ async fn refuse_pooler(first: &mut PgConnection, mut second: PgConnection) -> Re
         let (connection, expected) = if ask_first { (&mut *first, ours) } else { (&mut second, theirs) };
         is_pooler |= backend(connection).await? != expected;
     }
-    drop(second.close().await);
+    // It says good-bye while the lock is taken. What comes of that matters to nobody.
+    tokio::spawn(second.close());
     if is_pooler { Err(Error::Pooler) } else { Ok(()) }
 }
 

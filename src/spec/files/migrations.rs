@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha384};
 
 use super::Named;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
-use crate::spec::error::{Code, SpecError};
+use crate::spec::error::Code;
 use crate::spec::{Location, Migration, MigrationSets, Repeatable, RepeatableSets};
 
 const UP: &str = ".up.sql";
@@ -20,19 +20,16 @@ const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_ini
 /// Reads a folder of migrations; mistakes are reported.
 pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
     let folder = cx.path(named.at, named.path);
-    let entries = listing(cx, named, &folder)?;
-    let is_folder =
-        |name: &str| entries.iter().any(|path| path.is_dir() && path.file_name() == Some(OsStr::new(name)));
+    let entries = Listing::read(cx, named, &folder)?;
     let common = set(cx, named, "common", &entries)?;
-    let dialect = |name: &str| {
-        if is_folder(name) {
-            let entries = listing(cx, named, &folder.join(name))?;
-            Some((set(cx, named, name, &entries)?, repeatables(cx, named, name, &folder.join(name))?))
-        } else {
-            Some((Vec::new(), Vec::new()))
+    let dialect = |name: &str| match entries.folder(name) {
+        Some(folder) => {
+            let entries = Listing::read(cx, named, folder)?;
+            Some((set(cx, named, name, &entries)?, repeatables(cx, named, name, &entries)?))
         }
+        None => Some((Vec::new(), Vec::new())),
     };
-    let repeated = repeatables(cx, named, "common", &folder);
+    let repeated = repeatables(cx, named, "common", &entries);
     let (in_postgres, in_sqlite) = (dialect("postgres"), dialect("sqlite"));
     let ((postgres, in_postgres), (sqlite, in_sqlite)) = (in_postgres?, in_sqlite?);
     let repeatable = RepeatableSets { common: repeated?, postgres: in_postgres, sqlite: in_sqlite };
@@ -48,44 +45,62 @@ pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<
     Some(sets)
 }
 
-fn listing(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Vec<PathBuf>> {
-    let read = fs::read_dir(folder).and_then(|entries| {
-        entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
-    });
-    match read {
-        Ok(mut paths) => {
-            paths.sort();
-            Some(paths)
+/// What is in a folder, by name.
+struct Listing {
+    folders: Vec<PathBuf>,
+    sql_files: Vec<PathBuf>,
+}
+
+impl Listing {
+    fn read(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Self> {
+        match Self::of(folder) {
+            Ok(listing) => Some(listing),
+            Err(error) => {
+                let what = match error.kind() {
+                    std::io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+                    std::io::ErrorKind::NotADirectory => "it is a file, not a folder".to_owned(),
+                    _ => error.to_string(),
+                };
+                let message = format!("cannot read the migrations in {}: {what}", folder.display());
+                let help = "paths count from the file that they stand in";
+                cx.fail(Code::Unreadable, named.at, message, "named here", help);
+                None
+            }
         }
-        Err(error) => {
-            let what = match error.kind() {
-                std::io::ErrorKind::NotFound => "there is no such folder".to_owned(),
-                std::io::ErrorKind::NotADirectory => "it is a file, not a folder".to_owned(),
-                _ => error.to_string(),
-            };
-            let message = format!("cannot read the migrations in {}: {what}", folder.display());
-            cx.fail(
-                Code::Unreadable,
-                named.at,
-                message,
-                "named here",
-                "paths count from the file that they stand in",
-            );
-            None
+    }
+
+    fn of(folder: &Path) -> std::io::Result<Self> {
+        let (mut folders, mut sql_files) = (Vec::new(), Vec::new());
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            // The listing tells what an entry is, but not where a link leads.
+            if kind.is_dir() || kind.is_symlink() && path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "sql") {
+                sql_files.push(path);
+            }
         }
+        folders.sort();
+        sql_files.sort();
+        Ok(Self { folders, sql_files })
+    }
+
+    /// The folder of this name in it.
+    fn folder(&self, name: &str) -> Option<&Path> {
+        let found = self.folders.iter().find(|path| path.file_name() == Some(OsStr::new(name)));
+        found.map(PathBuf::as_path)
     }
 }
 
-fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> Option<Vec<Migration>> {
-    let is_sql =
-        |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "sql") && !path.is_dir();
+fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &Listing) -> Option<Vec<Migration>> {
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
     let mut whole = true;
     let is_down = |path: &Path| name_of(path).ends_with(DOWN);
-    for path in entries.iter().filter(is_sql) {
+    for path in &entries.sql_files {
         if is_down(path) {
-            whole &= has_way_up(cx, named, path, entries);
+            whole &= has_way_up(cx, named, path, &entries.sql_files);
             continue;
         }
         let Some(migration) = migration(cx, named, label, path) else {
@@ -116,9 +131,9 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &[PathBuf]) -> 
     whole.then_some(migrations)
 }
 
-/// Whether a file asks to run outside a transaction; a byte-order mark makes no difference.
-fn begins_outside(sql: &str) -> bool {
-    sql.trim_start_matches('\u{feff}').starts_with("-- no-transaction")
+/// Whether a file asks to run outside a transaction.
+fn begins_outside(text: &str) -> bool {
+    text.starts_with("-- no-transaction")
 }
 
 fn name_of(path: &Path) -> &str {
@@ -137,19 +152,19 @@ fn has_way_up(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBu
 }
 
 /// The files of `repeatable/` in a folder, where it has one.
-fn repeatables(cx: &Context<'_>, named: Named<'_>, label: &str, folder: &Path) -> Option<Vec<Repeatable>> {
-    let folder = folder.join("repeatable");
-    if !folder.is_dir() {
-        return Some(Vec::new());
-    }
+fn repeatables(
+    cx: &Context<'_>,
+    named: Named<'_>,
+    label: &str,
+    entries: &Listing,
+) -> Option<Vec<Repeatable>> {
+    let Some(folder) = entries.folder("repeatable") else { return Some(Vec::new()) };
     let mut whole = true;
     let mut files = Vec::new();
-    for path in listing(cx, named, &folder)? {
-        if path.extension().is_some_and(|extension| extension == "sql") && !path.is_dir() {
-            match repeatable(cx, named, label, &path) {
-                Some(file) => files.push(file),
-                None => whole = false,
-            }
+    for path in &Listing::read(cx, named, folder)?.sql_files {
+        match repeatable(cx, named, label, path) {
+            Some(file) => files.push(file),
+            None => whole = false,
         }
     }
     whole.then_some(files)
@@ -165,16 +180,15 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
         cx.fail(Code::Migrations, named.at, message, "in this folder", help);
         return None;
     }
-    let sql = raw(cx, named, path)?;
-    if begins_outside(&sql) {
+    let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
+    if begins_outside(&file.text) {
         let message = format!("{} is repeatable, and those run in a transaction", path.display());
         let help = "make it a numbered migration, or remove `-- no-transaction`";
         cx.fail(Code::Migrations, named.at, message, "in this folder", help);
         return None;
     }
-    let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
     cx.content(format!("{}/{label}/repeatable/{file_name}", named.label), &file.text);
-    Some(Repeatable { name: name.to_owned(), sql, at: Location::new(&file.source, 0, 0) })
+    Some(Repeatable { name: name.to_owned(), sql: file.marked_text(), at: Location::new(&file.source, 0, 0) })
 }
 
 /// A name may stand once among the files that run on one dialect.
@@ -203,34 +217,17 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
         cx.fail(Code::Migrations, named.at, message, "in this folder", NAMING);
         return None;
     };
-    let sql = raw(cx, named, path)?;
     let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
     cx.content(format!("{}/{label}/{name}", named.label), &file.text);
+    // sqlx's checksum is over what lies on the disk.
+    let sql = file.marked_text();
     Some(Migration {
         version,
         stem: stem.to_owned(),
         description: description.replace('_', " "),
         checksum: Sha384::digest(sql.as_bytes()).to_vec(),
-        no_transaction: begins_outside(&sql),
+        no_transaction: begins_outside(&file.text),
         sql,
         at: Location::new(&file.source, 0, 0),
     })
-}
-
-/// The text with its byte-order mark: sqlx's checksum is over what lies on the disk.
-fn raw(cx: &Context<'_>, named: Named<'_>, path: &Path) -> Option<String> {
-    match fs::metadata(path).and_then(|metadata| {
-        if metadata.len() > MAX_DATA_BYTES {
-            Err(std::io::ErrorKind::FileTooLarge.into())
-        } else {
-            fs::read_to_string(path)
-        }
-    }) {
-        Ok(text) => Some(text),
-        Err(error) => {
-            let message = format!("cannot read {}: {error}", path.display());
-            cx.report(SpecError::new(Code::Unreadable, message).at(cx.at(named.at), "in this folder"));
-            None
-        }
-    }
 }

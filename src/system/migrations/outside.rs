@@ -173,7 +173,9 @@ pub(super) async fn apply(
     if session.has_books {
         end.push(books::forget(session, &job.address, None));
     }
-    end.extend(inside::record(job, Some(pending), inside::Took::Known(started.elapsed()), session, run));
+    let took = inside::Took::Known(started.elapsed());
+    end.push(inside::again_in_history(pending, true, took, session));
+    end.extend(inside::remembered(job, true, session, run));
     end.push("COMMIT".to_owned());
     session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))
 }
@@ -320,7 +322,12 @@ impl Step<'_, '_> {
         let (session, address) = (&*self.session, &self.job.address);
         let done = (books::done_key(self.number), self.unit.print(self.job.sql));
         [
-            inside::in_history(self.pending, false, inside::Took::Known(std::time::Duration::ZERO), session),
+            inside::again_in_history(
+                self.pending,
+                false,
+                inside::Took::Known(std::time::Duration::ZERO),
+                session,
+            ),
             books::forget(session, address, Some(books::begun_key(self.number))),
             books::remember(session, address, done, self.run),
         ]

@@ -117,7 +117,8 @@ async fn at_once(
     if !is_plain {
         return Ok(false);
     }
-    let before = session.guarded_begin(job.limits, pending.migration.version);
+    let before = session.beginning(job.limits);
+    // A history that has the version refuses its record, and with it all that comes before.
     let mut end = record(job, Some(pending), Took::Measured, session, run);
     end.push("COMMIT".to_owned());
     // A comment may end the file without an end of its line.
@@ -127,8 +128,10 @@ async fn at_once(
     let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
     session.rollback().await;
     match failure::of_message(job, &error, &before, &mut watch) {
-        Some(failure) => Err(failure),
         None => Ok(false),
+        // Somebody ran it since the plan was made: what it makes is there.
+        Some(_) if session.has(pending.migration.version).await => Ok(false),
+        Some(failure) => Err(failure),
     }
 }
 
@@ -225,15 +228,22 @@ pub(super) fn record(
 ) -> Vec<String> {
     let mut record = Vec::new();
     record.extend(versioned.map(|pending| in_history(pending, true, took, session)));
-    if session.has_books {
-        let print = if versioned.is_some() { books::bare_print(job.sql) } else { books::text_print(job.sql) };
-        record.push(books::remember(session, &job.address, (books::text_key(), print), run));
-    }
+    record.extend(remembered(job, versioned.is_some(), session, run));
     record
 }
 
-/// The statement that writes a version to the history. One that is there was ours and is ended, or
-/// begun once more.
+/// The statement that remembers the text of a migration, where there is an inventory.
+pub(super) fn remembered(
+    job: &Job<'_>,
+    is_versioned: bool,
+    session: &Session,
+    run: &RunId,
+) -> Option<String> {
+    let print = if is_versioned { books::bare_print(job.sql) } else { books::text_print(job.sql) };
+    session.has_books.then(|| books::remember(session, &job.address, (books::text_key(), print), run))
+}
+
+/// The statement that writes a version to the history. It fails where the history has it.
 pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: &Session) -> String {
     let file = &pending.migration;
     let nanoseconds = match took {
@@ -247,13 +257,20 @@ pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: 
     let success = if success { "TRUE" } else { "FALSE" };
     format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \
-         VALUES ({}, {}, {success}, {}, {nanoseconds}) ON CONFLICT (version) DO UPDATE \
-         SET success = excluded.success, checksum = excluded.checksum, \
-             description = excluded.description, execution_time = excluded.execution_time",
+         VALUES ({}, {}, {success}, {}, {nanoseconds})",
         session.history,
         file.version,
         session.literal(&file.description),
         session.bytes(&file.checksum),
+    )
+}
+
+/// As [`in_history`], and a version that is there was ours, and is ended or begun once more.
+pub(super) fn again_in_history(pending: &Pending, success: bool, took: Took, session: &Session) -> String {
+    format!(
+        "{} ON CONFLICT (version) DO UPDATE SET success = excluded.success, checksum = excluded.checksum, \
+         description = excluded.description, execution_time = excluded.execution_time",
+        in_history(pending, success, took, session)
     )
 }
 

@@ -1,5 +1,5 @@
-//! The connection that migrations run on, one after the other: reset before each of them, never
-//! given back to the pool. Knows statements and records, not what a migration is for.
+//! The connection that migrations run on, one after the other: reset before each of them, and given back
+//! to the pool after the last. Knows statements and records, not what a migration is for.
 
 use sqlx::migrate::Migrate as _;
 use sqlx::postgres::{PgConnection, PgDatabaseError};
@@ -9,9 +9,6 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use super::{Limits, TABLE};
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect};
-
-/// The text that is no number, in the error of [`Session::guarded_begin`].
-pub(super) const GUARD: &str = "trueup: the history has ";
 
 /// What a statement of a migration may fail with.
 pub(super) type Failed = sqlx::Error;
@@ -137,14 +134,15 @@ impl Session {
     }
 
     /// What comes before a file that is sent in one message with its transaction: as [`Self::begin`],
-    /// and an error where the history has the version already. PostgreSQL only.
-    pub(super) fn guarded_begin(&self, limits: Limits, version: i64) -> String {
-        let Self { reset, history, .. } = self;
-        let limits = limits.set("LOCAL ");
-        format!(
-            "{reset}; BEGIN; {limits}; SELECT ('{GUARD}' || version)::pg_catalog.int4 FROM {history} \
-             WHERE version = {version};\n"
-        )
+    /// without a look at the history. PostgreSQL only.
+    pub(super) fn beginning(&self, limits: Limits) -> String {
+        format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL "))
+    }
+
+    /// Whether the history has a version; false where it cannot be asked.
+    pub(super) async fn has(&mut self, version: i64) -> bool {
+        let recorded = self.recorded(Some(version));
+        self.row(recorded).await.is_ok_and(|recorded| read_recorded(recorded).is_some())
     }
 
     /// Rows that refer to nothing, where a transaction runs with foreign keys off.
@@ -220,6 +218,9 @@ impl Session {
 
     /// A text as an expression that no setting of quotes and backslashes can change.
     pub(super) fn literal(&self, text: &str) -> String {
+        if text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\'' | '\\') || c == ' ') {
+            return format!("'{text}'");
+        }
         let bytes = crate::digest::hex(text.as_bytes());
         match self.dialect() {
             Dialect::Postgres => {
@@ -235,6 +236,16 @@ impl Session {
         match self.dialect() {
             Dialect::Postgres => format!("pg_catalog.decode('{digits}', 'hex')"),
             Dialect::Sqlite => format!("x'{digits}'"),
+        }
+    }
+
+    /// Ends it, and gives its connection back where another would have to be opened soon: what a server
+    /// knows of the catalogs by now is kept.
+    pub(in crate::system) async fn give_back(self, database: &Database) {
+        match (self.connection, database) {
+            (Connection::Postgres(connection), Database::Postgres(pool)) => pool.take_back(*connection).await,
+            (Connection::Postgres(connection), Database::Sqlite(_)) => drop(connection.close().await),
+            (Connection::Sqlite(connection), _) => drop(connection.close().await),
         }
     }
 

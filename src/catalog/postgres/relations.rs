@@ -1,0 +1,170 @@
+//! Relations by their numbers in the catalogs, while what belongs to them is put together: columns with
+//! their types, comments.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Column, Table, TableKind, TableName, ValueKind};
+use crate::sql::{Result, Row, identifier, masked};
+
+/// What relations, columns and types are called in the catalogs.
+pub(super) type Number = i64;
+
+/// The relations of a database.
+#[derive(Debug)]
+pub(super) struct Relations(BTreeMap<Number, Relation>);
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Relation {
+    pub(super) name: TableName,
+    pub(super) table: Table,
+    /// Whether a snapshot shows it.
+    is_shown: bool,
+    /// Its columns; in `table` only at the end.
+    columns: BTreeMap<Number, Column>,
+}
+
+impl Relations {
+    /// Of the rows of [`super::queries::RELATIONS`].
+    pub(super) fn read(rows: &[Row]) -> Result<Self> {
+        let read = |row: &Row| {
+            let kind = match row.text(3)? {
+                "v" => TableKind::View,
+                "m" => TableKind::MaterializedView,
+                "f" => TableKind::Foreign,
+                _ => TableKind::Table,
+            };
+            let mut table = Table::empty(kind);
+            table.definition = row.get(5).map(|sql| masked(sql.trim().trim_end_matches(';')));
+            let name = table_name(row.text(1)?, row.text(2)?);
+            Ok((row.integer(0)?, Relation { name, table, is_shown: row.bool(4)?, columns: BTreeMap::new() }))
+        };
+        rows.iter().map(read).collect::<Result<_>>().map(Self)
+    }
+
+    /// The one with a number.
+    pub(super) fn get(&self, number: Number) -> Option<&Relation> {
+        self.0.get(&number)
+    }
+
+    /// The one that a row begins with.
+    pub(super) fn of_row(&mut self, row: &Row) -> Result<Option<&mut Relation>> {
+        Ok(self.0.get_mut(&row.integer(0)?))
+    }
+
+    /// Adds the rows of [`super::queries::COLUMNS`], with those of `TYPES` and `SEQUENCES`.
+    pub(super) fn add_columns(&mut self, rows: &[Row], types: &[Row], sequences: &[Row]) -> Result<()> {
+        let types = Types::read(types)?;
+        let owns_sequence: BTreeSet<(Number, Number)> =
+            sequences.iter().map(|row| Ok((row.integer(0)?, row.integer(1)?))).collect::<Result<_>>()?;
+        for row in rows {
+            let number = (row.integer(0)?, row.integer(1)?);
+            if let Some(relation) = self.0.get_mut(&number.0) {
+                let column = column(row, &types, owns_sequence.contains(&number))?;
+                relation.expect_labels(&column.name, types.labels(row.integer(4)?));
+                relation.columns.insert(number.1, column);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of [`super::queries::COMMENTS`].
+    pub(super) fn add_comments(&mut self, rows: &[Row]) -> Result<()> {
+        for row in rows {
+            let Some(relation) = self.of_row(row)? else { continue };
+            let comment = row.get(2).map(str::to_owned);
+            match relation.columns.get_mut(&row.integer(1)?) {
+                Some(column) => column.comment = comment,
+                None => relation.table.comment = comment,
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables that a snapshot shows, by name.
+    pub(super) fn into_tables(self) -> BTreeMap<TableName, Table> {
+        let shown = self.0.into_values().filter(|relation| relation.is_shown);
+        let whole = shown.map(|Relation { name, mut table, is_shown: _, columns }| {
+            table.columns = columns.into_values().collect();
+            (name, table)
+        });
+        whole.collect()
+    }
+}
+
+impl Relation {
+    /// The names of columns with these numbers, in their order.
+    pub(super) fn names(&self, numbers: &[Number]) -> Vec<String> {
+        numbers.iter().filter_map(|number| Some(self.columns.get(number)?.name.clone())).collect()
+    }
+
+    /// What an enum allows, said as a check: its labels are part of the schema.
+    fn expect_labels(&mut self, column: &str, labels: &[String]) {
+        if !labels.is_empty() && self.table.kind == TableKind::Table {
+            let quoted: Vec<String> =
+                labels.iter().map(|label| format!("'{}'", label.replace('\'', "''"))).collect();
+            self.table.checks.insert(format!("CHECK ({} IN ({}))", identifier(column), quoted.join(", ")));
+        }
+    }
+}
+
+fn table_name(schema: &str, name: &str) -> TableName {
+    let schema = Some(schema).filter(|schema| *schema != "public").map(str::to_owned);
+    TableName { schema, name: name.to_owned() }
+}
+
+fn column(row: &Row, types: &Types, owns_sequence: bool) -> Result<Column> {
+    let (expression, generated) = (row.get(8).map(str::to_owned), row.bool(7)?);
+    let is_serial = owns_sequence && expression.as_ref().is_some_and(|sql| sql.starts_with("nextval("));
+    let data_type = row.text(3)?;
+    Ok(Column {
+        name: row.text(2)?.to_owned(),
+        data_type: data_type.to_owned(),
+        kind: ValueKind::of_postgres(types.under_domains(row.integer(4)?).unwrap_or(data_type)),
+        nullable: !row.bool(5)?,
+        default: expression.clone().filter(|_| !generated),
+        generated: expression.filter(|_| generated),
+        identity: row.bool(6)? || is_serial,
+        comment: None,
+    })
+}
+
+/// Domains and enums.
+#[derive(Debug, Default)]
+struct Types {
+    /// Of a domain, number and name of the type under it.
+    domains: BTreeMap<Number, (Number, String)>,
+    /// Of an enum, its labels in order.
+    labels: BTreeMap<Number, Vec<String>>,
+}
+
+impl Types {
+    /// Of the rows of [`super::queries::TYPES`].
+    fn read(rows: &[Row]) -> Result<Self> {
+        let mut types = Self::default();
+        for row in rows {
+            let number = row.integer(0)?;
+            if let Some(base) = row.get(2) {
+                types.domains.insert(number, (row.integer(1)?, base.to_owned()));
+            }
+            if let Some(label) = row.get(3) {
+                types.labels.entry(number).or_default().push(label.to_owned());
+            }
+        }
+        Ok(types)
+    }
+
+    /// The name of the type under a domain, and under the domains that it is made of.
+    fn under_domains(&self, number: Number) -> Option<&str> {
+        let (base, name) = self.domains.get(&number)?;
+        Some(self.under_domains(*base).unwrap_or(name))
+    }
+
+    /// What values an enum has, or the enum under a domain.
+    fn labels(&self, number: Number) -> &[String] {
+        match self.domains.get(&number) {
+            Some((base, _)) => self.labels(*base),
+            None => self.labels.get(&number).map(Vec::as_slice).unwrap_or_default(),
+        }
+    }
+}
