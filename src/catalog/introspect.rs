@@ -13,8 +13,3 @@ pub async fn introspect(database: &Database) -> Result<Snapshot> {
         Database::Sqlite(_) => sqlite::introspect(database).await,
     }
 }
-
-/// A list of texts that a query aggregated to JSON; NULL is an empty one.
-pub(super) fn texts(json: Option<&str>) -> Vec<String> {
-    json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
-}

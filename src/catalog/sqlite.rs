@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::introspect::texts;
 use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
-use crate::sql::{Database, Result, Row, Value, masked};
+use crate::sql::{Database, Result, Row, Value, folded, masked, unfolded};
 
 /// Name, kind, whether it is WITHOUT ROWID, statement. No shadow tables of virtual ones.
 const TABLES: &str = "
@@ -52,17 +51,18 @@ const FOREIGN_KEYS: &str = "
     JOIN pragma_foreign_key_list(t.value, 'main') f
     ORDER BY t.key, f.id, f.seq";
 
+/// All rows of a query with so many columns.
+async fn all(database: &Database, query: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
+    unfolded(&database.query(&folded(query, columns), values).await?)
+}
+
 pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
-    let modules: BTreeSet<String> = database
-        .query(MODULES, &[])
-        .await?
-        .iter()
-        .flat_map(|row| texts(row.get(0)))
-        .map(|name| name.to_lowercase())
-        .collect();
+    let modules = database.query(MODULES, &[]).await?;
+    let modules: Vec<String> = modules.first().map_or(Ok(Vec::new()), |row| row.json(0))?;
+    let modules: BTreeSet<String> = modules.into_iter().map(|name| name.to_lowercase()).collect();
     let mut snapshot = Snapshot::default();
     let (mut written, mut stored, mut computed) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for row in database.query(TABLES, &[]).await? {
+    for row in all(database, TABLES, 4, &[]).await? {
         let (name, sql) = (row.text(0)?.to_owned(), row.get(3).unwrap_or(""));
         let kind = match row.text(1)? {
             "view" => TableKind::View,
@@ -92,10 +92,10 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
         snapshot.tables.insert(TableName::plain(name), table);
     }
 
-    let mut columns = database.query(COLUMNS, &[Value::Texts(stored.clone())]).await?;
+    let mut columns = all(database, COLUMNS, 7, &[Value::Texts(stored.clone())]).await?;
     columns.extend(computed_columns(database, computed).await?);
     let tables = [Value::Texts(stored)];
-    let indexes = database.query(INDEXES, &tables).await?;
+    let indexes = all(database, INDEXES, 7, &tables).await?;
     // With an index of its own, the primary key is not the rowid.
     let mut own_index = BTreeSet::new();
     for row in indexes {
@@ -133,7 +133,7 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
             }
         }
     }
-    add_foreign_keys(&mut snapshot, &database.query(FOREIGN_KEYS, &tables).await?)?;
+    add_foreign_keys(&mut snapshot, &all(database, FOREIGN_KEYS, 7, &tables).await?)?;
     Ok(snapshot)
 }
 
@@ -141,13 +141,13 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
 /// view of a table that is gone), because that one fails the statement for all. It has no columns.
 async fn computed_columns(database: &Database, names: Vec<Option<String>>) -> Result<Vec<Row>> {
     const SQLITE_ERROR: &str = "1";
-    match database.query(COLUMNS, &[Value::Texts(names.clone())]).await {
+    match all(database, COLUMNS, 7, &[Value::Texts(names.clone())]).await {
         Err(error) if error.code().as_deref() == Some(SQLITE_ERROR) => {}
         columns_or_error => return columns_or_error,
     }
     let mut rows = Vec::new();
     for name in names {
-        match database.query(COLUMNS, &[Value::Texts(vec![name])]).await {
+        match all(database, COLUMNS, 7, &[Value::Texts(vec![name])]).await {
             Ok(columns) => rows.extend(columns),
             Err(error) if error.code().as_deref() == Some(SQLITE_ERROR) => {}
             Err(error) => return Err(error),
@@ -186,10 +186,8 @@ fn column(row: &Row, text: Option<&TableText>) -> Result<Column> {
 
 fn index(row: &Row) -> Result<Index> {
     let (written, predicate) = sqlite_ddl::index(row.get(4).unwrap_or(""));
-    let names: Vec<Option<String>> =
-        row.get(5).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    let descending: Vec<i64> =
-        row.get(6).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+    let names: Vec<Option<String>> = row.json(5)?;
+    let descending: Vec<i64> = row.json(6)?;
     let key = |(place, name): (usize, Option<String>)| match name {
         Some(name) if descending.get(place) == Some(&1) => format!("{name} DESC"),
         Some(name) => name,

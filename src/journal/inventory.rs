@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RunId;
 use crate::change::Address;
 use crate::digest::Fingerprint;
-use crate::sql::{Database, Dialect, Result, Transaction, Value};
+use crate::sql::{self, Database, Dialect, Result, Row, Transaction, Value};
 
 /// The inventory as it was observed: digests only, by address and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,18 +111,30 @@ pub async fn entries(database: &Database, prefix: &str) -> Result<Vec<Entry>> {
     read(&database.query(&sql, &[Value::from(prefix)]).await?)
 }
 
-/// The query for everything that was put anywhere.
+/// The query for everything that was put anywhere; on SQLite folded.
 pub(super) fn all(dialect: Dialect) -> String {
-    format!("SELECT address, place, key, digest FROM {} ORDER BY address, key", table(dialect))
+    let query = format!("SELECT address, place, key, digest FROM {} ORDER BY address, key", table(dialect));
+    match dialect {
+        Dialect::Postgres => query,
+        Dialect::Sqlite => sql::folded(&query, 4),
+    }
+}
+
+/// The entries of the answer to [`all`].
+pub(super) fn read_all(dialect: Dialect, answer: &[Row]) -> Result<Vec<Entry>> {
+    match dialect {
+        Dialect::Postgres => read(answer),
+        Dialect::Sqlite => read(&sql::unfolded(answer)?),
+    }
 }
 
 /// The entries of a query's rows.
-pub(super) fn read(rows: &[crate::sql::Row]) -> Result<Vec<Entry>> {
-    let entry = |row: &crate::sql::Row| {
+fn read(rows: &[Row]) -> Result<Vec<Entry>> {
+    let entry = |row: &Row| {
         let print = |column| {
             let text = row.text(column)?;
             Fingerprint::parse(text)
-                .ok_or_else(|| crate::sql::Error::Decode { column, kind: format!("text {text:?}") })
+                .ok_or_else(|| sql::Error::Decode { column, kind: format!("text {text:?}") })
         };
         Ok(Entry {
             address: Address::new(row.text(0)?),

@@ -226,7 +226,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
     let is_true = |value: &str| matches!(value, "1" | "t" | "true");
     let flags: BTreeMap<String, bool> =
         flags.into_iter().map(|(name, value)| (name, is_true(&value))).collect();
-    let entries = inventory::read(&next())?;
+    let entries = inventory::read_all(dialect, &next())?;
     let mut snapshots = snapshots::read(&next())?;
     if meta.contains_key(snapshots::CHANGING) {
         // A run is at work or was killed: what it did to the schema is nobody's drift.

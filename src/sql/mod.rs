@@ -7,6 +7,7 @@ mod open;
 mod pool;
 mod quote;
 mod secrets;
+mod session;
 mod value;
 
 use std::borrow::Cow;
@@ -16,15 +17,15 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
-pub use many::OF_CATALOGS;
+pub use many::{OF_CATALOGS, folded, unfolded};
 pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
-pub(crate) use open::{connect, end_with_the_client, postgres_options};
 pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
 pub use secrets::{blotted, masked, secrets, without_secrets};
+pub(crate) use session::{connect, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
 
 /// The dialects of SQL that the system database may speak.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{LockedSqliteHandle, SqliteConnectOptions, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use url::Url;
 
 use super::pool::Pool;
+use super::session::{SPELLING, postgres_options};
 use super::{Database, Error, Result};
 
 /// How long SQLite waits for another writer of the same file.
@@ -24,15 +24,6 @@ const MAJOR: u32 = 10_000;
 /// How long a statement waits for the end of others of this process. Its queue is no failure: what
 /// holds the file ends, or is stopped.
 const TURN_DEADLINE: Duration = Duration::from_hours(24);
-
-/// How values and the catalog are spelled when read as text, whatever the role or database has set:
-/// what is read is compared with what is written elsewhere.
-const SPELLING: [(&str, &str); 4] = [
-    ("bytea_output", "hex"),
-    ("intervalstyle", "postgres"),
-    ("extra_float_digits", "1"),
-    ("quote_all_identifiers", "off"),
-];
 
 /// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
@@ -93,55 +84,10 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
 }
 
-/// The driver's options for a session with a name. Floats are read as the server writes them, and
-/// a pooler knows no `extra_float_digits`.
-pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_url(url)?
-        .application_name(application_name)
-        .extra_float_digits(None)
-        // A statement may hold a secret, and a slow one would be logged.
-        .disable_statement_logging())
-}
-
-/// Opens a connection.
-///
-/// The driver computes the proof of a password in pieces of some microseconds and lets others go first
-/// after each, which costs this runtime more than a piece does: several are done in a row.
-pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    const PIECES: usize = 32;
-    let mut connecting = std::pin::pin!(options.connect());
-    std::future::poll_fn(|context| {
-        let mut polls = (0..PIECES).map(|_| connecting.as_mut().poll(context));
-        polls.find(std::task::Poll::is_ready).unwrap_or(std::task::Poll::Pending)
-    })
-    .await
-}
-
 /// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
 fn is_refused_option(error: &sqlx::Error) -> bool {
     const PROTOCOL_VIOLATION: &str = "08P01";
     error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == PROTOCOL_VIOLATION)
-}
-
-/// A session must end with its client, and so must its statement: the server looks for the client
-/// every two seconds while it executes (PostgreSQL 14 on; before, the statement runs to its end),
-/// and notices within a minute that a host has vanished. Some platforms refuse one or the other.
-pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::Result<()> {
-    const KEEPALIVE: &str =
-        "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-    const NOTICE: &str = "SET client_connection_check_interval = 2000";
-    // No version comes through some poolers. What is not known is not asked for: it would fail.
-    let has_notice = connection.server_version_num().is_some_and(|version| version >= 140_000);
-    let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value}")).join("; ");
-    let sql = if has_notice {
-        format!("{spelling}; {NOTICE}; {KEEPALIVE}")
-    } else {
-        format!("{spelling}; {KEEPALIVE}")
-    };
-    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
-        Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
-        Err(error) => Err(error),
-    }
 }
 
 /// The driver's options for a file in a mode.

@@ -11,7 +11,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::open::{connect, end_with_the_client};
+use super::session::{connect, end_with_the_client};
 
 /// Long enough for a TLS handshake over an ocean, short enough to be noticed.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);

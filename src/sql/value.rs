@@ -81,6 +81,22 @@ impl Row {
         Ok(matches!(self.text(column)?, "true" | "t" | "1"))
     }
 
+    /// What a query put into a column as JSON; nothing for NULL.
+    pub fn json<T: serde::de::DeserializeOwned + Default>(&self, column: usize) -> Result<T> {
+        let Some(text) = self.get(column) else { return Ok(T::default()) };
+        serde_json::from_str(text).map_err(|error| Error::Decode { column, kind: format!("JSON: {error}") })
+    }
+
+    /// A row of values that a query put into JSON.
+    pub(super) fn from_json(values: Vec<serde_json::Value>) -> Self {
+        let text = |value| match value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        };
+        Self(values.into_iter().map(text).collect())
+    }
+
     /// All values, in order.
     pub fn values(&self) -> &[Option<String>] {
         &self.0

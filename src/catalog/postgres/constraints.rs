@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 
-use super::super::introspect::texts;
 use super::super::{ForeignKey, Index};
 use super::relations::{Number, Relation, Relations};
 use crate::sql::{Error, Result, Row, identifier};
@@ -11,7 +10,7 @@ impl Relations {
     /// Adds the rows of [`super::queries::CONSTRAINTS`].
     pub(super) fn add_constraints(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
-            let reference = row.get(3).map(Reference::read).transpose()?;
+            let reference: Option<Reference> = row.json(3)?;
             let of = reference.as_ref().and_then(|reference| self.get(reference.table));
             let foreign_key = match (&reference, of) {
                 (Some(reference), Some(of)) => self.get(row.integer(0)?).map(|own| reference.key(own, of)),
@@ -76,11 +75,6 @@ fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Res
 }
 
 impl Reference {
-    fn read(json: &str) -> Result<Self> {
-        serde_json::from_str(json)
-            .map_err(|error| Error::Decode { column: 3, kind: format!("a foreign key: {error}") })
-    }
-
     fn key(&self, own: &Relation, of: &Relation) -> ForeignKey {
         let Self { columns, references, .. } = self;
         ForeignKey {
@@ -138,7 +132,7 @@ fn index(row: &Row, relation: &Relation) -> Result<Index> {
     let key_count = usize::try_from(row.integer(7)?).unwrap_or_default();
     let (key_columns, included) = columns.split_at(key_count.min(columns.len()));
 
-    let mut expressions = texts(row.get(8)).into_iter();
+    let mut expressions = row.json::<Vec<String>>(8)?.into_iter();
     let mut keys = Vec::with_capacity(columns.len());
     let method = row.text(4)?;
     if method != "btree" {
@@ -203,7 +197,7 @@ mod tests {
         let json = r#"{"oid":"1","conname":"f","confrelid":"16400","conkey":[2],"confkey":[1],"confmatchtype":"s",
                        "confdeltype":"n","confupdtype":"a","condeferrable":true,"condeferred":false,
                        "convalidated":false}"#;
-        let reference = Reference::read(json).unwrap();
+        let reference: Reference = serde_json::from_str(json).unwrap();
         let own = &Relations::read(&[]).unwrap();
         assert!(own.get(reference.table).is_none());
         assert_eq!((reference.table, reference.enforced), (16400, None));

@@ -24,7 +24,7 @@ use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
 use crate::lint::{self, Text};
 use crate::spec::{Location, Migration, Order};
-use crate::sql::{Database, Dialect};
+use crate::sql::{self, Database, Dialect};
 
 pub(super) use asserted::observe as observe_assertions;
 use history::{Files, is_same_text};
@@ -121,17 +121,15 @@ pub(super) fn history_exists(dialect: Dialect) -> &'static str {
 
 /// The history, which must exist.
 pub(super) async fn observe(database: &Database) -> Result<Vec<Applied>> {
-    let history = match database.dialect() {
-        Dialect::Postgres => {
-            "SELECT version, encode(checksum, 'hex'), success, description FROM _sqlx_migrations ORDER BY version"
-        }
-        Dialect::Sqlite => {
-            "SELECT version, lower(hex(checksum)), success, description FROM _sqlx_migrations ORDER BY version"
-        }
-    };
     let read = async || {
-        let rows = database.query_each(&[history]).await?;
-        let applied = rows.iter().flatten().map(|row| {
+        let rows = match database.dialect() {
+            Dialect::Postgres => database.query_each(&[&history("encode(checksum, 'hex')")]).await?.concat(),
+            Dialect::Sqlite => {
+                let query = sql::folded(&history("lower(hex(checksum))"), 4);
+                sql::unfolded(&database.query(&query, &[]).await?)?
+            }
+        };
+        let applied = rows.iter().map(|row| {
             Ok(Applied {
                 version: row.integer(0)?,
                 checksum: row.text(1)?.to_owned(),
@@ -139,9 +137,14 @@ pub(super) async fn observe(database: &Database) -> Result<Vec<Applied>> {
                 description: row.text(3)?.to_owned(),
             })
         });
-        applied.collect::<crate::sql::Result<Vec<_>>>()
+        applied.collect::<sql::Result<Vec<_>>>()
     };
     read().await.map_err(Error::doing("reading the history of migrations"))
+}
+
+/// The query for the history, with the checksum in hexadecimal digits.
+fn history(checksum: &str) -> String {
+    format!("SELECT version, {checksum}, success, description FROM {TABLE} ORDER BY version")
 }
 
 /// The address of a migration.
