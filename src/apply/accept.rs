@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use super::{Clients, ObserveError};
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
+use crate::spec::Stack;
+use crate::system;
 
 /// What accepting came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,15 +21,17 @@ pub enum Accepted {
 
 /// Records the system's schema in the name of a run, which is begun and ended here. The caller
 /// holds the lock.
-pub async fn accept_schema(clients: &Clients, run: &Run) -> Result<Accepted, ObserveError> {
+pub async fn accept_schema(stack: &Stack, clients: &Clients, run: &Run) -> Result<Accepted, ObserveError> {
     let started = Instant::now();
     let database = clients.system.database().await?;
     let (journal, _) = journal::observe(&database).await?;
     if journal.bookkeeping == Bookkeeping::Missing {
         return Ok(Accepted::NeverApplied);
     }
-    let schema = clients.system.catalog().await?;
-    if journal.snapshots.get(journal::SYSTEM_SCHEMA) == Some(&*schema) {
+    let recorded = journal.snapshots.get(journal::SYSTEM_SCHEMA);
+    let desired = system::Desired::new(stack, clients.system.dialect()).knowing(recorded);
+    let schema = system::managed(&desired, &*clients.system.catalog().await?);
+    if recorded == Some(&schema) {
         return Ok(Accepted::Nothing);
     }
     journal::begin(&database, run).await?;

@@ -9,6 +9,7 @@ use crate::change::{Address, Check, Status};
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Document, Failure, Options, Plan, Step};
 use crate::spec::Stack;
+use crate::system;
 use crate::world::World;
 
 /// Steps that become plannable while others are done give another round; more than three would
@@ -44,11 +45,10 @@ pub struct KnownSchema {
 
 impl KnownSchema {
     /// Of a world, which has no use for it any more.
-    pub fn of(world: World) -> Self {
+    pub fn of(stack: &Stack, world: World) -> Self {
         let World { system, mut journal, .. } = world;
-        let there = system.schema;
         let recorded = journal.snapshots.remove(journal::SYSTEM_SCHEMA);
-        Self { recorded: recorded.unwrap_or_else(|| there.clone()), there }
+        Self { recorded: recorded.unwrap_or_else(|| declared(stack, &system)), there: system.schema }
     }
 
     /// The same after steps that left this: drift is measured from what they did, and for all else
@@ -221,7 +221,8 @@ impl Session<'_> {
         let is_pending = plan.steps.iter().any(Step::is_migration);
         if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded && !is_pending {
             let database = self.clients.system.database().await?;
-            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &world.system.schema).await?;
+            let schema = declared(self.stack, &world.system);
+            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema).await?;
         }
         Ok(())
     }
@@ -255,6 +256,11 @@ impl Session<'_> {
         walked.extend(walk(rest, self.clients, execution).await);
         Ok(())
     }
+}
+
+/// The part of a schema that is the stack's by its texts, where nothing was recorded yet.
+fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
+    system::managed(&system::Desired::new(stack, observed.dialect), &observed.schema)
 }
 
 fn deferred_of(plan: &Plan) -> BTreeSet<Address> {

@@ -228,7 +228,7 @@ impl Applying<'_> {
             self.mention_the_dead().await?;
         }
         let Seen { world, plan } = seen;
-        Ok(Ok(Approved { plan, addresses, knows_spec, schema: KnownSchema::of(world) }))
+        Ok(Ok(Approved { plan, addresses, knows_spec, schema: KnownSchema::of(self.stack, world) }))
     }
 
     /// The end of a run that finds nothing to do.

@@ -120,7 +120,7 @@ async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit,
     }
     let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
     let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
-    let accepted = held.while_held(accept_schema(&clients, &record)).await??;
+    let accepted = held.while_held(accept_schema(&stack, &clients, &record)).await??;
     held.release().await;
     match accepted {
         Accepted::Recorded => ui.answer("the schema of the system database is recorded as it is now\n"),

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ChangeEntry, Document, Work};
-use crate::catalog::{self, SchemaChange, Snapshot};
+use crate::catalog::{self, SchemaChange};
 use crate::change::{Address, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{SchemaDrift, Stack};
@@ -27,7 +27,8 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     if !is_judged {
         return diff;
     }
-    let (before, mut now) = (managed(recorded, desired), managed(&world.system.schema, desired));
+    let (before, mut now) =
+        (system::managed(desired, recorded), system::managed(desired, &world.system.schema));
     if now.take_words_of(&before) > 0 {
         diff.notes.push(
             "the schema was recorded on another version of PostgreSQL, which writes views in other words: they are \
@@ -84,13 +85,6 @@ fn said(change: &SchemaChange) -> String {
         SchemaChange::RenameTable { from, to } => format!("{from} is now {to}"),
         SchemaChange::ModifyTable { name, changes: _ } => name.to_string(),
     }
-}
-
-/// The schema without the tables that nobody declared: they are listed, and nobody's drift.
-fn managed(schema: &Snapshot, desired: &system::Desired) -> Snapshot {
-    let mut schema = schema.clone();
-    schema.tables.retain(|name, table| !system::is_unmanaged(desired, name, table));
-    schema
 }
 
 /// How the spec stands to the one that was last applied whole.

@@ -190,7 +190,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.merge(bookkeeping::diff(stack, &world.journal, options));
 
-    let system = system::Desired::new(stack, world.system.dialect).going_on(&options.done);
+    let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
+    let system = system::Desired::new(stack, world.system.dialect).knowing(recorded).going_on(&options.done);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
     let drift = drift::of_system(stack, world, &system);

@@ -28,7 +28,7 @@ pub enum Verdict {
     Same {
         /// Those that the history lacks.
         lacking: Vec<Migration>,
-        /// The schema that is there.
+        /// What of the schema they would make.
         schema: Snapshot,
     },
 }
@@ -65,15 +65,14 @@ pub async fn compare(
         }
     });
     let Some(expected) = expected.await? else { return Ok(Verdict::Stopped) };
-    let schema = Snapshot::clone(&*client.catalog().await?);
     // What no migration makes is not theirs to judge.
-    let mut judged = schema.clone();
+    let mut judged = Snapshot::clone(&*client.catalog().await?);
     judged.tables.retain(|name, _| expected.tables.contains_key(name));
     let objects = catalog::diff(&expected, &judged).len();
     if objects > 0 {
         return Ok(Verdict::Differs { objects, diff: catalog::text_diff(&expected, &judged) });
     }
-    Ok(Verdict::Same { lacking, schema })
+    Ok(Verdict::Same { lacking, schema: judged })
 }
 
 /// The schema that migrations make in an empty database.

@@ -8,7 +8,7 @@ use super::migrations::Limits;
 use super::rows::{Asked, RowSet, Scope};
 use super::script::Script;
 pub(super) use super::script::folded;
-use crate::catalog::TableName;
+use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::lint;
 use crate::spec::{
@@ -38,6 +38,8 @@ pub struct Desired {
     pub(super) statement_timeout: Duration,
     /// Tables that a migration creates, in lower case.
     pub(super) created: BTreeSet<TableName>,
+    /// Tables that were there when a run of this tool recorded what its migrations had left.
+    recorded: BTreeSet<TableName>,
     /// Tables and those that they refer to in the migrations, in lower case.
     pub(super) references: BTreeSet<(TableName, TableName)>,
     /// Empty on SQLite, which has none.
@@ -106,6 +108,7 @@ impl Desired {
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
             created,
+            recorded: BTreeSet::new(),
             references,
             roles,
             accounts: accounts.clone(),
@@ -120,6 +123,14 @@ impl Desired {
         Self { done: done.clone(), ..self }
     }
 
+    /// The same, where the schema that its migrations left is known. Its tables are declared too: the
+    /// texts do not tell of one that was renamed, or made by a function.
+    #[must_use]
+    pub fn knowing(self, recorded: Option<&Snapshot>) -> Self {
+        let recorded = recorded.map(|recorded| recorded.tables.keys().cloned().collect());
+        Self { recorded: recorded.unwrap_or_default(), ..self }
+    }
+
     /// What the statements of migrations run under.
     pub(super) fn limits(&self) -> Limits {
         Limits { lock: self.lock_timeout, statement: self.statement_timeout }
@@ -129,6 +140,7 @@ impl Desired {
     pub(super) fn declares(&self, table: &TableName) -> bool {
         let accounts = self.accounts.as_ref().filter(|_| !self.users.is_empty());
         self.created.contains(&folded(table))
+            || self.recorded.contains(table)
             || self.sets.iter().any(|set| set.table == *table)
             || accounts.is_some_and(|accounts| TableName::parse(&accounts.table) == *table)
     }

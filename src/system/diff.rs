@@ -2,7 +2,7 @@
 
 use super::order::TableOrder;
 use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
-use crate::catalog::{Table, TableKind, TableName};
+use crate::catalog::{Snapshot, Table, TableKind, TableName};
 use crate::change::{Address, Diff};
 use crate::journal::Inventory;
 
@@ -40,14 +40,22 @@ fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     if desired.migrations.is_empty() {
         return Vec::new();
     }
-    let undeclared = observed.schema.tables.iter().filter(|(name, table)| is_unmanaged(desired, name, table));
+    let tables = observed.schema.tables.iter();
+    let undeclared = tables.filter(|(name, table)| !is_managed(desired, name, table));
     undeclared.map(|(name, _)| Address::new(format!("system.table.{name}"))).collect()
 }
 
-/// Whether nobody declared a table. Views follow from tables, and are not spoken of.
-pub fn is_unmanaged(desired: &Desired, name: &TableName, table: &Table) -> bool {
+/// The part of a schema that is looked after: not the tables that nobody declared.
+pub fn managed(desired: &Desired, schema: &Snapshot) -> Snapshot {
+    let mut managed = schema.clone();
+    managed.tables.retain(|name, table| is_managed(desired, name, table));
+    managed
+}
+
+/// Whether somebody declared a table. Views follow from tables, and are not spoken of.
+fn is_managed(desired: &Desired, name: &TableName, table: &Table) -> bool {
     match table.kind {
-        TableKind::Table | TableKind::Foreign => !desired.declares(name),
-        TableKind::View | TableKind::MaterializedView => false,
+        TableKind::Table | TableKind::Foreign => desired.declares(name),
+        TableKind::View | TableKind::MaterializedView => true,
     }
 }

@@ -28,7 +28,7 @@ pub use apply::{Change, apply};
 pub use baseline::{Verdict, compare, record};
 pub use client::{Client, Presence, Purpose, STEPS_AT_ONCE};
 pub use desired::Desired;
-pub use diff::{diff, is_unmanaged};
+pub use diff::{diff, managed};
 pub(crate) use error::shortened;
 pub use error::{Advice, Error, Result};
 pub use migrations::{Applied, Limits, Pending, Repeating, Waits};

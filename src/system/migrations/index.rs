@@ -1,5 +1,7 @@
-//! Indexes that a failed `CREATE INDEX CONCURRENTLY` left: invalid, in the way of the next try, and
-//! of no use to anybody. One that another session is building right now is left alone.
+//! Indexes that a failed `CREATE INDEX CONCURRENTLY` or `REINDEX CONCURRENTLY` left: invalid, in the way
+//! of the next try, and of no use to anybody. One that another session is building right now is left alone.
+
+use std::collections::BTreeSet;
 
 use super::super::script::Script;
 use super::super::{Desired, Observed};
@@ -8,23 +10,42 @@ use crate::change::{Check, Status};
 use crate::spec::Migration;
 use crate::sql::{Dialect, identifier};
 
-/// The index that a statement makes concurrently.
+/// How PostgreSQL ends the names of indexes that it builds to put them in the place of others.
+const ANEW: &str = "_cc(new|old)[0-9]*$";
+
+/// What a statement builds without blocking writers, and leaves invalid when it fails.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Made {
-    /// Its name, as the catalog has it.
-    pub(super) name: String,
-    /// Its table, as the statement writes it.
-    table: String,
+pub(super) enum Building {
+    /// An index with a name.
+    Named {
+        /// As the catalog has it.
+        name: String,
+        /// Its table, as the statement writes it.
+        table: String,
+    },
+    /// An index that PostgreSQL names: another one each time.
+    Unnamed {
+        /// Its table, as the statement writes it.
+        table: String,
+    },
+    /// Indexes that are there, under other names.
+    Anew,
 }
 
-impl Made {
-    /// What the statement makes; `None` for any other, and where it gives the index no name.
+impl Building {
+    /// What the statement builds; `None` for any other.
     pub(super) fn by(statement: &str) -> Option<Self> {
         let mut words = Words(statement);
-        let mut next = || words.next();
-        if !next()?.eq_ignore_ascii_case("create") {
+        let verb = words.next()?;
+        if verb.eq_ignore_ascii_case("reindex") {
+            let is_concurrent =
+                words.any(|word| word.trim_matches(['(', ')', ',']).eq_ignore_ascii_case("concurrently"));
+            return is_concurrent.then_some(Self::Anew);
+        }
+        if !verb.eq_ignore_ascii_case("create") {
             return None;
         }
+        let mut next = || words.next();
         let mut word = next()?;
         if word.eq_ignore_ascii_case("unique") {
             word = next()?;
@@ -38,18 +59,84 @@ impl Made {
             next()?;
             word = next()?;
         }
-        if word.eq_ignore_ascii_case("on") || !next()?.eq_ignore_ascii_case("on") {
+        let has_name = !word.eq_ignore_ascii_case("on");
+        if has_name && !next()?.eq_ignore_ascii_case("on") {
             return None;
         }
         let mut table = next()?;
         if table.eq_ignore_ascii_case("only") {
             table = next()?;
         }
+        let table = table.to_owned();
+        if !has_name {
+            return Some(Self::Unnamed { table });
+        }
         let name = match word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
             Some(quoted) => quoted.replace("\"\"", "\""),
             None => word.to_lowercase(),
         };
-        Some(Self { name, table: table.to_owned() })
+        Some(Self::Named { name, table })
+    }
+
+    /// The name that it gives.
+    fn name(self) -> Option<String> {
+        match self {
+            Self::Named { name, table: _ } => Some(name),
+            Self::Unnamed { .. } | Self::Anew => None,
+        }
+    }
+
+    /// The invalid indexes that a try of it may have left, located and quoted.
+    async fn left(&self, session: &mut Session) -> Result<BTreeSet<String>, Failed> {
+        let which = match self {
+            Self::Named { name, table } => {
+                let (name, table) = (session.literal(name), session.literal(table));
+                format!("i.indrelid = to_regclass({table}) AND c.relname = {name}")
+            }
+            Self::Unnamed { table } => format!("i.indrelid = to_regclass({})", session.literal(table)),
+            Self::Anew => format!("c.relname ~ '{ANEW}'"),
+        };
+        let found = session
+            .rows(format!(
+                "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), NULL
+                 FROM pg_catalog.pg_index i
+                 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                 WHERE {which} AND c.relkind = 'i' AND n.nspname <> 'pg_toast' AND NOT i.indisvalid
+                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+                                   WHERE p.index_relid = i.indexrelid)"
+            ))
+            .await?;
+        Ok(found.into_iter().filter_map(|[index, _]| index).collect())
+    }
+}
+
+/// What tries of one statement leave, and what was there before them.
+#[derive(Debug, Default)]
+pub(super) struct Leavings {
+    building: Option<Building>,
+    /// Invalid indexes of the table that are somebody else's.
+    others: BTreeSet<String>,
+}
+
+impl Leavings {
+    /// Of a statement that was not tried yet.
+    pub(super) async fn of(statement: &str, session: &mut Session) -> Result<Self, Failed> {
+        let building = Building::by(statement).filter(|_| session.dialect() == Dialect::Postgres);
+        let others = match &building {
+            Some(unnamed @ Building::Unnamed { .. }) => unnamed.left(session).await?,
+            Some(Building::Named { .. } | Building::Anew) | None => BTreeSet::new(),
+        };
+        Ok(Self { building, others })
+    }
+
+    /// Drops what earlier tries left.
+    pub(super) async fn drop_all(&self, session: &mut Session) -> Result<(), Failed> {
+        let Some(building) = &self.building else { return Ok(()) };
+        for index in building.left(session).await?.difference(&self.others) {
+            session.run(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
+        }
+        Ok(())
     }
 }
 
@@ -82,32 +169,6 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Drops what an earlier try of this statement left.
-pub(super) async fn drop_invalid(statement: &str, session: &mut Session) -> Result<(), Failed> {
-    let Some(Made { name, table }) = Made::by(statement).filter(|_| session.dialect() == Dialect::Postgres)
-    else {
-        return Ok(());
-    };
-    let (name, table) = (session.literal(&name), session.literal(&table));
-    let found = session
-        .rows(format!(
-            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), NULL
-             FROM pg_catalog.pg_index i
-             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE i.indrelid = to_regclass({table}) AND c.relname = {name} AND c.relkind = 'i'
-               AND NOT i.indisvalid
-               AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
-                               WHERE p.index_relid = i.indexrelid)"
-        ))
-        .await?;
-    for [index, _] in found {
-        let Some(index) = index else { continue };
-        session.run(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
-    }
-    Ok(())
-}
-
 /// Invalid indexes that no pending migration makes anew.
 pub(super) fn checks(desired: &Desired, observed: &Observed, pending: &[&Migration]) -> Vec<Check> {
     let tables = observed.schema.tables.iter();
@@ -127,9 +188,13 @@ pub(super) fn checks(desired: &Desired, observed: &Observed, pending: &[&Migrati
             Some(schema) => format!("{}.{}", identifier(schema), identifier(name)),
             None => identifier(name),
         };
+        let way_out = if is_anew(name) {
+            format!("it was to take the place of another one: `DROP INDEX CONCURRENTLY {quoted}`")
+        } else {
+            format!("`REINDEX INDEX CONCURRENTLY {quoted}` builds it")
+        };
         let message = format!(
-            "the index {name} of {table} is INVALID: it was not built to its end, and no query uses it; \
-             `REINDEX INDEX CONCURRENTLY {quoted}` builds it"
+            "the index {name} of {table} is INVALID: it was not built to its end, and no query uses it; {way_out}"
         );
         Check::new(format!("system.index.{name}"), Status::Warn, message)
     })
@@ -138,7 +203,13 @@ pub(super) fn checks(desired: &Desired, observed: &Observed, pending: &[&Migrati
 
 fn made_by(file: &Migration, dialect: Dialect) -> Vec<String> {
     let statements = Script::read(&file.sql, dialect).statements.into_iter();
-    statements.filter_map(|at| Made::by(file.sql.get(at)?)).map(|made| made.name).collect()
+    statements.filter_map(|at| Building::by(file.sql.get(at)?)?.name()).collect()
+}
+
+/// Whether PostgreSQL gave an index its name, to put it in the place of another one.
+fn is_anew(name: &str) -> bool {
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    stem.ends_with("_ccnew") || stem.ends_with("_ccold")
 }
 
 #[cfg(test)]
@@ -146,21 +217,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_index_of_a_statement_is_found_in_any_spelling() {
-        let made = |name: &str, table: &str| Some(Made { name: name.into(), table: table.into() });
+    fn what_a_statement_builds_is_found_in_any_spelling() {
+        let named =
+            |name: &str, table: &str| Some(Building::Named { name: name.into(), table: table.into() });
         for (statement, expected) in [
-            ("CREATE INDEX CONCURRENTLY Ix ON t (a)", made("ix", "t")),
+            ("CREATE INDEX CONCURRENTLY Ix ON t (a)", named("ix", "t")),
             (
                 "create unique index /* big */ concurrently if not exists \"A b\" on only app.t(a)",
-                made("A b", "app.t"),
+                named("A b", "app.t"),
             ),
-            ("CREATE INDEX CONCURRENTLY -- one\n i ON \"T x\" USING gin (a)", made("i", "\"T x\"")),
-            ("CREATE INDEX CONCURRENTLY ON t (a)", None),
+            ("CREATE INDEX CONCURRENTLY -- one\n i ON \"T x\" USING gin (a)", named("i", "\"T x\"")),
+            ("CREATE INDEX CONCURRENTLY ON t (a)", Some(Building::Unnamed { table: "t".into() })),
+            ("REINDEX TABLE CONCURRENTLY t", Some(Building::Anew)),
+            ("reindex (verbose, concurrently) index i", Some(Building::Anew)),
+            ("REINDEX TABLE t", None),
             ("CREATE INDEX i ON t (a)", None),
             ("DROP INDEX CONCURRENTLY i", None),
             ("CREATE INDEX CONCURRENTLY", None),
         ] {
-            assert_eq!(Made::by(statement), expected, "{statement}");
+            assert_eq!(Building::by(statement), expected, "{statement}");
         }
+        assert!(is_anew("i_ccnew") && is_anew("i_ccold12") && !is_anew("ccnews"));
     }
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use super::super::script::Script;
 use super::super::{Client, Error, Result};
+use super::index::Leavings;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
-use super::{Job, Pending, asserted, books, failure, index, run as inside};
+use super::{Job, Pending, asserted, books, failure, run as inside};
 use crate::change::Fault;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
@@ -231,6 +232,8 @@ impl Step<'_, '_> {
 
     /// Runs the unit and remembers it: in one transaction where the statement allows that.
     async fn once(&mut self, was_begun: bool) -> Result<()> {
+        let leavings = Leavings::of(&self.text(self.unit.at.clone()), self.session).await;
+        let leavings = leavings.map_err(inside::doing("looking for invalid indexes"))?;
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         let assertions = lint::assertions(self.job.sql, self.session.dialect());
@@ -244,7 +247,7 @@ impl Step<'_, '_> {
             }
             let tried = match self.unit.kind {
                 Kind::Transaction(commit) => self.own_transaction(commit).await,
-                Kind::Setting | Kind::Statement => self.statement(was_begun).await,
+                Kind::Setting | Kind::Statement => self.statement(was_begun, &leavings).await,
             };
             let Err(error) = tried else { return Ok(()) };
             let pause = pauses.next().filter(|_| failure::is_passing(&error));
@@ -271,10 +274,10 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    async fn statement(&mut self, was_begun: bool) -> std::result::Result<(), Failed> {
+    async fn statement(&mut self, was_begun: bool, leavings: &Leavings) -> std::result::Result<(), Failed> {
         let text = self.text(self.unit.at.clone());
         if stays_outside(&text, self.session.dialect()) {
-            return self.bare(&text, was_begun).await;
+            return self.bare(&text, was_begun, leavings).await;
         }
         let done = self.done();
         self.session.run("BEGIN").await?;
@@ -286,13 +289,18 @@ impl Step<'_, '_> {
         let Err(error) = tried else { return Ok(()) };
         self.session.rollback().await;
         let refused = session::code(&error).is_some_and(|code| NOT_IN_A_TRANSACTION.contains(&code.as_str()));
-        if refused { self.bare(&text, was_begun).await } else { Err(error) }
+        if refused { self.bare(&text, was_begun, leavings).await } else { Err(error) }
     }
 
     /// A statement that cannot share a transaction with its memory: that it begins is remembered
     /// first, so that a run after a kill knows that it may have ended.
-    async fn bare(&mut self, text: &str, was_begun: bool) -> std::result::Result<(), Failed> {
-        index::drop_invalid(text, self.session).await?;
+    async fn bare(
+        &mut self,
+        text: &str,
+        was_begun: bool,
+        leavings: &Leavings,
+    ) -> std::result::Result<(), Failed> {
+        leavings.drop_all(self.session).await?;
         let (number, address) = (self.number, &self.job.address);
         if self.session.has_books {
             let begun = (books::begun_key(number), self.unit.print(self.job.sql));
@@ -306,6 +314,10 @@ impl Step<'_, '_> {
                 if self.session.has_books && error.as_database_error().is_some() {
                     let forget = books::forget(self.session, address, Some(books::begun_key(number)));
                     self.session.run(forget).await?;
+                }
+                if !failure::is_passing(&error) {
+                    // Nobody is in the way, and there is no next try that would begin with it.
+                    leavings.drop_all(self.session).await?;
                 }
                 return Err(error);
             }
