@@ -6,6 +6,7 @@ mod ddl;
 mod diff;
 mod introspect;
 mod kind;
+mod objects;
 mod postgres;
 mod snapshot;
 mod sqlite;
@@ -15,6 +16,7 @@ pub use canonical::canonical;
 pub use ddl::{describe, describe_all, text_diff};
 pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;
+pub use objects::{Objects, objects};
 pub use snapshot::*;
 
 #[cfg(test)]

@@ -104,8 +104,8 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
 
 fn differs(objects: usize, to: i64) -> Failure {
     let what = match objects {
-        1 => "one table or view is".to_owned(),
-        _ => format!("{objects} tables and views are"),
+        1 => "one thing is".to_owned(),
+        _ => format!("{objects} things are"),
     };
     let message = format!("{what} not what the migrations up to {to} would make; nothing was recorded");
     let help = "`-` is what they would make, `+` is what is there: change the database or the files until they \

@@ -3,7 +3,7 @@
 
 use super::migrations::{self, Limits};
 use super::{Client, Desired, Error, Pending, Result, database, scratch, without_beyond};
-use crate::catalog::{self, Snapshot};
+use crate::catalog::{self, Objects, Snapshot};
 use crate::change::Fault;
 use crate::journal::{Inventory, RunId};
 use crate::spec::Migration;
@@ -19,7 +19,7 @@ pub enum Verdict {
     Faults(Vec<Fault>),
     /// The schema is not what the migrations would make.
     Differs {
-        /// How many tables and views differ.
+        /// How many tables, views, functions and the like differ.
         objects: usize,
         /// How, from what they would make to what is there.
         diff: String,
@@ -64,19 +64,22 @@ pub async fn compare(
             () = stop => Ok(None),
         }
     });
-    let Some(expected) = expected.await? else { return Ok(Verdict::Stopped) };
+    let Some((expected, wanted)) = expected.await? else { return Ok(Verdict::Stopped) };
     // What no migration makes is not theirs to judge.
     let mut judged = Snapshot::clone(&*client.catalog().await?);
     judged.tables.retain(|name, _| expected.tables.contains_key(name));
-    let objects = catalog::diff(&expected, &judged).len();
+    let there = catalog::objects(&live).await.map_err(Error::doing("reading the schema"))?;
+    let lacking_objects = wanted.lacking(&there);
+    let objects = catalog::diff(&expected, &judged).len() + lacking_objects.len();
     if objects > 0 {
-        return Ok(Verdict::Differs { objects, diff: catalog::text_diff(&expected, &judged) });
+        let diff = catalog::text_diff(&expected, &judged) + &lacking_objects.concat();
+        return Ok(Verdict::Differs { objects, diff });
     }
     Ok(Verdict::Same { lacking, schema: judged })
 }
 
 /// The schema that migrations make in an empty database.
-async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Result<Snapshot> {
+async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Result<(Snapshot, Objects)> {
     let run = RunId::new();
     for name in &desired.extensions {
         database::create_extension(name, scratch).await?;
@@ -87,7 +90,9 @@ async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Resu
         pending.migration.sql = without_beyond(&file.sql, desired.dialect);
         migrations::apply(&pending, scratch, &run).await?;
     }
-    Ok(Snapshot::clone(&*scratch.catalog().await?))
+    let made = catalog::objects(&scratch.database().await?).await;
+    let made = made.map_err(Error::doing("reading the schema of the scratch database"))?;
+    Ok((Snapshot::clone(&*scratch.catalog().await?), made))
 }
 
 /// Records migrations as applied, all or none.

@@ -233,6 +233,38 @@ fn a13_a_table_that_nobody_declared_is_listed_once_and_never_drift() {
 }
 
 #[test]
+fn a14_a_table_that_a_migration_renamed_or_made_in_code_is_looked_after() {
+    on_each_database(|world, database| {
+        let more = match database {
+            Database::Sqlite(_) => "ALTER TABLE orders RENAME TO sales;\n",
+            Database::Postgres(_) => {
+                "ALTER TABLE orders RENAME TO sales;\nDO $$ BEGIN EXECUTE 'CREATE TABLE coded (id int)'; END $$;\n\
+                 CREATE SCHEMA app;\nSET search_path = app;\nCREATE TABLE found (id int);\n"
+            }
+        };
+        world.file("migrations/0002_rename.sql", more);
+        applied(world);
+
+        let plan = world.plan_json();
+        database.sql("ALTER TABLE sales ADD COLUMN hand text");
+        if let Database::Postgres(_) = database {
+            database.sql("DROP TABLE coded; ALTER TABLE app.found ADD COLUMN hand text");
+        }
+
+        assert_eq!(texts(&plan["unmanaged"]), [""; 0], "{plan}");
+        let said = world.trueup(&["drift"]);
+        said.exits(2).says("sales");
+        if let Database::Postgres(_) = database {
+            said.says("coded is gone").says("app.found");
+        }
+        world.trueup(&["drift", "accept"]).exits(0);
+        world.trueup(&["drift"]).exits(0);
+        database.sql("DROP TABLE sales");
+        world.trueup(&["drift"]).exits(2).says("sales is gone");
+    });
+}
+
+#[test]
 fn a_plan_is_drift_as_long_as_the_spec_is_the_one_last_applied() {
     on_each_database(|world, database| {
         applied(world);
