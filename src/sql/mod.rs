@@ -22,6 +22,7 @@ pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
+pub(crate) use pool::goes_on;
 pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
 pub use secrets::{blotted, masked, secrets, without_secrets};

@@ -168,7 +168,7 @@ impl Held {
     /// Gives the connection back after its answer: one that ended it is not kept.
     pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { connection, shared, permit } = self;
-        if answer.as_ref().map_or_else(is_of_a_statement, |_| true) {
+        if answer.as_ref().map_or_else(goes_on, |_| true) {
             shared.keep(connection);
         }
         drop(permit);
@@ -177,7 +177,7 @@ impl Held {
 }
 
 /// Whether an error is that of a statement, after which the connection goes on.
-fn is_of_a_statement(error: &sqlx::Error) -> bool {
+pub(crate) fn goes_on(error: &sqlx::Error) -> bool {
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }

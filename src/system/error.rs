@@ -1,12 +1,12 @@
 //! What can go wrong with the system database. No message holds a password or a value of a row
 //! that the spec did not write.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
+use super::migrations::Advice;
 use crate::sql;
 
 /// The result of anything done with the system database.
@@ -300,73 +300,6 @@ pub enum Error {
     },
 }
 
-/// What to do about a migration that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Advice {
-    /// It ran in one transaction.
-    Whole,
-    /// It runs outside a transaction.
-    Rest,
-    /// Somebody else had a lock, each time.
-    Lock {
-        /// How often it was tried.
-        tries: usize,
-        /// The sessions that did, where they are known.
-        on: Option<String>,
-    },
-    /// The run was asked to stop while it waited for somebody else.
-    Stopped {
-        /// The sessions that it waited for, where they are known.
-        on: Option<String>,
-    },
-    /// A statement took longer than it may.
-    Slow,
-    /// A statement refuses to run in a transaction.
-    Outside,
-    /// A statement uses a value that the same transaction adds to an enum.
-    NewValue,
-}
-
-impl fmt::Display for Advice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str(
-                "nothing of this migration was kept; mend the file and run `trueup apply` again, which \
-                 continues here",
-            ),
-            Self::Rest => f.write_str(
-                "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
-                 again, which continues at this statement",
-            ),
-            Self::Lock { tries, on } => write!(
-                f,
-                "another session holds a lock that this statement needs{}; it was tried {tries} times; run \
-                 `trueup apply` again when that session is done (`SELECT pg_terminate_backend(PID)` ends it), or \
-                 raise `system.lock_timeout`",
-                named(on.as_ref())
-            ),
-            Self::Stopped { on } => write!(
-                f,
-                "it waited for another session{}, and was given up because the run was asked to stop; \
-                 `trueup apply` begins it again",
-                named(on.as_ref())
-            ),
-            Self::Outside => f.write_str(
-                "nothing of this migration was kept; let the file begin with the line `-- no-transaction` and run \
-                 `trueup apply` again",
-            ),
-            Self::NewValue => f.write_str(
-                "nothing of this migration was kept; a value is of use once the transaction that adds it has ended: \
-                 move ALTER TYPE … ADD VALUE into a migration before this one, and run `trueup apply` again",
-            ),
-            Self::Slow => f.write_str(
-                "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \
-                 `trueup apply` again",
-            ),
-        }
-    }
-}
-
 impl Error {
     /// Whether waiting may help: nothing answers, or the server is still starting.
     pub fn is_unreachable(&self) -> bool {
@@ -407,10 +340,6 @@ impl Error {
         let what = what.into();
         move |source| Self::Statement { what, source }
     }
-}
-
-fn named(sessions: Option<&String>) -> String {
-    sessions.map(|on| format!(" ({on})")).unwrap_or_default()
 }
 
 /// The last names of a list: whoever adopts a database means a late one.

@@ -188,3 +188,51 @@ fn a08_what_never_ends_in_a_file_is_said_without_what_is_sent_behind_it() {
         }
     });
 }
+
+#[test]
+fn a08_a_connection_that_is_lost_names_the_file_that_ran() {
+    let database = Postgres::start();
+    let world = World::new();
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    let ends = "CREATE TABLE a (id int);\nSELECT pg_terminate_backend(pg_backend_pid());\n";
+    world.file("migrations/0001_a.sql", ends);
+
+    world.apply().exits(6).says("0001_a.sql").says("terminating connection").says("the connection was lost");
+
+    world.file("migrations/0001_a.sql", "CREATE TABLE a (id int);\n").apply().exits(0);
+    world.plan().exits(0);
+}
+
+#[test]
+fn a08_a_file_that_becomes_another_role_is_recorded_all_the_same() {
+    let database = Postgres::start();
+    let world = World::new();
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    let role = format!("{}_maker", database.name());
+    database.psql(&format!("CREATE ROLE {role}"));
+    let file = format!(
+        "CREATE SCHEMA x;\nGRANT CREATE, USAGE ON SCHEMA x TO {role};\nSET ROLE {role};\nCREATE TABLE x.a (id int);\n"
+    );
+    world.file("migrations/0001_a.sql", file).file("migrations/0002_b.sql", "CREATE TABLE b (id int);\n");
+
+    let applied = world.apply();
+    let owners = database.psql("SELECT count(DISTINCT relowner) FROM pg_class WHERE relname IN ('a', 'b')");
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+
+    applied.exits(0);
+    assert_eq!(owners, "2", "the next file begins with the rights of the account");
+}
+
+#[test]
+fn a08_a_half_done_file_that_lost_its_first_line_is_told_to_get_it_back() {
+    on_each_database(|world, _| {
+        world.spec(SPEC);
+        let half = "CREATE TABLE a (id integer);\nINSERT INTO nowhere VALUES (1);\n";
+        world.file("migrations/0001_a.sql", format!("-- no-transaction\n{half}"));
+        world.apply().exits(6);
+
+        world.file("migrations/0001_a.sql", half);
+
+        world.plan().exits(1).warns("put the line `-- no-transaction` back");
+    });
+}

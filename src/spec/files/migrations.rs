@@ -77,7 +77,7 @@ impl Listing {
             // The listing tells what an entry is, but not where a link leads.
             if kind.is_dir() || kind.is_symlink() && path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "sql") {
+            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
                 sql_files.push(path);
             }
         }
@@ -207,6 +207,11 @@ fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option
 
 fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
     let name = name_of(path);
+    if !name.ends_with(".sql") {
+        let message = format!("{} does not end in `.sql`: sqlx would not see it", path.display());
+        cx.fail(Code::Migrations, named.at, message, "in this folder", "rename it to end in small letters");
+        return None;
+    }
     let stem = name.strip_suffix(UP).or_else(|| name.strip_suffix(".sql")).unwrap_or(name);
     let parts = stem.split_once('_').and_then(|(version, rest)| {
         let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use miette::NamedSource;
 
+use super::super::Error;
 use super::super::script::Script;
-use super::super::{Error, error::Advice};
-use super::Job;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
+use super::{Advice, Job};
 use crate::sql::{self, Dialect};
 
 /// PostgreSQL: a lock was not to be had within `lock_timeout`.
@@ -33,6 +33,20 @@ pub(super) fn is_passing(error: &Failed) -> bool {
         Some(INTERNAL) => said(error).starts_with("tuple concurrently"),
         _ => false,
     }
+}
+
+/// The error of a file that ran when the connection was lost; `None` for any other error.
+pub(super) fn of_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option<Error> {
+    let is_lost = dialect == Dialect::Postgres && !sql::goes_on(error);
+    is_lost.then(|| {
+        let script = Script::read(job.sql, dialect);
+        // Which statement it was nobody says: of several, the whole file is meant.
+        let at = match script.statements.as_slice() {
+            [] => 0..0,
+            [first, ..] => first.start..job.sql.trim_end().len().max(first.start),
+        };
+        failure(job, &said(error), Some((at.start, Some(at))), Advice::Lost)
+    })
 }
 
 /// The error of a migration that ran in one transaction, which is rolled back by now.

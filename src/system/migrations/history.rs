@@ -25,6 +25,14 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
             at: Some(file.at.clone()),
         })
     };
+    if !applied.success && books::is_begun(inventory, &address(file)) {
+        let message =
+            format!("migration {} is half done outside a transaction, and now asks for one", file.stem);
+        return fault(
+            message,
+            "put the line `-- no-transaction` back to its beginning: it goes on where it stopped",
+        );
+    }
     if !applied.success {
         let message = format!("migration {} is recorded as failed half way", file.stem);
         return fault(
@@ -82,16 +90,17 @@ fn is_renamed(applied: &Applied, file: &Migration) -> bool {
 }
 
 fn missing(applied: &Applied, files: &Files<'_>) -> Fault {
-    let Applied { version, description, checksum, success: _ } = applied;
+    let Applied { version, description, checksum, success } = applied;
+    let is = if *success { "is applied" } else { "is recorded as failed half way" };
     let name = if description.is_empty() { String::new() } else { format!(" ({description:?})") };
     let twin = files.values().find(|file| is_same_text(checksum, file));
     let (message, help) = match twin {
         Some(twin) => (
-            format!("migration {version}{name} is applied, and its file is now {}: the same text", twin.stem),
+            format!("migration {version}{name} {is}, and its file is now {}: the same text", twin.stem),
             format!("give the file its number {version} back: an applied migration keeps it"),
         ),
         None => (
-            format!("migration {version}{name} is applied, and its file is missing"),
+            format!("migration {version}{name} {is}, and its file is missing"),
             "restore the file: a database cannot be compared with a history it does not have".to_owned(),
         ),
     };

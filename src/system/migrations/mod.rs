@@ -1,6 +1,7 @@
 //! Migrations: the history that sqlx keeps in `_sqlx_migrations`, compared with the files. Never
 //! changes the history but by running a migration.
 
+mod advice;
 mod asserted;
 mod books;
 mod failure;
@@ -26,6 +27,7 @@ use crate::lint::{self, Text};
 use crate::spec::{Location, Migration, Order};
 use crate::sql::{self, Database, Dialect};
 
+pub use advice::Advice;
 pub(super) use asserted::observe as observe_assertions;
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;

@@ -126,6 +126,9 @@ async fn at_once(
     let mut watch = Watch::new(job, client);
     let pid = session.pid;
     let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
+    if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
+        return Err(lost);
+    }
     session.rollback().await;
     match failure::of_message(job, &error, &before, &mut watch) {
         None => Ok(false),
@@ -178,6 +181,9 @@ async fn inside(
             end.push("COMMIT".to_owned());
             return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
         };
+        if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
+            return Err(lost);
+        }
         session.rollback().await;
         let pause = pauses.next().filter(|_| failure::is_passing(&error));
         if let Some(pause) = pause
@@ -227,9 +233,19 @@ pub(super) fn record(
     run: &RunId,
 ) -> Vec<String> {
     let mut record = Vec::new();
+    if session.dialect() == Dialect::Postgres && changes_rights(job.sql) {
+        record.extend(["RESET SESSION AUTHORIZATION".to_owned(), "RESET ROLE".to_owned()]);
+    }
     record.extend(versioned.map(|pending| in_history(pending, true, took, session)));
     record.extend(remembered(job, versioned.is_some(), session, run));
     record
+}
+
+/// Whether a file may go on with the rights of another role, which cannot write the record. An idle
+/// RESET does no harm.
+fn changes_rights(sql: &str) -> bool {
+    let sql = sql.to_ascii_lowercase();
+    ["role", "authorization"].iter().any(|word| sql.contains(word))
 }
 
 /// The statement that remembers the text of a migration, where there is an inventory.
