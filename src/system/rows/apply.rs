@@ -100,12 +100,15 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     transaction.commit().await.map_err(doing())
 }
 
-/// Waits for no lock for ever. Migrations have limits of their own, from the spec.
+/// Waits for no lock for ever, and sees what others committed meanwhile, however the database is set.
+/// Migrations have limits of their own, from the spec.
 pub(in super::super) async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
-    if transaction.dialect() == Dialect::Postgres {
-        transaction.execute("SET LOCAL lock_timeout = '30s'", &[]).await?;
+    const LIMITS: [&str; 2] =
+        ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '30s'"];
+    match transaction.dialect() {
+        Dialect::Postgres => transaction.execute_each(&LIMITS.map(str::to_owned)).await,
+        Dialect::Sqlite => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes some rows and gives the inventory's entries for them.

@@ -85,6 +85,15 @@ impl Session<'_> {
         }
     }
 
+    /// What holds rows of `t` as they are read, until the end of a transaction.
+    fn locking(&self) -> &'static str {
+        match self {
+            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => " FOR UPDATE OF t",
+            // SQLite has one writer.
+            Self::Database(_) | Self::Transaction(_) => "",
+        }
+    }
+
     pub(super) async fn query(&mut self, sql: &str, values: &[Value]) -> sql::Result<Vec<Row>> {
         match self {
             Self::Database(database) => database.query(sql, values).await,
@@ -133,6 +142,9 @@ pub(in super::super) async fn observe(
 
 /// The rows at some places of one table, by the fingerprint of their key: one query for their
 /// content and one for each foreign key that refers to the table.
+///
+/// In a transaction the rows are locked before those that refer to them are counted: a change that is
+/// being made is waited for and seen, and so is a row that was inserted to refer to one of them.
 pub(super) async fn read(
     shape: &Shape<'_>,
     places: &[&Place],
@@ -150,9 +162,8 @@ pub(super) async fn read(
     for keys in keys.chunks(BATCH) {
         let source = Source::new(dialect, shape.key.len(), keys);
         let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
-        let found =
-            session.query(&format!("SELECT {} FROM {from}", columns.join(", ")), &source.values).await?;
-        for row in found {
+        let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
+        for row in session.query(&sql, &source.values).await? {
             let values = row.into_values();
             let mut row = describe(shape, &values, &incoming, schema, tables);
             let key = print_of_key(shape, &values);
