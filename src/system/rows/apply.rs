@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Client, Error, Result};
 use super::diff::not_given;
-use super::own::{Place, print_of_key, value_of};
+use super::own::{Place, is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::{
-    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, write_expression,
-    written,
+    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, unique_keys,
+    write_expression, written,
 };
-use crate::catalog::{Column, Table, TableName};
+use crate::catalog::{Column, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, RunId, inventory};
@@ -312,7 +312,7 @@ async fn insert(
         expressions.collect::<Vec<_>>().join(", "),
         source.sql,
         // Somebody else may insert the row at this moment; only where a unique key can tell.
-        if is_unique(shape.table, &shape.key) {
+        if unique_keys(shape.table).any(|columns| is_same(columns, &shape.key)) {
             format!(" ON CONFLICT ({}) DO NOTHING", keys.join(", "))
         } else {
             String::new()
@@ -324,16 +324,6 @@ async fn insert(
         .await
         .map_err(Error::doing(format!("inserting rows of {address}")))?;
     Ok(inserted.iter().map(|row| shape.key_print(row.values().iter().map(Option::as_deref))).collect())
-}
-
-/// Whether no two rows of a table can have the same values in these columns.
-fn is_unique(table: &Table, key: &[&Column]) -> bool {
-    let key: BTreeSet<&str> = key.iter().map(|column| column.name.as_str()).collect();
-    let same = |columns: &[String]| columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == key;
-    let unique = |index: &crate::catalog::Index| {
-        index.unique && index.valid && index.predicate.is_none() && same(&index.keys)
-    };
-    same(&table.primary_key) || table.indexes.values().any(unique)
 }
 
 /// Sets the columns beside the key.

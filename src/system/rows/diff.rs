@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::order::TableOrder;
 use super::super::{Change, Desired, Observed};
+use super::claims::{Unwanted, unwanted};
 use super::own::Owned;
 use super::sample::sample;
-use super::takeback::{Candidate, Verdict, judge};
+use super::takeback::{Verdict, judge};
 use super::{Lacking, RowSet, RowsChange, Shape, text};
 use crate::catalog::{Snapshot, Table, TableName};
 use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk};
@@ -62,11 +63,15 @@ pub(in super::super) fn diff(
         }
     }
 
-    let candidates = candidates(&sets, observed, &compared);
+    let Unwanted { rows, unclear } = unwanted(owners(&sets, observed, &compared), desired, observed);
     let writing =
         compared.iter().filter(|(_, (_, writes))| !writes.insert.is_empty() || !writes.change.is_empty());
     let writing = writing.map(|(address, _)| (*address).clone()).collect();
-    let mut verdicts = judge(candidates, inventory, &writing, order);
+    let mut verdicts = judge(rows, inventory, &writing, order);
+    for (address, (count, who)) in unclear {
+        let verdict = verdicts.entry(address.clone()).or_default();
+        (verdict.unclear, verdict.unclear_for) = (count, who);
+    }
 
     for (address, (set, writes)) in compared {
         let verdict = verdicts.remove(address).unwrap_or_default();
@@ -169,34 +174,18 @@ pub(in super::super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> 
     needed.map(|column| column.name.clone()).collect()
 }
 
-/// The rows that their owners no longer want.
-fn candidates<'a>(
+/// The rows of what is off or gone, and those of mirrors, which may want them no more.
+fn owners<'a>(
     sets: &BTreeMap<&Address, &RowSet>,
     observed: &'a Observed,
     compared: &BTreeMap<&Address, (&RowSet, Writes)>,
-) -> Vec<Candidate<'a>> {
-    let mut wanted: BTreeMap<(&TableName, &[String]), BTreeSet<Fingerprint>> = BTreeMap::new();
-    for (set, writes) in compared.values() {
-        wanted.entry((&set.table, &set.key)).or_default().extend(&writes.wanted);
-    }
+) -> impl Iterator<Item = (&'a Address, &'a Owned)> {
     let owners = observed.owned.iter().filter(|(address, _)| {
         let on = sets.get(address).filter(|set| set.on);
         // What could not be compared is left alone.
         on.is_none_or(|set| set.mode == SeedMode::Mirror && compared.contains_key(address))
     });
-    let owned = owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
-    // Rows that were put there under another key cannot be told from wanted ones.
-    let same_key = |(address, owned): &(&Address, &Owned)| {
-        compared.get(address).is_none_or(|(set, _)| set.table != owned.table || set.key == owned.key)
-    };
-    let rows = owned.filter(same_key).flat_map(|(address, owned)| {
-        owned.rows.iter().map(move |(key, row)| Candidate { address, owned, key: *key, row })
-    });
-    let unwanted = |candidate: &Candidate<'_>| {
-        let of_table = wanted.get(&(&candidate.owned.table, candidate.owned.key.as_slice()));
-        of_table.is_none_or(|keys| !keys.contains(&candidate.key))
-    };
-    rows.filter(unwanted).collect()
+    owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)))
 }
 
 fn planned(
@@ -296,17 +285,20 @@ fn shown(set: &RowSet, row: &[Cell]) -> Value {
 
 fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
     remark_on_what_stays(diff, address, verdict);
-    let Verdict { delete, later, changed, referenced, after: _, later_after: _ } = verdict;
-    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced);
+    let Verdict { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
+        verdict;
+    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
     if foreign > 0 {
         diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
     }
 }
 
 fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict) {
+    let others = verdict.unclear_for.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let reasons = [
-        (verdict.changed, "changed since this tool wrote them"),
-        (verdict.referenced, "referred to by rows that stay"),
+        (verdict.changed, "changed since this tool wrote them".to_owned()),
+        (verdict.referenced, "referred to by rows that stay".to_owned()),
+        (verdict.unclear, format!("perhaps wanted by {others}, where other columns are the key")),
     ];
     for (count, why) in reasons.iter().filter(|(count, _)| *count > 0) {
         diff.notes.push(format!(

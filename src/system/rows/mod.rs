@@ -2,6 +2,7 @@
 //! Keys and contents are observed as fingerprints; values are read only to be fingerprinted.
 
 mod apply;
+mod claims;
 mod diff;
 mod observe;
 mod own;
@@ -228,6 +229,14 @@ pub(super) fn text(cell: &Cell) -> Option<&str> {
         Cell::Null => None,
         Cell::Text(text) | Cell::Json(text) => Some(text),
     }
+}
+
+/// The columns of each key that no two rows of a table share.
+pub(super) fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
+    let unique =
+        table.indexes.values().filter(|index| index.unique && index.valid && index.predicate.is_none());
+    let keys = std::iter::once(&table.primary_key).chain(unique.map(|index| &index.keys));
+    keys.map(Vec::as_slice).filter(|columns| !columns.is_empty())
 }
 
 impl Shape<'_> {

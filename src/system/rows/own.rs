@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Error, Result};
-use super::{BATCH, Shape, Source, fits, read_text, row_print, written};
-use crate::catalog::{ForeignKey, Snapshot, Table, TableName, canonical};
+use super::{BATCH, Shape, Source, fits, read_text, row_print, unique_keys, written};
+use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::Entry;
@@ -32,7 +32,7 @@ pub struct OwnedRow {
     /// How many rows refer to it through foreign keys.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub references: u64,
-    /// What rows that refer to it point at.
+    /// What rows that refer to it point at, and what else tells it from all others in its table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<Fingerprint>,
     /// The anchors of other rows of this tool that it refers to.
@@ -88,7 +88,9 @@ impl Session<'_> {
     /// What holds rows of `t` as they are read, until the end of a transaction.
     fn locking(&self) -> &'static str {
         match self {
-            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => " FOR UPDATE OF t",
+            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => {
+                " FOR UPDATE OF t"
+            }
             // SQLite has one writer.
             Self::Database(_) | Self::Transaction(_) => "",
         }
@@ -200,7 +202,7 @@ pub(super) async fn read(
 
 /// The key of a place as parameters; `None` where the column's type no longer takes it.
 fn key_values(shape: &Shape<'_>, place: &Place, dialect: Dialect) -> Option<Vec<Option<String>>> {
-    let value = |column: &&crate::catalog::Column| {
+    let value = |column: &&Column| {
         let text = place.key.get(&column.name)?.as_deref()?;
         let takes = dialect == Dialect::Sqlite || fits(column.kind, text);
         takes.then(|| Some(written(dialect, column, text)))
@@ -242,16 +244,18 @@ fn describe(
     schema: &Snapshot,
     tables: &BTreeSet<&TableName>,
 ) -> OwnedRow {
-    let anchored: BTreeSet<&[String]> = incoming.iter().map(|(_, _, references)| *references).collect();
+    let keys = unique_keys(shape.table).filter(|columns| !is_same(columns, &shape.key));
+    let anchored: BTreeSet<&[String]> =
+        incoming.iter().map(|(_, _, references)| *references).chain(keys).collect();
     let anchors = anchored.into_iter().filter_map(|columns| {
         let values = columns.iter().map(|name| value_of(shape.table, values, name));
-        anchor(shape.name, shape.table, columns, values)
+        anchor(shape.dialect, shape.name, shape.table, columns, values)
     });
     let points =
         shape.table.foreign_keys.iter().filter(|key| tables.contains(&key.table)).filter_map(|key| {
             let parent = schema.tables.get(&key.table)?;
             let values = key.columns.iter().map(|name| value_of(shape.table, values, name));
-            anchor(&key.table, parent, referenced(key, parent), values)
+            anchor(shape.dialect, &key.table, parent, referenced(key, parent), values)
         });
     OwnedRow {
         row: row_print(shape.table, values),
@@ -261,8 +265,14 @@ fn describe(
     }
 }
 
+/// Whether these are the columns of a key, in any order.
+pub(super) fn is_same(columns: &[String], key: &[&Column]) -> bool {
+    columns.len() == key.len() && key.iter().all(|column| columns.contains(&column.name))
+}
+
 /// The identity of a row as foreign keys see it; `None` where one of the values is NULL.
-fn anchor<'v>(
+pub(super) fn anchor<'v>(
+    dialect: Dialect,
     table: &TableName,
     described: &Table,
     columns: &[String],
@@ -271,7 +281,7 @@ fn anchor<'v>(
     let mut fields = vec![table.to_string()];
     for (name, value) in columns.iter().zip(values) {
         let column = described.column(name)?;
-        fields.extend([name.clone(), canonical(column.kind, value?)]);
+        fields.extend([name.clone(), column.canonical(dialect, value?)]);
     }
     Some(Fingerprint::of(fields.iter().map(Some)))
 }
