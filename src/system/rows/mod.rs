@@ -13,7 +13,7 @@ mod takeback;
 
 use serde::Serialize;
 
-use crate::catalog::{Column, Snapshot, Table, TableName, ValueKind, canonical};
+use crate::catalog::{Array, Column, Snapshot, Table, TableName, ValueKind, canonical};
 use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::{Cell, Location, SeedMode, When};
@@ -212,6 +212,10 @@ pub(super) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint
 
 /// The canonical spelling of a value; of a list, its items sorted.
 pub(super) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str) -> String {
+    let element = column.element().filter(|_| list && dialect == Dialect::Postgres);
+    if let Some(array) = element.and_then(|element| Array::read(text, &element)) {
+        return array.sorted().literal(&str::to_owned);
+    }
     let items = list.then(|| serde_json::from_str::<Vec<serde_json::Value>>(text).ok()).flatten();
     match items {
         Some(items) => {

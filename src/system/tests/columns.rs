@@ -9,6 +9,10 @@ fn bench(mut bench: Bench, table: &str, columns: &[&str], rows: &[&[&str]]) -> B
     bench
 }
 
+fn cells(b: &mut Bench) -> &mut Vec<Cell> {
+    b.stack.system.seeds.get_mut("items").unwrap().rows.first_mut().unwrap()
+}
+
 #[test]
 fn a18_a_sequence_that_the_default_calls_goes_on_though_no_column_owns_it() {
     on_each_database(|b| async move {
@@ -40,5 +44,31 @@ fn a18_a_sequence_that_begins_behind_the_rows_begins_there() {
         b.execute("INSERT INTO items (name) VALUES ('theirs')").await;
 
         assert_eq!(b.query("SELECT id FROM items WHERE name = 'theirs'").await, ["1000"]);
+    });
+}
+
+#[test]
+fn a18_arrays_are_lists_or_literals_and_compared_by_their_items() {
+    on_each_database(|b| async move {
+        if b.dialect() == Dialect::Sqlite {
+            return;
+        }
+        let table =
+            "CREATE TABLE items (id integer PRIMARY KEY, n integer[], t text[], grid numeric[], host inet)";
+        let columns = ["id", "n", "t", "grid", "host"];
+        let mut b = bench(b, table, &columns, &[&["1", "{1, 02}", "", "", "10.0.0.1"]]);
+        cells(&mut b)[2] = Cell::Json(r#"["a b","c,\"d\"",null,"null","é"]"#.into());
+        cells(&mut b)[3] = Cell::Json("[[1.5,2],[3,4]]".into());
+
+        b.converge().await;
+
+        let stored = b.query("SELECT n::text, t[1], t[2], t[3] IS NULL, t[4], grid::text FROM items").await;
+        assert_eq!(stored, [r#"{1,2}|a b|c,"d"|true|null|{{1.5,2},{3,4}}"#]);
+        cells(&mut b)[1] = Cell::Json("[1, 2]".into());
+        cells(&mut b)[3] = Cell::Text("{{1.50, 2.0}, {3,4}}".into());
+        assert!(b.converge().await.is_empty());
+        cells(&mut b)[1] = Cell::Json("[2, 1]".into());
+        assert_eq!(b.converge().await.len(), 1);
+        assert_eq!(b.query("SELECT n::text FROM items").await, ["{2,1}"]);
     });
 }
