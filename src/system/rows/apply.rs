@@ -11,7 +11,7 @@ use super::{
     Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, unique_keys,
     write_expression, written,
 };
-use crate::catalog::{Column, TableName, ValueKind};
+use crate::catalog::{Column, Snapshot, TableName, ValueKind};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, RunId, inventory};
@@ -76,21 +76,12 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
         .map(|entry| (entry.key, entry))
         .collect();
 
+    let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let mut transaction = database.begin().await.map_err(doing())?;
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
-    if let Some(write) = write {
-        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema, database.dialect())
-            .map_err(|lacking| {
-                let message = match lacking {
-                    Lacking::Table => format!("table {} does not exist", write.table),
-                    Lacking::Column(column) => {
-                        format!("column {column} does not exist in table {}", write.table)
-                    }
-                };
-                Error::Shape { address: address.to_string(), message }
-            })?;
+    if let Some((write, shape)) = write.as_ref().zip(shape) {
         for rows in write.rows.chunks(BATCH) {
             let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
@@ -98,6 +89,25 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
         restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
     }
     transaction.commit().await.map_err(doing())
+}
+
+/// The table as the rows need it, which they were planned without where a migration made it.
+fn shape<'s>(
+    address: &Address,
+    write: &'s Write,
+    schema: &'s Snapshot,
+    dialect: Dialect,
+) -> Result<Shape<'s>> {
+    let shape = Shape::of(&write.table, &write.key, &write.columns, schema, dialect);
+    let shape = shape.map_err(|lacking| match lacking {
+        Lacking::Table => format!("table {} does not exist", write.table),
+        Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
+    });
+    let fitting = shape.and_then(|shape| match shape.refusal(&write.rows) {
+        None => Ok(shape),
+        Some(message) => Err(message),
+    });
+    fitting.map_err(|message| Error::Shape { address: address.to_string(), message })
 }
 
 /// Waits for no lock for ever, and sees what others committed meanwhile, however the database is set.
@@ -121,10 +131,6 @@ async fn put(
     transaction: &mut Transaction,
 ) -> Result<Vec<Entry>> {
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    let dialect = transaction.dialect();
-    if let Some(message) = rows.iter().find_map(|row| shape.misfit(dialect, row)) {
-        return Err(Error::Shape { address: address.to_string(), message });
-    }
     let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
     let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
     let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();

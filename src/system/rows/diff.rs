@@ -107,7 +107,7 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
                 return Err(Stop::Faults(vec![fault(set, message, help)]));
             }
         };
-    let misfits = set.rows.iter().filter_map(|row| shape.misfit(observed.dialect, row));
+    let misfits = shape.computed().into_iter().chain(set.rows.iter().filter_map(|row| shape.misfit(row)));
     let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
     if !misfits.is_empty() {
         return Err(Stop::Faults(misfits));
@@ -139,9 +139,7 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
             writes.seen.insert(key, None);
         }
         if !writes.wanted.insert(key) {
-            let key: Vec<&str> = shape.key_of(row).into_iter().filter_map(text).collect();
-            let message = format!("two rows have the same key: {}", key.join(", "));
-            return Err(Stop::Faults(vec![fault(set, message, None)]));
+            return Err(Stop::Faults(vec![fault(set, shape.same_key(row), None)]));
         }
     }
     if writes.insert.len() == set.rows.len() {
@@ -152,6 +150,11 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
     writes.others = if answer.whole { there.count() } else { 0 };
     let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
     let lacking = not_given(shape.table, &given);
+    if !writes.insert.is_empty() && answer.is_read_only {
+        let message = format!("{} is a view that no rows can be inserted into", set.table);
+        let help = "name the table that it reads, or give it an INSTEAD OF INSERT trigger in a migration";
+        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+    }
     if !writes.insert.is_empty() && !lacking.is_empty() {
         let message =
             format!("{} needs a value for {}, which the rows do not have", set.table, lacking.join(", "));

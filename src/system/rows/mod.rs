@@ -4,6 +4,7 @@
 mod apply;
 mod claims;
 mod diff;
+mod fits;
 mod observe;
 mod own;
 mod remove;
@@ -13,7 +14,7 @@ mod takeback;
 
 use serde::Serialize;
 
-use crate::catalog::{Array, Column, Snapshot, Table, TableName, ValueKind, canonical};
+use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
 use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::{Cell, Location, SeedMode, When};
@@ -255,36 +256,5 @@ impl Shape<'_> {
             format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
         };
         self.key.iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
-    /// no value of its column. SQLite holds any text anywhere.
-    pub(super) fn misfit(&self, dialect: Dialect, row: &[Cell]) -> Option<String> {
-        if let Some((column, _)) =
-            self.key.iter().zip(self.key_of(row)).find(|(_, cell)| **cell == Cell::Null)
-        {
-            return Some(format!("the key column {} is empty", column.name));
-        }
-        let misfit = |((column, _), cell): (&(&Column, bool), &Cell)| {
-            let text = text(cell).filter(|text| dialect == Dialect::Postgres && !fits(column.kind, text))?;
-            Some(format!("{text:?} is no value of column {} ({})", column.name, column.data_type))
-        };
-        self.columns.iter().zip(row).find_map(misfit)
-    }
-}
-
-/// Whether a text can be a value of a kind, where that is easily told.
-fn fits(kind: ValueKind, text: &str) -> bool {
-    let canonical = canonical(kind, text);
-    match kind {
-        ValueKind::Integer => canonical.parse::<i64>().is_ok(),
-        ValueKind::Decimal | ValueKind::Float => canonical.parse::<f64>().is_ok(),
-        ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
-        ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
-        ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
-        ValueKind::Bytes => {
-            canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
-        }
-        ValueKind::Text | ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
     }
 }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Error, Result};
-use super::{BATCH, Shape, Source, fits, read_text, row_print, unique_keys, written};
+use super::fits::fits;
+use super::{BATCH, Shape, Source, read_text, row_print, unique_keys, written};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
@@ -204,7 +205,7 @@ pub(super) async fn read(
 fn key_values(shape: &Shape<'_>, place: &Place, dialect: Dialect) -> Option<Vec<Option<String>>> {
     let value = |column: &&Column| {
         let text = place.key.get(&column.name)?.as_deref()?;
-        let takes = dialect == Dialect::Sqlite || fits(column.kind, text);
+        let takes = dialect == Dialect::Sqlite || fits(column, text);
         takes.then(|| Some(written(dialect, column, text)))
     };
     shape.key.iter().map(value).collect()

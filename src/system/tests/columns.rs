@@ -13,6 +13,10 @@ fn cells(b: &mut Bench) -> &mut Vec<Cell> {
     b.stack.system.seeds.get_mut("items").unwrap().rows.first_mut().unwrap()
 }
 
+async fn fault(b: &Bench) -> String {
+    b.diff().await.faults.into_iter().next().unwrap().message
+}
+
 #[test]
 fn a18_a_sequence_that_the_default_calls_goes_on_though_no_column_owns_it() {
     on_each_database(|b| async move {
@@ -48,6 +52,20 @@ fn a18_a_sequence_that_begins_behind_the_rows_begins_there() {
 }
 
 #[test]
+fn a18_one_key_in_two_spellings_is_refused_before_anything_is_written() {
+    on_each_database(|b| async move {
+        let rows: [&[&str]; 2] = [&["1", "one"], &["01", "another"]];
+        let b = bench(b, "CREATE TABLE items (id integer, name text)", &["id", "name"], &rows);
+
+        let failed = b.apply(b.diff().await).await.unwrap_err().to_string();
+
+        assert!(failed.contains("two rows have the same key: 01"), "{failed}");
+        assert_eq!(b.query("SELECT count(*) FROM items").await, ["0"]);
+        assert_eq!(fault(&b).await, "two rows have the same key: 01");
+    });
+}
+
+#[test]
 fn a18_arrays_are_lists_or_literals_and_compared_by_their_items() {
     on_each_database(|b| async move {
         if b.dialect() == Dialect::Sqlite {
@@ -70,5 +88,66 @@ fn a18_arrays_are_lists_or_literals_and_compared_by_their_items() {
         cells(&mut b)[1] = Cell::Json("[2, 1]".into());
         assert_eq!(b.converge().await.len(), 1);
         assert_eq!(b.query("SELECT n::text FROM items").await, ["{2,1}"]);
+    });
+}
+
+#[test]
+fn a18_what_a_column_cannot_hold_is_an_error_of_the_plan() {
+    on_each_database(|b| async move {
+        if b.dialect() == Dialect::Sqlite {
+            return;
+        }
+        let table = "CREATE TYPE mood AS ENUM ('sad', 'it''s ok'); CREATE TABLE items \
+                     (id integer PRIMARY KEY, n smallint, mood mood, name varchar(3), sums integer[])";
+        let columns = ["id", "n", "mood", "name", "sums"];
+        let mut b = bench(b, table, &columns, &[&["1", "1", "it's ok", "abc", "{1}"]]);
+        b.converge().await;
+        let good = cells(&mut b).clone();
+
+        for (at, text, message) in [
+            (0, "1.0", "\"1.0\" is no value of column id (integer)"),
+            (0, "1e2", "\"1e2\" is no value of column id (integer)"),
+            (1, "40000", "\"40000\" is no value of column n (smallint)"),
+            (2, "happy", "\"happy\" is no value of column mood (mood)"),
+            (3, "abcd", "\"abcd\" is no value of column name (character varying(3))"),
+            (4, "{1,x}", "\"{1,x}\" is no value of column sums (integer[])"),
+        ] {
+            cells(&mut b)[at] = Cell::Text(text.into());
+            assert_eq!(fault(&b).await, message);
+            cells(&mut b).clone_from(&good);
+        }
+        assert!(b.converge().await.is_empty());
+    });
+}
+
+#[test]
+fn a18_a_generated_column_and_a_view_without_a_trigger_take_no_rows() {
+    on_each_database(|b| async move {
+        let table = "CREATE TABLE goods (id integer PRIMARY KEY, n integer, twice integer GENERATED ALWAYS AS (n * 2) STORED);
+                     CREATE VIEW items AS SELECT id, max(n) AS n FROM goods GROUP BY id";
+        let mut b = bench(b, table, &["id", "n"], &[&["1", "1"]]);
+        let seeds = std::mem::take(&mut b.stack.system.seeds);
+        b.converge().await;
+        b.stack.system.seeds = seeds;
+
+        let of_view = fault(&b).await;
+        let mut goods = seed("goods", "id", SeedMode::Insert, &["id", "twice"], &[&["1", "2"]]);
+        b.stack.system.seeds.insert("items".into(), goods.clone());
+        let of_generated = fault(&b).await;
+
+        assert_eq!(of_view, "items is a view that no rows can be inserted into");
+        assert_eq!(of_generated, "column twice of table goods is generated: the database computes it");
+        goods.columns[1] = "n".into();
+        b.stack.system.seeds.insert("items".into(), goods);
+        b.converge().await;
+        if b.dialect() == Dialect::Sqlite {
+            let through =
+                "INSTEAD OF INSERT ON items BEGIN INSERT INTO goods (id, n) VALUES (new.id, new.n); END";
+            b.database().await.execute(&format!("CREATE TRIGGER through {through}"), &[]).await.unwrap();
+            let items = seed("items", "id", SeedMode::Insert, &["id", "n"], &[&["2", "3"]]);
+            b.stack.system.seeds.insert("items".into(), items);
+            b.apply(b.diff().await).await.unwrap();
+            assert_eq!(b.query("SELECT n FROM goods WHERE id = 2").await, ["3"]);
+        }
     });
 }
