@@ -72,6 +72,8 @@ pub struct Verified {
     pub blocked: usize,
     /// How much could not be planned.
     pub deferred: usize,
+    /// What the last look has to say and the plan did not: rows that were to go and stay.
+    pub notes: Vec<String>,
     /// Whether the last look found nothing at all to do: what is there is what the spec says.
     pub converged: bool,
     /// Why there was no last look, where there was none.
@@ -136,13 +138,14 @@ impl Session<'_> {
         execution: &mut Execution<'_>,
     ) -> Verified {
         let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred_of(&plan) };
+        let said: BTreeSet<String> = plan.document.notes.iter().cloned().collect();
         let mut walked = Walked::default();
         let last = match self.rounds(plan, schema, approved, may_grow, execution, &mut walked).await {
             Ok(Some(last)) => last,
             Ok(None) => return Verified { walked, ..Verified::default() },
             Err(blind) => return Verified { walked, blind: Some(blind), ..Verified::default() },
         };
-        let Document { changes, checks, blocked, deferred, .. } = &last.document;
+        let Document { changes, checks, blocked, deferred, notes, .. } = &last.document;
         let done: BTreeSet<&Address> = walked.done.iter().map(|(step, _)| &step.address).collect();
         let left = changes
             .iter()
@@ -153,6 +156,7 @@ impl Session<'_> {
             failed_checks: checks.iter().filter(|check| check.status == Status::Fail).cloned().collect(),
             blocked: blocked.len(),
             deferred: deferred.len(),
+            notes: notes.iter().filter(|note| !said.contains(*note)).cloned().collect(),
             walked,
             ..Verified::default()
         };

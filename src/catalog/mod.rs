@@ -12,7 +12,7 @@ mod snapshot;
 mod sqlite;
 mod sqlite_ddl;
 
-pub use canonical::canonical;
+pub use canonical::{Array, canonical};
 pub use ddl::{describe, describe_all, text_diff};
 pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;

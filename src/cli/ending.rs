@@ -145,6 +145,9 @@ impl Ending<'_> {
         for check in &verified.failed_checks {
             ui.say(&format!("error: {}: {}", check.address, check.message));
         }
+        for note in &verified.notes {
+            ui.note(note);
+        }
         ui.answer(&match args.format {
             EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
             EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),

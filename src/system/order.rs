@@ -59,12 +59,17 @@ impl TableOrder {
         refers && self.rank.get(&parent) < self.rank.get(&child)
     }
 
-    /// Makes changes that write rows need the changes that write the rows they may refer to.
+    /// Makes changes that write rows need the changes that write the rows they may refer to, and seeds
+    /// of accounts those that make accounts: a declared one has the password that the spec gives it.
     pub(super) fn connect(&self, changes: &mut [Planned<Change>]) {
         let mut writers: BTreeMap<TableName, Vec<Address>> = BTreeMap::new();
+        let mut accounts: BTreeMap<TableName, Vec<Address>> = BTreeMap::new();
         for planned in changes.iter() {
             if let Some(table) = &planned.change.writes() {
                 writers.entry(folded(table)).or_default().push(planned.address.clone());
+            }
+            if let Change::User(change) = &planned.change {
+                accounts.entry(folded(&change.table())).or_default().push(planned.address.clone());
             }
         }
         for planned in changes {
@@ -72,6 +77,9 @@ impl TableOrder {
             let parents = self.parents.get(&table).into_iter().flatten();
             for parent in parents.filter(|parent| self.rank.get(*parent) < self.rank.get(&table)) {
                 planned.needs.extend(writers.get(parent).into_iter().flatten().cloned());
+            }
+            if let Change::Rows(_) = planned.change {
+                planned.needs.extend(accounts.get(&table).into_iter().flatten().cloned());
             }
             planned.needs.sort();
             planned.needs.dedup();

@@ -48,6 +48,7 @@ mod a28_protect_and_destroy;
 mod a_core;
 mod a_ontology;
 mod a_rows;
+mod a_rows_takeback;
 mod a_seeds;
 mod a_users;
 mod b_targets;

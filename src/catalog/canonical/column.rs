@@ -1,12 +1,13 @@
 //! What one column makes of a value: the canonical spelling after the database has stored it. Pure.
 
 use super::super::{Column, ValueKind};
-use super::{canonical, number};
+use super::{Array, canonical, number};
 use crate::sql::Dialect;
 
 impl Column {
     /// As [`canonical`], and as this column stores it: PostgreSQL rounds to the scale of
-    /// `numeric(p,s)`, keeps six digits of a `real` and no space at the end of a `character(n)`;
+    /// `numeric(p,s)`, keeps six digits of a `real` and no space at the end of a `character(n)`, of arrays
+    /// their items, for which a list of JSON may stand, and of an `inet` its mask;
     /// SQLite turns what looks like a number into one, of 64 bits or 15 digits, unless the column
     /// is of texts or bytes.
     pub fn canonical(&self, dialect: Dialect, text: &str) -> String {
@@ -20,6 +21,13 @@ impl Column {
     }
 
     fn stored_by_postgres(&self, text: &str) -> String {
+        if let Some(element) = self.element() {
+            let array = Array::read(text, &element);
+            return array.map_or_else(
+                || text.to_owned(),
+                |array| array.literal(&|text| element.stored_by_postgres(text)),
+            );
+        }
         let spelled = canonical(self.kind, text);
         let (name, argument) = self.data_type.split_once('(').unwrap_or((&self.data_type, ""));
         match name {
@@ -29,10 +37,23 @@ impl Column {
                 scale.and_then(|scale| number::rounded(&spelled, scale)).unwrap_or(spelled)
             }
             "real" => number::single(&spelled).unwrap_or(spelled),
+            "inet" => address(&spelled).unwrap_or(spelled),
             "character" => spelled.trim_end_matches(' ').to_owned(),
             _ => spelled,
         }
     }
+}
+
+/// An address with the length of its mask, which the text of an `inet` always has.
+fn address(text: &str) -> Option<String> {
+    let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
+    let address: std::net::IpAddr = address.parse().ok()?;
+    let mask = match mask {
+        Some(mask) => mask.parse::<u8>().ok()?,
+        None if address.is_ipv4() => 32,
+        None => 128,
+    };
+    Some(format!("{address}/{mask}"))
 }
 
 fn number_of_sqlite(text: &str) -> Option<String> {

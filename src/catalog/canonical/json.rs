@@ -18,6 +18,14 @@ pub(super) fn document(text: &str) -> Option<String> {
     walk.rest.is_empty().then_some(value)
 }
 
+/// The items of a list, each as [`document`] writes it.
+pub(super) fn items(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text).ok()?;
+    let mut walk = Walk { rest: text };
+    walk.skip_space();
+    walk.items(DEPTH)
+}
+
 struct Walk<'a> {
     rest: &'a str,
 }
@@ -27,7 +35,7 @@ impl<'a> Walk<'a> {
         self.skip_space();
         match self.rest.chars().next()? {
             '{' => self.object(depth.checked_sub(1)?),
-            '[' => self.array(depth.checked_sub(1)?),
+            '[' => Some(format!("[{}]", self.items(depth.checked_sub(1)?)?.join(","))),
             '"' => self.string().and_then(|text| serde_json::to_string(&text).ok()),
             _ => {
                 let end = self.rest.find([',', ']', '}', ' ', '\t', '\n', '\r']).unwrap_or(self.rest.len());
@@ -53,13 +61,13 @@ impl<'a> Walk<'a> {
         Some(format!("{{{}}}", members?.join(",")))
     }
 
-    fn array(&mut self, depth: usize) -> Option<String> {
+    fn items(&mut self, depth: usize) -> Option<Vec<String>> {
         let mut items = Vec::new();
         self.take(1)?;
         while !self.closed(']')? {
             items.push(self.value(depth)?);
         }
-        Some(format!("[{}]", items.join(",")))
+        Some(items)
     }
 
     /// Whether the list ends here; a comma before its next item is skipped.

@@ -2,12 +2,15 @@
 //! (`column::text` on PostgreSQL, `CAST AS TEXT` or `hex` on SQLite). Pure; it never fails: a text
 //! that is no value of its kind is kept as it stands, and the database will refuse it.
 
+mod array;
 mod column;
 mod json;
 mod number;
 mod time;
 
 use super::ValueKind;
+
+pub use array::Array;
 
 /// The canonical spelling of a text as a value of a kind.
 ///

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Client, Error, Result};
 use super::diff::not_given;
-use super::own::{Place, print_of_key, value_of};
+use super::own::{Place, is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::{
-    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, write_expression,
-    written,
+    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, unique_keys,
+    write_expression, written,
 };
-use crate::catalog::{Column, Table, TableName};
+use crate::catalog::{Column, Snapshot, TableName, ValueKind};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, RunId, inventory};
@@ -76,21 +76,12 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
         .map(|entry| (entry.key, entry))
         .collect();
 
+    let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let mut transaction = database.begin().await.map_err(doing())?;
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
-    if let Some(write) = write {
-        let shape = Shape::of(&write.table, &write.key, &write.columns, &schema, database.dialect())
-            .map_err(|lacking| {
-                let message = match lacking {
-                    Lacking::Table => format!("table {} does not exist", write.table),
-                    Lacking::Column(column) => {
-                        format!("column {column} does not exist in table {}", write.table)
-                    }
-                };
-                Error::Shape { address: address.to_string(), message }
-            })?;
+    if let Some((write, shape)) = write.as_ref().zip(shape) {
         for rows in write.rows.chunks(BATCH) {
             let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
@@ -100,12 +91,34 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     transaction.commit().await.map_err(doing())
 }
 
-/// Waits for no lock for ever. Migrations have limits of their own, from the spec.
+/// The table as the rows need it, which they were planned without where a migration made it.
+fn shape<'s>(
+    address: &Address,
+    write: &'s Write,
+    schema: &'s Snapshot,
+    dialect: Dialect,
+) -> Result<Shape<'s>> {
+    let shape = Shape::of(&write.table, &write.key, &write.columns, schema, dialect);
+    let shape = shape.map_err(|lacking| match lacking {
+        Lacking::Table => format!("table {} does not exist", write.table),
+        Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
+    });
+    let fitting = shape.and_then(|shape| match shape.refusal(&write.rows) {
+        None => Ok(shape),
+        Some(message) => Err(message),
+    });
+    fitting.map_err(|message| Error::Shape { address: address.to_string(), message })
+}
+
+/// Waits for no lock for ever, and sees what others committed meanwhile, however the database is set.
+/// Migrations have limits of their own, from the spec.
 pub(in super::super) async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
-    if transaction.dialect() == Dialect::Postgres {
-        transaction.execute("SET LOCAL lock_timeout = '30s'", &[]).await?;
+    const LIMITS: [&str; 2] =
+        ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '30s'"];
+    match transaction.dialect() {
+        Dialect::Postgres => transaction.execute_each(&LIMITS.map(str::to_owned)).await,
+        Dialect::Sqlite => Ok(()),
     }
-    Ok(())
 }
 
 /// Writes some rows and gives the inventory's entries for them.
@@ -118,10 +131,6 @@ async fn put(
     transaction: &mut Transaction,
 ) -> Result<Vec<Entry>> {
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    let dialect = transaction.dialect();
-    if let Some(message) = rows.iter().find_map(|row| shape.misfit(dialect, row)) {
-        return Err(Error::Shape { address: address.to_string(), message });
-    }
     let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
     let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
     let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();
@@ -309,7 +318,7 @@ async fn insert(
         expressions.collect::<Vec<_>>().join(", "),
         source.sql,
         // Somebody else may insert the row at this moment; only where a unique key can tell.
-        if is_unique(shape.table, &shape.key) {
+        if unique_keys(shape.table).any(|columns| is_same(columns, &shape.key)) {
             format!(" ON CONFLICT ({}) DO NOTHING", keys.join(", "))
         } else {
             String::new()
@@ -321,16 +330,6 @@ async fn insert(
         .await
         .map_err(Error::doing(format!("inserting rows of {address}")))?;
     Ok(inserted.iter().map(|row| shape.key_print(row.values().iter().map(Option::as_deref))).collect())
-}
-
-/// Whether no two rows of a table can have the same values in these columns.
-fn is_unique(table: &Table, key: &[&Column]) -> bool {
-    let key: BTreeSet<&str> = key.iter().map(|column| column.name.as_str()).collect();
-    let same = |columns: &[String]| columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == key;
-    let unique = |index: &crate::catalog::Index| {
-        index.unique && index.valid && index.predicate.is_none() && same(&index.keys)
-    };
-    same(&table.primary_key) || table.indexes.values().any(unique)
 }
 
 /// Sets the columns beside the key.
@@ -370,17 +369,33 @@ async fn update(
     transaction.execute(&sql, &source.values).await.map(|_| ())
 }
 
-/// A sequence does not notice explicit ids; the application's next row would meet one of ours.
+/// A sequence does not notice explicit ids; the application's next row would meet one of ours. It is
+/// the one that the default calls, whoever owns it, or that of an identity.
 async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> sql::Result<()> {
+    const SEQUENCE: &str = "
+        SELECT coalesce(
+                 (SELECT d.refobjid::regclass
+                  FROM pg_attribute a
+                  JOIN pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
+                  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = x.oid
+                                  AND d.refclassid = 'pg_class'::regclass
+                  JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
+                  WHERE a.attrelid = $1::regclass AND a.attname = $2
+                  LIMIT 1),
+                 pg_get_serial_sequence($1, $2)::regclass)";
     if transaction.dialect() != Dialect::Postgres {
         return Ok(());
     }
-    for (column, _) in shape.columns.iter().filter(|(column, _)| column.identity) {
+    let counts = |column: &Column| {
+        let is_called = column.default.as_ref().is_some_and(|sql| sql.starts_with("nextval("));
+        column.identity || is_called && matches!(column.kind, ValueKind::Integer | ValueKind::Decimal)
+    };
+    for (column, _) in shape.columns.iter().filter(|(column, _)| counts(column)) {
         let sql = format!(
             "SELECT setval(s.name, s.top) FROM \
-             (SELECT pg_get_serial_sequence($1, $2)::regclass AS name, (SELECT max({})::bigint FROM {}) AS top) AS s \
+             (SELECT ({SEQUENCE}) AS name, (SELECT max({})::bigint FROM {}) AS top) AS s \
              JOIN pg_sequences p ON format('%I.%I', p.schemaname, p.sequencename)::regclass = s.name \
-             WHERE s.top > coalesce(p.last_value, 0)",
+             WHERE s.top > coalesce(p.last_value, p.start_value - 1)",
             identifier(&column.name),
             shape.place()
         );

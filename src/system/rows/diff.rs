@@ -7,9 +7,10 @@ use serde_json::{Map, Value, json};
 
 use super::super::order::TableOrder;
 use super::super::{Change, Desired, Observed};
+use super::claims::{Unwanted, unwanted};
 use super::own::Owned;
 use super::sample::sample;
-use super::takeback::{Candidate, Verdict, judge};
+use super::takeback::{Verdict, judge};
 use super::{Lacking, RowSet, RowsChange, Shape, text};
 use crate::catalog::{Snapshot, Table, TableName};
 use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk};
@@ -62,11 +63,15 @@ pub(in super::super) fn diff(
         }
     }
 
-    let candidates = candidates(&sets, observed, &compared);
+    let Unwanted { rows, unclear } = unwanted(owners(&sets, observed, &compared), desired, observed);
     let writing =
         compared.iter().filter(|(_, (_, writes))| !writes.insert.is_empty() || !writes.change.is_empty());
     let writing = writing.map(|(address, _)| (*address).clone()).collect();
-    let mut verdicts = judge(candidates, inventory, &writing, order);
+    let mut verdicts = judge(rows, inventory, &writing, order);
+    for (address, (count, who)) in unclear {
+        let verdict = verdicts.entry(address.clone()).or_default();
+        (verdict.unclear, verdict.unclear_for) = (count, who);
+    }
 
     for (address, (set, writes)) in compared {
         let verdict = verdicts.remove(address).unwrap_or_default();
@@ -102,7 +107,7 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
                 return Err(Stop::Faults(vec![fault(set, message, help)]));
             }
         };
-    let misfits = set.rows.iter().filter_map(|row| shape.misfit(observed.dialect, row));
+    let misfits = shape.computed().into_iter().chain(set.rows.iter().filter_map(|row| shape.misfit(row)));
     let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
     if !misfits.is_empty() {
         return Err(Stop::Faults(misfits));
@@ -134,9 +139,7 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
             writes.seen.insert(key, None);
         }
         if !writes.wanted.insert(key) {
-            let key: Vec<&str> = shape.key_of(row).into_iter().filter_map(text).collect();
-            let message = format!("two rows have the same key: {}", key.join(", "));
-            return Err(Stop::Faults(vec![fault(set, message, None)]));
+            return Err(Stop::Faults(vec![fault(set, shape.same_key(row), None)]));
         }
     }
     if writes.insert.len() == set.rows.len() {
@@ -147,6 +150,11 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
     writes.others = if answer.whole { there.count() } else { 0 };
     let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
     let lacking = not_given(shape.table, &given);
+    if !writes.insert.is_empty() && answer.is_read_only {
+        let message = format!("{} is a view that no rows can be inserted into", set.table);
+        let help = "name the table that it reads, or give it an INSTEAD OF INSERT trigger in a migration";
+        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+    }
     if !writes.insert.is_empty() && !lacking.is_empty() {
         let message =
             format!("{} needs a value for {}, which the rows do not have", set.table, lacking.join(", "));
@@ -169,34 +177,18 @@ pub(in super::super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> 
     needed.map(|column| column.name.clone()).collect()
 }
 
-/// The rows that their owners no longer want.
-fn candidates<'a>(
+/// The rows of what is off or gone, and those of mirrors, which may want them no more.
+fn owners<'a>(
     sets: &BTreeMap<&Address, &RowSet>,
     observed: &'a Observed,
     compared: &BTreeMap<&Address, (&RowSet, Writes)>,
-) -> Vec<Candidate<'a>> {
-    let mut wanted: BTreeMap<(&TableName, &[String]), BTreeSet<Fingerprint>> = BTreeMap::new();
-    for (set, writes) in compared.values() {
-        wanted.entry((&set.table, &set.key)).or_default().extend(&writes.wanted);
-    }
+) -> impl Iterator<Item = (&'a Address, &'a Owned)> {
     let owners = observed.owned.iter().filter(|(address, _)| {
         let on = sets.get(address).filter(|set| set.on);
         // What could not be compared is left alone.
         on.is_none_or(|set| set.mode == SeedMode::Mirror && compared.contains_key(address))
     });
-    let owned = owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
-    // Rows that were put there under another key cannot be told from wanted ones.
-    let same_key = |(address, owned): &(&Address, &Owned)| {
-        compared.get(address).is_none_or(|(set, _)| set.table != owned.table || set.key == owned.key)
-    };
-    let rows = owned.filter(same_key).flat_map(|(address, owned)| {
-        owned.rows.iter().map(move |(key, row)| Candidate { address, owned, key: *key, row })
-    });
-    let unwanted = |candidate: &Candidate<'_>| {
-        let of_table = wanted.get(&(&candidate.owned.table, candidate.owned.key.as_slice()));
-        of_table.is_none_or(|keys| !keys.contains(&candidate.key))
-    };
-    rows.filter(unwanted).collect()
+    owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)))
 }
 
 fn planned(
@@ -296,17 +288,20 @@ fn shown(set: &RowSet, row: &[Cell]) -> Value {
 
 fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
     remark_on_what_stays(diff, address, verdict);
-    let Verdict { delete, later, changed, referenced, after: _, later_after: _ } = verdict;
-    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced);
+    let Verdict { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
+        verdict;
+    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
     if foreign > 0 {
         diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
     }
 }
 
 fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict) {
+    let others = verdict.unclear_for.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let reasons = [
-        (verdict.changed, "changed since this tool wrote them"),
-        (verdict.referenced, "referred to by rows that stay"),
+        (verdict.changed, "changed since this tool wrote them".to_owned()),
+        (verdict.referenced, "referred to by rows that stay".to_owned()),
+        (verdict.unclear, format!("perhaps wanted by {others}, where other columns are the key")),
     ];
     for (count, why) in reasons.iter().filter(|(count, _)| *count > 0) {
         diff.notes.push(format!(

@@ -2,7 +2,9 @@
 //! Keys and contents are observed as fingerprints; values are read only to be fingerprinted.
 
 mod apply;
+mod claims;
 mod diff;
+mod fits;
 mod observe;
 mod own;
 mod remove;
@@ -12,7 +14,7 @@ mod takeback;
 
 use serde::Serialize;
 
-use crate::catalog::{Column, Snapshot, Table, TableName, ValueKind, canonical};
+use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
 use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::{Cell, Location, SeedMode, When};
@@ -211,6 +213,10 @@ pub(super) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint
 
 /// The canonical spelling of a value; of a list, its items sorted.
 pub(super) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str) -> String {
+    let element = column.element().filter(|_| list && dialect == Dialect::Postgres);
+    if let Some(array) = element.and_then(|element| Array::read(text, &element)) {
+        return array.sorted().literal(&str::to_owned);
+    }
     let items = list.then(|| serde_json::from_str::<Vec<serde_json::Value>>(text).ok()).flatten();
     match items {
         Some(items) => {
@@ -230,6 +236,14 @@ pub(super) fn text(cell: &Cell) -> Option<&str> {
     }
 }
 
+/// The columns of each key that no two rows of a table share.
+pub(super) fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
+    let unique =
+        table.indexes.values().filter(|index| index.unique && index.valid && index.predicate.is_none());
+    let keys = std::iter::once(&table.primary_key).chain(unique.map(|index| &index.keys));
+    keys.map(Vec::as_slice).filter(|columns| !columns.is_empty())
+}
+
 impl Shape<'_> {
     /// The table, for a statement.
     pub(super) fn place(&self) -> String {
@@ -242,36 +256,5 @@ impl Shape<'_> {
             format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
         };
         self.key.iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
-    }
-
-    /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
-    /// no value of its column. SQLite holds any text anywhere.
-    pub(super) fn misfit(&self, dialect: Dialect, row: &[Cell]) -> Option<String> {
-        if let Some((column, _)) =
-            self.key.iter().zip(self.key_of(row)).find(|(_, cell)| **cell == Cell::Null)
-        {
-            return Some(format!("the key column {} is empty", column.name));
-        }
-        let misfit = |((column, _), cell): (&(&Column, bool), &Cell)| {
-            let text = text(cell).filter(|text| dialect == Dialect::Postgres && !fits(column.kind, text))?;
-            Some(format!("{text:?} is no value of column {} ({})", column.name, column.data_type))
-        };
-        self.columns.iter().zip(row).find_map(misfit)
-    }
-}
-
-/// Whether a text can be a value of a kind, where that is easily told.
-fn fits(kind: ValueKind, text: &str) -> bool {
-    let canonical = canonical(kind, text);
-    match kind {
-        ValueKind::Integer => canonical.parse::<i64>().is_ok(),
-        ValueKind::Decimal | ValueKind::Float => canonical.parse::<f64>().is_ok(),
-        ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
-        ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
-        ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
-        ValueKind::Bytes => {
-            canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
-        }
-        ValueKind::Text | ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
     }
 }

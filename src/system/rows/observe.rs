@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Desired, Error, Result};
 use super::{BATCH, Lacking, Question, RowSet, Shape, Source, read_text, text, write_expression, written};
-use crate::catalog::Snapshot;
+use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
-use crate::sql::{Database, Row, identifier};
+use crate::sql::{Database, Dialect, Row, Value, identifier};
 
 /// What a table answered to one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct Answer {
     /// Keys that several rows have which are not the same.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubled: BTreeSet<Fingerprint>,
+    /// Whether it is a view that takes no rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_read_only: bool,
 }
 
 impl Answer {
@@ -54,10 +57,31 @@ pub(in super::super) async fn observe(
             Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
             None => ask_keys(&shape, sets, database).await,
         };
-        let doing = Error::doing(format!("reading rows of {}", question.table));
-        answers.insert(question.digest(), answer.map_err(doing)?);
+        let doing = || Error::doing(format!("reading rows of {}", question.table));
+        let mut answer = answer.map_err(doing())?;
+        answer.is_read_only = is_read_only(&shape, database).await.map_err(doing())?;
+        answers.insert(question.digest(), answer);
     }
     Ok(answers)
+}
+
+/// Whether it is a view without anything that inserts rows through it.
+async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Result<bool> {
+    match shape.table.kind {
+        TableKind::Table | TableKind::Foreign => return Ok(false),
+        TableKind::MaterializedView => return Ok(true),
+        TableKind::View => {}
+    }
+    let (sql, name) = match database.dialect() {
+        Dialect::Postgres => ("SELECT pg_relation_is_updatable($1::regclass, true) & 8 = 0", shape.place()),
+        Dialect::Sqlite => (
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE nocase \
+             AND sql LIKE '%instead%of%insert%')",
+            shape.name.name.clone(),
+        ),
+    };
+    let rows = database.query(sql, &[Value::Text(name)]).await?;
+    rows.first().map_or(Ok(false), |row| row.bool(0))
 }
 
 async fn ask_scope(
@@ -87,7 +111,7 @@ async fn ask_scope(
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
     let dialect = database.dialect();
     let mut asked: BTreeMap<Fingerprint, Vec<Option<String>>> = BTreeMap::new();
-    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.misfit(dialect, row).is_none()) {
+    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.misfit(row).is_none()) {
         let key: Vec<Option<&str>> = shape.key_of(row).into_iter().map(text).collect();
         let values = key.iter().zip(&shape.key);
         let values = values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect();

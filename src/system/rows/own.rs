@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Error, Result};
-use super::{BATCH, Shape, Source, fits, read_text, row_print, written};
-use crate::catalog::{ForeignKey, Snapshot, Table, TableName, canonical};
+use super::fits::fits;
+use super::{BATCH, Shape, Source, read_text, row_print, unique_keys, written};
+use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::Entry;
@@ -32,7 +33,7 @@ pub struct OwnedRow {
     /// How many rows refer to it through foreign keys.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub references: u64,
-    /// What rows that refer to it point at.
+    /// What rows that refer to it point at, and what else tells it from all others in its table.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub anchors: Vec<Fingerprint>,
     /// The anchors of other rows of this tool that it refers to.
@@ -85,6 +86,17 @@ impl Session<'_> {
         }
     }
 
+    /// What holds rows of `t` as they are read, until the end of a transaction.
+    fn locking(&self) -> &'static str {
+        match self {
+            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => {
+                " FOR UPDATE OF t"
+            }
+            // SQLite has one writer.
+            Self::Database(_) | Self::Transaction(_) => "",
+        }
+    }
+
     pub(super) async fn query(&mut self, sql: &str, values: &[Value]) -> sql::Result<Vec<Row>> {
         match self {
             Self::Database(database) => database.query(sql, values).await,
@@ -133,6 +145,9 @@ pub(in super::super) async fn observe(
 
 /// The rows at some places of one table, by the fingerprint of their key: one query for their
 /// content and one for each foreign key that refers to the table.
+///
+/// In a transaction the rows are locked before those that refer to them are counted: a change that is
+/// being made is waited for and seen, and so is a row that was inserted to refer to one of them.
 pub(super) async fn read(
     shape: &Shape<'_>,
     places: &[&Place],
@@ -150,9 +165,8 @@ pub(super) async fn read(
     for keys in keys.chunks(BATCH) {
         let source = Source::new(dialect, shape.key.len(), keys);
         let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
-        let found =
-            session.query(&format!("SELECT {} FROM {from}", columns.join(", ")), &source.values).await?;
-        for row in found {
+        let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
+        for row in session.query(&sql, &source.values).await? {
             let values = row.into_values();
             let mut row = describe(shape, &values, &incoming, schema, tables);
             let key = print_of_key(shape, &values);
@@ -189,9 +203,9 @@ pub(super) async fn read(
 
 /// The key of a place as parameters; `None` where the column's type no longer takes it.
 fn key_values(shape: &Shape<'_>, place: &Place, dialect: Dialect) -> Option<Vec<Option<String>>> {
-    let value = |column: &&crate::catalog::Column| {
+    let value = |column: &&Column| {
         let text = place.key.get(&column.name)?.as_deref()?;
-        let takes = dialect == Dialect::Sqlite || fits(column.kind, text);
+        let takes = dialect == Dialect::Sqlite || fits(column, text);
         takes.then(|| Some(written(dialect, column, text)))
     };
     shape.key.iter().map(value).collect()
@@ -231,16 +245,18 @@ fn describe(
     schema: &Snapshot,
     tables: &BTreeSet<&TableName>,
 ) -> OwnedRow {
-    let anchored: BTreeSet<&[String]> = incoming.iter().map(|(_, _, references)| *references).collect();
+    let keys = unique_keys(shape.table).filter(|columns| !is_same(columns, &shape.key));
+    let anchored: BTreeSet<&[String]> =
+        incoming.iter().map(|(_, _, references)| *references).chain(keys).collect();
     let anchors = anchored.into_iter().filter_map(|columns| {
         let values = columns.iter().map(|name| value_of(shape.table, values, name));
-        anchor(shape.name, shape.table, columns, values)
+        anchor(shape.dialect, shape.name, shape.table, columns, values)
     });
     let points =
         shape.table.foreign_keys.iter().filter(|key| tables.contains(&key.table)).filter_map(|key| {
             let parent = schema.tables.get(&key.table)?;
             let values = key.columns.iter().map(|name| value_of(shape.table, values, name));
-            anchor(&key.table, parent, referenced(key, parent), values)
+            anchor(shape.dialect, &key.table, parent, referenced(key, parent), values)
         });
     OwnedRow {
         row: row_print(shape.table, values),
@@ -250,8 +266,14 @@ fn describe(
     }
 }
 
+/// Whether these are the columns of a key, in any order.
+pub(super) fn is_same(columns: &[String], key: &[&Column]) -> bool {
+    columns.len() == key.len() && key.iter().all(|column| columns.contains(&column.name))
+}
+
 /// The identity of a row as foreign keys see it; `None` where one of the values is NULL.
-fn anchor<'v>(
+pub(super) fn anchor<'v>(
+    dialect: Dialect,
     table: &TableName,
     described: &Table,
     columns: &[String],
@@ -260,7 +282,7 @@ fn anchor<'v>(
     let mut fields = vec![table.to_string()];
     for (name, value) in columns.iter().zip(values) {
         let column = described.column(name)?;
-        fields.extend([name.clone(), canonical(column.kind, value?)]);
+        fields.extend([name.clone(), column.canonical(dialect, value?)]);
     }
     Some(Fingerprint::of(fields.iter().map(Some)))
 }

@@ -1,5 +1,5 @@
 //! Deletes rows that this tool put into tables, in the caller's transaction and with their
-//! inventory. Judges each row again as it acts: what changed since the plan stays.
+//! inventory. Locks each row and judges it again as it acts: what changed since the plan stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! The pieces of set-based statements: one parameter carries any number of rows in both dialects.
 //! Builds text; executes nothing.
 
-use crate::catalog::{Column, Table, ValueKind, canonical};
+use crate::catalog::{Array, Column, Table, ValueKind, canonical};
 use crate::sql::{Dialect, Value, identifier};
 
 /// Keys or rows of one statement at most.
@@ -73,6 +73,11 @@ pub(in super::super) fn written(dialect: Dialect, column: &Column, text: &str) -
             "false" => "0".to_owned(),
             other => other.to_owned(),
         },
+        // A list that stands for an array.
+        (Dialect::Postgres, _) if text.trim_start().starts_with('[') => {
+            let array = column.element().and_then(|element| Array::read(text, &element));
+            array.map_or_else(|| text.to_owned(), |array| array.literal(&str::to_owned))
+        }
         _ => text.to_owned(),
     }
 }

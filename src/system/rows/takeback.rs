@@ -33,6 +33,10 @@ pub(super) struct Verdict {
     pub(super) changed: usize,
     /// They stay: rows that stay refer to them.
     pub(super) referenced: usize,
+    /// They stay: somebody else may want them.
+    pub(super) unclear: usize,
+    /// Who that is.
+    pub(super) unclear_for: BTreeSet<String>,
 }
 
 /// Decides on all candidates together, because rows of one seed may refer to rows of another.

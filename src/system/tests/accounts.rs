@@ -199,3 +199,77 @@ fn a_column_that_must_have_a_value_is_named_before_anything_runs() {
         assert_eq!(faults[0].message, "users needs a value for email, which the account does not have");
     });
 }
+
+/// A seed of the table of the accounts, with a declared one and another.
+fn with_seed(b: Bench, mode: SeedMode, columns: &[&str], rows: &[&[&str]]) -> Bench {
+    let mut b = bench(b, user("admin", PasswordHash::Argon2id));
+    let people = seed("users", "username", mode, columns, rows);
+    b.stack.system.seeds.insert("people".into(), people);
+    b
+}
+
+const PEOPLE: [&str; 6] = ["id", "username", "email", "password_hash", "role", "is_active"];
+const ADMIN: [&str; 6] =
+    ["00000000-0000-4000-8000-000000000001", "admin", "admin@example.com", "seeded", "admin", "true"];
+const GUEST: [&str; 6] =
+    ["00000000-0000-4000-8000-000000000002", "guest", "guest@example.com", "seeded", "viewer", "true"];
+
+#[test]
+fn a19_a_declared_account_that_a_seed_made_is_not_taken_back_with_it() {
+    on_each_database(|b| async move {
+        let mut b = with_seed(b, SeedMode::Insert, &PEOPLE, &[&ADMIN, &GUEST]);
+        let users = std::mem::take(&mut b.stack.system.users);
+        b.converge().await;
+        b.stack.system.users = users;
+        b.stack.system.seeds.get_mut("people").unwrap().on = false;
+
+        let steps = b.converge().await;
+
+        assert_eq!(steps, ["delete system.seed.people: 1 row to delete (switched off)"]);
+        assert_eq!(b.query("SELECT username FROM users").await, ["admin"]);
+    });
+}
+
+#[test]
+fn a16_a_declared_account_comes_before_a_seed_that_has_it_too() {
+    on_each_database(|b| async move {
+        let b = with_seed(b, SeedMode::Insert, &PEOPLE, &[&ADMIN, &GUEST]);
+
+        let diff = b.diff().await;
+        let seed = diff.changes.iter().find(|planned| planned.address.as_str() == "system.seed.people");
+        let needs = seed.unwrap().needs.iter().map(ToString::to_string).collect::<Vec<_>>();
+        b.converge().await;
+
+        assert!(needs.contains(&"system.user.admin".to_owned()), "{needs:?}");
+        assert!(hash(&b).await.starts_with("$argon2id$"));
+        assert_eq!(b.query("SELECT count(*) FROM users").await, ["2"]);
+    });
+}
+
+#[test]
+fn a16_a_seed_that_would_change_a_declared_account_is_an_error_of_the_plan() {
+    on_each_database(|b| async move {
+        let b = with_seed(b, SeedMode::Upsert, &PEOPLE, &[&ADMIN, &GUEST]);
+        let other = ["admin", "Admin@example.com", "admin", "t"];
+        let columns = ["username", "email", "role", "is_active"];
+        let same = ["admin", "admin@example.com", "admin", "t"];
+        let mut differs = seed("users", "username", SeedMode::Mirror, &columns, &[&other]);
+
+        let of_password = b.diff().await.faults;
+        let mut b = b;
+        b.stack.system.seeds.insert("people".into(), differs.clone());
+        let of_email = b.diff().await.faults;
+        differs.rows = seed("users", "username", SeedMode::Mirror, &columns, &[&same]).rows;
+        b.stack.system.seeds.insert("people".into(), differs);
+
+        let said = |faults: Vec<crate::change::Fault>| {
+            faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            said(of_password),
+            ["its row of admin gives password_hash, which is up to system.user.admin"]
+        );
+        assert_eq!(said(of_email), ["its row of admin gives email, which is up to system.user.admin"]);
+        b.converge().await;
+    });
+}

@@ -67,3 +67,47 @@ fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written
         assert_eq!(b.query("SELECT count(*) FROM notes").await, ["0"]);
     });
 }
+
+/// Items of a seed keyed by `id`, of which another one wants the first by its name.
+fn items(mut bench: Bench, table: &str) -> Bench {
+    bench.stack.system.migrations.common = vec![migration("0001_items", table)];
+    let rows: [&[&str]; 2] = [&["1", "Apple"], &["2", "Bread"]];
+    let (mode, seeds) = (SeedMode::Insert, &mut bench.stack.system.seeds);
+    seeds.insert("a".into(), seed("items", "id", mode, &["id", "name"], &rows));
+    seeds.insert("b".into(), seed("items", "name", mode, &["id", "name"], &[&["9", "Apple"]]));
+    bench
+}
+
+#[test]
+fn a19_a_row_that_another_seed_wants_by_another_key_stays() {
+    on_each_database(|b| async move {
+        let mut b = items(b, "CREATE TABLE items (id integer PRIMARY KEY, name text NOT NULL UNIQUE)");
+        b.converge().await;
+        b.stack.system.seeds.get_mut("a").unwrap().on = false;
+
+        let steps = b.converge().await;
+
+        assert_eq!(steps, ["delete system.seed.a: 1 row to delete (switched off)"]);
+        assert_eq!(b.query("SELECT id, name FROM items").await, ["1|Apple"]);
+    });
+}
+
+#[test]
+fn a19_rows_stay_and_are_spoken_of_where_nothing_tells_whether_another_seed_wants_them() {
+    on_each_database(|b| async move {
+        let mut b = items(b, "CREATE TABLE items (id integer, name text)");
+        b.converge().await;
+        b.stack.system.seeds.get_mut("a").unwrap().on = false;
+
+        let diff = b.diff().await;
+
+        assert!(diff.changes.is_empty());
+        assert_eq!(
+            diff.notes,
+            [
+                "system.seed.a: 2 rows no longer wanted and left alone: perhaps wanted by system.seed.b, where \
+              other columns are the key"
+            ]
+        );
+    });
+}

@@ -2,6 +2,7 @@
 //! holds a URL whose account may create databases, on a database of its own in that server too.
 
 mod accounts;
+mod columns;
 mod keys;
 mod migrating;
 mod migrating_on;

@@ -18,10 +18,11 @@ fn terms(names: &[(&str, &[&str])]) -> Ontology {
 fn a15_terms_are_inserted_updated_and_removed_and_the_order_of_synonyms_is_nothing() {
     on_each_database(|mut b| async move {
         let json = if b.dialect() == Dialect::Postgres { "jsonb" } else { "text" };
+        let list = if b.dialect() == Dialect::Postgres { "text[]" } else { "text" };
         let id = if b.dialect() == Dialect::Postgres { "uuid" } else { "text" };
         let table = format!(
             "CREATE TABLE business_ontologies (id {id} PRIMARY KEY, ontology text NOT NULL, term text NOT NULL, definition text, \
-             synonyms {json}, expression text, source_tables {json}, UNIQUE (ontology, term))"
+             synonyms {json}, expression text, source_tables {list}, UNIQUE (ontology, term))"
         );
         b.stack.system.migrations.common = vec![migration("0001_terms", &table)];
         let set = |b: &mut Bench, names: &[(&str, &[&str])]| {

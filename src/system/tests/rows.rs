@@ -276,7 +276,12 @@ fn a_text_that_is_too_long_is_an_error_and_never_cut() {
         let failed = b.apply(b.diff().await).await;
 
         match b.dialect() {
-            Dialect::Postgres => assert!(failed.unwrap_err().to_string().contains("value too long")),
+            Dialect::Postgres => assert!(
+                failed
+                    .unwrap_err()
+                    .to_string()
+                    .contains("is no value of column name (character varying(20))")
+            ),
             Dialect::Sqlite => drop(failed.unwrap()),
         }
     });

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::rows::{Lacking, lacking_message, not_given, text};
 use super::super::{Change, Desired, Observed};
 use super::apply::{Task, UserChange};
+use super::conflict::conflicts;
 use super::{FIRST_VERSION, PREFIX, address, inventory_key, value_print, version_of, wanted};
 use crate::catalog::{Table, TableName};
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
@@ -34,7 +35,11 @@ pub(in super::super) fn diff(
     inventory: &Inventory,
     pending: Option<&Address>,
 ) -> Diff<Change> {
-    let mut diff = Diff { unmanaged: unmanaged(desired, observed, inventory), ..Diff::default() };
+    let mut diff = Diff {
+        unmanaged: unmanaged(desired, observed, inventory),
+        faults: conflicts(desired, observed),
+        ..Diff::default()
+    };
     let Some(accounts) = desired.accounts.as_ref().filter(|_| !desired.users.is_empty()) else { return diff };
     let name = TableName::parse(&accounts.table);
     let table = match (find(accounts, &name, desired, observed), pending) {

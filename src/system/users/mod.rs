@@ -2,6 +2,7 @@
 //! only for a new account or when `password_version` is raised.
 
 mod apply;
+mod conflict;
 mod diff;
 mod observe;
 

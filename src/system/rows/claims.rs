@@ -1,0 +1,133 @@
+//! Which rows their owners no longer want and nobody else wants either. Another seed, or the accounts,
+//! may know the same row by other columns. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Desired, Observed};
+use super::own::{Owned, OwnedRow, anchor, is_same};
+use super::takeback::Candidate;
+use super::{RowSet, Shape, text, unique_keys};
+use crate::catalog::TableName;
+use crate::change::Address;
+use crate::digest::Fingerprint;
+
+/// What is left of the rows of owners.
+#[derive(Debug, Default)]
+pub(super) struct Unwanted<'a> {
+    /// Nobody wants them.
+    pub(super) rows: Vec<Candidate<'a>>,
+    /// How many may be wanted by somebody else, and by whom.
+    pub(super) unclear: BTreeMap<&'a Address, (usize, BTreeSet<String>)>,
+}
+
+/// Rows that somebody wants in a table.
+struct Claim<'a> {
+    who: String,
+    table: TableName,
+    /// The columns that identify them, sorted.
+    key: Vec<String>,
+    /// The values of these columns.
+    rows: Vec<Vec<&'a str>>,
+}
+
+/// How the rows of a claim are told from others.
+enum Names {
+    /// By the fingerprints of the key that the owner has, too.
+    Keys(BTreeSet<Fingerprint>),
+    /// By the anchors of another key that no two rows share.
+    Anchors(BTreeSet<Fingerprint>),
+    /// Not at all: a row may have another value in each of these columns.
+    Unknown,
+}
+
+/// Parts the rows of some owners by who else wants them.
+pub(super) fn unwanted<'a>(
+    owners: impl Iterator<Item = (&'a Address, &'a Owned)>,
+    desired: &Desired,
+    observed: &Observed,
+) -> Unwanted<'a> {
+    let mut unwanted = Unwanted::default();
+    let claims: Vec<Claim<'_>> = desired.sets.iter().filter(|set| set.on).map(Claim::of_set).collect();
+    let claims: Vec<Claim<'_>> = claims.into_iter().chain(Claim::of_accounts(desired)).collect();
+    for (address, owned) in owners {
+        let claims = claims.iter().filter(|claim| claim.table == owned.table && !claim.rows.is_empty());
+        let (unknown, known): (Vec<_>, Vec<_>) = claims
+            .map(|claim| (claim, claim.names(owned, observed)))
+            .partition(|(_, names)| matches!(names, Names::Unknown));
+        let free: Vec<_> = owned
+            .rows
+            .iter()
+            .filter(|(key, row)| !known.iter().any(|(_, names)| names.has(**key, row)))
+            .collect();
+        if unknown.is_empty() {
+            let candidates = free.into_iter().map(|(key, row)| Candidate { address, owned, key: *key, row });
+            unwanted.rows.extend(candidates);
+        } else if !free.is_empty() {
+            let (count, who) = unwanted.unclear.entry(address).or_default();
+            *count += free.len();
+            who.extend(unknown.into_iter().map(|(claim, _)| claim.who.clone()));
+        }
+    }
+    unwanted
+}
+
+impl<'a> Claim<'a> {
+    fn of_set(set: &'a RowSet) -> Self {
+        let at: Vec<usize> = set
+            .key
+            .iter()
+            .filter_map(|key| set.columns.iter().position(|asked| asked.name == *key))
+            .collect();
+        let key_of =
+            |row: &'a Vec<crate::spec::Cell>| at.iter().map(|at| row.get(*at).and_then(text)).collect();
+        Self {
+            who: set.address.to_string(),
+            table: set.table.clone(),
+            key: set.key.clone(),
+            // A row without a value in its key is a fault, which is said elsewhere.
+            rows: set.rows.iter().filter_map(key_of).collect(),
+        }
+    }
+
+    fn of_accounts(desired: &'a Desired) -> Option<Self> {
+        let accounts = desired.accounts.as_ref()?;
+        Some(Self {
+            who: "the accounts".to_owned(),
+            table: TableName::parse(&accounts.table),
+            key: vec![accounts.username.clone()],
+            rows: desired.users.keys().map(|name| vec![name.as_str()]).collect(),
+        })
+    }
+
+    fn names(&self, owned: &Owned, observed: &Observed) -> Names {
+        let Observed { schema, dialect, .. } = observed;
+        let Ok(shape) = Shape::of(&self.table, &self.key, &[], schema, *dialect) else {
+            return Names::Unknown;
+        };
+        if self.key == owned.key {
+            let print = |row: &Vec<&str>| shape.key_print(row.iter().copied().map(Some));
+            return Names::Keys(self.rows.iter().map(print).collect());
+        }
+        let Some(columns) = unique_keys(shape.table).find(|columns| is_same(columns, &shape.key)) else {
+            return Names::Unknown;
+        };
+        let named = |row: &Vec<&str>| {
+            let value = |name: &String| {
+                let at = self.key.iter().position(|key| key == name)?;
+                row.get(at).copied()
+            };
+            anchor(*dialect, shape.name, shape.table, columns, columns.iter().map(value))
+        };
+        Names::Anchors(self.rows.iter().filter_map(named).collect())
+    }
+}
+
+impl Names {
+    fn has(&self, key: Fingerprint, row: &OwnedRow) -> bool {
+        match self {
+            Self::Keys(keys) => keys.contains(&key),
+            Self::Anchors(anchors) => row.anchors.iter().any(|anchor| anchors.contains(anchor)),
+            Self::Unknown => false,
+        }
+    }
+}

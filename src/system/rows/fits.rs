@@ -1,0 +1,152 @@
+//! What a table cannot hold of the rows that are wanted in it, as far as the catalog tells. Pure.
+
+use std::collections::BTreeSet;
+
+use super::{Shape, text};
+use crate::catalog::{Array, Column, Table, ValueKind, canonical};
+use crate::spec::Cell;
+use crate::sql::{Dialect, identifier};
+
+/// Letters of a value that are shown.
+const MOST_LETTERS: usize = 40;
+
+impl Shape<'_> {
+    /// Why these rows cannot be written, if they cannot: where the table was not there when they were
+    /// planned, nobody has looked yet.
+    pub(super) fn refusal(&self, rows: &[Vec<Cell>]) -> Option<String> {
+        let mut keys = BTreeSet::new();
+        let refused = |row: &Vec<Cell>| {
+            let is_new = keys.insert(self.key_print(self.key_of(row).into_iter().map(text)));
+            self.misfit(row).or_else(|| (!is_new).then(|| self.same_key(row)))
+        };
+        self.computed().or_else(|| rows.iter().find_map(refused))
+    }
+
+    /// What is said of a second row with one key.
+    pub(super) fn same_key(&self, row: &[Cell]) -> String {
+        let key: Vec<&str> = self.key_of(row).into_iter().filter_map(text).collect();
+        format!("two rows have the same key: {}", key.join(", "))
+    }
+
+    /// What is said of a column that takes no value.
+    pub(super) fn computed(&self) -> Option<String> {
+        let (column, _) = self.columns.iter().find(|(column, _)| column.generated.is_some())?;
+        Some(format!("column {} of table {} is generated: the database computes it", column.name, self.name))
+    }
+
+    /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
+    /// no value of its column. SQLite holds any text anywhere.
+    pub(super) fn misfit(&self, row: &[Cell]) -> Option<String> {
+        if let Some((column, _)) =
+            self.key.iter().zip(self.key_of(row)).find(|(_, cell)| **cell == Cell::Null)
+        {
+            return Some(format!("the key column {} is empty", column.name));
+        }
+        let misfit = |((column, _), cell): (&(&Column, bool), &Cell)| {
+            let text = text(cell).filter(|_| self.dialect == Dialect::Postgres)?;
+            if fits(column, text) && is_label(self.table, column, text) {
+                return None;
+            }
+            let mut shown: String = text.chars().take(MOST_LETTERS).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            Some(format!("{shown:?} is no value of column {} ({})", column.name, column.data_type))
+        };
+        self.columns.iter().zip(row).find_map(misfit)
+    }
+}
+
+/// Whether a text can be a value of a column of PostgreSQL, where that is easily told.
+pub(super) fn fits(column: &Column, text: &str) -> bool {
+    if let Some(element) = column.element() {
+        let with_bounds = text.contains("]=");
+        return Array::read(text, &element)
+            .map_or(with_bounds, |array| array.texts().into_iter().all(|text| fits(&element, text)));
+    }
+    let canonical = canonical(column.kind, text);
+    match column.kind {
+        ValueKind::Integer => text.trim().parse().is_ok_and(|number: i64| is_in_range(column, number)),
+        ValueKind::Decimal => canonical.parse::<f64>().is_ok() && has_room(column, text),
+        ValueKind::Float => canonical.parse::<f64>().is_ok(),
+        ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
+        ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
+        ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
+        ValueKind::Bytes => {
+            canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
+        }
+        ValueKind::Text => {
+            length(column).is_none_or(|most| text.trim_end_matches(' ').chars().count() <= most)
+        }
+        ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
+    }
+}
+
+fn is_in_range(column: &Column, number: i64) -> bool {
+    match column.data_type.as_str() {
+        "smallint" => i16::try_from(number).is_ok(),
+        "integer" => i32::try_from(number).is_ok(),
+        _ => true,
+    }
+}
+
+/// Whether the digits before the point are not too many for a `numeric(p,s)`.
+fn has_room(column: &Column, text: &str) -> bool {
+    let arguments = column.data_type.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')'));
+    let digits = arguments.and_then(|list| {
+        let (precision, scale) = list.split_once(',')?;
+        let whole = precision.parse::<i32>().ok()? - scale.parse::<i32>().ok()?;
+        usize::try_from(whole.max(0)).ok()
+    });
+    let stored = column.canonical(Dialect::Postgres, text);
+    let whole = stored.split('.').next().unwrap_or_default().trim_start_matches(['-', '0']);
+    digits.is_none_or(|digits| whole.len() <= digits || stored == "NaN")
+}
+
+/// The letters that a text of limited length may have; spaces behind them are dropped.
+fn length(column: &Column) -> Option<usize> {
+    let (name, rest) = column.data_type.split_once('(')?;
+    let is_limited = matches!(name, "character varying" | "character");
+    rest.strip_suffix(')').filter(|_| is_limited)?.parse().ok()
+}
+
+/// Whether an enum has a label. A snapshot has its labels as a check, which no constraint is printed as.
+fn is_label(table: &Table, column: &Column, text: &str) -> bool {
+    let start = format!("CHECK ({} IN (", identifier(&column.name));
+    let label = format!("'{}'", text.replace('\'', "''"));
+    table.checks.iter().filter_map(|check| check.strip_prefix(&start)).all(|labels| labels.contains(&label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(data_type: &str) -> Column {
+        Column {
+            name: "x".to_owned(),
+            data_type: data_type.to_owned(),
+            kind: ValueKind::of_postgres(data_type),
+            nullable: true,
+            default: None,
+            generated: None,
+            identity: false,
+            comment: None,
+        }
+    }
+
+    #[test]
+    fn what_postgresql_would_refuse_does_not_fit() {
+        for (data_type, good, bad) in [
+            ("integer", ["007", "+5", " -1 ", "2147483647"], ["1e2", "1.0", "2147483648", ""]),
+            ("smallint", ["1", "-32768", "0", "32767"], ["40000", "-32769", "x", "1.5"]),
+            ("numeric(5,2)", ["999.994", "-0.001", "1e2", "NaN"], ["999.995", "1000", "1e3", "-1e9"]),
+            ("character varying(2)", ["", "ab", "ab   ", "éé"], ["abc", "   a", "ééé", "a b"]),
+            ("integer[]", ["{1, 2}", "[1, null]", "[[1],[2]]", "[0:1]={1,2}"], ["1", "{1,x}", "[1.5]", "{1"]),
+            ("text[]", ["{}", "[]", "[\"a b\"]", "{\"a b\",c}"], ["a", "", "{a}}", "[a]"]),
+        ] {
+            let column = column(data_type);
+            assert_eq!(good.map(|text| fits(&column, text)), [true; 4], "{data_type}: {good:?}");
+            assert_eq!(bad.map(|text| fits(&column, text)), [false; 4], "{data_type}: {bad:?}");
+        }
+    }
+}

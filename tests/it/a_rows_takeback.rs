@@ -1,0 +1,47 @@
+//! A19: what is not taken back: rows that somebody is at work on, and rows that somebody else wants.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::a_seeds::{ROWS, TABLES, spec};
+use crate::servers::{Postgres, wait_until};
+use crate::world::World;
+
+/// How many sessions of a database are in a state.
+fn sessions(database: &Postgres, state: &str) -> String {
+    database.psql(&format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {state}"
+    ))
+}
+
+#[test]
+fn a19_a_row_that_is_changed_or_referred_to_while_it_is_taken_back_stays() {
+    let (database, world) = (Postgres::start(), World::new());
+    let tables = TABLES.replace("REFERENCES items (id)", "REFERENCES items (id) ON DELETE CASCADE");
+    world.env("DATABASE_URL", database.url()).file("migrations/0001_items.sql", tables);
+    world.file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
+    world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
+    let mut application = Command::new("psql");
+    let application = application.arg(database.url()).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut application = application.spawn().unwrap();
+    let mut input = application.stdin.take().unwrap();
+    input.write_all(b"BEGIN; UPDATE items SET note = 'theirs' WHERE id = 'a';\n").unwrap();
+    input.write_all(b"INSERT INTO orders VALUES ('o', 'b');\n").unwrap();
+    wait_until("the order", || {
+        let idle = "state = 'idle in transaction' AND query LIKE 'INSERT INTO orders%'";
+        sessions(&database, idle) == "1"
+    });
+
+    let applying = world.start(&["apply", "--auto-approve"]);
+    wait_until("the wait", || sessions(&database, "wait_event_type = 'Lock'") == "1");
+    input.write_all(b"COMMIT;\n").unwrap();
+    let applied = applying.ends();
+
+    drop(input);
+    application.wait().unwrap();
+    applied.exits(0).warns("1 row no longer wanted and left alone: changed since this tool wrote them");
+    applied.warns("1 row no longer wanted and left alone: referred to by rows that stay");
+    assert_eq!(database.psql("SELECT id, note FROM items ORDER BY 1"), "a|theirs\nb|none");
+    assert_eq!(database.psql("SELECT id, item FROM orders"), "o|b");
+    world.plan().exits(0);
+}
