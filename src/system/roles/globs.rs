@@ -93,9 +93,16 @@ impl Globs {
         sum(self.0.iter().filter(|grant| grant.names(schema, table)))
     }
 
-    /// What is granted on every table of a schema, those that are not made yet among them.
+    /// What the globs that name every table of a schema grant on them.
     pub(super) fn on_all(&self, schema: &str) -> BTreeSet<Privilege> {
         sum(self.0.iter().filter(|grant| grant.names_all(schema)))
+    }
+
+    /// What may be granted on tables of a schema before they are made, whatever their names: nothing
+    /// where a glob takes something away again.
+    pub(super) fn on_future(&self, schema: &str) -> BTreeSet<Privilege> {
+        let takes = |grant: &Grant| grant.privileges.is_empty() && grant.reaches(schema);
+        if self.0.iter().any(takes) { BTreeSet::new() } else { self.on_all(schema) }
     }
 
     /// Whether what is granted on a schema's future tables is what is granted on each of them.
@@ -160,6 +167,9 @@ mod tests {
         assert_eq!(on(&globs, "public", "users"), []);
         assert_eq!(on(&globs, "app", "users"), [Select]);
         assert!(!globs.are_for_all());
+        assert_eq!(globs.on_all("public").into_iter().collect::<Vec<_>>(), [Select]);
+        assert_eq!(globs.on_future("public").into_iter().collect::<Vec<_>>(), []);
+        assert_eq!(globs.on_future("app").into_iter().collect::<Vec<_>>(), [Select]);
     }
 
     #[test]

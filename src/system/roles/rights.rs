@@ -107,8 +107,12 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
 fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), deltas: &mut Vec<Delta>) {
     let Schema { rights, tables, sequences, future_tables, future_sequences, open: _, given } = inside;
     // What holds for all schemas is beyond what any glob of tables says.
-    let future = if schema.is_empty() { BTreeSet::new() } else { globs.on_all(schema) };
-    let mut uses = !future.is_empty();
+    let (all, future) = if schema.is_empty() {
+        (BTreeSet::new(), BTreeSet::new())
+    } else {
+        (globs.on_all(schema), globs.on_future(schema))
+    };
+    let mut uses = !all.is_empty();
     for (table, there) in tables {
         let own = globs.on(schema, table);
         uses |= !own.is_empty();
@@ -123,7 +127,7 @@ fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), 
     for (sequence, there) in sequences {
         let feeds = |(schema, table): &(String, String)| globs.on(schema, table).contains(&Privilege::Insert);
         let wanted = if there.feeds.is_empty() {
-            future.contains(&Privilege::Insert)
+            all.contains(&Privilege::Insert)
         } else {
             there.feeds.iter().any(feeds)
         };

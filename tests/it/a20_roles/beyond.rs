@@ -1,0 +1,38 @@
+//! A20: what a role holds beyond the spec.
+
+use super::ROLES;
+use super::Server;
+
+#[test]
+fn a20_what_is_granted_beyond_the_spec_is_revoked() {
+    let server = Server::start();
+    server.spec(ROLES);
+    server.converge();
+    server.sql(
+        "GRANT DELETE, TRUNCATE ON orders TO READER; GRANT SELECT ON totals TO READER WITH GRANT OPTION;
+         GRANT SELECT (password_hash) ON users TO READER; GRANT CREATE ON SCHEMA public TO READER;
+         GRANT USAGE ON SEQUENCE orders_id_seq TO READER; CREATE ROLE GROUP; GRANT GROUP TO READER;
+         ALTER DEFAULT PRIVILEGES IN SCHEMA audit GRANT ALL ON TABLES TO READER;
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO READER;
+         ALTER ROLE READER NOINHERIT CONNECTION LIMIT 8; REVOKE SELECT ON parts FROM READER;
+         GRANT SELECT (line) ON audit.log TO APP",
+    );
+
+    let run = server.world.plan();
+
+    run.exits(2).says("-orders: DELETE, SELECT, TRUNCATE").says("+orders: SELECT");
+    run.says("-inherit: false").says("-connection_limit: 8").says("+parts: SELECT");
+    assert!(server.planned("READER").unwrap().starts_with(
+        "update (attributes differ; membership differs; privileges differ): inherit true; connection_limit 7; leaves GROUP"
+    ));
+    server.converge();
+    for sql in ["DELETE FROM orders", "SELECT password_hash FROM users", "CREATE TABLE public.mine (a int)"] {
+        server.may_not("READER", sql);
+    }
+    server.may("APP", "SELECT line FROM audit.log");
+    assert_eq!(
+        server.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'GROUP'"),
+        "1",
+        "no role is dropped"
+    );
+}
