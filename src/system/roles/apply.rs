@@ -38,6 +38,27 @@ pub struct RoleChange {
     pub(super) sets_password: bool,
     /// The password's version afterwards.
     pub(super) version: u32,
+    pub(super) extent: Extent,
+}
+
+/// How much of a role a step brings in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Takes back default privileges, before there is anything that they would open.
+    Defaults,
+}
+
+impl RoleChange {
+    /// What is left to do.
+    fn difference(&self, seen: &Roles) -> Difference {
+        let difference = difference(&self.name, &self.role, seen);
+        match self.extent {
+            Extent::Whole => difference,
+            Extent::Defaults => difference.apart().0,
+        }
+    }
 }
 
 /// Makes or mends the role.
@@ -64,14 +85,16 @@ pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &
 }
 
 async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Result<()> {
-    let RoleChange { address, name, role, sets_password, version } = change;
+    let RoleChange { address, name, role, sets_password, version, extent } = change;
     let failed = || Error::role(address);
     let mut transaction = database.begin().await.map_err(failed())?;
     limit(&mut transaction).await.map_err(failed())?;
     let seen = observe_in(&mut transaction).await.map_err(failed())?;
-    check(change, &seen)?;
+    if *extent == Extent::Whole {
+        check(change, &seen)?;
+    }
 
-    let wanted = difference(name, role, &seen);
+    let wanted = change.difference(&seen);
     let password = match role.password.as_ref().filter(|_| wanted.create || *sets_password) {
         Some(secret) => {
             let iterations = seen.iterations.unwrap_or(scram::ITERATIONS);
@@ -89,7 +112,10 @@ async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Resul
     }
     if !wanted.is_empty() {
         let seen = observe_in(&mut transaction).await.map_err(failed())?;
-        left(address, &difference(name, role, &seen))?;
+        left(address, &change.difference(&seen))?;
+    }
+    if *extent == Extent::Defaults {
+        return transaction.commit().await.map_err(failed());
     }
     let entry = Entry {
         address: address.clone(),

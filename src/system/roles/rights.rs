@@ -62,6 +62,28 @@ impl Difference {
             && !connect
             && deltas.is_empty()
     }
+
+    /// What it holds too much by default on what is made later, apart from all the rest.
+    pub(super) fn apart(self) -> (Self, Self) {
+        let (mut narrowing, mut rest) = (Self::default(), self);
+        let deltas = std::mem::take(&mut rest.deltas);
+        for delta in deltas {
+            if !delta.on.kind().is_future() || delta.lost.is_empty() {
+                rest.deltas.push(delta);
+                continue;
+            }
+            let Delta { on, before, after, lost, bound, gained } = delta;
+            let is_kept = |held: &&String| !lost.contains(held.trim_end_matches('*'));
+            let kept: BTreeSet<String> = before.iter().filter(is_kept).cloned().collect();
+            if !(bound.is_empty() && gained.is_empty()) {
+                let (on, before, lost) = (on.clone(), kept.clone(), BTreeSet::new());
+                rest.deltas.push(Delta { on, before, after, lost, bound, gained });
+            }
+            let none = BTreeSet::new;
+            narrowing.deltas.push(Delta { on, before, after: kept, lost, bound: none(), gained: none() });
+        }
+        (narrowing, rest)
+    }
 }
 
 /// Compares one role of the spec with what is there.
@@ -212,6 +234,16 @@ pub(super) enum Kind {
     Sequence,
     FutureTables,
     FutureSequences,
+}
+
+impl Kind {
+    /// Whether it is what a migration may make.
+    fn is_future(self) -> bool {
+        match self {
+            Self::FutureTables | Self::FutureSequences => true,
+            Self::Schema | Self::Table | Self::Sequence => false,
+        }
+    }
 }
 
 impl Object {

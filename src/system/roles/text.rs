@@ -89,6 +89,11 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
+/// One object, with its kind.
+pub(super) fn object(object: &Object) -> String {
+    names(object.kind(), &[object])
+}
+
 fn names(kind: Kind, objects: &[&Object]) -> String {
     let (one, many) = match kind {
         Kind::Schema => ("schema ", "schemas "),

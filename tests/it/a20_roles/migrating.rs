@@ -74,3 +74,32 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "secr
     server.may_not("READER", "SELECT * FROM secret_keys");
     server.may("READER", "SELECT * FROM plain");
 }
+
+#[test]
+fn a20_default_privileges_that_are_too_wide_are_gone_before_the_migrations() {
+    let server = Server::start();
+    let reader = |globs: &str| {
+        format!("READER: {{ login: true, password: \"${{PASSWORD_2}}\", grants: {{ {globs} }} }}")
+    };
+    server.spec(&reader("'*': [select]"));
+    server.converge();
+
+    server.spec(&reader("'*': [select], 'secret_*': [], later: [select]"));
+    server.migration("0002_keys", "CREATE TABLE secret_keys (key text)");
+    server.migration("0003_fails", "SELECT 1/0; CREATE TABLE later (a int)");
+    server
+        .world
+        .plan()
+        .exits(2)
+        .says(&server.named("system.defaults.READER"))
+        .says("future tables in public");
+    server.world.trueup(&["plan", "--out", "saved.plan"]).exits(0);
+    server.world.trueup(&["apply", "saved.plan"]).exits(6);
+
+    server.may_not("READER", "SELECT * FROM secret_keys");
+
+    server.migration("0003_fails", "CREATE TABLE later (a int)");
+    server.converge();
+    server.may_not("READER", "SELECT * FROM secret_keys");
+    server.may("READER", "SELECT * FROM later");
+}
