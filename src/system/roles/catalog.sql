@@ -11,7 +11,7 @@ WITH spaces AS (
 ), relations AS (
   SELECT c.oid, c.relnamespace AS space, c.relname::text AS name, c.relkind = 'S' AS is_sequence,
          c.relowner AS owner, c.relacl AS acl,
-         CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid END AS root
+         c.relispartition AS is_partition
   FROM pg_catalog.pg_class c
   WHERE c.relnamespace IN (SELECT oid FROM spaces) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND NOT EXISTS (
@@ -70,15 +70,22 @@ WITH spaces AS (
    AND d.classid = 'pg_catalog.pg_attrdef'::regclass
   JOIN pg_catalog.pg_attrdef x ON x.oid = d.objid
   WHERE s.is_sequence
+), above AS (
+  -- Of partitions, the tables that they are a part of.
+  SELECT r.oid, json_agg(json_build_array(s.name, t.name) ORDER BY s.name, t.name) AS tables
+  FROM relations r
+  CROSS JOIN LATERAL pg_catalog.pg_partition_ancestors(r.oid) a (relation)
+  JOIN relations t ON t.oid = a.relation
+  JOIN spaces s ON s.oid = t.space
+  WHERE r.is_partition AND t.oid <> r.oid
+  GROUP BY r.oid
 ), tables AS (
   SELECT r.space, json_object_agg(r.name, json_build_object(
-           'root', CASE WHEN root.oid IS NOT NULL THEN json_build_array(rs.name, root.name) END,
-           'rights', h.rights, 'columns', c.rights)) AS tables
+           'above', a.tables, 'rights', h.rights, 'columns', c.rights)) AS tables
   FROM relations r
   LEFT JOIN rights h ON h.kind = 'relation' AND h.oid = r.oid
   LEFT JOIN rights c ON c.kind = 'column' AND c.oid = r.oid
-  LEFT JOIN relations root ON root.oid = r.root
-  LEFT JOIN spaces rs ON rs.oid = root.space
+  LEFT JOIN above a ON a.oid = r.oid
   WHERE NOT r.is_sequence
   GROUP BY r.space
 ), sequences AS (

@@ -21,6 +21,9 @@ const STORED: &str =
 /// for the owner, who may do anything and holds nothing by grant.
 pub(super) type Rights = BTreeMap<String, BTreeSet<String>>;
 
+/// Schema and name of a table.
+pub(super) type Name = (String, String);
+
 /// The roles of the server, and what they hold in this database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
@@ -111,9 +114,9 @@ pub struct Schema {
 /// A table or view.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Of a partition, schema and name of the table that it is a part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<(String, String)>,
+    /// Of a partition, the table that it is a part of, and that one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Name>,
     /// On the whole table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
@@ -125,9 +128,9 @@ pub struct Table {
 /// A sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
-    /// Schema and name of the tables whose columns take their values from it.
+    /// The tables whose columns take their values from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub feeds: Vec<(String, String)>,
+    pub feeds: Vec<Name>,
     /// Who may use it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::globs::Globs;
-use super::observe::{Membership, Roles, Schema};
+use super::observe::{Membership, Name, Roles, Schema};
 use crate::spec::{Privilege, Role};
 
 /// How the catalog query marks an owner.
@@ -92,7 +92,7 @@ pub(super) fn difference(name: &str, role: &Role, seen: &Roles) -> Difference {
     compare_role(name, role, seen, &mut difference);
     let globs = Globs::new(&role.grants);
     for (schema, inside) in &seen.schemas {
-        compare_schema(name, &globs, (schema, inside), &mut difference.deltas);
+        compare_schema(name, &globs, (schema, inside), seen, &mut difference.deltas);
     }
     difference.deltas.sort_by(|a, b| a.on.cmp(&b.on));
     difference
@@ -126,7 +126,13 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
     difference.connect = role.login && !there.connects;
 }
 
-fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), deltas: &mut Vec<Delta>) {
+fn compare_schema(
+    name: &str,
+    globs: &Globs,
+    (schema, inside): (&str, &Schema),
+    seen: &Roles,
+    deltas: &mut Vec<Delta>,
+) {
     let Schema { rights, tables, sequences, future_tables, future_sequences, open: _, given } = inside;
     // What holds for all schemas is beyond what any glob of tables says.
     let (all, future) = if schema.is_empty() {
@@ -136,18 +142,20 @@ fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), 
     };
     let mut uses = !all.is_empty();
     for (table, there) in tables {
-        let own = globs.on(schema, table);
+        let own = globs.on(schema, table, &there.above);
         uses |= !own.is_empty();
-        // What is granted on the root of a partition may be held on it, and need not be: it is reached through
-        // the root.
-        let root = there.root.as_ref().map_or_else(BTreeSet::new, |(schema, root)| globs.on(schema, root));
+        let reached = globs.reached(schema, table, &there.above);
         let wanted = own.iter().map(|privilege| privilege.as_sql());
-        let allowed = own.union(&root).map(|privilege| privilege.as_sql());
+        let allowed = own.union(&reached).map(|privilege| privilege.as_sql());
         let held = Held { whole: there.rights.get(name), columns: there.columns.get(name) };
         deltas.extend(held.compare(Object::Table(schema.to_owned(), table.clone()), wanted, allowed));
     }
     for (sequence, there) in sequences {
-        let feeds = |(schema, table): &(String, String)| globs.on(schema, table).contains(&Privilege::Insert);
+        let feeds = |(schema, table): &Name| {
+            let there = seen.schemas.get(schema).and_then(|schema| schema.tables.get(table));
+            let above = there.map_or(&[][..], |table| &table.above);
+            globs.on(schema, table, above).contains(&Privilege::Insert)
+        };
         let wanted = if there.feeds.is_empty() {
             all.contains(&Privilege::Insert)
         } else {

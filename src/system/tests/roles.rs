@@ -105,8 +105,8 @@ fn a20_what_an_owner_or_the_root_of_a_partition_gives_is_left_alone() {
         "tables": {
             "own": { "rights": { "app": ["OWNER"] } },
             "parts": { "rights": { "app": ["SELECT"] } },
-            "parts_1": { "root": ["public", "parts"], "rights": { "app": ["SELECT"] } },
-            "parts_2": { "root": ["public", "parts"] },
+            "parts_1": { "above": [["public", "parts"]], "rights": { "app": ["SELECT"] } },
+            "parts_2": { "above": [["public", "parts"]] },
             "other": { "rights": { "somebody": ["SELECT"] } },
         },
     });
