@@ -159,12 +159,23 @@ fn a20_a_pending_migration_is_no_step_where_default_privileges_do() {
     let some: &[(&str, &[Privilege])] = &[("*", &[Privilege::Select]), ("users", &[])];
 
     assert_eq!(with(all, "CREATE TABLE t (role text, owner text)"), 0);
+    assert_eq!(
+        with(all, "CREATE VIEW v AS SELECT 1; INSERT INTO t VALUES ('x'); COMMENT ON TABLE t IS 'x'"),
+        0
+    );
     assert_eq!(with(some, "CREATE TABLE t (a int)"), 2, "what is held is taken back, and the tables granted");
     for sql in [
         "CREATE SCHEMA s",
         "CREATE TABLE s.t (a int)",
         "REVOKE ALL ON t FROM app",
         "ALTER TABLE t OWNER TO x",
+        "ALTER TABLE t SET SCHEMA s",
+        "ALTER TABLE t ATTACH PARTITION u DEFAULT",
+        "CREATE TABLE u PARTITION OF t DEFAULT",
+        "SELECT make_schema()",
+        "WITH made AS (SELECT make_schema()) SELECT",
+        "DO $$BEGIN EXECUTE 'CREATE SCHEMA s'; END$$",
+        "/* of ours */ CALL/**/make_schema()",
     ] {
         assert_eq!(with(all, sql), 1, "{sql}");
     }

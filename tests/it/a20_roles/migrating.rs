@@ -103,3 +103,22 @@ fn a20_default_privileges_that_are_too_wide_are_gone_before_the_migrations() {
     server.may_not("READER", "SELECT * FROM secret_keys");
     server.may("READER", "SELECT * FROM later");
 }
+
+#[test]
+fn a20_code_that_is_not_looked_into_may_make_anything() {
+    let server = Server::start();
+    server.migration(
+        "0002_makers",
+        "CREATE FUNCTION make() RETURNS void LANGUAGE plpgsql AS \
+         $$ BEGIN CREATE SCHEMA made; CREATE TABLE made.t (a int); END $$",
+    );
+    server.spec(r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*.*": [select] } }"#);
+    server.converge();
+
+    server.migration("0003_make", "SELECT make()");
+    server
+        .migration("0004_block", "DO $$BEGIN CREATE SCHEMA made_too; CREATE TABLE made_too.t (a int); END$$");
+    server.converge();
+
+    server.may("APP", "SELECT * FROM made.t, made_too.t");
+}
