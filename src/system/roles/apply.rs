@@ -13,7 +13,7 @@ use super::super::users::version_print;
 use super::super::{Client, Error, Result};
 use super::globs::Globs;
 use super::observe::{Roles, observe_in};
-use super::rights::{Difference, Kind, Object, Verb, difference, grouped};
+use super::rights::{Difference, Kind, Object, VALID_UNTIL, Verb, difference, grouped};
 use super::{inventory_key, scram, text};
 use crate::change::Address;
 use crate::journal::{Entry, RunId, inventory};
@@ -103,7 +103,7 @@ async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Resul
         None => None,
     };
     if wanted.create || password.is_some() || !wanted.attributes.is_empty() {
-        let sql = alter(name, role, wanted.create, password.as_deref());
+        let sql = alter(name, role, &wanted, password.as_deref());
         // A failure says what was tried without the verifier.
         execute(&mut transaction, &sql).await.map_err(|error| failed()(without_text(error)))?;
     }
@@ -161,13 +161,15 @@ fn without_text(error: sql::Error) -> sql::Error {
 }
 
 /// The statement for the role itself. A verifier has no character that ends a text.
-fn alter(name: &str, role: &Role, create: bool, verifier: Option<&str>) -> String {
-    let verb = if create { "CREATE" } else { "ALTER" };
+fn alter(name: &str, role: &Role, wanted: &Difference, verifier: Option<&str>) -> String {
+    let verb = if wanted.create { "CREATE" } else { "ALTER" };
     let login = if role.login { "LOGIN" } else { "NOLOGIN" };
     let inherit = if role.inherit { "INHERIT" } else { "NOINHERIT" };
     let limit = role.connection_limit.map_or(-1, i64::from);
     let password = verifier.map(|verifier| format!(" PASSWORD '{verifier}'")).unwrap_or_default();
-    format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}", identifier(name))
+    let is_expired = wanted.attributes.iter().any(|(attribute, ..)| *attribute == VALID_UNTIL);
+    let valid = if is_expired { " VALID UNTIL 'infinity'" } else { "" };
+    format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}{valid}", identifier(name))
 }
 
 /// The statements for its memberships and privileges; what is taken comes before what is given.
@@ -225,11 +227,13 @@ fn privileges_on(
         objects.iter().map(statement).collect()
     };
     let word = match kind {
+        Kind::Database => "DATABASE",
         Kind::Schema => "SCHEMA",
         Kind::Table => "TABLE",
         Kind::Sequence => "SEQUENCE",
         Kind::FutureTables => return future("TABLES"),
         Kind::FutureSequences => return future("SEQUENCES"),
+        Kind::FutureSchemas => return future("SCHEMAS"),
     };
     let names = objects.iter().map(|object| quoted(object)).collect::<Vec<_>>().join(", ");
     vec![format!("{verb} {privileges} ON {word} {names} {preposition} {who}")]
@@ -237,6 +241,8 @@ fn privileges_on(
 
 fn quoted(object: &Object) -> String {
     match object {
+        Object::FutureSchemas => String::new(),
+        Object::Database(name) => identifier(name),
         Object::Schema(schema) | Object::FutureTables(schema) | Object::FutureSequences(schema) => {
             if schema.is_empty() { String::new() } else { identifier(schema) }
         }

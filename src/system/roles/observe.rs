@@ -39,6 +39,9 @@ pub struct Roles {
     /// Whether the stored passwords may be read.
     #[serde(default)]
     pub reads_passwords: bool,
+    /// On the database itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rights: Rights,
     /// Whether anybody may connect to the database.
     #[serde(default)]
     pub open: bool,
@@ -60,6 +63,9 @@ pub struct Role {
     pub inherit: bool,
     /// Connections at a time; -1 for any number.
     pub connection_limit: i32,
+    /// Since when its password is refused (`VALID UNTIL`), in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<String>,
     /// Whether it may connect to this database, by itself or as anybody.
     pub connects: bool,
     /// What it may do whatever is granted: `SUPERUSER`, `CREATEROLE`, …
@@ -102,6 +108,9 @@ pub struct Schema {
     /// On sequences that the account is going to make.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub future_sequences: Rights,
+    /// On schemas that the account is going to make.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub future_schemas: Rights,
     /// Whether anybody may make tables in it.
     #[serde(default)]
     pub open: bool,

@@ -11,16 +11,23 @@ use crate::spec::{Privilege, Role};
 pub(super) const OWNER: &str = "OWNER";
 /// The privilege to look into a schema, and to take values from a sequence.
 const USAGE: &str = "USAGE";
+/// What may be held on the database: to connect is granted apart, and who may makes tables of a session.
+const ON_DATABASE: [&str; 2] = ["CONNECT", "TEMPORARY"];
+/// The attribute of a password that is refused for its age.
+pub(super) const VALID_UNTIL: &str = "valid_until";
 
 /// Something that privileges are held on: schema and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
+    /// The one that is managed.
+    Database(String),
     Schema(String),
     Table(String, String),
     Sequence(String, String),
     /// Tables that the account is going to make in a schema; in any, for the schema `""`.
     FutureTables(String),
     FutureSequences(String),
+    FutureSchemas,
 }
 
 /// What differs on one object.
@@ -91,6 +98,9 @@ pub(super) fn difference(name: &str, role: &Role, seen: &Roles) -> Difference {
     let mut difference = Difference::default();
     compare_role(name, role, seen, &mut difference);
     let globs = Globs::new(&role.grants);
+    let held = Held { whole: seen.rights.get(name), columns: None };
+    let on = Object::Database(seen.database.clone());
+    difference.deltas.extend(held.compare(on, std::iter::empty(), ON_DATABASE.into_iter()));
     for (schema, inside) in &seen.schemas {
         compare_schema(name, &globs, (schema, inside), seen, &mut difference.deltas);
     }
@@ -113,6 +123,9 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
         ("connection_limit", limit(there.connection_limit.into()), limit(wanted_limit)),
     ];
     difference.attributes = attributes.into_iter().filter(|(_, before, after)| before != after).collect();
+    if let Some(since) = there.expired.as_ref().filter(|_| role.login) {
+        difference.attributes.push((VALID_UNTIL, since.clone(), "infinity".to_owned()));
+    }
     let is_right = |membership: &Membership| {
         !membership.admin && membership.inherits.is_none_or(|inherits| inherits == role.inherit)
     };
@@ -133,7 +146,8 @@ fn compare_schema(
     seen: &Roles,
     deltas: &mut Vec<Delta>,
 ) {
-    let Schema { rights, tables, sequences, future_tables, future_sequences, open: _, given } = inside;
+    let Schema { rights, tables, sequences, future_tables, future_sequences, future_schemas, open: _, given } =
+        inside;
     // What holds for all schemas is beyond what any glob of tables says.
     let (all, future) = if schema.is_empty() {
         (BTreeSet::new(), BTreeSet::new())
@@ -170,6 +184,9 @@ fn compare_schema(
     let held = Held { whole: future_sequences.get(name), columns: None };
     deltas
         .extend(held.usage(Object::FutureSequences(schema.to_owned()), future.contains(&Privilege::Insert)));
+    // No glob speaks of a schema that is not there.
+    let held = Held { whole: future_schemas.get(name), columns: None };
+    deltas.extend(held.usage(Object::FutureSchemas, false));
     let held = Held { whole: rights.get(name), columns: None };
     // A grant that the account cannot make is not needed where the role may use the schema anyway.
     let usage = |wanted: bool| wanted.then_some(USAGE).into_iter();
@@ -237,19 +254,21 @@ pub(super) enum Verb {
 /// Kinds of objects, each with a form of GRANT of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    Database,
     Schema,
     Table,
     Sequence,
     FutureTables,
     FutureSequences,
+    FutureSchemas,
 }
 
 impl Kind {
     /// Whether it is what a migration may make.
     fn is_future(self) -> bool {
         match self {
-            Self::FutureTables | Self::FutureSequences => true,
-            Self::Schema | Self::Table | Self::Sequence => false,
+            Self::FutureTables | Self::FutureSequences | Self::FutureSchemas => true,
+            Self::Database | Self::Schema | Self::Table | Self::Sequence => false,
         }
     }
 }
@@ -257,11 +276,13 @@ impl Kind {
 impl Object {
     pub(super) fn kind(&self) -> Kind {
         match self {
+            Self::Database(_) => Kind::Database,
             Self::Schema(_) => Kind::Schema,
             Self::Table(..) => Kind::Table,
             Self::Sequence(..) => Kind::Sequence,
             Self::FutureTables(_) => Kind::FutureTables,
             Self::FutureSequences(_) => Kind::FutureSequences,
+            Self::FutureSchemas => Kind::FutureSchemas,
         }
     }
 }

@@ -71,3 +71,53 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select, insert
     }
     server.may_not("APP", "SELECT * FROM apart.secret_1_1");
 }
+
+#[test]
+fn a20_what_is_held_on_the_database_and_on_future_schemas_is_revoked() {
+    let server = Server::start();
+    server.spec(ROLES);
+    server.converge();
+    let database = server.database.name();
+    server.sql(&format!(
+        "GRANT CREATE, TEMPORARY ON DATABASE {database} TO READER;
+         GRANT CONNECT ON DATABASE {database} TO APP WITH GRANT OPTION;
+         ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO READER"
+    ));
+
+    assert_eq!(
+        server.planned("READER").unwrap(),
+        format!(
+            "update (privileges differ): revokes CREATE on database {database}; \
+             revokes CREATE, USAGE on future schemas in this database"
+        )
+    );
+    assert_eq!(
+        server.planned("APP").unwrap(),
+        format!("update (privileges differ): no longer passes on CONNECT on database {database}")
+    );
+    server.converge();
+
+    server.may_not("READER", "CREATE SCHEMA mine");
+    server.may("READER", "CREATE TEMPORARY TABLE mine (a int)");
+    server.sql("CREATE SCHEMA later");
+    server.may_not("READER", "CREATE TABLE later.mine (a int)");
+}
+
+#[test]
+fn a20_a_role_whose_password_has_expired_may_log_in_again() {
+    let server = Server::start();
+    server.spec(ROLES);
+    server.converge();
+    server.sql(
+        "ALTER ROLE APP VALID UNTIL '2020-01-02 03:04:05Z'; ALTER ROLE READER VALID UNTIL '2999-01-01Z'",
+    );
+
+    assert!(server.be("APP", super::APP, "SELECT 1").is_err());
+    assert_eq!(server.planned("APP").unwrap(), "update (attributes differ): valid_until infinity");
+    server.world.plan().exits(2).says("-valid_until: 2020-01-02T03:04:05");
+    // One that is still to come is somebody's decision.
+    assert_eq!(server.planned("READER"), None);
+    server.converge();
+
+    assert_eq!(server.be("APP", super::APP, "SELECT 1").unwrap(), "1");
+}
