@@ -97,10 +97,11 @@ impl Graph {
 }
 
 /// Where the graph leaves a choice: the system first, then targets, vectors, cache, flags.
-const ORDER: [&str; 14] = [
+const ORDER: [&str; 15] = [
     "system.database",
     "system.bookkeeping",
     "system.extension",
+    "system.defaults",
     "system.role",
     "system.migration",
     "system.repeatable",

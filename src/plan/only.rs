@@ -7,9 +7,10 @@ use crate::spec::{MigrationSets, Stack};
 const COMPONENTS: [&str; 5] = ["system", "target", "vector", "cache", "flags"];
 
 /// Kinds of things that an address may name, below their components.
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "system.bookkeeping",
     "system.database",
+    "system.defaults",
     "system.extension",
     "system.index",
     "system.migration",
@@ -67,6 +68,9 @@ fn is_known(only: &str, stack: &Stack) -> bool {
         ["cache", "config", ..] | ["vector", "check", ..] => true,
         [component, kind] => KINDS.contains(&format!("{component}.{kind}").as_str()),
         ["system", "migration" | "repeatable", ..] => is_file(only, &stack.system.migrations),
+        ["system", "defaults", name @ ..] => {
+            stack.declared.contains(&Address::new(format!("system.role.{}", name.join("."))))
+        }
         ["system", "extension", name] => stack.system.extensions.iter().any(|extension| extension == name),
         ["vector", "documents", name] => {
             stack.declared.contains(&Address::new(format!("vector.collection.{name}")))

@@ -27,6 +27,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     diff.merge(repeatables);
     // Views are granted like tables, so they are there first.
     let roles = roles::diff(desired, observed, inventory, &diff.changes);
+    roles::come_first(&roles.changes, &mut diff.changes);
     diff.merge(roles);
     diff.merge(written);
     order.connect(&mut diff.changes);

@@ -1,6 +1,9 @@
 //! A20: roles hold exactly what the spec grants them, which is tried by being them. The server asks
 //! for SCRAM. Roles belong to the server, so that each test has names of its own.
 
+mod beyond;
+mod migrating;
+
 use std::process::{Command, Output};
 
 use crate::servers::Postgres;
@@ -238,88 +241,6 @@ fn a20_a_password_is_compared_and_an_unset_one_is_no_change() {
     assert!(!file.contains("SCRAM-SHA-256$") && !file.contains(READER), "{file}");
     server.world.without_env("DATABASE_URL");
     server.world.trueup(&["plan", "--detailed-exitcode", "--world", "world.json"]).exits(0);
-}
-
-#[test]
-fn a20_a_later_migration_leaves_the_plan_empty() {
-    let server = Server::start();
-    server.spec(
-        r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select, insert] } }
-READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "report_*": [insert], users: [] } }"#,
-    );
-    server.converge();
-
-    server.migration(
-        "0002_more",
-        "CREATE TABLE more (id serial PRIMARY KEY); CREATE TABLE report_a (id serial)",
-    );
-
-    // The default privileges of `*` do for one what the globs of the other need a step for.
-    assert_eq!(server.planned("APP"), None);
-    assert_eq!(
-        server.planned("READER").unwrap(),
-        "update (migrations are pending): privileges on what the migrations leave"
-    );
-    server.converge();
-    server.may(
-        "APP",
-        "INSERT INTO more DEFAULT VALUES; INSERT INTO report_a DEFAULT VALUES; SELECT * FROM more",
-    );
-    server.may("READER", "INSERT INTO report_a DEFAULT VALUES; SELECT * FROM more");
-    server.may_not("READER", "INSERT INTO more DEFAULT VALUES");
-
-    // A new schema has no default privileges yet, and a grant of the migration's own is too much.
-    server.migration("0003_schema", "CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE s.u (a serial)");
-    server.migration(
-        "0004_grant",
-        "GRANT DELETE ON more TO APP; CREATE TABLE parts_2 PARTITION OF parts DEFAULT",
-    );
-    server.converge();
-    server.may("APP", "INSERT INTO s.t VALUES (1); INSERT INTO s.u DEFAULT VALUES");
-    server.may_not("APP", "DELETE FROM more");
-
-    // The other way round: a spec of roles, and a role that is there before the first migration.
-    let empty = Server::start();
-    empty.sql(
-        "CREATE ROLE APP LOGIN; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO APP",
-    );
-    empty.spec(r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select] } }"#);
-    empty.converge();
-    empty.may_not("APP", "SELECT * FROM _sqlx_migrations");
-}
-
-#[test]
-fn a20_what_is_granted_beyond_the_spec_is_revoked() {
-    let server = Server::start();
-    server.spec(ROLES);
-    server.converge();
-    server.sql(
-        "GRANT DELETE, TRUNCATE ON orders TO READER; GRANT SELECT ON totals TO READER WITH GRANT OPTION;
-         GRANT SELECT (password_hash) ON users TO READER; GRANT CREATE ON SCHEMA public TO READER;
-         GRANT USAGE ON SEQUENCE orders_id_seq TO READER; CREATE ROLE GROUP; GRANT GROUP TO READER;
-         ALTER DEFAULT PRIVILEGES IN SCHEMA audit GRANT ALL ON TABLES TO READER;
-         ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO READER;
-         ALTER ROLE READER NOINHERIT CONNECTION LIMIT 8; REVOKE SELECT ON parts FROM READER;
-         GRANT SELECT (line) ON audit.log TO APP",
-    );
-
-    let run = server.world.plan();
-
-    run.exits(2).says("-orders: DELETE, SELECT, TRUNCATE").says("+orders: SELECT");
-    run.says("-inherit: false").says("-connection_limit: 8").says("+parts: SELECT");
-    assert!(server.planned("READER").unwrap().starts_with(
-        "update (attributes differ; membership differs; privileges differ): inherit true; connection_limit 7; leaves GROUP"
-    ));
-    server.converge();
-    for sql in ["DELETE FROM orders", "SELECT password_hash FROM users", "CREATE TABLE public.mine (a int)"] {
-        server.may_not("READER", sql);
-    }
-    server.may("APP", "SELECT line FROM audit.log");
-    assert_eq!(
-        server.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'GROUP'"),
-        "1",
-        "no role is dropped"
-    );
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::super::users::version_print;
 use super::super::{Client, Error, Result};
 use super::globs::Globs;
 use super::observe::{Roles, observe_in};
-use super::rights::{Difference, Kind, Object, Verb, difference, grouped};
+use super::rights::{Difference, Kind, Object, VALID_UNTIL, Verb, difference, grouped};
 use super::{inventory_key, scram, text};
 use crate::change::Address;
 use crate::journal::{Entry, RunId, inventory};
@@ -38,6 +38,27 @@ pub struct RoleChange {
     pub(super) sets_password: bool,
     /// The password's version afterwards.
     pub(super) version: u32,
+    pub(super) extent: Extent,
+}
+
+/// How much of a role a step brings in line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All of it.
+    Whole,
+    /// Takes back default privileges, before there is anything that they would open.
+    Defaults,
+}
+
+impl RoleChange {
+    /// What is left to do.
+    fn difference(&self, seen: &Roles) -> Difference {
+        let difference = difference(&self.name, &self.role, seen);
+        match self.extent {
+            Extent::Whole => difference,
+            Extent::Defaults => difference.apart().0,
+        }
+    }
 }
 
 /// Makes or mends the role.
@@ -64,14 +85,16 @@ pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &
 }
 
 async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Result<()> {
-    let RoleChange { address, name, role, sets_password, version } = change;
+    let RoleChange { address, name, role, sets_password, version, extent } = change;
     let failed = || Error::role(address);
     let mut transaction = database.begin().await.map_err(failed())?;
     limit(&mut transaction).await.map_err(failed())?;
     let seen = observe_in(&mut transaction).await.map_err(failed())?;
-    check(change, &seen)?;
+    if *extent == Extent::Whole {
+        check(change, &seen)?;
+    }
 
-    let wanted = difference(name, role, &seen);
+    let wanted = change.difference(&seen);
     let password = match role.password.as_ref().filter(|_| wanted.create || *sets_password) {
         Some(secret) => {
             let iterations = seen.iterations.unwrap_or(scram::ITERATIONS);
@@ -80,7 +103,7 @@ async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Resul
         None => None,
     };
     if wanted.create || password.is_some() || !wanted.attributes.is_empty() {
-        let sql = alter(name, role, wanted.create, password.as_deref());
+        let sql = alter(name, role, &wanted, password.as_deref());
         // A failure says what was tried without the verifier.
         execute(&mut transaction, &sql).await.map_err(|error| failed()(without_text(error)))?;
     }
@@ -89,7 +112,10 @@ async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Resul
     }
     if !wanted.is_empty() {
         let seen = observe_in(&mut transaction).await.map_err(failed())?;
-        left(address, &difference(name, role, &seen))?;
+        left(address, &change.difference(&seen))?;
+    }
+    if *extent == Extent::Defaults {
+        return transaction.commit().await.map_err(failed());
     }
     let entry = Entry {
         address: address.clone(),
@@ -135,13 +161,15 @@ fn without_text(error: sql::Error) -> sql::Error {
 }
 
 /// The statement for the role itself. A verifier has no character that ends a text.
-fn alter(name: &str, role: &Role, create: bool, verifier: Option<&str>) -> String {
-    let verb = if create { "CREATE" } else { "ALTER" };
+fn alter(name: &str, role: &Role, wanted: &Difference, verifier: Option<&str>) -> String {
+    let verb = if wanted.create { "CREATE" } else { "ALTER" };
     let login = if role.login { "LOGIN" } else { "NOLOGIN" };
     let inherit = if role.inherit { "INHERIT" } else { "NOINHERIT" };
     let limit = role.connection_limit.map_or(-1, i64::from);
     let password = verifier.map(|verifier| format!(" PASSWORD '{verifier}'")).unwrap_or_default();
-    format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}", identifier(name))
+    let is_expired = wanted.attributes.iter().any(|(attribute, ..)| *attribute == VALID_UNTIL);
+    let valid = if is_expired { " VALID UNTIL 'infinity'" } else { "" };
+    format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}{valid}", identifier(name))
 }
 
 /// The statements for its memberships and privileges; what is taken comes before what is given.
@@ -199,11 +227,13 @@ fn privileges_on(
         objects.iter().map(statement).collect()
     };
     let word = match kind {
+        Kind::Database => "DATABASE",
         Kind::Schema => "SCHEMA",
         Kind::Table => "TABLE",
         Kind::Sequence => "SEQUENCE",
         Kind::FutureTables => return future("TABLES"),
         Kind::FutureSequences => return future("SEQUENCES"),
+        Kind::FutureSchemas => return future("SCHEMAS"),
     };
     let names = objects.iter().map(|object| quoted(object)).collect::<Vec<_>>().join(", ");
     vec![format!("{verb} {privileges} ON {word} {names} {preposition} {who}")]
@@ -211,6 +241,8 @@ fn privileges_on(
 
 fn quoted(object: &Object) -> String {
     match object {
+        Object::FutureSchemas => String::new(),
+        Object::Database(name) => identifier(name),
         Object::Schema(schema) | Object::FutureTables(schema) | Object::FutureSequences(schema) => {
             if schema.is_empty() { String::new() } else { identifier(schema) }
         }

@@ -11,7 +11,7 @@ WITH spaces AS (
 ), relations AS (
   SELECT c.oid, c.relnamespace AS space, c.relname::text AS name, c.relkind = 'S' AS is_sequence,
          c.relowner AS owner, c.relacl AS acl,
-         CASE WHEN c.relispartition THEN pg_catalog.pg_partition_root(c.oid)::oid END AS root
+         c.relispartition AS is_partition
   FROM pg_catalog.pg_class c
   WHERE c.relnamespace IN (SELECT oid FROM spaces) AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
     AND NOT EXISTS (
@@ -21,10 +21,11 @@ WITH spaces AS (
 ), account AS (
   SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user
 ), future AS (
-  SELECT d.oid, d.defaclnamespace AS space, d.defaclobjtype = 'S' AS is_sequence, d.defaclrole AS owner,
-         d.defaclacl AS acl
+  SELECT d.oid, d.defaclnamespace AS space, d.defaclobjtype AS kind, d.defaclrole AS owner, d.defaclacl AS acl
   FROM pg_catalog.pg_default_acl d
-  WHERE d.defaclrole = (SELECT oid FROM account) AND d.defaclobjtype IN ('r', 'S')
+  WHERE d.defaclrole = (SELECT oid FROM account) AND d.defaclobjtype IN ('r', 'S', 'n')
+), here AS (
+  SELECT oid, datdba AS owner, datacl AS acl FROM pg_catalog.pg_database WHERE datname = current_database()
 ), listed AS (
   -- What is held, by anyone but the owner; of tables also what is held on single columns.
   SELECT o.kind, o.oid, a.grantee, a.privilege_type || CASE WHEN bool_or(a.is_grantable) THEN '*' ELSE '' END AS held
@@ -32,6 +33,7 @@ WITH spaces AS (
     SELECT 'space' AS kind, oid, owner, acl FROM spaces
     UNION ALL SELECT 'relation', oid, owner, acl FROM relations
     UNION ALL SELECT 'future', oid, owner, acl FROM future
+    UNION ALL SELECT 'database', oid, owner, acl FROM here
     UNION ALL
     SELECT 'column', r.oid, r.owner, c.attacl
     FROM relations r
@@ -44,6 +46,8 @@ WITH spaces AS (
   SELECT 'relation', oid, owner, 'OWNER' FROM relations WHERE owner <> (SELECT oid FROM account)
   UNION ALL
   SELECT 'space', oid, owner, 'OWNER' FROM spaces WHERE owner <> (SELECT oid FROM account)
+  UNION ALL
+  SELECT 'database', oid, owner, 'OWNER' FROM here WHERE owner <> (SELECT oid FROM account)
 ), rights AS (
   SELECT l.kind, l.oid, json_object_agg(l.role, l.held) AS rights
   FROM (
@@ -70,15 +74,22 @@ WITH spaces AS (
    AND d.classid = 'pg_catalog.pg_attrdef'::regclass
   JOIN pg_catalog.pg_attrdef x ON x.oid = d.objid
   WHERE s.is_sequence
+), above AS (
+  -- Of partitions, the tables that they are a part of.
+  SELECT r.oid, json_agg(json_build_array(s.name, t.name) ORDER BY s.name, t.name) AS tables
+  FROM relations r
+  CROSS JOIN LATERAL pg_catalog.pg_partition_ancestors(r.oid) a (relation)
+  JOIN relations t ON t.oid = a.relation
+  JOIN spaces s ON s.oid = t.space
+  WHERE r.is_partition AND t.oid <> r.oid
+  GROUP BY r.oid
 ), tables AS (
   SELECT r.space, json_object_agg(r.name, json_build_object(
-           'root', CASE WHEN root.oid IS NOT NULL THEN json_build_array(rs.name, root.name) END,
-           'rights', h.rights, 'columns', c.rights)) AS tables
+           'above', a.tables, 'rights', h.rights, 'columns', c.rights)) AS tables
   FROM relations r
   LEFT JOIN rights h ON h.kind = 'relation' AND h.oid = r.oid
   LEFT JOIN rights c ON c.kind = 'column' AND c.oid = r.oid
-  LEFT JOIN relations root ON root.oid = r.root
-  LEFT JOIN spaces rs ON rs.oid = root.space
+  LEFT JOIN above a ON a.oid = r.oid
   WHERE NOT r.is_sequence
   GROUP BY r.space
 ), sequences AS (
@@ -98,7 +109,7 @@ WITH spaces AS (
 ), spaces_with_all AS (
   SELECT s.oid, s.name, json_build_object(
            'rights', h.rights, 'tables', t.tables, 'sequences', q.sequences,
-           'future_tables', ft.rights, 'future_sequences', fs.rights,
+           'future_tables', ft.rights, 'future_sequences', fs.rights, 'future_schemas', fn.rights,
            'open', has_schema_privilege('public', s.oid, 'CREATE'),
            'given', has_schema_privilege('public', s.oid, 'USAGE')
                     AND NOT has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION')) AS space
@@ -106,10 +117,12 @@ WITH spaces AS (
   LEFT JOIN rights h ON h.kind = 'space' AND h.oid = s.oid
   LEFT JOIN tables t ON t.space = s.oid
   LEFT JOIN sequences q ON q.space = s.oid
-  LEFT JOIN future f1 ON f1.space = s.oid AND NOT f1.is_sequence
+  LEFT JOIN future f1 ON f1.space = s.oid AND f1.kind = 'r'
   LEFT JOIN rights ft ON ft.kind = 'future' AND ft.oid = f1.oid
-  LEFT JOIN future f2 ON f2.space = s.oid AND f2.is_sequence
+  LEFT JOIN future f2 ON f2.space = s.oid AND f2.kind = 'S'
   LEFT JOIN rights fs ON fs.kind = 'future' AND fs.oid = f2.oid
+  LEFT JOIN future f3 ON f3.space = s.oid AND f3.kind = 'n'
+  LEFT JOIN rights fn ON fn.kind = 'future' AND fn.oid = f3.oid
 ), memberships AS (
   SELECT m.member, json_object_agg(m.parent, json_build_object(
            'grantors', m.grantors, 'inherits', m.inherits, 'admin', m.admin)) AS member_of
@@ -129,10 +142,13 @@ SELECT json_strip_nulls(json_build_object(
   'server', current_setting('server_version_num')::int,
   'iterations', current_setting('scram_iterations', true)::int,
   'reads_passwords', has_table_privilege('pg_catalog.pg_authid', 'SELECT'),
+  'rights', (SELECT rights FROM rights WHERE kind = 'database'),
   'open', has_database_privilege('public', current_database(), 'CONNECT'),
   'roles', (
     SELECT json_object_agg(r.rolname::text, json_build_object(
       'login', r.rolcanlogin, 'inherit', r.rolinherit, 'connection_limit', r.rolconnlimit,
+      -- A moment that is over, and stays so: what is still to come is a matter of the clock.
+      'expired', CASE WHEN r.rolvaliduntil < now() THEN r.rolvaliduntil AT TIME ZONE 'UTC' END,
       'connects', has_database_privilege(r.oid, current_database(), 'CONNECT'),
       'powers', (
         SELECT json_agg(p.name ORDER BY p.name)

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::super::rows::nearest;
-use super::super::script::Script;
 use super::super::users::{FIRST_VERSION, version_of};
 use super::super::{Change, Desired, Observed, Presence};
-use super::apply::RoleChange;
+use super::apply::{Extent, RoleChange};
+use super::defaults;
 use super::globs::Globs;
 use super::observe::{Roles, Verdict};
 use super::rights::{Difference, OWNER, difference};
+use super::waiting::Waiting;
 use super::{PREFIX, address, inventory_key, text};
-use crate::catalog::TableName;
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::Digest;
 use crate::journal::Inventory;
@@ -49,7 +49,14 @@ pub(in super::super) fn diff(
             continue;
         }
         diff.notes.extend(notes(name, seen));
-        let found = Found::new(name, role, seen, inventory, &waiting, observed);
+        let mut difference = difference(name, role, seen);
+        if waiting.last.is_some() {
+            let (narrowing, rest) = difference.apart();
+            diff.changes.extend(defaults::planned(name, role, &narrowing));
+            difference = rest;
+        }
+        let needs_look = waiting.concern(role, seen, observed);
+        let found = Found::new(name, role, difference, seen, inventory, needs_look);
         if found.is_nothing() {
             diff.unchanged += 1;
             continue;
@@ -83,106 +90,6 @@ fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
     order
 }
 
-/// Migrations that are going to run, repeatable ones too.
-struct Waiting<'a> {
-    /// The last of them; each needs the one before it.
-    last: Option<&'a Address>,
-    /// Extensions that are going to be installed, whose tables and schemas may be granted.
-    extensions: Vec<&'a Address>,
-    /// Tables that they make, in lower case.
-    creates: BTreeSet<TableName>,
-    /// What they say, in lower case.
-    words: BTreeSet<String>,
-    /// Whether one of them says something about rights, owners or schemas.
-    grants: bool,
-}
-
-impl<'a> Waiting<'a> {
-    fn of(planned: &'a [Planned<Change>], desired: &Desired) -> Self {
-        let mut waiting = Self {
-            last: None,
-            extensions: Vec::new(),
-            creates: BTreeSet::new(),
-            words: BTreeSet::new(),
-            grants: false,
-        };
-        for planned in planned {
-            let sql = match &planned.change {
-                Change::Migrate(pending) => &pending.migration.sql,
-                Change::Repeat(repeating) => &repeating.file.sql,
-                Change::CreateExtension { .. } => {
-                    waiting.extensions.push(&planned.address);
-                    continue;
-                }
-                Change::CreateDatabase | Change::Role(_) | Change::User(_) | Change::Rows(_) => continue,
-            };
-            let script = Script::read(sql, desired.dialect);
-            let mut statements = script.statements.iter().filter_map(|range| sql.get(range.clone()));
-            waiting.grants |= statements.any(may_grant);
-            waiting.creates.extend(script.creates.iter().map(super::super::desired::folded));
-            waiting.words.extend(words(sql).map(str::to_lowercase));
-            waiting.last = Some(&planned.address);
-        }
-        waiting
-    }
-}
-
-/// What of a text may be a part of a name.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
-}
-
-/// Whether a statement may change who holds what, other than by making a table.
-fn may_grant(statement: &str) -> bool {
-    let statement = statement.to_lowercase();
-    let mut words = statement.split_whitespace();
-    match (words.next(), words.next()) {
-        (Some("grant" | "revoke" | "set" | "reset" | "do" | "call"), _)
-        | (
-            Some("create" | "alter" | "drop"),
-            Some("schema" | "default" | "role" | "user" | "group" | "database"),
-        ) => true,
-        (Some("alter"), _) => statement.contains("owner"),
-        _ => false,
-    }
-}
-
-impl Waiting<'_> {
-    /// What comes before a role, membership above all: who fails blocks nobody else.
-    fn needs(&self, name: &str, role: &Role) -> Vec<Address> {
-        let mut needs = vec![super::super::database::database()];
-        if !role.grants.is_empty() {
-            needs.extend(self.extensions.iter().copied().cloned());
-        }
-        if !role.grants.is_empty() || self.grants || self.speak_of(name) {
-            needs.extend(self.last.cloned());
-        }
-        needs.extend(role.member_of.iter().map(|parent| address(parent)));
-        needs
-    }
-
-    /// Whether a migration has the name in it: of a policy, or of an owner.
-    fn speak_of(&self, name: &str) -> bool {
-        words(name).all(|word| self.words.contains(&word.to_lowercase()))
-    }
-
-    /// Whether the right privileges may not follow from the default privileges alone, so that the
-    /// role must be looked at again once the migrations are done.
-    fn concern(&self, role: &Role, seen: &Roles, observed: &Observed) -> bool {
-        if self.last.is_none() {
-            return false;
-        }
-        let in_new_schema =
-            |table: &TableName| !seen.schemas.contains_key(table.schema.as_deref().unwrap_or("public"));
-        let beyond_defaults = || {
-            !Globs::new(&role.grants).are_for_all()
-                || observed.migrations.is_none()
-                || self.creates.iter().any(in_new_schema)
-        };
-        self.grants || (!role.grants.is_empty() && beyond_defaults())
-    }
-}
-
 /// What was found of one role.
 struct Found {
     difference: Difference,
@@ -194,12 +101,11 @@ impl Found {
     fn new(
         name: &str,
         role: &Role,
+        difference: Difference,
         seen: &Roles,
         inventory: &Inventory,
-        waiting: &Waiting<'_>,
-        observed: &Observed,
+        needs_look: bool,
     ) -> Self {
-        let difference = difference(name, role, seen);
         let recorded = inventory.at(&address(name)).and_then(|keys| keys.get(&inventory_key(name)));
         let recorded = recorded.and_then(|print| version_of(*print));
         let raised = role.password_version.zip(recorded).is_some_and(|(wanted, recorded)| wanted > recorded);
@@ -215,7 +121,7 @@ impl Found {
             (!attributes.is_empty(), "attributes differ"),
             (!(*create || leaves.is_empty() && joins.is_empty()), "membership differs"),
             (!create && (*connect || !deltas.is_empty()), "privileges differ"),
-            (!create && waiting.concern(role, seen, observed), "migrations are pending"),
+            (!create && needs_look, "migrations are pending"),
             (
                 !create && role.password_version.is_some() && recorded.is_none(),
                 "password_version is not recorded",
@@ -261,6 +167,7 @@ impl Found {
                 role: role.clone(),
                 sets_password,
                 version: role.password_version.unwrap_or(FIRST_VERSION),
+                extent: Extent::Whole,
             })),
         }
     }
@@ -268,7 +175,7 @@ impl Found {
 
 /// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
 /// follows from the spec and grows with the tables that the same plan makes.
-fn seen_of(create: bool, diff: Option<&str>) -> Digest {
+pub(super) fn seen_of(create: bool, diff: Option<&str>) -> Digest {
     let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
     Digest::of_json(&(create, taken))
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{Glob, GlobMatcher};
 
+use super::observe::Name;
 use crate::spec::Privilege;
 
 /// The schema of tables that are named without one.
@@ -88,14 +89,39 @@ impl Globs {
         Self(grants.iter().map(|(text, privileges)| Grant::new(text, privileges)).collect())
     }
 
-    /// What is granted on a table.
-    pub(super) fn on(&self, schema: &str, table: &str) -> BTreeSet<Privilege> {
+    /// What is granted on a table. `above` are those that it is a partition of: what is taken away
+    /// from them is taken from it too, as their rows are its rows.
+    pub(super) fn on(&self, schema: &str, table: &str, above: &[Name]) -> BTreeSet<Privilege> {
+        if above.iter().any(|(schema, table)| self.take(schema, table)) {
+            return BTreeSet::new();
+        }
         sum(self.0.iter().filter(|grant| grant.names(schema, table)))
     }
 
-    /// What is granted on every table of a schema, those that are not made yet among them.
+    /// What may be held on a table besides: what is granted on those that it is a partition of, through
+    /// which it is reached anyway; nothing where something names it to take that away.
+    pub(super) fn reached(&self, schema: &str, table: &str, above: &[Name]) -> BTreeSet<Privilege> {
+        let names = || above.iter().map(|(schema, table)| (schema.as_str(), table.as_str()));
+        if names().chain([(schema, table)]).any(|(schema, table)| self.take(schema, table)) {
+            return BTreeSet::new();
+        }
+        names().flat_map(|(schema, table)| self.on(schema, table, &[])).collect()
+    }
+
+    fn take(&self, schema: &str, table: &str) -> bool {
+        self.0.iter().any(|grant| grant.privileges.is_empty() && grant.names(schema, table))
+    }
+
+    /// What the globs that name every table of a schema grant on them.
     pub(super) fn on_all(&self, schema: &str) -> BTreeSet<Privilege> {
         sum(self.0.iter().filter(|grant| grant.names_all(schema)))
+    }
+
+    /// What may be granted on tables of a schema before they are made, whatever their names: nothing
+    /// where a glob takes something away again.
+    pub(super) fn on_future(&self, schema: &str) -> BTreeSet<Privilege> {
+        let takes = |grant: &Grant| grant.privileges.is_empty() && grant.reaches(schema);
+        if self.0.iter().any(takes) { BTreeSet::new() } else { self.on_all(schema) }
     }
 
     /// Whether what is granted on a schema's future tables is what is granted on each of them.
@@ -141,7 +167,7 @@ mod tests {
     }
 
     fn on(globs: &Globs, schema: &str, table: &str) -> Vec<Privilege> {
-        globs.on(schema, table).into_iter().collect()
+        globs.on(schema, table, &[]).into_iter().collect()
     }
 
     #[test]
@@ -160,6 +186,28 @@ mod tests {
         assert_eq!(on(&globs, "public", "users"), []);
         assert_eq!(on(&globs, "app", "users"), [Select]);
         assert!(!globs.are_for_all());
+        assert_eq!(globs.on_all("public").into_iter().collect::<Vec<_>>(), [Select]);
+        assert_eq!(globs.on_future("public").into_iter().collect::<Vec<_>>(), []);
+        assert_eq!(globs.on_future("app").into_iter().collect::<Vec<_>>(), [Select]);
+    }
+
+    #[test]
+    fn what_is_taken_from_a_table_is_taken_from_its_partitions() {
+        let globs = globs(&[
+            ("*", &[Select]),
+            ("secret", &[]),
+            ("open_1", &[]),
+            ("part_*", &[Insert]),
+            ("kept", &[Delete]),
+        ]);
+        let both = |table: &str, above: &str| {
+            let above = [("public".to_owned(), above.to_owned())];
+            let (on, reached) = (globs.on("parts", table, &above), globs.reached("public", table, &above));
+            (on.into_iter().collect::<Vec<_>>(), reached.into_iter().collect::<Vec<_>>())
+        };
+        assert_eq!(both("part_1", "secret"), (vec![], vec![]));
+        assert_eq!(both("part_1", "kept"), (vec![Select], vec![Select, Delete]));
+        assert_eq!(both("open_1", "kept"), (vec![Select], vec![]));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 //! what is granted beyond it is revoked. Never drops a role, and no password leaves this machine.
 
 mod apply;
+mod defaults;
 mod diff;
 mod globs;
 mod observe;
 mod rights;
 mod scram;
 mod text;
+mod waiting;
 
 use crate::change::Address;
 use crate::digest::Fingerprint;
@@ -16,6 +18,7 @@ pub use apply::RoleChange;
 pub use observe::{Roles, are_asked};
 
 pub(super) use apply::apply;
+pub(super) use defaults::come_first;
 pub(super) use diff::diff;
 pub(super) use observe::observe;
 

@@ -21,6 +21,9 @@ const STORED: &str =
 /// for the owner, who may do anything and holds nothing by grant.
 pub(super) type Rights = BTreeMap<String, BTreeSet<String>>;
 
+/// Schema and name of a table.
+pub(super) type Name = (String, String);
+
 /// The roles of the server, and what they hold in this database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
@@ -36,6 +39,9 @@ pub struct Roles {
     /// Whether the stored passwords may be read.
     #[serde(default)]
     pub reads_passwords: bool,
+    /// On the database itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rights: Rights,
     /// Whether anybody may connect to the database.
     #[serde(default)]
     pub open: bool,
@@ -57,6 +63,9 @@ pub struct Role {
     pub inherit: bool,
     /// Connections at a time; -1 for any number.
     pub connection_limit: i32,
+    /// Since when its password is refused (`VALID UNTIL`), in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<String>,
     /// Whether it may connect to this database, by itself or as anybody.
     pub connects: bool,
     /// What it may do whatever is granted: `SUPERUSER`, `CREATEROLE`, …
@@ -99,6 +108,9 @@ pub struct Schema {
     /// On sequences that the account is going to make.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub future_sequences: Rights,
+    /// On schemas that the account is going to make.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub future_schemas: Rights,
     /// Whether anybody may make tables in it.
     #[serde(default)]
     pub open: bool,
@@ -111,9 +123,9 @@ pub struct Schema {
 /// A table or view.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Of a partition, schema and name of the table that it is a part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<(String, String)>,
+    /// Of a partition, the table that it is a part of, and that one's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub above: Vec<Name>,
     /// On the whole table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
@@ -125,9 +137,9 @@ pub struct Table {
 /// A sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
-    /// Schema and name of the tables whose columns take their values from it.
+    /// The tables whose columns take their values from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub feeds: Vec<(String, String)>,
+    pub feeds: Vec<Name>,
     /// Who may use it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,

@@ -4,23 +4,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::globs::Globs;
-use super::observe::{Membership, Roles, Schema};
+use super::observe::{Membership, Name, Roles, Schema};
 use crate::spec::{Privilege, Role};
 
 /// How the catalog query marks an owner.
 pub(super) const OWNER: &str = "OWNER";
 /// The privilege to look into a schema, and to take values from a sequence.
 const USAGE: &str = "USAGE";
+/// What may be held on the database: to connect is granted apart, and who may makes tables of a session.
+const ON_DATABASE: [&str; 2] = ["CONNECT", "TEMPORARY"];
+/// The attribute of a password that is refused for its age.
+pub(super) const VALID_UNTIL: &str = "valid_until";
 
 /// Something that privileges are held on: schema and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
+    /// The one that is managed.
+    Database(String),
     Schema(String),
     Table(String, String),
     Sequence(String, String),
     /// Tables that the account is going to make in a schema; in any, for the schema `""`.
     FutureTables(String),
     FutureSequences(String),
+    FutureSchemas,
 }
 
 /// What differs on one object.
@@ -62,6 +69,28 @@ impl Difference {
             && !connect
             && deltas.is_empty()
     }
+
+    /// What it holds too much by default on what is made later, apart from all the rest.
+    pub(super) fn apart(self) -> (Self, Self) {
+        let (mut narrowing, mut rest) = (Self::default(), self);
+        let deltas = std::mem::take(&mut rest.deltas);
+        for delta in deltas {
+            if !delta.on.kind().is_future() || delta.lost.is_empty() {
+                rest.deltas.push(delta);
+                continue;
+            }
+            let Delta { on, before, after, lost, bound, gained } = delta;
+            let is_kept = |held: &&String| !lost.contains(held.trim_end_matches('*'));
+            let kept: BTreeSet<String> = before.iter().filter(is_kept).cloned().collect();
+            if !(bound.is_empty() && gained.is_empty()) {
+                let (on, before, lost) = (on.clone(), kept.clone(), BTreeSet::new());
+                rest.deltas.push(Delta { on, before, after, lost, bound, gained });
+            }
+            let none = BTreeSet::new;
+            narrowing.deltas.push(Delta { on, before, after: kept, lost, bound: none(), gained: none() });
+        }
+        (narrowing, rest)
+    }
 }
 
 /// Compares one role of the spec with what is there.
@@ -69,8 +98,11 @@ pub(super) fn difference(name: &str, role: &Role, seen: &Roles) -> Difference {
     let mut difference = Difference::default();
     compare_role(name, role, seen, &mut difference);
     let globs = Globs::new(&role.grants);
+    let held = Held { whole: seen.rights.get(name), columns: None };
+    let on = Object::Database(seen.database.clone());
+    difference.deltas.extend(held.compare(on, std::iter::empty(), ON_DATABASE.into_iter()));
     for (schema, inside) in &seen.schemas {
-        compare_schema(name, &globs, (schema, inside), &mut difference.deltas);
+        compare_schema(name, &globs, (schema, inside), seen, &mut difference.deltas);
     }
     difference.deltas.sort_by(|a, b| a.on.cmp(&b.on));
     difference
@@ -91,6 +123,9 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
         ("connection_limit", limit(there.connection_limit.into()), limit(wanted_limit)),
     ];
     difference.attributes = attributes.into_iter().filter(|(_, before, after)| before != after).collect();
+    if let Some(since) = there.expired.as_ref().filter(|_| role.login) {
+        difference.attributes.push((VALID_UNTIL, since.clone(), "infinity".to_owned()));
+    }
     let is_right = |membership: &Membership| {
         !membership.admin && membership.inherits.is_none_or(|inherits| inherits == role.inherit)
     };
@@ -104,26 +139,39 @@ fn compare_role(name: &str, role: &Role, seen: &Roles, difference: &mut Differen
     difference.connect = role.login && !there.connects;
 }
 
-fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), deltas: &mut Vec<Delta>) {
-    let Schema { rights, tables, sequences, future_tables, future_sequences, open: _, given } = inside;
+fn compare_schema(
+    name: &str,
+    globs: &Globs,
+    (schema, inside): (&str, &Schema),
+    seen: &Roles,
+    deltas: &mut Vec<Delta>,
+) {
+    let Schema { rights, tables, sequences, future_tables, future_sequences, future_schemas, open: _, given } =
+        inside;
     // What holds for all schemas is beyond what any glob of tables says.
-    let future = if schema.is_empty() { BTreeSet::new() } else { globs.on_all(schema) };
-    let mut uses = !future.is_empty();
+    let (all, future) = if schema.is_empty() {
+        (BTreeSet::new(), BTreeSet::new())
+    } else {
+        (globs.on_all(schema), globs.on_future(schema))
+    };
+    let mut uses = !all.is_empty();
     for (table, there) in tables {
-        let own = globs.on(schema, table);
+        let own = globs.on(schema, table, &there.above);
         uses |= !own.is_empty();
-        // What is granted on the root of a partition may be held on it, and need not be: it is reached through
-        // the root.
-        let root = there.root.as_ref().map_or_else(BTreeSet::new, |(schema, root)| globs.on(schema, root));
+        let reached = globs.reached(schema, table, &there.above);
         let wanted = own.iter().map(|privilege| privilege.as_sql());
-        let allowed = own.union(&root).map(|privilege| privilege.as_sql());
+        let allowed = own.union(&reached).map(|privilege| privilege.as_sql());
         let held = Held { whole: there.rights.get(name), columns: there.columns.get(name) };
         deltas.extend(held.compare(Object::Table(schema.to_owned(), table.clone()), wanted, allowed));
     }
     for (sequence, there) in sequences {
-        let feeds = |(schema, table): &(String, String)| globs.on(schema, table).contains(&Privilege::Insert);
+        let feeds = |(schema, table): &Name| {
+            let there = seen.schemas.get(schema).and_then(|schema| schema.tables.get(table));
+            let above = there.map_or(&[][..], |table| &table.above);
+            globs.on(schema, table, above).contains(&Privilege::Insert)
+        };
         let wanted = if there.feeds.is_empty() {
-            future.contains(&Privilege::Insert)
+            all.contains(&Privilege::Insert)
         } else {
             there.feeds.iter().any(feeds)
         };
@@ -136,6 +184,9 @@ fn compare_schema(name: &str, globs: &Globs, (schema, inside): (&str, &Schema), 
     let held = Held { whole: future_sequences.get(name), columns: None };
     deltas
         .extend(held.usage(Object::FutureSequences(schema.to_owned()), future.contains(&Privilege::Insert)));
+    // No glob speaks of a schema that is not there.
+    let held = Held { whole: future_schemas.get(name), columns: None };
+    deltas.extend(held.usage(Object::FutureSchemas, false));
     let held = Held { whole: rights.get(name), columns: None };
     // A grant that the account cannot make is not needed where the role may use the schema anyway.
     let usage = |wanted: bool| wanted.then_some(USAGE).into_iter();
@@ -203,21 +254,35 @@ pub(super) enum Verb {
 /// Kinds of objects, each with a form of GRANT of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
+    Database,
     Schema,
     Table,
     Sequence,
     FutureTables,
     FutureSequences,
+    FutureSchemas,
+}
+
+impl Kind {
+    /// Whether it is what a migration may make.
+    fn is_future(self) -> bool {
+        match self {
+            Self::FutureTables | Self::FutureSequences | Self::FutureSchemas => true,
+            Self::Database | Self::Schema | Self::Table | Self::Sequence => false,
+        }
+    }
 }
 
 impl Object {
     pub(super) fn kind(&self) -> Kind {
         match self {
+            Self::Database(_) => Kind::Database,
             Self::Schema(_) => Kind::Schema,
             Self::Table(..) => Kind::Table,
             Self::Sequence(..) => Kind::Sequence,
             Self::FutureTables(_) => Kind::FutureTables,
             Self::FutureSequences(_) => Kind::FutureSequences,
+            Self::FutureSchemas => Kind::FutureSchemas,
         }
     }
 }

@@ -89,13 +89,20 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
+/// One object, with its kind.
+pub(super) fn object(object: &Object) -> String {
+    names(object.kind(), &[object])
+}
+
 fn names(kind: Kind, objects: &[&Object]) -> String {
     let (one, many) = match kind {
+        Kind::Database => ("database ", "databases "),
         Kind::Schema => ("schema ", "schemas "),
         Kind::Table => ("", "tables "),
         Kind::Sequence => ("sequence ", "sequences "),
         Kind::FutureTables => ("future tables in ", "future tables in "),
         Kind::FutureSequences => ("future sequences in ", "future sequences in "),
+        Kind::FutureSchemas => ("future schemas in ", "future schemas in "),
     };
     let shown = joined(objects.iter().take(MOST_NAMES).map(|object| name(object)));
     match objects.len() {
@@ -111,9 +118,11 @@ pub(super) fn name(object: &Object) -> String {
         Object::FutureTables(schema) | Object::FutureSequences(schema) if schema.is_empty() => {
             "every schema".to_owned()
         }
-        Object::Schema(schema) | Object::FutureTables(schema) | Object::FutureSequences(schema) => {
-            schema.clone()
-        }
+        Object::FutureSchemas => "this database".to_owned(),
+        Object::Database(schema)
+        | Object::Schema(schema)
+        | Object::FutureTables(schema)
+        | Object::FutureSequences(schema) => schema.clone(),
         Object::Table(schema, name) | Object::Sequence(schema, name) => {
             let schema = Some(schema.clone()).filter(|schema| schema != "public");
             TableName { schema, name: name.clone() }.to_string()

@@ -1,0 +1,67 @@
+//! Default privileges that give more than the spec, taken back before the migrations: what these make
+//! would be open until the step for the role, for good if one of them fails. Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::super::users::FIRST_VERSION;
+use super::super::{Change, database};
+use super::apply::{Extent, RoleChange};
+use super::diff::seen_of;
+use super::rights::Difference;
+use super::text;
+use crate::change::{Action, Address, Planned, Risk};
+use crate::spec::Role;
+
+/// The prefix of the addresses.
+const PREFIX: &str = "system.defaults.";
+
+/// The step, where there is something to take back. It needs no migration, nor what the role needs.
+pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option<Planned<Change>> {
+    if narrowing.is_empty() {
+        return None;
+    }
+    let address = Address::new(format!("{PREFIX}{name}"));
+    let held = |deltas: BTreeMap<String, _>| Some(json!(deltas));
+    let deltas = || narrowing.deltas.iter();
+    let diff = text::diff(narrowing);
+    Some(Planned {
+        address: address.clone(),
+        action: Action::Update,
+        risk: Risk::Safe,
+        needs: vec![database::database()],
+        summary: text::of_difference(narrowing, false),
+        before: held(deltas().map(|delta| (text::object(&delta.on), &delta.before)).collect()),
+        after: held(deltas().map(|delta| (text::object(&delta.on), &delta.after)).collect()),
+        seen: seen_of(false, diff.as_deref()),
+        reason: "default privileges give more than the spec".to_owned(),
+        diff,
+        guard: None,
+        at: Some(role.at.clone()),
+        change: Change::Role(Box::new(RoleChange {
+            address,
+            name: name.to_owned(),
+            role: role.clone(),
+            sets_password: false,
+            version: FIRST_VERSION,
+            extent: Extent::Defaults,
+        })),
+    })
+}
+
+/// Makes the first migration wait for these steps among those of roles; each other needs the one before.
+pub(in super::super) fn come_first(roles: &[Planned<Change>], planned: &mut [Planned<Change>]) {
+    let is_migration = |planned: &&mut Planned<Change>| match &planned.change {
+        Change::Migrate(_) | Change::Repeat(_) => true,
+        Change::CreateDatabase
+        | Change::CreateExtension { .. }
+        | Change::Role(_)
+        | Change::User(_)
+        | Change::Rows(_) => false,
+    };
+    if let Some(first) = planned.iter_mut().find(is_migration) {
+        let steps = roles.iter().map(|planned| &planned.address);
+        first.needs.extend(steps.filter(|address| address.as_str().starts_with(PREFIX)).cloned());
+    }
+}
