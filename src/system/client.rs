@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
 use super::migrations::{Board, Session, Waits};
-use super::{Error, Result};
+use super::{Desired, Error, Result, Roles, roles};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
@@ -226,6 +226,16 @@ impl Client {
         let dropped = dropped.await;
         maintenance.close().await;
         dropped.map(|_| ()).map_err(dropping())
+    }
+
+    /// The roles of the server, as they will be in the database that is missing. Nothing is known of them
+    /// where the account may use no other database.
+    pub(super) async fn roles_beside(&self, desired: &Desired) -> Result<Option<Roles>> {
+        let SystemUrl::Postgres(url) = &self.url else { return Ok(None) };
+        let Ok(maintenance) = self.maintenance(url).await else { return Ok(None) };
+        let roles = roles::observe(desired, &maintenance).await;
+        maintenance.close().await;
+        Ok(roles?.map(|roles| roles.in_new_database(database_name(url))))
     }
 
     /// The session that the last migration left, for the next.

@@ -91,15 +91,18 @@ impl Observed {
 /// Looks at the database: whole where it can be listed, and at the rows that the spec or the
 /// inventory knows.
 pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) -> Result<Observed> {
+    let is_asked = client.is_surveying()
+        || roles::are_asked(&desired.roles, inventory.iter().map(|entry| &entry.address));
     if client.presence().await? == Presence::Missing {
-        return Ok(Observed::missing(client.dialect()));
+        let missing = Observed::missing(client.dialect());
+        // Roles are the server's: they may be there before the database is.
+        let roles = if is_asked { client.roles_beside(desired).await? } else { None };
+        return Ok(Observed { roles, ..missing });
     }
     let open = client.database().await?;
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
-    let is_asked = client.is_surveying()
-        || roles::are_asked(&desired.roles, inventory.iter().map(|entry| &entry.address));
     // The two large questions, at the same time.
     let introspected =
         async { crate::catalog::introspect(&open).await.map_err(super::Error::doing("reading the schema")) };

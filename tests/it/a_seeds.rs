@@ -282,3 +282,25 @@ fn a18_a_seed_under_another_name_deletes_and_writes_no_row() {
         world.plan().exits(0);
     });
 }
+
+#[test]
+fn a19_a_seed_that_goes_to_another_table_takes_its_rows_along() {
+    on_each_database(|world, database| {
+        used(world, database, "insert");
+        let goods =
+            "CREATE TABLE goods (id text NOT NULL PRIMARY KEY, name text NOT NULL, price numeric(10, 2));\n";
+        world.file("migrations/0002_goods.sql", goods);
+        world.spec(&spec("insert").replace("table: items", "table: goods"));
+
+        world.apply().exits(0);
+
+        let goods = database.sql("SELECT count(*) FROM goods");
+        assert_eq!(goods, ROWS.lines().skip(1).count().to_string());
+        assert_eq!(
+            items(database),
+            "a|Apple|999 x|theirs|NULL",
+            "what the application changed or added stays"
+        );
+        world.plan().exits(0);
+    });
+}

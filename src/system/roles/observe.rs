@@ -194,6 +194,19 @@ pub(in super::super) async fn observe(desired: &Desired, database: &Database) ->
     Ok(Some(roles))
 }
 
+impl Roles {
+    /// What holds in a database of the same server that is going to be made: anybody may connect to it,
+    /// and nothing is granted in it.
+    pub(in super::super) fn in_new_database(mut self, name: String) -> Self {
+        self.database = name;
+        self.open = true;
+        self.rights.clear();
+        self.schemas.clear();
+        self.roles.values_mut().for_each(|role| role.connects = true);
+        self
+    }
+}
+
 /// All roles as a transaction sees them, without their passwords.
 pub(super) async fn observe_in(transaction: &mut Transaction) -> crate::sql::Result<Roles> {
     read(&transaction.query(CATALOG, &[]).await?)

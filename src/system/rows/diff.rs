@@ -177,18 +177,23 @@ pub(in super::super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> 
     needed.map(|column| column.name.clone()).collect()
 }
 
-/// The rows of what is off or gone, and those of mirrors, which may want them no more.
+/// The rows of what is off or gone, those of mirrors, which may want them no more, and those that were put
+/// into another table than the spec says now.
 fn owners<'a>(
     sets: &BTreeMap<&Address, &RowSet>,
     observed: &'a Observed,
     compared: &BTreeMap<&Address, (&RowSet, Writes)>,
 ) -> impl Iterator<Item = (&'a Address, &'a Owned)> {
-    let owners = observed.owned.iter().filter(|(address, _)| {
-        let on = sets.get(address).filter(|set| set.on);
-        // What could not be compared is left alone.
-        on.is_none_or(|set| set.mode == SeedMode::Mirror && compared.contains_key(address))
-    });
-    owners.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)))
+    let owned = observed.owned.iter();
+    let owned = owned.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
+    owned.filter(|(address, owned)| {
+        let on = sets.get(*address).filter(|set| set.on);
+        on.is_none_or(|set| {
+            let may_be_left = set.mode == SeedMode::Mirror || set.table != owned.table;
+            // What could not be compared is left alone.
+            may_be_left && compared.contains_key(*address)
+        })
+    })
 }
 
 fn planned(

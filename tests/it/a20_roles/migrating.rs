@@ -122,3 +122,24 @@ fn a20_code_that_is_not_looked_into_may_make_anything() {
 
     server.may("APP", "SELECT * FROM made.t, made_too.t");
 }
+
+#[test]
+fn a20_a_role_that_is_there_before_the_database_is_planned_as_what_it_is() {
+    let server = Server::start();
+    let role = server.named("APP: { login: true, password: \"${PASSWORD_1}\", grants: { \"*\": [select] } }");
+    server.world.spec(&format!(
+        "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${{DATABASE_URL}}\n  create_database: true\n  \
+         migrations: migrations\n  roles:\n    {role}\n"
+    ));
+    server.sql("CREATE ROLE APP LOGIN");
+    let name = server.database.name();
+    server.database.on_server(&format!("DROP DATABASE {name}"));
+
+    server.world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+    let planned = server.planned("APP").unwrap();
+    let applied = server.world.trueup(&["apply", "plan.json"]);
+
+    assert!(planned.starts_with("update"), "{planned}");
+    applied.exits(0).never_says("another run was at work");
+    server.world.plan().exits(0);
+}
