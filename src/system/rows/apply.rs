@@ -7,16 +7,17 @@ use super::super::{Client, Error, Result};
 use super::diff::not_given;
 use super::own::{Place, is_same, print_of_key, value_of};
 use super::remove::take_back;
+use super::sequence::restart_sequences;
 use super::{
     Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, unique_keys,
     write_expression, written,
 };
-use crate::catalog::{Column, Snapshot, TableName, ValueKind};
+use crate::catalog::{Column, Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, RunId, inventory};
 use crate::spec::{Cell, SeedMode};
-use crate::sql::{self, Dialect, Transaction, Value, identifier};
+use crate::sql::{self, Dialect, Transaction, identifier};
 
 /// Rows to write and to take back for one address.
 #[derive(Debug, Clone)]
@@ -367,40 +368,4 @@ async fn update(
         shape.joined(dialect)
     );
     transaction.execute(&sql, &source.values).await.map(|_| ())
-}
-
-/// A sequence does not notice explicit ids; the application's next row would meet one of ours. It is
-/// the one that the default calls, whoever owns it, or that of an identity.
-async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> sql::Result<()> {
-    const SEQUENCE: &str = "
-        SELECT coalesce(
-                 (SELECT d.refobjid::regclass
-                  FROM pg_attribute a
-                  JOIN pg_attrdef x ON x.adrelid = a.attrelid AND x.adnum = a.attnum
-                  JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass AND d.objid = x.oid
-                                  AND d.refclassid = 'pg_class'::regclass
-                  JOIN pg_class s ON s.oid = d.refobjid AND s.relkind = 'S'
-                  WHERE a.attrelid = $1::regclass AND a.attname = $2
-                  LIMIT 1),
-                 pg_get_serial_sequence($1, $2)::regclass)";
-    if transaction.dialect() != Dialect::Postgres {
-        return Ok(());
-    }
-    let counts = |column: &Column| {
-        let is_called = column.default.as_ref().is_some_and(|sql| sql.starts_with("nextval("));
-        column.identity || is_called && matches!(column.kind, ValueKind::Integer | ValueKind::Decimal)
-    };
-    for (column, _) in shape.columns.iter().filter(|(column, _)| counts(column)) {
-        let sql = format!(
-            "SELECT setval(s.name, s.top) FROM \
-             (SELECT ({SEQUENCE}) AS name, (SELECT max({})::bigint FROM {}) AS top) AS s \
-             JOIN pg_sequences p ON format('%I.%I', p.schemaname, p.sequencename)::regclass = s.name \
-             WHERE s.top > coalesce(p.last_value, p.start_value - 1)",
-            identifier(&column.name),
-            shape.place()
-        );
-        let values = [Value::from(shape.place()), Value::from(column.name.as_str())];
-        transaction.query(&sql, &values).await?;
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ mod observe;
 mod own;
 mod remove;
 mod sample;
+mod sequence;
 mod statement;
 mod takeback;
 
