@@ -83,6 +83,32 @@ fn everything(world: &World, database: &Database) -> String {
 }
 
 #[test]
+fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
+    let postgres = Postgres::alone();
+    let world = World::new();
+    world.env("DATABASE_URL", postgres.url()).spec(SPEC).file("migrations/0001_a.sql", A);
+    let left = "trueup_scratch_01890a5dac96774bbcceb302099a8057";
+    let [in_use, of_others] = ["trueup_scratch_01890a5dac96774bbcceb302099a8058", "trueup_scratch_mine"];
+    for name in [left, in_use, of_others] {
+        postgres.on_server(&format!("CREATE DATABASE {name}"));
+    }
+    let mut psql = std::process::Command::new("psql");
+    let psql = psql.arg(postgres.url_of(in_use)).args(["-c", "SELECT pg_sleep(60)"]);
+    let mut user = psql.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'trueup_scratch_%'";
+    wait_until("the session", || {
+        postgres.on_server(&format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{in_use}'"))
+            == "1"
+    });
+
+    rehearse(&world).exits(0);
+
+    assert_eq!(postgres.on_server(names), format!("{in_use} {of_others}"));
+    user.kill().unwrap();
+    user.wait().unwrap();
+}
+
+#[test]
 fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
     on_each_database(|world, database| {
         alone(world, database);
