@@ -1,7 +1,7 @@
 //! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
 //! named, and what would only wait for a connection or a row lets others pass. The flags come last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
-use crate::plan::{Step, Work};
+use crate::plan::{Plan, Step, Work};
 use crate::system::{self, Waits};
 use crate::{cache, vector};
 
@@ -55,6 +55,27 @@ impl Walked {
     pub(super) fn has_failed(&self, address: &Address) -> bool {
         self.failed.iter().any(|(step, ..)| step.address == *address)
             || self.blocked.iter().any(|(step, _)| step.address == *address)
+    }
+
+    /// Adds the approved steps of a plan that were not walked at all.
+    pub fn block_rest(
+        &mut self,
+        plan: &Plan,
+        approved: &BTreeSet<Address>,
+        why: &str,
+        on_event: &mut (dyn FnMut(&Event) + Send),
+    ) {
+        let steps = plan.steps.iter().filter(|step| approved.contains(&step.address));
+        let walked: BTreeSet<&Address> = self.addresses().collect();
+        let rest: Vec<Step> = steps.filter(|step| !walked.contains(&step.address)).cloned().collect();
+        self.block(rest, why, on_event);
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        let done = self.done.iter().map(|(step, _)| step);
+        let failed = self.failed.iter().map(|(step, ..)| step);
+        let blocked = self.blocked.iter().map(|(step, _)| step);
+        done.chain(failed).chain(blocked).map(|step| &step.address)
     }
 
     /// Adds steps that are not started at all.
@@ -117,8 +138,13 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
             tokio::select! {
                 ended = running.join_next_with_id() => break ended,
                 Some(Waits { address, on }) = waits.recv() => on_event(&Event::Waiting { address, on }),
+                // While a long step runs, no other need end.
+                () = recorder.is_due() => keep_up(recorder, &walked, cancel).await,
                 () = cancel.asked(1), if !is_told => {
                     is_told = true;
+                    if !cancel.is_urgent() && !started.is_empty() {
+                        on_event(&Event::Stopping);
+                    }
                     // What waits for others does not end by itself.
                     clients.system.stop_waiting();
                 }
@@ -137,11 +163,7 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
                 clients.system.end_migrations().await;
             }
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
-            tokio::select! {
-                () = recorder.keep_up(&walked) => {}
-                // What is not written yet is written at the end.
-                () = cancel.asked(2) => {}
-            }
+            keep_up(recorder, &walked, cancel).await;
         }
     }
     walked.interrupted = cancel.is_asked();
@@ -162,6 +184,14 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     walked
 }
 
+/// Lets the journal catch up. What is not written when the run must stop is written at its end.
+async fn keep_up(recorder: &mut Recorder, walked: &Walked, cancel: &Cancel) {
+    tokio::select! {
+        () = recorder.keep_up(walked) => {}
+        () = cancel.asked(2) => {}
+    }
+}
+
 /// A panic in a step is a defect; it fails the step instead of ending the process.
 fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Result<(), StepError>) {
     match ended {
@@ -172,8 +202,8 @@ fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Resu
 
 async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), StepError> {
     match &work {
-        Work::Bookkeeping { protected } => {
-            Ok(journal::ensure(&clients.system.database().await?, protected).await?)
+        Work::Bookkeeping { stack, protected } => {
+            Ok(journal::ensure(&clients.system.database().await?, stack, protected).await?)
         }
         Work::System(change) => Ok(system::apply(change, &clients.system, &run).await?),
         Work::Target(crate::target::Change::RecordSchema { target, snapshot }) => {
@@ -188,8 +218,9 @@ async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), St
             let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;
             groups::apply(change, client, &clients.system, &run).await
         }
-        Work::Flags { environment, flags } => {
-            Ok(journal::record_flags(&clients.system.database().await?, environment, flags).await?)
+        Work::Flags { stack, environment, flags } => {
+            let database = clients.system.database().await?;
+            Ok(journal::record_flags(&database, stack, environment, flags).await?)
         }
     }
 }

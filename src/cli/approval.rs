@@ -9,8 +9,9 @@ use super::ui::Ui;
 use crate::apply::Clients;
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, RunId};
-use crate::plan::{self, Allow, Document, Plan};
+use crate::plan::{self, Allow, Anothers, Document, Plan};
 use crate::render;
+use crate::spec::Stack;
 
 /// Which command a run belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,16 +52,18 @@ pub(super) async fn earlier(
     Ok(runs.into_iter().last().map(|run| run.id))
 }
 
-/// What of a saved plan is still to run, held against the fresh one.
+/// What of a saved plan is still to run, held against the fresh one. What this run has done itself is
+/// no news.
 pub(super) fn reconciled(
     saved: &Document,
     fresh: &Plan,
     earlier: Option<&RunId>,
+    own: Option<&Address>,
     ui: &Ui,
 ) -> Result<BTreeSet<Address>, Failure> {
     let plan::Reconciled { run, skipped, extra } =
         plan::reconcile(saved, &fresh.document, earlier.map(RunId::as_str))?;
-    for address in skipped {
+    for address in skipped.iter().filter(|address| Some(*address) != own) {
         ui.note(&format!("{address} was done by an earlier run of this plan"));
     }
     for address in extra {
@@ -93,21 +96,36 @@ pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArg
     is_refused.then_some(Exit::Denied)
 }
 
+/// Refuses what only writes the bookkeeping, where that is another stack's or production's.
+pub(super) async fn refuse_anothers(stack: &Stack, clients: &Clients) -> Result<(), Failure> {
+    let (journal, _) = journal::observe(&clients.system.database().await?).await?;
+    match Anothers::of(stack, &journal) {
+        Some(anothers) => Err(Failure::with(Exit::Denied, anothers)),
+        None => Ok(()),
+    }
+}
+
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
-    let why = match allow {
-        Allow::Destructive => format!("{address} loses data"),
-        Allow::MassDelete => format!("{address} deletes because a source of the spec yields nothing"),
-        Allow::Environment => format!(
-            "this system database was last applied as {}, and the spec says {}",
-            plan.document.environment_before.as_deref().unwrap_or("production"),
-            plan.document.environment
-        ),
+    let why = match (allow, plan.document.is_anothers()) {
+        (Allow::Destructive, _) => format!("{address} loses data"),
+        (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
+        (Allow::Environment, Some(anothers)) => anothers.to_string(),
+        (Allow::Environment, None) => "this system database is another environment's".to_owned(),
     };
     format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
 }
 
+/// What a run has done before it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Nothing.
+    Nothing,
+    /// It made the database, in which it found another plan than the one that was approved.
+    Database,
+}
+
 /// Asks for approval.
-pub(super) fn ask(command: Command, ui: &Ui) -> Result<(), Failure> {
+pub(super) async fn ask(command: Command, done: Done, ui: &Ui) -> Result<(), Failure> {
     let no_way = || {
         let plain = Plain::new("no_approval", "there is no terminal to ask on");
         Failure::with(
@@ -115,9 +133,13 @@ pub(super) fn ask(command: Command, ui: &Ui) -> Result<(), Failure> {
             plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
         )
     };
-    match ui.confirm(command.question()) {
+    let (exit, what) = match done {
+        Done::Nothing => (Exit::Failed, "nothing was applied"),
+        Done::Database => (Exit::Partial, "the database was made, and nothing else was applied"),
+    };
+    match ui.confirm(command.question()).await {
         Some(true) => Ok(()),
-        Some(false) => Err(Failure::new(Plain::new("not_approved", "not approved; nothing was applied"))),
+        Some(false) => Err(Failure::with(exit, Plain::new("not_approved", format!("not approved; {what}")))),
         None => Err(no_way()),
     }
 }

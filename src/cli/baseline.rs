@@ -8,8 +8,8 @@ use clap::Args;
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{ending, load};
-use crate::apply::{Cancel, Clients, system_url};
+use super::{approval, ending, listening, load};
+use crate::apply::{Clients, system_url};
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
@@ -24,8 +24,8 @@ Runs the migrations up to VERSION in a scratch database, compares the schemas, a
 applied when they agree. Tables that no migration makes are left out. No migration is run on the
 database itself.
 
-Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, nothing recorded · 4 the
-lock is held
+Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, or the database is
+another stack's: nothing recorded · 4 the lock is held
 
 Example:
   trueup baseline --to 12")]
@@ -49,16 +49,12 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let stack = load::stack(file, Contact::Live, ui)?;
     let run = RunId::new();
     let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
-    if clients.system.presence().await? == Presence::Missing {
-        let plain =
-            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
-        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
-    }
-    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let cancel = listening()?;
+    let opening = open(&stack, &clients, &run, args.lock_timeout);
+    let Some(held) = cancel.unless_asked(opening).await else { return Ok(Exit::Interrupted) };
+    let held = held?;
     let desired = Desired::new(&stack, clients.system.dialect());
     ui.note("running the migrations in a scratch database, to compare what they make");
-    let cancel = Cancel::new();
-    cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
     let stop = async {
         tokio::select! {
             _ = held.lost() => {}
@@ -68,7 +64,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let verdict = tokio::select! {
         verdict = system::compare(&desired, args.to, &clients.system, stop) => verdict?,
         () = cancel.asked(2) => {
-            ui.warn("stopped at once: on a server a database named trueup_scratch_… may be left");
+            ui.warn("stopped at once: a database trueup_scratch_… that is left on a server is dropped by a later run");
             return Ok(Exit::Interrupted);
         }
     };
@@ -102,6 +98,23 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     Ok(exit)
 }
 
+/// Takes the lock of a database that may be adopted.
+async fn open(
+    stack: &Stack,
+    clients: &Clients,
+    run: &RunId,
+    patience: Duration,
+) -> Result<lock::Lock, Failure> {
+    if clients.system.presence().await? == Presence::Missing {
+        let plain =
+            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
+        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
+    }
+    let held = lock::acquire(&system_url(stack)?, &stack.name, run, patience).await?;
+    approval::refuse_anothers(stack, clients).await?;
+    Ok(held)
+}
+
 fn differs(objects: usize, to: i64) -> Failure {
     let what = match objects {
         1 => "one thing is".to_owned(),
@@ -125,7 +138,8 @@ async fn record(
     let (books, _) = journal::observe(&database).await?;
     if books.bookkeeping != Bookkeeping::Present {
         // What is protected already stays so; `apply` alone takes a protection away.
-        journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect()).await?;
+        let protected = books.protected.union(&stack.protected).cloned().collect();
+        journal::ensure(&database, &stack.name, &protected).await?;
     }
     journal::begin(&database, run).await?;
     system::record(lacking, &clients.system, &run.id).await?;

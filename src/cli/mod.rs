@@ -33,7 +33,9 @@ use tokio::runtime::Builder;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
-use ui::Ui;
+use ui::{Colour, Ui};
+
+use crate::apply::Cancel;
 
 /// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -50,16 +52,32 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit()
         }
     };
-    exit.into()
+    match ui.unwritten() {
+        Some(source) => unwritten(exit, source, &ui).into(),
+        None => exit.into(),
+    }
+}
+
+/// Who asked for an answer and did not get all of it must not be told that all is well.
+fn unwritten(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
+    ui.report(&Failure::new(exit::Plain::io("write", "the answer to stdout", source)));
+    match exit {
+        Exit::Done | Exit::Changes => Exit::Failed,
+        worse => worse,
+    }
 }
 
 /// Help and version are answers; anything else is wrong usage, with sysexits' code for it.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Printing can only fail where nobody reads.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
-        _ => Exit::Usage.into(),
+    let printed = error.print();
+    match (error.kind(), printed) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Err(source))
+            if source.kind() != std::io::ErrorKind::BrokenPipe =>
+        {
+            unwritten(Exit::Done, &source, &Ui::new(Colour::Auto, false)).into()
+        }
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => Exit::Done.into(),
+        (_, _) => Exit::Usage.into(),
     }
 }
 
@@ -88,15 +106,28 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
-        Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => wait(until_interrupted(drift::run(args, cli.file.as_deref(), ui))),
         Command::Destroy(args) => wait(destroy::run(args, cli.file.as_deref(), ui)),
-        Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
-        Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
-        Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
-        Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
+        Command::Observe(args) => wait(until_interrupted(observe::run(args, cli.file.as_deref(), ui))),
+        Command::Status(args) => wait(until_interrupted(status::run(args, cli.file.as_deref(), ui))),
+        Command::Graph(args) => wait(until_interrupted(graph::run(args, cli.file.as_deref(), ui))),
+        Command::History(args) => wait(until_interrupted(history::run(args, cli.file.as_deref(), ui))),
         Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
-        Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
+        Command::Lock(args) => wait(until_interrupted(lock::run(args, cli.file.as_deref(), ui))),
     }
+}
+
+/// Ctrl-C and a polite kill, heard from here on: nobody else hears them for a process that is the first
+/// of its container.
+fn listening() -> Result<Cancel, Failure> {
+    let cancel = Cancel::new();
+    cancel.listen().map_err(|error| exit::Plain::io("listen to", "signals", &error))?;
+    Ok(cancel)
+}
+
+/// Runs a command that may be left off anywhere, until the first Ctrl-C.
+async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    listening()?.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
 }
 
 /// Runs a command that talks to servers, on this thread: steps that run side by side wait for answers,

@@ -2,18 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 
 use super::migrations::{Board, Session, Waits};
-use super::{Desired, Error, Result, Roles, roles};
+use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
-use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode, Value};
+use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode};
 
 /// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
 const CONNECTIONS: usize = 8;
@@ -211,33 +210,6 @@ impl Client {
         }
     }
 
-    /// Drops a database of the same server, and ends this account's sessions in it.
-    pub(super) async fn drop_beside(&self, name: &str) -> Result<()> {
-        let SystemUrl::Postgres(url) = &self.url else { return Ok(()) };
-        let dropping = || Error::doing(format!("dropping the scratch database {name}"));
-        let maintenance = self.maintenance(url).await.map_err(dropping())?;
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE datname = $1 AND usename = current_user";
-        let drop = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
-        let dropped = async {
-            maintenance.query(end, &[Value::from(name)]).await?;
-            maintenance.execute(&drop, &[]).await
-        };
-        let dropped = dropped.await;
-        maintenance.close().await;
-        dropped.map(|_| ()).map_err(dropping())
-    }
-
-    /// The roles of the server, as they will be in the database that is missing. Nothing is known of them
-    /// where the account may use no other database.
-    pub(super) async fn roles_beside(&self, desired: &Desired) -> Result<Option<Roles>> {
-        let SystemUrl::Postgres(url) = &self.url else { return Ok(None) };
-        let Ok(maintenance) = self.maintenance(url).await else { return Ok(None) };
-        let roles = roles::observe(desired, &maintenance).await;
-        maintenance.close().await;
-        Ok(roles?.map(|roles| roles.in_new_database(database_name(url))))
-    }
-
     /// The session that the last migration left, for the next.
     pub(super) async fn take_migrator(&self) -> Option<Session> {
         self.migrator.lock().await.take()
@@ -259,7 +231,11 @@ impl Client {
         *self.migrator.lock().await = Some(session);
     }
 
-    async fn open_postgres(&self, url: &RedactedUrl, database: Option<&str>) -> sql::Result<Database> {
+    pub(super) async fn open_postgres(
+        &self,
+        url: &RedactedUrl,
+        database: Option<&str>,
+    ) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
             Purpose::Observe | Purpose::Survey => (&RunId::from_text("observe"), true, 2),
             Purpose::Apply(run) => (run, false, CONNECTIONS),
@@ -287,67 +263,6 @@ impl Client {
             Purpose::Observe | Purpose::Survey => SqliteMode::Immutable,
         })
     }
-
-    /// A database that databases are made and dropped from.
-    async fn maintenance(&self, url: &RedactedUrl) -> sql::Result<Database> {
-        match self.open_postgres(url, Some("postgres")).await {
-            Ok(open) => Ok(open),
-            Err(_) => self.open_postgres(url, Some("template1")).await,
-        }
-    }
-
-    /// Makes the database, one run at a time: under a lock in the maintenance database, because a
-    /// database that does not exist has none. Between two attempts nothing is connected: a session
-    /// in `template1` would keep everybody else from copying it.
-    async fn create_on_server(&self, url: &RedactedUrl) -> Result<()> {
-        const DEADLINE: Duration = Duration::from_secs(30);
-        const PAUSE: Duration = Duration::from_millis(200);
-        const OBJECT_IN_USE: &str = "55006";
-        let database = database_name(url);
-        let failed = |source| Error::CreateDatabase { database: database.clone(), source };
-        let started = Instant::now();
-        loop {
-            let opened = self.maintenance(url).await;
-            let maintenance = opened.map_err(|source| Error::connecting(source, failed))?;
-            let created = create_under_lock(&maintenance, &database).await;
-            maintenance.close().await;
-            match created {
-                Ok(true) => return Ok(()),
-                Ok(false) if started.elapsed() < DEADLINE => {}
-                Ok(false) => return Err(Error::CreationLocked { database, seconds: DEADLINE.as_secs() }),
-                Err(error)
-                    if error.code().as_deref() == Some(OBJECT_IN_USE) && started.elapsed() < DEADLINE => {}
-                Err(source) => return Err(failed(source)),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-}
-
-/// Creates the database, unless it is there; false when another run is about to.
-async fn create_under_lock(maintenance: &Database, database: &str) -> sql::Result<bool> {
-    const DUPLICATE_DATABASE: &str = "42P04";
-    const UNIQUE_VIOLATION: &str = "23505";
-    // The key is `trup` and the name's hash. It goes with the only session, so with this run.
-    let lock = "SELECT pg_try_advisory_lock(1953658224, hashtext($1))";
-    let taken = maintenance.query(lock, &[database.into()]).await?;
-    if !taken.first().map_or(Ok(false), |row| row.bool(0))? {
-        return Ok(false);
-    }
-    let there = "SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)";
-    let there = maintenance.query(there, &[database.into()]).await?;
-    if there.first().map_or(Ok(false), |row| row.bool(0))? {
-        return Ok(true);
-    }
-    let create = format!("CREATE DATABASE {}", sql::identifier(database));
-    match maintenance.execute(&create, &[]).await {
-        Ok(_) => Ok(true),
-        // Somebody without this lock was faster.
-        Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
-            Ok(true)
-        }
-        Err(error) => Err(error),
-    }
 }
 
 async fn create_file(path: &Path) -> Result<()> {
@@ -372,7 +287,8 @@ fn has_log(path: &Path, suffix: &str) -> bool {
     std::fs::metadata(log).is_ok_and(|meta| meta.len() > 0)
 }
 
-fn database_name(url: &RedactedUrl) -> String {
+/// The name of the database that an address leads to.
+pub(super) fn database_name(url: &RedactedUrl) -> String {
     let written = url.expose().path().trim_start_matches('/');
     percent_decode_str(written).decode_utf8_lossy().into_owned()
 }

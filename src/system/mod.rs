@@ -4,6 +4,7 @@
 
 mod apply;
 mod baseline;
+mod beside;
 mod client;
 mod database;
 mod desired;

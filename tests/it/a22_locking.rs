@@ -124,6 +124,62 @@ fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
 }
 
 #[test]
+fn a23_a_saved_plan_does_not_call_its_own_database_an_earlier_run_s() {
+    let postgres = Postgres::absent();
+    let world = world(postgres.url(), "CREATE TABLE a (x int);");
+    world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+
+    let applied = world.trueup(&["apply", "plan.json"]);
+
+    applied.exits(0).says("done system.database").never_says("earlier run");
+}
+
+#[test]
+fn a08_a_database_that_cannot_be_made_blocks_all_that_was_planned() {
+    let postgres = Postgres::absent();
+    let maker = format!("maker_{}", postgres.name());
+    postgres.on_server(&format!("CREATE ROLE {maker} LOGIN PASSWORD 'no-createdb' NOCREATEDB"));
+    let (_, server) = postgres.url().rsplit_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let world = world(format!("postgres://{maker}:no-createdb@{server}"), "CREATE TABLE a (x int);");
+
+    let as_json = world.trueup(&["apply", "--auto-approve", "--format", "json"]);
+    let as_text = world.apply();
+    postgres.on_server(&format!("DROP ROLE {maker}"));
+
+    let events = as_json.exits(6).events();
+    let summary = events.last().unwrap();
+    assert_eq!(
+        (&summary["applied"], &summary["failed"], &summary["blocked"]),
+        (&0.into(), &1.into(), &3.into())
+    );
+    for address in ["system.bookkeeping", SLOW, "flags"] {
+        let blocked = events.iter().find(|event| event["address"] == address).unwrap();
+        assert_eq!(blocked["event"], "blocked", "{blocked}");
+        assert_eq!(blocked["error"], "needs system.database");
+    }
+    as_text.exits(6).says(&format!("blocked {SLOW}: needs system.database"));
+    as_text.says("0 done, 0 unchanged, 1 failed, 3 blocked");
+}
+
+#[test]
+fn e09_a_step_that_ended_stands_in_the_journal_while_a_long_one_runs() {
+    let postgres = Postgres::start();
+    let world = world(postgres.url(), "CREATE TABLE quick (x int);");
+    world.file("migrations/0002_long.sql", "SELECT pg_sleep(20)");
+    let mut run = start(&world);
+    wait_for_start(&world, "system.migration.0002_long");
+
+    let began = Instant::now();
+    let recorded = "SELECT count(*) FROM trueup.steps WHERE address = 'system.migration.0001_slow'";
+    wait_until("the record", || postgres.psql(recorded) == "1");
+
+    assert!(began.elapsed() < Duration::from_secs(3), "after {:?}", began.elapsed());
+    assert!(run.try_wait().unwrap().is_none(), "the long step runs");
+    run.kill().unwrap();
+    run.wait().unwrap();
+}
+
+#[test]
 fn a22_a_statement_of_a_dead_run_that_does_not_end_is_named_and_can_be_ended() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE a (x int);");

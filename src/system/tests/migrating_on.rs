@@ -229,7 +229,7 @@ fn a_lock_that_another_session_holds_is_waited_for_a_number_of_times() {
             return;
         }
         b.keep_books_early().await;
-        b.stack.system.lock_timeout = Duration::from_millis(40);
+        b.stack.system.lock_timeout = Duration::from_millis(250);
         migrate(&mut b, &[("0001_t", "CREATE TABLE t (a integer)")]);
         b.converge().await;
         let alter = "-- é\nALTER TABLE t ADD b integer;\nALTER TABLE t ADD c integer";
@@ -286,15 +286,6 @@ fn what_a_migration_sets_ends_with_it() {
             ],
         );
 
-        let failed = b.apply(b.diff().await).await;
-        assert!(failed.is_err(), "the role may not write the history");
-        migrate(
-            &mut b,
-            &[
-                ("0001_a", "SELECT pg_catalog.set_config('search_path', '', false)"),
-                ("0002_b", "CREATE TABLE b (id integer)"),
-            ],
-        );
         b.converge().await;
 
         assert_eq!(b.query("SELECT to_regclass('public.b')::text").await, ["b"]);
