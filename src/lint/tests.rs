@@ -1,5 +1,9 @@
 //! Statements and what is said of them, line by line: a change of a rule shows here.
 
+mod fresh;
+mod rebuilds;
+mod types_and_locks;
+
 use insta::assert_snapshot;
 
 use super::*;
@@ -36,6 +40,12 @@ fn sqlite(sql: &str) -> String {
     on(Dialect::Sqlite, sql)
 }
 
+/// The risk and the rule of a text's last statement.
+fn last(said: &str) -> String {
+    let line = said.lines().last().unwrap_or_default();
+    line.split(':').next().unwrap_or_default().split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap()
+}
+
 #[test]
 fn what_destroys_on_postgres() {
     assert_snapshot!(postgres(
@@ -64,7 +74,7 @@ fn what_destroys_on_postgres() {
     ), @r"
     1 destructive drop-table: loses the rows of t
     2 destructive drop-table: loses the rows of u, other
-    3 destructive drop-column: loses the values of t.name
+    3 destructive drop-column: loses the values of T.name
     4 destructive drop-schema: loses what is in schema app
     5 destructive drop-type: loses the type mood
     6 destructive drop-type: loses the type mood and every column of it
@@ -102,7 +112,7 @@ fn what_loses_nothing_on_postgres() {
          COMMENT ON TABLE t IS 'DROP TABLE t; -- no';
          GRANT SELECT ON t TO PUBLIC;
          ALTER TYPE mood ADD VALUE 'new';
-         SELECT setval('s', 1)"
+         SELECT nextval('s')"
     ), @r"
     1 safe -: loses nothing and blocks nobody
     2 safe -: loses nothing and blocks nobody

@@ -88,14 +88,20 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
             if is_free(table) || known.is_fresh_column(table, column) {
                 return None;
             }
-            narrows(known.kind(table, column), kind, using.as_deref(), column)
+            narrows(known.kind(table, column), kind, using.as_ref())
                 .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
         }
         Act::Makes { .. }
         | Act::Copies { .. }
+        | Act::Writes { .. }
+        | Act::LeavesOut { .. }
         | Act::Renames { .. }
         | Act::Removes { .. }
-        | Act::AddsColumn { .. } => None,
+        | Act::AddsColumn { .. }
+        | Act::RenamesColumn { .. }
+        | Act::Adopts { .. }
+        | Act::Strays
+        | Act::Shuffles => None,
     }
 }
 
