@@ -28,6 +28,10 @@ pub(super) enum Act {
     Writes { to: Vec<TableName> },
     /// From here on a table may leave out, without an error, what is put into it.
     LeavesOut { table: TableName },
+    /// Makes an index or a trigger that is dropped with its table.
+    Attaches { name: TableName, table: TableName },
+    /// Takes an index or a trigger away.
+    Detaches { name: TableName },
     /// Gives a table another name.
     Renames { from: TableName, to: TableName },
     /// Takes a table, index or type away. What that loses is said by a rule beside it.
@@ -68,7 +72,8 @@ impl Act {
     pub(super) fn names(&mut self) -> Vec<&mut TableName> {
         match self {
             Self::Does { to, .. } | Self::Writes { to } => to.iter_mut().collect(),
-            Self::Makes { name, .. } | Self::Removes { name } => vec![name],
+            Self::Makes { name, .. } | Self::Removes { name } | Self::Detaches { name } => vec![name],
+            Self::Attaches { name, table } => vec![name, table],
             Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],
             Self::LeavesOut { table }
             | Self::AddsColumn { table, .. }

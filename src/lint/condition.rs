@@ -55,8 +55,8 @@ fn may(condition: &Expr, negated: bool, names: &[String]) -> bool {
         // One that speaks of no row of the table is true for all of them or for none.
         Expr::Exists { subquery, .. } => {
             let text = subquery.to_string().to_lowercase().replace('"', "");
-            let is_end = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
-            names.iter().any(|name| text.match_indices(&format!("{name}.")).any(|(at, _)| is_end(at)))
+            let mut words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.'));
+            words.any(|word| word.split_once('.').is_some_and(|(of, _)| names.iter().any(|name| name == of)))
         }
         other => column(other),
     }

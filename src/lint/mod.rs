@@ -112,12 +112,15 @@ pub fn classify(
     }
     let keys_bind = dialect == Dialect::Sqlite && !without_keys(sql);
     known.begin(&script, dialect, keys_bind, control::takes_back(sql, &script, dialect));
+    known.foresee(&acts);
     let above = assertion::above(sql, &script, dialect);
     let secrets = sql::secrets(sql);
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::with_capacity(script.statements.len());
     for ((bytes, mut acts), above) in script.statements.iter().zip(acts).zip(above) {
-        acts.iter_mut().for_each(|act| known.locate(act, dialect));
+        for act in &mut acts {
+            known.locate(act, dialect);
+        }
         line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
         counted = bytes.start;
         let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);

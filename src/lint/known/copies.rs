@@ -28,6 +28,10 @@ pub(super) struct Copies {
     heirs: BTreeSet<TableName>,
     /// Tables that may leave out what is put into them.
     leaky: BTreeSet<TableName>,
+    /// Indexes and triggers, and the tables that they are dropped with.
+    attached: BTreeMap<TableName, TableName>,
+    /// Indexes and triggers that the text makes somewhere.
+    remade: BTreeSet<TableName>,
 }
 
 impl Copies {
@@ -54,6 +58,28 @@ impl Copies {
         }
     }
 
+    /// Indexes of a table that is there.
+    pub(super) fn attach(&mut self, names: impl Iterator<Item = TableName>, table: &TableName) {
+        // SQLite makes those of a UNIQUE constraint with the table.
+        let made = names.filter(|name| !name.name.starts_with("sqlite_autoindex_"));
+        self.attached.extend(made.map(|name| (name, table.clone())));
+    }
+
+    /// A text that makes indexes and triggers begins.
+    pub(super) fn begin(&mut self, acts: &[Vec<Act>]) {
+        let made = acts.iter().flatten().filter_map(|act| match act {
+            Act::Attaches { name, .. } => Some(name.clone()),
+            _ => None,
+        });
+        self.remade = made.collect();
+    }
+
+    /// What is dropped with a table, and not made by the text.
+    pub(super) fn attached_to(&self, table: &TableName) -> Vec<&TableName> {
+        let lost = self.attached.iter().filter(|(name, on)| *on == table && !self.remade.contains(*name));
+        lost.map(|(name, _)| name).collect()
+    }
+
     fn forget(&mut self, table: &TableName) {
         self.whole.retain(|from, to| from != table && to != table);
     }
@@ -63,7 +89,11 @@ impl Copies {
         match act {
             // A row that is written to either of the two afterwards may be in one of them only.
             Act::Writes { to } if to.is_empty() => self.whole.clear(),
-            Act::Writes { to } => to.iter().for_each(|table| self.forget(table)),
+            Act::Writes { to } => {
+                for table in to {
+                    self.forget(table);
+                }
+            }
             Act::DropsColumn { table, .. }
             | Act::RenamesColumn { table, .. }
             | Act::Retypes { table, .. }
@@ -71,7 +101,14 @@ impl Copies {
             Act::LeavesOut { table } => {
                 self.leaky.insert(table.clone());
             }
+            Act::Attaches { name, table } => {
+                self.attached.insert(name.clone(), table.clone());
+            }
+            Act::Detaches { name } => {
+                self.attached.remove(name);
+            }
             Act::Removes { name } => {
+                self.attached.retain(|_, table| table != name);
                 self.heirs.remove(name);
                 self.heirs.extend(self.whole.remove(name));
                 self.forget(name);
@@ -83,6 +120,9 @@ impl Copies {
                     .into_iter()
                     .map(|(table, copy)| (renamed(table), renamed(copy)))
                     .collect();
+                for table in self.attached.values_mut().filter(|table| *table == from) {
+                    table.clone_from(to);
+                }
                 for names in [&mut self.heirs, &mut self.leaky] {
                     *names = std::mem::take(names).into_iter().map(renamed).collect();
                 }

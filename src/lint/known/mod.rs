@@ -11,6 +11,17 @@ use crate::catalog::{Snapshot, TableName};
 use crate::sql::Dialect;
 use copies::{Column, Columns, Copies, keep_all};
 
+/// What else there may be than what is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Rest {
+    /// Nothing, and all that there is was made by this plan.
+    Bare,
+    /// Nothing.
+    Nothing,
+    #[default]
+    Anything,
+}
+
 /// Tables and columns before the next statement. All names are folded as their dialect does.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
@@ -20,10 +31,7 @@ pub struct Known {
     fresh_columns: BTreeSet<(TableName, String)>,
     /// Parents and their children, by inheritance or as partitions.
     families: BTreeSet<(TableName, TableName)>,
-    /// Whether there is nothing but what this plan makes.
-    is_bare: bool,
-    /// Whether a table that is not known does not exist.
-    is_whole: bool,
+    rest: Rest,
     copies: Copies,
     /// Tables, and those that refer to them.
     referring: BTreeMap<TableName, BTreeSet<TableName>>,
@@ -39,11 +47,17 @@ impl Known {
     /// A database with the tables of a schema.
     pub fn of(schema: &Snapshot, dialect: Dialect) -> Self {
         let told = |name: &TableName| told(name, dialect);
-        // Partitions stand in no snapshot.
-        let mut known = Self { is_whole: dialect == Dialect::Sqlite, ..Self::default() };
+        let rest = match dialect {
+            Dialect::Sqlite => Rest::Nothing,
+            // Partitions stand in no snapshot.
+            Dialect::Postgres => Rest::Anything,
+        };
+        let mut known = Self { rest, ..Self::default() };
         for (name, table) in &schema.tables {
             let name = told(name);
-            known.existing.extend(table.indexes.keys().map(|index| told(&TableName::parse(index))));
+            let indexes = table.indexes.keys().map(|index| told(&TableName::parse(index)));
+            known.copies.attach(indexes.clone(), &name);
+            known.existing.extend(indexes);
             let columns = table
                 .columns
                 .iter()
@@ -59,7 +73,12 @@ impl Known {
 
     /// A database in which there is nothing yet.
     pub fn nothing() -> Self {
-        Self { is_bare: true, is_whole: true, ..Self::default() }
+        Self { rest: Rest::Bare, ..Self::default() }
+    }
+
+    /// What the next text will do, before it begins.
+    pub(super) fn foresee(&mut self, acts: &[Vec<Act>]) {
+        self.copies.begin(acts);
     }
 
     /// The next text begins, in a session that has nothing left of the one before.
@@ -96,7 +115,7 @@ impl Known {
     }
 
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
-        self.is_bare || self.fresh.contains(name)
+        self.rest == Rest::Bare || self.fresh.contains(name)
     }
 
     /// Whether a table of this plan has what was dropped with another one.
@@ -107,6 +126,12 @@ impl Known {
     /// The table of this plan that has all that a table has.
     pub(super) fn copy_of(&self, name: &TableName) -> Option<&TableName> {
         self.copies.of(name)
+    }
+
+    /// Indexes and triggers that are dropped with a table, as far as they are known, and that the text
+    /// does not make.
+    pub(super) fn lost_with(&self, name: &TableName) -> Vec<&TableName> {
+        self.copies.attached_to(name)
     }
 
     fn columns_of(&self, table: &TableName) -> &Columns {
@@ -203,7 +228,12 @@ impl Known {
             }
             Act::Strays => self.has_strayed = true,
             Act::Shuffles => self.settle(),
-            Act::Does { .. } | Act::UpdatesAll { .. } | Act::Writes { .. } | Act::LeavesOut { .. } => {}
+            Act::Does { .. }
+            | Act::UpdatesAll { .. }
+            | Act::Writes { .. }
+            | Act::LeavesOut { .. }
+            | Act::Attaches { .. }
+            | Act::Detaches { .. } => {}
         }
     }
 
@@ -216,7 +246,7 @@ impl Known {
         if if_missing && is_there {
             return;
         }
-        if if_missing && !self.is_whole || self.takes_back || is_nowhere(name) {
+        if if_missing && self.rest == Rest::Anything || self.takes_back || is_nowhere(name) {
             // What is there under the name may be older, and may have other columns.
             self.existing.insert(name.clone());
             return;
@@ -274,7 +304,9 @@ impl Known {
             self.existing.insert(table.clone());
             let of = |(parent, child): &(TableName, TableName)| (child == table).then(|| parent.clone());
             let parents: Vec<_> = self.families.iter().filter_map(of).collect();
-            parents.iter().for_each(|parent| self.wear(parent));
+            for parent in &parents {
+                self.wear(parent);
+            }
         }
     }
 }

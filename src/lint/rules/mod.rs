@@ -57,7 +57,9 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
                     None => (
                         &LONG_WRITE,
                         format!(
-                            "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
+                            "writers wait while {table} is replaced by {copy}, which has all its rows and \
+                             columns{}",
+                            without(&known.lost_with(table))
                         ),
                     ),
                 })
@@ -95,6 +97,8 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         | Act::Copies { .. }
         | Act::Writes { .. }
         | Act::LeavesOut { .. }
+        | Act::Attaches { .. }
+        | Act::Detaches { .. }
         | Act::Renames { .. }
         | Act::Removes { .. }
         | Act::AddsColumn { .. }
@@ -103,6 +107,15 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         | Act::Strays
         | Act::Shuffles => None,
     }
+}
+
+/// What a table that is replaced takes along.
+fn without(lost: &[&TableName]) -> String {
+    if lost.is_empty() {
+        return String::new();
+    }
+    let names = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!(", but not {names}: make it again")
 }
 
 fn list(columns: &[String]) -> String {

@@ -42,6 +42,11 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
             return vec![Act::does(&rules::LONG_WRITE, Vec::new(), reason)];
         }
         ["create", "trigger", ..] | ["create", _, "trigger", ..] => return trigger(sql),
+        ["drop", "trigger", ..] => {
+            let after = if words.contains(&"exists") { "exists" } else { "trigger" };
+            let name = name_after(sql, after, Dialect::Sqlite);
+            return name.map(|name| Act::Detaches { name }).into_iter().collect();
+        }
         // Another file may have been behind the name.
         ["detach", ..] => return vec![Act::Shuffles],
         words if is_harmless(words) => return Vec::new(),
@@ -76,8 +81,11 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
 
 /// What a trigger does may keep rows out of its table.
 fn trigger(sql: &str) -> Vec<Act> {
-    let table = name_after(sql, "on", Dialect::Sqlite);
-    table.map(|table| Act::LeavesOut { table }).into_iter().collect()
+    let Some(table) = name_after(sql, "on", Dialect::Sqlite) else { return Vec::new() };
+    let after = if words(sql, Dialect::Sqlite).contains(&"exists".to_owned()) { "exists" } else { "trigger" };
+    let attached = name_after(sql, after, Dialect::Sqlite);
+    let attached = attached.map(|name| Act::Attaches { name, table: table.clone() });
+    attached.into_iter().chain([Act::LeavesOut { table }]).collect()
 }
 
 fn without_columns(act: Act) -> Act {
@@ -97,9 +105,7 @@ fn resolves_conflicts(sql: &str) -> bool {
 /// Whether the first words tell already that nothing is lost and nobody waits.
 fn is_harmless(words: &[&str]) -> bool {
     match words {
-        ["create", "temp" | "temporary", "view", ..]
-        | ["create", "view", ..]
-        | ["drop", "view" | "trigger", ..] => true,
+        ["create", "temp" | "temporary", "view", ..] | ["create" | "drop", "view", ..] => true,
         [first, ..] => matches!(
             *first,
             "begin"
@@ -162,7 +168,8 @@ fn of(statement: &Statement) -> Vec<Act> {
             acts
         }
         Statement::Drop { object_type: ObjectType::Index, names, .. } => {
-            names.iter().map(name).map(|name| Act::Removes { name }).collect()
+            let gone = names.iter().map(name);
+            gone.flat_map(|name| [Act::Detaches { name: name.clone() }, Act::Removes { name }]).collect()
         }
         Statement::Query(query) => rows::of_query(query),
         Statement::Explain { .. } | Statement::ExplainTable { .. } => Vec::new(),
@@ -173,8 +180,11 @@ fn of(statement: &Statement) -> Vec<Act> {
 fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Vec<Act> {
     let table = name(table);
     let reason = format!("writers of the whole file wait while the index on {table} is built");
-    let made = index.map(|index| Act::Makes { name: name(index), if_missing, columns: Vec::new() });
-    made.into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
+    let made = index.map(name).into_iter().flat_map(|name| {
+        let attached = Act::Attaches { name: name.clone(), table: table.clone() };
+        [Act::Makes { name, if_missing, columns: Vec::new() }, attached]
+    });
+    made.collect::<Vec<_>>().into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
 }
 
 fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {

@@ -1,6 +1,6 @@
 //! Tables that SQLite rebuilds: what gets lost on the way from the old one to the new one.
 
-use super::{last, sqlite};
+use super::*;
 
 const NEW: &str = "CREATE TABLE n (id INTEGER, name TEXT, price, at);";
 const ALL: &str = "INSERT INTO n SELECT * FROM t;";
@@ -28,9 +28,8 @@ fn a_copy_that_may_leave_something_out_is_none() {
         format!("CREATE TABLE n (name TEXT, id INTEGER, price, at); {ALL}"),
         format!("CREATE TABLE n (id INTEGER, name INTEGER, price, at); {ALL}"),
         format!("CREATE TABLE n (id INTEGER, name REAL, price, at); {ALL}"),
-        format!(
-            "CREATE TEMP TABLE n (id INTEGER, name TEXT, price, at); INSERT INTO main.n SELECT * FROM t;"
-        ),
+        "CREATE TEMP TABLE n (id INTEGER, name TEXT, price, at); INSERT INTO main.n SELECT * FROM t;"
+            .to_owned(),
     ] {
         assert_eq!(dropped(&lossy), "destructive drop-table", "{lossy}");
     }
@@ -79,4 +78,21 @@ fn what_has_all_of_a_dropped_table_is_as_dear_as_that() {
     ] {
         assert_eq!(last(&sqlite(&format!("{NEW} {ALL} DROP TABLE t; {after}"))), risk, "{after}");
     }
+}
+
+#[test]
+fn indexes_and_triggers_that_go_with_a_table_are_named_unless_the_text_makes_them() {
+    let mut known = Known::default();
+    let rows = |_: &TableName| None;
+    let before = "CREATE TABLE t (id INTEGER); CREATE INDEX i ON t (id); CREATE INDEX j ON t (id); CREATE INDEX k ON t (id);
+                  CREATE TRIGGER IF NOT EXISTS g AFTER INSERT ON t BEGIN SELECT 1; END; DROP INDEX k";
+    said(before, Dialect::Sqlite, &mut known, &rows);
+    known.settle();
+    let rebuilt = "CREATE TABLE n (id INTEGER); INSERT INTO n SELECT * FROM t;\nDROP TABLE t;\n\
+                   ALTER TABLE n RENAME TO t; CREATE INDEX i ON t (id)";
+
+    let said = said(rebuilt, Dialect::Sqlite, &mut known, &rows);
+
+    let drop = said.lines().find(|line| line.starts_with("2 ")).unwrap();
+    assert!(drop.ends_with("which has all its rows and columns, but not g, j: make it again"), "{drop}");
 }
