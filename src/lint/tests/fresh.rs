@@ -132,3 +132,34 @@ fn temporary_tables_and_search_paths_end_with_the_file() {
         "{next}"
     );
 }
+
+#[test]
+fn what_this_plan_makes_nobody_uses_yet() {
+    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        let mut known = Known::default();
+        let rows = |_: &TableName| None;
+        said("CREATE TABLE Old (id integer)", dialect, &mut known, &rows);
+        known.settle();
+        said(
+            "CREATE TABLE new (id integer); CREATE TABLE IF NOT EXISTS old (id integer)",
+            dialect,
+            &mut known,
+            &rows,
+        );
+
+        let next =
+            "CREATE INDEX i ON NEW (id); DELETE FROM new; ALTER TABLE new DROP COLUMN id; DROP TABLE new;
+                    ALTER TABLE old ADD COLUMN x integer; UPDATE old SET x = 1; ALTER TABLE old DROP COLUMN x;
+                    DELETE FROM old";
+        let risks: Vec<String> = said(next, dialect, &mut known, &rows)
+            .lines()
+            .map(|line| line.split(' ').nth(1).unwrap().to_owned())
+            .collect();
+
+        assert_eq!(
+            risks,
+            ["safe", "safe", "safe", "safe", "safe", "safe", "safe", "destructive"],
+            "{dialect}"
+        );
+    }
+}

@@ -96,3 +96,70 @@ fn indexes_and_triggers_that_go_with_a_table_are_named_unless_the_text_makes_the
     let drop = said.lines().find(|line| line.starts_with("2 ")).unwrap();
     assert!(drop.ends_with("which has all its rows and columns, but not g, j: make it again"), "{drop}");
 }
+
+#[test]
+fn a_table_that_sqlite_rebuilds_takes_the_rows_along_that_refer_to_it_unless_foreign_keys_are_off() {
+    let rebuilt = "CREATE TABLE n (id INTEGER, name TEXT, price, at); INSERT INTO n SELECT * FROM t;\n\
+                   DROP TABLE t; ALTER TABLE n RENAME TO t;";
+    let drop_after = |setup: &str, sql: &str| {
+        let mut known = Known::default();
+        let tables = "CREATE TABLE t (id integer, name text, price, at);";
+        said(&format!("{tables} {setup}"), Dialect::Sqlite, &mut known, &|_| None);
+        known.settle();
+        let said = said(sql, Dialect::Sqlite, &mut known, &|_| None);
+        said.lines().find(|line| line.starts_with("2 ")).unwrap().to_owned()
+    };
+    let child = "CREATE TABLE c (t integer REFERENCES t ON DELETE CASCADE);";
+
+    let bound = drop_after(child, rebuilt);
+    assert!(bound.starts_with("2 destructive drop-table: rows of c refer to t"), "{bound}");
+    let off = format!("PRAGMA foreign_keys = OFF;{rebuilt}");
+    for free in [
+        drop_after(child, &off),
+        drop_after("", rebuilt),
+        drop_after(&format!("{child} DROP TABLE c;"), rebuilt),
+    ] {
+        assert!(free.starts_with("2 locking long-write"), "{free}");
+    }
+}
+
+#[test]
+fn a_table_that_sqlite_rebuilds_loses_nothing_while_all_columns_are_copied() {
+    let rebuilt = |columns: &str, copied: &str, to: &str| {
+        sqlite(&format!(
+            "CREATE TABLE t_new ({columns});
+             INSERT INTO t_new {to} SELECT {copied};
+             DROP TABLE t;
+             ALTER TABLE t_new RENAME TO t;
+             CREATE INDEX i ON t (id);
+             DELETE FROM t"
+        ))
+    };
+    let risk_of_drop = |columns, copied, to| rebuilt(columns, copied, to).lines().nth(2).unwrap().to_owned();
+
+    assert_snapshot!(rebuilt("id INTEGER, name TEXT, price, at", "* FROM t", ""), @r"
+    1 safe -: loses nothing and blocks nobody
+    2 safe -: loses nothing and blocks nobody
+    3 locking long-write: writers wait while t is replaced by t_new, which has all its rows and columns
+    4 safe -: loses nothing and blocks nobody
+    5 safe -: loses nothing and blocks nobody
+    6 destructive delete-rows: deletes all rows of t
+    ");
+
+    assert!(
+        risk_of_drop("id, name, price, at, more", "id, name, price, at FROM t", "(id, name, price, at)")
+            .contains("long-write")
+    );
+    for (columns, copied, to) in [
+        ("id, name, price", "id, name, price FROM t", ""),
+        ("id, name, price, at", "id, name, price FROM t", "(id, name, price)"),
+        ("id, name, price, at", "* FROM t WHERE id > 3", ""),
+        ("id, name, price, at", "* FROM t LIMIT 3", ""),
+        ("id, name, price, at", "DISTINCT * FROM t", ""),
+        ("id, name, price, at", "max(id), name, price, at FROM t", ""),
+        ("id, name, price, at", "t.* FROM t JOIN u ON t.id = u.id", ""),
+    ] {
+        let said = risk_of_drop(columns, copied, to);
+        assert!(said.contains("destructive drop-table"), "{columns} {copied} {to}: {said}");
+    }
+}
