@@ -4,7 +4,8 @@
 use super::Rule;
 use crate::catalog::TableName;
 
-/// One thing that a statement does. Names are folded to lower case.
+/// One thing that a statement does. Names are folded, and have the schema that is written before them
+/// until [`super::Known`] finds out where they lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Act {
     /// Something that a rule speaks of, unless all that it is done to is of no account.
@@ -21,24 +22,67 @@ pub(super) enum Act {
         /// Columns and their types, of a table.
         columns: Vec<(String, String)>,
     },
-    /// Copies all rows of a table into another one, with these columns of that, or all.
-    Copies { from: TableName, to: TableName, columns: Option<Vec<String>> },
+    /// Copies all rows of a table, and these columns or all, into these columns or all of another one.
+    Copies { from: TableName, to: TableName, columns: Option<Vec<String>>, into: Option<Vec<String>> },
+    /// Adds, changes or deletes rows; of any table where none is named.
+    Writes { to: Vec<TableName> },
+    /// From here on a table may leave out, without an error, what is put into it.
+    LeavesOut { table: TableName },
+    /// Makes an index or a trigger that is dropped with its table.
+    Attaches { name: TableName, table: TableName },
+    /// Takes an index or a trigger away.
+    Detaches { name: TableName },
     /// Gives a table another name.
     Renames { from: TableName, to: TableName },
     /// Takes a table, index or type away. What that loses is said by a rule beside it.
     Removes { name: TableName },
     /// Adds a column.
     AddsColumn { table: TableName, column: String, kind: String, if_missing: bool },
+    /// Gives a column another name.
+    RenamesColumn { table: TableName, from: String, to: String },
     /// Drops a column.
     DropsColumn { table: TableName, column: String },
     /// Gives a column another type.
-    Retypes { table: TableName, column: String, kind: String, using: Option<String> },
+    Retypes { table: TableName, column: String, kind: String, using: Option<Using> },
     /// Changes columns of all rows.
     UpdatesAll { table: TableName, columns: Vec<String> },
+    /// Makes a table a parent of another one, so that what is done to it reaches that too.
+    Adopts { parent: TableName, child: TableName },
+    /// From here on names without a schema lead where the text does not tell.
+    Strays,
+    /// From here on things that were made cannot be told by their names.
+    Shuffles,
+}
+
+/// What `USING` makes of a column's values.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Using {
+    /// Casts of the column to one type after the other.
+    Casts(Vec<String>),
+    /// Values of another expression.
+    Computes(String),
 }
 
 impl Act {
     pub(super) fn does(rule: &'static Rule, to: Vec<TableName>, reason: impl Into<String>) -> Self {
         Self::Does { rule, to, reason: reason.into() }
+    }
+
+    /// The names of tables and other things in it.
+    pub(super) fn names(&mut self) -> Vec<&mut TableName> {
+        match self {
+            Self::Does { to, .. } | Self::Writes { to } => to.iter_mut().collect(),
+            Self::Makes { name, .. } | Self::Removes { name } | Self::Detaches { name } => vec![name],
+            Self::Attaches { name, table } => vec![name, table],
+            Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],
+            Self::LeavesOut { table }
+            | Self::AddsColumn { table, .. }
+            | Self::RenamesColumn { table, .. }
+            | Self::DropsColumn { table, .. }
+            | Self::Retypes { table, .. }
+            | Self::UpdatesAll { table, .. } => vec![table],
+            Self::Adopts { parent, child } => vec![parent, child],
+            Self::Strays | Self::Shuffles => Vec::new(),
+        }
     }
 }

@@ -28,6 +28,14 @@ pub(crate) fn boundary(statement: &str, dialect: Dialect) -> Option<Boundary> {
     }
 }
 
+/// Whether a text takes back something of what it does, to a savepoint or altogether.
+pub(super) fn takes_back(sql: &str, script: &Script, dialect: Dialect) -> bool {
+    script.statements.iter().any(|at| {
+        let words = first_words(sql.get(at.clone()).unwrap_or(""), dialect);
+        matches!(words.first().map(String::as_str), Some("rollback" | "abort"))
+    })
+}
+
 /// Whether a text begins or ends transactions of its own.
 pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
     const WORDS: [&str; 6] = ["begin", "start", "commit", "rollback", "abort", "prepare"];

@@ -3,6 +3,7 @@
 
 mod act;
 mod assertion;
+mod condition;
 mod control;
 mod known;
 mod postgres;
@@ -27,7 +28,7 @@ use crate::sql::{self, Dialect};
 use act::Act;
 pub use control::of_client;
 pub(crate) use control::{Boundary, OF_CLIENT_HELP, boundary, has_transactions, without_keys};
-use script::{Script, folded};
+use script::{Script, told};
 
 /// The text of one migration.
 #[derive(Debug, Clone, Copy)]
@@ -101,22 +102,31 @@ pub fn classify(
     let script = Script::read(sql, dialect);
     // What a reason quotes has no secret in it.
     let bare = script.without_comments(&sql::blotted(sql));
-    let acts = match dialect {
+    let mut acts = match dialect {
         Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
-    known.refer(script.references.iter(), dialect == Dialect::Sqlite && !without_keys(sql));
+    if let Some(last) = acts.last_mut().filter(|_| script.never_ends) {
+        let reason = "a comment or a quote in it never ends";
+        last.push(Act::does(&rules::NOT_PARSED, Vec::new(), reason));
+    }
+    let keys_bind = dialect == Dialect::Sqlite && !without_keys(sql);
+    known.begin(&script, dialect, keys_bind, control::takes_back(sql, &script, dialect));
+    known.foresee(&acts);
     let above = assertion::above(sql, &script, dialect);
     let secrets = sql::secrets(sql);
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::with_capacity(script.statements.len());
-    for ((bytes, acts), above) in script.statements.iter().zip(acts).zip(above) {
+    for ((bytes, mut acts), above) in script.statements.iter().zip(acts).zip(above) {
+        for act in &mut acts {
+            known.locate(act, dialect);
+        }
         line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
         counted = bytes.start;
         let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);
         let (risk, rule, reason) = match of_client {
             Some(why) => (Risk::Unvalidated, Some(&rules::CLIENT_COMMAND), why),
-            None => verdict(&acts, known, &above, observed),
+            None => verdict(&acts, known, &above, dialect, observed),
         };
         for act in &acts {
             known.note(act);
@@ -145,6 +155,7 @@ fn verdict(
     acts: &[Act],
     known: &Known,
     above: &assertion::Above,
+    dialect: Dialect,
     observed: &dyn Fn(&TableName) -> Option<Emptiness>,
 ) -> Verdict {
     if let Some(unknown) = &above.unknown {
@@ -163,7 +174,7 @@ fn verdict(
     let names = |tables: &[&TableName]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let with = |keep: &dyn Fn(Option<Emptiness>) -> bool| {
         let kept: Vec<_> = above.tables.iter().filter(|table| keep(observed(table))).collect();
-        let free: BTreeSet<_> = kept.iter().map(|table| folded(table)).collect();
+        let free: BTreeSet<_> = kept.iter().map(|table| told(table, dialect)).collect();
         (alone(acts, known, &free), names(&kept))
     };
     let (all, every) = with(&|_| true);

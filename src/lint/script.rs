@@ -20,6 +20,8 @@ pub(crate) struct Script {
     pub(crate) nesting: Vec<usize>,
     /// Bytes of each comment.
     pub(crate) comments: Vec<Range<usize>>,
+    /// Whether a comment or a quote is open at the end.
+    pub(crate) never_ends: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,14 +58,20 @@ impl Script {
             let opens = in_routine && (token.is("begin") || depth > 0 && token.is("case"));
             depth = if opens { depth + 1 } else { depth.saturating_sub(usize::from(token.is("end"))) };
             if depth == 0 && token.kind == Kind::Other(';') {
-                script.finish(&statement);
+                script.finish(&statement, dialect);
                 statement.clear();
             } else {
                 statement.push(token);
             }
         }
-        script.finish(&statement);
+        script.finish(&statement, dialect);
         script.comments = lexer.comments;
+        script.never_ends = lexer.never_ends;
+        // Nobody can tell whether an open comment was to hide the rest.
+        if let Some(comment) = script.comments.last().filter(|_| script.never_ends && statement.is_empty()) {
+            script.statements.push(comment.clone());
+            script.nesting.push(0);
+        }
         script
     }
 
@@ -86,7 +94,7 @@ impl Script {
         self.statements.iter().find(|statement| byte < statement.end)
     }
 
-    fn finish(&mut self, tokens: &[Token]) {
+    fn finish(&mut self, tokens: &[Token], dialect: Dialect) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return };
         self.statements.push(first.at.start..last.at.end);
         self.nesting.push(nesting(tokens));
@@ -95,12 +103,13 @@ impl Script {
         let skipped =
             rest.iter().take_while(|token| ["if", "not", "exists", "only"].iter().any(|w| token.is(w)));
         let skipped = skipped.count();
-        let Some((table, _)) = name_at(rest, skipped) else { return };
+        let named = |at| name_at(rest, at).map(|(name, _)| located(name, dialect));
+        let Some(table) = named(skipped) else { return };
         if first.is("create") {
             self.creates.insert(table.clone());
         }
         for (at, _) in rest.iter().enumerate().filter(|(_, token)| token.is("references")) {
-            if let Some((other, _)) = name_at(rest, at + 1) {
+            if let Some(other) = named(at + 1) {
                 self.references.insert((table.clone(), other));
             }
         }
@@ -126,21 +135,31 @@ fn begins_routine(statement: &[Token]) -> bool {
     statement.first().is_some_and(|token| token.is("create")) && statement.iter().take(6).any(routine)
 }
 
-/// `name` or `schema.name` from a token on, and how many tokens it takes.
+/// `name`, `schema.name` or `database.schema.name` from a token on, as it is written, and how many
+/// tokens it takes.
 fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)> {
     let part = |at: usize| match tokens.get(at).map(|token| &token.kind) {
         Some(Kind::Word(name) | Kind::Name(name)) => Some(name.clone()),
         Some(Kind::Other(_)) | None => None,
     };
+    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Other('.'));
+    let further = |dot: usize| part(dot + 1).filter(|_| is_dotted(dot));
     let first = part(at)?;
-    let dotted = tokens.get(at + 1).is_some_and(|token| token.kind == Kind::Other('.'));
-    match part(at + 2).filter(|_| dotted) {
-        Some(name) => {
-            let schema = Some(first).filter(|schema| schema != "public" && schema != "main");
-            Some((TableName { schema, name }, 3))
-        }
-        None => Some((TableName::plain(first), 1)),
-    }
+    Some(match (further(at + 1), further(at + 3)) {
+        (Some(schema), Some(name)) => (TableName { schema: Some(schema), name }, 5),
+        (Some(name), None) => (TableName { schema: Some(first), name }, 3),
+        (None, _) => (TableName::plain(first), 1),
+    })
+}
+
+/// A name without the schema that is meant where none is said.
+pub(crate) fn located(mut table: TableName, dialect: Dialect) -> TableName {
+    let is_default = |schema: &String| match dialect {
+        Dialect::Postgres => schema == "public",
+        Dialect::Sqlite => schema.eq_ignore_ascii_case("main"),
+    };
+    table.schema = table.schema.filter(|schema| !is_default(schema));
+    table
 }
 
 /// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
@@ -150,10 +169,39 @@ pub(crate) fn folded(table: &TableName) -> TableName {
     TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
 }
 
+/// A table's name as a dialect tells it from others: SQLite knows no case. PostgreSQL does, and
+/// unquoted names come in lower case already.
+pub(crate) fn told(table: &TableName, dialect: Dialect) -> TableName {
+    match dialect {
+        Dialect::Postgres => table.clone(),
+        Dialect::Sqlite => folded(table),
+    }
+}
+
+/// The schema of a name of which nobody can tell where it leads. No table has such a one.
+pub(crate) const NOWHERE: &str = "?";
+
 /// The name of a table as SQL writes it, when the text is nothing else: unquoted in lower case.
 pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
     let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
-    name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()).map(|(name, _)| name)
+    let name = name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len());
+    name.map(|(name, _)| located(name, dialect))
+}
+
+/// The name of a thing with the schema that is written, folded; one that cannot be read leads nowhere.
+pub(crate) fn written_name(text: &str, dialect: Dialect) -> TableName {
+    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
+    match name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()) {
+        Some((name, _)) => told(&name, dialect),
+        None => TableName { schema: Some(NOWHERE.to_owned()), name: text.trim().to_owned() },
+    }
+}
+
+/// The name behind the first of these words.
+pub(crate) fn name_after(statement: &str, word: &str, dialect: Dialect) -> Option<TableName> {
+    let tokens: Vec<Token> = Lexer::new(statement, dialect).collect();
+    let at = tokens.iter().position(|token| token.is(word))?;
+    name_at(&tokens, at + 1).map(|(name, _)| told(&name, dialect))
 }
 
 /// The first words of a statement, in lower case, as far as there is nothing but words.
@@ -187,11 +235,12 @@ struct Lexer<'a> {
     at: usize,
     dialect: Dialect,
     comments: Vec<Range<usize>>,
+    never_ends: bool,
 }
 
 impl<'a> Lexer<'a> {
     fn new(sql: &'a str, dialect: Dialect) -> Self {
-        Self { sql, at: 0, dialect, comments: Vec::new() }
+        Self { sql, at: 0, dialect, comments: Vec::new(), never_ends: false }
     }
 
     fn rest(&self) -> &str {
@@ -204,11 +253,14 @@ impl<'a> Lexer<'a> {
             let rest = self.rest();
             let blank =
                 rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').len();
-            let skipped = match rest.get(blank..).unwrap_or("") {
-                comment if comment.starts_with("--") => comment.find('\n').unwrap_or(comment.len()),
-                comment if comment.starts_with("/*") => self.comment(comment),
-                _ => 0,
+            let (skipped, ends) = match rest.get(blank..).unwrap_or("") {
+                comment if comment.starts_with("--") => (comment.find('\n').unwrap_or(comment.len()), true),
+                comment if comment.starts_with("/*") => {
+                    self.comment(comment).map_or((comment.len(), false), |length| (length, true))
+                }
+                _ => (0, true),
             };
+            self.never_ends |= !ends;
             self.at += blank + skipped;
             if skipped > 0 {
                 self.comments.push(self.at - skipped..self.at);
@@ -218,8 +270,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Length of a comment; PostgreSQL nests them.
-    fn comment(&self, text: &str) -> usize {
+    /// Length of a comment that ends; PostgreSQL nests them.
+    fn comment(&self, text: &str) -> Option<usize> {
         let mut depth = 0_usize;
         let mut at = 0;
         while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
@@ -230,13 +282,13 @@ impl<'a> Lexer<'a> {
                 depth -= 1;
                 at += 2;
                 if depth == 0 {
-                    return at;
+                    return Some(at);
                 }
             } else {
                 at += rest.chars().next().map_or(1, char::len_utf8);
             }
         }
-        text.len()
+        None
     }
 }
 
@@ -253,33 +305,37 @@ impl Iterator for Lexer<'_> {
                 if self.dialect == Dialect::Postgres
                     && rest.get(1..).is_some_and(|r| r.starts_with('\'')) =>
             {
-                (1 + quoted(rest.get(1..).unwrap_or(""), '\'', true), Kind::Other('\''))
+                (quoted(rest.get(1..).unwrap_or(""), '\'', true).map(|length| 1 + length), Kind::Other('\''))
             }
             '\'' => (quoted(rest, '\'', false), Kind::Other('\'')),
             '"' | '`' => {
                 let length = quoted(rest, first, false);
-                let inner = rest.get(1..length.saturating_sub(1)).unwrap_or("");
+                let inner = rest.get(1..length.unwrap_or(0).saturating_sub(1)).unwrap_or("");
                 (length, Kind::Name(inner.replace(&format!("{first}{first}"), &first.to_string())))
             }
             '[' if self.dialect == Dialect::Sqlite => {
-                let length = rest.find(']').map_or(rest.len(), |end| end + 1);
-                (length, Kind::Name(rest.get(1..length.saturating_sub(1)).unwrap_or("").to_owned()))
+                let end = rest.find(']');
+                let inner = rest.get(1..end.unwrap_or(1)).unwrap_or("");
+                (end.map(|end| end + 1), Kind::Name(inner.to_owned()))
             }
             '$' if self.dialect == Dialect::Postgres => (dollar_quoted(rest), Kind::Other('$')),
             c if c.is_alphabetic() || c == '_' => {
                 let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                (length, Kind::Word(rest.get(..length).unwrap_or("").to_lowercase()))
+                (Some(length), Kind::Word(rest.get(..length).unwrap_or("").to_lowercase()))
             }
-            other => (other.len_utf8(), Kind::Other(other)),
+            other => (Some(other.len_utf8()), Kind::Other(other)),
         };
+        let all = rest.len();
+        self.never_ends |= length.is_none();
+        let length = length.unwrap_or(all);
         let at = self.at..self.at + length;
         self.at = at.end;
         Some(Token { kind, at })
     }
 }
 
-/// Length of a quoted text with its quotes; a doubled quote stands for one.
-fn quoted(text: &str, quote: char, backslash: bool) -> usize {
+/// Length of a quoted text that ends, with its quotes; a doubled quote stands for one.
+fn quoted(text: &str, quote: char, backslash: bool) -> Option<usize> {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
         if backslash && character == '\\' {
@@ -288,27 +344,27 @@ fn quoted(text: &str, quote: char, backslash: bool) -> usize {
             if characters.peek().is_some_and(|(_, next)| *next == quote) {
                 characters.next();
             } else {
-                return at + quote.len_utf8();
+                return Some(at + quote.len_utf8());
             }
         }
     }
-    text.len()
+    None
 }
 
-/// Length of `$tag$ … $tag$`, or of a lone `$`.
-fn dollar_quoted(text: &str) -> usize {
-    let Some(inner) = text.get(1..) else { return 1 };
-    let Some(end) = inner.find('$') else { return 1 };
+/// Length of `$tag$ … $tag$` that ends, or of a lone `$`.
+fn dollar_quoted(text: &str) -> Option<usize> {
+    let Some(inner) = text.get(1..) else { return Some(1) };
+    let Some(end) = inner.find('$') else { return Some(1) };
     let tag = inner.get(..end).unwrap_or("");
     let is_tag =
         tag.chars().all(|c| c.is_alphanumeric() || c == '_') && !tag.starts_with(|c: char| c.is_numeric());
     if !is_tag {
-        return 1;
+        return Some(1);
     }
     let opening = end + 2;
     let delimiter = text.get(..opening).unwrap_or("$");
     let body = text.get(opening..).unwrap_or("");
-    body.find(delimiter).map_or(text.len(), |at| opening + at + delimiter.len())
+    body.find(delimiter).map(|at| opening + at + delimiter.len())
 }
 
 #[cfg(test)]

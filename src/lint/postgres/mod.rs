@@ -1,16 +1,18 @@
 //! Reads PostgreSQL's statements with squawk's parser, which gives a tree even where it does not
 //! understand all of a statement. What squawk's own rules find is in `locks`.
 
+mod calls;
 mod locks;
+mod rows;
 mod table;
 
 use squawk_syntax::ast::{self, AstNode as _, Stmt};
-use squawk_syntax::{SourceFile, SyntaxNode};
+use squawk_syntax::{Parse, SourceFile, SyntaxNode};
 
 use super::MOST_NESTING;
 use super::act::Act;
 use super::rules;
-use super::script::{Script, first_words, folded, table_name};
+use super::script::{Script, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
 
@@ -33,7 +35,8 @@ pub(super) fn acts(whole: &str, script: &Script, in_transaction: bool) -> Vec<Ve
             *subject = subject_of(&statement);
         }
     }
-    for (byte, rule, reason) in locks::found(&parse, sql, in_transaction) {
+    let without_made = &without_made(sql, &parse);
+    for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made, in_transaction) {
         let index = at(byte);
         if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
             acts.push(Act::does(rule, subject.clone(), reason));
@@ -65,6 +68,20 @@ fn without_deep(sql: &str, script: &Script) -> String {
     text
 }
 
+/// The text with `SELECT 1` for each CREATE TABLE. To squawk a name that is made anywhere in the file
+/// is new everywhere in it, in every schema; here that is said by [`super::Known`].
+fn without_made(sql: &str, parse: &Parse<SourceFile>) -> String {
+    let mut text = sql.to_owned();
+    for statement in parse.tree().stmts().filter(|statement| matches!(statement, Stmt::CreateTable(_))) {
+        let range = statement.syntax().text_range();
+        let bytes = usize::from(range.start())..usize::from(range.end());
+        let end = if sql.get(bytes.clone()).is_some_and(|made| made.ends_with(';')) { ";" } else { " " };
+        let width = bytes.len().saturating_sub(end.len());
+        text.replace_range(bytes, &format!("{:width$}{end}", "SELECT 1"));
+    }
+    text
+}
+
 /// A statement that is not understood; one that begins as those do that destroy is held for one.
 fn unread(statement: &str, message: &str) -> Act {
     let words = first_words(statement, Dialect::Postgres);
@@ -82,13 +99,13 @@ fn start(node: &SyntaxNode) -> usize {
     usize::from(node.text_range().start())
 }
 
-/// The name that a node is, folded.
-fn name(node: &SyntaxNode) -> Option<TableName> {
-    table_name(&node.text().to_string(), Dialect::Postgres).map(|name| folded(&name))
+/// The name that a node is, as it is written.
+fn name(node: &SyntaxNode) -> TableName {
+    written_name(&node.text().to_string(), Dialect::Postgres)
 }
 
 fn names<N: ast::AstNode>(nodes: impl Iterator<Item = N>) -> Vec<TableName> {
-    nodes.filter_map(|node| name(node.syntax())).collect()
+    nodes.map(|node| name(node.syntax())).collect()
 }
 
 fn joined(names: &[TableName]) -> String {
@@ -97,7 +114,7 @@ fn joined(names: &[TableName]) -> String {
 
 /// The table of `ONLY t`, `t *` and the like.
 fn relation(node: &SyntaxNode) -> Option<TableName> {
-    node.descendants().find_map(ast::PathRef::cast).and_then(|path| name(path.syntax()))
+    node.descendants().find_map(ast::PathRef::cast).map(|path| name(path.syntax()))
 }
 
 fn cascades(node: &SyntaxNode) -> bool {
@@ -127,8 +144,9 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
     let syntax = statement.syntax();
     let mut acts = match statement {
         Stmt::CreateTable(_) | Stmt::CreateForeignTable(_) | Stmt::CreateTableAs(_) | Stmt::SelectInto(_) => {
-            table::made(syntax).into_iter().collect()
+            table::made(syntax, in_transaction)
         }
+        Stmt::AlterTable(alter) if alter.all_in_tablespace().is_some() => rewritten(statement),
         Stmt::AlterTable(alter) => table::altered(alter.table_relation_name(), alter.actions()),
         Stmt::AlterForeignTable(alter) => table::altered(alter.table_relation_name(), alter.actions()),
         Stmt::DropTable(drop) => dropped(&rules::DROP_TABLE, names(drop.table_name_refs()), "the rows of"),
@@ -146,8 +164,9 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             | Stmt::Prepare(_)
             | Stmt::Declare(_)
     ) {
-        acts.extend(table::rows(syntax));
+        acts.extend(rows::of(syntax));
     }
+    acts.extend(calls::of(statement));
     acts
 }
 
@@ -176,6 +195,19 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let names = joined(&names(drop.extension_refs()));
             lost(&rules::DROP_EXTENSION, &format!("what extension {names} brought"))
         }
+        Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if says(syntax, "set", "tablespace") => {
+            rewritten(statement)
+        }
+        Stmt::AlterMaterializedView(_) if says(syntax, "set", "access") => rewritten(statement),
+        Stmt::AlterDomain(alter) => {
+            let is_checked = matches!(
+                alter.action(),
+                Some(ast::AlterDomainAction::SetNotNull(_) | ast::AlterDomainAction::ValidateConstraint(_))
+            );
+            let reason = "writers wait while every table that uses the domain is checked";
+            let checked = is_checked.then(|| Act::does(&rules::DOMAIN_CONSTRAINT, Vec::new(), reason));
+            checked.into_iter().chain(renamed(syntax)).collect()
+        }
         Stmt::AlterType(alter)
             if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) =>
         {
@@ -186,6 +218,18 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let tables: Vec<_> = tables.filter_map(|table| relation(table.syntax())).collect();
             let reason = format!("locks {} until the migration ends", joined(&tables));
             vec![Act::does(&rules::LOCK_TABLE, tables, reason)]
+        }
+        Stmt::AlterIndex(_)
+        | Stmt::AlterSequence(_)
+        | Stmt::AlterType(_)
+        | Stmt::AlterView(_)
+        | Stmt::AlterMaterializedView(_) => renamed(syntax).into_iter().collect(),
+        Stmt::AlterSchema(_) if says(syntax, "rename", "to") => vec![Act::Shuffles],
+        Stmt::Discard(_) => vec![Act::Shuffles],
+        Stmt::Set(set) => {
+            let is_schema = matches!(set.set_target(), Some(ast::SetTarget::SetSchemaValue(_)));
+            let sets_path = is_schema || text(syntax).contains("search_path");
+            sets_path.then_some(Act::Strays).into_iter().collect()
         }
         Stmt::Refresh(refresh) => refreshed(refresh),
         Stmt::Cluster(_) => rewritten(statement),
@@ -224,6 +268,26 @@ fn rewritten(statement: &Stmt) -> Vec<Act> {
     vec![Act::does(&rules::REWRITE_TABLE, subject_of(statement), reason)]
 }
 
+/// The name that an index, a type or the like has afterwards, where that is another.
+fn renamed(node: &SyntaxNode) -> Option<Act> {
+    let from = relation(node)?;
+    let after = |word| name_after(&node.text().to_string(), word, Dialect::Postgres);
+    let to = if says(node, "rename", "to") {
+        after("to")?
+    } else if says(node, "set", "schema") {
+        TableName { schema: Some(after("schema")?.name), name: from.name.clone() }
+    } else {
+        return None;
+    };
+    Some(Act::Renames { from, to })
+}
+
+/// Whether one word follows another.
+fn says(node: &SyntaxNode, one: &str, other: &str) -> bool {
+    let words = words(&node.text().to_string(), Dialect::Postgres);
+    words.windows(2).any(|pair| pair == [one, other])
+}
+
 fn text(node: &SyntaxNode) -> String {
     node.text().to_string().to_lowercase()
 }
@@ -233,7 +297,7 @@ fn opaque(reason: &str) -> Vec<Act> {
 }
 
 fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Act> {
-    let name = node.and_then(|node| name(node.syntax()));
+    let name = node.map(|node| name(node.syntax()));
     name.map(|name| Act::Makes { name, if_missing, columns: Vec::new() }).into_iter().collect()
 }
 
@@ -261,7 +325,7 @@ fn refreshed(refresh: &ast::Refresh) -> Vec<Act> {
     if refresh.concurrently_token().is_some() {
         return Vec::new();
     }
-    let view: Vec<_> = refresh.view_ref().and_then(|view| name(view.syntax())).into_iter().collect();
+    let view: Vec<_> = refresh.view_ref().map(|view| name(view.syntax())).into_iter().collect();
     let reason = format!("readers of {} wait; use CONCURRENTLY", joined(&view));
     vec![Act::does(&rules::REFRESH_VIEW, view, reason)]
 }

@@ -1,31 +1,57 @@
-//! What is done to tables of PostgreSQL: their making, their columns, their rows.
+//! What is done to tables of PostgreSQL: their making, their columns, what they are part of.
 
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
 use super::{joined, name, relation};
 use crate::catalog::TableName;
-use crate::lint::act::Act;
+use crate::lint::act::{Act, Using};
+use crate::lint::known::temporary;
 use crate::lint::rules;
+use crate::sql::Dialect;
 
 fn text(node: &SyntaxNode) -> String {
     node.text().to_string().trim().to_owned()
 }
 
 /// A column's name, folded.
-fn column(node: &SyntaxNode) -> String {
-    name(node).map_or_else(|| text(node), |name| name.name)
+pub(super) fn column(node: &SyntaxNode) -> String {
+    name(node).name
 }
 
-/// The table that a `CREATE TABLE` or `SELECT INTO` makes.
-pub(super) fn made(statement: &SyntaxNode) -> Option<Act> {
-    let name = statement.descendants().find_map(ast::TableName::cast).and_then(|node| name(node.syntax()))?;
+/// What a `CREATE TABLE` or `SELECT INTO` makes.
+pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
+    let Some(table) = statement.descendants().find_map(ast::TableName::cast) else { return Vec::new() };
+    let mut table = name(table.syntax());
+    if statement.descendants().any(|node| ast::Temp::can_cast(node.kind())) {
+        let on_commit = statement.children().find_map(ast::OnCommit::cast);
+        let is_dropped = on_commit.is_some_and(|on| text(on.syntax()).to_lowercase().ends_with("drop"));
+        if is_dropped && !in_transaction {
+            return Vec::new();
+        }
+        table = temporary(&table, Dialect::Postgres);
+    }
     let if_missing = statement.children().any(|node| ast::IfNotExists::cast(node).is_some());
     let columns = statement
         .descendants()
         .filter_map(ast::Column::cast)
         .filter_map(|node| Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase())));
-    Some(Act::Makes { name, if_missing, columns: columns.collect() })
+    // What is inherited, or taken over by LIKE, is not listed.
+    let columns: Vec<_> = columns.collect();
+    let mut acts = vec![Act::Makes { name: table.clone(), if_missing, columns }];
+    if let Some(partition) = statement.children().find_map(ast::PartitionOf::cast) {
+        let parent = partition.table_name_ref().map(|parent| name(parent.syntax()));
+        let to: Vec<_> = parent.clone().into_iter().collect();
+        let reason =
+            format!("everybody who uses {} waits while its default partition is checked", joined(&to));
+        acts.push(Act::does(&rules::ATTACH_PARTITION, to, reason));
+        acts.extend(parent.map(|parent| Act::Adopts { parent, child: table.clone() }));
+    }
+    let inherits = statement.children().find_map(ast::Inherits::cast);
+    for parent in inherits.into_iter().flat_map(|inherits| inherits.table_name_refs()) {
+        acts.push(Act::Adopts { parent: name(parent.syntax()), child: table.clone() });
+    }
+    acts
 }
 
 /// What `ALTER TABLE` does.
@@ -34,107 +60,109 @@ pub(super) fn altered(
     actions: ast::AstChildren<AlterTableAction>,
 ) -> Vec<Act> {
     let Some(table) = table.and_then(|table| relation(table.syntax())) else { return Vec::new() };
-    let moved = |action: &AlterTableAction| moved(&table, action);
-    actions.flat_map(|action| act(&table, &action).into_iter().chain(moved(&action))).collect()
+    actions.flat_map(|action| acts(&table, &action)).collect()
 }
 
-fn act(table: &TableName, action: &AlterTableAction) -> Option<Act> {
-    let table = table.clone();
+fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
     let rewrites = |how: &str| {
         let reason = format!("everybody waits while {table} is written {how}");
-        Some(Act::does(&rules::REWRITE_TABLE, vec![table.clone()], reason))
+        vec![Act::does(&rules::REWRITE_TABLE, vec![table.clone()], reason)]
     };
     match action {
-        AlterTableAction::AddColumn(add) => {
-            let column = column(add.column_name()?.syntax());
-            let kind = add.ty().map(|kind| text(kind.syntax()).to_lowercase()).unwrap_or_default();
-            Some(Act::AddsColumn { table, column, kind, if_missing: add.if_not_exists().is_some() })
-        }
-        AlterTableAction::DropColumn(drop) => {
-            let column = column(drop.column_name_ref()?.syntax());
-            Some(Act::DropsColumn { table, column })
-        }
-        AlterTableAction::AlterColumn(alter) => {
-            let Some(ast::AlterColumnOption::SetType(set)) = alter.option() else { return None };
-            let column = column(alter.column_name_ref()?.syntax());
-            let kind = text(set.ty()?.syntax()).to_lowercase();
-            let using = set.using_expr().and_then(|using| using.expr()).map(|using| text(using.syntax()));
-            Some(Act::Retypes { table, column, kind, using })
-        }
-        AlterTableAction::SetSchema(_) => {
-            let reason = format!("statements that look for {table} where it was fail from then on");
-            Some(Act::does(&rules::RENAME_TABLE, vec![table], reason))
+        AlterTableAction::AddColumn(add) => added(table, add),
+        AlterTableAction::AttachPartition(attach) => {
+            let child = attach.table_name_ref().map(|child| name(child.syntax()));
+            let to: Vec<_> = [Some(table.clone()), child.clone()].into_iter().flatten().collect();
+            let reason = "everybody waits while the partition's rows are checked, and those of the default one; \
+                          add a CHECK that says the same before";
+            let adopts = child.map(|child| Act::Adopts { parent: table.clone(), child });
+            [Act::does(&rules::ATTACH_PARTITION, to, reason)].into_iter().chain(adopts).collect()
         }
         AlterTableAction::SetUnlogged(_)
         | AlterTableAction::SetLogged(_)
         | AlterTableAction::SetAccessMethod(_) => rewrites("in another form"),
         AlterTableAction::SetTablespace(_) => rewrites("to another place"),
         AlterTableAction::MergePartitions(_) | AlterTableAction::SplitPartition(_) => rewrites("anew"),
+        AlterTableAction::SetSchema(_) => {
+            let reason = format!("statements that look for {table} where it was fail from then on");
+            let leaves = Act::does(&rules::RENAME_TABLE, vec![table.clone()], reason);
+            [leaves].into_iter().chain(changed(table, action)).collect()
+        }
+        _ => changed(table, action).into_iter().collect(),
+    }
+}
+
+/// What an action makes of the table, a column or their names.
+fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
+    let table = table.clone();
+    match action {
+        AlterTableAction::DropColumn(drop) => {
+            let column = column(drop.column_name_ref()?.syntax());
+            Some(Act::DropsColumn { table, column })
+        }
+        AlterTableAction::RenameColumn(rename) => {
+            let from = column(rename.column_name_ref()?.syntax());
+            let to = column(rename.column_name()?.syntax());
+            Some(Act::RenamesColumn { table, from, to })
+        }
+        AlterTableAction::AlterColumn(alter) => {
+            let Some(ast::AlterColumnOption::SetType(set)) = alter.option() else { return None };
+            let column = column(alter.column_name_ref()?.syntax());
+            let kind = text(set.ty()?.syntax()).to_lowercase();
+            let using = set.using_expr().map(|using| using_of(using.expr(), &column));
+            Some(Act::Retypes { table, column, kind, using })
+        }
+        AlterTableAction::InheritTable(inherit) => {
+            Some(Act::Adopts { parent: name(inherit.table_name_ref()?.syntax()), child: table })
+        }
+        AlterTableAction::TableRenameTo(rename) => {
+            Some(Act::Renames { from: table, to: name(rename.table_name()?.syntax()) })
+        }
+        AlterTableAction::SetSchema(set) => {
+            let schema = Some(column(set.schema_ref()?.syntax()));
+            let to = TableName { schema, name: table.name.clone() };
+            Some(Act::Renames { from: table, to })
+        }
         _ => None,
     }
 }
 
-/// The name that a table has afterwards, where that is another.
-fn moved(table: &TableName, action: &AlterTableAction) -> Option<Act> {
-    let TableName { schema, name: plain } = table.clone();
-    let to = match action {
-        AlterTableAction::TableRenameTo(rename) => {
-            TableName { schema, name: name(rename.table_name()?.syntax())?.name }
+/// What adding a column does, with what stands behind its type.
+fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Act> {
+    let Some(column) = add.column_name().map(|name| column(name.syntax())) else { return Vec::new() };
+    let kind = add.ty().map(|kind| text(kind.syntax()).to_lowercase()).unwrap_or_default();
+    let mut acts = Vec::new();
+    let counts = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
+    if counts.contains(&kind.as_str()) {
+        let reason = "everybody waits while the table is written anew: each row gets a number of its own";
+        acts.push(Act::does(&rules::FIELD_WITH_DEFAULT, vec![table.clone()], reason));
+    }
+    if add.constraints().any(|constraint| matches!(constraint, ast::Constraint::CheckConstraint(_))) {
+        let reason = "everybody waits while all rows are checked; add the column alone, then the CHECK NOT VALID, \
+                      and validate it in another migration";
+        acts.push(Act::does(&rules::CONSTRAINT_NOT_VALID, vec![table.clone()], reason));
+    }
+    let if_missing = add.if_not_exists().is_some();
+    acts.push(Act::AddsColumn { table: table.clone(), column, kind, if_missing });
+    acts
+}
+
+/// What USING says, where it is more than the name of the column.
+fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
+    let mut casts = Vec::new();
+    let mut rest = value.clone();
+    loop {
+        match rest {
+            Some(ast::Expr::ParenExpr(inner)) => rest = inner.expr(),
+            Some(ast::Expr::CastExpr(cast)) if cast.treat_token().is_none() => {
+                casts.extend(cast.ty().map(|kind| text(kind.syntax()).to_lowercase()));
+                rest = cast.expr();
+            }
+            Some(ast::Expr::NameRef(name)) if column(name.syntax()) == column_name => {
+                casts.reverse();
+                return Using::Casts(casts);
+            }
+            _ => return Using::Computes(value.map(|value| text(value.syntax())).unwrap_or_default()),
         }
-        AlterTableAction::SetSchema(set) => {
-            let schema = Some(column(set.schema_ref()?.syntax())).filter(|schema| schema != "public");
-            TableName { schema, name: plain }
-        }
-        _ => return None,
-    };
-    Some(Act::Renames { from: table.clone(), to })
-}
-
-/// What is done to rows, in the statement or in a `WITH` of it.
-pub(super) fn rows(statement: &SyntaxNode) -> Vec<Act> {
-    statement.descendants().filter_map(|node| row_act(&node)).collect()
-}
-
-fn row_act(node: &SyntaxNode) -> Option<Act> {
-    if let Some(delete) = ast::Delete::cast(node.clone()) {
-        let table = relation(delete.relation_name()?.syntax())?;
-        let which = if is_all(delete.where_clause_or_current_of()) { "all" } else { "some" };
-        let reason = format!("deletes {which} rows of {table}");
-        return Some(Act::does(&rules::DELETE_ROWS, vec![table], reason));
     }
-    if let Some(update) = ast::Update::cast(node.clone()) {
-        let table = relation(update.relation_name()?.syntax())?;
-        let columns = update.set_clause().map(|set| {
-            let targets = set.syntax().descendants().filter_map(ast::ColumnTarget::cast);
-            targets.filter_map(|target| Some(column(target.name()?.syntax()))).collect()
-        });
-        let all = is_all(update.where_clause_or_current_of());
-        return all.then(|| Act::UpdatesAll { table, columns: columns.unwrap_or_default() });
-    }
-    if ast::MergeDelete::cast(node.clone()).is_some() {
-        let merge = node.ancestors().find_map(ast::Merge::cast)?;
-        let table = relation(merge.table_relation_name()?.syntax())?;
-        let reason = format!("deletes rows of {table}");
-        return Some(Act::does(&rules::DELETE_ROWS, vec![table], reason));
-    }
-    let truncate = ast::Truncate::cast(node.clone())?;
-    let tables: Vec<_> = truncate
-        .table_list()
-        .into_iter()
-        .flat_map(|list| list.table_relation_names())
-        .filter_map(|table| relation(table.syntax()))
-        .collect();
-    let reason = format!("deletes all rows of {}", joined(&tables));
-    Some(if super::cascades(node) {
-        Act::does(&rules::TRUNCATE, Vec::new(), format!("{reason} and of the tables that refer to it"))
-    } else {
-        Act::does(&rules::TRUNCATE, tables, reason)
-    })
-}
-
-/// Whether a condition is none.
-fn is_all(condition: Option<ast::WhereClauseOrCurrentOf>) -> bool {
-    let Some(condition) = condition else { return true };
-    let words: String = text(condition.syntax()).split_whitespace().collect::<String>().to_lowercase();
-    matches!(words.as_str(), "wheretrue" | "where1=1" | "where(true)" | "where(1=1)" | "wherenotfalse")
 }

@@ -21,6 +21,8 @@ rules! {
     UNIQUE_CONSTRAINT = "disallowed-unique-constraint", Locking,
         "a unique index is built while everybody waits";
     REINDEX = "require-concurrent-reindex", Locking, "an index is built anew while writers wait";
+    ATTACH_PARTITION = "attach-partition", Locking,
+        "a table gets a partition, and rows are checked while everybody waits";
     DETACH = "require-concurrent-partition-detach", Locking, "a partition is detached while everybody waits";
     RENAME_TABLE = "renaming-table", Locking, "statements by a table's old name fail from then on";
     RENAME_COLUMN = "renaming-column", Locking, "statements by a column's old name fail from then on";

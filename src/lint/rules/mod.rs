@@ -57,7 +57,9 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
                     None => (
                         &LONG_WRITE,
                         format!(
-                            "writers wait while {table} is replaced by {copy}, which has all its rows and columns"
+                            "writers wait while {table} is replaced by {copy}, which has all its rows and \
+                             columns{}",
+                            without(&known.lost_with(table))
                         ),
                     ),
                 })
@@ -88,15 +90,32 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
             if is_free(table) || known.is_fresh_column(table, column) {
                 return None;
             }
-            narrows(known.kind(table, column), kind, using.as_deref(), column)
+            narrows(known.kind(table, column), kind, using.as_ref())
                 .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
         }
         Act::Makes { .. }
         | Act::Copies { .. }
+        | Act::Writes { .. }
+        | Act::LeavesOut { .. }
+        | Act::Attaches { .. }
+        | Act::Detaches { .. }
         | Act::Renames { .. }
         | Act::Removes { .. }
-        | Act::AddsColumn { .. } => None,
+        | Act::AddsColumn { .. }
+        | Act::RenamesColumn { .. }
+        | Act::Adopts { .. }
+        | Act::Strays
+        | Act::Shuffles => None,
     }
+}
+
+/// What a table that is replaced takes along.
+fn without(lost: &[&TableName]) -> String {
+    if lost.is_empty() {
+        return String::new();
+    }
+    let names = lost.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    format!(", but not {names}: make it again")
 }
 
 fn list(columns: &[String]) -> String {

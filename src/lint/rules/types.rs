@@ -3,6 +3,7 @@
 use super::Rule;
 use super::loss::rules;
 use crate::change::Risk::Destructive;
+use crate::lint::act::Using;
 
 rules! {
     NARROW_COLUMN_TYPE = "narrow-column-type", Destructive,
@@ -31,38 +32,33 @@ enum Kind {
 }
 
 /// Why a change of type may lose something; `None` when it loses nothing.
-pub(in crate::lint) fn narrows(
-    from: Option<&str>,
-    to: &str,
-    using: Option<&str>,
-    column: &str,
-) -> Option<String> {
-    if let Some(using) = using.filter(|using| !is_plain_cast(using, column)) {
-        return Some(format!("its values become those of USING {}", one_line(using)));
-    }
-    let target = Kind::read(to);
-    let Some(from) = from else {
-        let why = format!("{} may not hold what the column has", one_line(to));
-        return (!target.is_wide()).then_some(why);
+pub(in crate::lint) fn narrows(from: Option<&str>, to: &str, using: Option<&Using>) -> Option<String> {
+    let casts = match using {
+        Some(Using::Computes(value)) => {
+            return Some(format!("its values become those of USING {}", one_line(value)));
+        }
+        Some(Using::Casts(casts)) => casts.as_slice(),
+        None => &[],
     };
-    (!Kind::read(from).fits(&target)).then(|| format!("{} does not hold all that {from} does", one_line(to)))
+    let mut from = from;
+    for to in casts.iter().map(String::as_str).chain([to]) {
+        let kind = Kind::read(to);
+        match from {
+            Some(from) if !Kind::read(from).fits(&kind) => {
+                return Some(format!("{} does not hold all that {} does", one_line(to), one_line(from)));
+            }
+            None if !kind.is_wide() => {
+                return Some(format!("{} may not hold what the column has", one_line(to)));
+            }
+            Some(_) | None => {}
+        }
+        from = Some(to);
+    }
+    None
 }
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Whether USING says no more than what happens without it.
-fn is_plain_cast(using: &str, column: &str) -> bool {
-    let text: String = using.chars().filter(|c| !c.is_whitespace() && *c != '"' && *c != '(').collect();
-    let text = text.to_lowercase();
-    let rest = text.strip_prefix("cast").unwrap_or(&text);
-    let rest = rest.strip_prefix(&column.to_lowercase());
-    rest.is_some_and(|rest| {
-        let kind = rest.strip_prefix("::").or_else(|| rest.strip_prefix("as")).unwrap_or(rest);
-        kind.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | ',' | '[' | ']'))
-            && (rest.is_empty() || kind != rest)
-    })
 }
 
 impl Kind {
@@ -75,7 +71,14 @@ impl Kind {
             }
             None => (text.as_str(), "", ""),
         };
-        let numbers: Vec<u32> = arguments.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+        let numbers: Option<Vec<u32>> = arguments
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(|part| part.parse().ok())
+            .collect();
+        // A negative scale rounds.
+        let Some(numbers) = numbers else { return Self::Other(text) };
         let first = numbers.first().copied();
         let name = format!("{name} {rest}");
         match name.trim() {
@@ -83,6 +86,7 @@ impl Kind {
             "integer" | "int" | "int4" | "serial" | "serial4" => Self::Integer { bits: 32 },
             "bigint" | "int8" | "bigserial" | "serial8" => Self::Integer { bits: 64 },
             "real" | "float4" => Self::Float { bits: 32 },
+            "float" if first.is_some_and(|bits| bits <= 24) => Self::Float { bits: 32 },
             "double precision" | "float8" | "float" => Self::Float { bits: 64 },
             "numeric" | "decimal" => {
                 Self::Numeric(first.map(|digits| (digits, numbers.get(1).copied().unwrap_or(0))))
@@ -144,4 +148,21 @@ impl Kind {
             _ => false,
         }
     }
+}
+
+/// Whether SQLite stores every value of a column of one type as it is in one of another type: it
+/// converts them by what the type's name contains, and ignores its length.
+pub(in crate::lint) fn is_stored_alike(from: &str, to: &str) -> bool {
+    let affinity = |kind: &str| {
+        let kind = kind.to_lowercase();
+        let has = |parts: &[&str]| parts.iter().any(|part| kind.contains(part));
+        match () {
+            () if has(&["int"]) => "number",
+            () if has(&["char", "clob", "text"]) => "text",
+            () if kind.is_empty() || has(&["blob"]) => "any",
+            () if has(&["real", "floa", "doub"]) => "float",
+            () => "number",
+        }
+    };
+    affinity(from) == affinity(to) || affinity(to) == "any"
 }

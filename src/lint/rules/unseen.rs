@@ -6,7 +6,7 @@ use crate::change::Risk::{Safe, Unvalidated};
 
 rules! {
     NOT_PARSED = "not-parsed", Unvalidated, "the statement could not be read";
-    CODE_BLOCK = "code-block", Unvalidated, "code runs that is not looked into: DO, CALL, EXECUTE";
+    CODE_BLOCK = "code-block", Unvalidated, "code runs that is not looked into: DO, CALL, EXECUTE, functions";
     TRANSACTION_CONTROL = "transaction-control", Unvalidated,
         "the statement ends or begins the transaction that the migration shares with its record";
     CLIENT_COMMAND = "client-command", Unvalidated,

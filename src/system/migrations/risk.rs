@@ -36,13 +36,13 @@ pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
     let bare = with_done(Known::nothing());
     let is_before = |applied: &Applied| !done.iter().any(|file| file.version == applied.version);
     let is_migrated = migrations.iter().flatten().any(is_before);
-    let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table));
+    let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table, desired.dialect));
     if *presence == Presence::Missing || is_bare {
         return bare;
     }
     let mut before = schema.clone();
-    before.tables.retain(|table, _| !bare.has_made(table));
-    with_done(Known::of(&before))
+    before.tables.retain(|table, _| !bare.has_made(table, desired.dialect));
+    with_done(Known::of(&before, desired.dialect))
 }
 
 /// Classifies what is pending; `known` goes from one text to the next, in their order.

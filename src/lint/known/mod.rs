@@ -1,0 +1,329 @@
+//! What is known of the database at a statement: which tables are in use, which nobody uses yet
+//! because this very plan makes them, and the types of columns. Pure.
+
+mod copies;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::act::Act;
+use super::script::{NOWHERE, Script, located, told};
+use crate::catalog::{Snapshot, TableName};
+use crate::sql::Dialect;
+use copies::{Column, Columns, Copies, keep_all};
+
+/// What else there may be than what is known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Rest {
+    /// Nothing, and all that there is was made by this plan.
+    Bare,
+    /// Nothing.
+    Nothing,
+    #[default]
+    Anything,
+}
+
+/// Tables and columns before the next statement. All names are folded as their dialect does.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    existing: BTreeSet<TableName>,
+    fresh: BTreeSet<TableName>,
+    columns: BTreeMap<TableName, Columns>,
+    fresh_columns: BTreeSet<(TableName, String)>,
+    /// Parents and their children, by inheritance or as partitions.
+    families: BTreeSet<(TableName, TableName)>,
+    rest: Rest,
+    copies: Copies,
+    /// Tables, and those that refer to them.
+    referring: BTreeMap<TableName, BTreeSet<TableName>>,
+    /// Whether dropping a table deletes what refers to it: SQLite's foreign keys, unless they are off.
+    keys_bind: bool,
+    /// Whether the text takes back what it does, so that nobody can tell what is left of it.
+    takes_back: bool,
+    /// Whether a name without a schema may lead elsewhere than to the default one.
+    has_strayed: bool,
+}
+
+impl Known {
+    /// A database with the tables of a schema.
+    pub fn of(schema: &Snapshot, dialect: Dialect) -> Self {
+        let told = |name: &TableName| told(name, dialect);
+        let rest = match dialect {
+            Dialect::Sqlite => Rest::Nothing,
+            // Partitions stand in no snapshot.
+            Dialect::Postgres => Rest::Anything,
+        };
+        let mut known = Self { rest, ..Self::default() };
+        for (name, table) in &schema.tables {
+            let name = told(name);
+            let indexes = table.indexes.keys().map(|index| told(&TableName::parse(index)));
+            known.copies.attach(indexes.clone(), &name);
+            known.existing.extend(indexes);
+            let columns = table
+                .columns
+                .iter()
+                .map(|column| (told(&TableName::plain(&*column.name)).name, column.data_type.to_lowercase()));
+            known.columns.insert(name.clone(), Columns { list: columns.collect(), are_all: true });
+            for key in &table.foreign_keys {
+                known.referring.entry(told(&key.table)).or_default().insert(name.clone());
+            }
+            known.existing.insert(name);
+        }
+        known
+    }
+
+    /// A database in which there is nothing yet.
+    pub fn nothing() -> Self {
+        Self { rest: Rest::Bare, ..Self::default() }
+    }
+
+    /// What the next text will do, before it begins.
+    pub(super) fn foresee(&mut self, acts: &[Vec<Act>]) {
+        self.copies.begin(acts);
+    }
+
+    /// The next text begins, in a session that has nothing left of the one before.
+    pub(super) fn begin(&mut self, script: &Script, dialect: Dialect, keys_bind: bool, takes_back: bool) {
+        self.keys_bind = keys_bind;
+        self.takes_back = takes_back;
+        self.has_strayed = false;
+        self.fresh.retain(|name| !is_temporary(name));
+        self.columns.retain(|name, _| !is_temporary(name));
+        if takes_back {
+            self.settle();
+        }
+        for (child, parent) in &script.references {
+            self.referring.entry(told(parent, dialect)).or_default().insert(told(child, dialect));
+        }
+    }
+
+    /// A table whose rows go, or stand in the way, when a table is dropped that has a copy.
+    pub(super) fn bound_to(&self, name: &TableName) -> Option<&TableName> {
+        let children = self.referring.get(name).filter(|_| self.keys_bind)?;
+        children.iter().find(|child| *child != name)
+    }
+
+    /// From here on, what was made is in use.
+    pub fn settle(&mut self) {
+        self.existing.append(&mut self.fresh);
+        self.fresh_columns.clear();
+        self.copies.settle();
+    }
+
+    /// Whether this plan has made a table of a schema.
+    pub fn has_made(&self, name: &TableName, dialect: Dialect) -> bool {
+        self.fresh.contains(&told(name, dialect))
+    }
+
+    pub(super) fn is_fresh(&self, name: &TableName) -> bool {
+        self.rest == Rest::Bare || self.fresh.contains(name)
+    }
+
+    /// Whether a table of this plan has what was dropped with another one.
+    pub(super) fn is_heir(&self, name: &TableName) -> bool {
+        self.copies.is_heir(name)
+    }
+
+    /// The table of this plan that has all that a table has.
+    pub(super) fn copy_of(&self, name: &TableName) -> Option<&TableName> {
+        self.copies.of(name)
+    }
+
+    /// Indexes and triggers that are dropped with a table, as far as they are known, and that the text
+    /// does not make.
+    pub(super) fn lost_with(&self, name: &TableName) -> Vec<&TableName> {
+        self.copies.attached_to(name)
+    }
+
+    fn columns_of(&self, table: &TableName) -> &Columns {
+        const UNKNOWN: &Columns = &Columns { list: Vec::new(), are_all: false };
+        self.columns.get(table).unwrap_or(UNKNOWN)
+    }
+
+    pub(super) fn is_fresh_column(&self, table: &TableName, column: &str) -> bool {
+        self.fresh_columns.contains(&(table.clone(), column.to_owned()))
+    }
+
+    /// The type of a column, where it is known.
+    pub(super) fn kind(&self, table: &TableName, column: &str) -> Option<&str> {
+        self.columns_of(table).list.iter().find(|(name, _)| name == column).map(|(_, kind)| kind.as_str())
+    }
+
+    /// Finds out where the names in an act lead.
+    pub(super) fn locate(&self, act: &mut Act, dialect: Dialect) {
+        // What is renamed stays where it is, unless it says otherwise.
+        let stays = match act {
+            Act::Renames { from, to } => {
+                to.schema.is_none().then(|| self.place(from.clone(), dialect).schema)
+            }
+            _ => None,
+        };
+        for name in act.names() {
+            *name = self.place(name.clone(), dialect);
+        }
+        if let (Act::Renames { to, .. }, Some(schema)) = (act, stays) {
+            to.schema = schema;
+        }
+    }
+
+    fn place(&self, name: TableName, dialect: Dialect) -> TableName {
+        let temporary = temporary(&name, dialect);
+        match name.schema {
+            Some(_) => located(name, dialect),
+            None if self.has_strayed => TableName { schema: Some(NOWHERE.to_owned()), ..name },
+            None if self.fresh.contains(&temporary) => temporary,
+            None => name,
+        }
+    }
+
+    /// What is different after a statement did something.
+    pub(super) fn note(&mut self, act: &Act) {
+        self.copies.note(act);
+        match act {
+            Act::Makes { name, if_missing, columns } => self.made(name, *if_missing, columns),
+            Act::Copies { from, to, columns, into } => {
+                let source = (self.columns_of(from), columns.as_deref());
+                let target = (self.columns_of(to), into.as_deref());
+                if self.fresh.contains(to) && keep_all(source, target) {
+                    self.copies.copied(from, to);
+                }
+            }
+            Act::Renames { from, to } => self.renamed(from, to),
+            Act::Removes { name } => self.removed(name),
+            Act::AddsColumn { table, column, kind, if_missing } => {
+                // Without the table's columns nobody can tell whether it was there.
+                let is_known = self.kind(table, column).is_some();
+                if *if_missing && (!self.columns_of(table).are_all || is_known) {
+                    return;
+                }
+                if !self.takes_back && !is_nowhere(table) {
+                    self.fresh_columns.insert((table.clone(), column.clone()));
+                }
+                self.columns.entry(table.clone()).or_default().list.push((column.clone(), kind.clone()));
+            }
+            Act::RenamesColumn { table, from, to } => {
+                if let Some((name, _)) = self.column(table, from) {
+                    name.clone_from(to);
+                }
+                if self.fresh_columns.remove(&(table.clone(), from.clone())) {
+                    self.fresh_columns.insert((table.clone(), to.clone()));
+                }
+            }
+            Act::DropsColumn { table, column } => {
+                if let Some(columns) = self.columns.get_mut(table) {
+                    columns.list.retain(|(name, _)| name != column);
+                }
+                self.fresh_columns.remove(&(table.clone(), column.clone()));
+            }
+            Act::Retypes { table, column, kind, .. } => match self.column(table, column) {
+                Some((_, is)) => is.clone_from(kind),
+                None => {
+                    self.columns.entry(table.clone()).or_default().list.push((column.clone(), kind.clone()));
+                }
+            },
+            Act::Adopts { parent, child } => {
+                self.families.insert((parent.clone(), child.clone()));
+                if !self.fresh.contains(child) {
+                    self.wear(parent);
+                }
+            }
+            Act::Strays => self.has_strayed = true,
+            Act::Shuffles => self.settle(),
+            Act::Does { .. }
+            | Act::UpdatesAll { .. }
+            | Act::Writes { .. }
+            | Act::LeavesOut { .. }
+            | Act::Attaches { .. }
+            | Act::Detaches { .. } => {}
+        }
+    }
+
+    fn column(&mut self, table: &TableName, column: &str) -> Option<&mut Column> {
+        self.columns.get_mut(table)?.list.iter_mut().find(|(name, _)| name == column)
+    }
+
+    fn made(&mut self, name: &TableName, if_missing: bool, columns: &[Column]) {
+        let is_there = self.existing.contains(name) || self.fresh.contains(name);
+        if if_missing && is_there {
+            return;
+        }
+        if if_missing && self.rest == Rest::Anything || self.takes_back || is_nowhere(name) {
+            // What is there under the name may be older, and may have other columns.
+            self.existing.insert(name.clone());
+            return;
+        }
+        self.fresh.insert(name.clone());
+        // What is made from a query, or by a parser that gave up, has columns that nobody listed.
+        let columns = Columns { list: columns.to_vec(), are_all: !columns.is_empty() };
+        self.columns.insert(name.clone(), columns);
+    }
+
+    fn renamed(&mut self, from: &TableName, to: &TableName) {
+        if is_nowhere(from) {
+            self.settle();
+        }
+        let renamed = |name: TableName| if name == *from { to.clone() } else { name };
+        self.existing.remove(from);
+        let (was_fresh, fresh) = (self.fresh.remove(from), &mut self.fresh);
+        fresh.remove(to);
+        if was_fresh { fresh } else { &mut self.existing }.insert(to.clone());
+        self.families = std::mem::take(&mut self.families)
+            .into_iter()
+            .map(|(parent, child)| (renamed(parent), renamed(child)))
+            .collect();
+        self.fresh_columns = std::mem::take(&mut self.fresh_columns)
+            .into_iter()
+            .map(|(table, column)| (renamed(table), column))
+            .collect();
+        for children in self.referring.values_mut().filter(|children| children.contains(from)) {
+            children.remove(from);
+            children.insert(to.clone());
+        }
+        if let Some(children) = self.referring.remove(from) {
+            self.referring.entry(to.clone()).or_default().extend(children);
+        }
+        match self.columns.remove(from) {
+            Some(columns) => self.columns.insert(to.clone(), columns),
+            None => self.columns.remove(to),
+        };
+    }
+
+    fn removed(&mut self, name: &TableName) {
+        for children in self.referring.values_mut() {
+            children.remove(name);
+        }
+        self.families.retain(|(parent, child)| parent != name && child != name);
+        self.existing.remove(name);
+        self.fresh.remove(name);
+        self.columns.remove(name);
+        self.fresh_columns.retain(|(table, _)| table != name);
+    }
+
+    /// A table of this plan, and what it is a part of, has what was there before.
+    fn wear(&mut self, table: &TableName) {
+        if self.fresh.remove(table) {
+            self.existing.insert(table.clone());
+            let of = |(parent, child): &(TableName, TableName)| (child == table).then(|| parent.clone());
+            let parents: Vec<_> = self.families.iter().filter_map(of).collect();
+            for parent in &parents {
+                self.wear(parent);
+            }
+        }
+    }
+}
+
+/// The name that a temporary table has.
+pub(super) fn temporary(name: &TableName, dialect: Dialect) -> TableName {
+    let schema = match dialect {
+        Dialect::Postgres => "pg_temp",
+        Dialect::Sqlite => "temp",
+    };
+    TableName { schema: Some(schema.to_owned()), name: name.name.clone() }
+}
+
+fn is_temporary(name: &TableName) -> bool {
+    matches!(name.schema.as_deref(), Some("pg_temp" | "temp"))
+}
+
+fn is_nowhere(name: &TableName) -> bool {
+    name.schema.as_deref() == Some(NOWHERE)
+}

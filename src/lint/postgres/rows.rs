@@ -1,0 +1,94 @@
+//! What is done to rows of PostgreSQL: deleted, overwritten.
+
+use squawk_syntax::SyntaxNode;
+use squawk_syntax::ast::{self, AstNode as _};
+
+use super::table::column;
+use super::{joined, relation};
+use crate::catalog::TableName;
+use crate::lint::act::Act;
+use crate::lint::condition::leaves_out_of;
+use crate::lint::rules;
+
+/// What is done to rows, in the statement or in a `WITH` of it.
+pub(super) fn of(statement: &SyntaxNode) -> Vec<Act> {
+    statement.descendants().filter_map(|node| act(&node)).collect()
+}
+
+fn act(node: &SyntaxNode) -> Option<Act> {
+    if let Some(delete) = ast::Delete::cast(node.clone()) {
+        let table = relation(delete.relation_name()?.syntax())?;
+        let alias = delete.alias().and_then(|alias| alias.name());
+        let all = is_all(delete.where_clause_or_current_of(), &names(&table, alias));
+        let reason = format!("deletes {} rows of {table}", if all { "all" } else { "some" });
+        return Some(Act::does(&rules::DELETE_ROWS, vec![table], reason));
+    }
+    if let Some(update) = ast::Update::cast(node.clone()) {
+        let table = relation(update.relation_name()?.syntax())?;
+        let alias = update.alias().and_then(|alias| alias.name());
+        let all = is_all(update.where_clause_or_current_of(), &names(&table, alias));
+        return all.then(|| Act::UpdatesAll { table, columns: changed(update.set_clause()) });
+    }
+    if ast::MergeDelete::can_cast(node.kind()) || ast::MergeUpdate::can_cast(node.kind()) {
+        return merged(node);
+    }
+    let truncate = ast::Truncate::cast(node.clone())?;
+    let tables: Vec<_> = truncate
+        .table_list()
+        .into_iter()
+        .flat_map(|list| list.table_relation_names())
+        .filter_map(|table| relation(table.syntax()))
+        .collect();
+    let reason = format!("deletes all rows of {}", joined(&tables));
+    Some(if super::cascades(node) {
+        Act::does(&rules::TRUNCATE, Vec::new(), format!("{reason} and of the tables that refer to it"))
+    } else {
+        Act::does(&rules::TRUNCATE, tables, reason)
+    })
+}
+
+/// What a MERGE does to the rows that it finds.
+fn merged(node: &SyntaxNode) -> Option<Act> {
+    let merge = node.ancestors().find_map(ast::Merge::cast)?;
+    let table = relation(merge.table_relation_name()?.syntax())?;
+    let Some(update) = ast::MergeUpdate::cast(node.clone()) else {
+        let reason = format!("deletes rows of {table}");
+        return Some(Act::does(&rules::DELETE_ROWS, vec![table], reason));
+    };
+    let names = names(&table, merge.alias().and_then(|alias| alias.name()));
+    // Rows without a match are most often most of them, and only the second condition counts.
+    let by_source = node.ancestors().find_map(ast::MergeWhenNotMatchedSource::cast).is_some();
+    let on = merge.using_on_clause().and_then(|using| using.on_clause()).and_then(|on| on.expr());
+    let and = node.ancestors().find_map(ast::MergeWhenClause::cast);
+    let and = and.and_then(|when| when.syntax().children().find_map(ast::MergeCondition::cast));
+    let conditions = [on.filter(|_| !by_source), and.and_then(|condition| condition.expr())];
+    let is_held = |condition: &ast::Expr| leaves_out_of(&condition.syntax().text().to_string(), &names);
+    let all = !conditions.iter().flatten().any(is_held);
+    all.then(|| Act::UpdatesAll { table, columns: changed(update.set_clause()) })
+}
+
+fn changed(set: Option<ast::SetClause>) -> Vec<String> {
+    let targets = set.into_iter().flat_map(|set| {
+        let targets: Vec<_> = set.syntax().descendants().filter_map(ast::ColumnTarget::cast).collect();
+        targets
+    });
+    targets.filter_map(|target| Some(column(target.name()?.syntax()))).collect()
+}
+
+/// What a condition can call a table.
+fn names(table: &TableName, alias: Option<ast::TableAlias>) -> Vec<String> {
+    let alias = alias.map(|alias| column(alias.syntax()));
+    [Some(table.name.clone()), alias].into_iter().flatten().map(|name| name.to_lowercase()).collect()
+}
+
+/// Whether a condition leaves no row out.
+fn is_all(condition: Option<ast::WhereClauseOrCurrentOf>, names: &[String]) -> bool {
+    match condition {
+        Some(ast::WhereClauseOrCurrentOf::WhereCurrentOf(_)) => false,
+        Some(ast::WhereClauseOrCurrentOf::WhereClause(condition)) => {
+            let condition = condition.expr().map(|condition| condition.syntax().text().to_string());
+            !condition.is_some_and(|condition| leaves_out_of(&condition, names))
+        }
+        None => true,
+    }
+}

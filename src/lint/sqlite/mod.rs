@@ -1,0 +1,248 @@
+//! Reads SQLite's statements with sqlparser, one by one, so that one that it does not understand
+//! hides no other.
+
+mod rows;
+
+use sqlparser::ast::{
+    AlterTableOperation, ColumnOption, Expr, ObjectName, ObjectType, RenameTableNameKind, Statement,
+    TableFactor, TableWithJoins, Value,
+};
+use sqlparser::dialect::SQLiteDialect;
+use sqlparser::parser::Parser;
+
+use super::MOST_NESTING;
+use super::act::Act;
+use super::known::temporary;
+use super::rules;
+use super::script::{Script, before_parenthesis, first_words, name_after, words, written_name};
+use crate::catalog::TableName;
+use crate::sql::Dialect;
+
+/// What each statement of a script does.
+pub(super) fn acts(sql: &str, script: &Script, in_transaction: bool) -> Vec<Vec<Act>> {
+    let text = |bytes: &std::ops::Range<usize>| sql.get(bytes.clone()).unwrap_or("");
+    let each = script.statements.iter().zip(&script.nesting);
+    each.map(|(bytes, nesting)| statement(text(bytes), *nesting, in_transaction)).collect()
+}
+
+fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
+    let words = first_words(sql, Dialect::Sqlite);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["begin" | "commit" | "end" | "rollback", ..] if in_transaction => {
+            let reason = "the migration runs in a transaction already, together with its record";
+            return vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)];
+        }
+        ["pragma", "writable_schema", ..] => {
+            let reason = "what is written into the schema's own table is not looked into";
+            return vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)];
+        }
+        ["vacuum" | "reindex", ..] => {
+            let reason = "writers wait while the file is written anew";
+            return vec![Act::does(&rules::LONG_WRITE, Vec::new(), reason)];
+        }
+        ["create", "trigger", ..] | ["create", _, "trigger", ..] => return trigger(sql),
+        ["drop", "trigger", ..] => {
+            let after = if words.contains(&"exists") { "exists" } else { "trigger" };
+            let name = name_after(sql, after, Dialect::Sqlite);
+            return name.map(|name| Act::Detaches { name }).into_iter().collect();
+        }
+        // Another file may have been behind the name.
+        ["detach", ..] => return vec![Act::Shuffles],
+        words if is_harmless(words) => return Vec::new(),
+        _ => {}
+    }
+    if nesting > MOST_NESTING {
+        return unread(&words, "it is nested too deep");
+    }
+    let mut acts = match Parser::parse_sql(&SQLiteDialect {}, sql) {
+        Ok(statements) => statements.iter().flat_map(of).collect(),
+        Err(error) => {
+            let made = before_parenthesis(sql, Dialect::Sqlite).filter(|_| words.first() == Some(&"create"));
+            let made =
+                made.and_then(|head| Parser::parse_sql(&SQLiteDialect {}, &format!("{head} (x)")).ok());
+            match made {
+                // Whatever stands in a table or index that is made: its name says all that matters.
+                Some(statements) => statements.iter().flat_map(of).map(without_columns).collect(),
+                // Without OR REPLACE it only adds rows, wherever they come from.
+                None if words.starts_with(&["insert", "into"]) => vec![Act::Writes { to: Vec::new() }],
+                None => unread(&words, &error.to_string()),
+            }
+        }
+    };
+    if let Some(Act::Makes { name, .. }) = acts.first()
+        && words.first() == Some(&"create")
+        && resolves_conflicts(sql)
+    {
+        acts.push(Act::LeavesOut { table: name.clone() });
+    }
+    acts
+}
+
+/// What a trigger does may keep rows out of its table.
+fn trigger(sql: &str) -> Vec<Act> {
+    let Some(table) = name_after(sql, "on", Dialect::Sqlite) else { return Vec::new() };
+    let after = if words(sql, Dialect::Sqlite).contains(&"exists".to_owned()) { "exists" } else { "trigger" };
+    let attached = name_after(sql, after, Dialect::Sqlite);
+    let attached = attached.map(|name| Act::Attaches { name, table: table.clone() });
+    attached.into_iter().chain([Act::LeavesOut { table }]).collect()
+}
+
+fn without_columns(act: Act) -> Act {
+    match act {
+        Act::Makes { name, if_missing, .. } => Act::Makes { name, if_missing, columns: Vec::new() },
+        act => act,
+    }
+}
+
+/// Whether a table is made with a constraint that rows fail without an error.
+fn resolves_conflicts(sql: &str) -> bool {
+    let words = words(sql, Dialect::Sqlite);
+    let is_quiet = |at: &[String]| matches!(at, [on, conflict, how] if on == "on" && conflict == "conflict" && (how == "ignore" || how == "replace"));
+    words.windows(3).any(is_quiet)
+}
+
+/// Whether the first words tell already that nothing is lost and nobody waits.
+fn is_harmless(words: &[&str]) -> bool {
+    match words {
+        ["create", "temp" | "temporary", "view", ..] | ["create" | "drop", "view", ..] => true,
+        [first, ..] => matches!(
+            *first,
+            "begin"
+                | "commit"
+                | "end"
+                | "rollback"
+                | "savepoint"
+                | "release"
+                | "analyze"
+                | "attach"
+                | "pragma"
+                | "select"
+                | "values"
+        ),
+        [] => false,
+    }
+}
+
+/// A statement that is not understood; one that begins as those do that destroy is held for one.
+fn unread(words: &[&str], message: &str) -> Vec<Act> {
+    let rule = match words {
+        ["drop", "table", ..] => &rules::DROP_TABLE,
+        ["delete", ..] => &rules::DELETE_ROWS,
+        ["replace", ..] => &rules::REPLACE_ROWS,
+        _ => &rules::NOT_PARSED,
+    };
+    let message = message.lines().next().unwrap_or("").trim_start_matches("sql parser error: ");
+    let reason = format!("cannot be read: {message}");
+    vec![Act::does(rule, Vec::new(), reason), Act::Writes { to: Vec::new() }]
+}
+
+fn of(statement: &Statement) -> Vec<Act> {
+    match statement {
+        Statement::CreateTable(create) => {
+            let columns = create.columns.iter().map(|column| {
+                (column.name.value.to_lowercase(), column.data_type.to_string().to_lowercase())
+            });
+            let columns = columns.collect();
+            let name = name(&create.name);
+            let name = if create.temporary { temporary(&name, Dialect::Sqlite) } else { name };
+            let made = Act::Makes { name, if_missing: create.if_not_exists, columns };
+            [made].into_iter().chain(create.query.iter().flat_map(|query| rows::of_query(query))).collect()
+        }
+        Statement::CreateVirtualTable { name: table, if_not_exists, .. } => {
+            vec![Act::Makes { name: name(table), if_missing: *if_not_exists, columns: Vec::new() }]
+        }
+        Statement::CreateIndex(create) => {
+            index(create.name.as_ref(), &create.table_name, create.if_not_exists)
+        }
+        Statement::AlterTable(alter) => {
+            let table = name(&alter.name);
+            alter.operations.iter().flat_map(|operation| altered(&table, operation)).collect()
+        }
+        Statement::Drop { object_type: ObjectType::Table, names, .. } => {
+            let tables: Vec<_> = names.iter().map(name).collect();
+            let reason = format!("loses the rows of {}", joined(&tables));
+            let removed = tables.iter().map(|name| Act::Removes { name: name.clone() });
+            let mut acts: Vec<_> = removed.collect();
+            acts.push(Act::does(&rules::DROP_TABLE, tables, reason));
+            acts
+        }
+        Statement::Drop { object_type: ObjectType::Index, names, .. } => {
+            let gone = names.iter().map(name);
+            gone.flat_map(|name| [Act::Detaches { name: name.clone() }, Act::Removes { name }]).collect()
+        }
+        Statement::Query(query) => rows::of_query(query),
+        Statement::Explain { .. } | Statement::ExplainTable { .. } => Vec::new(),
+        other => rows::of(other),
+    }
+}
+
+fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Vec<Act> {
+    let table = name(table);
+    let reason = format!("writers of the whole file wait while the index on {table} is built");
+    let made = index.map(name).into_iter().flat_map(|name| {
+        let attached = Act::Attaches { name: name.clone(), table: table.clone() };
+        [Act::Makes { name, if_missing, columns: Vec::new() }, attached]
+    });
+    made.collect::<Vec<_>>().into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
+}
+
+fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
+    let to = || vec![table.clone()];
+    match operation {
+        AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
+            let has =
+                |is: fn(&ColumnOption) -> bool| column_def.options.iter().any(|option| is(&option.option));
+            let required = has(|option| matches!(option, ColumnOption::NotNull));
+            let filled = has(|option| {
+                matches!(option, ColumnOption::Default(value) if !is_null(value))
+                    || matches!(option, ColumnOption::Generated { .. })
+            });
+            let column = column_def.name.value.to_lowercase();
+            let kind = column_def.data_type.to_string().to_lowercase();
+            let mut acts = Vec::new();
+            if required && !filled {
+                let reason = "fails when the table has rows: the column is NOT NULL and has no default";
+                acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, to(), reason));
+            }
+            acts.push(Act::AddsColumn { table: table.clone(), column, kind, if_missing: *if_not_exists });
+            acts
+        }
+        AlterTableOperation::DropColumn { column_names, .. } => column_names
+            .iter()
+            .map(|column| Act::DropsColumn { table: table.clone(), column: column.value.to_lowercase() })
+            .collect(),
+        AlterTableOperation::RenameColumn { old_column_name: old, new_column_name: new } => {
+            let reason = format!("statements by the old name {} fail from then on", old.value);
+            let (from, to_name) = (old.value.to_lowercase(), new.value.to_lowercase());
+            let renamed = Act::RenamesColumn { table: table.clone(), from, to: to_name };
+            vec![Act::does(&rules::RENAME_COLUMN, to(), reason), renamed]
+        }
+        AlterTableOperation::RenameTable { table_name } => {
+            let (RenameTableNameKind::As(new) | RenameTableNameKind::To(new)) = table_name;
+            let reason = format!("statements by the old name {table} fail from then on");
+            let renamed = Act::Renames { from: table.clone(), to: name(new) };
+            vec![Act::does(&rules::RENAME_TABLE, to(), reason), renamed]
+        }
+        _ => vec![Act::does(&rules::NOT_PARSED, to(), "SQLite has no such ALTER TABLE")],
+    }
+}
+
+fn is_null(value: &Expr) -> bool {
+    matches!(value, Expr::Value(value) if matches!(value.value, Value::Null))
+}
+
+fn name(name: &ObjectName) -> TableName {
+    written_name(&name.to_string(), Dialect::Sqlite)
+}
+
+fn table(table: &TableWithJoins) -> Option<TableName> {
+    match &table.relation {
+        TableFactor::Table { name: table, .. } => Some(name(table)),
+        _ => None,
+    }
+}
+
+fn joined(names: &[TableName]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

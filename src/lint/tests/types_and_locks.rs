@@ -1,0 +1,199 @@
+//! New types, code that is called, conditions, and what makes others wait.
+
+use super::{last, postgres, sqlite};
+
+#[test]
+fn a_cast_in_using_is_as_narrow_as_its_narrowest_type() {
+    let to = |column: &str, rest: &str| last(&postgres(&format!("ALTER TABLE t ALTER {column} TYPE {rest}")));
+    for (column, rest) in [
+        ("price", "numeric(10, 4) USING price::int"),
+        ("at", "timestamp USING at::date"),
+        ("name", "varchar(20) USING name::varchar(3)"),
+        ("name", "text USING CAST(name AS char(1))"),
+        ("name", "text USING name::varchar(3)::text"),
+        ("id", "int USING (id::smallint)"),
+        ("id", "bigint USING u.id"),
+        ("id", "bigint USING length(name)"),
+        ("other", "numeric USING other::int"),
+        ("other", "float(10)"),
+        ("price", "numeric(12, -2)"),
+    ] {
+        assert_eq!(to(column, rest), "destructive narrow-column-type", "{column} {rest}");
+    }
+    for (column, rest) in [
+        ("price", "numeric(12, 4) USING price::numeric(12, 4)"),
+        ("price", "numeric USING (price)::numeric"),
+        ("id", "bigint USING CAST(id AS bigint)"),
+        ("name", "text USING \"name\""),
+        ("id", "float(53)"),
+        ("other", "text USING other::text"),
+    ] {
+        assert_eq!(to(column, rest), "locking changing-column-type", "{column} {rest}");
+    }
+}
+
+#[test]
+fn code_of_a_function_that_is_not_known_is_not_looked_into() {
+    for sql in [
+        "SELECT purge()",
+        "SELECT app.lower('X')",
+        "SELECT 1 FROM t WHERE purge(id)",
+        "SELECT * FROM purge()",
+        "INSERT INTO t (id) SELECT purge()",
+        "INSERT INTO t (id) VALUES (coalesce(purge(), 1))",
+        "UPDATE t SET id = purge() WHERE id = 1",
+        "WITH x AS (SELECT purge()) SELECT 1",
+        "CREATE TABLE x AS SELECT purge()",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'DELETE FROM t'; SELECT f()",
+        "SELECT setval('s', 1)",
+        "SELECT lo_unlink(1)",
+        "SELECT dblink_exec('x', 'DROP TABLE t')",
+        "SELECT query_to_xml('DELETE FROM t', true, true, '')",
+        "SELECT pg_terminate_backend(1)",
+        "SELECT pg_read_file('x')",
+    ] {
+        assert_eq!(last(&postgres(sql)), "unvalidated code-block", "{sql}");
+    }
+    for sql in [
+        "SELECT now(), gen_random_uuid(), coalesce(lower(name), 'x'), count(*) FROM t GROUP BY 3",
+        "SELECT pg_catalog.set_config('lock_timeout', '1s', true)",
+        "SELECT extract(year FROM at), CAST(id AS numeric(3, 1)) FROM t",
+        "INSERT INTO t (id) SELECT nextval('s') FROM generate_series(1, 3)",
+        "CREATE VIEW v AS SELECT purge()",
+        "CREATE TABLE x (id int DEFAULT purge())",
+        "ALTER TABLE t ALTER id SET DEFAULT purge()",
+        "CREATE TRIGGER g AFTER INSERT ON t EXECUTE FUNCTION purge()",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT purge()'",
+    ] {
+        assert_eq!(last(&postgres(sql)), "safe -", "{sql}");
+    }
+    let with_data = postgres("ALTER TABLE t ADD COLUMN c int DEFAULT purge()");
+    assert_eq!(last(&with_data), "unvalidated code-block");
+}
+
+#[test]
+fn a_condition_that_compares_no_column_with_anything_is_none() {
+    let conditions = [
+        "id = id",
+        "t.id = id",
+        "(id) >= id",
+        "'a' = 'a'",
+        "2 > 1",
+        "TRUE AND TRUE",
+        "id > 0 OR true",
+        "EXISTS (SELECT 1)",
+        "EXISTS (SELECT 1 FROM u WHERE u.id = 1)",
+        "id IS NOT NULL",
+        "NOT id IS NULL",
+        "NOT (id > 0 AND false)",
+        "id IN (1, id)",
+        "id BETWEEN id AND id",
+        "1",
+        "NOT false",
+    ];
+    for condition in conditions {
+        let sql = format!("UPDATE t SET name = 'x' WHERE {condition}");
+        for said in [postgres(&sql), sqlite(&sql)] {
+            assert_eq!(last(&said), "destructive update-all-rows", "{sql}");
+        }
+    }
+    for condition in [
+        "id = 1",
+        "name IS NULL",
+        "id > 0 AND true",
+        "id = 1 OR id = 2",
+        "NOT (id = 1)",
+        "name LIKE 'a%'",
+        "id IN (SELECT id FROM u)",
+        "EXISTS (SELECT 1 FROM u WHERE u.id = t.id)",
+        "lower(name) = 'x'",
+        "price <> round(price)",
+        "id BETWEEN 1 AND 3",
+        "name IS NOT NULL AND name <> ''",
+    ] {
+        let sql = format!("UPDATE t SET name = 'x' WHERE {condition}");
+        for said in [postgres(&sql), sqlite(&sql)] {
+            assert_eq!(last(&said), "safe -", "{sql}");
+        }
+    }
+    for (sql, risk) in [
+        ("UPDATE t AS a SET name = 'x' FROM u WHERE a.id = u.id", "safe -"),
+        ("UPDATE t AS a SET name = 'x' FROM u WHERE u.id = 3", "destructive update-all-rows"),
+        ("MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN UPDATE SET name = 'x'", "safe -"),
+        (
+            "MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET name = 'x'",
+            "destructive update-all-rows",
+        ),
+        ("MERGE INTO t USING u ON true WHEN MATCHED AND t.id = 1 THEN UPDATE SET name = 'x'", "safe -"),
+    ] {
+        assert_eq!(last(&postgres(sql)), risk, "{sql}");
+    }
+}
+
+#[test]
+fn what_squawk_takes_to_be_new_counts_for_nothing() {
+    for (sql, rule) in [
+        (
+            "CREATE TABLE IF NOT EXISTS t (id int); CREATE INDEX i ON t (id)",
+            "require-concurrent-index-creation",
+        ),
+        ("CREATE TABLE app.t (id int); CREATE INDEX i ON t (id)", "require-concurrent-index-creation"),
+        (
+            "CREATE TABLE app.t (id int); ALTER TABLE t ADD CONSTRAINT c CHECK (id > 0)",
+            "constraint-missing-not-valid",
+        ),
+        (
+            "CREATE TABLE app.t (id int); ALTER TABLE t ADD CONSTRAINT q UNIQUE (id)",
+            "disallowed-unique-constraint",
+        ),
+    ] {
+        assert_eq!(last(&postgres(sql)), format!("locking {rule}"), "{sql}");
+    }
+    let before = postgres(
+        "CREATE INDEX i ON x (id);\nDROP TABLE IF EXISTS x;\nCREATE TABLE x (id int);\nCREATE INDEX i ON x (id)",
+    );
+    assert!(before.starts_with("1 locking") && last(&before) == "safe -", "{before}");
+}
+
+#[test]
+fn what_scans_or_writes_a_whole_table_makes_others_wait() {
+    for (sql, rule) in [
+        ("ALTER TABLE t ADD COLUMN j serial", "adding-field-with-default"),
+        ("ALTER TABLE t ADD COLUMN j bigserial", "adding-field-with-default"),
+        ("ALTER TABLE t ADD COLUMN j int GENERATED ALWAYS AS IDENTITY", "adding-field-with-default"),
+        ("ALTER TABLE t ADD COLUMN o int CHECK (o > 0)", "constraint-missing-not-valid"),
+        ("ALTER TABLE t ADD COLUMN o int REFERENCES u (id)", "adding-foreign-key-constraint"),
+        ("ALTER TABLE t ATTACH PARTITION u FOR VALUES IN (1)", "attach-partition"),
+        ("CREATE TABLE x PARTITION OF t DEFAULT", "attach-partition"),
+        ("CREATE TABLE x (id int); ALTER TABLE t ATTACH PARTITION x DEFAULT", "attach-partition"),
+        ("ALTER DOMAIN d SET NOT NULL", "ban-alter-domain-with-add-constraint"),
+        ("ALTER DOMAIN d VALIDATE CONSTRAINT c", "ban-alter-domain-with-add-constraint"),
+        ("ALTER INDEX i SET TABLESPACE s", "rewrite-table"),
+        ("ALTER MATERIALIZED VIEW m SET TABLESPACE s", "rewrite-table"),
+        ("ALTER TABLE ALL IN TABLESPACE a SET TABLESPACE b", "rewrite-table"),
+        ("ALTER INDEX ALL IN TABLESPACE a SET TABLESPACE b", "rewrite-table"),
+    ] {
+        assert_eq!(last(&postgres(sql)), format!("locking {rule}"), "{sql}");
+    }
+    for sql in [
+        "CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE x PARTITION OF p DEFAULT",
+        "CREATE TABLE x (id int); ALTER TABLE x ADD COLUMN j serial",
+        "ALTER DOMAIN d DROP NOT NULL",
+    ] {
+        assert_eq!(last(&postgres(sql)), "safe -", "{sql}");
+    }
+}
+
+#[test]
+fn a_statement_that_never_ends_is_one_that_cannot_be_read() {
+    for sql in ["/* DROP TABLE t;", "SELECT 'a; SELECT 1", "SELECT $$ a; SELECT 1", "SELECT \"a; SELECT 1"] {
+        assert_eq!(postgres(sql).lines().count(), 1, "{sql}");
+        assert_eq!(last(&postgres(sql)), "unvalidated not-parsed", "{sql}");
+    }
+    for sql in ["/* DROP TABLE t;", "SELECT 'a; SELECT 1", "SELECT [a; SELECT 1"] {
+        assert_eq!(last(&sqlite(sql)), "unvalidated not-parsed", "{sql}");
+    }
+    let after = postgres("SELECT 1; /* and");
+    assert!(after.starts_with("1 safe") && last(&after) == "unvalidated not-parsed", "{after}");
+    assert_eq!(last(&postgres("DROP TABLE t /* and")), "destructive drop-table");
+}
