@@ -41,9 +41,9 @@ pub(super) fn shown_by_text(text: &str) -> String {
                 deeper_than = None;
                 if let Some(value) = secret_value(line) {
                     let rest = line.get(value..).unwrap_or("").trim();
-                    if rest.is_empty() || rest.starts_with(['|', '>', '&', '!']) {
-                        deeper_than = Some(indent);
-                    }
+                    let is_opened = rest.starts_with(['{', '[']);
+                    // What is deeper goes on with it, unless it was one of several on this line.
+                    deeper_than = (is_opened || !rest.ends_with(',')).then_some(indent);
                     secrets.push(start + value..start + line.trim_end().len().max(value));
                 }
             }
@@ -189,5 +189,15 @@ mod tests {
         let masked = shown_by_text("a: {password: hunter2, b\ntoken: |\n  abc\n  def\nnext: 1\n");
         assert!(!masked.contains("hunter2") && !masked.contains("abc") && !masked.contains("def"));
         assert!(masked.contains("next: 1"));
+    }
+
+    #[test]
+    fn secrets_of_broken_files_are_found_over_several_lines() {
+        for value in ["{hunter2:\n    [hunter3,", "'hunter2\n    hunter3", "hunter2\n    hunter3"] {
+            let masked = shown_by_text(&format!("a:\n  password: {value}\n  next: }}\n"));
+            assert!(!masked.contains("hunter") && masked.contains("next: }"), "{masked}");
+        }
+        let masked = shown_by_text("a: {password: hunter2,\n  role: [admin\n");
+        assert!(!masked.contains("hunter2") && masked.contains("role: [admin"));
     }
 }

@@ -88,11 +88,15 @@ impl Node {
         }
     }
 
-    fn scalars(&self, found: &mut Vec<Range<usize>>) {
+    /// The places of its scalars and keys: with aliases, anywhere in the file.
+    fn texts(&self, found: &mut Vec<Range<usize>>) {
         match &self.kind {
             Kind::Scalar { .. } => found.push(self.at.range()),
-            Kind::Seq(items) => items.iter().for_each(|item| item.scalars(found)),
-            Kind::Map(entries) => entries.iter().for_each(|entry| entry.value.scalars(found)),
+            Kind::Seq(items) => items.iter().for_each(|item| item.texts(found)),
+            Kind::Map(entries) => entries.iter().for_each(|entry| {
+                found.push(entry.key_at.range());
+                entry.value.texts(found);
+            }),
         }
     }
 }
@@ -115,7 +119,7 @@ pub(super) struct Tree {
     pub root: Option<Node>,
     /// Whether reading stopped early: what is missing says nothing then.
     pub broken: bool,
-    /// Scalars that are not to be shown.
+    /// What is not to be shown.
     pub secrets: Vec<Range<usize>>,
     /// Mistakes.
     pub problems: Vec<Problem>,
@@ -235,7 +239,8 @@ impl<'t> Builder<'t> {
                     }
                 }
                 let text = self.shield.restore(&text, &at);
-                self.node(Node { kind: Kind::Scalar { text, plain }, at: Span::new(self.file, &at) }, anchor)
+                let kind = Kind::Scalar { text, plain };
+                self.node(Node { kind, at: Span::new(self.file, &at) }, anchor, at)
             }
             Event::SequenceStart(style, anchor, tag) => {
                 if let Some(tag) = tag {
@@ -254,12 +259,12 @@ impl<'t> Builder<'t> {
             }
             Event::SequenceEnd | Event::MappingEnd => match self.frames.pop() {
                 Some(Frame::Seq { items, start, flow, anchor }) => {
-                    let at = self.collection_span(start, at.end, flow);
-                    self.node(Node { kind: Kind::Seq(items), at }, anchor)
+                    let span = self.collection_span(start, at.end, flow);
+                    self.node(Node { kind: Kind::Seq(items), at: span }, anchor, start..at.end)
                 }
                 Some(Frame::Map { entries, start, flow, anchor, .. }) => {
-                    let at = self.collection_span(start, at.end, flow);
-                    self.node(Node { kind: Kind::Map(entries), at }, anchor)
+                    let span = self.collection_span(start, at.end, flow);
+                    self.node(Node { kind: Kind::Map(entries), at: span }, anchor, start..at.end)
                 }
                 None => true,
             },
@@ -292,7 +297,7 @@ impl<'t> Builder<'t> {
                 "",
             );
         };
-        self.repeat(&node, at) && self.node(node, 0)
+        self.repeat(&node, at.clone()) && self.node(node, 0, at)
     }
 
     fn repeat(&mut self, node: &Node, at: Range<usize>) -> bool {
@@ -316,8 +321,8 @@ impl<'t> Builder<'t> {
         Span::new(self.file, &(start..start + line))
     }
 
-    /// A value is complete: it goes where it belongs.
-    fn node(&mut self, node: Node, anchor: usize) -> bool {
+    /// A value is complete, with all of its text: it goes where it belongs.
+    fn node(&mut self, node: Node, anchor: usize, whole: Range<usize>) -> bool {
         if anchor > 0 {
             if !self.repeat(&node, node.at.range()) {
                 return false;
@@ -328,7 +333,10 @@ impl<'t> Builder<'t> {
             return self.key(node);
         }
         if self.is_secret_place(&node) {
-            node.scalars(&mut self.tree.secrets);
+            node.texts(&mut self.tree.secrets);
+            // Also what the node has lost, such as the second value of one key.
+            let length = self.text.get(whole.clone()).map_or(0, |text| text.trim_end().len());
+            self.tree.secrets.push(whole.start..whole.start + length);
         }
         match self.frames.last_mut() {
             None => self.tree.root = Some(node),
@@ -368,7 +376,11 @@ impl<'t> Builder<'t> {
             && let Some(first) = entries.iter().find(|entry| entry.key == text)
         {
             let also = Some((first.key_at.range(), "first here".to_owned()));
-            let message = format!("the key `{text}` stands twice");
+            let message = if self.is_below_secret() {
+                "a key stands twice".to_owned()
+            } else {
+                format!("the key `{text}` stands twice")
+            };
             let help = "keep one of them: YAML tools disagree on which one counts".to_owned();
             let label = "again here".to_owned();
             let code = Code::DuplicateKey;
@@ -395,11 +407,27 @@ impl<'t> Builder<'t> {
         match (keys.next(), keys.next(), keys.next()) {
             (Some(_), Some("columns"), Some("accounts")) | (None, _, _) => false,
             (Some("password" | "token"), _, _) => last,
-            (Some(key), _, _) => last && !matches!(node.kind, Kind::Map(_)) && mask::is_secret_key(key),
+            (Some(key), _, _) => last && !is_thing(node) && mask::is_secret_key(key),
         }
+    }
+
+    /// Whether what is read stands anywhere below a key that may be a secret's.
+    fn is_below_secret(&self) -> bool {
+        self.frames.iter().any(|frame| match frame {
+            Frame::Map { key: Some((key, _)), .. } => mask::is_secret_key(key),
+            Frame::Map { key: None, .. } | Frame::Seq { .. } => false,
+        })
     }
 
     fn finish(self) -> Tree {
         self.tree
+    }
+}
+
+/// Whether a value has keys and values of its own. `{hunter2}` is a text that lacks its quotes.
+fn is_thing(node: &Node) -> bool {
+    match &node.kind {
+        Kind::Map(entries) => entries.iter().all(|entry| !entry.value.is_null()),
+        Kind::Scalar { .. } | Kind::Seq(_) => false,
     }
 }
