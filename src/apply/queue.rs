@@ -151,7 +151,7 @@ mod tests {
             address: Address::new(address),
             action: Action::Run,
             needs: needs.iter().map(|need| Address::new(*need)).collect(),
-            work: Work::Bookkeeping { protected: BTreeSet::new() },
+            work: Work::Bookkeeping { stack: "s".to_owned(), protected: BTreeSet::new() },
         }
     }
 
@@ -189,7 +189,8 @@ mod tests {
     fn the_flags_come_last_and_only_when_nothing_failed() {
         let flags = || {
             let flags = crate::spec::Flags(BTreeMap::new());
-            Step { work: Work::Flags { environment: "dev".to_owned(), flags }, ..step("flags", &[]) }
+            let work = Work::Flags { stack: "s".to_owned(), environment: "dev".to_owned(), flags };
+            Step { work, ..step("flags", &[]) }
         };
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
         assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");

@@ -245,7 +245,7 @@ impl Rehearsal<'_> {
                 continue;
             }
             let result = match &step.work {
-                Work::Bookkeeping { protected } => ensure(protected, scratch).await,
+                Work::Bookkeeping { stack, protected } => ensure(stack, protected, scratch).await,
                 Work::System(change) => self.attempt(&address, change, scratch).await,
                 Work::Target(_) | Work::Vector(_) | Work::Cache(_) | Work::Flags { .. } => continue,
             };
@@ -393,9 +393,9 @@ fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool
     is_less
 }
 
-async fn ensure(protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), Trouble> {
+async fn ensure(stack: &str, protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), Trouble> {
     let database = scratch.database().await.map_err(|error| Trouble::from(causes(&error)))?;
-    journal::ensure(&database, protected).await.map_err(|error| Trouble::from(causes(&error)))
+    journal::ensure(&database, stack, protected).await.map_err(|error| Trouble::from(causes(&error)))
 }
 
 /// Whether a row was refused because one that it refers to is missing.

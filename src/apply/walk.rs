@@ -172,8 +172,8 @@ fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Resu
 
 async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), StepError> {
     match &work {
-        Work::Bookkeeping { protected } => {
-            Ok(journal::ensure(&clients.system.database().await?, protected).await?)
+        Work::Bookkeeping { stack, protected } => {
+            Ok(journal::ensure(&clients.system.database().await?, stack, protected).await?)
         }
         Work::System(change) => Ok(system::apply(change, &clients.system, &run).await?),
         Work::Target(crate::target::Change::RecordSchema { target, snapshot }) => {
@@ -188,8 +188,9 @@ async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), St
             let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;
             groups::apply(change, client, &clients.system, &run).await
         }
-        Work::Flags { environment, flags } => {
-            Ok(journal::record_flags(&clients.system.database().await?, environment, flags).await?)
+        Work::Flags { stack, environment, flags } => {
+            let database = clients.system.database().await?;
+            Ok(journal::record_flags(&database, stack, environment, flags).await?)
         }
     }
 }

@@ -262,7 +262,7 @@ impl Applying<'_> {
             return Ok(());
         }
         let database = self.clients.system.database().await?;
-        journal::rename(&database, moves).await?;
+        journal::rename(&database, &self.stack.name, moves).await?;
         recorder.renamed(moves);
         recorder.begin(database).await?;
         for Move { from, to } in moves {

@@ -94,14 +94,11 @@ pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArg
 }
 
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
-    let why = match allow {
-        Allow::Destructive => format!("{address} loses data"),
-        Allow::MassDelete => format!("{address} deletes because a source of the spec yields nothing"),
-        Allow::Environment => format!(
-            "this system database was last applied as {}, and the spec says {}",
-            plan.document.environment_before.as_deref().unwrap_or("production"),
-            plan.document.environment
-        ),
+    let why = match (allow, plan.document.is_anothers()) {
+        (Allow::Destructive, _) => format!("{address} loses data"),
+        (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
+        (Allow::Environment, Some(anothers)) => anothers.to_string(),
+        (Allow::Environment, None) => "this system database is another environment's".to_owned(),
     };
     format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
 }

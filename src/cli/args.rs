@@ -103,7 +103,7 @@ pub(super) enum AllowArg {
     Destructive,
     /// Deletes because a source of the spec yields nothing.
     MassDelete,
-    /// A change of the environment away from production.
+    /// Another stack than the one last applied, or another environment where that was production.
     Environment,
 }
 

@@ -125,7 +125,8 @@ async fn record(
     let (books, _) = journal::observe(&database).await?;
     if books.bookkeeping != Bookkeeping::Present {
         // What is protected already stays so; `apply` alone takes a protection away.
-        journal::ensure(&database, &books.protected.union(&stack.protected).cloned().collect()).await?;
+        let protected = books.protected.union(&stack.protected).cloned().collect();
+        journal::ensure(&database, &stack.name, &protected).await?;
     }
     journal::begin(&database, run).await?;
     system::record(lacking, &clients.system, &run.id).await?;

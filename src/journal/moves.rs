@@ -51,7 +51,7 @@ impl Observed {
 }
 
 /// Writes the new names down, all or nothing. Running it twice is running it once.
-pub async fn rename(database: &Database, moves: &[Move]) -> Result<()> {
+pub async fn rename(database: &Database, stack: &str, moves: &[Move]) -> Result<()> {
     let dialect = database.dialect();
     let [inventory, protection, snapshots] =
         ["inventory", "protection", "snapshots"].map(|name| table(dialect, name));
@@ -69,7 +69,7 @@ pub async fn rename(database: &Database, moves: &[Move]) -> Result<()> {
         ),
     ];
     let mut transaction = database.begin().await?;
-    store::make_tables(&mut transaction).await?;
+    store::make_tables(&mut transaction, stack).await?;
     for Move { from, to } in moves {
         let values = [Value::from(from.as_str()), Value::from(to.as_str())];
         for statement in &statements {

@@ -13,7 +13,7 @@ use crate::spec::Flags;
 use crate::sql::{Database, Dialect, Row, Transaction, Value};
 
 /// Version of the tables. Raised when their form changes; a newer one is refused, not guessed at.
-pub const FORMAT: i64 = 2;
+pub const FORMAT: i64 = 3;
 
 /// Whether the tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub enum Bookkeeping {
 pub struct Observed {
     /// Whether the tables are there.
     pub bookkeeping: Bookkeeping,
+    /// The stack last applied: a bookkeeping is of one.
+    #[serde(default)]
+    pub stack: Option<String>,
     /// The environment last applied.
     pub environment: Option<String>,
     /// The flags last applied.
@@ -53,6 +56,7 @@ impl Observed {
     pub fn missing() -> Self {
         Self {
             bookkeeping: Bookkeeping::Missing,
+            stack: None,
             environment: None,
             flags: None,
             protected: BTreeSet::new(),
@@ -98,9 +102,9 @@ const FIRST: &str = "meta";
 
 /// Makes the tables that are missing and records what is protected, in one transaction. Running it
 /// twice is running it once.
-pub async fn ensure(database: &Database, protected: &BTreeSet<Address>) -> Result<()> {
+pub async fn ensure(database: &Database, stack: &str, protected: &BTreeSet<Address>) -> Result<()> {
     let mut transaction = database.begin().await?;
-    make_tables(&mut transaction).await?;
+    make_tables(&mut transaction, stack).await?;
     let protection = table(transaction.dialect(), "protection");
     transaction.execute(&format!("DELETE FROM {protection}"), &[]).await?;
     for address in protected {
@@ -111,7 +115,8 @@ pub async fn ensure(database: &Database, protected: &BTreeSet<Address>) -> Resul
     Ok(())
 }
 
-pub(super) async fn make_tables(transaction: &mut Transaction) -> Result<()> {
+/// Makes the tables that are missing. A bookkeeping of no stack is this one's from now on.
+pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> Result<()> {
     let dialect = transaction.dialect();
     let mut statements = Vec::new();
     if dialect == Dialect::Postgres {
@@ -124,7 +129,13 @@ pub(super) async fn make_tables(transaction: &mut Transaction) -> Result<()> {
     };
     statements.extend(TABLES.iter().map(make));
     transaction.execute_each(&statements).await?;
-    set_meta(transaction, "format", &FORMAT.to_string()).await
+    set_meta(transaction, "format", &FORMAT.to_string()).await?;
+    let first = format!(
+        "INSERT INTO {} (key, value) VALUES ('stack', $1) ON CONFLICT (key) DO NOTHING",
+        table(dialect, "meta")
+    );
+    transaction.execute(&first, &[Value::from(stack)]).await?;
+    Ok(())
 }
 
 /// Takes a key out of `meta`.
@@ -235,6 +246,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
 
     let observed = Observed {
         bookkeeping: if is_whole { Bookkeeping::Present } else { Bookkeeping::Outdated },
+        stack: meta.get("stack").cloned(),
         environment: meta.get("environment").cloned(),
         flags: (!flags.is_empty()).then_some(Flags(flags)),
         protected: protection.into_keys().map(Address::new).collect(),
@@ -252,8 +264,8 @@ fn check_format(found: Option<&str>) -> Result<i64> {
     if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(found) }
 }
 
-/// Records the flags and the environment that were applied, replacing what stood there.
-pub async fn record_flags(database: &Database, environment: &str, flags: &Flags) -> Result<()> {
+/// Records the stack, the environment and the flags that were applied, replacing what stood there.
+pub async fn record_flags(database: &Database, stack: &str, environment: &str, flags: &Flags) -> Result<()> {
     let mut transaction = database.begin().await?;
     let flags_table = table(database.dialect(), "flags");
     transaction.execute(&format!("DELETE FROM {flags_table}"), &[]).await?;
@@ -264,6 +276,7 @@ pub async fn record_flags(database: &Database, environment: &str, flags: &Flags)
         let sql = format!("INSERT INTO {flags_table} (name, value) VALUES {places}");
         transaction.execute(&sql, &values.collect::<Vec<_>>()).await?;
     }
+    set_meta(&mut transaction, "stack", stack).await?;
     set_meta(&mut transaction, "environment", environment).await?;
     transaction.commit().await?;
     Ok(())

@@ -46,7 +46,7 @@ pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options
         seen,
         guard: None,
         at: None,
-        change: Work::Bookkeeping { protected: after },
+        change: Work::Bookkeeping { stack: stack.name.clone(), protected: after },
     };
     Diff { changes: vec![planned], ..Diff::default() }
 }
@@ -63,13 +63,17 @@ fn changed(before: &BTreeSet<Address>, after: &BTreeSet<Address>) -> String {
     }
 }
 
-/// The flags and the environment, where they differ from those last applied.
+/// The stack, its environment and its flags, where they differ from those last applied.
 pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options) -> Option<Planned<Work>> {
+    let other_stack = before.stack.as_ref().filter(|before| **before != stack.name);
     let same_environment = before.environment.as_ref() == Some(&stack.environment);
-    if same_environment && before.flags.as_ref() == Some(&stack.flags) {
+    if other_stack.is_none() && same_environment && before.flags.as_ref() == Some(&stack.flags) {
         return None;
     }
-    let shown = |environment: &str, flags: &Flags| json!({"environment": environment, "flags": flags});
+    let shown = |name: &str, environment: &str, flags: &Flags| match other_stack {
+        Some(_) => json!({"stack": name, "environment": environment, "flags": flags}),
+        None => json!({"environment": environment, "flags": flags}),
+    };
     let was = before.environment.as_deref().zip(before.flags.as_ref());
     if was.is_none() && options.take_back {
         return None;
@@ -78,10 +82,11 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
         address: Address::new("flags"),
         action: if was.is_some() { Action::Update } else { Action::Create },
         risk: Risk::Safe,
-        reason: match was {
-            None => "never applied".to_owned(),
-            Some(_) if same_environment => "flags differ".to_owned(),
-            Some((environment, _)) => format!("last applied as {environment}"),
+        reason: match (was, other_stack) {
+            (_, Some(other)) => format!("last applied as the stack {other}"),
+            (None, None) => "never applied".to_owned(),
+            (Some(_), None) if same_environment => "flags differ".to_owned(),
+            (Some((environment, _)), None) => format!("last applied as {environment}"),
         },
         needs: Vec::new(),
         summary: stack
@@ -91,13 +96,19 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
             .map(|(name, value)| format!("{name}: {value}"))
             .collect::<Vec<_>>()
             .join(", "),
-        before: was.map(|(environment, flags)| shown(environment, flags)),
-        after: Some(shown(&stack.environment, &stack.flags)),
+        before: was.map(|(environment, flags)| {
+            shown(other_stack.map_or(stack.name.as_str(), String::as_str), environment, flags)
+        }),
+        after: Some(shown(&stack.name, &stack.environment, &stack.flags)),
         diff: None,
-        seen: Digest::of_json(&(&before.environment, &before.flags)),
+        seen: Digest::of_json(&(other_stack, &before.environment, &before.flags)),
         guard: None,
         at: None,
-        change: Work::Flags { environment: stack.environment.clone(), flags: stack.flags.clone() },
+        change: Work::Flags {
+            stack: stack.name.clone(),
+            environment: stack.environment.clone(),
+            flags: stack.flags.clone(),
+        },
     })
 }
 

@@ -21,6 +21,9 @@ pub struct Document {
     pub trueup_version: String,
     /// The stack.
     pub stack: String,
+    /// The stack last applied to this database, when it is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stack_before: Option<String>,
     /// The environment.
     pub environment: String,
     /// The environment last applied, when it is another one.

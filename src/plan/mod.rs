@@ -7,6 +7,7 @@ mod document;
 mod drift;
 mod graph;
 mod only;
+mod owner;
 mod policy;
 mod protect;
 mod saved;
@@ -19,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
 pub use drift::{Baseline, Drifted, drifted};
 pub use graph::Cycle;
+pub use owner::Anothers;
 pub use policy::Allow;
 pub use saved::{Error as SavedError, Reconciled, done_of, read, reconcile, write};
 
@@ -29,6 +31,7 @@ use crate::spec::{self, Flags, Stack};
 use crate::world::World;
 use crate::{cache, system, target, vector};
 use graph::Graph;
+use owner::Applied;
 
 /// What of the spec a plan is to cover.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +86,8 @@ impl Step {
 pub enum Work {
     /// Make the bookkeeping's tables, and record what is protected.
     Bookkeeping {
+        /// The stack that it is made for.
+        stack: String,
         /// All that is protected.
         protected: BTreeSet<Address>,
     },
@@ -94,8 +99,10 @@ pub enum Work {
     Vector(vector::Change),
     /// A change of the cache.
     Cache(cache::Change),
-    /// Record the flags and the environment; comes last, and only when nothing failed.
+    /// Record the stack, its environment and its flags; comes last, and only when nothing failed.
     Flags {
+        /// The stack.
+        stack: String,
         /// The environment.
         environment: String,
         /// The flags.
@@ -137,8 +144,7 @@ impl Plan {
     pub fn refusals(&self, allowed: &[Allow]) -> Vec<(Address, Allow)> {
         let mut refused: Vec<_> =
             self.guarded.iter().filter(|(_, allow)| !allowed.contains(allow)).cloned().collect();
-        let leaves_production = self.document.environment_before.as_deref().is_some_and(spec::is_production);
-        if leaves_production && !spec::is_production(&self.document.environment) {
+        if self.document.is_anothers().is_some() {
             refused.insert(0, (Address::new("flags"), Allow::Environment));
         }
         refused.retain(|(_, allow)| !allowed.contains(allow));
@@ -313,11 +319,13 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -
     deferred.sort_by(|a, b| a.address.cmp(&b.address));
     blocked.sort_by(|a, b| a.address.cmp(&b.address));
     let unmanaged: BTreeSet<Address> = unmanaged.into_iter().collect();
-    let environment_before = world.journal.environment.clone().filter(|before| *before != stack.environment);
+    let Applied { stack: stack_before, environment: environment_before } =
+        Applied::before(stack, &world.journal);
     let mut document = Document {
         format_version: FORMAT_VERSION,
         trueup_version: env!("CARGO_PKG_VERSION").to_owned(),
         stack: stack.name.clone(),
+        stack_before,
         environment: stack.environment.clone(),
         environment_before,
         complete: deferred.is_empty(),

@@ -10,7 +10,7 @@ pub enum Allow {
     Destructive,
     /// Deletes because a source yields nothing.
     MassDelete,
-    /// A change of the environment away from production.
+    /// A change of the stack, or of the environment away from production.
     Environment,
 }
 

@@ -32,14 +32,14 @@ async fn world(stack: &Stack, protected: &[&str]) -> World {
     clients.system.create_database().await.unwrap();
     let database = clients.system.database().await.unwrap();
     database.execute("CREATE TABLE IF NOT EXISTS t (id text PRIMARY KEY)", &[]).await.unwrap();
-    journal::ensure(&database, &set(protected)).await.unwrap();
-    journal::record_flags(&database, &stack.environment, &stack.flags).await.unwrap();
+    journal::ensure(&database, &stack.name, &set(protected)).await.unwrap();
+    journal::record_flags(&database, &stack.name, &stack.environment, &stack.flags).await.unwrap();
     observe(stack, &clients).await.unwrap()
 }
 
 fn bookkeeping(plan: &Plan) -> Option<&BTreeSet<Address>> {
     plan.steps.iter().find_map(|step| match &step.work {
-        Work::Bookkeeping { protected } => Some(protected),
+        Work::Bookkeeping { stack: _, protected } => Some(protected),
         _ => None,
     })
 }

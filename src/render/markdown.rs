@@ -89,13 +89,14 @@ fn must_stay(change: &ChangeEntry) -> bool {
 
 fn head(plan: &Document) -> String {
     let mut out = String::new();
-    if let Some(before) = &plan.environment_before {
-        let _ = writeln!(
-            out,
-            "> **The environment changes from {} to {}.**\n",
-            code(before),
-            code(&plan.environment)
-        );
+    let changes = [
+        ("stack", &plan.stack_before, &plan.stack),
+        ("environment", &plan.environment_before, &plan.environment),
+    ];
+    for (what, before, now) in changes {
+        if let Some(before) = before {
+            let _ = writeln!(out, "> **The {what} changes from {} to {}.**\n", code(before), code(now));
+        }
     }
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     let _ = writeln!(out, "### trueup: {} in {}\n", code(&plan.stack), code(&plan.environment));

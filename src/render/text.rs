@@ -32,6 +32,10 @@ fn line(out: &mut String, text: &str) {
 }
 
 fn head(out: &mut String, plan: &Document, paint: Paint) {
+    if let Some(before) = &plan.stack_before {
+        let text = format!("! the stack changes from {before} to {}", plan.stack);
+        line(out, &paint.tone(Tone::Warning, &text));
+    }
     if let Some(before) = &plan.environment_before {
         let text = format!("! the environment changes from {before} to {}", plan.environment);
         line(out, &paint.tone(Tone::Warning, &text));

@@ -286,6 +286,64 @@ fn a29_development_does_not_follow_production_unless_it_is_allowed() {
     });
 }
 
+/// A stack of its own name, with rows of its own.
+fn stack_with_rows(world: &World, name: &str) {
+    let table = "CREATE TABLE items (id text PRIMARY KEY);\nCREATE TABLE others (id text PRIMARY KEY);\n";
+    world.file("migrations/0001_items.sql", table).file("rows.csv", "id\npen\n").spec(&format!(
+        "version: 1\nstack: {name}\nenvironment: dev\n\
+         system:\n  url: \"${{DATABASE_URL}}\"\n  create_database: true\n  migrations: migrations\n  \
+         seeds: {{ {name}: {{ table: items, key: [id], rows: rows.csv }} }}\n"
+    ));
+}
+
+#[test]
+fn a29_another_stack_does_not_take_back_the_rows_of_the_first_one() {
+    on_each_database(|world: &World, database: &Database| {
+        stack_with_rows(world, "shop");
+        world.apply().exits(0);
+        stack_with_rows(world, "office");
+
+        let planned = world.plan();
+        let refused = world.apply();
+
+        planned.exits(2).warns("--allow environment");
+        assert!(
+            planned.stdout.starts_with("! the stack changes from shop to office\n"),
+            "{}",
+            planned.stdout
+        );
+        refused.exits(3).warns("last applied as the stack shop, and the spec says office");
+        refused.warns("--allow environment");
+        world.trueup(&["destroy", "--auto-approve"]).exits(3);
+        world.trueup(&["apply", "--auto-approve", "--only", "system"]).exits(3);
+        assert_eq!(database.sql("SELECT id FROM items"), "pen");
+        let plan = world.plan_json();
+        assert_eq!(plan["stack_before"], "shop");
+        assert_eq!(step(&plan, "flags")["before"]["stack"], "shop");
+        world
+            .trueup(&["plan", "--format", "markdown"])
+            .says("> **The stack changes from `shop` to `office`.**");
+
+        world.trueup(&["apply", "--auto-approve", "--allow", "environment"]).exits(0);
+
+        world.plan().exits(0);
+        stack_with_rows(world, "shop");
+        world.apply().exits(3);
+    });
+}
+
+#[test]
+fn a29_a_stack_that_failed_in_the_middle_owns_its_database_too() {
+    let world = World::new();
+    world.env("DATABASE_URL", format!("sqlite://{}", world.path("system.db").display()));
+    stack_with_rows(&world, "shop");
+    world.file("migrations/0002_broken.sql", "SELECT nothing;\n").apply().exits(6);
+    world.file("migrations/0002_broken.sql", "SELECT 1;\n");
+    stack_with_rows(&world, "office");
+
+    world.apply().exits(3).warns("the stack shop");
+}
+
 #[test]
 fn a29_leaving_production_without_any_other_change_is_refused_too() {
     let world = World::new();
