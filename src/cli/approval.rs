@@ -9,8 +9,9 @@ use super::ui::Ui;
 use crate::apply::Clients;
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, RunId};
-use crate::plan::{self, Allow, Document, Plan};
+use crate::plan::{self, Allow, Anothers, Document, Plan};
 use crate::render;
+use crate::spec::Stack;
 
 /// Which command a run belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +92,15 @@ pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArg
         }
     }
     is_refused.then_some(Exit::Denied)
+}
+
+/// Refuses what only writes the bookkeeping, where that is another stack's or production's.
+pub(super) async fn refuse_anothers(stack: &Stack, clients: &Clients) -> Result<(), Failure> {
+    let (journal, _) = journal::observe(&clients.system.database().await?).await?;
+    match Anothers::of(stack, &journal) {
+        Some(anothers) => Err(Failure::with(Exit::Denied, anothers)),
+        None => Ok(()),
+    }
 }
 
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {

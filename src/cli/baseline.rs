@@ -8,7 +8,7 @@ use clap::Args;
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{ending, load};
+use super::{approval, ending, load};
 use crate::apply::{Cancel, Clients, system_url};
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
@@ -24,8 +24,8 @@ Runs the migrations up to VERSION in a scratch database, compares the schemas, a
 applied when they agree. Tables that no migration makes are left out. No migration is run on the
 database itself.
 
-Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, nothing recorded · 4 the
-lock is held
+Exit codes: 0 recorded, or nothing to do · 1 failed · 3 the schemas differ, or the database is
+another stack's: nothing recorded · 4 the lock is held
 
 Example:
   trueup baseline --to 12")]
@@ -56,6 +56,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     }
     let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
     let desired = Desired::new(&stack, clients.system.dialect());
+    approval::refuse_anothers(&stack, &clients).await?;
     ui.note("running the migrations in a scratch database, to compare what they make");
     let cancel = Cancel::new();
     cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{ending, load};
+use super::{approval, ending, load};
 use crate::apply::{Accepted, Clients, accept_schema, observe, system_url};
 use crate::change::Status;
 use crate::digest::Digest;
@@ -119,6 +119,7 @@ async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit,
         return Err(never());
     }
     let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    approval::refuse_anothers(&stack, &clients).await?;
     let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
     let accepted = held.while_held(accept_schema(&stack, &clients, &record)).await??;
     held.release().await;

@@ -345,6 +345,33 @@ fn a29_a_stack_that_failed_in_the_middle_owns_its_database_too() {
 }
 
 #[test]
+fn a29_what_only_writes_the_bookkeeping_is_refused_too() {
+    on_each_database(|world: &World, database: &Database| {
+        stack_with_rows(world, "shop");
+        world.apply().exits(0);
+        database.sql("ALTER TABLE others ADD COLUMN note text");
+        let runs = || world.trueup(&["history"]).stdout.lines().count();
+        let before = runs();
+        stack_with_rows(world, "office");
+
+        for command in [&["drift", "accept"][..], &["baseline", "--to", "1"]] {
+            world.trueup(command).exits(3).warns("the stack shop").warns("--allow environment");
+        }
+        let production = world.read("stack.yaml").replace("office", "shop").replace("dev", "prod");
+        world
+            .spec(&production.replace("system:", "flags: { seed_demo_data: false }\nsystem:"))
+            .apply()
+            .exits(0);
+        stack_with_rows(world, "shop");
+        for command in [&["drift", "accept"][..], &["baseline", "--to", "1"]] {
+            world.trueup(command).exits(3).warns("last applied as prod");
+        }
+
+        assert_eq!(runs(), before + 1, "nothing was recorded");
+    });
+}
+
+#[test]
 fn a29_leaving_production_without_any_other_change_is_refused_too() {
     let world = World::new();
     world.env("DATABASE_URL", format!("sqlite://{}", world.path("system.db").display()));
