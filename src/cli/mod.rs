@@ -33,7 +33,7 @@ use tokio::runtime::Builder;
 
 use args::{Cli, Command};
 use exit::{Exit, Failure};
-use ui::Ui;
+use ui::{Colour, Ui};
 
 /// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -50,16 +50,32 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit()
         }
     };
-    exit.into()
+    match ui.unwritten() {
+        Some(source) => unwritten(exit, source, &ui).into(),
+        None => exit.into(),
+    }
+}
+
+/// Who asked for an answer and did not get all of it must not be told that all is well.
+fn unwritten(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
+    ui.report(&Failure::new(exit::Plain::io("write", "the answer to stdout", source)));
+    match exit {
+        Exit::Done | Exit::Changes => Exit::Failed,
+        worse => worse,
+    }
 }
 
 /// Help and version are answers; anything else is wrong usage, with sysexits' code for it.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Printing can only fail where nobody reads.
-    let _ = error.print();
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done.into(),
-        _ => Exit::Usage.into(),
+    let printed = error.print();
+    match (error.kind(), printed) {
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Err(source))
+            if source.kind() != std::io::ErrorKind::BrokenPipe =>
+        {
+            unwritten(Exit::Done, &source, &Ui::new(Colour::Auto, false)).into()
+        }
+        (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => Exit::Done.into(),
+        (_, _) => Exit::Usage.into(),
     }
 }
 

@@ -25,7 +25,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
-        Self { ui: *ui, format, bar }
+        Self { ui: ui.clone(), format, bar }
     }
 
     /// Shows an event.

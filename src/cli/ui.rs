@@ -1,6 +1,7 @@
 //! The only writer: the answer goes to stdout, everything about it to stderr.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
@@ -19,12 +20,14 @@ pub(super) enum Colour {
     Never,
 }
 
-/// Where a command writes.
-#[derive(Debug, Clone, Copy)]
+/// Where a command writes. Clones are one.
+#[derive(Debug, Clone)]
 pub(super) struct Ui {
     stdout: Paint,
     stderr: Paint,
     is_quiet: bool,
+    /// Why a part of the answer could not be written.
+    unwritten: Arc<OnceLock<std::io::Error>>,
 }
 
 impl Ui {
@@ -40,6 +43,7 @@ impl Ui {
             stdout: paint(std::io::stdout().is_terminal()),
             stderr: paint(std::io::stderr().is_terminal()),
             is_quiet,
+            unwritten: Arc::default(),
         }
     }
 
@@ -58,10 +62,21 @@ impl Ui {
         !self.is_quiet && std::io::stderr().is_terminal()
     }
 
-    /// The answer. A reader that has gone away (`trueup plan | head`) is no error.
+    /// The answer. What cannot be written is no reason to leave off half-way: the end of the command
+    /// asks for it. A reader that has gone away (`trueup plan | head`) is no error.
     pub(super) fn answer(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+            && error.kind() != ErrorKind::BrokenPipe
+        {
+            // The first says why.
+            let _ = self.unwritten.set(error);
+        }
+    }
+
+    /// Why the answer, or a part of it, could not be written.
+    pub(super) fn unwritten(&self) -> Option<&std::io::Error> {
+        self.unwritten.get()
     }
 
     /// A remark on the answer; not with `--quiet`.

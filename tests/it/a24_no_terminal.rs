@@ -50,6 +50,45 @@ fn a24_no_colour_no_bar_and_remarks_go_to_stderr() {
 }
 
 #[test]
+fn a24_an_answer_that_cannot_be_written_is_a_failure() {
+    let world = with_warning();
+    let to_full = |arguments: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let ended = world.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    let commands: [&[&str]; 4] =
+        [&["plan", "--format", "json"], &["plan", "--detailed-exitcode"], &["schema"], &["--help"]];
+
+    for command in commands {
+        let (code, stderr) = to_full(command);
+
+        assert_eq!(code, Some(1), "{command:?}: {stderr}");
+        assert!(stderr.contains("cannot write the answer to stdout: No space left"), "{command:?}: {stderr}");
+    }
+    // Wrong usage writes no answer, and says more than that.
+    assert_eq!(to_full(&["apply", "--no-such-thing"]).0, Some(64));
+    // What was begun is brought to its end.
+    assert_eq!(to_full(&["apply", "--auto-approve"]).0, Some(1));
+    world.plan().exits(0);
+}
+
+#[test]
+fn a24_a_reader_that_goes_away_is_no_failure() {
+    let world = with_warning();
+    for command in [&["schema"][..], &["plan", "--format", "json"], &["--help"]] {
+        let mut child = world.command(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+
+        let ended = child.wait_with_output().unwrap();
+
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{command:?}: {stderr}");
+        assert!(!stderr.contains("cannot write"), "{stderr}");
+    }
+}
+
+#[test]
 fn a24_json_is_all_of_stdout() {
     let world = with_warning();
 
