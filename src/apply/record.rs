@@ -8,7 +8,7 @@ use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
 use crate::plan::Step;
 use crate::sql::{Database, Dialect};
 
-/// How far the journal may be behind while steps end quickly.
+/// How far the journal may be behind.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
 /// How long the walk stands still for the journal while a step holds the one connection to a file.
 const ASIDE: Duration = Duration::from_millis(200);
@@ -86,6 +86,14 @@ impl Recorder {
         self.database.is_some()
     }
 
+    /// Waits until something that ended has to be written; for ever when there is nothing.
+    pub(super) async fn is_due(&self) {
+        if self.database.is_none() || self.waiting.is_empty() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(MOST_BEHIND.saturating_sub(self.flushed.elapsed())).await;
+    }
+
     /// Takes over what a walk has settled, and writes it when the last write is a while ago.
     pub(super) async fn keep_up(&mut self, walked: &Walked) {
         self.take(walked);
@@ -97,6 +105,8 @@ impl Recorder {
             Some(Dialect::Sqlite) => drop(tokio::time::timeout(ASIDE, self.flush()).await),
             Some(Dialect::Postgres) | None => self.flush().await,
         }
+        // Also where it was given up: the walk stands still for it once a second at most.
+        self.flushed = Instant::now();
     }
 
     /// Takes over all of a walk that has ended, and writes it.

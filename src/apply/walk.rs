@@ -117,6 +117,8 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
             tokio::select! {
                 ended = running.join_next_with_id() => break ended,
                 Some(Waits { address, on }) = waits.recv() => on_event(&Event::Waiting { address, on }),
+                // While a long step runs, no other need end.
+                () = recorder.is_due() => keep_up(recorder, &walked, cancel).await,
                 () = cancel.asked(1), if !is_told => {
                     is_told = true;
                     // What waits for others does not end by itself.
@@ -137,11 +139,7 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
                 clients.system.end_migrations().await;
             }
             settle(step, began.elapsed(), result, &mut queue, &mut walked, on_event);
-            tokio::select! {
-                () = recorder.keep_up(&walked) => {}
-                // What is not written yet is written at the end.
-                () = cancel.asked(2) => {}
-            }
+            keep_up(recorder, &walked, cancel).await;
         }
     }
     walked.interrupted = cancel.is_asked();
@@ -160,6 +158,14 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
     }
     recorder.catch_up(&walked, cancel.is_urgent()).await;
     walked
+}
+
+/// Lets the journal catch up. What is not written when the run must stop is written at its end.
+async fn keep_up(recorder: &mut Recorder, walked: &Walked, cancel: &Cancel) {
+    tokio::select! {
+        () = recorder.keep_up(walked) => {}
+        () = cancel.asked(2) => {}
+    }
 }
 
 /// A panic in a step is a defect; it fails the step instead of ending the process.

@@ -124,6 +124,24 @@ fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
 }
 
 #[test]
+fn e09_a_step_that_ended_stands_in_the_journal_while_a_long_one_runs() {
+    let postgres = Postgres::start();
+    let world = world(postgres.url(), "CREATE TABLE quick (x int);");
+    world.file("migrations/0002_long.sql", "SELECT pg_sleep(20)");
+    let mut run = start(&world);
+    wait_for_start(&world, "system.migration.0002_long");
+
+    let began = Instant::now();
+    let recorded = "SELECT count(*) FROM trueup.steps WHERE address = 'system.migration.0001_slow'";
+    wait_until("the record", || postgres.psql(recorded) == "1");
+
+    assert!(began.elapsed() < Duration::from_secs(3), "after {:?}", began.elapsed());
+    assert!(run.try_wait().unwrap().is_none(), "the long step runs");
+    run.kill().unwrap();
+    run.wait().unwrap();
+}
+
+#[test]
 fn a22_a_statement_of_a_dead_run_that_does_not_end_is_named_and_can_be_ended() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE a (x int);");
