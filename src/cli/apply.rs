@@ -143,7 +143,8 @@ impl Applying<'_> {
             let database = Address::new("system.database");
             let on_event = &mut |event: &Event| progress.event(event);
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-            let walked = session.walk_only(&approved.plan, &database, &mut execution).await;
+            let walked =
+                session.walk_first(&approved.plan, &database, &approved.addresses, &mut execution).await;
             totals.take(&walked);
             if walked.interrupted || !walked.failed.is_empty() {
                 let verified = Verified::failed(&walked);

@@ -124,6 +124,33 @@ fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
 }
 
 #[test]
+fn a08_a_database_that_cannot_be_made_blocks_all_that_was_planned() {
+    let postgres = Postgres::absent();
+    let maker = format!("maker_{}", postgres.name());
+    postgres.on_server(&format!("CREATE ROLE {maker} LOGIN PASSWORD 'no-createdb' NOCREATEDB"));
+    let (_, server) = postgres.url().rsplit_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let world = world(format!("postgres://{maker}:no-createdb@{server}"), "CREATE TABLE a (x int);");
+
+    let as_json = world.trueup(&["apply", "--auto-approve", "--format", "json"]);
+    let as_text = world.apply();
+    postgres.on_server(&format!("DROP ROLE {maker}"));
+
+    let events = as_json.exits(6).events();
+    let summary = events.last().unwrap();
+    assert_eq!(
+        (&summary["applied"], &summary["failed"], &summary["blocked"]),
+        (&0.into(), &1.into(), &3.into())
+    );
+    for address in ["system.bookkeeping", SLOW, "flags"] {
+        let blocked = events.iter().find(|event| event["address"] == address).unwrap();
+        assert_eq!(blocked["event"], "blocked", "{blocked}");
+        assert_eq!(blocked["error"], "needs system.database");
+    }
+    as_text.exits(6).says(&format!("blocked {SLOW}: needs system.database"));
+    as_text.says("0 done, 0 unchanged, 1 failed, 3 blocked");
+}
+
+#[test]
 fn e09_a_step_that_ended_stands_in_the_journal_while_a_long_one_runs() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE quick (x int);");
