@@ -65,6 +65,19 @@ impl Cancel {
         }
     }
 
+    /// Does what may be left off anywhere; `None` as soon as it was asked to stop.
+    pub fn unless_asked<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        // All that a run keeps while it waits is too large for the stack.
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                () = self.asked(1) => None,
+                done = work => Some(done),
+            }
+        }
+    }
+
     /// Listens for Ctrl-C and for a polite kill until the process ends. From here on neither ends it.
     pub fn listen(&self) -> std::io::Result<()> {
         let mut signals = Signals::new()?;

@@ -119,24 +119,10 @@ impl Session<'_> {
         Ok(plan::plan(self.stack, &world, self.options).map(|plan| Seen { world, plan }))
     }
 
-    /// Walks the one step that has to be done before anything else of a plan can be. Where it is not,
-    /// the others are blocked.
-    pub async fn walk_first(
-        &self,
-        plan: &Plan,
-        first: &Address,
-        approved: &BTreeSet<Address>,
-        execution: &mut Execution<'_>,
-    ) -> Walked {
-        let steps = plan.steps.iter().filter(|step| approved.contains(&step.address)).cloned();
-        let (first_step, rest): (Vec<Step>, Vec<Step>) = steps.partition(|step| step.address == *first);
-        let mut walked = walk(first_step, self.clients, execution).await;
-        if walked.interrupted {
-            walked.block(rest, "interrupted", execution.on_event);
-        } else if !walked.failed.is_empty() {
-            walked.block(rest, &format!("needs {first}"), execution.on_event);
-        }
-        walked
+    /// Walks a single step of a plan.
+    pub async fn walk_only(&self, plan: &Plan, address: &Address, execution: &mut Execution<'_>) -> Walked {
+        let steps = plan.steps.iter().filter(|step| step.address == *address).cloned().collect();
+        walk(steps, self.clients, execution).await
     }
 
     /// Walks the approved steps and looks again: what was done must be gone from the plan. What was

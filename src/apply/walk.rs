@@ -1,7 +1,7 @@
 //! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
 //! named, and what would only wait for a connection or a row lets others pass. The flags come last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
-use crate::plan::{Step, Work};
+use crate::plan::{Plan, Step, Work};
 use crate::system::{self, Waits};
 use crate::{cache, vector};
 
@@ -55,6 +55,27 @@ impl Walked {
     pub(super) fn has_failed(&self, address: &Address) -> bool {
         self.failed.iter().any(|(step, ..)| step.address == *address)
             || self.blocked.iter().any(|(step, _)| step.address == *address)
+    }
+
+    /// Adds the approved steps of a plan that were not walked at all.
+    pub fn block_rest(
+        &mut self,
+        plan: &Plan,
+        approved: &BTreeSet<Address>,
+        why: &str,
+        on_event: &mut (dyn FnMut(&Event) + Send),
+    ) {
+        let steps = plan.steps.iter().filter(|step| approved.contains(&step.address));
+        let walked: BTreeSet<&Address> = self.addresses().collect();
+        let rest: Vec<Step> = steps.filter(|step| !walked.contains(&step.address)).cloned().collect();
+        self.block(rest, why, on_event);
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &Address> {
+        let done = self.done.iter().map(|(step, _)| step);
+        let failed = self.failed.iter().map(|(step, ..)| step);
+        let blocked = self.blocked.iter().map(|(step, _)| step);
+        done.chain(failed).chain(blocked).map(|step| &step.address)
     }
 
     /// Adds steps that are not started at all.

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::approval::{self, Command};
+use super::approval::{self, Command, Done};
 use super::args::{AllowArg, EventFormat, duration};
 use super::ending::{self, Ending};
-use super::exit::{Exit, Failure, Plain};
-use super::load;
+use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::ui::Ui;
+use super::{listening, load};
 use crate::apply::{
     Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
 };
@@ -78,11 +78,15 @@ pub(super) async fn execute(
     command: Command,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
+    let cancel = listening()?;
     let run = RunId::new();
     let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
-    let mut applying = Applying { command, args, ui, stack, saved, run, clients, held: None };
-    // All that a run keeps while it waits is too large for the stack.
-    if Box::pin(applying.open()).await? == Presence::Missing && command == Command::Destroy {
+    let mut applying =
+        Applying { command, args, ui, stack, saved, run, clients, cancel: cancel.clone(), held: None };
+    let Some(presence) = cancel.unless_asked(applying.open()).await else {
+        return Ok(ending::before_the_first_step(ui));
+    };
+    if presence? == Presence::Missing && command == Command::Destroy {
         ui.note("the system database does not exist: nothing was put there");
         return Ok(ending::of_nothing(&Totals::default(), args, ui));
     }
@@ -102,6 +106,7 @@ struct Applying<'a> {
     saved: Option<Document>,
     run: RunId,
     clients: Arc<Clients>,
+    cancel: Cancel,
     held: Option<lock::Lock>,
 }
 
@@ -120,13 +125,15 @@ impl Applying<'_> {
         let take_back = self.command == Command::Destroy;
         let options = Options { only: args.only.clone(), train: args.train, take_back, ..Options::default() };
         let session = Session { stack: self.stack, clients: &clients, options: &options };
-        let mut approved = match self.approve(&session, None).await? {
+        let cancel = self.cancel.clone();
+        let Some(approved) = cancel.unless_asked(self.approve(&session, None)).await else {
+            return Ok(ending::before_the_first_step(ui));
+        };
+        let mut approved = match approved? {
             Ok(approved) => approved,
             Err(exit) => return Ok(exit),
         };
 
-        let cancel = Cancel::new();
-        cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
         let document = self.saved.as_ref().unwrap_or(&approved.plan.document);
         let (spec_digest, plan_digest) = (&document.spec_digest, &document.plan_digest);
         let name = self.command.name();
@@ -143,17 +150,24 @@ impl Applying<'_> {
             let database = Address::new("system.database");
             let on_event = &mut |event: &Event| progress.event(event);
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-            let walked =
-                session.walk_first(&approved.plan, &database, &approved.addresses, &mut execution).await;
-            totals.take(&walked);
-            if walked.interrupted || !walked.failed.is_empty() {
-                let verified = Verified::failed(&walked);
-                let ending = Ending { verified, totals, cancel: &cancel };
-                return ending.finish(recorder, &progress, args, ui).await;
-            }
-            self.take_lock().await?;
+            let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             progress.clear();
-            approved = match self.approve(&session, Some(&approved)).await? {
+            let again = if walked.failed.is_empty() {
+                cancel.unless_asked(self.look_again(&session, &approved)).await
+            } else {
+                None
+            };
+            let Some(again) = again else {
+                walked.interrupted |= cancel.is_asked();
+                let why = if walked.failed.is_empty() { "interrupted" } else { "needs system.database" };
+                let on_event = &mut |event: &Event| progress.event(event);
+                walked.block_rest(&approved.plan, &approved.addresses, why, on_event);
+                totals.take(&walked);
+                let ending = Ending { verified: Verified::failed(&walked), totals, cancel: &cancel };
+                return ending.finish(recorder, &progress, args, ui).await;
+            };
+            totals.take(&walked);
+            approved = match again? {
                 Ok(approved) => approved,
                 Err(exit) => return Ok(exit),
             };
@@ -176,6 +190,16 @@ impl Applying<'_> {
             self.record_spec().await?;
         }
         Ok(exit)
+    }
+
+    /// Takes the lock of the database that was just made, and looks again.
+    async fn look_again(
+        &mut self,
+        session: &Session<'_>,
+        before: &Approved,
+    ) -> Result<Result<Approved, Exit>, Failure> {
+        self.take_lock().await?;
+        self.approve(session, Some(before)).await
     }
 
     /// Looks, shows, refuses, asks. What was shown `before` and comes again is not asked for again:
@@ -214,7 +238,8 @@ impl Applying<'_> {
         let knows_spec = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
         let is_idle = addresses.is_empty() && seen.plan.moves.is_empty();
         if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
-            approval::ask(self.command, ui)?;
+            let done = if before.is_none() { Done::Nothing } else { Done::Database };
+            approval::ask(self.command, done, ui).await?;
         }
         if let Some(held) = &self.held {
             // A person may have thought for an hour.

@@ -113,8 +113,17 @@ fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
     format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
 }
 
+/// What a run has done before it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Nothing.
+    Nothing,
+    /// It made the database, in which it found another plan than the one that was approved.
+    Database,
+}
+
 /// Asks for approval.
-pub(super) fn ask(command: Command, ui: &Ui) -> Result<(), Failure> {
+pub(super) async fn ask(command: Command, done: Done, ui: &Ui) -> Result<(), Failure> {
     let no_way = || {
         let plain = Plain::new("no_approval", "there is no terminal to ask on");
         Failure::with(
@@ -122,9 +131,13 @@ pub(super) fn ask(command: Command, ui: &Ui) -> Result<(), Failure> {
             plain.help("add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`"),
         )
     };
-    match ui.confirm(command.question()) {
+    let (exit, what) = match done {
+        Done::Nothing => (Exit::Failed, "nothing was applied"),
+        Done::Database => (Exit::Partial, "the database was made, and nothing else was applied"),
+    };
+    match ui.confirm(command.question()).await {
         Some(true) => Ok(()),
-        Some(false) => Err(Failure::new(Plain::new("not_approved", "not approved; nothing was applied"))),
+        Some(false) => Err(Failure::with(exit, Plain::new("not_approved", format!("not approved; {what}")))),
         None => Err(no_way()),
     }
 }

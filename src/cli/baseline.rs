@@ -8,8 +8,8 @@ use clap::Args;
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{approval, ending, load};
-use crate::apply::{Cancel, Clients, system_url};
+use super::{approval, ending, listening, load};
+use crate::apply::{Clients, system_url};
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
@@ -49,17 +49,12 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let stack = load::stack(file, Contact::Live, ui)?;
     let run = RunId::new();
     let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
-    if clients.system.presence().await? == Presence::Missing {
-        let plain =
-            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
-        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
-    }
-    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let cancel = listening()?;
+    let opening = open(&stack, &clients, &run, args.lock_timeout);
+    let Some(held) = cancel.unless_asked(opening).await else { return Ok(Exit::Interrupted) };
+    let held = held?;
     let desired = Desired::new(&stack, clients.system.dialect());
-    approval::refuse_anothers(&stack, &clients).await?;
     ui.note("running the migrations in a scratch database, to compare what they make");
-    let cancel = Cancel::new();
-    cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
     let stop = async {
         tokio::select! {
             _ = held.lost() => {}
@@ -101,6 +96,23 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     };
     held.release().await;
     Ok(exit)
+}
+
+/// Takes the lock of a database that may be adopted.
+async fn open(
+    stack: &Stack,
+    clients: &Clients,
+    run: &RunId,
+    patience: Duration,
+) -> Result<lock::Lock, Failure> {
+    if clients.system.presence().await? == Presence::Missing {
+        let plain =
+            Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
+        return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
+    }
+    let held = lock::acquire(&system_url(stack)?, &stack.name, run, patience).await?;
+    approval::refuse_anothers(stack, clients).await?;
+    Ok(held)
 }
 
 fn differs(objects: usize, to: i64) -> Failure {

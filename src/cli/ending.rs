@@ -36,6 +36,12 @@ pub(super) fn of_nothing(totals: &Totals, args: &ApplyArgs, ui: &Ui) -> Exit {
     Exit::Done
 }
 
+/// The end of a run that was interrupted while it could do nothing yet.
+pub(super) fn before_the_first_step(ui: &Ui) -> Exit {
+    ui.interrupted("nothing was applied");
+    Exit::Interrupted
+}
+
 /// A run that begins now.
 pub(super) fn run_record(
     command: &str,

@@ -35,6 +35,8 @@ use args::{Cli, Command};
 use exit::{Exit, Failure};
 use ui::{Colour, Ui};
 
+use crate::apply::Cancel;
+
 /// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
@@ -104,15 +106,28 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
-        Command::Drift(args) => wait(drift::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => wait(until_interrupted(drift::run(args, cli.file.as_deref(), ui))),
         Command::Destroy(args) => wait(destroy::run(args, cli.file.as_deref(), ui)),
-        Command::Observe(args) => wait(observe::run(args, cli.file.as_deref(), ui)),
-        Command::Status(args) => wait(status::run(args, cli.file.as_deref(), ui)),
-        Command::Graph(args) => wait(graph::run(args, cli.file.as_deref(), ui)),
-        Command::History(args) => wait(history::run(args, cli.file.as_deref(), ui)),
+        Command::Observe(args) => wait(until_interrupted(observe::run(args, cli.file.as_deref(), ui))),
+        Command::Status(args) => wait(until_interrupted(status::run(args, cli.file.as_deref(), ui))),
+        Command::Graph(args) => wait(until_interrupted(graph::run(args, cli.file.as_deref(), ui))),
+        Command::History(args) => wait(until_interrupted(history::run(args, cli.file.as_deref(), ui))),
         Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
-        Command::Lock(args) => wait(lock::run(args, cli.file.as_deref(), ui)),
+        Command::Lock(args) => wait(until_interrupted(lock::run(args, cli.file.as_deref(), ui))),
     }
+}
+
+/// Ctrl-C and a polite kill, heard from here on: nobody else hears them for a process that is the first
+/// of its container.
+fn listening() -> Result<Cancel, Failure> {
+    let cancel = Cancel::new();
+    cancel.listen().map_err(|error| exit::Plain::io("listen to", "signals", &error))?;
+    Ok(cancel)
+}
+
+/// Runs a command that may be left off anywhere, until the first Ctrl-C.
+async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+    listening()?.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
 }
 
 /// Runs a command that talks to servers, on this thread: steps that run side by side wait for answers,

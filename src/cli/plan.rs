@@ -7,9 +7,9 @@ use clap::{Args, ValueEnum};
 
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
-use super::load;
 use super::ui::Ui;
-use crate::apply::{Cancel, Clients, observe, rehearse};
+use super::{listening, load};
+use crate::apply::{Clients, observe, rehearse};
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
@@ -69,18 +69,20 @@ pub(super) enum PlanFormat {
 }
 
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
+    let cancel = listening()?;
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui)?;
     load::note_unset_secrets(&stack, ui);
     let world = match &args.world {
         Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
-        None => look(&stack, args).await?,
+        None => match cancel.unless_asked(look(&stack, args)).await {
+            Some(world) => world?,
+            None => return Ok(Exit::Interrupted),
+        },
     };
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
     let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if args.rehearse {
-        let cancel = Cancel::new();
-        cancel.listen().map_err(|error| Plain::io("listen to", "signals", &error))?;
         let Some(checks) = rehearse(&stack, &world, &plan.document, &cancel).await? else {
             ui.warn("interrupted; the scratch database is gone, and nothing was planned");
             return Ok(Exit::Interrupted);

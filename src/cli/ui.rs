@@ -135,17 +135,27 @@ impl Ui {
     }
 
     /// Asks a question that `yes` answers. `None` without a terminal to ask on.
-    pub(super) fn confirm(&self, question: &str) -> Option<bool> {
+    pub(super) async fn confirm(&self, question: &str) -> Option<bool> {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return None;
         }
-        let mut stderr = std::io::stderr().lock();
+        let mut stderr = std::io::stderr();
         let _ = write!(stderr, "{question} Only `yes` is taken as approval: ").and_then(|()| stderr.flush());
-        let mut answer = String::new();
-        match std::io::stdin().read_line(&mut answer) {
-            Ok(_) => Some(answer.trim() == "yes"),
-            Err(_) => Some(false),
+        // On a thread of its own: Ctrl-C has to be heard meanwhile.
+        let read = tokio::task::spawn_blocking(|| {
+            let mut answer = String::new();
+            std::io::stdin().read_line(&mut answer).map(|_| answer)
+        });
+        Some(matches!(read.await, Ok(Ok(answer)) if answer.trim() == "yes"))
+    }
+
+    /// Says that Ctrl-C was heard, and what was done until then.
+    pub(super) fn interrupted(&self, done: &str) {
+        if std::io::stderr().is_terminal() {
+            // A question may stand on this line.
+            self.say("");
         }
+        self.warn(&format!("interrupted; {done}"));
     }
 }
 
