@@ -61,4 +61,6 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The run was asked to stop, and waits for the steps that run.
+    Stopping,
 }

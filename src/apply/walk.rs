@@ -142,6 +142,9 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
                 () = recorder.is_due() => keep_up(recorder, &walked, cancel).await,
                 () = cancel.asked(1), if !is_told => {
                     is_told = true;
+                    if !cancel.is_urgent() && !started.is_empty() {
+                        on_event(&Event::Stopping);
+                    }
                     // What waits for others does not end by itself.
                     clients.system.stop_waiting();
                 }

@@ -30,8 +30,19 @@ impl Progress {
 
     /// Shows an event.
     pub(super) fn event(&mut self, event: &Event) {
-        if let Event::Waiting { address, on } = event {
-            self.bar.suspend(|| self.ui.note(&format!("{address} waits for {on}")));
+        let note = match event {
+            Event::Waiting { address, on } => Some(format!("{address} waits for {on}")),
+            Event::Stopping => Some(
+                "interrupted: the steps that run are finished and no other one begins; \
+                 another Ctrl-C stops at once"
+                    .to_owned(),
+            ),
+            Event::Started { .. } | Event::Finished { .. } | Event::Failed { .. } | Event::Blocked { .. } => {
+                None
+            }
+        };
+        if let Some(note) = note {
+            self.bar.suspend(|| self.ui.note(&note));
         }
         match self.format {
             EventFormat::Json => {

@@ -32,7 +32,7 @@ impl Totals {
 /// An event as one object of `apply --format json`; `None` for those that are for people only.
 pub fn event_json(event: &Event, at: &str) -> Option<Value> {
     Some(match event {
-        Event::Waiting { .. } => return None,
+        Event::Waiting { .. } | Event::Stopping => return None,
         Event::Started { address } => json!({"event": "started", "address": address, "at": at}),
         Event::Finished { address, elapsed } => {
             json!({"event": "finished", "address": address, "at": at, "seconds": elapsed.as_secs_f64()})
@@ -58,7 +58,7 @@ pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
 /// An event as a line of text; `None` for those that only a progress display shows.
 pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
     match event {
-        Event::Started { .. } | Event::Waiting { .. } => None,
+        Event::Started { .. } | Event::Waiting { .. } | Event::Stopping => None,
         Event::Finished { address, elapsed } => {
             let took = paint.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64()));
             Some(format!("  {} {address} {took}", paint.tone(Tone::Good, "done")))

@@ -1,10 +1,11 @@
 //! A26: Ctrl-C once, and twice.
 
+use std::io::Write as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::a22_locking::{slow_sqlite, start, wait_for_start, world};
-use crate::servers::{Postgres, run, wait_until};
+use crate::servers::{Postgres, free_port, psql, run, wait_until};
 use crate::world::World;
 
 const SLOW: &str = "system.migration.0001_slow";
@@ -35,7 +36,9 @@ fn the_first_ctrl_c_finishes_what_runs(world: &World) {
     assert!(steps.contains(&(SLOW.to_owned(), "\"done\"".to_owned())), "{steps:?}");
     let next = ("system.migration.0002_next".to_owned(), "{\"blocked\":\"interrupted\"}".to_owned());
     assert!(steps.contains(&next), "{steps:?}");
-    assert!(world.read("errors").contains("goes on from here"));
+    let errors = world.read("errors");
+    assert!(errors.contains("another Ctrl-C stops at once") && errors.contains("goes on from here"));
+    assert!(!world.read("events").contains("Ctrl-C"));
     world.apply().exits(0);
     world.plan().exits(0);
 }
@@ -45,6 +48,84 @@ fn a26_the_first_ctrl_c_finishes_running_steps_starts_no_new_ones_and_exits_130(
     let postgres = Postgres::start();
     the_first_ctrl_c_finishes_what_runs(&world(postgres.url(), "SELECT pg_sleep(1)"));
     the_first_ctrl_c_finishes_what_runs(&slow_sqlite());
+}
+
+#[test]
+fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itself() {
+    let postgres = Postgres::start();
+    let nobody = format!("postgres://app:a-password@127.0.0.1:{}/shop", free_port());
+    let waiting = world(nobody, "SELECT 1");
+    let locked = world(postgres.url(), "SELECT pg_sleep(20)");
+    let mut holder = start(&locked);
+    wait_for_start(&locked, SLOW);
+
+    for (world, option) in [(&waiting, "--wait"), (&locked, "--lock-timeout")] {
+        for signal in ["INT", "TERM"] {
+            let run = world.start(&["apply", "--auto-approve", option, "60s"]);
+            std::thread::sleep(Duration::from_secs(2));
+            run.signal(signal);
+
+            let began = Instant::now();
+            let run = run.ends();
+
+            // Not by the signal, which the first process of a container would not die of.
+            run.exits(130).warns("interrupted; nothing was applied");
+            assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        }
+    }
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+}
+
+/// `apply` on a terminal of its own. What is typed comes before anything is said.
+fn on_a_terminal(world: &World) -> (Child, std::process::ChildStdin) {
+    let command = format!("{} apply", env!("CARGO_BIN_EXE_trueup"));
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "terminal"]).current_dir(world.path("."));
+    script.env_clear().envs(world.variables()).env("TERM", "dumb");
+    let said = std::fs::File::create(world.path("said")).unwrap();
+    let mut child = script.stdin(std::process::Stdio::piped()).stdout(said).spawn().unwrap();
+    let typed = child.stdin.take().unwrap();
+    (child, typed)
+}
+
+#[test]
+fn a26_ctrl_c_at_the_question_ends_the_run_at_once() {
+    let world = world("sqlite://system.db", "CREATE TABLE a (x int);");
+    let (mut child, mut typed) = on_a_terminal(&world);
+    wait_until("the question", || world.read("said").contains("as approval:"));
+
+    typed.write_all(b"\x03").unwrap();
+
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", world.read("said"));
+    assert!(world.read("said").contains("interrupted; nothing was applied"));
+    assert!(!world.path("system.db").exists());
+}
+
+#[test]
+fn a26_ctrl_c_at_the_second_question_does_not_say_that_nothing_was_applied() {
+    // What a new database has from its template is another plan than the one that was approved.
+    let postgres = Postgres::alone();
+    psql(
+        &postgres.url_of("template1"),
+        "CREATE TABLE items (id text PRIMARY KEY); INSERT INTO items VALUES ('a')",
+    );
+    let url = postgres.url_of("made_here");
+    let world = world(url, "SELECT 1;");
+    let seed = "  seeds: { items: { table: items, key: [id], rows: items.csv } }\n";
+    world.spec(&format!("{}{seed}", world.read("stack.yaml"))).file("items.csv", "id\na\nb\n");
+    let (mut child, mut typed) = on_a_terminal(&world);
+    wait_until("the question", || world.read("said").contains("as approval:"));
+    typed.write_all(b"yes\n").unwrap();
+    wait_until("the second question", || world.read("said").matches("as approval:").count() == 2);
+
+    typed.write_all(b"\x03").unwrap();
+
+    let code = child.wait().unwrap().code();
+    let said = world.read("said");
+    assert_eq!(code, Some(130), "{said}");
+    assert!(!said.contains("nothing was applied") && said.contains("1 done"), "{said}");
+    assert_eq!(psql(&postgres.url_of("made_here"), "SELECT count(*) FROM items"), "1");
 }
 
 fn the_second_ctrl_c_stops_at_once(world: &World) {

@@ -99,6 +99,11 @@ impl World {
         }
     }
 
+    /// The variables that commands see.
+    pub(crate) fn variables(&self) -> BTreeMap<String, String> {
+        self.variables.borrow().clone()
+    }
+
     /// The binary in the folder, not started: for tests that say where its output goes.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
