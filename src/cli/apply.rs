@@ -24,6 +24,9 @@ use crate::render::Totals;
 use crate::spec::{Contact, Stack, SystemUrl};
 use crate::system::{self, Presence, Purpose};
 
+/// The one step that comes before the lock.
+const DATABASE: &str = "system.database";
+
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -147,7 +150,7 @@ impl Applying<'_> {
         self.rename(&approved.plan.moves, &mut recorder).await?;
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
-            let database = Address::new("system.database");
+            let database = Address::new(DATABASE);
             let on_event = &mut |event: &Event| progress.event(event);
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
@@ -159,7 +162,8 @@ impl Applying<'_> {
             };
             let Some(again) = again else {
                 walked.interrupted |= cancel.is_asked();
-                let why = if walked.failed.is_empty() { "interrupted" } else { "needs system.database" };
+                let needs = format!("needs {DATABASE}");
+                let why = if walked.failed.is_empty() { "interrupted" } else { &needs };
                 let on_event = &mut |event: &Event| progress.event(event);
                 walked.block_rest(&approved.plan, &approved.addresses, why, on_event);
                 totals.take(&walked);
@@ -221,7 +225,8 @@ impl Applying<'_> {
                     let again = plan::plan(self.stack, &seen.world, &going_on);
                     seen.plan = again.map_err(|failure| load::no_plan(failure, ui))?;
                 }
-                approval::reconciled(saved, &seen.plan, earlier.as_ref(), ui)?
+                let own = before.map(|_| Address::new(DATABASE));
+                approval::reconciled(saved, &seen.plan, earlier.as_ref(), own.as_ref(), ui)?
             }
             None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
         };
@@ -264,7 +269,10 @@ impl Applying<'_> {
             self.record_spec().await?;
         }
         if self.command == Command::Destroy {
-            self.ui.note("there is nothing left to take back");
+            self.ui.note(match seen.world.journal.bookkeeping {
+                Bookkeeping::Missing => "nothing is known that could be taken back",
+                Bookkeeping::Outdated | Bookkeeping::Present => "there is nothing left to take back",
+            });
         }
         Ok(ending::nothing_to_do(&seen.plan, self.args, self.ui))
     }

@@ -52,16 +52,18 @@ pub(super) async fn earlier(
     Ok(runs.into_iter().last().map(|run| run.id))
 }
 
-/// What of a saved plan is still to run, held against the fresh one.
+/// What of a saved plan is still to run, held against the fresh one. What this run has done itself is
+/// no news.
 pub(super) fn reconciled(
     saved: &Document,
     fresh: &Plan,
     earlier: Option<&RunId>,
+    own: Option<&Address>,
     ui: &Ui,
 ) -> Result<BTreeSet<Address>, Failure> {
     let plan::Reconciled { run, skipped, extra } =
         plan::reconcile(saved, &fresh.document, earlier.map(RunId::as_str))?;
-    for address in skipped {
+    for address in skipped.iter().filter(|address| Some(*address) != own) {
         ui.note(&format!("{address} was done by an earlier run of this plan"));
     }
     for address in extra {

@@ -3,6 +3,7 @@
 use super::Work;
 use crate::cache;
 use crate::change::{Action, Address, Diff, Planned};
+use crate::journal::Bookkeeping;
 use crate::spec::Stack;
 use crate::vector::{self, CollectionSeen};
 use crate::world::World;
@@ -14,10 +15,16 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
     }
     derived_first(diff);
     let tables = world.system.schema.tables.len();
-    diff.notes.push(format!(
-        "the system database stays, with {tables} tables, the history of migrations and the bookkeeping: applications \
-         write there"
-    ));
+    diff.notes.push(match world.journal.bookkeeping {
+        Bookkeeping::Missing => format!(
+            "there is no bookkeeping in the system database: nothing is known of what was put there, so that rows and \
+             accounts stay, with {tables} tables and the history of migrations"
+        ),
+        Bookkeeping::Outdated | Bookkeeping::Present => format!(
+            "the system database stays, with {tables} tables, the history of migrations and the bookkeeping: \
+             applications write there"
+        ),
+    });
     let accounts: Vec<&str> =
         diff.unmanaged.iter().filter_map(|address| address.as_str().strip_prefix("system.user.")).collect();
     if !accounts.is_empty() {

@@ -124,6 +124,17 @@ fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
 }
 
 #[test]
+fn a23_a_saved_plan_does_not_call_its_own_database_an_earlier_run_s() {
+    let postgres = Postgres::absent();
+    let world = world(postgres.url(), "CREATE TABLE a (x int);");
+    world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+
+    let applied = world.trueup(&["apply", "plan.json"]);
+
+    applied.exits(0).says("done system.database").never_says("earlier run");
+}
+
+#[test]
 fn a08_a_database_that_cannot_be_made_blocks_all_that_was_planned() {
     let postgres = Postgres::absent();
     let maker = format!("maker_{}", postgres.name());

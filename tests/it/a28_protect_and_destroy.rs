@@ -93,6 +93,24 @@ fn a28_a_protected_collection_keeps_its_documents_and_a_protected_block_stays() 
 }
 
 #[test]
+fn a30_without_the_bookkeeping_destroy_says_that_nothing_is_known() {
+    on_each_database(|world, database| {
+        applied(world, &spec(&seed("demo", "")));
+        for table in ["meta", "flags", "protection", "runs", "steps", "inventory", "snapshots"] {
+            database.sql(&format!("DROP TABLE {}", database.bookkeeping(table)));
+        }
+
+        let destroyed = world.trueup(&["destroy", "--auto-approve"]);
+
+        destroyed.exits(0).warns("nothing is known that could be taken back");
+        let head = destroyed.stdout.lines().nth(1).unwrap();
+        assert!(head.starts_with("note: there is no bookkeeping in the system database"), "{head}");
+        assert!(head.contains("rows and accounts stay"), "{head}");
+        assert_eq!(items(database), "a b c");
+    });
+}
+
+#[test]
 fn a28_an_older_bookkeeping_is_brought_up_to_date_first() {
     on_each_database(|world, database| {
         applied(world, &spec(&seed("demo", "")));
