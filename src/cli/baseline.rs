@@ -64,7 +64,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let verdict = tokio::select! {
         verdict = system::compare(&desired, args.to, &clients.system, stop) => verdict?,
         () = cancel.asked(2) => {
-            ui.warn("stopped at once: on a server a database named trueup_scratch_… may be left");
+            ui.warn("stopped at once: a database trueup_scratch_… that is left on a server is dropped by a later run");
             return Ok(Exit::Interrupted);
         }
     };

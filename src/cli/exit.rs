@@ -103,7 +103,8 @@ impl From<crate::journal::lock::Error> for Failure {
             E::Lost { .. } => Exit::Partial,
             E::Alive { .. }
             | E::OtherRun { .. }
-            | E::Database(_)
+            | E::ManyRuns { .. }
+            | E::Database { .. }
             | E::NoAnswer { .. }
             | E::File { .. }
             | E::Pooler => Exit::Failed,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::exit::{Exit, Failure};
@@ -27,7 +28,8 @@ pub(super) enum LockCommand {
     Status,
     /// Free a lock whose holder is known to be dead
     Break {
-        /// The run that holds it, as `lock status` shows it
+        /// The run that holds it, as `lock status` shows it, or the beginning or end of its id
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         run: String,
     },
 }
@@ -46,14 +48,12 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
             ui.answer(&format!("run {run} holds the lock since {}: {}\n", holder.since, holder.who));
             Ok(Exit::Locked)
         }
-        LockCommand::Break { run } => match lock::break_run(&url, &stack.name, run).await? {
-            0 => Ok(nobody(ui)),
-            ended => {
-                let plural = if ended == 1 { "" } else { "s" };
-                ui.answer(&format!("ended {ended} session{plural} of run {run}: its lock is free\n"));
-                Ok(Exit::Done)
-            }
-        },
+        LockCommand::Break { run } => {
+            let lock::Broken { run, sessions } = lock::break_run(&url, &stack.name, run).await?;
+            let plural = if sessions == 1 { "" } else { "s" };
+            ui.answer(&format!("ended {sessions} session{plural} of run {run}: its lock is free\n"));
+            Ok(Exit::Done)
+        }
     }
 }
 

@@ -101,12 +101,17 @@ pub(crate) fn said(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
+/// Whether what was prepared is not there, or there already: another client's session answers.
+pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
+    // A duplicate prepared statement, or none of that name.
+    const MIXED_UP: [&str; 2] = ["42P05", "26000"];
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| MIXED_UP.contains(&&*code))
+}
+
 impl Error {
     pub(crate) fn statement(sql: &str, source: sqlx::Error) -> Self {
-        // A duplicate prepared statement, or none of that name.
-        const MIXED_UP: [&str; 2] = ["42P05", "26000"];
-        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        if code.is_some_and(|code| MIXED_UP.contains(&&*code)) {
+        if is_mixed_up(&source) {
             return Self::Pooler;
         }
         Self::Statement { sql: sql.to_owned(), cause: Box::new(source) }

@@ -228,6 +228,34 @@ impl Client {
         dropped.map(|_| ()).map_err(dropping())
     }
 
+    /// Drops the databases of the same server that begin with a prefix, are this account's and are left
+    /// over, as long as nobody is connected to them.
+    pub(super) async fn drop_unused_beside(
+        &self,
+        prefix: &str,
+        is_left_over: impl Fn(&str) -> bool,
+    ) -> sql::Result<()> {
+        const UNUSED: &str = "SELECT datname FROM pg_database d \
+                              WHERE left(datname, length($1)) = $1 AND pg_has_role(datdba, 'USAGE') \
+                              AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)";
+        let SystemUrl::Postgres(url) = &self.url else { return Ok(()) };
+        let maintenance = self.maintenance(url).await?;
+        let dropped = async {
+            for row in maintenance.query(UNUSED, &[Value::from(prefix)]).await? {
+                let name = row.text(0)?;
+                if is_left_over(name) {
+                    // The server refuses it while somebody is connected.
+                    let drop = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
+                    maintenance.execute(&drop, &[]).await?;
+                }
+            }
+            Ok(())
+        };
+        let dropped = dropped.await;
+        maintenance.close().await;
+        dropped
+    }
+
     /// The session that the last migration left, for the next.
     pub(super) async fn take_migrator(&self) -> Option<Session> {
         self.migrator.lock().await.take()

@@ -12,15 +12,24 @@ use crate::sql;
 /// The result of anything done with the system database.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// What to do about a server that lets nobody in.
+fn help_of_no_connection(error: &sql::Error) -> &'static str {
+    match error.code().as_deref() {
+        Some("28P01" | "28000") => {
+            "the server answers and refuses the account: check user and password of `system.url`, and pg_hba.conf; \
+             the password is not shown here"
+        }
+        Some("42501") => "the account needs CONNECT: `GRANT CONNECT ON DATABASE … TO …`",
+        _ => "check that it runs and that `system.url` names it; the password is not shown here",
+    }
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// The server or file cannot be opened.
     #[error("system: {source}")]
-    #[diagnostic(
-        code(trueup::system::unreachable),
-        help("check that it runs and that `system.url` names it; the password is not shown here")
-    )]
+    #[diagnostic(code(trueup::system::unreachable), help("{}", help_of_no_connection(source)))]
     Unreachable {
         /// What the SQL door says, with the address.
         #[source]

@@ -12,8 +12,14 @@ use crate::spec::{RedactedUrl, SystemUrl};
 /// How long connections may take to close: one that was given up may wait for its statement.
 const CLOSING: Duration = Duration::from_secs(2);
 
+/// What the name of every scratch database begins with; the rest is a UUID of version 7, which says when.
+const PREFIX: &str = "trueup_scratch_";
+/// When a scratch database that nobody is connected to is left over: one that was just made has no
+/// connection yet.
+const LEFT_OVER: Duration = Duration::from_mins(10);
+
 /// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
-/// A process that is killed leaves a database named `trueup_scratch_…` on a server.
+/// A process that is killed leaves one on a server, which a later one removes.
 pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
     let run = RunId::new();
     match client.url() {
@@ -31,7 +37,8 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             result
         }
         SystemUrl::Postgres(url) => {
-            let name = format!("trueup_scratch_{}", uuid::Uuid::new_v4().simple());
+            let id = uuid::Uuid::now_v7();
+            let name = format!("{PREFIX}{}", id.simple());
             let mut elsewhere = url.expose().clone();
             elsewhere.set_path(&utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string());
             let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)), &run);
@@ -42,10 +49,26 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             let result = work(&scratch).await;
             close(&scratch).await;
             // The client itself may be one that only reads.
-            let dropped = client.elsewhere(client.url().clone(), &run).drop_beside(&name).await;
+            let beside = client.elsewhere(client.url().clone(), &run);
+            let dropped = beside.drop_beside(&name).await;
+            // Nobody asked for it: what cannot be dropped stays.
+            if let Err(error) = beside.drop_unused_beside(PREFIX, |name| is_left_over(name, id)).await {
+                tracing::warn!(%error, "scratch databases that were left over stay");
+            }
             let result = result?;
             dropped.map(|()| result)
         }
+    }
+}
+
+/// Whether a scratch database was made long enough before another one.
+fn is_left_over(name: &str, now: uuid::Uuid) -> bool {
+    let made = |id: uuid::Uuid| id.get_timestamp().map(|at| Duration::new(at.to_unix().0, 0));
+    let other = name.strip_prefix(PREFIX).and_then(|id| uuid::Uuid::try_parse(id).ok());
+    match (other.filter(|id| id.get_version_num() == 7).and_then(made), made(now)) {
+        (Some(other), Some(now)) => other + LEFT_OVER < now,
+        // It is not known when, or by whom.
+        _ => false,
     }
 }
 
@@ -59,5 +82,25 @@ fn tempfolder() -> Result<std::path::PathBuf> {
     match std::fs::create_dir(&folder) {
         Ok(()) => Ok(folder),
         Err(source) => Err(Error::ScratchFolder { path: folder, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_old_scratch_database_of_this_tool_is_left_over() {
+        let now = uuid::Uuid::now_v7();
+        let old = "01890a5dac96774bbcceb302099a8057";
+        assert!(is_left_over(&format!("trueup_scratch_{old}"), now));
+        for name in [
+            format!("trueup_scratch_{}", now.simple()),
+            format!("trueup_scratch_{}", uuid::Uuid::new_v4().simple()),
+            "trueup_scratch_mine".to_owned(),
+            old.to_owned(),
+        ] {
+            assert!(!is_left_over(&name, now), "{name}");
+        }
     }
 }

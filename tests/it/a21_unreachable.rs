@@ -165,6 +165,32 @@ fn a21_a_database_that_goes_away_in_the_middle_is_an_apply_in_part() {
 }
 
 #[test]
+fn a21_a_server_that_lets_nobody_in_says_what_it_refuses() {
+    let postgres = Postgres::start();
+    let account = format!("guest_{}", postgres.name());
+    postgres.psql(&format!(
+        "CREATE ROLE {account} LOGIN PASSWORD 'for-tests-only'; REVOKE CONNECT ON DATABASE {} FROM PUBLIC",
+        postgres.name()
+    ));
+    let (_, place) =
+        postgres.url().rsplit_once('@').map(|(user, place)| (user.to_owned(), place.to_owned())).unwrap();
+    let refusals = [
+        (format!("postgres://{account}:not-its-own@{place}"), "check user and password"),
+        (format!("postgres://{account}:for-tests-only@{place}"), "GRANT CONNECT ON DATABASE"),
+    ];
+
+    for (url, help) in refusals {
+        for command in [&["plan"][..], &["apply", "--auto-approve"], &["lock", "status"]] {
+            let run = with_database(&url).trueup(command);
+
+            run.exits(1).warns(help).never_says("check that it runs").never_says("at line");
+            run.never_says("not-its-own").never_says("for-tests-only");
+        }
+    }
+    postgres.psql(&format!("DROP ROLE {account}"));
+}
+
+#[test]
 fn a21_wait_ends_when_nobody_comes() {
     let port = free_port();
     let world = with_database(&format!("postgres://app:not-to-be-shown@127.0.0.1:{port}/shop"));

@@ -143,7 +143,8 @@ fn a22_lock_break_ends_the_session_of_a_run_on_postgresql_and_refuses_a_living_f
         let run = status.split_whitespace().nth(1).unwrap();
 
         held.world.trueup(&["lock", "break", "another-run"]).exits(1).warns(run);
-        let broken = held.world.trueup(&["lock", "break", run]);
+        held.world.trueup(&["lock", "break", ""]).exits(64);
+        let broken = held.world.trueup(&["lock", "break", &run[run.len() - 8..]]);
 
         match held.database {
             Database::Sqlite => {
@@ -152,8 +153,9 @@ fn a22_lock_break_ends_the_session_of_a_run_on_postgresql_and_refuses_a_living_f
                 first.ends().exits(0);
             }
             Database::Postgres(_) => {
-                broken.exits(0);
+                broken.exits(0).says(run);
                 held.world.trueup(&["lock", "status"]).exits(0);
+                held.world.trueup(&["lock", "break", "another-run"]).exits(1).warns("nor by anybody else");
                 first.signal("KILL");
                 first.ends();
             }

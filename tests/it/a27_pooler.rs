@@ -74,6 +74,23 @@ fn a27_a_pooler_in_transaction_mode_is_refused_while_other_clients_use_it() {
 }
 
 #[test]
+fn a27_who_asks_about_the_lock_through_a_pooler_is_told_what_is_in_the_way() {
+    let postgres = Postgres::start();
+    world(postgres.url()).apply().exits(0);
+    let pooler = PgBouncer::start(&postgres, "transaction", "default_pool_size = 2");
+    let world = world(pooler.url());
+
+    for command in [&["lock", "status"][..], &["lock", "break", "01890a5d"]] {
+        for _ in 0..3 {
+            let run = world.trueup(command);
+
+            run.exits(1).warns("pooler in transaction mode").warns("session mode");
+            run.never_says("prepared statement").never_says("at line");
+        }
+    }
+}
+
+#[test]
 fn a27_plan_through_a_pooler_in_transaction_mode_takes_no_lock_and_prepares_nothing() {
     let postgres = Postgres::start();
     let pooler = PgBouncer::start(&postgres, "transaction", "default_pool_size = 1");

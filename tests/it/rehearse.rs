@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::servers::Postgres;
+use crate::servers::{Postgres, wait_until};
 use crate::stacks::{Database, on_each_database};
 use crate::world::{Run, World};
 
@@ -80,6 +80,32 @@ fn everything(world: &World, database: &Database) -> String {
     let history = database.sql("SELECT version FROM _sqlx_migrations ORDER BY 1");
     let runs = database.sql(&format!("SELECT count(*) FROM {}", database.bookkeeping("runs")));
     format!("{rows}\n{history}\n{schema}\n{runs}")
+}
+
+#[test]
+fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
+    let postgres = Postgres::alone();
+    let world = World::new();
+    world.env("DATABASE_URL", postgres.url()).spec(SPEC).file("migrations/0001_a.sql", A);
+    let left = "trueup_scratch_01890a5dac96774bbcceb302099a8057";
+    let [in_use, of_others] = ["trueup_scratch_01890a5dac96774bbcceb302099a8058", "trueup_scratch_mine"];
+    for name in [left, in_use, of_others] {
+        postgres.on_server(&format!("CREATE DATABASE {name}"));
+    }
+    let mut psql = std::process::Command::new("psql");
+    let psql = psql.arg(postgres.url_of(in_use)).args(["-c", "SELECT pg_sleep(60)"]);
+    let mut user = psql.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'trueup_scratch_%'";
+    wait_until("the session", || {
+        postgres.on_server(&format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{in_use}'"))
+            == "1"
+    });
+
+    rehearse(&world).exits(0);
+
+    assert_eq!(postgres.on_server(names), format!("{in_use} {of_others}"));
+    user.kill().unwrap();
+    user.wait().unwrap();
 }
 
 #[test]

@@ -150,9 +150,21 @@ pub enum Error {
         holder: Option<Holder>,
     },
     /// The server was asked and did not answer as it should.
-    #[error("cannot take the lock in the system database: {}", crate::sql::said(.0))]
+    #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
     #[diagnostic(code(trueup::lock::database))]
-    Database(#[from] sqlx::Error),
+    Database {
+        /// What the driver says; no source, because the message has all of it.
+        cause: Box<sqlx::Error>,
+    },
+    /// What was given to name a run names several.
+    #[error("{wanted} is the beginning or the end of several runs: {}", runs.join(", "))]
+    #[diagnostic(code(trueup::lock::many_runs), help("give more of the id"))]
+    ManyRuns {
+        /// What was given.
+        wanted: String,
+        /// The runs.
+        runs: Vec<String>,
+    },
     /// The server did not answer at all.
     #[error("cannot take the lock in the system database: {what} takes longer than {seconds} s")]
     #[diagnostic(
@@ -186,6 +198,12 @@ pub enum Error {
     Pooler,
 }
 
+impl From<sqlx::Error> for Error {
+    fn from(cause: sqlx::Error) -> Self {
+        if crate::sql::is_mixed_up(&cause) { Self::Pooler } else { Self::Database { cause: Box::new(cause) } }
+    }
+}
+
 fn run_of(holder: &Holder) -> String {
     holder.run.as_ref().map(|run| format!(", run {run}")).unwrap_or_default()
 }
@@ -214,23 +232,35 @@ pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Erro
     }
 }
 
+/// What became of breaking a run's lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The run.
+    pub run: String,
+    /// How many sessions of it were ended.
+    pub sessions: u64,
+}
+
 /// Ends every session that a run has on the server, the one that holds the lock and those that
-/// still execute something, and gives their number. The lock of a file cannot be taken from a
-/// living process, and is free as soon as that has died.
-pub async fn break_run(url: &SystemUrl, stack: &str, run: &str) -> Result<u64, Error> {
-    let ended = match url {
-        SystemUrl::Postgres(url) => postgres::end_sessions(url, stack, run).await?,
-        SystemUrl::Sqlite(_) => 0,
+/// still execute something. The run is named by its id, or by the beginning or end of it. The lock
+/// of a file cannot be taken from a living process, and is free as soon as that has died.
+pub async fn break_run(url: &SystemUrl, stack: &str, wanted: &str) -> Result<Broken, Error> {
+    let is_meant = |run: &str| run.starts_with(wanted) || run.ends_with(wanted);
+    let mut runs = match url {
+        SystemUrl::Postgres(url) => postgres::runs(url, stack).await?,
+        SystemUrl::Sqlite(_) => Vec::new(),
     };
-    if ended > 0 {
-        return Ok(ended);
-    }
-    match (url, status(url, stack).await?) {
-        (_, None) => Ok(0),
-        (SystemUrl::Sqlite(_), Some(holder)) if holder.run.as_deref() == Some(run) => {
-            Err(Error::Alive { holder })
+    runs.retain(|run| is_meant(run));
+    match (url, runs.as_slice()) {
+        (SystemUrl::Postgres(url), [run]) => {
+            let sessions = postgres::end_sessions(url, stack, run).await?;
+            Ok(Broken { run: run.clone(), sessions })
         }
-        (_, holder) => Err(Error::OtherRun { wanted: run.to_owned(), holder }),
+        (_, []) => match status(url, stack).await? {
+            Some(holder) if holder.run.as_deref().is_some_and(is_meant) => Err(Error::Alive { holder }),
+            holder => Err(Error::OtherRun { wanted: wanted.to_owned(), holder }),
+        },
+        _ => Err(Error::ManyRuns { wanted: wanted.to_owned(), runs }),
     }
 }
 

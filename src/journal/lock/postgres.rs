@@ -113,11 +113,25 @@ pub(super) async fn acquire(
 }
 
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
-    let mut connection = connect(url, &session_name(stack, &RunId::from_text("status"))).await?;
+    let mut connection = ask(url, stack, "status").await?;
     let holder = holder(&mut connection).await?;
     // The session ends here in any case.
     drop(connection.close().await);
     Ok(holder)
+}
+
+/// The runs that have a session in this database.
+pub(super) async fn runs(url: &RedactedUrl, stack: &str) -> Result<Vec<String>, Error> {
+    const RUNS: &str = "
+        SELECT DISTINCT split_part(application_name, '/', 3) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name LIKE 'trueup/%/%'
+          AND split_part(application_name, '/', 3) ~ '^[0-9a-f-]{36}$'
+        ORDER BY 1";
+    let mut connection = ask(url, stack, "break").await?;
+    let rows = answered("the runs", sqlx::query(RUNS).fetch_all(&mut connection)).await?;
+    // The session ends here in any case.
+    drop(connection.close().await);
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?)
 }
 
 /// Ends all sessions of a run in this database, and waits until they are gone and stay away.
@@ -127,7 +141,7 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
           AND application_name LIKE 'trueup/%/%' AND split_part(application_name, '/', 3) = $1";
-    let mut connection = connect(url, &session_name(stack, &RunId::from_text("break"))).await?;
+    let mut connection = ask(url, stack, "break").await?;
     let started = Instant::now();
     let (mut ended, mut quiet) = (0, Instant::now());
     // A run that lives notices within a second that its lock is gone; until then it may connect anew.
@@ -163,6 +177,15 @@ pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) 
     // The session ends here in any case.
     drop(connection.close().await);
     Ok(ended)
+}
+
+/// A connection to ask about the lock, which is none of a run. Through a pooler the answers would be
+/// those of other clients' sessions.
+async fn ask(url: &RedactedUrl, stack: &str, what: &str) -> Result<PgConnection, Error> {
+    let name = session_name(stack, &RunId::from_text(what));
+    let (mut connection, second) = tokio::try_join!(connect(url, &name), connect(url, &name))?;
+    refuse_pooler(&mut connection, second).await?;
+    Ok(connection)
 }
 
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
@@ -254,7 +277,7 @@ async fn keep_watch(connection: Arc<Mutex<PgConnection>>, pid: i32, tell: watch:
         let reason = match holds(&mut *connection.lock().await, pid).await {
             Ok(true) => continue,
             Ok(false) => "the server does not have it any more".to_owned(),
-            Err(Error::Database(error)) => error.to_string(),
+            Err(Error::Database { cause }) => sql::said(&cause),
             Err(error) => error.to_string(),
         };
         tell.send_replace(Some(reason));
