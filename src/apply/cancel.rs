@@ -66,11 +66,15 @@ impl Cancel {
     }
 
     /// Does what may be left off anywhere; `None` as soon as it was asked to stop.
-    pub async fn unless_asked<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        tokio::select! {
-            biased;
-            () = self.asked(1) => None,
-            done = work => Some(done),
+    pub fn unless_asked<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        // All that a run keeps while it waits is too large for the stack.
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                () = self.asked(1) => None,
+                done = work => Some(done),
+            }
         }
     }
 

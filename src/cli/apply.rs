@@ -86,8 +86,7 @@ pub(super) async fn execute(
     let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
     let mut applying =
         Applying { command, args, ui, stack, saved, run, clients, cancel: cancel.clone(), held: None };
-    // All that a run keeps while it waits is too large for the stack.
-    let Some(presence) = cancel.unless_asked(Box::pin(applying.open())).await else {
+    let Some(presence) = cancel.unless_asked(applying.open()).await else {
         return Ok(ending::before_the_first_step(ui));
     };
     if presence? == Presence::Missing && command == Command::Destroy {
@@ -156,9 +155,10 @@ impl Applying<'_> {
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             progress.clear();
-            let again = match walked.failed.is_empty() {
-                true => cancel.unless_asked(self.look_again(&session, &approved)).await,
-                false => None,
+            let again = if walked.failed.is_empty() {
+                cancel.unless_asked(self.look_again(&session, &approved)).await
+            } else {
+                None
             };
             let Some(again) = again else {
                 walked.interrupted |= cancel.is_asked();

@@ -101,7 +101,7 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
         }),
         after: Some(shown(&stack.name, &stack.environment, &stack.flags)),
         diff: None,
-        seen: Digest::of_json(&(&before.stack, &before.environment, &before.flags)),
+        seen: Digest::of_json(&(other_stack, &before.environment, &before.flags)),
         guard: None,
         at: None,
         change: Work::Flags {

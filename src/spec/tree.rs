@@ -376,9 +376,10 @@ impl<'t> Builder<'t> {
             && let Some(first) = entries.iter().find(|entry| entry.key == text)
         {
             let also = Some((first.key_at.range(), "first here".to_owned()));
-            let message = match self.is_below_secret() {
-                true => "a key stands twice".to_owned(),
-                false => format!("the key `{text}` stands twice"),
+            let message = if self.is_below_secret() {
+                "a key stands twice".to_owned()
+            } else {
+                format!("the key `{text}` stands twice")
             };
             let help = "keep one of them: YAML tools disagree on which one counts".to_owned();
             let label = "again here".to_owned();

@@ -16,7 +16,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 const PREFIX: &str = "trueup_scratch_";
 /// When a scratch database that nobody is connected to is left over: one that was just made has no
 /// connection yet.
-const LEFT_OVER: Duration = Duration::from_secs(600);
+const LEFT_OVER: Duration = Duration::from_mins(10);
 
 /// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
 /// A process that is killed leaves one on a server, which a later one removes.
