@@ -207,12 +207,12 @@ fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option
 
 fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
     let name = name_of(path);
-    if !name.ends_with(".sql") {
+    let Some(bare) = name.strip_suffix(".sql") else {
         let message = format!("{} does not end in `.sql`: sqlx would not see it", path.display());
         cx.fail(Code::Migrations, named.at, message, "in this folder", "rename it to end in small letters");
         return None;
-    }
-    let stem = name.strip_suffix(UP).or_else(|| name.strip_suffix(".sql")).unwrap_or(name);
+    };
+    let stem = name.strip_suffix(UP).unwrap_or(bare);
     let parts = stem.split_once('_').and_then(|(version, rest)| {
         let digits = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
         (digits && !rest.is_empty()).then(|| version.parse::<i64>().ok().map(|version| (version, rest)))?
