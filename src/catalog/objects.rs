@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use similar::TextDiff;
 
-use crate::sql::{Database, OF_CATALOGS, Result, masked};
+use crate::sql::{Database, OF_CATALOGS, Result, Row, masked};
 
 /// Statements by the names of what they make: `function f(integer)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -130,14 +130,13 @@ const SQLITE: &str = "
 
 /// All of them, in one round trip.
 pub async fn objects(database: &Database) -> Result<Objects> {
-    let asked: &[&str] = match database {
-        Database::Postgres(_) => &[OF_CATALOGS, ONE_SEARCH_PATH, ROUTINES, TRIGGERS, OF_TABLES, TYPES],
-        Database::Sqlite(_) => &[SQLITE],
+    let (settings, asked): (usize, &[&str]) = match database {
+        Database::Postgres(_) => (2, &[OF_CATALOGS, ONE_SEARCH_PATH, ROUTINES, TRIGGERS, OF_TABLES, TYPES]),
+        Database::Sqlite(_) => (0, &[SQLITE]),
     };
-    let rows = database.query_each(asked).await?.into_iter().flatten();
-    let read = rows.filter_map(|row| Some((row.get(0)?.to_owned(), masked(row.get(1)?.trim()))));
-    // What sets something for the queries answers in one column.
-    Ok(Objects(read.collect()))
+    let rows = database.query_each(asked).await?.into_iter().skip(settings).flatten();
+    let read = |row: Row| Ok((row.text(0)?.to_owned(), masked(row.text(1)?.trim())));
+    rows.map(read).collect::<Result<_>>().map(Objects)
 }
 
 impl Objects {

@@ -63,7 +63,7 @@ fn register_sqlite_vec() {
         // SAFETY: `sqlite3_vec_init` is an entry point of an SQLite extension, which the crate
         // declares without its arguments; it has this signature in sqlite-vec.h, is linked
         // statically against the same SQLite (SQLITE_CORE), and lives as long as the process.
-        #[allow(unsafe_code)]
+        #[allow(unsafe_code, reason = "SQLite takes an extension by the address of its entry point only")]
         unsafe {
             let init: Init = std::mem::transmute(sqlite_vec::sqlite3_vec_init as *const ());
             libsqlite3_sys::sqlite3_auto_extension(Some(init));

@@ -25,7 +25,13 @@
 //!
 //! `scripts/test` runs them with servers that are started once; without it a test starts its own,
 //! which takes half a second more.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "what is not as expected ends a test"
+)]
 #![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
 #![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
