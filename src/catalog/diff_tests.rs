@@ -3,16 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 
 fn column(name: &str, data_type: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        data_type: data_type.to_owned(),
-        kind: ValueKind::of_postgres(data_type),
-        nullable: true,
-        default: None,
-        generated: None,
-        identity: false,
-        comment: None,
-    }
+    Column::plain(name, data_type, ValueKind::of_postgres(data_type))
 }
 
 /// A table of text columns that refers to another by its first column.

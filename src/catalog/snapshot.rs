@@ -231,6 +231,23 @@ pub struct Column {
     pub comment: Option<String>,
 }
 
+#[cfg(test)]
+impl Column {
+    /// A column that allows NULL and has nothing else to say, for tests.
+    pub(crate) fn plain(name: &str, data_type: &str, kind: ValueKind) -> Self {
+        Self {
+            name: name.to_owned(),
+            data_type: data_type.to_owned(),
+            kind,
+            nullable: true,
+            default: None,
+            generated: None,
+            identity: false,
+            comment: None,
+        }
+    }
+}
+
 /// What values of a column look like, for comparing a text of the spec with a value read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

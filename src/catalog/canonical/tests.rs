@@ -135,16 +135,7 @@ fn uuids_and_bytes_are_equal_in_any_case() {
 }
 
 fn column(data_type: &str, kind: ValueKind) -> super::super::Column {
-    super::super::Column {
-        name: "x".to_owned(),
-        data_type: data_type.to_owned(),
-        kind,
-        nullable: true,
-        default: None,
-        generated: None,
-        identity: false,
-        comment: None,
-    }
+    super::super::Column::plain("x", data_type, kind)
 }
 
 #[test]

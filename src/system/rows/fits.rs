@@ -122,16 +122,7 @@ mod tests {
     use super::*;
 
     fn column(data_type: &str) -> Column {
-        Column {
-            name: "x".to_owned(),
-            data_type: data_type.to_owned(),
-            kind: ValueKind::of_postgres(data_type),
-            nullable: true,
-            default: None,
-            generated: None,
-            identity: false,
-            comment: None,
-        }
+        Column::plain("x", data_type, ValueKind::of_postgres(data_type))
     }
 
     #[test]
