@@ -226,7 +226,11 @@ impl Applying<'_> {
                     seen.plan = again.map_err(|failure| load::no_plan(failure, ui))?;
                 }
                 let own = before.map(|_| Address::new(DATABASE));
-                approval::reconciled(saved, &seen.plan, earlier.as_ref(), own.as_ref(), ui)?
+                let reconciled = approval::reconciled(saved, &seen.plan, earlier.as_ref(), own.as_ref(), ui);
+                if reconciled.is_err() && earlier.is_some() && seen.plan.is_empty() {
+                    self.say_last_words(session, saved, &seen).await?;
+                }
+                reconciled?
             }
             None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
         };
@@ -260,6 +264,24 @@ impl Applying<'_> {
         }
         let Seen { world, plan } = seen;
         Ok(Ok(Approved { plan, addresses, knows_spec, schema: KnownSchema::of(self.stack, world) }))
+    }
+
+    /// Records what a run of a saved plan left unsaid that was killed after its last step: the plan is used
+    /// up, and no later run of it comes to its end.
+    async fn say_last_words(
+        &self,
+        session: &Session<'_>,
+        saved: &Document,
+        seen: &Seen,
+    ) -> Result<(), Failure> {
+        let Some(held) = &self.held else { return Ok(()) };
+        held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
+        session.record_unrecorded_schema(seen, &self.run).await?;
+        let is_known = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
+        if !is_known && saved.spec_digest == self.stack.digest {
+            self.record_spec().await?;
+        }
+        Ok(())
     }
 
     /// The end of a run that finds nothing to do.

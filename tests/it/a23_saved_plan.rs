@@ -298,3 +298,29 @@ fn a23_what_somebody_else_put_in_the_way_of_a_plan_that_goes_on_makes_it_stale()
         apply_plan(&world).exits(5).warns("system.migration.0002_b has a higher risk now");
     }
 }
+
+#[test]
+fn a25_a_used_up_plan_that_was_killed_after_its_last_step_leaves_nothing_unsaid() {
+    for database in Database::both() {
+        let world = World::new();
+        Shop::default().write(&world, &database);
+        world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+        apply_plan(&world).exits(0);
+        let books = match &database {
+            Database::Postgres(_) => "trueup.",
+            Database::Sqlite => "trueup_",
+        };
+        // What a run leaves that dies before it can say how it ended.
+        database.query(&world, &format!("DELETE FROM {books}meta WHERE key = 'spec_digest'"));
+        database.query(&world, &format!("DELETE FROM {books}snapshots WHERE owner = 'system'"));
+        database.query(&world, &format!("INSERT INTO {books}meta VALUES ('schema_changing', 'a dead run')"));
+
+        apply_plan(&world).exits(5).warns("used up");
+
+        let said =
+            format!("SELECT count(*) FROM {books}meta WHERE key IN ('spec_digest', 'schema_changing')");
+        assert_eq!(database.query(&world, &said), "1");
+        let recorded = format!("SELECT count(*) FROM {books}snapshots WHERE owner = 'system'");
+        assert_eq!(database.query(&world, &recorded), "1");
+    }
+}
