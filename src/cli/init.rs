@@ -67,6 +67,8 @@ const QUICKSTART: &[Template] = templates![
     "questions.yaml" from "examples/quickstart/questions.yaml",
     "seeds/accounting.csv" from "examples/quickstart/seeds/accounting.csv",
     "data/.gitignore" from "examples/quickstart/data/.gitignore",
+    "README.md" from "examples/quickstart/README.md",
+    "make_business_db.py" from "examples/quickstart/make_business_db.py",
 ];
 
 const INSIGHT: &[Template] = templates![
@@ -78,14 +80,22 @@ const INSIGHT: &[Template] = templates![
     ".env.example" from "examples/insight/.env.example",
     "questions.yaml" from "examples/insight/questions.yaml",
     "seeds/accounting.csv" from "examples/insight/seeds/accounting.csv",
+    ".gitignore" from "examples/insight/.gitignore",
+    "README.md" from "examples/insight/README.md",
 ];
+
+/// Files that a folder often has already. One that is there is left as it is.
+const LEFT_WHEN_THERE: &[&str] = &["README.md", ".gitignore"];
 
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Result<Exit, Failure> {
     let (own, spec) = match args.preset {
         Preset::Quickstart => (QUICKSTART, "stack.yaml"),
         Preset::Insight => (INSIGHT, "dev.yaml"),
     };
-    let templates = || COMMON.iter().chain(own);
+    let is_left = |template: &&Template| {
+        LEFT_WHEN_THERE.contains(&template.path) && args.dir.join(template.path).exists()
+    };
+    let templates = || COMMON.iter().chain(own).filter(|template| !is_left(template));
     refuse_to_overwrite(&args.dir, templates())?;
     for template in templates() {
         write(&args.dir, template)?;
@@ -133,7 +143,7 @@ fn write(folder: &Path, template: &Template) -> Result<(), Failure> {
 fn adapted(template: &Template) -> Vec<u8> {
     match std::str::from_utf8(template.content) {
         Ok(text)
-            if ["yaml", "env.example"].iter().any(|end| template.path.ends_with(end))
+            if ["yaml", "env.example", "README.md"].iter().any(|end| template.path.ends_with(end))
                 && !template.path.contains('/') =>
         {
             text.replace("# yaml-language-server: $schema=../../schemas/stack.schema.json\n", "")

@@ -146,6 +146,60 @@ fn init_in_the_current_folder_needs_no_file_to_be_named() {
     world.plan().exits(0);
 }
 
+/// The names in backticks that look like files: no placeholder, no space, a known ending.
+fn files_named_in(text: &str) -> BTreeSet<&str> {
+    let endings = [".yaml", ".md", ".db", ".csv", ".py", ".sql", ".env.example"];
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| endings.iter().any(|ending| name.ends_with(ending)) && !name.contains(' '))
+        .collect()
+}
+
+#[test]
+fn init_writes_no_file_that_names_a_missing_one() {
+    for preset in ["quickstart", "insight"] {
+        let world = World::new();
+
+        let written = world.trueup(&["init", "shop", "--preset", preset]);
+
+        let readme = world.read("shop/README.md");
+        let named = files_named_in(&readme);
+        assert!(named.len() >= 4, "{preset}: {named:?}");
+        for name in named {
+            // Made by the first apply.
+            assert!(
+                name == "data/vector.db" || world.path(&format!("shop/{name}")).is_file(),
+                "{preset}: {name}"
+            );
+        }
+        for line in written.stdout.lines() {
+            let text = std::fs::read(world.path(line)).unwrap();
+            let text = String::from_utf8_lossy(&text);
+            assert!(!text.contains("examples/") && !text.contains("../../"), "{preset}: {line} leads out");
+        }
+    }
+}
+
+#[test]
+fn init_of_insight_keeps_passwords_out_of_version_control() {
+    let world = World::new();
+
+    world.trueup(&["init", "shop", "--preset", "insight"]).exits(0);
+
+    assert!(world.read("shop/.gitignore").lines().any(|line| line == ".env"));
+}
+
+#[test]
+fn init_leaves_a_readme_that_is_there() {
+    let world = World::new();
+    world.file("shop/README.md", "mine");
+
+    world.trueup(&["init", "shop"]).exits(0).never_says("README");
+
+    assert_eq!(world.read("shop/README.md"), "mine");
+}
+
 #[test]
 fn init_overwrites_nothing() {
     let world = World::new();
