@@ -51,13 +51,21 @@ impl Script {
     pub(crate) fn read(sql: &str, dialect: Dialect) -> Self {
         let mut script = Self::default();
         let mut statement = Vec::new();
-        let mut depth = 0_usize;
+        let (mut blocks, mut parentheses) = (0_usize, 0_usize);
         let mut lexer = Lexer::new(sql, dialect);
         for token in lexer.by_ref() {
-            let in_routine = begins_routine(&statement);
-            let opens = in_routine && (token.is("begin") || depth > 0 && token.is("case"));
-            depth = if opens { depth + 1 } else { depth.saturating_sub(usize::from(token.is("end"))) };
-            if depth == 0 && token.kind == Kind::Other(';') {
+            // As psql does: a rule has semicolons in parentheses, a routine between BEGIN and END.
+            match token.kind {
+                Kind::Other('(') if dialect == Dialect::Postgres => parentheses += 1,
+                Kind::Other(')') => parentheses = parentheses.saturating_sub(1),
+                Kind::Word(_) if parentheses == 0 && begins_routine(&statement, dialect) => {
+                    let opens = token.is("begin") || blocks > 0 && token.is("case");
+                    let closes = usize::from(token.is("end"));
+                    blocks = if opens { blocks + 1 } else { blocks.saturating_sub(closes) };
+                }
+                Kind::Other(_) | Kind::Word(_) | Kind::Name(_) => {}
+            }
+            if blocks == 0 && parentheses == 0 && token.kind == Kind::Other(';') {
                 script.finish(&statement, dialect);
                 statement.clear();
             } else {
@@ -129,10 +137,19 @@ fn nesting(tokens: &[Token]) -> usize {
     deepest
 }
 
-/// Whether the statement's body may hold semicolons between BEGIN and END.
-fn begins_routine(statement: &[Token]) -> bool {
-    let routine = |token: &Token| ["trigger", "function", "procedure"].iter().any(|word| token.is(word));
-    statement.first().is_some_and(|token| token.is("create")) && statement.iter().take(6).any(routine)
+/// Whether the statement's body may hold semicolons between BEGIN and END. A routine of PostgreSQL is
+/// recognised where psql does it; a trigger of PostgreSQL has no body.
+fn begins_routine(statement: &[Token], dialect: Dialect) -> bool {
+    let is_at = |at: usize, words: &[&str]| {
+        statement.get(at).is_some_and(|token| words.iter().any(|word| token.is(word)))
+    };
+    match dialect {
+        Dialect::Postgres => {
+            let replaces = is_at(1, &["or"]) && is_at(2, &["replace"]);
+            is_at(0, &["create"]) && is_at(if replaces { 3 } else { 1 }, &["function", "procedure"])
+        }
+        Dialect::Sqlite => is_at(0, &["create"]) && (is_at(1, &["trigger"]) || is_at(2, &["trigger"])),
+    }
 }
 
 /// `name`, `schema.name` or `database.schema.name` from a token on, as it is written, and how many
@@ -254,7 +271,11 @@ impl<'a> Lexer<'a> {
             let blank =
                 rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').len();
             let (skipped, ends) = match rest.get(blank..).unwrap_or("") {
-                comment if comment.starts_with("--") => (comment.find('\n').unwrap_or(comment.len()), true),
+                comment if comment.starts_with("--") => {
+                    // To SQLite a carriage return ends no line.
+                    let ends = |c| c == '\n' || c == '\r' && self.dialect == Dialect::Postgres;
+                    (comment.find(ends).unwrap_or(comment.len()), true)
+                }
                 comment if comment.starts_with("/*") => {
                     self.comment(comment).map_or((comment.len(), false), |length| (length, true))
                 }
@@ -305,7 +326,7 @@ impl Iterator for Lexer<'_> {
                 if self.dialect == Dialect::Postgres
                     && rest.get(1..).is_some_and(|r| r.starts_with('\'')) =>
             {
-                (quoted(rest.get(1..).unwrap_or(""), '\'', true).map(|length| 1 + length), Kind::Other('\''))
+                (escaped(rest), Kind::Other('\''))
             }
             '\'' => (quoted(rest, '\'', false), Kind::Other('\'')),
             '"' | '`' => {
@@ -331,6 +352,21 @@ impl Iterator for Lexer<'_> {
         let at = self.at..self.at + length;
         self.at = at.end;
         Some(Token { kind, at })
+    }
+}
+
+/// Length of `E'…'` that ends, with what goes on in the same way on another line.
+fn escaped(text: &str) -> Option<usize> {
+    let mut length = 1;
+    loop {
+        length += quoted(text.get(length..).unwrap_or(""), '\'', true)?;
+        let rest = text.get(length..).unwrap_or("");
+        let blank = rest.len() - rest.trim_start().len();
+        let goes_on = rest.get(blank..).is_some_and(|rest| rest.starts_with('\''));
+        if !goes_on || !rest.get(..blank).unwrap_or("").contains(['\n', '\r']) {
+            return Some(length);
+        }
+        length += blank;
     }
 }
 
@@ -389,6 +425,37 @@ mod tests {
     fn a_trigger_is_one_statement() {
         let sql = "CREATE TRIGGER t AFTER INSERT ON a BEGIN UPDATE a SET x = CASE WHEN 1 THEN 2 END; SELECT 1; END;\nSELECT 2";
         assert_eq!(statements(sql, Dialect::Sqlite).len(), 2);
+    }
+
+    #[test]
+    fn postgres_statements_end_where_they_end_for_psql() {
+        for (sql, expected) in [
+            (
+                "CREATE RULE r AS ON INSERT TO t DO ALSO (INSERT INTO a VALUES (1); INSERT INTO b VALUES (2)); SELECT 1",
+                2,
+            ),
+            (
+                "CREATE RULE r AS ON DELETE TO t DO INSTEAD (SELECT ')'; -- )\n SELECT 2 /* ) */;); SELECT 1",
+                2,
+            ),
+            (
+                "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END; SELECT 3",
+                2,
+            ),
+            ("CREATE OR REPLACE PROCEDURE p() BEGIN ATOMIC SELECT 1; SELECT 2; END", 1),
+            ("CREATE OR REPLACE FUNCTION f(\"begin\" int DEFAULT (1)) RETURNS int RETURN 1; SELECT 3", 2),
+            ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $b$ SELECT 1; $x$; $b$; SELECT 3", 2),
+            ("CREATE TRIGGER begin AFTER INSERT ON t EXECUTE FUNCTION f(); SELECT 1", 2),
+            ("CREATE TABLE case_of (x int); BEGIN; SELECT 1; END; SELECT 2", 5),
+            ("SELECT E'a'\n  '\\'; ' ; SELECT 1", 2),
+            ("SELECT E'a' AS b, '\\'; SELECT 1", 2),
+            ("SELECT 1 -- ;\r; SELECT 2", 2),
+            ("SELECT a$b; SELECT $1; SELECT c$b", 3),
+            ("SELECT 1); SELECT 2", 2),
+            ("SELECT U&'\\0041;' UESCAPE '\\', B'1', X'f', N';'; SELECT 2", 2),
+        ] {
+            assert_eq!(statements(sql, Dialect::Postgres).len(), expected, "{sql}");
+        }
     }
 
     #[test]

@@ -236,3 +236,21 @@ fn a08_a_half_done_file_that_lost_its_first_line_is_told_to_get_it_back() {
         world.plan().exits(1).warns("put the line `-- no-transaction` back");
     });
 }
+
+#[test]
+fn a08_a_rule_with_several_actions_runs_as_one_statement_outside_a_transaction() {
+    let database = Postgres::start();
+    let world = World::new();
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    let init = "CREATE TABLE t (n int); CREATE TABLE log_a (n int); CREATE TABLE log_b (n int);";
+    world.file("migrations/0001_init.sql", init);
+    world.file(
+        "migrations/0002_rule.sql",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY t_n ON t (n);\nCREATE RULE keep AS ON INSERT TO t DO ALSO \
+         (INSERT INTO log_a VALUES (new.n); INSERT INTO log_b VALUES (new.n));\nINSERT INTO t VALUES (7);\n",
+    );
+
+    world.apply().exits(0);
+
+    assert_eq!(database.psql("SELECT a.n, b.n FROM log_a a, log_b b"), "7|7");
+}
