@@ -18,6 +18,7 @@ pub mod embed;
 pub mod journal;
 pub mod lint;
 pub mod plan;
+pub mod redact;
 pub mod render;
 pub mod spec;
 pub mod sql;

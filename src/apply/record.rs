@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::Walked;
 use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
 use crate::plan::Step;
+use crate::redact::redact_own;
 use crate::sql::{Database, Dialect};
 
 /// How far the journal may be behind.
@@ -132,10 +133,10 @@ impl Recorder {
             self.push(step, Outcome::Done, *elapsed);
         }
         for (step, elapsed, error) in walked.failed.iter().skip(failed) {
-            self.push(step, Outcome::Failed(error.clone()), *elapsed);
+            self.push(step, Outcome::Failed(redact_own(error).into_owned()), *elapsed);
         }
         for (step, reason) in walked.blocked.iter().skip(blocked) {
-            self.push(step, Outcome::Blocked(reason.clone()), Duration::ZERO);
+            self.push(step, Outcome::Blocked(redact_own(reason).into_owned()), Duration::ZERO);
         }
         self.seen =
             Seen { done: walked.done.len(), failed: walked.failed.len(), blocked: walked.blocked.len() };

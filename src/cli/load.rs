@@ -6,6 +6,7 @@ use super::exit::{Failure, Plain};
 use super::ui::Ui;
 use crate::change::Fault;
 use crate::plan::Failure as PlanFailure;
+use crate::redact;
 use crate::spec::{self, Contact, Stack};
 
 /// The spec that is meant: the one named, or the first of two names in the current folder.
@@ -32,7 +33,9 @@ pub(super) fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<S
 
 /// Loads one spec with the variables of this process.
 pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
-    Ok(spec::load(path, &|name| std::env::var(name).ok(), contact)?)
+    let stack = spec::load(path, &|name| std::env::var(name).ok(), contact)?;
+    redact::remember(&stack);
+    Ok(stack)
 }
 
 /// Says what is remarkable about a valid spec.
@@ -48,6 +51,14 @@ pub(super) fn warnings(stack: &Stack, ui: &Ui) {
 pub(super) fn note_unset_secrets(stack: &Stack, ui: &Ui) {
     for secret in stack.unset_secrets() {
         ui.note(&format!("{}: {} is unset; `apply` will need it", secret.at, secret.placeholder()));
+    }
+}
+
+/// Addresses and tokens of servers that are not known: a note, where nothing is contacted.
+pub(super) fn note_unset_addresses(stack: &Stack, ui: &Ui) {
+    for (at, names) in stack.unset_addresses() {
+        let names = names.iter().map(|name| format!("${{{name}}}")).collect::<Vec<_>>().join(", ");
+        ui.note(&format!("{at}: {names} is unset; whatever contacts the server will need it"));
     }
 }
 

@@ -90,7 +90,7 @@ fn log_to_stderr(verbose: u8, colour: bool) {
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
+        .with_writer(crate::redact::Log::default)
         .with_ansi(colour)
         .init();
 }

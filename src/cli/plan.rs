@@ -73,6 +73,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui)?;
     load::note_unset_secrets(&stack, ui);
+    load::note_unset_addresses(&stack, ui);
     let world = match &args.world {
         Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
         None => match cancel.unless_asked(look(&stack, args)).await {

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Failure;
+use crate::redact::redact_own;
 use crate::render::{Paint, Tone};
 
 /// `--color`.
@@ -66,7 +67,7 @@ impl Ui {
     /// asks for it. A reader that has gone away (`trueup plan | head`) is no error.
     pub(super) fn answer(&self, text: &str) {
         let mut stdout = std::io::stdout().lock();
-        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
+        if let Err(error) = stdout.write_all(redact_own(text).as_bytes()).and_then(|()| stdout.flush())
             && error.kind() != ErrorKind::BrokenPipe
         {
             // The first says why.
@@ -93,7 +94,7 @@ impl Ui {
 
     /// A line to stderr, whatever is wished.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", redact_own(text));
     }
 
     /// What ended a command.

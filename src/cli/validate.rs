@@ -24,13 +24,13 @@ pub(super) struct ValidateArgs {
 
 pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let files = if args.files.is_empty() { vec![load::find(file)?] } else { args.files.clone() };
-    let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let mut exit = Exit::Done;
     for path in files {
-        match load::load(&path, contact) {
+        match load::load(&path, Contact::Offline) {
             Ok(stack) => {
                 load::warnings(&stack, ui);
                 load::note_unset_secrets(&stack, ui);
+                load::note_unset_addresses(&stack, ui);
                 if !contracts_hold(&stack, args, ui)? {
                     exit = Exit::Failed;
                     continue;

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 
 use super::context::{Context, read_text};
 use super::error::Code;
+use super::server_url::{encode_unencoded, encode_user_info};
 use super::tree::Span;
 use super::{Secret, Unset};
 
@@ -67,6 +68,50 @@ fn placeholder_of(written: &str) -> Piece<'_> {
     }
 }
 
+/// What is said of `$NAME` and the like.
+const FOREIGN: &str = "another tool's placeholder, which is not replaced here";
+
+/// The name in a text that is `$NAME`, `{{ name }}` or `%NAME%` and nothing else.
+pub(super) fn foreign_placeholder(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let between = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
+    let name = between("{{", "}}").or_else(|| between("%", "%")).or_else(|| text.strip_prefix('$'))?.trim();
+    let name = name.trim_start_matches(['.', '$']);
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    (begins && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).then_some(name)
+}
+
+/// Where in a URL a placeholder stands, as the URL is written: what it gives cannot change that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UrlPlace {
+    /// Before the account, behind it, or in place of all of it.
+    Elsewhere,
+    User,
+    Password,
+    /// Account and password, as far as there are two.
+    UserInfo,
+}
+
+fn place_in_url(pieces: &[Piece<'_>], number: usize) -> UrlPlace {
+    const ENDS: [char; 3] = ['/', '?', '#'];
+    let written = |pieces: Option<&[Piece<'_>]>| -> String {
+        let texts = pieces.unwrap_or_default().iter().map(|piece| match piece {
+            Piece::Literal(text) => text,
+            Piece::Variable { .. } | Piece::File { .. } | Piece::Wrong { .. } => "\0",
+        });
+        texts.collect()
+    };
+    let (before, after) = (written(pieces.get(..number)), written(pieces.get(number + 1..)));
+    let info = before.split_once("://").map(|(_, info)| info).filter(|info| !info.contains(ENDS));
+    let rest = after.split(ENDS).next().and_then(|rest| rest.rsplit_once('@')).map(|(rest, _)| rest);
+    match (info, rest) {
+        (Some(info), Some(_)) if info.contains(':') => UrlPlace::Password,
+        (Some(_), Some(rest)) if rest.contains(':') => UrlPlace::User,
+        (Some(_), Some(_)) => UrlPlace::UserInfo,
+        (None, _) | (_, None) => UrlPlace::Elsewhere,
+    }
+}
+
 /// What a scalar became.
 pub(super) enum Resolved {
     /// All placeholders replaced.
@@ -88,15 +133,38 @@ pub(super) struct Missing {
 impl Context<'_> {
     /// Replaces the placeholders of a scalar.
     pub(super) fn resolve(&self, at: Span, text: &str) -> Resolved {
-        let (mut resolved, mut missing, mut failed) = (String::with_capacity(text.len()), Vec::new(), false);
-        for piece in pieces(text) {
-            match piece {
+        self.resolve_pieces(at, &pieces(text), |_, value| value.to_owned())
+    }
+
+    /// As [`Self::resolve`], for a URL: what a placeholder of the account or the password gives is
+    /// encoded as far as it could tear the URL apart.
+    pub(super) fn resolve_url(&self, at: Span, text: &str) -> Resolved {
+        let pieces = pieces(text);
+        self.resolve_pieces(at, &pieces, |number, value| match place_in_url(&pieces, number) {
+            UrlPlace::Elsewhere => value.to_owned(),
+            UrlPlace::User | UrlPlace::Password => encode_unencoded(value),
+            UrlPlace::UserInfo => encode_user_info(value),
+        })
+    }
+
+    /// `placed` gives what stands in the text for what a placeholder gave, by the number of its piece.
+    fn resolve_pieces(
+        &self,
+        at: Span,
+        pieces: &[Piece<'_>],
+        placed: impl Fn(usize, &str) -> String,
+    ) -> Resolved {
+        let (mut resolved, mut missing, mut failed) = (String::new(), Vec::new(), false);
+        for (number, piece) in pieces.iter().enumerate() {
+            match *piece {
                 Piece::Literal(text) => resolved.push_str(text),
                 Piece::Variable { name, default, written } => match (self.variables)(name) {
                     // As in a shell, `:-` stands in for an empty variable too.
-                    Some(value) if !(value.is_empty() && default.is_some()) => resolved.push_str(&value),
+                    Some(value) if !(value.is_empty() && default.is_some()) => {
+                        resolved.push_str(&placed(number, &value));
+                    }
                     _ => match default {
-                        Some(default) => resolved.push_str(default),
+                        Some(default) => resolved.push_str(&placed(number, default)),
                         None => missing.push(Missing {
                             name: name.to_owned(),
                             at: self.within(at, written),
@@ -109,7 +177,7 @@ impl Context<'_> {
                     let at = self.within(at, written);
                     let file = self.path(at, path);
                     match read_text(&file, MAX_SECRET_BYTES) {
-                        Ok(text) => resolved.push_str(text.trim_end_matches(['\r', '\n'])),
+                        Ok(text) => resolved.push_str(&placed(number, text.trim_end_matches(['\r', '\n']))),
                         Err(reason) if reason.missing => missing.push(Missing {
                             name: format!("file:{path}"),
                             at,
@@ -146,6 +214,21 @@ impl Context<'_> {
         self.fail(Code::BadPlaceholder, self.within(at, written), shown, "this one", help);
     }
 
+    /// Reports a secret that is the placeholder of another tool: as a literal it would be no secret.
+    pub(super) fn refuse_foreign_placeholder(&self, at: Span, text: &str) -> bool {
+        let Some(name) = foreign_placeholder(text) else { return false };
+        let help = format!("write `${{{name}}}`");
+        self.fail(Code::BadPlaceholder, at, FOREIGN, "taken as it stands", help);
+        true
+    }
+
+    /// Warns of a text that is the placeholder of another tool.
+    pub(super) fn warn_of_foreign_placeholder(&self, at: Span, text: &str) {
+        if let Some(name) = foreign_placeholder(text) {
+            self.warn(at, FOREIGN, format!("it is taken as it stands; write `${{{name}}}` for the variable"));
+        }
+    }
+
     /// The text of a scalar that is no secret; a variable that is not set is a mistake.
     pub(super) fn text(&self, at: Span, text: &str) -> Option<String> {
         if !text.contains("${") {
@@ -169,6 +252,9 @@ impl Context<'_> {
 
     /// A secret. Where `may_be_unset`, it may lack what it needs; a literal one is a warning.
     pub(super) fn secret(&self, at: Span, text: &str, may_be_unset: bool) -> Option<Secret> {
+        if self.refuse_foreign_placeholder(at, text) {
+            return None;
+        }
         let value = match self.resolve(at, text) {
             Resolved::Text(text) => Ok(SecretString::from(text)),
             Resolved::Failed => return None,

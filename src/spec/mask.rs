@@ -83,21 +83,33 @@ fn literals(text: &str, range: Range<usize>, blots: &mut Vec<Range<usize>>) {
     blots.push(range.start + at..range.end);
 }
 
-/// Passwords in URLs: between `://user:` and the last `@`, and in their queries.
+/// Passwords in URLs: between `://user:` and the last `@` that may end them, and in their queries.
+/// A password may have blanks and anything else in it, so that the rest of a line counts where it has
+/// an `@`; and without one, what follows a colon and is no port is not shown either.
 fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
     let mut next = 0;
     while let Some(scheme) = text.get(next..).and_then(|rest| rest.find("://")).map(|at| at + next) {
         let start = scheme + 3;
         let Some(rest) = text.get(start..) else { break };
-        let length =
+        let line = rest.find('\n').unwrap_or(rest.len());
+        let word =
             rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
         // Each text is looked at once, also where it is one long word.
-        next = start + length;
-        let Some(url) = rest.get(..length) else { break };
-        if let Some(user_info) = url.rfind('@').and_then(|at| url.get(..at))
-            && let Some(colon) = colon_outside_placeholders(user_info)
-        {
-            literals(text, start + colon + 1..start + user_info.len(), blots);
+        next = start + word;
+        let Some(url) = rest.get(..word) else { break };
+        let line = rest.get(..line).unwrap_or(url);
+        let authority = url.find(['/', '?', '#']).and_then(|end| url.get(..end)).unwrap_or(url);
+        let colon = colon_outside_placeholders(authority);
+        let region = if colon.is_some() && line.rfind('@') > url.rfind('@') { line } else { url };
+        match (colon_outside_placeholders(region), region.rfind('@')) {
+            (Some(colon), Some(at)) if colon < at => {
+                literals(text, start + colon + 1..start + at, blots);
+                next = next.max(start + at);
+            }
+            (Some(colon), _) if Some(colon) == authority_colon(authority) => {
+                literals(text, start + colon + 1..start + authority.len(), blots);
+            }
+            _ => {}
         }
         let Some(query) = url.find('?') else { continue };
         let mut at = start + query + 1;
@@ -110,6 +122,14 @@ fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
             at += pair.len() + 1;
         }
     }
+}
+
+/// The colon of an authority behind which no port stands.
+fn authority_colon(authority: &str) -> Option<usize> {
+    let colon = colon_outside_placeholders(authority)?;
+    let is_port = |c: char| c.is_ascii_digit() || matches!(c, ']' | ')' | ',' | '.' | ';' | '}' | ':');
+    let behind = authority.get(colon + 1..)?;
+    (!authority.starts_with('[') && !behind.contains("${") && !behind.chars().all(is_port)).then_some(colon)
 }
 
 fn colon_outside_placeholders(text: &str) -> Option<usize> {
@@ -146,6 +166,7 @@ fn blot(text: &str, blots: &[Range<usize>]) -> String {
 pub(super) fn written_url(text: &str) -> String {
     let mut blots = Vec::new();
     urls(text, &mut blots);
+    blots.sort_by_key(|range| range.start);
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
     for range in blots.into_iter().filter(|range| !range.is_empty()) {
@@ -182,6 +203,25 @@ mod tests {
         assert_eq!(shown(text, &[]), "redis://:${REDIS_PASSWORD:-*******}@redis:6379/0");
         assert_eq!(written_url("redis://:${PW}@h/0"), "redis://:${PW}@h/0");
         assert_eq!(written_url("redis://:pw@h/0"), "redis://:***@h/0");
+    }
+
+    #[test]
+    fn passwords_that_tear_a_url_apart_are_blotted_out() {
+        for password in ["2024/Winter@Base1", "a b", "a#b c", "it's", "a\"b", "a`b", "a]b{c", "x, y: z"] {
+            let text = format!("  url: postgres://app:{password}@127.0.0.1:5432/shop # note\nnext: 1\n");
+            let masked = shown(&text, &[]);
+            assert_eq!(masked.len(), text.len(), "{masked}");
+            assert!(masked.contains("://app:*") && masked.contains("@127.0.0.1"), "{masked}");
+            let signs = ['\'', '"'];
+            assert!(password.split(signs).all(|part| part.len() < 2 || !masked.contains(part)), "{masked}");
+            assert!(has_literal_password(&text), "{text}");
+        }
+        assert_eq!(shown("postgres://app:s3cret/db", &[]), "postgres://app:******/db");
+        for text in
+            ["http://h:8000/x", "postgres://[::1]:5432/d", "redis://h:${PORT}/0", "mail a@b, see http://h"]
+        {
+            assert_eq!(shown(text, &[]), text);
+        }
     }
 
     #[test]

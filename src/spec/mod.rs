@@ -18,6 +18,7 @@ mod read_key;
 mod rules;
 mod schema;
 mod secret;
+mod server_url;
 mod shield;
 mod stack;
 mod suggest;
@@ -29,7 +30,8 @@ pub use error::{Code, SpecError, SpecErrors};
 pub use location::{Located, Location, Source};
 pub use rules::parse_duration;
 pub use schema::json_schema;
-pub use secret::{Endpoint, RedactedUrl, Secret, Unset};
+pub use secret::{Endpoint, Secret, Unset};
+pub use server_url::{RedactedUrl, TlsFiles, UrlError};
 pub use stack::*;
 
 /// Whether anything will be contacted with what is read.

@@ -44,8 +44,11 @@ pub(super) struct Spec {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct System {
-    /// `postgres://…`, `sqlite:///absolute/path` or `sqlite://path/relative/to/this/file`. Required.
+    /// `postgres://…`, `sqlite:///absolute/path` or `sqlite://path/relative/to/this/file`. Required, or
+    /// `connection`.
     pub url: Opt<Written>,
+    /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
+    pub connection: Opt<Connection>,
     /// Make the database when it is missing. Default false.
     pub create_database: Opt<bool>,
     /// Extensions of PostgreSQL to create.
@@ -74,6 +77,50 @@ pub(super) struct System {
     pub ontologies: Opt<Named<TextOr<OntologyFile>>>,
     /// Rows that must be there, by name.
     pub seeds: Opt<Named<Seed>>,
+}
+
+/// The parts of a server's URL.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Connection {
+    /// What the server is. Required.
+    pub kind: Opt<ServerKind>,
+    /// Name or address of the host; for PostgreSQL also the folder of a socket. Required.
+    pub host: Opt<String>,
+    /// Port. Default: the usual one of this kind.
+    pub port: Opt<u16>,
+    /// Account.
+    pub user: Opt<String>,
+    /// Its password.
+    pub password: Opt<Written>,
+    /// Name of the database; for Redis the number of a db.
+    pub database: Opt<String>,
+    /// Encrypts the connection and verifies the server.
+    pub tls: Opt<Tls>,
+}
+
+/// Kinds of servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ServerKind {
+    /// PostgreSQL.
+    Postgres,
+    /// Redis.
+    Redis,
+    /// Chroma.
+    Chroma,
+}
+
+/// Files for TLS, in PEM.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// Certificates of the authorities that are trusted. Default: the public ones.
+    pub ca: Opt<String>,
+    /// Certificate of this client.
+    pub cert: Opt<String>,
+    /// Key of this client.
+    pub key: Opt<String>,
 }
 
 /// A role of PostgreSQL.
@@ -213,8 +260,10 @@ pub(super) struct Seed {
 pub(super) struct Target {
     /// `flag` or `not flag`, beside `enable_target_db`.
     pub when: Opt<String>,
-    /// `sqlite://…`, `postgres://…` or `mysql://…`. Required.
+    /// `sqlite://…`, `postgres://…` or `mysql://…`. Required, or `connection`.
     pub url: Opt<Written>,
+    /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
+    pub connection: Opt<Connection>,
     /// Globs of the tables that are read. Default `*`.
     pub include: Opt<Vec<Field<String>>>,
     /// Globs of tables that are not.
@@ -246,8 +295,10 @@ pub(super) struct Backup {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Vector {
-    /// `http://…` of Chroma, `sqlite://…` of an embedded one, or `postgres://…`. Required.
+    /// `http://…` of Chroma, `sqlite://…` of an embedded one, or `postgres://…`. Required, or `connection`.
     pub url: Opt<Written>,
+    /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
+    pub connection: Opt<Connection>,
     /// Tenant of Chroma. Default `default_tenant`.
     pub tenant: Opt<String>,
     /// Database of Chroma. Default `default_database`.
@@ -353,8 +404,10 @@ pub(super) struct RetrievalCheck {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Cache {
-    /// `redis://…`, `rediss://…`, a list of them for a cluster, or `sqlite://…`. Required.
+    /// `redis://…`, `rediss://…`, a list of them for a cluster, or `sqlite://…`. Required, or `connection`.
     pub url: Opt<Addresses>,
+    /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
+    pub connection: Opt<Connection>,
     /// What lives on which db number of Redis.
     pub databases: Opt<Named<u32>>,
     /// Configuration of Redis; values as Redis writes them, such as `256mb`.

@@ -84,6 +84,7 @@ impl Reader<'_, '_> {
     fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), Failed> {
         let (text, plain) = self.written(wanted)?;
         if !text.contains("${") {
+            self.cx.warn_of_foreign_placeholder(self.node.at, text);
             return Ok((Cow::Borrowed(text), plain));
         }
         match self.cx.text(self.node.at, text) {

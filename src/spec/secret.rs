@@ -4,7 +4,6 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
-use url::Url;
 
 use super::Location;
 
@@ -45,47 +44,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({})", self.placeholder)
-    }
-}
-
-/// A URL whose password is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RedactedUrl(Url);
-
-impl RedactedUrl {
-    /// Wraps a parsed URL.
-    pub fn new(url: Url) -> Self {
-        Self(url)
-    }
-
-    /// The URL with its password, for the client that connects.
-    pub fn expose(&self) -> &Url {
-        &self.0
-    }
-
-    /// `host:port`, or the host alone where no port is written.
-    pub fn address(&self) -> String {
-        let host = self.0.host_str().unwrap_or("");
-        self.0.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-    }
-}
-
-impl fmt::Display for RedactedUrl {
-    /// Without user information's password, query and fragment, any of which may carry a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = self.0.clone();
-        shown.set_query(None);
-        shown.set_fragment(None);
-        if shown.password().is_some() && shown.set_password(Some("***")).is_err() {
-            return write!(f, "{}://…", self.0.scheme());
-        }
-        f.write_str(shown.as_str())
-    }
-}
-
-impl fmt::Debug for RedactedUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

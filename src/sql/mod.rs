@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
+use crate::redact::redact;
+
 pub use many::{OF_CATALOGS, folded, unfolded};
+pub(crate) use open::address;
 pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
@@ -99,7 +102,9 @@ pub enum Error {
 
 /// What the database says. The driver would add the line of the server's own source code.
 pub(crate) fn said(error: &sqlx::Error) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    let said =
+        error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
+    redact(&said).into_owned()
 }
 
 /// Whether what was prepared is not there, or there already: another client's session answers.

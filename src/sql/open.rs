@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use sqlx::ConnectOptions as _;
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{LockedSqliteHandle, SqliteConnectOptions, SqlitePoolOptions};
@@ -55,9 +56,7 @@ pub enum SqliteMode {
 pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Database> {
     let PostgresOptions { application_name, read_only, connections, database } = options;
     let (read_only, connections) = (*read_only, *connections);
-    let name = database.clone().unwrap_or_else(|| url.path().trim_start_matches('/').to_owned());
-    let port = url.port().unwrap_or(5432);
-    let address = format!("{}:{port}/{name}", url.host_str().unwrap_or("localhost"));
+    let address = address(url, database.as_deref());
     let failed = |source| Error::Connect { address: address.clone(), cause: Box::new(source) };
 
     let mut connect = postgres_options(url, application_name).map_err(failed)?;
@@ -82,6 +81,14 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
         }
         _ => Ok(Database::Postgres(pool)),
     }
+}
+
+/// `host:port/database`, decoded as the driver decodes it; no password.
+pub(crate) fn address(url: &Url, database: Option<&str>) -> String {
+    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let host = url.host_str().map_or_else(|| "localhost".to_owned(), decode);
+    let database = database.map_or_else(|| decode(url.path().trim_start_matches('/')), str::to_owned);
+    format!("{host}:{}/{database}", url.port().unwrap_or(5432))
 }
 
 /// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.

@@ -17,7 +17,12 @@ pub(super) const SPELLING: [(&str, &str); 4] = [
 /// The driver's options for a session with a name. Floats are read as the server writes them, and
 /// a pooler knows no `extra_float_digits`.
 pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Result<PgConnectOptions> {
-    Ok(PgConnectOptions::from_url(url)?
+    let mut options = PgConnectOptions::from_url(url)?;
+    // The driver would look the address up with its brackets.
+    if let Some(url::Host::Ipv6(address)) = url.host() {
+        options = options.host(&address.to_string());
+    }
+    Ok(options
         .application_name(application_name)
         .extra_float_digits(None)
         // A statement may hold a secret, and a slow one would be logged.

@@ -82,10 +82,7 @@ impl Client {
     /// `host:port/database` or the path of the file; no password.
     pub fn address(&self) -> String {
         match &self.url {
-            SystemUrl::Postgres(url) => {
-                let port = url.expose().port().unwrap_or(5432);
-                format!("{}:{port}/{}", url.expose().host_str().unwrap_or("localhost"), database_name(url))
-            }
+            SystemUrl::Postgres(url) => sql::address(url.expose(), None),
             SystemUrl::Sqlite(path) => path.display().to_string(),
         }
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
+use std::path::Path;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use serde_json::{Value, json};
 use super::client::{Error, Mark, Training};
 use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
 use super::{Document, METRIC, key};
-use crate::spec::{self, RedactedUrl};
+use crate::redact::redact;
+use crate::spec::{self, RedactedUrl, TlsFiles};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
@@ -79,18 +81,16 @@ impl Chroma {
             }
         }
         let address = url.address();
-        let http = reqwest::Client::builder()
+        let failed = |reason| Error::Unreachable { address: address.clone(), reason, transient: false };
+        let http = with_tls(reqwest::Client::builder(), url.tls())
+            .map_err(failed)?
             .connect_timeout(CONNECT_DEADLINE)
             .timeout(REQUEST_DEADLINE)
             // A redirect would carry the token to another host.
             .redirect(redirect::Policy::none())
             .default_headers(headers)
             .build()
-            .map_err(|error| Error::Unreachable {
-                address: address.clone(),
-                reason: reason(&error),
-                transient: false,
-            })?;
+            .map_err(|error| failed(reason(&error)))?;
         let mut base = url.expose().clone();
         base.set_query(None);
         base.set_fragment(None);
@@ -102,6 +102,7 @@ impl Chroma {
     pub(super) async fn observe(&self) -> Result<Seen, Error> {
         self.greet().await?;
         let version: String = self.call(Method::GET, "/api/v2/version", None).await?;
+        let version = redact(&version).into_owned();
         let mut collections = BTreeMap::new();
         for collection in self.collections().await? {
             let Collection { id, name, metadata, dimension } = collection;
@@ -345,9 +346,32 @@ impl Chroma {
         }
         serde_json::from_slice(&bytes).map_err(|error| Error::NotChroma {
             address,
-            reason: format!("an answer that is not understood: {error}"),
+            reason: format!("an answer that is not understood: {}", redact(&error.to_string())),
         })
     }
+}
+
+/// Adds the files of `connection.tls`.
+fn with_tls(
+    mut builder: reqwest::ClientBuilder,
+    files: Option<&TlsFiles>,
+) -> Result<reqwest::ClientBuilder, String> {
+    let Some(files) = files else { return Ok(builder) };
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    if let Some(ca) = &files.ca {
+        let certificates = reqwest::Certificate::from_pem_bundle(&read(ca)?)
+            .map_err(|_| format!("{} holds no certificates in PEM", ca.display()))?;
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let (Some(cert), Some(key)) = (&files.cert, &files.key) {
+        let both = [read(cert)?, read(key)?].join(&b'\n');
+        let identity = reqwest::Identity::from_pem(&both).map_err(|_| {
+            format!("{} and {} are no certificate and key in PEM", cert.display(), key.display())
+        })?;
+        builder = builder.identity(identity);
+    }
+    Ok(builder)
 }
 
 fn encode(segment: &str) -> String {
@@ -370,7 +394,8 @@ fn message(body: &[u8]) -> String {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let said = parsed.as_ref().and_then(|body| body.get("message").or_else(|| body.get("error"))?.as_str());
     let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    text.chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
+    // Before it is cut: half a secret would not be found.
+    redact(&text).chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// The innermost cause: "connection refused" says more than "error sending request". Never the
@@ -383,5 +408,5 @@ fn reason(error: &reqwest::Error) -> String {
     while let Some(next) = cause.and_then(std::error::Error::source) {
         cause = Some(next);
     }
-    cause.map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+    cause.map_or_else(|| "the request failed".to_owned(), |cause| redact(&cause.to_string()).into_owned())
 }

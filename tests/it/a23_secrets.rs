@@ -55,7 +55,7 @@ fn the_encodings_are_what_they_should_be() {
 }
 
 /// Every file under a folder, whole.
-fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -69,7 +69,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[track_caller]
-fn absent(secrets: &[String], place: &str, bytes: &[u8]) {
+pub(crate) fn absent(secrets: &[String], place: &str, bytes: &[u8]) {
     for encoded in secrets.iter().flat_map(|secret| encodings(secret)) {
         let hit = bytes.windows(encoded.len()).any(|window| window.eq_ignore_ascii_case(encoded.as_bytes()));
         assert!(!hit, "{place} has {encoded:?}");

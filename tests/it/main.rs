@@ -67,6 +67,7 @@ mod e_history;
 mod e_pipelines;
 mod e_worlds;
 mod examples;
+mod f07_secrets;
 mod insight;
 mod lint_migrations;
 mod reference;

@@ -5,18 +5,25 @@ mod streams;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError,
+    RedisResult, TlsCertificates, Value,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{Error, config};
 use crate::cache::observed::{KeysSeen, RedisSeen};
 use crate::digest::Fingerprint;
-use crate::spec::RedactedUrl;
+use crate::redact::redact;
+use crate::spec::{RedactedUrl, TlsFiles};
 use streams::{read_streams, remove_idle};
 
 /// For one attempt to connect, the handshake of TLS and the login in it.
@@ -53,8 +60,13 @@ impl Redis {
         if url.expose().port().is_none() {
             address.push_str(":6379");
         }
-        let client = redis::Client::open(url.expose().clone())
-            .map_err(|error| Error::Unusable { address: address.clone(), message: told(&error) })?;
+        let unusable = |message| Error::Unusable { address: address.clone(), message };
+        let files = tls_files(url.tls()).map_err(unusable)?;
+        let client = match files {
+            None => redis::Client::open(url.expose().clone()),
+            Some(files) => redis::Client::build_with_tls(url.expose().clone(), files),
+        };
+        let client = client.map_err(|error| unusable(told(&error)))?;
         Ok(Self { client, address, connection: Mutex::new(None) })
     }
 
@@ -213,13 +225,30 @@ impl Redis {
         let pauses =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(2);
         let attempts = attempt.retry(pauses).when(is_passing);
-        match timeout(CONNECT_BUDGET, attempts).await {
-            Ok(connected) => connected.map_err(|error| self.failed(&error)),
-            Err(_) => Err(Error::Down {
-                address: self.address.clone(),
-                message: format!("no answer in {} s", CONNECT_BUDGET.as_secs()),
-            }),
+        if let Ok(connected) = timeout(CONNECT_BUDGET, attempts).await {
+            return connected.map_err(|error| self.failed(&error));
         }
+        let without_tls =
+            if self.answers_plainly().await { "; what answers there does so without TLS" } else { "" };
+        let message = format!("no answer in {} s{without_tls}", CONNECT_BUDGET.as_secs());
+        Err(Error::Down { address: self.address.clone(), message })
+    }
+
+    /// Whether the server of a `rediss://` address answers without TLS. A plain one waits for the end
+    /// of a line, which the greeting of TLS need not have. Sends no secret.
+    async fn answers_plainly(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else {
+            return false;
+        };
+        let asking = async {
+            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
+            stream.write_all(b"PING\r\n").await?;
+            let mut first = [0; 1];
+            stream.read_exact(&mut first).await?;
+            std::io::Result::Ok(matches!(&first, b"+" | b"-"))
+        };
+        matches!(timeout(PATIENCE, asking).await, Ok(Ok(true)))
     }
 
     fn failed(&self, error: &RedisError) -> Error {
@@ -232,6 +261,19 @@ impl Redis {
             Error::Down { address, message }
         }
     }
+}
+
+/// The files of `connection.tls`, read; `None` when there are none.
+fn tls_files(files: Option<&TlsFiles>) -> Result<Option<TlsCertificates>, String> {
+    let Some(files) = files else { return Ok(None) };
+    let read =
+        |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
+    let client_tls = match (&files.cert, &files.key) {
+        (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
+        _ => None,
+    };
+    let root_cert = files.ca.as_deref().map(read).transpose()?;
+    Ok(Some(TlsCertificates { client_tls, root_cert }))
 }
 
 /// What a server says of itself.
@@ -248,7 +290,8 @@ async fn server_version(connection: &mut MultiplexedConnection) -> RedisResult<S
         Err(error) => return Err(error),
     };
     let text = |key| hello.get(key).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-    Ok(Server { version: text("version"), is_cluster: text("mode").as_deref() == Some("cluster") })
+    let version = text("version").map(|version| redact(&version).into_owned());
+    Ok(Server { version, is_cluster: text("mode").as_deref() == Some("cluster") })
 }
 
 /// All settings but the secret ones; `None` when the server forbids to ask.
@@ -369,9 +412,10 @@ fn is_forbidden(error: &RedisError) -> bool {
 
 /// What a server or the driver says, in its own words.
 fn told(error: &RedisError) -> String {
-    match (error.code(), error.detail()) {
+    let told = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) => detail.to_owned(),
         _ => error.to_string(),
-    }
+    };
+    redact(&told).into_owned()
 }

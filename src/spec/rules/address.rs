@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
-use url::{ParseError, Url};
 
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::interpolate::{Resolved, unset};
 use crate::spec::mask;
+use crate::spec::server_url::is_scheme;
 use crate::spec::tree::Span;
 use crate::spec::{
     Cache, CacheUrl, Contact, Endpoint, Location, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset,
-    Vector, VectorUrl,
+    UrlError, Vector, VectorUrl,
 };
 
 /// An address that was understood.
 pub(super) enum Address {
     Sqlite(PathBuf),
-    Server(Url),
+    Server(RedactedUrl),
 }
 
 /// An address of the spec, in one of `accepted` forms.
@@ -34,7 +34,13 @@ pub(super) fn address(
         let help = "write `${NAME}` for the whole address or its password";
         cx.warn(at, "a password stands in the file itself", help);
     }
-    let to = match cx.resolve(at, written) {
+    let password =
+        written.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(info, _)| info);
+    let password = password.and_then(|info| info.split_once(':')).map_or("", |(_, password)| password);
+    if cx.refuse_foreign_placeholder(at, password) || cx.refuse_foreign_placeholder(at, written) {
+        return None;
+    }
+    let to = match cx.resolve_url(at, written) {
         Resolved::Text(text) => Ok(parse(cx, at, written, &text, accepted)?),
         Resolved::Failed => return None,
         Resolved::Missing(missing) if cx.contact == Contact::Offline => Err(unset(&missing)),
@@ -56,34 +62,22 @@ fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) 
     if let Some(rest) = text.strip_prefix("sqlite:") {
         return sqlite(cx, at, rest, &refuse);
     }
-    match Url::parse(text) {
-        Ok(url) if url.has_host() => Some(Address::Server(url)),
-        Ok(_) => {
-            refuse("the address names no host", &help);
-            None
-        }
+    match RedactedUrl::parse(text) {
+        Ok(url) => Some(Address::Server(url)),
         Err(error) => {
-            // The text may be a secret: neither it nor a part of it is repeated.
-            let what = match error {
-                ParseError::RelativeUrlWithoutBase => {
-                    "it does not begin with a scheme such as `sqlite://`".to_owned()
-                }
-                other => other.to_string(),
-            };
-            let whose = if written.contains("${") {
-                "what the placeholder gives is no address"
-            } else {
-                "not an address"
-            };
-            let percent = if text.contains('@') {
-                "\nin a password, write `@`, `/`, `:`, `#` and `%` percent-encoded"
-            } else {
-                ""
-            };
-            refuse(&format!("{whose}: {what}"), &format!("{help}{percent}"));
+            refuse_url(cx, at, written, &error, accepted);
             None
         }
     }
+}
+
+/// Reports what is no URL. Neither it nor a part of it is repeated: it may be a secret.
+pub(super) fn refuse_url(cx: &Context<'_>, at: Span, written: &str, error: &UrlError, accepted: &str) {
+    let whose =
+        if written.contains("${") { "what the placeholder gives is no address" } else { "not an address" };
+    let help = error.help().map_or_else(String::new, |help| format!("{help}\n"));
+    let help = format!("{help}accepted: {accepted}");
+    cx.fail(Code::BadUrl, at, format!("{whose}: {error}"), "this address", help);
 }
 
 fn sqlite(cx: &Context<'_>, at: Span, rest: &str, refuse: &dyn Fn(&str, &str)) -> Option<Address> {
@@ -130,7 +124,8 @@ pub(super) fn map<T>(
 /// Reports a scheme that is not taken here. The scheme itself is shown only where it is literal.
 pub(super) fn wrong_scheme(cx: &Context<'_>, at: Span, written: &str, accepted: &str) {
     let shown = match written.split_once("://") {
-        Some((scheme, _)) if !scheme.contains('$') => {
+        None if written.is_empty() => "a server of this kind is not taken here".to_owned(),
+        Some((scheme, _)) if is_scheme(scheme) => {
             format!("addresses of the kind `{scheme}://` are not taken here")
         }
         _ => "the placeholder gives an address of a kind that is not taken here".to_owned(),
@@ -186,9 +181,4 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     clean
-}
-
-/// A server's address, its password hidden.
-pub(super) fn redacted(url: Url) -> RedactedUrl {
-    RedactedUrl::new(url)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::address::{Address, map, wrong_scheme};
+use super::connection;
 use super::values::{distinct, duration, not_built, plain_key, required, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
@@ -17,7 +18,7 @@ const ACCEPTED: &str =
 
 /// The cache; `None` when it is wrong.
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
-    let Raw { url: _, databases, config, acl, namespaces, streams, protect: _ } = raw;
+    let Raw { url: _, connection: _, databases, config, acl, namespaces, streams, protect: _ } = raw;
     if let Some(at) = acl.at() {
         not_built(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
     }
@@ -70,21 +71,28 @@ fn config_is_secret(key: &str) -> bool {
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>> {
-    let (url, at) = required(cx, &raw.url, "url", at, "the address of the cache")?;
-    let Addresses::One(written) = url else {
-        not_built(cx, at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
-        return None;
+    let url = match raw.url.field() {
+        None => None,
+        Some(Field { at, value }) => {
+            let Addresses::One(written) = value.as_ref()? else {
+                not_built(cx, *at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
+                return None;
+            };
+            Some((written.as_str(), *at))
+        }
     };
-    map(address(cx, at, written, ACCEPTED)?, |to| match to {
+    let (address, written, at) =
+        connection::endpoint(cx, url, &raw.connection, "the address of the cache", at, ACCEPTED)?;
+    map(address, |to| match to {
         Address::Sqlite(path) => Some(CacheUrl::Sqlite(path)),
-        Address::Server(url) if matches!(url.scheme(), "redis" | "rediss") => {
-            let database = url.path().trim_matches('/');
+        Address::Server(url) if matches!(url.expose().scheme(), "redis" | "rediss") => {
+            let database = url.expose().path().trim_matches('/');
             if !database.is_empty() && database.parse::<u32>().is_err() {
                 let help = "the path of a Redis address is the number of a database, such as `/0`";
                 cx.fail(Code::BadUrl, at, "the database of the address is no number", "this address", help);
                 return None;
             }
-            Some(CacheUrl::Redis(redacted(url)))
+            Some(CacheUrl::Redis(url))
         }
         Address::Server(_) => {
             wrong_scheme(cx, at, written, ACCEPTED);

@@ -3,6 +3,7 @@
 
 mod address;
 mod cache;
+mod connection;
 mod flags;
 mod policies;
 mod roles;

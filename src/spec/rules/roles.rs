@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use percent_encoding::percent_decode_str;
-
 use super::users::check_password;
 use super::values::{distinct, is_visible, name_of};
 use crate::spec::context::Context;
@@ -43,10 +41,7 @@ pub(super) fn roles(
 /// The role that the address logs in as.
 fn account(endpoint: &Endpoint<SystemUrl>) -> Option<String> {
     match &endpoint.to {
-        Ok(SystemUrl::Postgres(url)) => {
-            let name = percent_decode_str(url.expose().username()).decode_utf8_lossy().into_owned();
-            Some(name).filter(|name| !name.is_empty())
-        }
+        Ok(SystemUrl::Postgres(url)) => url.user(),
         Ok(SystemUrl::Sqlite(_)) | Err(_) => None,
     }
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::address::{Address, map, wrong_scheme};
+use super::connection;
 use super::flags::Declared;
 use super::values::{distinct, duration, plain_key, required, table};
 use super::{roles, seeds, users};
@@ -64,19 +65,21 @@ fn postgres_only(cx: &Context<'_>, key: &str, at: Option<Span>) {
 }
 
 fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>> {
-    let (written, at) = required(cx, &raw.url, "url", at, "the address of the database")?;
-    map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
+    let url = connection::written(&raw.url)?;
+    let (address, written, at) =
+        connection::endpoint(cx, url, &raw.connection, "the address of the database", at, ACCEPTED)?;
+    map(address, |to| match to {
         Address::Sqlite(path) => Some(SystemUrl::Sqlite(path)),
-        Address::Server(url) if matches!(url.scheme(), "postgres" | "postgresql") => {
-            if url.path().trim_matches('/').is_empty() {
+        Address::Server(url) if matches!(url.expose().scheme(), "postgres" | "postgresql") => {
+            if url.expose().path().trim_matches('/').is_empty() {
                 let help = "end it with the name of a database: `postgres://host/insight`";
                 cx.fail(Code::BadUrl, at, "the address names no database", "this address", help);
                 return None;
             }
-            Some(SystemUrl::Postgres(redacted(url)))
+            Some(SystemUrl::Postgres(url))
         }
         Address::Server(_) => {
-            wrong_scheme(cx, at, &written.0, ACCEPTED);
+            wrong_scheme(cx, at, written, ACCEPTED);
             None
         }
     })

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::address::{Address, address, map, wrong_scheme};
+use super::address::{Address, map, wrong_scheme};
+use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, globs, not_built, plain_key, required};
+use super::values::{distinct, globs, not_built, plain_key};
 use crate::spec::context::Context;
 use crate::spec::field::{Key, Opt};
 use crate::spec::raw::{Spec, Target as Raw};
@@ -29,17 +30,21 @@ pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option
 }
 
 fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Target> {
-    let Raw { when, url, include, exclude, require, require_read_only, backup, protect: _ } = raw;
+    let Raw { when, url, connection, include, exclude, require, require_read_only, backup, protect: _ } = raw;
     if let Some(at) = backup.at() {
         not_built(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
     }
     let when = flags.when(cx, when);
-    let endpoint = required(cx, url, "url", key.at, "the address of the database")
-        .and_then(|(url, at)| Some((address(cx, at, &url.0, ACCEPTED)?, &url.0, at)))
+    let endpoint = connection::written(url)
+        .and_then(|url| {
+            connection::endpoint(cx, url, connection, "the address of the database", key.at, ACCEPTED)
+        })
         .and_then(|(endpoint, written, at)| {
             map(endpoint, |to| match to {
                 Address::Sqlite(path) => Some(TargetUrl::Sqlite(path)),
-                Address::Server(url) if matches!(url.scheme(), "postgres" | "postgresql" | "mysql") => {
+                Address::Server(url)
+                    if matches!(url.expose().scheme(), "postgres" | "postgresql" | "mysql") =>
+                {
                     not_built(cx, at, "a target on a server", &format!("accepted: {ACCEPTED}"));
                     None
                 }

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::address::{Address, address, map, redacted, wrong_scheme};
+use super::address::{Address, map, wrong_scheme};
+use super::connection;
 use super::values::{distinct, name_of, not_built, plain_key, required};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
@@ -28,6 +29,7 @@ pub(super) fn vector(
 ) -> Option<Vector> {
     let RawVector {
         url: _,
+        connection: _,
         tenant,
         database,
         token,
@@ -95,17 +97,19 @@ pub(super) fn vector(
 }
 
 fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<VectorUrl>> {
-    let (written, at) = required(cx, &raw.url, "url", at, "the address of the vector store")?;
-    map(address(cx, at, &written.0, ACCEPTED)?, |to| match to {
+    let url = connection::written(&raw.url)?;
+    let (address, written, at) =
+        connection::endpoint(cx, url, &raw.connection, "the address of the vector store", at, ACCEPTED)?;
+    map(address, |to| match to {
         Address::Sqlite(path) => Some(VectorUrl::Sqlite(path)),
-        Address::Server(url) => match url.scheme() {
-            "http" | "https" => Some(VectorUrl::Chroma(redacted(url))),
+        Address::Server(url) => match url.expose().scheme() {
+            "http" | "https" => Some(VectorUrl::Chroma(url)),
             "postgres" | "postgresql" => {
                 not_built(cx, at, "a vector store in PostgreSQL", &format!("accepted: {ACCEPTED}"));
                 None
             }
             _ => {
-                wrong_scheme(cx, at, &written.0, ACCEPTED);
+                wrong_scheme(cx, at, written, ACCEPTED);
                 None
             }
         },

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Location, Secret};
+use super::{Endpoint, Location, Secret};
 use crate::change::{Address, Risk};
 use crate::digest::Digest;
 
@@ -65,6 +65,26 @@ impl Stack {
         let roles = self.system.roles.values().filter_map(|role| role.password.as_ref());
         let users = self.system.users.values().map(|user| &user.password);
         roles.chain(users).filter(|secret| secret.expose().is_err()).collect()
+    }
+
+    /// Where addresses and tokens of servers stand that lack variables, with these. There are some
+    /// only in a stack that was read to contact nothing.
+    pub fn unset_addresses(&self) -> Vec<(&Location, &[String])> {
+        fn lacking<T>(endpoint: &Endpoint<T>) -> Option<(&Location, &[String])> {
+            endpoint.to.as_ref().err().map(|unset| (&endpoint.at, unset.names.as_slice()))
+        }
+        let targets = self.targets.values().filter_map(|target| lacking(&target.endpoint));
+        let vector = self.vector.as_ref().and_then(|vector| lacking(&vector.endpoint));
+        let token = self.vector.as_ref().and_then(|vector| vector.token.as_ref());
+        let token = token.and_then(|token| Some((&token.at, token.expose().err()?.names.as_slice())));
+        let cache = self.cache.as_ref().and_then(|cache| lacking(&cache.endpoint));
+        lacking(&self.system.endpoint)
+            .into_iter()
+            .chain(targets)
+            .chain(vector)
+            .chain(token)
+            .chain(cache)
+            .collect()
     }
 }
 

@@ -2,26 +2,14 @@
 //! hiding too much to too little; changes nothing that is run, and knows no dialect.
 
 mod literals;
+mod names;
+mod rows;
 
 use std::ops::Range;
 
 use literals::{Kind, token};
+use names::says_secret;
 
-/// What a word ends in that names a secret.
-const KEYS: [&str; 12] = [
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "pwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "access_key",
-    "secret_key",
-    "private_key",
-];
 /// Texts in texts are looked into as deep as this.
 const MOST_DEPTH: usize = 8;
 /// The least length of a secret that is looked for in what a database says, beside its quotes.
@@ -87,17 +75,14 @@ pub fn without_secrets(message: &str, sql: &str) -> String {
     message
 }
 
-fn names_secret(word: &str) -> bool {
-    let word = word.to_lowercase();
-    KEYS.iter().any(|key| word.ends_with(key))
-}
-
 /// Where in a statement a text would be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Elsewhere,
     /// Behind a word that names a secret.
     AfterKey,
+    /// In the declaration of a column or variable of such a name, within so many parentheses.
+    Declared(usize),
     /// In the value that it is given, within so many parentheses.
     InValue(usize),
     /// Behind the beginning of a statement that is put together from texts.
@@ -108,6 +93,7 @@ fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
     if depth > MOST_DEPTH {
         return;
     }
+    rows::secrets(text, base, found);
     let mut place = Place::Elsewhere;
     let mut parentheses = 0_usize;
     let mut at = 0;
@@ -117,7 +103,7 @@ fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
         let here = base + inner.start..base + inner.end;
         match kind {
             Kind::Text | Kind::Body => {
-                if place != Place::Elsewhere {
+                if !matches!(place, Place::Elsewhere | Place::Declared(_)) {
                     found.push(here);
                 } else if kind == Kind::Text || is_connection(content) {
                     let assembles = within(content, here.start, found);
@@ -144,6 +130,28 @@ fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
     }
 }
 
+/// Words that follow a name where no type of it does.
+const NO_TYPES: [&str; 18] = [
+    "is",
+    "in",
+    "like",
+    "ilike",
+    "and",
+    "or",
+    "from",
+    "where",
+    "as",
+    "on",
+    "check",
+    "then",
+    "values",
+    "select",
+    "between",
+    "order",
+    "using",
+    "references",
+];
+
 fn next_place(place: Place, kind: Kind, word: &str, parentheses: usize) -> Place {
     let is =
         |words: &[&str]| kind == Kind::Word && words.iter().any(|other| word.eq_ignore_ascii_case(other));
@@ -156,12 +164,19 @@ fn next_place(place: Place, kind: Kind, word: &str, parentheses: usize) -> Place
                 || is(&["where", "and", "or", "from", "returning", "valid", "then", "is"]);
             if ends { Place::Elsewhere } else { place }
         }
-        _ if kind == Kind::Word && names_secret(word) => Place::AfterKey,
+        _ if kind == Kind::Word && says_secret(word) => Place::AfterKey,
         Place::AfterKey if is(&["to", "default"]) || matches!(kind, Kind::Other('=' | '>')) => {
             Place::InValue(parentheses)
         }
-        // `:=`, and a type between the name of a variable or column and its value.
+        // `:=`
         Place::AfterKey if kind == Kind::Other(':') => Place::AfterKey,
+        // A type stands between the name of a column or variable and its value.
+        Place::AfterKey if kind == Kind::Word && !is(&NO_TYPES) => Place::Declared(parentheses),
+        Place::Declared(_) if is(&["default"]) || kind == Kind::Other('=') => Place::InValue(parentheses),
+        Place::Declared(within) => {
+            let ends = parentheses < within || kind == Kind::Other(',') && parentheses == within;
+            if ends || is(&NO_TYPES) { Place::Elsewhere } else { place }
+        }
         Place::AfterKey | Place::Elsewhere => Place::Elsewhere,
     }
 }
@@ -185,7 +200,7 @@ fn within(text: &str, base: usize, found: &mut Vec<Range<usize>>) -> bool {
         let word = text.get(start..).unwrap_or("");
         let end = start + word.find(|c: char| !is_word(c)).unwrap_or(word.len());
         at = end;
-        if !text.get(start..end).is_some_and(names_secret) {
+        if !text.get(start..end).is_some_and(says_secret) {
             continue;
         }
         let rest = text.get(end..).unwrap_or("");
@@ -309,8 +324,58 @@ mod tests {
                 "-- ALTER ROLE x PASSWORD '…'\nSELECT 1 /* postgres://u:…@h */",
             ),
             (
-                "DECLARE v_password text := 'x'; v_secret := 'hunter22';",
-                "DECLARE v_password text := 'x'; v_secret := '…';",
+                "DECLARE v_password text := 'hunter22'; v_secret := 'hunter22';",
+                "DECLARE v_password text := '…'; v_secret := '…';",
+            ),
+            (
+                "INSERT INTO users (username, password) VALUES ('a', 'hunter22'), ('b', E'hunter23')",
+                "INSERT INTO users (username, password) VALUES ('a', '…'), ('b', E'…')",
+            ),
+            (
+                "insert into auth.\"users\" as u (name, \"passwordHash\") select 'a', crypt('hunter22', 'x') from t where n = 'b'",
+                "insert into auth.\"users\" as u (name, \"passwordHash\") select 'a', crypt('…', '…') from t where n = 'b'",
+            ),
+            (
+                "INSERT INTO api_tokens(token) VALUES ('hunter22')",
+                "INSERT INTO api_tokens(token) VALUES ('…')",
+            ),
+            (
+                "SELECT set_config('app.secret_key', 'hunter22', false)",
+                "SELECT set_config('app.secret_key', '…', false)",
+            ),
+            (
+                "INSERT INTO configurations (key, value) VALUES ('smtp_host', 'h'), ('smtp_password', '\"hunter22\"')",
+                "INSERT INTO configurations (key, value) VALUES ('smtp_host', 'h'), ('smtp_password', '…')",
+            ),
+            (
+                "INSERT INTO settings VALUES (1, 'smtp.apiKey', 'hunter22') ON CONFLICT DO NOTHING",
+                "INSERT INTO settings VALUES (1, 'smtp.apiKey', '…') ON CONFLICT DO NOTHING",
+            ),
+            (
+                "UPDATE settings SET value = 'hunter22' WHERE key = 'smtp_password'",
+                "UPDATE settings SET value = '…' WHERE key = 'smtp_password'",
+            ),
+            (
+                "UPDATE users SET password_hash = crypt('hunter22', gen_salt('bf'))",
+                "UPDATE users SET password_hash = crypt('…', gen_salt('…'))",
+            ),
+            ("SELECT vault.create_secret('hunter22', 'n')", "SELECT vault.create_secret('…', '…')"),
+            ("SELECT pgp_sym_encrypt('data', 'hunter22')", "SELECT pgp_sym_encrypt('…', '…')"),
+            (
+                "SELECT jsonb_build_object('user', 'u', 'password', 'hunter22')",
+                "SELECT jsonb_build_object('user', 'u', 'password', '…')",
+            ),
+            (
+                "ALTER DATABASE d SET \"app.jwt_secret\" TO 'hunter22'",
+                "ALTER DATABASE d SET \"app.jwt_secret\" TO '…'",
+            ),
+            (
+                "ALTER TABLE t ADD COLUMN api_key varchar(30) NOT NULL DEFAULT 'hunter22', ADD name text DEFAULT 'x'",
+                "ALTER TABLE t ADD COLUMN api_key varchar(30) NOT NULL DEFAULT '…', ADD name text DEFAULT 'x'",
+            ),
+            (
+                "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', 'hunter22'); END $$",
+                "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', '…'); END $$",
             ),
         ] {
             assert_eq!(masked(sql), shown);
@@ -321,7 +386,7 @@ mod tests {
     #[test]
     fn what_is_no_secret_stays() {
         for sql in [
-            "CREATE TABLE users (password text NOT NULL, name text DEFAULT 'x', password_hash text DEFAULT 'y')",
+            "CREATE TABLE users (password text NOT NULL, name text DEFAULT 'x', hashed_at text DEFAULT 'y')",
             "COMMENT ON COLUMN users.password IS 'at least 12 characters'",
             "ALTER TABLE users ADD CHECK (kind IN ('password', 'token'))",
             "CREATE FUNCTION f() RETURNS text AS $$ SELECT name FROM u WHERE password = crypt($1, password) $$",
@@ -329,6 +394,9 @@ mod tests {
             "SET password_encryption = 'scram-sha-256'; CREATE ROLE x PASSWORD NULL; SELECT 'https://h:80/x'",
             "-- the password comes from the spec\nSELECT 'a' -- '",
             "EXECUTE 'SELECT 1 WHERE password = $1' USING 'x'",
+            "INSERT INTO settings (key, value) VALUES ('smtp_host', 'h'), ('theme', 'dark')",
+            "INSERT INTO t (a, password_changed_at) VALUES ('x', '2030-01-01')",
+            "SELECT * FROM a WHERE key = 'x' AND primary_key = 'y'; CREATE INDEX i ON t USING hash (a)",
         ] {
             assert_eq!(masked(sql), sql);
         }

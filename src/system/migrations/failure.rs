@@ -214,5 +214,5 @@ fn failure(
 
 /// What the database says, without the driver's words around it.
 fn said(error: &Failed) -> String {
-    error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
+    sql::said(error)
 }

@@ -1,0 +1,403 @@
+//! Looks for the secrets of a stack in what servers say and drivers log, before it is shown or stored.
+//! A server or a proxy may send back what was sent to it, in whatever encoding.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::{PoisonError, RwLock};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+use crate::spec::{CacheUrl, RedactedUrl, Stack, SystemUrl, VectorUrl};
+
+/// What stands for a secret.
+const MASK: &str = "***";
+/// Characters of a secret that is looked for: a shorter one is found in any text.
+const SHORTEST: usize = 3;
+/// Bytes of a secret that is looked for in encodings that leave nothing of it to see.
+const SHORTEST_ENCODED: usize = 6;
+/// Characters of a secret that is also found inside of a word.
+const SHORTEST_WITHIN: usize = 8;
+
+/// Secrets, and how to find them.
+#[derive(Clone, Default)]
+pub struct Redactor {
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Pattern {
+    text: Vec<char>,
+    form: Form,
+    /// Whether it is so unlike any word that it may be looked for in this tool's own texts.
+    is_unlike_words: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// As it is, or percent-encoded, escaped for JSON, HTML or SQL.
+    Text,
+    /// The middle of a text in base64, without the ends that depend on what stands beside it.
+    Base64,
+    Hex,
+}
+
+/// What this process has read. Log lines of drivers have no other way to it.
+static KNOWN: RwLock<Redactor> = RwLock::new(Redactor { patterns: Vec::new() });
+
+/// Adds the secrets of a stack to those that [`redact`] looks for.
+pub fn remember(stack: &Stack) {
+    let Redactor { patterns } = Redactor::new(stack);
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    for pattern in patterns {
+        known.push(pattern);
+    }
+}
+
+/// A text of a server or driver, without the secrets of the stacks that were read.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact(text)
+}
+
+/// A text of this tool that a server's may be part of: only secrets that no word is like are looked
+/// for, so that a password `production` does not take the word out of every text.
+pub fn redact_own(text: &str) -> Cow<'_, str> {
+    KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact_if(text, |pattern| pattern.is_unlike_words)
+}
+
+impl Redactor {
+    /// The secrets of a stack that are known.
+    pub fn new(stack: &Stack) -> Self {
+        let mut redactor = Self::default();
+        if let Ok(SystemUrl::Postgres(url)) = &stack.system.endpoint.to {
+            redactor.add_url(url);
+        }
+        let roles = stack.system.roles.values().filter_map(|role| role.password.as_ref());
+        let users = stack.system.users.values().map(|user| &user.password);
+        if let Some(vector) = &stack.vector {
+            if let Ok(VectorUrl::Chroma(url)) = &vector.endpoint.to {
+                redactor.add_url(url);
+            }
+            if let Some(Ok(token)) = vector.token.as_ref().map(crate::spec::Secret::expose) {
+                redactor.add(token);
+            }
+        }
+        if let Some(Ok(CacheUrl::Redis(url))) = stack.cache.as_ref().map(|cache| &cache.endpoint.to) {
+            redactor.add_url(url);
+        }
+        for secret in roles.chain(users).filter_map(|secret| secret.expose().ok()) {
+            redactor.add(secret);
+        }
+        redactor
+    }
+
+    fn add_url(&mut self, url: &RedactedUrl) {
+        let user = url.user().unwrap_or_default();
+        let written = url.expose().password().unwrap_or_default();
+        let password = url.password().unwrap_or_default();
+        if !password.is_empty() {
+            // As in the header of HTTP, where it has no other form.
+            self.add_base64(&format!("{user}:{password}"), 0);
+        }
+        let database = url.expose().path().trim_start_matches('/');
+        // What is shown as the name of something is no secret to be found.
+        if ![user.as_str(), database, &url.host()].contains(&password.as_str()) {
+            self.add(&password);
+            self.add(written);
+        }
+    }
+
+    /// Adds a secret.
+    pub fn add(&mut self, secret: &str) {
+        let count = secret.chars().count();
+        if count < SHORTEST {
+            return;
+        }
+        let has_digit = secret.contains(|c: char| c.is_ascii_digit());
+        let is_unlike_words = count >= 12 || count >= 8 && has_digit;
+        self.push(Pattern { text: secret.chars().collect(), form: Form::Text, is_unlike_words });
+        if secret.len() >= SHORTEST_ENCODED {
+            for shift in 0..3 {
+                self.add_base64(secret, shift);
+            }
+            let hex: String = written(secret.bytes(), |hex, byte| write!(hex, "{byte:02x}"));
+            self.push(Pattern { text: hex.chars().collect(), form: Form::Hex, is_unlike_words: true });
+        }
+    }
+
+    /// A text in base64 reads in three ways, by where in the encoded bytes it begins.
+    fn add_base64(&mut self, secret: &str, shift: usize) {
+        let encoded = STANDARD_NO_PAD.encode([vec![0; shift].as_slice(), secret.as_bytes()].concat());
+        let (from, to) = ((shift * 8).div_ceil(6), (shift + secret.len()) * 8 / 6);
+        let Some(sure) = encoded.get(from..to.min(encoded.len())).filter(|sure| sure.len() >= 5) else {
+            return;
+        };
+        self.push(Pattern { text: sure.chars().collect(), form: Form::Base64, is_unlike_words: true });
+    }
+
+    fn push(&mut self, pattern: Pattern) {
+        if !self.patterns.contains(&pattern) {
+            self.patterns.push(pattern);
+        }
+    }
+
+    /// The text without the secrets, in any of the encodings that servers and proxies use.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redact_if(text, |_| true)
+    }
+
+    fn redact_if<'t>(&self, text: &'t str, is_wanted: impl Fn(&Pattern) -> bool) -> Cow<'t, str> {
+        let wanted: Vec<&Pattern> = self.patterns.iter().filter(|pattern| is_wanted(pattern)).collect();
+        if wanted.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = String::new();
+        let (mut copied, mut at) = (0, 0);
+        while let Some(rest) = text.get(at..)
+            && let Some(first) = rest.chars().next()
+        {
+            let longest = wanted.iter().filter_map(|pattern| pattern.length_at(text, at)).max();
+            let Some(length) = longest else {
+                at += first.len_utf8();
+                continue;
+            };
+            // Base64 goes on with characters that have some bits of the secret in them.
+            let is_encoded = wanted
+                .iter()
+                .any(|pattern| pattern.form == Form::Base64 && pattern.length_at(text, at).is_some());
+            let (from, to) = if is_encoded { run_around(text, at, at + length) } else { (at, at + length) };
+            out.push_str(text.get(copied..from.max(copied)).unwrap_or(""));
+            out.push_str(MASK);
+            (copied, at) = (to, to);
+        }
+        if copied == 0 {
+            return Cow::Borrowed(text);
+        }
+        out.push_str(text.get(copied..).unwrap_or(""));
+        Cow::Owned(out)
+    }
+}
+
+/// The run of characters of base64 that a range lies in.
+fn run_around(text: &str, from: usize, to: usize) -> (usize, usize) {
+    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
+    let before = text.get(..from).unwrap_or("");
+    let after = text.get(to..).unwrap_or("");
+    let begin = before.trim_end_matches(is_base64).len();
+    (begin, to + after.len() - after.trim_start_matches(is_base64).len())
+}
+
+impl Pattern {
+    /// How many bytes of a text from `at` on are this secret.
+    fn length_at(&self, text: &str, at: usize) -> Option<usize> {
+        let rest = text.get(at..)?;
+        let length = match self.form {
+            Form::Hex => {
+                let bytes = rest.as_bytes().get(..self.text.len())?;
+                let is_same =
+                    bytes.iter().zip(&self.text).all(|(byte, c)| byte.to_ascii_lowercase() == *c as u8);
+                return is_same.then_some(self.text.len());
+            }
+            Form::Base64 => self.length(rest, |rest, c| match (c, rest.chars().next()?) {
+                // The alphabet for URLs.
+                ('+', '-') | ('/', '_') => Some(1),
+                _ => plain(rest, c).or_else(|| escaped(rest, c)),
+            })?,
+            Form::Text => self
+                .length(rest, plain)
+                .or_else(|| self.length(rest, |rest, c| escaped(rest, c).or_else(|| plain(rest, c))))
+                .or_else(|| self.length(rest, |rest, c| doubled(rest, c).or_else(|| plain(rest, c))))?,
+        };
+        let is_word = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = rest.get(length..).and_then(|after| after.chars().next());
+        let is_within = is_word(before) || is_word(after);
+        (self.form == Form::Base64 || self.text.len() >= SHORTEST_WITHIN || !is_within).then_some(length)
+    }
+
+    fn length(&self, text: &str, character: impl Fn(&str, char) -> Option<usize>) -> Option<usize> {
+        let mut at = 0;
+        for c in &self.text {
+            at += character(text.get(at..)?, *c)?;
+        }
+        Some(at)
+    }
+}
+
+/// What is written for each item.
+fn written<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut String, T) -> std::fmt::Result) -> String {
+    items.fold(String::new(), |mut text, item| {
+        // Writing to a text does not fail.
+        let _ = write(&mut text, item);
+        text
+    })
+}
+
+/// The length of a character as it is, at the beginning of a text.
+fn plain(text: &str, c: char) -> Option<usize> {
+    text.starts_with(c).then(|| c.len_utf8())
+}
+
+/// The length of a character in an encoding, at the beginning of a text.
+fn escaped(text: &str, c: char) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'%' => {
+            let mut buffer = [0; 4];
+            let bytes = c.encode_utf8(&mut buffer).bytes();
+            let length = 3 * bytes.len();
+            let encoded = written(bytes, |encoded, byte| write!(encoded, "%{byte:02X}"));
+            text.get(..length).filter(|text| text.eq_ignore_ascii_case(&encoded)).map(|_| length)
+        }
+        b'+' => (c == ' ').then_some(1),
+        b'\\' => escaped_by_backslash(text, c),
+        b'&' => escaped_for_html(text, c),
+        _ => None,
+    }
+}
+
+/// The length of a quote in a text of SQL.
+fn doubled(text: &str, c: char) -> Option<usize> {
+    (c == '\'' && text.starts_with("''")).then_some(2)
+}
+
+fn escaped_by_backslash(text: &str, c: char) -> Option<usize> {
+    let short = match c {
+        '"' | '\\' | '/' | '\'' => Some(c),
+        '\n' => Some('n'),
+        '\r' => Some('r'),
+        '\t' => Some('t'),
+        '\u{8}' => Some('b'),
+        '\u{c}' => Some('f'),
+        _ => None,
+    };
+    let next = text.chars().nth(1)?;
+    if short == Some(next) {
+        return Some(2);
+    }
+    let mut units = [0; 2];
+    let units = c.encode_utf16(&mut units);
+    let as_json: String = written(units.iter(), |json, unit| write!(json, "\\u{unit:04x}"));
+    let as_rust = format!("\\u{{{:x}}}", u32::from(c));
+    [as_json, as_rust]
+        .iter()
+        .find(|written| text.get(..written.len()).is_some_and(|text| text.eq_ignore_ascii_case(written)))
+        .map(String::len)
+}
+
+fn escaped_for_html(text: &str, c: char) -> Option<usize> {
+    let name = match c {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&apos;",
+        _ => "",
+    };
+    if !name.is_empty() && text.starts_with(name) {
+        return Some(name.len());
+    }
+    let number = text.strip_prefix("&#")?;
+    let end = number.get(..number.len().min(10)).unwrap_or(number).find(';')?;
+    let digits = number.get(..end)?;
+    let code = match digits.strip_prefix(['x', 'X']) {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => digits.parse(),
+    };
+    (code == Ok(u32::from(c))).then_some(end + 3)
+}
+
+/// A writer of log lines that takes the secrets out of each.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Log;
+
+impl std::io::Write for Log {
+    /// One event comes in one piece.
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        std::io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().lock().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(secret: &str) -> Redactor {
+        let mut redactor = Redactor::default();
+        redactor.add(secret);
+        redactor
+    }
+
+    #[test]
+    fn a_secret_is_found_in_every_encoding() {
+        let secret = "pä ss/wörd+&%-?\"z\\42'<";
+        let redactor = of(secret);
+        let html =
+            secret.replace('&', "&amp;").replace('"', "&quot;").replace('\'', "&#39;").replace('<', "&lt;");
+        for said in [
+            secret.to_owned(),
+            serde_json::to_string(secret).unwrap(),
+            serde_json::to_string(&secret.to_owned())
+                .unwrap()
+                .replace('ä', "\\u00e4")
+                .replace('ö', "\\u00F6"),
+            format!("{secret:?}"),
+            html,
+            secret.replace('\'', "''"),
+            utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+            utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string().to_lowercase(),
+            utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string().replace("%20", "+"),
+            STANDARD.encode(secret),
+            STANDARD.encode(format!("user:{secret}")),
+            STANDARD.encode(format!("u:{secret}, and more")),
+            URL_SAFE.encode(format!("us:{secret}")),
+            utf8_percent_encode(&STANDARD.encode(format!("user:{secret}")), NON_ALPHANUMERIC).to_string(),
+            written(secret.bytes(), |hex, byte| write!(hex, "{byte:02X}")),
+        ] {
+            let shown = redactor.redact(&format!("<pre>x-token: {said}\nhost: h</pre>")).into_owned();
+            assert!(shown.contains(MASK) && shown.len() < 60, "{said}: {shown}");
+            assert!(shown.ends_with("\nhost: h</pre>"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_short_secret_is_found_as_a_word() {
+        let redactor = of("redis");
+        assert_eq!(redactor.redact("user redis: 'redis' of redisson"), "user ***: '***' of redisson");
+        assert_eq!(of("p").redact("p"), "p");
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_secret_is_left(
+            secret in r"[!-~]{8,24}",
+            before in r"[ -~]{0,9}",
+            after in r"[ -~]{0,9}",
+        ) {
+            let redactor = of(&secret);
+            for said in [
+                secret.clone(),
+                utf8_percent_encode(&secret, NON_ALPHANUMERIC).to_string(),
+                serde_json::to_string(&secret).unwrap(),
+                STANDARD.encode(format!("{before}{secret}{after}")),
+            ] {
+                let shown = redactor.redact(&format!("{before} {said} {after}")).into_owned();
+                prop_assert!(!shown.contains(&said), "{} in {}", said, shown);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(secret in any::<String>(), text in any::<String>()) {
+            drop(of(&secret).redact(&text).into_owned());
+        }
+    }
+}

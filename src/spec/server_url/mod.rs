@@ -1,0 +1,204 @@
+//! The URL of a server, for every kind of store. It is made here and nowhere else: from one text or
+//! from its parts, so that a password can neither tear it apart nor be shown as a host.
+
+mod parameters;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use url::{Host, Url};
+
+pub use parse::UrlError;
+pub(super) use parse::is_scheme;
+
+/// What needs no encoding anywhere in a URL.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The URL of a server. Nothing that prints it shows its password or its parameters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RedactedUrl {
+    url: Url,
+    tls: Option<Arc<TlsFiles>>,
+}
+
+/// Files for TLS, where the driver takes none in the URL.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificates of the authorities that are trusted.
+    pub ca: Option<PathBuf>,
+    /// The certificate of this client.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Whether no file is named.
+    pub fn is_empty(&self) -> bool {
+        let Self { ca, cert, key } = self;
+        ca.is_none() && cert.is_none() && key.is_none()
+    }
+}
+
+/// The parts of a URL, none of them encoded.
+#[derive(Debug, Default)]
+pub(super) struct Parts {
+    pub scheme: &'static str,
+    pub host: String,
+    pub port: Option<u16>,
+    pub user: Option<String>,
+    pub password: Option<String>,
+    /// What follows the host, without its slash.
+    pub path: Option<String>,
+    pub parameters: Vec<(&'static str, String)>,
+    pub tls: TlsFiles,
+}
+
+impl RedactedUrl {
+    /// Wraps a URL that was put together in code.
+    pub fn new(url: Url) -> Self {
+        Self { url, tls: None }
+    }
+
+    /// Takes a text apart. What could be read in two ways is an error, and no error has a part of
+    /// the text after its scheme in it.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        parse::parse(text).and_then(parameters::check).map(Self::new)
+    }
+
+    /// Puts a URL together.
+    pub(super) fn from_parts(parts: Parts) -> Result<Self, UrlError> {
+        let Parts { scheme, host, port, user, password, path, parameters, tls } = parts;
+        let mut text = format!("{scheme}://");
+        if user.is_some() || password.is_some() {
+            text.push_str(&encode(&user.unwrap_or_default()));
+            if let Some(password) = password {
+                text.push(':');
+                text.push_str(&encode(&password));
+            }
+            text.push('@');
+        }
+        text.push_str(&parse::host(&host)?);
+        if let Some(port) = port {
+            let _ = write!(text, ":{port}");
+        }
+        if let Some(path) = path {
+            text.push('/');
+            text.push_str(&encode(&path));
+        }
+        for (number, (name, value)) in parameters.iter().enumerate() {
+            text.push(if number == 0 { '?' } else { '&' });
+            let _ = write!(text, "{name}={}", encode(value));
+        }
+        let tls = Some(tls).filter(|tls| !tls.is_empty()).map(Arc::new);
+        Ok(Self { tls, ..Self::parse(&text)? })
+    }
+
+    /// The URL with its password, for the client that connects.
+    pub fn expose(&self) -> &Url {
+        &self.url
+    }
+
+    /// Files for TLS, where the driver takes none in the URL.
+    pub fn tls(&self) -> Option<&TlsFiles> {
+        self.tls.as_deref()
+    }
+
+    /// The account, decoded.
+    pub fn user(&self) -> Option<String> {
+        Some(decode(self.url.username())).filter(|user| !user.is_empty())
+    }
+
+    /// The password, decoded.
+    pub fn password(&self) -> Option<String> {
+        self.url.password().map(decode)
+    }
+
+    /// The host, decoded and without brackets: a name, a number, or the folder of a socket.
+    pub fn host(&self) -> String {
+        host_of(&self.url)
+    }
+
+    /// `host:port`, or the host alone where no port is written.
+    pub fn address(&self) -> String {
+        let host = self.host();
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        self.url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// The host of a URL, decoded and without brackets.
+fn host_of(url: &Url) -> String {
+    match url.host() {
+        Some(Host::Ipv6(address)) => address.to_string(),
+        Some(host) => decode(&host.to_string()),
+        None => String::new(),
+    }
+}
+
+impl fmt::Display for RedactedUrl {
+    /// Without password, query and fragment, any of which may carry a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = self.url.clone();
+        shown.set_query(None);
+        shown.set_fragment(None);
+        if shown.password().is_some() && shown.set_password(Some("***")).is_err() {
+            return write!(f, "{}://…", self.url.scheme());
+        }
+        f.write_str(shown.as_str())
+    }
+}
+
+impl fmt::Debug for RedactedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Encodes a text for any component of a URL.
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+/// Encodes what could tear a URL apart, for a component that may be encoded already: a valid `%XX`
+/// stays as it is, unless all of them together are no text.
+pub(super) fn encode_unencoded(text: &str) -> String {
+    if percent_decode_str(text).decode_utf8().is_err() {
+        return encode(text);
+    }
+    let mut encoded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(percent) = rest.find('%') {
+        let (before, escape) = rest.split_at(percent);
+        encoded.push_str(&encode(before));
+        let digits = escape.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let length = if let Some(digits) = digits {
+            encoded.push('%');
+            encoded.push_str(digits);
+            3
+        } else {
+            encoded.push_str("%25");
+            1
+        };
+        rest = escape.get(length..).unwrap_or("");
+    }
+    encoded.push_str(&encode(rest));
+    encoded
+}
+
+/// Encodes `user:password` as far as it is not encoded: the first colon divides them.
+pub(super) fn encode_user_info(text: &str) -> String {
+    match text.split_once(':') {
+        Some((user, password)) => format!("{}:{}", encode_unencoded(user), encode_unencoded(password)),
+        None => encode_unencoded(text),
+    }
+}
