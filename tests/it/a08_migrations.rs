@@ -5,7 +5,7 @@ use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
 use crate::servers::{Postgres, Wire};
-use crate::stacks::{Database, on_each_database};
+use crate::stacks::{Database, on_each_database, sqlx_runs};
 use crate::world::{Run, World};
 
 const SPEC: &str = "
@@ -24,31 +24,6 @@ fn migrations(world: &World, files: &[(&str, &str)]) {
     for (name, sql) in files {
         world.file(&format!("migrations/{name}.sql"), sql);
     }
-}
-
-/// Runs sqlx's own migrator on the folder.
-fn sqlx_runs(world: &World, database: &Database, folder: &str) -> Result<(), String> {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let migrator = Migrator::new(world.path(folder)).await.map_err(|error| error.to_string())?;
-        let done = match database {
-            Database::Sqlite(path) => {
-                let options =
-                    sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
-                let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
-                let done = migrator.run(&pool).await;
-                pool.close().await;
-                done
-            }
-            Database::Postgres(postgres) => {
-                let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
-                let done = migrator.run(&pool).await;
-                pool.close().await;
-                done
-            }
-        };
-        done.map_err(|error| error.to_string())
-    })
 }
 
 /// A server's address with a wire before it.

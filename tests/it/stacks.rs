@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::Value;
+use sqlx::migrate::Migrator;
 
 use crate::servers::{self, Postgres};
 use crate::world::World;
@@ -52,6 +53,31 @@ pub(crate) fn on_each_database(scenario: impl Fn(&World, &Database)) {
     let world = World::new();
     run(&world, &Database::Sqlite(world.path("system.db")));
     run(&World::new(), &Database::Postgres(Postgres::start()));
+}
+
+/// Runs sqlx's own migrator on the folder.
+pub(crate) fn sqlx_runs(world: &World, database: &Database, folder: &str) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let migrator = Migrator::new(world.path(folder)).await.map_err(|error| error.to_string())?;
+        let done = match database {
+            Database::Sqlite(path) => {
+                let options =
+                    sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
+                let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+                let done = migrator.run(&pool).await;
+                pool.close().await;
+                done
+            }
+            Database::Postgres(postgres) => {
+                let pool = sqlx::PgPool::connect(&postgres.url()).await.unwrap();
+                let done = migrator.run(&pool).await;
+                pool.close().await;
+                done
+            }
+        };
+        done.map_err(|error| error.to_string())
+    })
 }
 
 /// The quickstart as it lies in the repository, with nothing applied.

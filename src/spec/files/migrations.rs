@@ -131,11 +131,6 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &Listing) -> Op
     whole.then_some(migrations)
 }
 
-/// Whether a file asks to run outside a transaction.
-fn begins_outside(text: &str) -> bool {
-    text.starts_with("-- no-transaction")
-}
-
 fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or("")
 }
@@ -181,7 +176,7 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
         return None;
     }
     let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
-    if begins_outside(&file.text) {
+    if Migration::begins_outside(&file.text) {
         let message = format!("{} is repeatable, and those run in a transaction", path.display());
         let help = "make it a numbered migration, or remove `-- no-transaction`";
         cx.fail(Code::Migrations, named.at, message, "in this folder", help);
@@ -231,7 +226,7 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
         stem: stem.to_owned(),
         description: description.replace('_', " "),
         checksum: Sha384::digest(sql.as_bytes()).to_vec(),
-        no_transaction: begins_outside(&file.text),
+        no_transaction: Migration::begins_outside(&file.text),
         sql,
         at: Location::new(&file.source, 0, 0),
     })

@@ -64,6 +64,13 @@ pub struct Migration {
     pub at: Location,
 }
 
+impl Migration {
+    /// Whether a text asks to run outside a transaction.
+    pub fn begins_outside(text: &str) -> bool {
+        text.starts_with("-- no-transaction")
+    }
+}
+
 /// `order:` of migrations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

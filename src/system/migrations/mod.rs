@@ -12,6 +12,7 @@ mod repeatable;
 mod risk;
 mod run;
 mod session;
+mod unit;
 mod waiting;
 
 use std::time::Duration;

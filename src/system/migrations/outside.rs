@@ -2,6 +2,7 @@
 //! the inventory which are done, so that a later run goes on where this one stops. Until it is
 //! whole the history has it with `success` false, which keeps sqlx from beginning it anew.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -9,12 +10,13 @@ use super::super::script::Script;
 use super::super::{Client, Error, Result};
 use super::index::Leavings;
 use super::session::{self, Failed, Session};
+use super::unit::{Bounds, Kind, Unit};
 use super::waiting::Watch;
-use super::{Job, Pending, asserted, books, failure, run as inside};
+use super::{Job, Pending, asserted, books, failure, run as inside, without_mark};
 use crate::change::Fault;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
-use crate::lint::{self, Boundary};
+use crate::lint;
 use crate::spec::Migration;
 use crate::sql::Dialect;
 
@@ -23,71 +25,6 @@ const NOT_IN_A_TRANSACTION: [&str; 2] = ["25001", "2D000"];
 /// PostgreSQL: what a statement made is there, what it dropped is gone. Of a statement that a
 /// killed run had begun, this says that it had ended.
 const IS_DONE: [&str; 7] = ["42P07", "42710", "42701", "42723", "42P06", "42704", "42P01"];
-
-/// What runs as one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unit {
-    pub(super) at: Range<usize>,
-    kind: Kind,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    /// Holds for the session, and is run by every session: `SET`, `PRAGMA`.
-    Setting,
-    /// From the file's own BEGIN to its COMMIT, which begins at this byte.
-    Transaction(usize),
-    /// One statement.
-    Statement,
-}
-
-impl Unit {
-    /// What a file consists of.
-    pub(super) fn all(sql: &str, dialect: Dialect) -> Vec<Self> {
-        let mut units: Vec<Self> = Vec::new();
-        let mut open: Option<usize> = None;
-        for at in Script::read(sql, dialect).statements {
-            let text = sql.get(at.clone()).unwrap_or("");
-            let first = text.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or("").to_lowercase();
-            match (open, lint::boundary(text, dialect)) {
-                (None, Some(Boundary::Begins)) => open = Some(at.start),
-                (None, None) if is_setting(&first, text) => units.push(Self { at, kind: Kind::Setting }),
-                (None, None) => units.push(Self { at, kind: Kind::Statement }),
-                (Some(start), Some(Boundary::Ends)) => {
-                    units.push(Self { kind: Kind::Transaction(at.start), at: start..at.end });
-                    open = None;
-                }
-                // It is of the open one, or ends nothing.
-                (Some(_), Some(Boundary::Begins) | None) | (None, Some(Boundary::Ends)) => {}
-            }
-        }
-        if let Some(start) = open {
-            // Never ended: it ends with the file.
-            units.push(Self { at: start..sql.trim_end().len(), kind: Kind::Statement });
-        }
-        units
-    }
-
-    /// The fingerprint of its text.
-    pub(super) fn print(&self, sql: &str) -> Fingerprint {
-        books::bare_print(sql.get(self.at.clone()).unwrap_or(""))
-    }
-
-    /// Whether it is done once and remembered.
-    pub(super) fn is_remembered(&self) -> bool {
-        self.kind != Kind::Setting
-    }
-}
-
-fn is_setting(first: &str, text: &str) -> bool {
-    let second = || text.split_whitespace().nth(1).unwrap_or("").to_lowercase();
-    match first {
-        "set" | "reset" | "pragma" | "attach" | "detach" | "load" | "discard" | "listen" => true,
-        "create" => matches!(second().as_str(), "temp" | "temporary"),
-        "select" => second().starts_with("set_config(") || second().starts_with("pg_catalog.set_config("),
-        _ => false,
-    }
-}
 
 /// How far a migration got that was begun.
 pub(super) struct Progress {
@@ -104,12 +41,13 @@ pub(super) fn progress(file: &Migration, dialect: Dialect, inventory: &Inventory
         return None;
     }
     let known = inventory.at(&address)?;
-    let units: Vec<Unit> = Unit::all(&file.sql, dialect);
-    let print = |number: usize| known.get(&books::done_key(number));
+    let print = |number: usize| known.get(&books::done_key(number)).copied();
+    let sql = without_mark(&file.sql);
+    let units = Unit::of_file(sql, dialect, print);
     let units = units.iter().enumerate().filter(|(_, unit)| unit.is_remembered());
-    let units: Vec<_> = units.map(|(number, unit)| (number, unit.print(&file.sql))).collect();
+    let units: Vec<_> = units.map(|(number, unit)| (number, unit.print(sql))).collect();
     let done = units.iter().filter(|(number, _)| print(*number).is_some()).count();
-    let edited = units.iter().find(|(number, now)| print(*number).is_some_and(|then| then != now));
+    let edited = units.iter().find(|(number, now)| print(*number).is_some_and(|then| then != *now));
     Some(Progress { done, of: units.len(), edited: edited.map(|(number, _)| *number) })
 }
 
@@ -159,12 +97,13 @@ pub(super) async fn apply(
         return inside::already(recorded, pending);
     }
     let started = Instant::now();
-    for (number, unit) in Unit::all(job.sql, session.dialect()).iter().enumerate() {
-        let mut step = Step { pending, job, session, run, watch: &mut watch, number, unit };
-        match known.iter().find(|(key, _)| *key == books::done_key(number)) {
+    let done = |number| known.get(&books::done_key(number)).copied();
+    for (number, unit) in Unit::of_file(job.sql, session.dialect(), done).iter().enumerate() {
+        let mut step = Step { pending, job, session, run, watch: &mut watch, number, unit, failed: None };
+        match done(number) {
             _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
-            None => step.once(known.iter().any(|(key, _)| *key == books::begun_key(number))).await?,
-            Some((_, print)) if *print == unit.print(job.sql) => {}
+            None => step.once(known.contains_key(&books::begun_key(number))).await?,
+            Some(print) if print == unit.print(job.sql) => {}
             Some(_) => {
                 return Err(Error::EditedBehind { message: edited_message(job.name, number + 1) });
             }
@@ -185,9 +124,9 @@ pub(super) async fn apply(
 async fn known(
     job: &Job<'_>,
     session: &mut Session,
-) -> std::result::Result<Vec<(Fingerprint, Fingerprint)>, Failed> {
+) -> std::result::Result<BTreeMap<Fingerprint, Fingerprint>, Failed> {
     if !session.has_books {
-        return Ok(Vec::new());
+        return Ok(BTreeMap::new());
     }
     let (books, address) = (session.books(), session.literal(job.address.as_str()));
     let rows = session.rows(format!("SELECT key, digest FROM {books} WHERE address = {address}")).await?;
@@ -204,6 +143,8 @@ struct Step<'a, 'w> {
     watch: &'a mut Watch<'w>,
     number: usize,
     unit: &'a Unit,
+    /// The statement that failed, where one of several did.
+    failed: Option<Range<usize>>,
 }
 
 impl Step<'_, '_> {
@@ -246,7 +187,7 @@ impl Step<'_, '_> {
                 return Err(error);
             }
             let tried = match self.unit.kind {
-                Kind::Transaction(commit) => self.own_transaction(commit).await,
+                Kind::Transaction(bounds) => self.own_transaction(bounds).await,
                 Kind::Setting | Kind::Statement => self.statement(was_begun, &leavings).await,
             };
             let Err(error) = tried else { return Ok(()) };
@@ -254,20 +195,36 @@ impl Step<'_, '_> {
             match pause {
                 Some(pause) if self.watch.sleep(pause).await => tries += 1,
                 _ => {
-                    return Err(failure::of_statement(self.job, &error, (tries, self.watch), &self.unit.at));
+                    let at = self.failed.as_ref().unwrap_or(&self.unit.at);
+                    return Err(failure::of_statement(self.job, &error, (tries, self.watch), at));
                 }
             }
         }
     }
 
-    /// The file's own transaction, with the memory of it before its COMMIT.
-    async fn own_transaction(&mut self, commit: usize) -> std::result::Result<(), Failed> {
+    /// The file's own transaction, with the memory of it before its COMMIT. What the file leaves out of
+    /// it is what sqlx does around the file.
+    async fn own_transaction(&mut self, bounds: Bounds) -> std::result::Result<(), Failed> {
         let Range { start, end } = self.unit.at.clone();
-        let done = self.done();
-        let steps = [self.text(start..commit), done, self.text(commit..end)];
-        for sql in steps.into_iter().filter(|sql| !sql.is_empty()) {
+        let Bounds { has_begin, commit } = bounds;
+        let body = start..commit.unwrap_or(end);
+        // SQLite does not say where in a text it failed.
+        let parts = match self.session.dialect() {
+            Dialect::Postgres => vec![body],
+            Dialect::Sqlite => {
+                let statements = Script::read(self.job.sql, Dialect::Sqlite).statements.into_iter();
+                statements.filter(|at| body.start <= at.start && at.end <= body.end).collect()
+            }
+        };
+        let begin = if has_begin { String::new() } else { "BEGIN".to_owned() };
+        let mut steps = vec![(begin, None)];
+        steps.extend(parts.into_iter().map(|at| (self.text(at.clone()), Some(at))));
+        steps.push((self.done(), None));
+        steps.push((commit.map_or_else(|| "COMMIT".to_owned(), |at| self.text(at..end)), None));
+        for (sql, at) in steps.into_iter().filter(|(sql, _)| !sql.is_empty()) {
             if let Err(error) = self.send(sql).await {
                 self.session.rollback().await;
+                self.failed = at;
                 return Err(error);
             }
         }
@@ -364,27 +321,6 @@ fn stays_outside(text: &str, dialect: Dialect) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kinds(sql: &str, dialect: Dialect) -> Vec<(&str, bool)> {
-        let units = Unit::all(sql, dialect).into_iter();
-        units.map(|unit| (&sql[unit.at.clone()], unit.is_remembered())).collect()
-    }
-
-    #[test]
-    fn settings_are_not_remembered_and_a_transaction_of_the_file_is_one() {
-        let sql = "-- no-transaction\nPRAGMA foreign_keys = off; BEGIN;\nDROP TABLE a; SELECT 1; COMMIT;\nVACUUM; select 2";
-        assert_eq!(
-            kinds(sql, Dialect::Sqlite),
-            [
-                ("PRAGMA foreign_keys = off", false),
-                ("BEGIN;\nDROP TABLE a; SELECT 1; COMMIT", true),
-                ("VACUUM", true),
-                ("select 2", true)
-            ]
-        );
-        assert!(!kinds("SELECT set_config('a', 'b', false)", Dialect::Postgres)[0].1);
-        assert!(kinds("SELECT 1; BEGIN; SELECT 2", Dialect::Postgres)[1].1);
-    }
 
     #[test]
     fn what_refuses_a_transaction_is_known() {
