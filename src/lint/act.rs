@@ -46,6 +46,14 @@ pub(super) enum Act {
     Retypes { table: TableName, column: String, kind: String, using: Option<Using> },
     /// Changes columns of all rows.
     UpdatesAll { table: TableName, columns: Vec<String> },
+    /// Writes a text that was added to an enum in the same transaction.
+    UsesValue {
+        kind: TableName,
+        value: String,
+        /// Whether the type's name stands in the statement too.
+        names_type: bool,
+        tables: Vec<TableName>,
+    },
     /// Makes a table a parent of another one, so that what is done to it reaches that too.
     Adopts { parent: TableName, child: TableName },
     /// From here on names without a schema lead where the text does not tell.
@@ -71,7 +79,9 @@ impl Act {
     /// The names of tables and other things in it.
     pub(super) fn names(&mut self) -> Vec<&mut TableName> {
         match self {
-            Self::Does { to, .. } | Self::Writes { to } => to.iter_mut().collect(),
+            Self::Does { to, .. } | Self::Writes { to } | Self::UsesValue { tables: to, .. } => {
+                to.iter_mut().collect()
+            }
             Self::Makes { name, .. } | Self::Removes { name } | Self::Detaches { name } => vec![name],
             Self::Attaches { name, table } => vec![name, table],
             Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],

@@ -10,6 +10,7 @@ mod postgres;
 pub mod rules;
 pub(crate) mod script;
 mod sqlite;
+mod transactions;
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +104,12 @@ pub fn classify(
     // What a reason quotes has no secret in it.
     let bare = script.without_comments(&sql::blotted(sql));
     let mut acts = match dialect {
-        Dialect::Postgres => postgres::acts(&bare, &script, text.in_transaction),
+        Dialect::Postgres => postgres::acts(
+            &bare,
+            &script,
+            &transactions::of(sql, &script, dialect, text.in_transaction),
+            text.in_transaction,
+        ),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
     if let Some(last) = acts.last_mut().filter(|_| script.never_ends) {

@@ -163,7 +163,7 @@ fn what_blocks_on_postgres() {
     8 locking adding-serial-primary-key-field: everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX
     9 locking disallowed-unique-constraint: everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX
     10 locking require-concurrent-reindex: writers wait while the index is built; use CONCURRENTLY
-    11 locking rewrite-table: everybody waits while the table is written anew
+    11 unvalidated ban-in-transaction: VACUUM fails in a transaction: let the file begin with `-- no-transaction`
     12 locking rewrite-table: everybody waits while the table is written anew
     13 locking renaming-column: statements by the old name fail from then on
     14 locking renaming-table: statements that look for t where it was fail from then on
@@ -193,7 +193,7 @@ fn what_cannot_be_told_on_postgres() {
     1 unvalidated code-block: the block's code is not looked into
     2 unvalidated code-block: what the procedure does is not looked into
     3 unvalidated transaction-control: the migration runs in a transaction already, together with its record
-    4 unvalidated ban-concurrent-index-creation-in-transaction: fails in a transaction: let the file begin with `-- no-transaction`
+    4 unvalidated ban-concurrent-index-creation-in-transaction: CONCURRENTLY fails in a transaction: let the file begin with `-- no-transaction`
     5 unvalidated adding-required-field: fails when the table has rows: the column is NOT NULL and has no default
     6 unvalidated not-parsed: cannot be read: expected command, found IDENT
     7 destructive drop-cascade: cannot be read: expected command, found DROP_KW

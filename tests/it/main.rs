@@ -71,6 +71,7 @@ mod examples;
 mod f07_secrets;
 mod insight;
 mod lint_migrations;
+mod lint_oracle;
 mod reference;
 mod rehearse;
 mod servers;

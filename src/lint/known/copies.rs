@@ -129,6 +129,7 @@ impl Copies {
             }
             Act::Shuffles => self.whole.clear(),
             Act::Does { .. }
+            | Act::UsesValue { .. }
             | Act::Makes { .. }
             | Act::Copies { .. }
             | Act::AddsColumn { .. }

@@ -148,6 +148,16 @@ impl Known {
         self.columns_of(table).list.iter().find(|(name, _)| name == column).map(|(_, kind)| kind.as_str())
     }
 
+    /// Whether a table may have a column of a type: one whose columns are not known may.
+    pub(super) fn may_have_column_of(&self, table: &TableName, kind: &TableName) -> bool {
+        let columns = self.columns_of(table);
+        let is_of_type = |(_, of): &Column| {
+            let of = of.trim_end_matches("[]").replace('"', "");
+            of.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&kind.name))
+        };
+        !columns.are_all || columns.list.iter().any(is_of_type)
+    }
+
     /// Finds out where the names in an act lead.
     pub(super) fn locate(&self, act: &mut Act, dialect: Dialect) {
         // What is renamed stays where it is, unless it says otherwise.
@@ -229,6 +239,7 @@ impl Known {
             Act::Strays => self.has_strayed = true,
             Act::Shuffles => self.settle(),
             Act::Does { .. }
+            | Act::UsesValue { .. }
             | Act::UpdatesAll { .. }
             | Act::Writes { .. }
             | Act::LeavesOut { .. }

@@ -7,7 +7,7 @@ use squawk_syntax::{Parse, SourceFile};
 use crate::lint::rules::{self, Rule};
 
 /// What is used of squawk, with what is said of it.
-const USED: [(Squawk, &Rule, &str); 16] = [
+const USED: [(Squawk, &Rule, &str); 15] = [
     (
         Squawk::RequireConcurrentIndexCreation,
         &rules::INDEX_CREATION,
@@ -66,11 +66,6 @@ const USED: [(Squawk, &Rule, &str); 16] = [
         &rules::ADDING_REQUIRED_FIELD,
         "fails when the table has rows: the column is NOT NULL and has no default",
     ),
-    (
-        Squawk::BanConcurrentIndexCreationInTransaction,
-        &rules::CONCURRENTLY_IN_TRANSACTION,
-        "fails in a transaction: let the file begin with `-- no-transaction`",
-    ),
     // Last, because it is said of every constraint, keys too.
     (
         Squawk::ConstraintMissingNotValid,
@@ -80,13 +75,8 @@ const USED: [(Squawk, &Rule, &str); 16] = [
 ];
 
 /// Where squawk finds something, with the rule and the reason; what says more comes first.
-pub(super) fn found(
-    parse: &Parse<SourceFile>,
-    sql: &str,
-    in_transaction: bool,
-) -> Vec<(usize, &'static Rule, &'static str)> {
+pub(super) fn found(parse: &Parse<SourceFile>, sql: &str) -> Vec<(usize, &'static Rule, &'static str)> {
     let mut linter = Linter::from(USED.iter().map(|(squawk, _, _)| *squawk));
-    linter.settings.assume_in_transaction = in_transaction;
     let found = linter.lint(parse, sql);
     let mut known: Vec<_> = found
         .iter()

@@ -3,6 +3,7 @@
 
 mod calls;
 mod locks;
+mod outside;
 mod rows;
 mod table;
 
@@ -16,8 +17,14 @@ use super::script::{Script, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
 
-/// What each statement of a script does. The text has no comments, so that none can silence a rule.
-pub(super) fn acts(whole: &str, script: &Script, in_transaction: bool) -> Vec<Vec<Act>> {
+/// What each statement of a script does, and which transaction each runs in. The text has no comments,
+/// so that none can silence a rule.
+pub(super) fn acts(
+    whole: &str,
+    script: &Script,
+    transactions: &[Option<usize>],
+    wraps_file: bool,
+) -> Vec<Vec<Act>> {
     let sql = &without_deep(whole, script);
     let mut acts = vec![Vec::new(); script.statements.len()];
     let mut subjects = vec![Vec::new(); script.statements.len()];
@@ -26,21 +33,31 @@ pub(super) fn acts(whole: &str, script: &Script, in_transaction: bool) -> Vec<Ve
         if byte < sql.len() { ended } else { ended.saturating_sub(1) }
     };
     let parse = SourceFile::parse(sql);
+    let mut new_values = Vec::new();
     for statement in parse.tree().stmts() {
         let index = at(start(statement.syntax()));
+        let transaction = transactions.get(index).copied().flatten();
         if let Some(acts) = acts.get_mut(index) {
-            acts.extend(of(&statement, in_transaction));
+            acts.extend(of(&statement, transaction.is_some()));
+            let new_values = new_values.iter();
+            let shared = new_values.filter(|new: &&outside::NewValue| transaction == Some(new.transaction));
+            acts.extend(shared.filter_map(|new| outside::uses_of(new, &statement)));
         }
+        new_values.extend(outside::added_value(&statement, transaction));
         if let Some(subject) = subjects.get_mut(index) {
             *subject = subject_of(&statement);
         }
     }
     let without_made = &without_made(sql, &parse);
-    for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made, in_transaction) {
+    for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made) {
         let index = at(byte);
         if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
             acts.push(Act::does(rule, subject.clone(), reason));
         }
+    }
+    let each = script.statements.iter().zip(transactions).zip(&mut acts);
+    for ((bytes, _), acts) in each.filter(|((_, transaction), _)| transaction.is_some()) {
+        acts.extend(outside::refused(sql.get(bytes.clone()).unwrap_or(""), wraps_file));
     }
     for error in parse.errors() {
         let index = at(usize::from(error.range().start()));

@@ -93,6 +93,17 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
             narrows(known.kind(table, column), kind, using.as_ref())
                 .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
         }
+        Act::UsesValue { kind, value, names_type, tables } => {
+            let may_be_of_type =
+                *names_type || tables.iter().any(|table| known.may_have_column_of(table, kind));
+            may_be_of_type.then(|| {
+                let reason = format!(
+                    "'{value}' is added to {kind} in the same transaction, and cannot be used before that commits: \
+                     add it in a file of its own"
+                );
+                (&NEW_ENUM_VALUE, reason)
+            })
+        }
         Act::Makes { .. }
         | Act::Copies { .. }
         | Act::Writes { .. }

@@ -15,6 +15,10 @@ rules! {
         "a NOT NULL column without a default is added, which fails when the table has rows";
     CONCURRENTLY_IN_TRANSACTION = "ban-concurrent-index-creation-in-transaction", Unvalidated,
         "CONCURRENTLY fails in a transaction";
+    NOT_IN_TRANSACTION = "ban-in-transaction", Unvalidated,
+        "the statement fails in a transaction, as VACUUM and CREATE DATABASE do";
+    NEW_ENUM_VALUE = "ban-new-enum-value-in-transaction", Unvalidated,
+        "a value is used in the transaction that adds it to its enum, which fails";
     UNKNOWN_ASSERTION = "unknown-assertion", Unvalidated,
         "a comment begins with `trueup:` and is no assertion";
     LITERAL_SECRET = "literal-secret", Safe,

@@ -1,0 +1,134 @@
+//! Lint against PostgreSQL itself: each case of `lint_oracle/*.sql` is a file of migrations that is both
+//! judged by the lint and run by the server, and what is observed of the run decides who is right.
+//!
+//! A case is
+//!
+//! ```text
+//! === RISK [since VERSION]: what it is about
+//! earlier migrations
+//! --- rows
+//! rows that the tables have; once more for other rows
+//! --- file
+//! the file that is judged, which may begin with `-- no-transaction`
+//! ```
+
+mod server;
+
+use trueup::change::Risk;
+use trueup::lint::{self, Known, Statement, Text};
+use trueup::sql::Dialect;
+
+use crate::servers::Postgres;
+use server::{Observed, Server};
+
+/// Risks by convention, which no observation of the migration itself shows: others fail afterwards, or wait
+/// for a lock that is held for a moment only.
+const BY_CONVENTION: [&str; 8] = [
+    "renaming-table",
+    "renaming-column",
+    "lock-table",
+    "require-concurrent-index-deletion",
+    "require-concurrent-partition-detach",
+    "code-block",
+    "not-parsed",
+    "transaction-control",
+];
+
+struct Case<'a> {
+    title: &'a str,
+    risk: &'a str,
+    /// The first version of PostgreSQL that knows all of it.
+    since: u32,
+    before: &'a str,
+    rows: Vec<&'a str>,
+    file: &'a str,
+}
+
+impl<'a> Case<'a> {
+    fn read(text: &'a str) -> Self {
+        let (head, body) = text.split_once('\n').unwrap();
+        let (risk, title) = head.split_once(": ").unwrap_or_else(|| panic!("{head}"));
+        let (risk, since) =
+            risk.split_once(" since ").map_or((risk, 0), |(risk, since)| (risk, since.parse().unwrap()));
+        let (before, file) = body.split_once("--- file\n").unwrap_or_else(|| panic!("{head}"));
+        let mut parts = before.split("--- rows\n");
+        let before = parts.next().unwrap_or("");
+        let mut rows: Vec<_> = parts.collect();
+        if rows.is_empty() {
+            rows.push("");
+        }
+        Self { title, risk, since, before, rows, file }
+    }
+
+    fn in_transaction(&self) -> bool {
+        !self.file.starts_with("-- no-transaction")
+    }
+
+    fn judged(&self) -> Vec<Statement> {
+        let mut known = Known::default();
+        let text = |sql, in_transaction| Text { sql, dialect: Dialect::Postgres, in_transaction };
+        lint::classify(text(self.before, true), &mut known, &|_| None);
+        known.settle();
+        lint::classify(text(self.file, self.in_transaction()), &mut known, &|_| None)
+    }
+}
+
+/// What the observations of all runs of a file make of it.
+fn risk_of(observed: &[Observed]) -> Risk {
+    let any = |is: fn(&Observed) -> bool| observed.iter().any(is);
+    match () {
+        () if any(|run| !run.lost.is_empty()) => Risk::Destructive,
+        () if any(|run| run.failed.is_some()) => Risk::Unvalidated,
+        () if any(|run| !run.blocks.is_empty()) => Risk::Locking,
+        () => Risk::Safe,
+    }
+}
+
+/// Judges and runs all cases, and says where judgement, observation and expectation differ.
+fn check(name: &str) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/lint_oracle");
+    let cases = &std::fs::read_to_string(format!("{folder}/{name}.sql")).unwrap();
+    let database = Postgres::start();
+    let version = database.major();
+    let server = Server::new(&database);
+    let mut wrong = Vec::new();
+    let mut count = 0;
+    for text in cases.split("=== ").skip(1) {
+        let case = Case::read(text);
+        count += 1;
+        let judged = case.judged();
+        let worst = judged.iter().max_by_key(|statement| statement.risk).unwrap();
+        let lint = format!(
+            "{} ({}): {}",
+            worst.risk.as_str(),
+            worst.rule.map_or("-", |rule| rule.name),
+            worst.reason
+        );
+        if worst.risk.as_str() != case.risk {
+            wrong.push(format!("{}\n  expected {}\n  lint says {lint}", case.title, case.risk));
+        }
+        if version < case.since {
+            continue;
+        }
+        let run = |rows: &&str| server.run(case.before, rows, &judged, case.file, case.in_transaction());
+        let observed: Vec<Observed> = case.rows.iter().map(run).collect();
+        let is_convention = worst.rule.is_some_and(|rule| BY_CONVENTION.contains(&rule.name));
+        let risk = risk_of(&observed);
+        if risk != worst.risk && !(is_convention && risk < worst.risk) {
+            let seen = format!("observed {}: {observed:?}", risk.as_str());
+            wrong.push(format!("{}\n  {seen}\n  lint says {lint}", case.title));
+        }
+    }
+    println!("{count} cases on PostgreSQL {version}, {} wrong", wrong.len());
+    assert!(
+        count > 0 && wrong.is_empty(),
+        "{} of {count} wrong on PostgreSQL {version}\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn lint_oracle_what_fails_in_a_transaction() {
+    check("transactions");
+}
