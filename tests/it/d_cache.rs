@@ -8,7 +8,7 @@ use trueup::change::{Diff, Status};
 use trueup::journal::Inventory;
 use trueup::spec::{Cache, CacheUrl, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
 
-use crate::servers::Redis;
+use crate::servers::{Redis, Wire};
 
 fn here() -> Location {
     Location::new(&Source::new("stack.yaml", "cache:"), 0, 5)
@@ -178,6 +178,36 @@ async fn d04_keys_without_a_ttl_get_one_and_other_keys_and_streams_are_left_alon
     assert!((3_590..=3_600).contains(&ttl("s[1]:a")) && (3_590..=3_600).contains(&ttl("s[1]:b")));
     assert!((50..=60).contains(&ttl("s[1]:d")));
     assert_eq!([ttl("s1:c"), ttl("other"), ttl("s[1]:stream")], [-1, -1, -1]);
+}
+
+#[tokio::test]
+async fn d04_a_ttl_that_the_application_sets_while_the_keys_are_walked_stays() {
+    for redis in [Redis::start(), Redis::without_hello_command()] {
+        redis.cli(&["MSET", "s[1]:token", "1", "s[1]:lasting", "1"]);
+        let port = redis.port();
+        let redis = std::sync::Arc::new(redis);
+        let application = std::sync::Arc::clone(&redis);
+        let wire = Wire::witnessed(port, move |sent| {
+            let is_about_to_expire = [&b"EXPIRE"[..], b"EVAL"].iter().any(|command| contains(sent, command));
+            if is_about_to_expire {
+                application.cli(&["SET", "s[1]:token", "1", "EX", "10"]);
+            }
+        });
+        let mut cache = cache_with_namespace(&redis);
+        let url = format!("redis://127.0.0.1:{}/0", wire.port());
+        cache.endpoint.to = Ok(CacheUrl::Redis(RedactedUrl::new(url.parse().unwrap())));
+
+        assert_eq!(apply(&cache).await, ["cache.namespace.sessions"]);
+
+        let ttl = |key| redis.cli(&["TTL", key]).parse::<i64>().unwrap();
+        assert!((1..=10).contains(&ttl("s[1]:token")), "{}", ttl("s[1]:token"));
+        assert!((3_590..=3_600).contains(&ttl("s[1]:lasting")));
+        assert_eq!(plan(&cache).await.unchanged, 1);
+    }
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[tokio::test]

@@ -112,7 +112,8 @@ impl Redis {
             .await
     }
 
-    /// Gives every key under a prefix that has no TTL one, but for the streams among them.
+    /// Gives every key under a prefix that has no TTL one, but for the streams among them. The
+    /// server compares and sets in one step, so that a TTL that the application sets meanwhile stays.
     pub(super) async fn expire(
         &self,
         prefix: &str,
@@ -120,15 +121,12 @@ impl Redis {
         spare: &BTreeSet<String>,
     ) -> Result<(), Error> {
         self.write("EXPIRE", async |connection| {
+            let has_nx = server_version(connection).await?.has_expire_nx();
             let mut scan = Scan::keys_under(prefix);
-            while let Some(keys) = scan.page(connection).await? {
-                let lasting = without_ttl(connection, keys, |key| spare.contains(key)).await?;
-                let mut pipeline = Pipeline::with_capacity(lasting.len());
-                for key in &lasting {
-                    pipeline.cmd("EXPIRE").arg(key).arg(ttl.as_secs()).ignore();
-                }
-                if !lasting.is_empty() {
-                    pipeline.exec_async(connection).await?;
+            while let Some(mut keys) = scan.page(connection).await? {
+                keys.retain(|key| !std::str::from_utf8(key).is_ok_and(|key| spare.contains(key)));
+                for keys in keys.chunks(BATCH) {
+                    expire_lasting(connection, keys, ttl.as_secs(), has_nx).await?;
                 }
             }
             Ok(())
@@ -282,6 +280,14 @@ struct Server {
     is_cluster: bool,
 }
 
+impl Server {
+    /// `EXPIRE key seconds NX` came with Redis 7.0; Valkey began with 7.2.
+    fn has_expire_nx(&self) -> bool {
+        let major = self.version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
+        major.is_some_and(|major: u32| major >= 7)
+    }
+}
+
 /// HELLO, because any user may ask it; INFO is among the dangerous commands.
 async fn server_version(connection: &mut MultiplexedConnection) -> RedisResult<Server> {
     let hello: HashMap<String, Value> = match redis::cmd("HELLO").query_async(connection).await {
@@ -332,6 +338,28 @@ async fn read_keys(
             Err(error) if is_forbidden(&error) => return Ok(KeysSeen::Forbidden),
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Gives those of some keys that have no TTL one.
+async fn expire_lasting(
+    connection: &mut MultiplexedConnection,
+    keys: &[Vec<u8>],
+    seconds: u64,
+    has_nx: bool,
+) -> RedisResult<()> {
+    /// What EXPIRE NX does: a script is one step of the server.
+    const EXPIRE_NX: &str = "for _, key in ipairs(KEYS) do \
+        if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end end";
+    if has_nx {
+        let mut pipeline = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            pipeline.cmd("EXPIRE").arg(key).arg(seconds).arg("NX").ignore();
+        }
+        pipeline.exec_async(connection).await
+    } else {
+        let mut script = redis::cmd("EVAL");
+        script.arg(EXPIRE_NX).arg(keys.len()).arg(keys).arg(seconds).exec_async(connection).await
     }
 }
 

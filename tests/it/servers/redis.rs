@@ -30,6 +30,11 @@ impl Redis {
         Self::with(None, &["--rename-command", "CONFIG", ""])
     }
 
+    /// A server that does not say its version, and so is taken for one before 7.0.
+    pub(crate) fn without_hello_command() -> Self {
+        Self::with(None, &["--rename-command", "HELLO", ""])
+    }
+
     fn with(password: Option<&str>, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");

@@ -11,6 +11,9 @@ use serde_json::Value;
 /// What one connection sent.
 type Sent = Arc<Mutex<Vec<u8>>>;
 
+/// Looks at what a client sends, before the server gets it.
+type Witness = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
 /// A port that passes everything on. Its threads end with the process.
 pub(crate) struct Wire {
     port: u16,
@@ -22,6 +25,12 @@ impl Wire {
     /// A port in front of the server on another port of this machine.
     pub(crate) fn before(server: u16) -> Self {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(server), true)
+    }
+
+    /// A port that shows what clients send to somebody, and passes it on when that has returned.
+    pub(crate) fn witnessed(server: u16, witness: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        Self::listen_with(listener, Some(server), true, Some(Arc::new(witness)))
     }
 
     /// The same on a port of the caller's choice.
@@ -40,6 +49,15 @@ impl Wire {
     }
 
     fn listen(listener: TcpListener, server: Option<u16>, is_open: bool) -> Self {
+        Self::listen_with(listener, server, is_open, None)
+    }
+
+    fn listen_with(
+        listener: TcpListener,
+        server: Option<u16>,
+        is_open: bool,
+        witness: Option<Witness>,
+    ) -> Self {
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let gate = Arc::new((Mutex::new(is_open), Condvar::new()));
@@ -49,11 +67,11 @@ impl Wire {
                 let Ok(client) = client else { return };
                 let sent = Sent::default();
                 all.lock().unwrap().push(Arc::clone(&sent));
-                let barrier = Arc::clone(&barrier);
+                let (barrier, witness) = (Arc::clone(&barrier), witness.clone());
                 thread::spawn(move || {
                     let (open, opened) = &*barrier;
                     drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-                    pass_on(client, server, &sent);
+                    pass_on(client, server, &sent, witness.as_ref());
                 });
             }
         });
@@ -117,21 +135,24 @@ fn questions(mut bytes: &[u8]) -> usize {
     count
 }
 
-fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent) {
+fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent, witness: Option<&Witness>) {
     let Some(server) = server.and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok()) else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    thread::spawn(move || copy(from_server, to_client, None));
-    copy(client, server, Some(sent));
+    thread::spawn(move || copy(from_server, to_client, |_| {}));
+    copy(client, server, |bytes| {
+        sent.lock().unwrap().extend_from_slice(bytes);
+        if let Some(witness) = witness {
+            witness(bytes);
+        }
+    });
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, keep: Option<&Sent>) {
+fn copy(mut from: TcpStream, mut to: TcpStream, look: impl Fn(&[u8])) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if let Some(keep) = keep {
-            keep.lock().unwrap().extend_from_slice(&buffer[..count]);
-        }
+        look(&buffer[..count]);
         if to.write_all(&buffer[..count]).is_err() {
             break;
         }
