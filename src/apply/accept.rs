@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::{Clients, ObserveError};
+use super::{Clients, ObserveError, schema};
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
 use crate::spec::Stack;
 use crate::system;
@@ -30,12 +30,17 @@ pub async fn accept_schema(stack: &Stack, clients: &Clients, run: &Run) -> Resul
     }
     let recorded = journal.snapshots.get(journal::SYSTEM_SCHEMA);
     let desired = system::Desired::new(stack, clients.system.dialect()).knowing(recorded);
-    let schema = system::managed(&desired, &*clients.system.catalog().await?);
+    let there = clients.system.catalog().await?;
+    let schema = match recorded {
+        Some(_) => system::managed(&desired, &there),
+        None => Box::pin(schema::adopted(stack, &there, clients)).await,
+    };
     if recorded == Some(&schema) {
         return Ok(Accepted::Nothing);
     }
     journal::begin(&database, run).await?;
     journal::record_snapshot(&database, &run.id, journal::SYSTEM_SCHEMA, &schema).await?;
+    system::remember_elsewhere(&desired, &journal.inventory, &clients.system, &run.id).await?;
     let step = StepRecord {
         position: 0,
         address: "system.schema".to_owned(),

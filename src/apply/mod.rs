@@ -8,6 +8,7 @@ mod groups;
 mod queue;
 mod record;
 mod rehearse;
+mod schema;
 mod session;
 mod walk;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Clients, Execution, ObserveError, Walked, observe, walk};
+use super::{Clients, Execution, ObserveError, Walked, observe, schema, walk};
 use crate::catalog::Snapshot;
 use crate::change::{Address, Check, Status};
 use crate::journal::{self, Bookkeeping, RunId};
@@ -41,21 +41,33 @@ pub struct Seen {
 pub struct KnownSchema {
     recorded: Snapshot,
     there: Snapshot,
+    /// Whether another tool made it, and nothing is recorded.
+    is_adopted: bool,
 }
 
 impl KnownSchema {
     /// Of a world, which has no use for it any more.
     pub fn of(stack: &Stack, world: World) -> Self {
-        let World { system, mut journal, .. } = world;
-        let recorded = journal.snapshots.remove(journal::SYSTEM_SCHEMA);
-        Self { recorded: recorded.unwrap_or_else(|| declared(stack, &system)), there: system.schema }
+        let recorded = schema::recorded(stack, &world);
+        let World { system, .. } = world;
+        let is_migrated = system.migrations.as_ref().is_some_and(|history| !history.is_empty());
+        Self {
+            is_adopted: recorded.is_none() && is_migrated,
+            recorded: recorded.unwrap_or_else(|| schema::declared(stack, &system)),
+            there: system.schema,
+        }
     }
 
     /// The same after steps that left this: drift is measured from what they did, and for all else
-    /// from where it was measured before.
-    fn after(self, there: Snapshot) -> Self {
-        let Self { recorded, there: before } = self;
-        Self { recorded: recorded.after_steps(&before, &there), there }
+    /// from where it was measured before. What the migrations name is as they mean it, also where
+    /// somebody had done it by hand.
+    fn after(self, stack: &Stack, steps: &Walked, observed: &system::Observed) -> Self {
+        let Self { recorded, there: before, is_adopted } = self;
+        let there = observed.schema.clone();
+        let recorded = recorded.after_steps(&before, &there);
+        let files = schema::files(steps.done.iter().map(|(step, _)| step));
+        let desired = system::Desired::new(stack, observed.dialect);
+        Self { recorded: system::explained(&desired, &recorded, &there, &files), there, is_adopted }
     }
 }
 
@@ -202,8 +214,10 @@ impl Session<'_> {
                     return Ok(None);
                 }
             };
-            schema = schema.after(seen.world.system.schema);
-            if walked.done.iter().any(|(step, _)| step.is_migration()) {
+            schema = schema.after(self.stack, walked, &seen.world.system);
+            if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
+                self.record_unrecorded_schema(&seen, execution.recorder.run()).await?;
+            } else if walked.done.iter().any(|(step, _)| step.is_migration()) {
                 let (database, run) = (self.clients.system.database().await?, execution.recorder.run());
                 journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
             }
@@ -216,18 +230,29 @@ impl Session<'_> {
         Ok(Some(plan))
     }
 
-    /// Records the schema that a run left which was killed before it could: without it, what its
-    /// migrations did would be taken for somebody's hand. While some are pending, their end records it.
+    /// Records the schema where it is not known: that of a database which another tool migrated, or which
+    /// a run left that was killed before it could record it. While migrations are pending, their end
+    /// records it. Files that another tool ran since the schema was recorded move it on.
     pub async fn record_unrecorded_schema(&self, seen: &Seen, run: &RunId) -> Result<(), ObserveError> {
         let Seen { world, plan } = seen;
-        let is_recorded = world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
-        let is_migrated = world.system.migrations.as_ref().is_some_and(|history| !history.is_empty());
-        let is_pending = plan.steps.iter().any(Step::is_migration);
-        if world.journal.bookkeeping == Bookkeeping::Present && is_migrated && !is_recorded && !is_pending {
-            let database = self.clients.system.database().await?;
-            let schema = declared(self.stack, &world.system);
-            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema).await?;
+        let World { system, journal, .. } = world;
+        let history = system.migrations.as_deref().unwrap_or_default();
+        if journal.bookkeeping != Bookkeeping::Present || history.is_empty() {
+            return Ok(());
         }
+        let is_elsewhere =
+            schema::is_migrated_elsewhere(self.stack, system.dialect, history, &journal.inventory);
+        let schema = match schema::recorded(self.stack, world) {
+            Some(_) if !is_elsewhere => return Ok(()),
+            Some(recorded) => recorded,
+            None if plan.steps.iter().any(Step::is_migration) => return Ok(()),
+            None if is_elsewhere => Box::pin(schema::adopted(self.stack, &system.schema, self.clients)).await,
+            None => schema::declared(self.stack, system),
+        };
+        let database = self.clients.system.database().await?;
+        journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema).await?;
+        let desired = system::Desired::new(self.stack, system.dialect);
+        system::remember_elsewhere(&desired, &journal.inventory, &self.clients.system, run).await?;
         Ok(())
     }
 
@@ -260,11 +285,6 @@ impl Session<'_> {
         walked.extend(walk(rest, self.clients, execution).await);
         Ok(())
     }
-}
-
-/// The part of a schema that is the stack's by its texts, where nothing was recorded yet.
-fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
-    system::managed(&system::Desired::new(stack, observed.dialect), &observed.schema)
 }
 
 fn deferred_of(plan: &Plan) -> BTreeSet<Address> {

@@ -55,6 +55,8 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let held = held?;
     let desired = Desired::new(&stack, clients.system.dialect());
     ui.note("running the migrations in a scratch database, to compare what they make");
+    let books = journal::observe(&clients.system.database().await?).await?.0;
+    let is_recorded = books.snapshots.contains_key(journal::SYSTEM_SCHEMA);
     let stop = async {
         tokio::select! {
             _ = held.lost() => {}
@@ -62,7 +64,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
         }
     };
     let verdict = tokio::select! {
-        verdict = system::compare(&desired, args.to, &clients.system, stop) => verdict?,
+        verdict = system::compare(&desired, (args.to, is_recorded), &clients.system, stop) => verdict?,
         () = cancel.asked(2) => {
             ui.warn("stopped at once: a database trueup_scratch_… that is left on a server is dropped by a later run");
             return Ok(Exit::Interrupted);
@@ -142,12 +144,20 @@ async fn record(
         journal::ensure(&database, &stack.name, &protected).await?;
     }
     journal::begin(&database, run).await?;
-    system::record(lacking, &clients.system, &run.id).await?;
+    if !lacking.is_empty() {
+        system::record(lacking, &clients.system, &run.id).await?;
+    }
     journal::record_snapshot(&database, &run.id, journal::SYSTEM_SCHEMA, schema).await?;
+    let desired = Desired::new(stack, clients.system.dialect());
+    let known = journal::observe(&database).await?.0.inventory;
+    system::remember_elsewhere(&desired, &known, &clients.system, &run.id).await?;
     let steps: Vec<StepRecord> = lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
     journal::record_steps(&database, &run.id, &steps).await?;
     let plural = if lacking.len() == 1 { "" } else { "s" };
-    let summary = format!("{} migration{plural} recorded, none run", lacking.len());
+    let summary = match lacking.len() {
+        0 => "the history has these migrations already; the schema is recorded".to_owned(),
+        count => format!("{count} migration{plural} recorded, none run"),
+    };
     journal::finish(&database, &run.id, RunStatus::Succeeded, &summary).await?;
     Ok(summary)
 }

@@ -14,7 +14,7 @@ use crate::apply::{Accepted, Clients, accept_schema, observe, system_url};
 use crate::change::Status;
 use crate::digest::Digest;
 use crate::journal::{RunId, lock};
-use crate::plan::{self, Baseline, Options, Plan, drifted};
+use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
 use crate::render;
 use crate::spec::Contact;
 use crate::system::{Presence, Purpose};
@@ -75,7 +75,8 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
     let world = world?;
     let plan =
         plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
-    let drifted = drifted(&plan.document, &world.journal);
+    let schema = SchemaBaseline::of(&stack, &world);
+    let drifted = drifted(&plan.document, &world.journal, schema);
     ui.answer(&match args.format {
         EventFormat::Text => render::drift_text(&drifted, ui.paint()),
         EventFormat::Json => render::drift_json(&drifted),

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ChangeEntry, Document, Work};
-use crate::catalog::{self, SchemaChange};
+use crate::catalog::{self, SchemaChange, Snapshot};
 use crate::change::{Address, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
-use crate::spec::{SchemaDrift, Stack};
+use crate::spec::{Migration, SchemaDrift, Stack};
 use crate::system;
 use crate::world::World;
 
@@ -27,8 +27,18 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     if !is_judged {
         return diff;
     }
-    let (before, mut now) =
-        (system::managed(desired, recorded), system::managed(desired, &world.system.schema));
+    let there = &world.system.schema;
+    let elsewhere = run_elsewhere(world, desired);
+    if !elsewhere.is_empty() {
+        let names = elsewhere.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>().join(", ");
+        let which = if elsewhere.len() == 1 { "was" } else { "were" };
+        diff.notes
+            .push(format!("{names} {which} run by another tool; what it changed in the schema is no drift"));
+    }
+    let before = system::explained(desired, recorded, there, &elsewhere);
+    let mut now = there.clone();
+    now.tables
+        .retain(|name, table| before.tables.contains_key(name) || system::is_managed(desired, name, table));
     if now.take_words_of(&before) > 0 {
         diff.notes.push(
             "the schema was recorded on another version of PostgreSQL, which writes views in other words: they are \
@@ -46,14 +56,69 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
         }
     };
     if stack.system.schema_drift == SchemaDrift::Fail {
-        let help = "undo it, write it as a migration, or record it with `trueup drift accept`";
-        let message = format!("changed by hand: {summary}; {help}");
-        diff.checks.push(Check::new("system.schema", Status::Fail, message));
+        diff.checks.push(check(world, desired, (&before, &now), &summary));
     }
     let text = catalog::text_diff(&before, &now);
     let summary = format!("changed by hand: {summary}");
     diff.drift.push(Drift { address: Address::new("system.schema"), summary, diff: text });
     diff
+}
+
+/// The check that fails on drift, unless pending migrations are what is to be done about it: they name all
+/// that was changed.
+fn check(
+    world: &World,
+    desired: &system::Desired,
+    (before, now): (&Snapshot, &Snapshot),
+    summary: &str,
+) -> Check {
+    let history = world.system.migrations.as_deref().unwrap_or_default();
+    let is_applied = |file: &&Migration| history.iter().any(|applied| applied.version == file.version);
+    let pending: Vec<&Migration> = desired.migrations().iter().filter(|file| !is_applied(file)).collect();
+    let after = system::explained(desired, before, now, &pending);
+    if !pending.is_empty() && catalog::diff(&after, now).is_empty() {
+        let message =
+            format!("changed by hand: {summary}; the pending migrations name all of it and may run");
+        return Check::new("system.schema", Status::Warn, message);
+    }
+    let help = "undo it, write it as a migration, or record it with `trueup drift accept`";
+    Check::new("system.schema", Status::Fail, format!("changed by hand: {summary}; {help}"))
+}
+
+/// The migrations that another tool ran since the schema was recorded.
+fn run_elsewhere<'d>(world: &World, desired: &'d system::Desired) -> Vec<&'d Migration> {
+    let history = world.system.migrations.as_deref().unwrap_or_default();
+    system::run_elsewhere(desired, history, &world.journal.inventory)
+}
+
+/// What the system's schema is compared with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum SchemaBaseline {
+    /// The spec has no migrations, or wants no comparison.
+    Ignored,
+    /// A schema is recorded.
+    Recorded {
+        /// Migrations that another tool ran since, which explain a part of what differs.
+        run_elsewhere: Vec<String>,
+    },
+    /// None is recorded: there is nothing to compare with.
+    NotRecorded,
+}
+
+impl SchemaBaseline {
+    /// Of a stack and what was observed of it.
+    pub fn of(stack: &Stack, world: &World) -> Self {
+        let desired = system::Desired::new(stack, world.system.dialect);
+        if stack.system.schema_drift == SchemaDrift::Ignore || desired.migrations().is_empty() {
+            return Self::Ignored;
+        }
+        if !world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA) {
+            return Self::NotRecorded;
+        }
+        let files = run_elsewhere(world, &desired);
+        Self::Recorded { run_elsewhere: files.iter().map(|file| file.stem.clone()).collect() }
+    }
 }
 
 /// Holds back what would run on a schema that fails its check, and all that needs it.
@@ -114,13 +179,15 @@ pub struct Drifted {
     pub drift: Vec<Drift>,
     /// Changes that are not listed, because the spec changed too.
     pub untold: usize,
+    /// What the system's schema was compared with.
+    pub schema: SchemaBaseline,
 }
 
 /// What of a plan is drift.
 ///
 /// A run that applies a spec whole leaves nothing to do, and records the spec's digest. As long as
 /// the spec is that one, every change of a plan has its cause in the world.
-pub fn drifted(plan: &Document, journal: &journal::Observed) -> Drifted {
+pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBaseline) -> Drifted {
     let baseline = match &journal.spec_digest {
         None => Baseline::NeverApplied,
         Some(digest) if *digest == plan.spec_digest => Baseline::Same,
@@ -142,5 +209,6 @@ pub fn drifted(plan: &Document, journal: &journal::Observed) -> Drifted {
         changes,
         drift: plan.drift.clone(),
         untold,
+        schema,
     }
 }

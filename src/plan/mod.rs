@@ -18,7 +18,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
-pub use drift::{Baseline, Drifted, drifted};
+pub use drift::{Baseline, Drifted, SchemaBaseline, drifted};
 pub use graph::Cycle;
 pub use owner::Anothers;
 pub use policy::Allow;
@@ -75,6 +75,14 @@ pub struct Step {
 }
 
 impl Step {
+    /// The file that it runs, where that is a numbered one.
+    pub fn migration(&self) -> Option<&spec::Migration> {
+        match &self.work {
+            Work::System(system::Change::Migrate(pending)) => Some(&pending.migration),
+            _ => None,
+        }
+    }
+
     /// Whether it runs a file of migrations.
     pub fn is_migration(&self) -> bool {
         matches!(self.work, Work::System(system::Change::Migrate(_) | system::Change::Repeat(_)))

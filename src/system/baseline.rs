@@ -1,9 +1,11 @@
 //! Adopts a database that another tool migrated: makes what the migrations up to a version would
 //! make in a scratch database, compares, and records them. Never runs one on the real database.
 
+use std::collections::BTreeSet;
+
 use super::migrations::{self, Limits};
 use super::{Client, Desired, Error, Pending, Result, database, scratch, without_beyond};
-use crate::catalog::{self, Objects, Snapshot};
+use crate::catalog::{self, Objects, Snapshot, TableName};
 use crate::change::Fault;
 use crate::journal::{Inventory, RunId};
 use crate::spec::Migration;
@@ -33,11 +35,12 @@ pub enum Verdict {
     },
 }
 
-/// Compares the database with what the migrations up to a version would make. The scratch database
-/// is removed when `stop` comes first, too.
+/// Compares the database with what the migrations up to a version would make, unless the history has
+/// them and the schema that they left is recorded. The scratch database is removed when `stop` comes
+/// first, too.
 pub async fn compare(
     desired: &Desired,
-    to: i64,
+    (to, is_recorded): (i64, bool),
     client: &Client,
     stop: impl Future<Output = ()>,
 ) -> Result<Verdict> {
@@ -55,7 +58,7 @@ pub async fn compare(
     }
     let is_applied = |file: &&&Migration| history.iter().any(|applied| applied.version == file.version);
     let lacking: Vec<Migration> = until.iter().filter(|file| !is_applied(file)).copied().cloned().collect();
-    if lacking.is_empty() {
+    if lacking.is_empty() && is_recorded {
         return Ok(Verdict::Recorded);
     }
     let expected = scratch::within(client, async |scratch: &Client| {
@@ -95,11 +98,22 @@ async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Resu
     Ok((Snapshot::clone(&*scratch.catalog().await?), made))
 }
 
+/// The tables and views that migrations make in a scratch database.
+pub async fn made_by(
+    desired: &Desired,
+    files: &[&Migration],
+    client: &Client,
+) -> Result<BTreeSet<TableName>> {
+    let made = scratch::within(client, async |scratch: &Client| make(desired, files, scratch).await);
+    let (schema, _) = made.await?;
+    Ok(schema.tables.into_keys().collect())
+}
+
 /// Records migrations as applied, all or none.
 pub async fn record(lacking: &[Migration], client: &Client, run: &RunId) -> Result<()> {
     let limits = Limits { lock: std::time::Duration::ZERO, statement: std::time::Duration::ZERO };
     let lacking: Vec<Pending> = lacking.iter().map(|file| pending(file, limits)).collect();
-    migrations::record_only(&lacking, client, run).await
+    migrations::record_only(&lacking, &[], client, run).await
 }
 
 fn pending(file: &Migration, limits: Limits) -> Pending {

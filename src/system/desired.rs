@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::migrations::Limits;
+use super::renamed::renamed;
 use super::rows::{Asked, RowSet, Scope};
-use super::script::Script;
 pub(super) use super::script::folded;
+use super::script::{Script, first_words};
 use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::lint;
@@ -89,6 +90,12 @@ impl Desired {
             // Its own COMMIT would part it from its record.
             migration.no_transaction |= lint::has_transactions(&migration.sql, dialect);
             created.extend(script.creates.iter().map(folded));
+            for at in &script.statements {
+                let names = renamed(migration.sql.get(at.clone()).unwrap_or(""), dialect);
+                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
+                    created.insert(new);
+                }
+            }
             references
                 .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
         }
@@ -129,6 +136,25 @@ impl Desired {
     pub fn knowing(self, recorded: Option<&Snapshot>) -> Self {
         let recorded = recorded.map(|recorded| recorded.tables.keys().cloned().collect());
         Self { recorded: recorded.unwrap_or_default(), ..self }
+    }
+
+    /// The migrations, in the order of their versions.
+    pub fn migrations(&self) -> &[Migration] {
+        &self.migrations
+    }
+
+    /// Whether a migration may make tables whose names its text does not show as they are: in code, or on
+    /// another search path.
+    pub fn runs_code(&self) -> bool {
+        const CODE: [&str; 5] = ["do", "call", "select", "with", "set"];
+        let is_code = |file: &Migration, at: &std::ops::Range<usize>| {
+            let words = first_words(file.sql.get(at.clone()).unwrap_or(""), self.dialect);
+            words.first().is_some_and(|word| CODE.contains(&word.as_str()))
+        };
+        let in_file = |file: &Migration| {
+            Script::read(&file.sql, self.dialect).statements.iter().any(|at| is_code(file, at))
+        };
+        self.dialect == Dialect::Postgres && self.migrations.iter().any(in_file)
     }
 
     /// What the statements of migrations run under.

@@ -54,7 +54,7 @@ pub fn managed(desired: &Desired, schema: &Snapshot) -> Snapshot {
 }
 
 /// Whether somebody declared a table. Views follow from tables, and are not spoken of.
-fn is_managed(desired: &Desired, name: &TableName, table: &Table) -> bool {
+pub fn is_managed(desired: &Desired, name: &TableName, table: &Table) -> bool {
     match table.kind {
         TableKind::Table | TableKind::Foreign => desired.declares(name),
         TableKind::View | TableKind::MaterializedView => true,

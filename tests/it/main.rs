@@ -41,6 +41,7 @@ mod a08_migrations;
 mod a08_odd_sql;
 mod a08_transactions;
 mod a13_drift;
+mod a14_elsewhere;
 mod a20_roles;
 mod a21_unreachable;
 mod a22_lock;

@@ -4,6 +4,7 @@
 mod advice;
 mod asserted;
 mod books;
+mod elsewhere;
 mod failure;
 mod history;
 mod index;
@@ -30,6 +31,7 @@ use crate::sql::{self, Database, Dialect};
 
 pub use advice::Advice;
 pub(super) use asserted::observe as observe_assertions;
+pub use elsewhere::{remember_elsewhere, run_elsewhere};
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;

@@ -68,12 +68,21 @@ fn can_run(job: &Job<'_>, client: &Client) -> Result<()> {
     Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
-/// Records migrations as done that are not run, all or none.
-pub(in super::super) async fn record_only(lacking: &[Pending], client: &Client, run: &RunId) -> Result<()> {
+/// Records migrations as done that are not run, all or none: in the history those that it lacks, and in
+/// the inventory those that another tool recorded.
+pub(in super::super) async fn record_only(
+    lacking: &[Pending],
+    known: &[Pending],
+    client: &Client,
+    run: &RunId,
+) -> Result<()> {
     let mut session = open(client).await?;
     let mut statements = vec!["BEGIN".to_owned()];
     for pending in lacking {
         statements.extend(record(&pending.job(), Some(pending), Took::Known(Duration::ZERO), &session, run));
+    }
+    for pending in known {
+        statements.extend(remembered(&pending.job(), true, &session, run));
     }
     statements.push("COMMIT".to_owned());
     let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));

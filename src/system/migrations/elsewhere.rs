@@ -1,0 +1,46 @@
+//! Migrations of the folder that another tool ran, which records them as sqlx does.
+
+use std::collections::BTreeSet;
+
+use super::super::{Client, Desired, Result, database};
+use super::{Applied, Pending, is_same_text, observe, record_only};
+use crate::journal::{Inventory, RunId};
+use crate::spec::Migration;
+
+/// The migrations that the history has whole, with the texts of the folder, and that the inventory
+/// does not know.
+pub fn run_elsewhere<'d>(
+    desired: &'d Desired,
+    history: &[Applied],
+    inventory: &Inventory,
+) -> Vec<&'d Migration> {
+    // By version: a file may have got another name since.
+    let version = |stem: &str| stem.split('_').next().and_then(|number| number.parse::<i64>().ok());
+    let stems = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("system.migration."));
+    let known: BTreeSet<i64> = stems.filter_map(version).collect();
+    let unknown = history.iter().filter(|applied| applied.success && !known.contains(&applied.version));
+    unknown
+        .filter_map(|applied| {
+            let at = desired.migrations.binary_search_by_key(&applied.version, |file| file.version).ok()?;
+            desired.migrations.get(at).filter(|file| is_same_text(&applied.checksum, file))
+        })
+        .collect()
+}
+
+/// Remembers in the inventory what another tool ran, once the schema that it left is recorded.
+pub async fn remember_elsewhere(
+    desired: &Desired,
+    inventory: &Inventory,
+    client: &Client,
+    run: &RunId,
+) -> Result<()> {
+    let open = client.database().await?;
+    if !database::observe(&open).await?.has_history {
+        return Ok(());
+    }
+    let history = observe(&open).await?;
+    let files = run_elsewhere(desired, &history, inventory).into_iter();
+    let known: Vec<Pending> =
+        files.map(|file| Pending { migration: file.clone(), limits: desired.limits() }).collect();
+    if known.is_empty() { Ok(()) } else { record_only(&[], &known, client, run).await }
+}
