@@ -17,6 +17,7 @@ pub mod digest;
 pub mod embed;
 pub mod journal;
 pub mod lint;
+pub mod neutral;
 pub mod plan;
 pub mod redact;
 pub mod render;

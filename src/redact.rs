@@ -8,6 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
+use crate::neutral::one_line;
 use crate::spec::{CacheUrl, RedactedUrl, Stack, SystemUrl, VectorUrl};
 
 /// What stands for a secret.
@@ -306,7 +307,8 @@ fn escaped_for_html(text: &str, c: char) -> Option<usize> {
     (code == Ok(u32::from(c))).then_some(end + 3)
 }
 
-/// A writer of log lines that takes the secrets out of each.
+/// A writer of log lines that takes the secrets out of each and makes it harmless: drivers log what
+/// servers say.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Log;
 
@@ -314,7 +316,8 @@ impl std::io::Write for Log {
     /// One event comes in one piece.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line);
-        std::io::stderr().lock().write_all(redact(&text).as_bytes())?;
+        let text = redact(text.trim_end_matches('\n'));
+        writeln!(std::io::stderr().lock(), "{}", one_line(&text))?;
         Ok(line.len())
     }
 

@@ -12,6 +12,7 @@ use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
 use crate::journal::{self, RunId};
+use crate::neutral::one_line;
 use crate::plan::{Plan, Step, Work};
 use crate::system::{self, Waits};
 use crate::{cache, vector};
@@ -257,9 +258,10 @@ fn describe(address: &Address, error: &StepError) -> String {
     use miette::Diagnostic as _;
     let text = causes(error);
     let text = text.strip_prefix(&format!("{address}: ")).unwrap_or(&text);
+    let text = one_line(text);
     match error.help() {
-        Some(help) => format!("{text}\n    help: {help}"),
-        None => text.to_owned(),
+        Some(help) => format!("{text}\n    help: {}", one_line(&help.to_string())),
+        None => text.into_owned(),
     }
 }
 

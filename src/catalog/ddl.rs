@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use similar::TextDiff;
 
 use super::{Column, ForeignKey, Index, SchemaChange, Snapshot, Table, TableKind, TableName, diff};
+use crate::neutral::one_line;
 use crate::sql;
 
 /// Words that a name may not be without quotes, of those that tables and columns are often named.
@@ -80,7 +81,9 @@ pub fn text_diff(from: &Snapshot, to: &Snapshot) -> String {
 /// The header and the text of one side of a diff.
 fn side(name: Option<&TableName>, snapshot: &Snapshot) -> (String, String) {
     match name.and_then(|name| snapshot.tables.get_key_value(name)) {
-        Some((name, table)) => (name.to_string(), written(name, table, Commas::Always)),
+        Some((name, table)) => {
+            (one_line(&name.to_string()).into_owned(), written(name, table, Commas::Always))
+        }
         None => ("/dev/null".to_owned(), String::new()),
     }
 }
@@ -235,6 +238,7 @@ fn quoted(name: &str) -> String {
     if begins && name.bytes().all(plain) && !RESERVED.contains(&name) {
         name.to_owned()
     } else {
-        sql::identifier(name)
+        // A name must not begin a line of a diff.
+        sql::identifier(&one_line(name))
     }
 }

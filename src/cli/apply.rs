@@ -67,10 +67,14 @@ pub(super) struct ApplyArgs {
 }
 
 pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let cancel = listening()?;
+    let Some(stack) = cancel.unless_asked(load::stack(file, Contact::Live, ui)).await else {
+        return Ok(ending::before_the_first_step(ui));
+    };
+    let stack = stack?;
     load::refuse_unset_secrets(&stack)?;
     let saved = args.plan.as_deref().map(plan::read).transpose()?;
-    execute(&stack, saved, args, Command::Apply, ui).await
+    execute(&stack, saved, args, Command::Apply, cancel, ui).await
 }
 
 /// One run of `apply` or `destroy`, from the lock to the last look.
@@ -79,9 +83,9 @@ pub(super) async fn execute(
     saved: Option<Document>,
     args: &ApplyArgs,
     command: Command,
+    cancel: Cancel,
     ui: &Ui,
 ) -> Result<Exit, Failure> {
-    let cancel = listening()?;
     let run = RunId::new();
     let clients = Arc::new(Clients::new(stack, Purpose::Apply(run.clone()), args.train)?);
     let mut applying =

@@ -89,7 +89,8 @@ pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArg
     }
     for (address, allow) in plan.refusals(&allowed) {
         if allow == Allow::Environment || approved.contains(&address) {
-            ui.say(&refusal(plan, &address, allow));
+            ui.say(&format!("error: {}", refusal(plan, &address, allow)));
+            ui.help(&format!("if that is meant, add `--allow {}`", allow.as_str()));
             is_refused = true;
         }
     }
@@ -106,13 +107,12 @@ pub(super) async fn refuse_anothers(stack: &Stack, clients: &Clients) -> Result<
 }
 
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
-    let why = match (allow, plan.document.is_anothers()) {
+    match (allow, plan.document.is_anothers()) {
         (Allow::Destructive, _) => format!("{address} loses data"),
         (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
         (Allow::Environment, Some(anothers)) => anothers.to_string(),
         (Allow::Environment, None) => "this system database is another environment's".to_owned(),
-    };
-    format!("error: {why}\n  help: if that is meant, add `--allow {}`", allow.as_str())
+    }
 }
 
 /// What a run has done before it asks.

@@ -46,10 +46,12 @@ fn version(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let cancel = listening()?;
+    let loading = load::stack(file, Contact::Live, ui);
+    let Some(stack) = cancel.unless_asked(loading).await else { return Ok(Exit::Interrupted) };
+    let stack = stack?;
     let run = RunId::new();
     let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
-    let cancel = listening()?;
     let opening = open(&stack, &clients, &run, args.lock_timeout);
     let Some(held) = cancel.unless_asked(opening).await else { return Ok(Exit::Interrupted) };
     let held = held?;

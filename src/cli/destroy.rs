@@ -9,8 +9,8 @@ use super::apply::{self, ApplyArgs};
 use super::approval::Command;
 use super::args::{AllowArg, EventFormat, duration};
 use super::exit::{Exit, Failure};
-use super::load;
 use super::ui::Ui;
+use super::{ending, listening, load};
 use crate::spec::Contact;
 
 /// Arguments of `destroy`.
@@ -58,6 +58,10 @@ impl DestroyArgs {
 }
 
 pub(super) async fn run(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?.emptied();
-    apply::execute(&stack, None, &args.as_apply(), Command::Destroy, ui).await
+    let cancel = listening()?;
+    let loading = load::stack(file, Contact::Live, ui);
+    let Some(stack) = cancel.unless_asked(loading).await else {
+        return Ok(ending::before_the_first_step(ui));
+    };
+    apply::execute(&stack?.emptied(), None, &args.as_apply(), Command::Destroy, cancel, ui).await
 }

@@ -64,7 +64,7 @@ pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Resul
 }
 
 async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Observe, false)?;
     let observing = tokio::time::timeout(args.refresh_timeout, observe(&stack, &clients));
     let Ok(world) = observing.await else {
@@ -109,7 +109,7 @@ fn verdict(plan: &Plan, has_drift: bool, ui: &Ui) -> Exit {
 }
 
 async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     let run = RunId::new();
     let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
     let never = || {

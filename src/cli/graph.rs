@@ -51,7 +51,7 @@ impl From<GraphArg> for GraphFormat {
 
 pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
-    let stack = load::stack(file, contact, ui)?;
+    let stack = load::stack(file, contact, ui).await?;
     let world = match &args.world {
         Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
         None => observe(&stack, &Clients::new(&stack, Purpose::Observe, args.train)?).await?,

@@ -11,6 +11,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Clients, system_url};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
+use crate::neutral::{block, one_line};
 use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::sql::Database;
@@ -30,7 +31,7 @@ pub(super) struct HistoryArgs {
 }
 
 pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Observe, false)?;
     let database = match clients.system.presence().await? {
         Presence::Missing => return nothing(ui),
@@ -85,13 +86,14 @@ fn run_line(run: &Run, ui: &Ui) -> String {
     let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
     format!(
         "{}  {status} {}  {}  {} {}  {}  {commit}  {}\n",
-        run.id,
-        run.command,
-        run.started_at,
-        run.stack,
-        run.environment,
-        run.who,
-        run.summary.as_deref().unwrap_or("")
+        one_line(run.id.as_str()),
+        one_line(&run.command),
+        one_line(&run.started_at),
+        one_line(&run.stack),
+        one_line(&run.environment),
+        one_line(&run.who),
+        one_line(run.summary.as_deref().unwrap_or("")),
+        commit = one_line(commit),
     )
 }
 
@@ -131,9 +133,11 @@ fn step_line(step: &StepRecord, ui: &Ui) -> String {
     let StepRecord { position: _, address, action, outcome, finished_at, milliseconds } = step;
     let (word, tone, detail) = match outcome {
         Outcome::Done => ("done", Tone::Good, String::new()),
-        Outcome::Failed(error) => ("failed", Tone::Bad, format!("  {error}")),
-        Outcome::Blocked(reason) => ("blocked", Tone::Warning, format!("  {reason}")),
+        Outcome::Failed(error) => ("failed", Tone::Bad, format!("  {}", block(error))),
+        Outcome::Blocked(reason) => ("blocked", Tone::Warning, format!("  {}", one_line(reason))),
     };
     let word = ui.paint().tone(tone, &format!("{word:8}"));
+    let (address, action) = (one_line(address), one_line(action));
+    let finished_at = one_line(finished_at);
     format!("  {finished_at}  {word} {action:8} {milliseconds:>6} ms  {address}{detail}\n")
 }

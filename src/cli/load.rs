@@ -23,10 +23,15 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Loads the spec that is meant and says its warnings.
-pub(super) fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<Stack, Failure> {
+/// Loads the spec that is meant and says its warnings. Reads on a thread of its own, so that a disk that
+/// hangs or a very large folder does not keep the command from seeing Ctrl-C.
+pub(super) async fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<Stack, Failure> {
     let path = find(named)?;
-    let stack = load(&path, contact)?;
+    let reading = tokio::task::spawn_blocking(move || load(&path, contact));
+    let stack = match reading.await {
+        Ok(stack) => stack?,
+        Err(error) => return Err(Failure::new(Plain::new("load", format!("reading the spec: {error}")))),
+    };
     warnings(&stack, ui);
     Ok(stack)
 }
@@ -42,8 +47,10 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
 pub(super) fn warnings(stack: &Stack, ui: &Ui) {
     for warning in &stack.warnings {
         let place = warning.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
-        let help = warning.help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-        ui.warn(&format!("{place}{}{help}", warning.message));
+        ui.warn(&format!("{place}{}", warning.message));
+        if let Some(help) = &warning.help {
+            ui.help(help);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Clients, system_url};
 use crate::journal::lock;
+use crate::neutral::one_line;
 use crate::spec::Contact;
 use crate::system::{Presence, Purpose};
 
@@ -35,7 +36,7 @@ pub(super) enum LockCommand {
 }
 
 pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Observe, false)?;
     let url = system_url(&stack)?;
     if clients.system.presence().await? == Presence::Missing {
@@ -45,13 +46,18 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
         LockCommand::Status => {
             let Some(holder) = lock::status(&url, &stack.name).await? else { return Ok(nobody(ui)) };
             let run = holder.run.as_deref().unwrap_or("unknown");
-            ui.answer(&format!("run {run} holds the lock since {}: {}\n", holder.since, holder.who));
+            // Every session of the database names itself as it likes.
+            let (run, since, who) = (one_line(run), one_line(&holder.since), one_line(&holder.who));
+            ui.answer(&format!("run {run} holds the lock since {since}: {who}\n"));
             Ok(Exit::Locked)
         }
         LockCommand::Break { run } => {
             let lock::Broken { run, sessions } = lock::break_run(&url, &stack.name, run).await?;
             let plural = if sessions == 1 { "" } else { "s" };
-            ui.answer(&format!("ended {sessions} session{plural} of run {run}: its lock is free\n"));
+            ui.answer(&format!(
+                "ended {sessions} session{plural} of run {}: its lock is free\n",
+                one_line(&run)
+            ));
             Ok(Exit::Done)
         }
     }

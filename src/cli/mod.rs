@@ -44,7 +44,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let ui = Ui::new(cli.color, cli.quiet);
-    log_to_stderr(cli.verbose, ui.colours_errors());
+    log_to_stderr(cli.verbose);
     let exit = match run(&cli, &ui) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -81,7 +81,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn log_to_stderr(verbose: u8, colour: bool) {
+/// Without colours: their sequences could not be told from those that a server sends.
+fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => return,
         1 => "trueup=info",
@@ -91,7 +92,7 @@ fn log_to_stderr(verbose: u8, colour: bool) {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))
         .with_writer(crate::redact::Log::default)
-        .with_ansi(colour)
+        .with_ansi(false)
         .init();
 }
 

@@ -24,7 +24,7 @@ pub(super) struct ObserveArgs {
 }
 
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Survey, args.train)?;
     let world = observe(&stack, &clients).await?;
     File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;

@@ -71,7 +71,10 @@ pub(super) enum PlanFormat {
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let cancel = listening()?;
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
-    let stack = load::stack(file, contact, ui)?;
+    let Some(stack) = cancel.unless_asked(load::stack(file, contact, ui)).await else {
+        return Ok(Exit::Interrupted);
+    };
+    let stack = stack?;
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
     let world = match &args.world {

@@ -6,6 +6,7 @@ use super::args::EventFormat;
 use super::ui::Ui;
 use crate::apply::Event;
 use crate::journal;
+use crate::neutral::one_line;
 use crate::render;
 
 /// The reporter of one run.
@@ -52,7 +53,7 @@ impl Progress {
             }
             EventFormat::Text => {
                 if let Event::Started { address } = event {
-                    self.bar.set_message(address.to_string());
+                    self.bar.set_message(one_line(address.as_str()).into_owned());
                 }
                 if let Some(line) = render::event_line(event, self.ui.paint()) {
                     self.bar.suspend(|| self.ui.answer(&format!("{line}\n")));

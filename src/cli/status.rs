@@ -12,6 +12,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::Clients;
 use crate::change::Status;
+use crate::neutral::one_line;
 use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::system::{Presence, Purpose};
@@ -34,7 +35,7 @@ struct Health {
 }
 
 pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui)?;
+    let stack = load::stack(file, Contact::Live, ui).await?;
     // A store is asked for its health whether or not it is being trained.
     let clients = Clients::new(&stack, Purpose::Observe, true)?;
     let mut healths = vec![system(&clients).await];
@@ -128,7 +129,7 @@ fn line(health: &Health, ui: &Ui) -> String {
         Ok(version) => (ui.paint().tone(Tone::Good, "healthy"), version),
         Err(why) => (ui.paint().tone(Tone::Bad, "unhealthy"), why),
     };
-    format!("{word}  {name}  {milliseconds:.1} ms  {text}\n")
+    format!("{word}  {name}  {milliseconds:.1} ms  {}\n", one_line(text))
 }
 
 fn as_json(stack: &Stack, healths: &[Health], is_healthy: bool) -> Value {

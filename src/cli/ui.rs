@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Failure;
+use crate::neutral::{self, one_line};
 use crate::redact::redact_own;
 use crate::render::{Paint, Tone};
 
@@ -53,11 +54,6 @@ impl Ui {
         self.stdout
     }
 
-    /// Whether diagnostics are in colour.
-    pub(super) fn colours_errors(&self) -> bool {
-        self.stderr == Paint::Colour
-    }
-
     /// Whether a person is there to see progress.
     pub(super) fn shows_progress(&self) -> bool {
         !self.is_quiet && std::io::stderr().is_terminal()
@@ -66,8 +62,9 @@ impl Ui {
     /// The answer. What cannot be written is no reason to leave off half-way: the end of the command
     /// asks for it. A reader that has gone away (`trueup plan | head`) is no error.
     pub(super) fn answer(&self, text: &str) {
+        let text = neutral::output(&redact_own(text), &self.stdout.sequences());
         let mut stdout = std::io::stdout().lock();
-        if let Err(error) = stdout.write_all(redact_own(text).as_bytes()).and_then(|()| stdout.flush())
+        if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
             && error.kind() != ErrorKind::BrokenPipe
         {
             // The first says why.
@@ -83,18 +80,29 @@ impl Ui {
     /// A remark on the answer; not with `--quiet`.
     pub(super) fn note(&self, text: &str) {
         if !self.is_quiet {
-            self.say(&format!("{} {text}", self.stderr.tone(Tone::Name, "note:")));
+            self.write(&format!("{} {}", self.stderr.tone(Tone::Name, "note:"), one_line(text)));
         }
     }
 
     /// Something that should be looked at.
     pub(super) fn warn(&self, text: &str) {
-        self.say(&format!("{} {text}", self.stderr.tone(Tone::Warning, "warning:")));
+        self.write(&format!("{} {}", self.stderr.tone(Tone::Warning, "warning:"), one_line(text)));
+    }
+
+    /// What to do about the line before, on a line of its own.
+    pub(super) fn help(&self, text: &str) {
+        self.write(&format!("  help: {}", one_line(text)));
     }
 
     /// A line to stderr, whatever is wished.
     pub(super) fn say(&self, text: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", redact_own(text));
+        self.write(&one_line(text));
+    }
+
+    /// What others wrote may be in the text: only lines and colours of this tool get through.
+    fn write(&self, text: &str) {
+        let text = neutral::output(&redact_own(text), &self.stderr.sequences());
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
     /// What ended a command.
@@ -111,9 +119,9 @@ impl Ui {
         if related.len() == 1 {
             return;
         }
-        let (mut theme, style) = match self.stderr {
-            Paint::Colour => (GraphicalTheme::unicode(), true),
-            Paint::Plain => (GraphicalTheme::unicode_nocolor(), false),
+        let mut theme = match self.stderr {
+            Paint::Colour => GraphicalTheme::unicode(),
+            Paint::Plain => GraphicalTheme::unicode_nocolor(),
         };
         for (sign, word) in [
             (&mut theme.characters.error, "error:"),
@@ -124,15 +132,17 @@ impl Ui {
         }
         // A log is searched: what is one line stays one line there, ids and paths whole.
         let handler = GraphicalReportHandler::new_themed(theme)
-            .with_links(style)
+            .with_links(false)
             .with_width(width())
             .with_wrap_lines(std::io::stderr().is_terminal());
         let mut text = String::new();
         // Rendering into a String fails only where a source gives no text; the message remains.
-        if handler.render_report(&mut text, &Alone(diagnostic)).is_err() {
-            text = format!("error: {diagnostic}");
+        if handler.render_report(&mut text, &Alone::new(diagnostic)).is_err() {
+            text = format!("error: {}", one_line(&diagnostic.to_string()));
         }
-        self.say(&format!("{}\n", text.trim()));
+        // The report is in the colours of its own theme, and each of its texts is harmless already.
+        let text = if self.stderr == Paint::Plain { neutral::output(&text, &[]) } else { text };
+        let _ = writeln!(std::io::stderr().lock(), "{}\n", text.trim());
     }
 
     /// Asks a question that `yes` answers. `None` without a terminal to ask on.
@@ -168,45 +178,96 @@ fn width() -> usize {
     columns.map_or(USUAL, |columns| columns.clamp(60, 140))
 }
 
-/// A diagnostic without those that it gathers, its code behind its message.
+/// A diagnostic without those that it gathers, its code behind its message, all of its texts harmless.
+struct Alone<'d> {
+    diagnostic: &'d dyn Diagnostic,
+    message: String,
+    cause: Option<Cause>,
+}
+
+/// A cause on one line, and its own.
 #[derive(Debug)]
-struct Alone<'d>(&'d dyn Diagnostic);
+struct Cause {
+    message: String,
+    source: Option<Box<Cause>>,
+}
+
+impl Cause {
+    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let message = one_line(&error.to_string()).into_owned();
+        Self { message, source: error.source().map(|source| Box::new(Self::of(source))) }
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Cause {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl<'d> Alone<'d> {
+    fn new(diagnostic: &'d dyn Diagnostic) -> Self {
+        let message = diagnostic.to_string();
+        // The first cause that the message does not have already.
+        let mut cause = diagnostic.source();
+        while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
+            cause = known.source();
+        }
+        let cause = cause.map(Cause::of);
+        Self { diagnostic, message: one_line(&message).into_owned(), cause }
+    }
+}
+
+impl std::fmt::Debug for Alone<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
 
 impl std::fmt::Display for Alone<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.code() {
-            Some(code) => write!(f, "{} [{code}]", self.0),
-            None => write!(f, "{}", self.0),
+        match self.diagnostic.code() {
+            Some(code) => write!(f, "{} [{code}]", self.message),
+            None => f.write_str(&self.message),
         }
     }
 }
 
 impl std::error::Error for Alone<'_> {
-    /// The first cause that the message does not speak of already.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        let message = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
-            cause = known.source();
-        }
-        cause
+        self.cause.as_ref().map(|cause| cause as &(dyn std::error::Error + 'static))
     }
 }
 
 impl Diagnostic for Alone<'_> {
     fn severity(&self) -> Option<miette::Severity> {
-        self.0.severity()
+        self.diagnostic.severity()
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        self.0.help()
+        let help = self.diagnostic.help()?.to_string();
+        Some(Box::new(neutral::block(&help).into_owned()))
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.0.source_code()
+        self.diagnostic.source_code()
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        self.0.labels()
+        let labels = self.diagnostic.labels()?;
+        Some(Box::new(labels.map(|label| {
+            let text = label.label().map(|text| one_line(text).into_owned());
+            if label.primary() {
+                miette::LabeledSpan::new_primary_with_span(text, *label.inner())
+            } else {
+                miette::LabeledSpan::new_with_span(text, *label.inner())
+            }
+        })))
     }
 }

@@ -8,6 +8,7 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::change::Status;
+use crate::neutral::one_line;
 use crate::plan;
 use crate::spec::{Contact, Stack};
 use crate::world::File;
@@ -35,7 +36,12 @@ pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<E
                     exit = Exit::Failed;
                     continue;
                 }
-                ui.answer(&format!("{}: valid ({}, {})\n", path.display(), stack.name, stack.environment));
+                ui.answer(&format!(
+                    "{}: valid ({}, {})\n",
+                    one_line(&path.display().to_string()),
+                    stack.name,
+                    stack.environment
+                ));
             }
             Err(failure) => {
                 ui.report(&failure);

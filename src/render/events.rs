@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Paint, Tone};
 use crate::apply::{Event, Walked};
+use crate::neutral::{block, one_line};
 
 /// The totals of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,12 +62,15 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
         Event::Started { .. } | Event::Waiting { .. } | Event::Stopping => None,
         Event::Finished { address, elapsed } => {
             let took = paint.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64()));
-            Some(format!("  {} {address} {took}", paint.tone(Tone::Good, "done")))
+            Some(format!("  {} {} {took}", paint.tone(Tone::Good, "done"), one_line(address.as_str())))
         }
         Event::Failed { address, error, .. } => {
+            // Its help stands on a line of its own.
+            let (address, error) = (one_line(address.as_str()), block(error));
             Some(format!("  {} {address}: {error}", paint.tone(Tone::Bad, "failed")))
         }
         Event::Blocked { address, reason } => {
+            let (address, reason) = (one_line(address.as_str()), one_line(reason));
             Some(format!("  {} {address}: {reason}", paint.tone(Tone::Warning, "blocked")))
         }
     }

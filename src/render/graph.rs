@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::neutral::one_line;
 use crate::plan::Document;
 
 /// How the graph is written.
@@ -22,18 +23,19 @@ pub fn graph(plan: &Document, format: GraphFormat) -> String {
     match format {
         GraphFormat::Text => {
             for change in &plan.changes {
-                let _ = writeln!(out, "{}", change.address);
+                let _ = writeln!(out, "{}", one_line(change.address.as_str()));
                 for need in &change.depends_on {
-                    let _ = writeln!(out, "  after {need}");
+                    let _ = writeln!(out, "  after {}", one_line(need.as_str()));
                 }
             }
         }
         GraphFormat::Dot => {
             out.push_str("digraph plan {\n  rankdir=LR;\n  node [shape=box];\n");
             for change in &plan.changes {
-                let _ = writeln!(out, "  {:?};", change.address.as_str());
+                let _ = writeln!(out, "  {};", quoted(change.address.as_str()));
                 for need in &change.depends_on {
-                    let _ = writeln!(out, "  {:?} -> {:?};", need.as_str(), change.address.as_str());
+                    let _ =
+                        writeln!(out, "  {} -> {};", quoted(need.as_str()), quoted(change.address.as_str()));
                 }
             }
             out.push_str("}\n");
@@ -42,7 +44,7 @@ pub fn graph(plan: &Document, format: GraphFormat) -> String {
             out.push_str("flowchart LR\n");
             let number = |address| plan.changes.iter().position(|change| change.address == address);
             for (index, change) in plan.changes.iter().enumerate() {
-                let _ = writeln!(out, "  n{index}[\"{}\"]", change.address.as_str().replace('"', "#quot;"));
+                let _ = writeln!(out, "  n{index}[\"{}\"]", label(change.address.as_str()));
             }
             for (index, change) in plan.changes.iter().enumerate() {
                 for need in change.depends_on.iter().filter_map(|need| number(need.clone())) {
@@ -52,4 +54,18 @@ pub fn graph(plan: &Document, format: GraphFormat) -> String {
         }
     }
     out
+}
+
+/// A text of Graphviz.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A label of Mermaid: what could be Markdown, HTML or a directive is written by its number.
+fn label(text: &str) -> String {
+    let plain =
+        |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ' | '/');
+    let text = one_line(text);
+    let written = text.chars().map(|c| if plain(c) { c.to_string() } else { format!("#{};", u32::from(c)) });
+    written.collect()
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{Paint, Tone};
 use crate::change::Risk;
 use crate::lint::Statement;
+use crate::neutral::one_line;
 use crate::sql::Dialect;
 
 /// One file with its statements.
@@ -41,7 +42,7 @@ pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
             let risk = paint.tone(tone, risk.as_str());
             let place = paint.tone(Tone::Name, &format!("{name}:{line}"));
             // Writing to a String cannot fail.
-            let _ = writeln!(out, "{place}: {risk} ({}): {reason}", rule.name);
+            let _ = writeln!(out, "{place}: {risk} ({}): {}", rule.name, one_line(reason));
         }
     }
     let counts: Vec<String> = RISKS

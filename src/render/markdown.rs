@@ -3,8 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::escape::{code, code_cell, html, prose};
 use super::text::sign;
 use crate::change::{Risk, Status};
+use crate::neutral::{block, one_line};
 use crate::plan::{ChangeEntry, Document, Summary};
 
 /// The plan as Markdown, at most `most_bytes` long wherever what destroys leaves room for that.
@@ -67,16 +69,12 @@ fn text(change: &ChangeEntry) -> Option<String> {
     // A fence longer than any in the text.
     let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let address = html(change.address.as_str());
+    let address = html(&one_line(change.address.as_str()));
+    let diff = block(diff);
     Some(format!(
         "\n<details><summary><code>{address}</code></summary>\n\n{fence}diff\n{}\n{fence}\n\n</details>\n",
         diff.trim_end_matches('\n')
     ))
-}
-
-/// Text within an HTML element.
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn changes(count: usize) -> &'static str {
@@ -124,9 +122,9 @@ fn row(change: &ChangeEntry) -> String {
     format!(
         "| `{sign}` {} | {} | {risk} | {} | {} |\n",
         change.action.as_str(),
-        code(change.address.as_str()),
-        change.summary.lines().map(cell).collect::<Vec<_>>().join("<br>"),
-        cell(&change.reason)
+        code_cell(change.address.as_str()),
+        change.summary.lines().map(prose).collect::<Vec<_>>().join("<br>"),
+        prose(&change.reason)
     )
 }
 
@@ -140,7 +138,7 @@ fn tail(plan: &Document) -> String {
     let held = |entries: &[crate::change::Held]| {
         entries
             .iter()
-            .map(|held| format!("- {}: {}", code(held.address.as_str()), cell(&held.reason)))
+            .map(|held| format!("- {}: {}", code(held.address.as_str()), prose(&held.reason)))
             .collect()
     };
     section("Blocked", held(&plan.blocked));
@@ -148,15 +146,15 @@ fn tail(plan: &Document) -> String {
     let drift = plan
         .drift
         .iter()
-        .map(|drift| format!("- {}: {}", code(drift.address.as_str()), cell(&drift.summary)));
+        .map(|drift| format!("- {}: {}", code(drift.address.as_str()), prose(&drift.summary)));
     section("Drift", drift.collect());
     let bad = plan.checks.iter().filter(|check| check.status != Status::Pass);
     let checks = bad.map(|check| {
         let word = if check.status == Status::Fail { "**fail**" } else { "warn" };
-        format!("- {word} {}: {}", code(check.address.as_str()), cell(&check.message))
+        format!("- {word} {}: {}", code(check.address.as_str()), prose(&check.message))
     });
     section("Checks", checks.collect());
-    section("Notes", plan.notes.iter().map(|note| format!("- {}", cell(note))).collect());
+    section("Notes", plan.notes.iter().map(|note| format!("- {}", prose(note))).collect());
     out
 }
 
@@ -174,19 +172,4 @@ fn cut(text: &str, most_bytes: usize) -> String {
         kept.push_str(line);
     }
     kept + MORE
-}
-
-/// A code span; names may hold backticks.
-fn code(text: &str) -> String {
-    let text = one_line(text);
-    if text.contains('`') { format!("`` {text} ``") } else { format!("`{text}`") }
-}
-
-/// Text that is taken as it stands, and ends neither the table's cell nor the line.
-fn cell(text: &str) -> String {
-    html(&one_line(text))
-}
-
-fn one_line(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -1,6 +1,7 @@
 //! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
 
 mod drift;
+mod escape;
 mod events;
 mod graph;
 mod json;

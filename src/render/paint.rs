@@ -3,6 +3,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::neutral::one_line;
+
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
@@ -30,20 +32,36 @@ pub enum Paint {
 }
 
 impl Paint {
-    /// The text in its tone.
+    /// The text in its tone, on one line.
     pub fn tone(self, tone: Tone, text: &str) -> String {
+        let text = one_line(text);
         if self == Self::Plain {
-            return text.to_owned();
+            return text.into_owned();
         }
-        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
-        let style = match tone {
-            Tone::Good => colour(AnsiColor::Green),
-            Tone::Bad => colour(AnsiColor::Red),
-            Tone::Warning => colour(AnsiColor::Yellow),
-            Tone::Name => colour(AnsiColor::Cyan),
-            Tone::Strong => Style::new().bold(),
-            Tone::Faint => Style::new().dimmed(),
-        };
+        let style = tone.style();
         format!("{style}{text}{style:#}")
+    }
+
+    /// The sequences that it writes around text; all others come from somebody else.
+    pub fn sequences(self) -> Vec<String> {
+        if self == Self::Plain {
+            return Vec::new();
+        }
+        let tones = [Tone::Good, Tone::Bad, Tone::Warning, Tone::Name, Tone::Strong, Tone::Faint];
+        tones.iter().flat_map(|tone| [format!("{}", tone.style()), format!("{:#}", tone.style())]).collect()
+    }
+}
+
+impl Tone {
+    fn style(self) -> Style {
+        let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+        match self {
+            Self::Good => colour(AnsiColor::Green),
+            Self::Bad => colour(AnsiColor::Red),
+            Self::Warning => colour(AnsiColor::Yellow),
+            Self::Name => colour(AnsiColor::Cyan),
+            Self::Strong => Style::new().bold(),
+            Self::Faint => Style::new().dimmed(),
+        }
     }
 }

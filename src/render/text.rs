@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Paint, Tone};
 use crate::change::{Action, Check, Drift, Held, Risk, Status};
+use crate::neutral::{block, one_line};
 use crate::plan::{ChangeEntry, Document, Summary};
 
 /// A diff longer than this is cut in text; JSON has it whole.
@@ -61,12 +62,13 @@ pub(super) fn sign(action: Action) -> (&'static str, Tone) {
 
 /// Each change on a line, with what differs below it.
 pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
-    let width = changes.iter().map(|change| change.address.as_str().chars().count()).max().unwrap_or(0);
+    let width =
+        changes.iter().map(|change| one_line(change.address.as_str()).chars().count()).max().unwrap_or(0);
     let safe_lines: usize = changes.iter().filter(|change| is_safe_sql(change)).filter_map(diff_length).sum();
     let is_short = safe_lines <= MOST_SAFE_LINES;
     for change in changes {
         let (sign, tone) = sign(change.action);
-        let address = format!("{:width$}", change.address.as_str());
+        let address = format!("{:width$}", one_line(change.address.as_str()));
         let risk = match change.risk {
             Risk::Safe => String::new(),
             Risk::Locking | Risk::Unvalidated => {
@@ -76,9 +78,15 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
         };
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
-        let mut said = change.summary.lines();
-        line(out, &format!("{head}  {}{risk} {why}", said.next().unwrap_or("")));
-        for more in said {
+        // Findings of the lint stand below what a migration does; any other summary has one line.
+        let has_findings = change.address.as_str().starts_with("system.migration.")
+            || change.address.as_str().starts_with("system.repeatable.");
+        let (first, findings) = match change.summary.split_once('\n') {
+            Some((first, findings)) if has_findings => (first, findings),
+            _ => (change.summary.as_str(), ""),
+        };
+        line(out, &format!("{head}  {}{risk} {why}", one_line(first)));
+        for more in findings.lines() {
             line(out, &format!("      {}", paint.tone(Tone::Warning, more)));
         }
         details(out, change, is_short, paint);
@@ -130,10 +138,12 @@ fn differences(out: &mut String, path: &str, before: &Map<String, Value>, after:
         match (before.get(key), new) {
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
-                differences(out, &format!("{path}{key}."), old, new);
+                differences(out, &format!("{path}{}.", one_line(key)), old, new);
             }
-            (Some(old), new) => line(out, &format!("      {path}{key}: {} → {}", short(old), short(new))),
-            (None, new) => line(out, &format!("      {path}{key}: {}", short(new))),
+            (Some(old), new) => {
+                line(out, &format!("      {path}{}: {} → {}", one_line(key), short(old), short(new)));
+            }
+            (None, new) => line(out, &format!("      {path}{}: {}", one_line(key), short(new))),
         }
     }
 }
@@ -141,7 +151,7 @@ fn differences(out: &mut String, path: &str, before: &Map<String, Value>, after:
 /// One value on one line, cut where it is long.
 fn short(value: &Value) -> String {
     const MOST: usize = 72;
-    let text = value.to_string();
+    let text = one_line(&value.to_string()).into_owned();
     if text.chars().count() <= MOST {
         return text;
     }
@@ -150,7 +160,7 @@ fn short(value: &Value) -> String {
 }
 
 fn diff_lines(out: &mut String, diff: &str, paint: Paint) {
-    for text in diff.lines().take(MOST_DIFF_LINES) {
+    for text in block(diff).lines().take(MOST_DIFF_LINES) {
         let painted = match text.chars().next() {
             Some('+') => paint.tone(Tone::Good, text),
             Some('-') => paint.tone(Tone::Bad, text),
@@ -172,7 +182,15 @@ fn held(out: &mut String, title: &str, entries: &[Held], paint: Paint) {
     }
     line(out, &paint.tone(Tone::Strong, title));
     for Held { address, reason } in entries {
-        line(out, &format!("  {} {address}: {reason}", paint.tone(Tone::Warning, "!")));
+        line(
+            out,
+            &format!(
+                "  {} {}: {}",
+                paint.tone(Tone::Warning, "!"),
+                one_line(address.as_str()),
+                one_line(reason)
+            ),
+        );
     }
     out.push('\n');
 }
@@ -184,7 +202,15 @@ pub(super) fn drift(out: &mut String, drift: &[Drift], paint: Paint) {
     }
     line(out, &paint.tone(Tone::Strong, "Drift"));
     for drift in drift {
-        line(out, &format!("  {} {}: {}", paint.tone(Tone::Warning, "!"), drift.address, drift.summary));
+        line(
+            out,
+            &format!(
+                "  {} {}: {}",
+                paint.tone(Tone::Warning, "!"),
+                one_line(drift.address.as_str()),
+                one_line(&drift.summary)
+            ),
+        );
         diff_lines(out, &drift.diff, paint);
     }
     out.push('\n');
@@ -201,7 +227,7 @@ fn checks(out: &mut String, checks: &[Check], paint: Paint) {
             Status::Warn => paint.tone(Tone::Warning, "warn"),
             Status::Fail => paint.tone(Tone::Bad, "fail"),
         };
-        line(out, &format!("  {word}  {address}: {message}"));
+        line(out, &format!("  {word}  {}: {}", one_line(address.as_str()), one_line(message)));
     }
     out.push('\n');
 }
@@ -210,7 +236,7 @@ fn unmanaged(out: &mut String, plan: &Document, paint: Paint) {
     if plan.unmanaged.is_empty() {
         return;
     }
-    let names: Vec<&str> = plan.unmanaged.iter().map(crate::change::Address::as_str).collect();
+    let names: Vec<_> = plan.unmanaged.iter().map(|address| one_line(address.as_str())).collect();
     line(out, &format!("{} {}", paint.tone(Tone::Strong, "Not managed:"), names.join(", ")));
     out.push('\n');
 }

@@ -3,6 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -304,7 +305,7 @@ fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
         let help = format!("what is read here has {limit} MiB at most");
         return Err(Unread::new(format!("it has {size} MiB, which is too large"), help));
     }
-    let bytes = fs::read(path).map_err(|error| unread(&error))?;
+    let bytes = read_whole(path, max_bytes)?;
     let (is_marked, bytes) = match bytes.strip_prefix(b"\xef\xbb\xbf") {
         Some(rest) => (true, rest.to_vec()),
         None => (false, bytes),
@@ -318,6 +319,22 @@ fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
         Unread::new(format!("line {line} is not UTF-8"), "save the file in UTF-8")
     })?;
     Ok((is_marked, text))
+}
+
+/// All bytes of a file. One that is written meanwhile is refused: half of it would pass for all of it.
+fn read_whole(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Unread> {
+    let failed = |error: std::io::Error| unread(&error);
+    let mut file = fs::File::open(path).map_err(failed)?;
+    let before = file.metadata().map_err(failed)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(before.len().min(max_bytes)).unwrap_or(0));
+    file.by_ref().take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(failed)?;
+    let after = file.metadata().map_err(failed)?;
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let is_cut = before.len() > 0 && length != before.len();
+    if is_cut || before.len() != after.len() || before.modified().ok() != after.modified().ok() {
+        return Err(Unread::new("it was written while it was read", "run this again when it is complete"));
+    }
+    Ok(bytes)
 }
 
 fn unread(error: &std::io::Error) -> Unread {

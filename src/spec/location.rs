@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use miette::{NamedSource, SourceCode, SourceSpan};
 
+use crate::neutral;
+
 /// A file that was read, as it may be shown: secrets in it are masked with `*`, byte for byte.
 #[derive(Debug)]
 pub struct Source {
@@ -17,9 +19,9 @@ pub struct Source {
 impl Source {
     /// A source named as the user wrote its path, with its masked text.
     pub fn new(name: impl Into<String>, masked_text: impl Into<String>) -> Arc<Self> {
-        let (name, text) = (name.into(), masked_text.into());
+        let (name, text) = (name.into(), neutral::same_length(masked_text.into()));
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Arc::new(Self { shown: NamedSource::new(&name, text), name, line_starts })
+        Arc::new(Self { shown: NamedSource::new(neutral::one_line(&name), text), name, line_starts })
     }
 
     /// The path, as the user wrote it.

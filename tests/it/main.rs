@@ -69,6 +69,8 @@ mod e_history;
 mod e_pipelines;
 mod e_worlds;
 mod examples;
+mod f05_unreadable_sources;
+mod f06_hostile_names;
 mod f07_secrets;
 mod insight;
 mod lint_migrations;

@@ -15,6 +15,8 @@ use crate::spec::{Location, Migration, MigrationSets, Repeatable, RepeatableSets
 
 const UP: &str = ".up.sql";
 const DOWN: &str = ".down.sql";
+/// Folders that have a meaning in a folder of migrations.
+const FOLDERS: [&str; 3] = ["postgres", "sqlite", "repeatable"];
 const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_init.sql`";
 
 /// Reads a folder of migrations; mistakes are reported.
@@ -74,10 +76,25 @@ impl Listing {
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
+            let is_sql = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
             // The listing tells what an entry is, but not where a link leads.
-            if kind.is_dir() || kind.is_symlink() && path.is_dir() {
+            let is_folder = if kind.is_symlink() {
+                match fs::metadata(&path) {
+                    Ok(metadata) => metadata.is_dir(),
+                    // Reading the file will say why it cannot be read.
+                    Err(_) if is_sql => false,
+                    Err(error) if FOLDERS.iter().any(|name| path.file_name() == Some(OsStr::new(name))) => {
+                        let what = format!("the link {} cannot be followed: {error}", path.display());
+                        return Err(std::io::Error::other(what));
+                    }
+                    Err(_) => continue,
+                }
+            } else {
+                kind.is_dir()
+            };
+            if is_folder {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
+            } else if is_sql {
                 sql_files.push(path);
             }
         }
@@ -97,10 +114,9 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &Listing) -> Op
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
     let mut whole = true;
-    let is_down = |path: &Path| name_of(path).ends_with(DOWN);
     for path in &entries.sql_files {
-        if is_down(path) {
-            whole &= has_way_up(cx, named, path, &entries.sql_files);
+        if name_of(path).ends_with(DOWN) {
+            warn_of_orphan(cx, named, path, &entries.sql_files);
             continue;
         }
         let Some(migration) = migration(cx, named, label, path) else {
@@ -135,15 +151,13 @@ fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or("")
 }
 
-/// The way down is never run; that it has a way up is all that is asked of it.
-fn has_way_up(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBuf]) -> bool {
+/// Files that migrate back are never run, so one that belongs to no migration does no harm.
+fn warn_of_orphan(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBuf]) {
     let up = name_of(down).strip_suffix(DOWN).map(|stem| format!("{stem}{UP}")).unwrap_or_default();
-    if entries.iter().any(|path| name_of(path) == up) {
-        return true;
+    if !entries.iter().any(|path| name_of(path) == up) {
+        let message = format!("{} has no {up} beside it", down.display());
+        cx.warn(named.at, message, "`.down.sql` files are never run; remove it, or add the migration");
     }
-    let message = format!("{} is a way down, and {up} beside it is missing", down.display());
-    cx.fail(Code::Migrations, named.at, message, "in this folder", "add the way up, or remove the way down");
-    false
 }
 
 /// The files of `repeatable/` in a folder, where it has one.

@@ -7,6 +7,7 @@ mod migrations;
 mod ontology;
 mod prose;
 mod rows;
+mod walk;
 
 pub(super) use examples::examples;
 pub(super) use migrations::migrations;

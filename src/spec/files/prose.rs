@@ -1,17 +1,12 @@
 //! Files of prose, named by globs relative to the file that names them.
 
-use std::fs;
-use std::path::Path;
-
-use globset::{GlobBuilder, GlobMatcher};
+use globset::GlobBuilder;
 
 use super::Named;
+use super::walk::{Walked, walk};
 use crate::spec::SourceFile;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
 use crate::spec::error::Code;
-
-/// Deeper trees are not documentation; it bounds a link that leads to its own folder.
-const MAX_DEPTH: usize = 16;
 
 /// Reads what a glob names, sorted by name; mistakes are reported.
 pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<SourceFile>> {
@@ -32,10 +27,15 @@ pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<S
             return None;
         }
     };
-    let mut names = Vec::new();
-    let deep = if pattern.contains("**") { MAX_DEPTH } else { pattern.matches('/').count() + 1 };
-    walk(&cx.path(named.at, folder), "", deep, &matcher, &mut names);
-    names.sort();
+    let Walked { names, problems } = walk(&cx.path(named.at, folder), pattern, &matcher);
+    if !problems.is_empty() {
+        let help = "nothing is planned while a source is unreadable: its documents would be deleted; make it \
+                    readable, or narrow the pattern";
+        for problem in problems {
+            cx.fail(Code::Unreadable, named.at, problem, "named here", help);
+        }
+        return None;
+    }
     if names.is_empty() {
         let message = format!("no file matches `{}`", named.path);
         cx.fail(
@@ -55,22 +55,4 @@ pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<S
     };
     let files: Vec<Option<SourceFile>> = names.into_iter().map(read).collect();
     files.into_iter().collect()
-}
-
-fn walk(folder: &Path, prefix: &str, deep: usize, matcher: &GlobMatcher, names: &mut Vec<String>) {
-    // No folder at all is the current one.
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let name = format!("{prefix}{name}");
-        let path = entry.path();
-        if path.is_dir() {
-            if deep > 1 {
-                walk(&path, &format!("{name}/"), deep - 1, matcher, names);
-            }
-        } else if matcher.is_match(&name) {
-            names.push(name);
-        }
-    }
 }

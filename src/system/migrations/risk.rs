@@ -96,7 +96,5 @@ fn findings(statements: &[Statement]) -> Vec<String> {
 /// The text of a migration, as lines that are added, without the secrets that stand in it.
 pub(super) fn added(sql: &str) -> String {
     let text = sql::masked(without_mark(sql));
-    // A line that is shown must not move a cursor.
-    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "?");
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rights::{Delta, Difference, Kind, Object, Verb, grouped};
 use crate::catalog::TableName;
+use crate::neutral::one_line;
 use crate::spec::{Privilege, Role};
 
 /// Names that are written out before they are counted.
@@ -86,6 +87,8 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
             }
         }
     }
+    // A name must not begin a line.
+    let lines: Vec<_> = lines.iter().map(|line| one_line(line)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 

@@ -1,6 +1,7 @@
 //! The first rows that a change writes, for people: what the spec wants, never what is there. Pure.
 
 use super::{RowSet, text};
+use crate::neutral::{is_live, one_line};
 use crate::spec::Cell;
 
 /// Rows that are shown.
@@ -28,7 +29,7 @@ pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option
 fn line(set: &RowSet, row: &[Cell]) -> String {
     let cells = set.columns.iter().zip(row);
     let cells = cells.map(|(column, cell)| format!("{}: {}", column.name, value(cell)));
-    cells.collect::<Vec<_>>().join(", ")
+    one_line(&cells.collect::<Vec<_>>().join(", ")).into_owned()
 }
 
 /// A value on one line. Texts that would be taken for something else are quoted.
@@ -42,6 +43,6 @@ fn value(cell: &Cell) -> String {
     let is_plain = !short.is_empty()
         && short != "null"
         && short.trim() == short
-        && !short.chars().any(|c| c.is_control() || matches!(c, ',' | '"' | '\\'));
+        && !short.chars().any(|c| is_live(c) || matches!(c, ',' | '"' | '\\'));
     if is_plain { short } else { format!("{short:?}") }
 }

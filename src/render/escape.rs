@@ -1,0 +1,113 @@
+//! Text of others within Markdown as code hosts render it: no link, image, mention, reference, HTML or
+//! emphasis comes out of it. A host finds mentions and addresses after the Markdown is rendered, so no
+//! escape helps against those; they become code, in which a host looks for nothing.
+
+use crate::neutral::one_line;
+
+/// Text within an HTML element.
+pub(super) fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// A code span outside of a table, with a fence longer than any run of backticks in the text.
+pub(super) fn code(text: &str) -> String {
+    let text = one_line(text);
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let needs_blank = text.trim().is_empty() || text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']);
+    let blank = if needs_blank { " " } else { "" };
+    format!("{fence}{blank}{text}{blank}{fence}")
+}
+
+/// A code span within a cell of a table. A bar there is written `\|`; behind a backslash renderers do not
+/// agree on what that means, so that bar is escaped by its number.
+pub(super) fn code_cell(text: &str) -> String {
+    code(&text.replace("\\|", "\\\\u007c")).replace('|', "\\|")
+}
+
+/// Text outside of code, in a cell or a line of a list. What stands between backticks stays code.
+pub(super) fn prose(text: &str) -> String {
+    let parts: Vec<&str> = text.split('`').collect();
+    // Where a backtick has no partner, none of them marks code.
+    if parts.len().is_multiple_of(2) || parts.iter().skip(1).step_by(2).any(|part| part.is_empty()) {
+        return words(text);
+    }
+    let part = |(at, part): (usize, &&str)| if at % 2 == 1 { code_cell(part) } else { words(part) };
+    parts.iter().enumerate().map(part).collect()
+}
+
+fn words(text: &str) -> String {
+    let text = one_line(text);
+    let words = text.split(' ').map(|word| if is_linkable(word) { code_cell(word) } else { escaped(word) });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a host could make a link, a mention or a reference of a word.
+fn is_linkable(word: &str) -> bool {
+    let lower = word.to_lowercase();
+    let begins_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '"' | '/' | '`');
+    let is_reference = word.char_indices().any(|(at, c)| {
+        let rest = word.get(at + c.len_utf8()..).unwrap_or("");
+        matches!(c, '@' | '#' | '!' | '~' | '%' | '&' | '$' | ':') && rest.starts_with(begins_name)
+    });
+    let hex = word.trim_matches(|c: char| c.is_ascii_punctuation());
+    let is_commit = hex.len() >= 7
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && hex.bytes().any(|byte| byte.is_ascii_digit());
+    is_reference || is_commit || lower.contains("www.") || lower.contains("gh-")
+}
+
+fn escaped(word: &str) -> String {
+    let mut out = String::with_capacity(word.len());
+    for c in word.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '|' => out.push_str("&#124;"),
+            '`' => out.push_str("&#96;"),
+            '\\' => out.push_str("&#92;"),
+            '*' | '_' | '~' | '[' | ']' | '!' | '$' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_span_survives_any_number_of_backticks() {
+        assert_eq!(code("a"), "`a`");
+        assert_eq!(code("``@org/team``"), "``` ``@org/team`` ```");
+        assert_eq!(code("a```b`"), "```` a```b` ````");
+        assert_eq!(code("a\nb"), "`a\\nb`");
+    }
+
+    #[test]
+    fn a_bar_ends_no_cell() {
+        assert_eq!(code_cell("a|b"), "`a\\|b`");
+        assert_eq!(code_cell("a\\|b"), "`a\\\\u007cb`");
+        assert_eq!(prose("a|b"), "a&#124;b");
+    }
+
+    #[test]
+    fn nothing_in_prose_is_live() {
+        for (text, written) in [
+            ("see @org/team, #12", "see `@org/team,` `#12`"),
+            ("https://evil.example www.evil.example", "`https://evil.example` `www.evil.example`"),
+            ("![x](y) **b** <img>", "\\!\\[x\\](y) \\*\\*b\\*\\* &lt;img&gt;"),
+            ("![x](https://e.example/p.png)", "`![x](https://e.example/p.png)`"),
+            ("run `trueup apply` now", "run `trueup apply` now"),
+            ("one ` tick @a", "one &#96; tick `@a`"),
+            ("a\n# b", "a\\nn# b"),
+        ] {
+            assert_eq!(prose(text), written.replace("\\nn", "&#92;n"), "{text}");
+        }
+    }
+}
