@@ -1,12 +1,20 @@
 //! How Redis reads the values of its settings: two ways to write one value are no difference.
 //! Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Settings that are secrets: never observed, never set.
 pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.ends_with("pass") || matches!(key.as_str(), "masterauth" | "primaryauth")
+}
+
+/// How many db numbers a server has.
+pub(super) fn databases(config: &BTreeMap<String, String>) -> Option<u32> {
+    // Valkey 9 counts those of a cluster apart.
+    let is_cluster = config.get("cluster-enabled").is_some_and(|enabled| enabled == "yes");
+    let key = if is_cluster { "cluster-databases" } else { "databases" };
+    config.get(key)?.parse().ok()
 }
 
 /// Whether `wanted`, as a spec writes it, is what the server reports as `seen`.
@@ -116,5 +124,22 @@ mod tests {
     fn passwords_are_secret_settings() {
         assert!(is_secret("requirepass") && is_secret("masterauth") && is_secret("tls-key-file-pass"));
         assert!(!is_secret("maxmemory") && !is_secret("tls-auth-clients"));
+    }
+
+    #[test]
+    fn a_cluster_has_db_numbers_of_its_own() {
+        let config = |pairs: &[(&str, &str)]| {
+            databases(&pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect())
+        };
+        assert_eq!(
+            config(&[("databases", "16"), ("cluster-databases", "1"), ("cluster-enabled", "no")]),
+            Some(16)
+        );
+        assert_eq!(
+            config(&[("databases", "16"), ("cluster-databases", "4"), ("cluster-enabled", "yes")]),
+            Some(4)
+        );
+        assert_eq!(config(&[("databases", "16"), ("cluster-enabled", "yes")]), None);
+        assert_eq!(config(&[]), None);
     }
 }

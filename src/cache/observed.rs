@@ -1,7 +1,7 @@
 //! What is there. Reads only, and leaves nothing behind; decides nothing.
 //! An observation is listed whole where the store can list, and answers the prefixes it was asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub enum Failure {
     Down,
     /// It answers, and refuses the user or the password.
     Authentication,
-    /// It answers, and is not what this tool can manage: a node of a cluster, a file of something else.
+    /// It answers, and is not what this tool can manage: a replica, a node of a cluster, a file of something else.
     Unusable,
 }
 
@@ -61,6 +61,10 @@ pub struct RedisSeen {
     pub place: Option<Fingerprint>,
     /// Every setting but the secret ones; `None` when the server forbids CONFIG.
     pub config: Option<BTreeMap<String, String>>,
+    /// Of the db numbers that were asked, those that the server does not have; asked where it forbids
+    /// CONFIG, which says how many it has.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub absent_databases: BTreeSet<u32>,
     /// By prefix, those that were asked.
     pub keys: BTreeMap<String, KeysSeen>,
     /// By key: those that exist, and those that were asked.
@@ -142,7 +146,8 @@ pub async fn observe(desired: &Desired, client: &Client) -> Observed {
     let observed = match &client.0 {
         Connector::Redis(redis) => {
             let streams = desired.streams.keys().map(String::as_str).collect();
-            redis.observe(&prefixes, &streams).await.map(Observed::Redis)
+            let databases = desired.databases.values().copied().collect();
+            redis.observe(&prefixes, &streams, &databases).await.map(Observed::Redis)
         }
         Connector::Embedded(embedded) => embedded.observe(&prefixes).await.map(Observed::Embedded),
     };

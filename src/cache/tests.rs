@@ -256,6 +256,31 @@ fn d05_a_policy_that_may_evict_the_brokers_jobs_is_a_warning() {
 }
 
 #[test]
+fn a_db_number_that_the_server_does_not_have_is_a_fault() {
+    let mut cache = on_redis();
+    let numbers = [("cache", 0), ("broker", 15), ("results", 40)];
+    cache.databases = numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+
+    let counted = diff_of(&cache, server(&[("databases", "16")]));
+    let asked =
+        diff_of(&cache, RedisSeen { config: None, absent_databases: BTreeSet::from([40]), ..server(&[]) });
+    let unknown = diff_of(&cache, RedisSeen { config: None, ..server(&[]) });
+
+    let messages = |diff: &Diff<Change>| -> Vec<String> {
+        diff.faults.iter().map(|fault| format!("{}: {}", fault.address, fault.message)).collect()
+    };
+    assert_eq!(
+        messages(&counted),
+        ["cache.databases: results is to live on db 40, and the server has the numbers 0 to 15"]
+    );
+    assert_eq!(
+        messages(&asked),
+        ["cache.databases: results is to live on db 40, and the server does not have this number"]
+    );
+    assert_eq!(messages(&unknown), [""; 0]);
+}
+
+#[test]
 fn d06_a_cache_that_cannot_be_asked_blocks_everything_that_is_wanted_of_it() {
     let cache = on_redis().setting("maxmemory", "1gb").namespace("n", "n:", 60).stream("s", &[], None);
     let observed = Observed::Unreachable { failure: Failure::Authentication, message: "no".to_owned() };

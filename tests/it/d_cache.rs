@@ -301,6 +301,88 @@ async fn d06_a_password_that_the_server_does_not_ask_for_is_an_authentication_er
     );
 }
 
+/// Of a server that cannot be used, why not.
+async fn refusal(cache: &Cache) -> String {
+    match observe(cache).await {
+        Observed::Unreachable { failure: Failure::Unusable, message } => message,
+        other => panic!("it is taken for a cache: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn d06_a_replica_is_named_with_its_master() {
+    let master = Redis::start();
+    for replica in [Redis::start(), Redis::without_hello_command()] {
+        replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+
+        let message = refusal(&cache_at(&replica.url())).await;
+
+        let named = format!(
+            "127.0.0.1:{} cannot be used as a cache: it is a replica of 127.0.0.1:{}",
+            replica.port(),
+            master.port()
+        );
+        assert!(message.starts_with(&named), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn d06_a_server_that_became_a_replica_since_the_plan_takes_no_change() {
+    let (redis, master) = (Redis::start(), Redis::start());
+    let cache = cache_at(&redis.url());
+    let client = Client::new(&cache).unwrap();
+    let setting =
+        |value: &str| Change::Config { key: "maxmemory-samples".to_owned(), value: value.to_owned() };
+    cache::apply(&setting("7"), &client).await.unwrap();
+    redis.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+
+    let error = cache::apply(&setting("8"), &client).await.unwrap_err();
+
+    assert!(error.to_string().contains(&format!("a replica of 127.0.0.1:{}", master.port())), "{error}");
+    assert_eq!(redis.cli(&["CONFIG", "GET", "maxmemory-samples"]), "maxmemory-samples\n7");
+}
+
+#[tokio::test]
+async fn d06_a_connection_that_was_cut_since_the_last_change_is_made_anew() {
+    let redis = Redis::start();
+    let cache = cache_with_stream(&redis, &["workers"]);
+    let client = Client::new(&cache).unwrap();
+    let change = plan(&cache).await.changes.remove(0).change;
+    cache::apply(&change, &client).await.unwrap();
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+
+    cache::apply(&change, &client).await.unwrap();
+}
+
+#[tokio::test]
+async fn d06_a_user_who_may_not_ping_is_let_in() {
+    let redis = Redis::start();
+    redis.cli(&["ACL", "SETUSER", "app", "on", ">a-long-password", "~*", "+@all", "-ping"]);
+    let url = format!("redis://app:a-long-password@127.0.0.1:{}/0", redis.port());
+
+    assert!(matches!(observe(&cache_at(&url)).await, Observed::Redis(_)));
+}
+
+#[tokio::test]
+async fn d05_a_db_number_that_the_server_does_not_have_is_a_fault() {
+    for redis in [Redis::start(), Redis::without_config_command()] {
+        let mut cache = cache_at(&redis.url().replace("/0", "/3"));
+        let numbers = [("cache", 3), ("broker", 15), ("results", 16), ("other", 40)];
+        cache.databases = numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
+        redis.cli(&["-n", "3", "XADD", "jobs", "*", "a", "1"]);
+
+        let diff = plan(&cache).await;
+
+        let messages: Vec<&str> = diff.faults.iter().map(|fault| fault.message.as_str()).collect();
+        assert_eq!(messages.len(), 2, "{messages:?}");
+        assert!(messages[0].starts_with("other is to live on db 40"), "{messages:?}");
+        assert!(messages[1].starts_with("results is to live on db 16"), "{messages:?}");
+        // Asking for other numbers leaves the connection where it belongs.
+        let Observed::Redis(seen) = observe(&cache).await else { panic!("it answers") };
+        assert!(seen.streams.contains_key("jobs"), "{seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_accepts_and_never_answers_is_down_after_a_deadline() {
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();

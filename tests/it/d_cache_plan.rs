@@ -131,6 +131,33 @@ fn d05_cache_broker_and_results_on_one_db_number_are_an_error() {
 }
 
 #[test]
+fn d05_a_db_number_that_the_server_does_not_have_is_an_error_of_the_plan() {
+    let redis = Redis::start();
+    let world = with_cache(&redis, "  databases: { cache: 0, results: 40 }\n");
+
+    for command in ["plan", "apply"] {
+        let run = if command == "plan" { world.trueup(&["plan"]) } else { world.apply() };
+        run.exits(1).warns("results is to live on db 40").warns("the numbers 0 to 15").warns("stack.yaml");
+    }
+    assert!(!world.path("system.db").exists());
+}
+
+#[test]
+fn d06_a_replica_is_recognised_before_anything_is_changed_and_named() {
+    let (master, replica) = (Redis::start(), Redis::start());
+    replica.cli(&["REPLICAOF", "127.0.0.1", &master.port().to_string()]);
+    let world =
+        with_cache(&replica, "  config: { maxmemory: 256mb }\n  streams: { jobs: { groups: [workers] } }\n");
+
+    let named = format!("it is a replica of 127.0.0.1:{}", master.port());
+    world.trueup(&["plan"]).exits(3).says(&named);
+    world.apply().exits(6).says(&named);
+
+    assert_eq!(replica.cli(&["CONFIG", "GET", "maxmemory"]), "maxmemory\n0");
+    assert_eq!(world.sqlite("system.db", "SELECT count(*) FROM items"), "3", "the rest is done");
+}
+
+#[test]
 fn d06_looking_leaves_nothing_behind() {
     let redis = Redis::start();
     let world = with_cache(

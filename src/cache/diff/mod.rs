@@ -76,7 +76,7 @@ fn unreachable(desired: &Desired, failure: Failure, message: &str) -> Diff<Chang
 }
 
 fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Change> {
-    let RedisSeen { version, place, config, keys, streams, streams_complete } = seen;
+    let RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete } = seen;
     let known = Known { inventory, place: *place };
     let reachable = match version {
         Some(version) => format!("Redis {version}"),
@@ -84,6 +84,8 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
     };
     let checks = [Some(Check::new("cache", Status::Pass, reachable)), eviction(desired, config.as_ref())];
     let checks = checks.into_iter().flatten().map(Verdict::Check);
+
+    let numbers = absent_numbers(desired, config.as_ref(), absent_databases);
 
     let settings = match config {
         Some(seen) => desired.config.iter().map(|(key, value)| setting(desired, key, value, seen)).collect(),
@@ -100,7 +102,7 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
     });
     let gone = gone_streams(desired, streams, known);
     let mut diff: Diff<Change> =
-        checks.chain(settings).chain(namespaces).chain(wanted_streams).chain(gone).collect();
+        checks.chain(numbers).chain(settings).chain(namespaces).chain(wanted_streams).chain(gone).collect();
     diff.notes.extend(maxlen_note(desired, &diff.changes));
     diff
 }
@@ -130,6 +132,27 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Di
     });
     let gone = gone_streams(desired, streams, known);
     checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).chain(gone).collect()
+}
+
+/// Db numbers of `cache.databases` that the server does not have: what is to live there cannot.
+fn absent_numbers(
+    desired: &Desired,
+    config: Option<&BTreeMap<String, String>>,
+    absent: &BTreeSet<u32>,
+) -> Vec<Verdict> {
+    let count = config.and_then(config::databases);
+    let is_absent = |number: &u32| absent.contains(number) || count.is_some_and(|count| *number >= count);
+    let has = match count {
+        Some(count @ 1..) => format!("the server has the numbers 0 to {}", count - 1),
+        Some(0) | None => "the server does not have this number".to_owned(),
+    };
+    let fault_of = |(name, number): (&String, &u32)| {
+        let message = format!("{name} is to live on db {number}, and {has}");
+        let help = "write a number that the server has, or raise `databases` in the server's own configuration \
+                    and restart it";
+        fault(Address::new("cache.databases"), &message, help, desired)
+    };
+    desired.databases.iter().filter(|(_, number)| is_absent(number)).map(fault_of).collect()
 }
 
 /// `cache.config.KEY`

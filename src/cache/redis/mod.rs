@@ -1,9 +1,11 @@
 //! A Redis server. Keys are walked with SCAN, a page at a time, so that no command holds the server
 //! up; every answer has a deadline. Observing writes nothing, not even to prove that it could.
 
+mod keys;
+mod server;
 mod streams;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::time::Duration;
@@ -11,8 +13,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, ClientTlsConfig, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisError,
-    RedisResult, TlsCertificates, Value,
+    AsyncConnectionConfig, ClientTlsConfig, ConnectionAddr, Pipeline, RedisError, RedisResult,
+    TlsCertificates, Value,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -20,10 +22,11 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{Error, config};
-use crate::cache::observed::{KeysSeen, RedisSeen};
+use crate::cache::observed::RedisSeen;
 use crate::digest::Fingerprint;
-use crate::redact::redact;
 use crate::spec::{RedactedUrl, TlsFiles};
+use keys::{Scan, expire_lasting, read_keys};
+use server::{Server, is_forbidden, is_passing, is_refusal, told};
 use streams::{read_streams, remove_idle};
 
 /// For one attempt to connect, the handshake of TLS and the login in it.
@@ -34,8 +37,6 @@ const CONNECT_BUDGET: Duration = Duration::from_secs(6);
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// For looking at the TTLs of all namespaces; a million keys take about 3 s.
 const KEYS_BUDGET: Duration = Duration::from_secs(6);
-/// Keys that the server looks at for one page: well under a millisecond of its time.
-const PAGE: usize = 1_000;
 /// Commands in one pipeline.
 const BATCH: usize = 500;
 
@@ -74,18 +75,15 @@ impl Redis {
         &self,
         prefixes: &BTreeSet<&str>,
         streams: &BTreeSet<&str>,
+        databases: &BTreeSet<u32>,
     ) -> Result<RedisSeen, Error> {
-        let mut connection = self.connect().await?;
+        let (mut connection, Server { version, .. }) = self.connect().await?;
         let failed = |error: RedisError| self.failed(&error);
-        let version = server_version(&mut connection).await.map_err(failed)?;
-        let version = match version {
-            Server { is_cluster: true, .. } => {
-                let message = "it is a node of a Redis Cluster, which is not supported yet".to_owned();
-                return Err(Error::Unusable { address: self.address.clone(), message });
-            }
-            Server { version, is_cluster: false } => version,
-        };
         let config = read_config(&mut connection).await.map_err(failed)?;
+        let absent_databases = match config {
+            Some(_) => BTreeSet::new(),
+            None => read_absent_databases(&mut connection, databases, self.db()).await.map_err(failed)?,
+        };
         let asked = streams;
         let (streams, streams_complete) = read_streams(&mut connection, asked).await.map_err(failed)?;
         let deadline = Instant::now() + KEYS_BUDGET;
@@ -94,13 +92,17 @@ impl Redis {
             let seen = read_keys(&mut connection, prefix, asked, deadline).await.map_err(failed)?;
             keys.insert((*prefix).to_owned(), seen);
         }
-        Ok(RedisSeen { version, place: Some(self.place()), config, keys, streams, streams_complete })
+        let place = Some(self.place());
+        Ok(RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete })
+    }
+
+    fn db(&self) -> i64 {
+        self.client.get_connection_info().redis_settings().db()
     }
 
     /// Of host, port and db number.
     pub(super) fn place(&self) -> Fingerprint {
-        let db = self.client.get_connection_info().redis_settings().db();
-        Fingerprint::of_text(&format!("{}/{db}", self.address))
+        Fingerprint::of_text(&format!("{}/{}", self.address, self.db()))
     }
 
     /// Sets a setting until the server restarts: where it has a configuration file, that file is
@@ -121,7 +123,7 @@ impl Redis {
         spare: &BTreeSet<String>,
     ) -> Result<(), Error> {
         self.write("EXPIRE", async |connection| {
-            let has_nx = server_version(connection).await?.has_expire_nx();
+            let has_nx = Server::ask(connection).await?.has_expire_nx();
             let mut scan = Scan::keys_under(prefix);
             while let Some(mut keys) = scan.page(connection).await? {
                 keys.retain(|key| !std::str::from_utf8(key).is_ok_and(|key| spare.contains(key)));
@@ -180,7 +182,7 @@ impl Redis {
             return Ok(BTreeSet::new());
         }
         // WATCH is of a connection, so that this one is not shared.
-        let mut connection = self.connect().await?;
+        let (mut connection, _) = self.connect().await?;
         let (address, command) = (self.address.clone(), "XGROUP DESTROY".to_owned());
         remove_idle(&mut connection, name, groups).await.map_err(|error| Error::Refused {
             address,
@@ -195,13 +197,7 @@ impl Redis {
         command: &str,
         commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<()>,
     ) -> Result<(), Error> {
-        let mut connection = {
-            let mut kept = self.connection.lock().await;
-            match &*kept {
-                Some(connection) => connection.clone(),
-                None => kept.insert(self.connect().await?).clone(),
-            }
-        };
+        let mut connection = self.writable().await?;
         let Err(error) = commands(&mut connection).await else { return Ok(()) };
         if error.is_io_error() {
             *self.connection.lock().await = None;
@@ -211,20 +207,39 @@ impl Redis {
         Err(Error::Refused { address, command, message: told(&error) })
     }
 
-    /// A connection that has answered a PING. Only what may pass by itself is tried again.
-    async fn connect(&self) -> Result<MultiplexedConnection, Error> {
+    /// The kept connection, once the server has said again that it is no replica: it may have become
+    /// one, or the connection may have been cut, since it was used last.
+    async fn writable(&self) -> Result<MultiplexedConnection, Error> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = kept.as_mut() {
+            match Server::ask(connection).await {
+                Ok(server) => return self.accept(connection.clone(), server).await.map(|(usable, _)| usable),
+                Err(error) if error.is_io_error() => *kept = None,
+                Err(error) => return Err(self.failed(&error)),
+            }
+        }
+        let (connection, _) = self.connect().await?;
+        Ok(kept.insert(connection).clone())
+    }
+
+    /// A connection to a server that changes may be made on, and what it says of itself. Only what
+    /// may pass by itself is tried again.
+    async fn connect(&self) -> Result<(MultiplexedConnection, Server), Error> {
         let deadlines = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_DEADLINE))
             .set_response_timeout(Some(ANSWER_DEADLINE));
         let attempt = async || {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&deadlines).await?;
-            redis::cmd("PING").exec_async(&mut connection).await.map(|()| connection)
+            let server = Server::ask(&mut connection).await?;
+            Ok((connection, server))
         };
         let pauses =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(2);
         let attempts = attempt.retry(pauses).when(is_passing);
-        if let Ok(connected) = timeout(CONNECT_BUDGET, attempts).await {
-            return connected.map_err(|error| self.failed(&error));
+        match timeout(CONNECT_BUDGET, attempts).await {
+            Ok(Ok((connection, server))) => return self.accept(connection, server).await,
+            Ok(Err(error)) => return Err(self.failed(&error)),
+            Err(_) => {}
         }
         let without_tls =
             if self.answers_plainly().await { "; what answers there does so without TLS" } else { "" };
@@ -247,6 +262,18 @@ impl Redis {
             std::io::Result::Ok(matches!(&first, b"+" | b"-"))
         };
         matches!(timeout(PATIENCE, asking).await, Ok(Ok(true)))
+    }
+
+    /// Turns away a server that is not what `cache.url` may lead to.
+    async fn accept(
+        &self,
+        mut connection: MultiplexedConnection,
+        server: Server,
+    ) -> Result<(MultiplexedConnection, Server), Error> {
+        match server.objection(&mut connection).await {
+            Some(message) => Err(Error::Unusable { address: self.address.clone(), message }),
+            None => Ok((connection, server)),
+        }
     }
 
     fn failed(&self, error: &RedisError) -> Error {
@@ -274,32 +301,6 @@ fn tls_files(files: Option<&TlsFiles>) -> Result<Option<TlsCertificates>, String
     Ok(Some(TlsCertificates { client_tls, root_cert }))
 }
 
-/// What a server says of itself.
-struct Server {
-    version: Option<String>,
-    is_cluster: bool,
-}
-
-impl Server {
-    /// `EXPIRE key seconds NX` came with Redis 7.0; Valkey began with 7.2.
-    fn has_expire_nx(&self) -> bool {
-        let major = self.version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
-        major.is_some_and(|major: u32| major >= 7)
-    }
-}
-
-/// HELLO, because any user may ask it; INFO is among the dangerous commands.
-async fn server_version(connection: &mut MultiplexedConnection) -> RedisResult<Server> {
-    let hello: HashMap<String, Value> = match redis::cmd("HELLO").query_async(connection).await {
-        Ok(hello) => hello,
-        Err(error) if is_forbidden(&error) => HashMap::new(),
-        Err(error) => return Err(error),
-    };
-    let text = |key| hello.get(key).and_then(|value| redis::from_redis_value_ref::<String>(value).ok());
-    let version = text("version").map(|version| redact(&version).into_owned());
-    Ok(Server { version, is_cluster: text("mode").as_deref() == Some("cluster") })
-}
-
 /// All settings but the secret ones; `None` when the server forbids to ask.
 async fn read_config(
     connection: &mut MultiplexedConnection,
@@ -316,134 +317,29 @@ async fn read_config(
     }
 }
 
-/// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
-/// first.
-async fn read_keys(
+/// Which of some db numbers the server does not have. Asked where it forbids CONFIG, which says how
+/// many it has.
+async fn read_absent_databases(
     connection: &mut MultiplexedConnection,
-    prefix: &str,
-    spare: &BTreeSet<&str>,
-    deadline: Instant,
-) -> RedisResult<KeysSeen> {
-    let mut scan = Scan::keys_under(prefix);
-    loop {
-        let lasting = match scan.page(connection).await {
-            Ok(None) => return Ok(KeysSeen::Expiring),
-            Ok(Some(keys)) => without_ttl(connection, keys, |key| spare.contains(key)).await,
-            Err(error) => Err(error),
-        };
-        match lasting {
-            Ok(lasting) if !lasting.is_empty() => return Ok(KeysSeen::SomeWithoutTtl),
-            Ok(_) if Instant::now() >= deadline => return Ok(KeysSeen::OverBudget),
-            Ok(_) => {}
-            Err(error) if is_forbidden(&error) => return Ok(KeysSeen::Forbidden),
-            Err(error) => return Err(error),
+    asked: &BTreeSet<u32>,
+    current: i64,
+) -> RedisResult<BTreeSet<u32>> {
+    let mut absent = BTreeSet::new();
+    if asked.is_empty() {
+        return Ok(absent);
+    }
+    let mut pipeline = Pipeline::with_capacity(asked.len());
+    pipeline.ignore_errors();
+    for number in asked {
+        pipeline.cmd("SELECT").arg(number);
+    }
+    let answers: Vec<Value> = pipeline.query_async(connection).await?;
+    for (number, answer) in asked.iter().zip(answers) {
+        // A number that the user may not select has another code.
+        if answer.extract_error().is_err_and(|error| error.code() == Some("ERR")) {
+            absent.insert(*number);
         }
     }
-}
-
-/// Gives those of some keys that have no TTL one.
-async fn expire_lasting(
-    connection: &mut MultiplexedConnection,
-    keys: &[Vec<u8>],
-    seconds: u64,
-    has_nx: bool,
-) -> RedisResult<()> {
-    /// What EXPIRE NX does: a script is one step of the server.
-    const EXPIRE_NX: &str = "for _, key in ipairs(KEYS) do \
-        if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end end";
-    if has_nx {
-        let mut pipeline = Pipeline::with_capacity(keys.len());
-        for key in keys {
-            pipeline.cmd("EXPIRE").arg(key).arg(seconds).arg("NX").ignore();
-        }
-        pipeline.exec_async(connection).await
-    } else {
-        let mut script = redis::cmd("EVAL");
-        script.arg(EXPIRE_NX).arg(keys.len()).arg(keys).arg(seconds).exec_async(connection).await
-    }
-}
-
-/// Those of some keys that exist, have no TTL and are not to be spared.
-async fn without_ttl(
-    connection: &mut MultiplexedConnection,
-    keys: Vec<Vec<u8>>,
-    is_spared: impl Fn(&str) -> bool,
-) -> RedisResult<Vec<Vec<u8>>> {
-    if keys.is_empty() {
-        return Ok(keys);
-    }
-    let mut pipeline = Pipeline::with_capacity(keys.len());
-    for key in &keys {
-        pipeline.cmd("TTL").arg(key);
-    }
-    let ttls: Vec<i64> = pipeline.query_async(connection).await?;
-    let lasts = |(key, ttl): (Vec<u8>, i64)| {
-        let spared = std::str::from_utf8(&key).is_ok_and(&is_spared);
-        // -1 is no TTL, -2 no key: it expired since the scan saw it.
-        (ttl == -1 && !spared).then_some(key)
-    };
-    Ok(keys.into_iter().zip(ttls).filter_map(lasts).collect())
-}
-
-/// A walk over keys of the db, a page at a time.
-struct Scan {
-    /// Where it goes on; `None` at the end.
-    cursor: Option<u64>,
-    options: Vec<String>,
-}
-
-impl Scan {
-    fn keys_under(prefix: &str) -> Self {
-        let mut pattern = String::with_capacity(prefix.len() + 1);
-        for letter in prefix.chars() {
-            if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
-                pattern.push('\\');
-            }
-            pattern.push(letter);
-        }
-        pattern.push('*');
-        Self { cursor: Some(0), options: vec!["MATCH".to_owned(), pattern] }
-    }
-
-    fn streams() -> Self {
-        Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()] }
-    }
-
-    /// The next keys, which may be none; `None` at the end. A key may come twice.
-    async fn page(&mut self, connection: &mut MultiplexedConnection) -> RedisResult<Option<Vec<Vec<u8>>>> {
-        let Some(cursor) = self.cursor else { return Ok(None) };
-        let mut command = Cmd::new();
-        command.arg("SCAN").arg(cursor).arg(&self.options).arg("COUNT").arg(PAGE);
-        let (next, keys): (u64, Vec<Vec<u8>>) = command.query_async(connection).await?;
-        self.cursor = (next != 0).then_some(next);
-        Ok(Some(keys))
-    }
-}
-
-/// Whether the server refuses who asks, at login.
-fn is_refusal(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::AuthenticationFailed
-        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "DENIED"))
-}
-
-/// Whether it may answer when it is asked again: it starts, loads its data, or changes its role.
-fn is_passing(error: &RedisError) -> bool {
-    error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
-}
-
-/// Whether the server refuses one command: by its ACL, or because a provider removed it.
-fn is_forbidden(error: &RedisError) -> bool {
-    error.code() == Some("NOPERM")
-        || error.code() == Some("ERR")
-            && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
-}
-
-/// What a server or the driver says, in its own words.
-fn told(error: &RedisError) -> String {
-    let told = match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (None, Some(detail)) => detail.to_owned(),
-        _ => error.to_string(),
-    };
-    redact(&told).into_owned()
+    redis::cmd("SELECT").arg(current).exec_async(connection).await?;
+    Ok(absent)
 }

@@ -8,7 +8,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::{BATCH, Scan, is_forbidden};
+use super::BATCH;
+use super::keys::Scan;
+use super::server::is_forbidden;
 use crate::cache::observed::{GroupSeen, StreamSeen};
 
 /// For listing the streams of the db.

@@ -1,0 +1,120 @@
+//! Keys, walked with SCAN, and their TTLs.
+
+use std::collections::BTreeSet;
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisResult};
+use tokio::time::Instant;
+
+use super::server::is_forbidden;
+use crate::cache::observed::KeysSeen;
+
+/// Keys that the server looks at for one page: well under a millisecond of its time.
+const PAGE: usize = 1_000;
+
+/// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
+/// first.
+pub(super) async fn read_keys(
+    connection: &mut MultiplexedConnection,
+    prefix: &str,
+    spare: &BTreeSet<&str>,
+    deadline: Instant,
+) -> RedisResult<KeysSeen> {
+    let mut scan = Scan::keys_under(prefix);
+    loop {
+        let lasting = match scan.page(connection).await {
+            Ok(None) => return Ok(KeysSeen::Expiring),
+            Ok(Some(keys)) => without_ttl(connection, keys, |key| spare.contains(key)).await,
+            Err(error) => Err(error),
+        };
+        match lasting {
+            Ok(lasting) if !lasting.is_empty() => return Ok(KeysSeen::SomeWithoutTtl),
+            Ok(_) if Instant::now() >= deadline => return Ok(KeysSeen::OverBudget),
+            Ok(_) => {}
+            Err(error) if is_forbidden(&error) => return Ok(KeysSeen::Forbidden),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Gives those of some keys that have no TTL one.
+pub(super) async fn expire_lasting(
+    connection: &mut MultiplexedConnection,
+    keys: &[Vec<u8>],
+    seconds: u64,
+    has_nx: bool,
+) -> RedisResult<()> {
+    /// What EXPIRE NX does: a script is one step of the server.
+    const EXPIRE_NX: &str = "for _, key in ipairs(KEYS) do \
+        if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end end";
+    if has_nx {
+        let mut pipeline = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            pipeline.cmd("EXPIRE").arg(key).arg(seconds).arg("NX").ignore();
+        }
+        pipeline.exec_async(connection).await
+    } else {
+        let mut script = redis::cmd("EVAL");
+        script.arg(EXPIRE_NX).arg(keys.len()).arg(keys).arg(seconds).exec_async(connection).await
+    }
+}
+
+/// Those of some keys that exist, have no TTL and are not to be spared.
+async fn without_ttl(
+    connection: &mut MultiplexedConnection,
+    keys: Vec<Vec<u8>>,
+    is_spared: impl Fn(&str) -> bool,
+) -> RedisResult<Vec<Vec<u8>>> {
+    if keys.is_empty() {
+        return Ok(keys);
+    }
+    let mut pipeline = Pipeline::with_capacity(keys.len());
+    for key in &keys {
+        pipeline.cmd("TTL").arg(key);
+    }
+    let ttls: Vec<i64> = pipeline.query_async(connection).await?;
+    let lasts = |(key, ttl): (Vec<u8>, i64)| {
+        let spared = std::str::from_utf8(&key).is_ok_and(&is_spared);
+        // -1 is no TTL, -2 no key: it expired since the scan saw it.
+        (ttl == -1 && !spared).then_some(key)
+    };
+    Ok(keys.into_iter().zip(ttls).filter_map(lasts).collect())
+}
+
+/// A walk over keys of the db, a page at a time.
+pub(super) struct Scan {
+    /// Where it goes on; `None` at the end.
+    cursor: Option<u64>,
+    options: Vec<String>,
+}
+
+impl Scan {
+    pub(super) fn keys_under(prefix: &str) -> Self {
+        let mut pattern = String::with_capacity(prefix.len() + 1);
+        for letter in prefix.chars() {
+            if matches!(letter, '*' | '?' | '[' | ']' | '^' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern.push('*');
+        Self { cursor: Some(0), options: vec!["MATCH".to_owned(), pattern] }
+    }
+
+    pub(super) fn streams() -> Self {
+        Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()] }
+    }
+
+    /// The next keys, which may be none; `None` at the end. A key may come twice.
+    pub(super) async fn page(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+    ) -> RedisResult<Option<Vec<Vec<u8>>>> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let mut command = Cmd::new();
+        command.arg("SCAN").arg(cursor).arg(&self.options).arg("COUNT").arg(PAGE);
+        let (next, keys): (u64, Vec<Vec<u8>>) = command.query_async(connection).await?;
+        self.cursor = (next != 0).then_some(next);
+        Ok(Some(keys))
+    }
+}

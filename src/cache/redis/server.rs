@@ -1,0 +1,108 @@
+//! What a server says of itself, and what its errors mean.
+
+use std::collections::HashMap;
+
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisError, RedisResult, Value};
+
+use crate::redact::redact;
+
+/// What a server says of itself; nothing where it forbids to ask.
+#[derive(Default)]
+pub(super) struct Server {
+    pub(super) version: Option<String>,
+    mode: Option<String>,
+    role: Option<String>,
+}
+
+impl Server {
+    /// HELLO needs no right, unlike INFO. Where a provider removed it, ROLE tells at least that much.
+    pub(super) async fn ask(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
+        match redis::cmd("HELLO").query_async::<HashMap<String, Value>>(connection).await {
+            Ok(hello) => {
+                let text = |key| hello.get(key).and_then(text_of);
+                Ok(Self {
+                    version: text("version").map(|version| redact(&version).into_owned()),
+                    mode: text("mode"),
+                    role: text("role"),
+                })
+            }
+            Err(error) if is_forbidden(&error) => {
+                let role = role(connection).await?.first().and_then(text_of);
+                Ok(Self { role, ..Self::default() })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `EXPIRE key seconds NX` came with Redis 7.0; Valkey began with 7.2.
+    pub(super) fn has_expire_nx(&self) -> bool {
+        let major = self.version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
+        major.is_some_and(|major: u32| major >= 7)
+    }
+
+    /// Why it is not what `cache.url` may lead to. A replica takes settings, and would lose them and
+    /// whatever else it takes.
+    pub(super) async fn objection(&self, connection: &mut MultiplexedConnection) -> Option<String> {
+        match (self.mode.as_deref(), self.role.as_deref()) {
+            (Some("cluster"), _) => {
+                Some("it is a node of a Redis Cluster, which is not supported yet".to_owned())
+            }
+            (Some("sentinel"), _) => Some("it is a Sentinel, which has no keys: name the master".to_owned()),
+            (_, Some("replica" | "slave")) => {
+                // Who may not ask for the master is told at least what this is.
+                let master = match role(connection).await.unwrap_or_default().get(1..3) {
+                    Some([host, port]) => text_of(host).zip(text_of(port)),
+                    _ => None,
+                };
+                let master = master.map_or_else(
+                    || "another server; name that one".to_owned(),
+                    |(host, port)| redact(&format!("{host}:{port}; name that server")).into_owned(),
+                );
+                Some(format!("it is a replica of {master} in `cache.url`, because changes are made there"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The answer to ROLE, which begins with the role and, of a replica, where its master is; empty where
+/// it may not be asked.
+async fn role(connection: &mut MultiplexedConnection) -> RedisResult<Vec<Value>> {
+    match redis::cmd("ROLE").query_async(connection).await {
+        Err(error) if is_forbidden(&error) => Ok(Vec::new()),
+        answer => answer,
+    }
+}
+
+fn text_of(value: &Value) -> Option<String> {
+    redis::from_redis_value_ref(value).ok()
+}
+
+/// Whether the server refuses who asks, at login.
+pub(super) fn is_refusal(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "DENIED"))
+}
+
+/// Whether it may answer when it is asked again: it starts, loads its data, or changes its role.
+pub(super) fn is_passing(error: &RedisError) -> bool {
+    error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
+}
+
+/// Whether the server refuses one command: by its ACL, or because a provider removed it.
+pub(super) fn is_forbidden(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+        || error.code() == Some("ERR")
+            && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+}
+
+/// What a server or the driver says, in its own words.
+pub(super) fn told(error: &RedisError) -> String {
+    let told = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) => detail.to_owned(),
+        _ => error.to_string(),
+    };
+    redact(&told).into_owned()
+}
