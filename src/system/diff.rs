@@ -1,6 +1,7 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
 use super::order::TableOrder;
+use super::upcoming::Upcoming;
 use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
 use crate::catalog::{Snapshot, Table, TableKind, TableName};
 use crate::change::{Address, Diff};
@@ -13,18 +14,18 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
         return diff;
     }
     let migrations = migrations::diff(desired, observed, inventory);
-    let pending = migrations.changes.last().map(|planned| planned.address.clone());
     let order = TableOrder::of(&observed.schema, &desired.references);
     diff.merge(migrations);
     let repeatables = migrations::repeatables(desired, observed, inventory, &diff.changes);
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
-    let mut written = users::diff(desired, observed, inventory, pending.as_ref());
-    written.merge(rows::diff(desired, observed, inventory, &order, pending.as_ref()));
+    diff.merge(repeatables);
+    let upcoming = Upcoming::of(&diff.changes);
+    let mut written = users::diff(desired, observed, inventory, &upcoming);
+    written.merge(rows::diff(desired, observed, inventory, &order, &upcoming));
     if let Some(last) = last {
         // Rows come last: a view or a trigger may be what they are written through.
         written.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
-    diff.merge(repeatables);
     // Views are granted like tables, so they are there first.
     let roles = roles::diff(desired, observed, inventory, &diff.changes);
     roles::come_first(&roles.changes, &mut diff.changes);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Desired;
 use super::diff::is_managed;
+use super::texts::{Texts, any_in};
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::spec::Migration;
 
@@ -14,11 +15,12 @@ pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files
     if files.is_empty() {
         return recorded.clone();
     }
-    let texts = Texts::of(files, recorded, there);
+    let explanation = Explanation::of(files, recorded, there);
+    let texts = &explanation.texts;
     let mut explained = there.clone();
     explained.tables.retain(|name, table| match recorded.tables.get(name) {
         Some(was) => {
-            *table = texts.merged(name, was, table);
+            *table = explanation.merged(name, was, table);
             true
         }
         // They may refer to a table that is not theirs.
@@ -33,92 +35,40 @@ pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files
     explained
 }
 
-/// What the texts of migrations speak of.
-struct Texts {
-    /// All their words, in lower case.
-    words: BTreeSet<String>,
-    /// Names of types, functions, schemas and the like that they make, change or drop. A statement about
-    /// one of these changes tables that it does not name.
-    objects: BTreeSet<String>,
-    /// The words that are names of tables.
+/// The texts of migrations, and which of their words are names of tables.
+struct Explanation {
+    texts: Texts,
     tables: BTreeSet<String>,
-    /// Whether a statement is put together when it runs, so that the text does not show it.
-    is_dynamic: bool,
-    /// Whether anything is dropped, which may take tables along.
-    drops: bool,
 }
 
-impl Texts {
+impl Explanation {
     fn of(files: &[&Migration], recorded: &Snapshot, there: &Snapshot) -> Self {
-        const KINDS: [&str; 9] = [
-            "type",
-            "domain",
-            "function",
-            "procedure",
-            "aggregate",
-            "schema",
-            "extension",
-            "sequence",
-            "collation",
-        ];
-        let (mut words, mut objects, mut is_dynamic) = (BTreeSet::new(), BTreeSet::new(), false);
-        for file in files {
-            let lower = file.sql.to_lowercase();
-            let all: Vec<&str> = identifiers(&lower).collect();
-            for (at, pair) in all.windows(2).enumerate() {
-                let [verb, kind] = pair else { continue };
-                is_dynamic |= *verb == "execute" && !matches!(*kind, "function" | "procedure" | "on");
-                if matches!(*verb, "create" | "alter" | "drop" | "replace") && KINDS.contains(kind) {
-                    let behind = all.iter().skip(at + 2);
-                    let mut names = behind.skip_while(|word| matches!(**word, "if" | "not" | "exists"));
-                    // With its schema, or with what comes next.
-                    objects.extend(names.by_ref().take(2).map(|word| (*word).to_owned()));
-                }
-            }
-            words.extend(all.into_iter().map(str::to_owned));
-        }
+        let texts = Texts::of(files.iter().map(|file| file.sql.as_str()));
         let names = recorded.tables.keys().chain(there.tables.keys()).map(|name| name.name.to_lowercase());
-        let tables = names.filter(|name| words.contains(name)).collect();
-        let drops = words.contains("drop");
-        Self { words, objects, tables, is_dynamic, drops }
-    }
-
-    /// Whether they name a table, or its schema.
-    fn name(&self, table: &TableName) -> bool {
-        let has = |name: &String| self.words.contains(&name.to_lowercase());
-        has(&table.name) || table.schema.as_ref().is_some_and(has)
-    }
-
-    fn any_in(words: &BTreeSet<String>, text: &str) -> bool {
-        // Keywords of expressions, which say nothing of what is meant.
-        const COMMON: [&str; 12] =
-            ["check", "in", "and", "or", "not", "null", "is", "any", "array", "text", "true", "false"];
-        let lower = text.to_lowercase();
-        identifiers(&lower).any(|word| !COMMON.contains(&word) && words.contains(word))
+        let tables = names.filter(|name| texts.words.contains(name)).collect();
+        Self { texts, tables }
     }
 
     /// A table as it is there, with the parts that the texts do not account for as they were.
     fn merged(&self, name: &TableName, was: &Table, there: &Table) -> Table {
-        if self.is_dynamic || was == there {
+        let Self { texts, tables } = self;
+        if texts.is_dynamic || was == there {
             return there.clone();
         }
-        let is_named = self.name(name);
+        let is_named = texts.name(name);
         if let Some(definition) = &there.definition {
             // A view follows from its tables.
             let both = format!("{definition} {}", was.definition.as_deref().unwrap_or(""));
-            let is_explained = is_named
-                || Self::any_in(&self.tables, &both)
-                || Self::any_in(&self.objects, &both)
-                || was.kind != there.kind;
+            let is_explained =
+                is_named || any_in(tables, &both) || texts.change_any_in(&both) || was.kind != there.kind;
             return if is_explained { there.clone() } else { was.clone() };
         }
-        let speaks =
-            |text: &str| Self::any_in(&self.objects, text) || is_named && Self::any_in(&self.words, text);
+        let speaks = |text: &str| texts.change_any_in(text) || is_named && any_in(&texts.words, text);
         let column = |column: &Column| {
             let Column { name, data_type, default, generated, .. } = column;
             let expressions = [default, generated].into_iter().flatten();
-            is_named && self.words.contains(&name.to_lowercase())
-                || Self::any_in(&self.objects, data_type)
+            is_named && texts.words.contains(&name.to_lowercase())
+                || texts.change_any_in(data_type)
                 || expressions.into_iter().any(|text| speaks(text))
         };
         let types_of = |check: &str| {
@@ -129,13 +79,13 @@ impl Texts {
         let mut merged = there.clone();
         merged.columns = merge_columns(&was.columns, &there.columns, column);
         merged.indexes = merge(&was.indexes, &there.indexes, |name, index| {
-            self.words.contains(&name.to_lowercase()) || speaks(&index.keys.join(" "))
+            texts.words.contains(&name.to_lowercase()) || speaks(&index.keys.join(" "))
         });
         merged.foreign_keys = merge_sets(&was.foreign_keys, &there.foreign_keys, |key| {
-            self.words.contains(&key.table.name.to_lowercase()) || speaks(&key.columns.join(" "))
+            texts.words.contains(&key.table.name.to_lowercase()) || speaks(&key.columns.join(" "))
         });
         merged.checks = merge_sets(&was.checks, &there.checks, |check| {
-            speaks(check) || Self::any_in(&self.objects, &types_of(check))
+            speaks(check) || texts.change_any_in(&types_of(check))
         });
         if !is_named {
             merged.primary_key.clone_from(&was.primary_key);
@@ -143,11 +93,6 @@ impl Texts {
         }
         merged
     }
-}
-
-/// Words that may be names, from a text in lower case.
-fn identifiers(lower: &str) -> impl Iterator<Item = &str> {
-    lower.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
 }
 
 fn merge_columns(was: &[Column], there: &[Column], is_explained: impl Fn(&Column) -> bool) -> Vec<Column> {

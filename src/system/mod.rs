@@ -20,6 +20,8 @@ mod renamed;
 mod roles;
 mod rows;
 mod scratch;
+mod texts;
+mod upcoming;
 mod users;
 
 #[cfg(test)]

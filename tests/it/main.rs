@@ -72,6 +72,7 @@ mod examples;
 mod f05_unreadable_sources;
 mod f06_hostile_names;
 mod f07_secrets;
+mod f10_together;
 mod insight;
 mod lint_migrations;
 mod lint_oracle;

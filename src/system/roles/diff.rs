@@ -43,7 +43,7 @@ pub(in super::super) fn diff(
     diff.unmanaged = unmanaged(desired, seen, inventory);
     let waiting = Waiting::of(planned, desired);
     for (name, role) in in_order(&desired.roles) {
-        let faults = faults(name, role, desired, seen, observed, waiting.last.is_some());
+        let faults = faults(name, role, desired, seen, observed, &waiting);
         if !faults.is_empty() {
             diff.faults.extend(faults);
             continue;
@@ -210,7 +210,7 @@ fn faults(
     desired: &Desired,
     seen: &Roles,
     observed: &Observed,
-    is_pending: bool,
+    waiting: &Waiting<'_>,
 ) -> Vec<Fault> {
     let fault = |message: String, help: Option<String>| Fault {
         address: address(name),
@@ -235,13 +235,14 @@ fn faults(
         faults.push(fault(format!("PostgreSQL {server} has no privilege {word} to grant"), Some(help)));
     }
     for parent in &role.member_of {
-        if !desired.roles.contains_key(parent) && !seen.roles.contains_key(parent) {
+        let is_known = desired.roles.contains_key(parent) || seen.roles.contains_key(parent);
+        if !is_known && !waiting.speak_of(parent) {
             let known = desired.roles.keys().chain(seen.roles.keys()).map(String::as_str);
             let help = nearest(parent, known);
             faults.push(fault(format!("there is no role {parent} to be a member of"), help));
         }
     }
-    if !is_pending {
+    if waiting.last.is_none() {
         for (schema, table, written) in Globs::new(&role.grants).literal() {
             let inside = seen.schemas.get(schema);
             if !inside.is_some_and(|inside| inside.tables.contains_key(table)) {

@@ -111,7 +111,11 @@ impl Waiting<'_> {
         if !role.grants.is_empty() {
             needs.extend(self.extensions.iter().copied().cloned());
         }
-        if !role.grants.is_empty() || self.grants || self.speak_of(name) {
+        if !role.grants.is_empty()
+            || self.grants
+            || self.speak_of(name)
+            || role.member_of.iter().any(|parent| self.speak_of(parent))
+        {
             needs.extend(self.last.cloned());
         }
         needs.extend(role.member_of.iter().map(|parent| address(parent)));
@@ -119,7 +123,7 @@ impl Waiting<'_> {
     }
 
     /// Whether a migration has the name in it: of a policy, or of an owner.
-    fn speak_of(&self, name: &str) -> bool {
+    pub(super) fn speak_of(&self, name: &str) -> bool {
         words(name).all(|word| self.words.contains(&word.to_lowercase()))
     }
 

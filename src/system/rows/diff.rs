@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::super::order::TableOrder;
+use super::super::upcoming::Upcoming;
 use super::super::{Change, Desired, Observed};
 use super::claims::{Unwanted, unwanted};
+use super::fits::Misfit;
 use super::own::Owned;
 use super::sample::sample;
 use super::takeback::{Verdict, judge};
@@ -34,6 +36,8 @@ struct Writes {
     seen: BTreeMap<Fingerprint, Option<Fingerprint>>,
     /// Rows of an ontology that are there and not wanted.
     others: usize,
+    /// Why it cannot be written before the pending migrations, which may change that.
+    unchecked: Option<(String, Address)>,
 }
 
 /// Why a set cannot be compared.
@@ -48,13 +52,14 @@ pub(in super::super) fn diff(
     observed: &Observed,
     inventory: &Inventory,
     order: &TableOrder,
-    pending: Option<&Address>,
+    upcoming: &Upcoming<'_>,
 ) -> Diff<Change> {
+    let pending = upcoming.last;
     let mut diff = Diff::default();
     let sets: BTreeMap<&Address, &RowSet> = desired.sets.iter().map(|set| (&set.address, set)).collect();
     let mut compared: BTreeMap<&Address, (&RowSet, Writes)> = BTreeMap::new();
     for set in sets.values().copied().filter(|set| set.on) {
-        match compare(set, observed, pending) {
+        match compare(set, observed, upcoming) {
             Ok(writes) => drop(compared.insert(&set.address, (set, writes))),
             Err(Stop::Later(reason)) => {
                 diff.deferred.push(Held { address: set.address.clone(), reason });
@@ -93,33 +98,45 @@ pub(in super::super) fn diff(
     diff
 }
 
-fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Result<Writes, Stop> {
+fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result<Writes, Stop> {
     let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
-    let shape =
-        match (Shape::of(&set.table, &set.key, &set.columns, &observed.schema, observed.dialect), pending) {
-            (Ok(shape), _) => shape,
-            (Err(Lacking::Table), Some(_)) => return Ok(everything()),
-            (Err(Lacking::Column(_)), Some(pending)) => {
-                return Err(Stop::Later(format!("known after {pending}")));
-            }
-            (Err(lacking), None) => {
-                let (message, help) = lacking_message(&lacking, &set.table, &observed.schema);
-                return Err(Stop::Faults(vec![fault(set, message, help)]));
-            }
-        };
-    let misfits = shape.computed().into_iter().chain(set.rows.iter().filter_map(|row| shape.misfit(row)));
+    let shape = match (
+        Shape::of(&set.table, &set.key, &set.columns, &observed.schema, observed.dialect),
+        upcoming.last,
+    ) {
+        (Ok(shape), _) => shape,
+        (Err(Lacking::Table), Some(_)) => return Ok(everything()),
+        (Err(Lacking::Column(_)), Some(pending)) => {
+            return Err(Stop::Later(format!("known after {pending}")));
+        }
+        (Err(lacking), None) => {
+            let (message, help) = lacking_message(&lacking, &set.table, &observed.schema);
+            return Err(Stop::Faults(vec![fault(set, message, help)]));
+        }
+    };
+    let mut unchecked = None;
+    let misfits = set.rows.iter().filter_map(|row| shape.misfit(row)).filter(|misfit| {
+        let Misfit { column, message } = misfit;
+        let may_fit = column.is_some_and(|column| upcoming.may_change_column(&set.table, column));
+        if may_fit {
+            unchecked.get_or_insert_with(|| message.clone());
+        }
+        !may_fit
+    });
+    let computed = shape.computed().filter(|_| !upcoming.may_change(&set.table));
+    let misfits = computed.into_iter().chain(misfits.map(|misfit| misfit.message));
     let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
     if !misfits.is_empty() {
         return Err(Stop::Faults(misfits));
     }
     let unobserved = || Stop::Later("not observed".to_owned());
     let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
-    let mut writes = Writes::default();
+    let mut writes = Writes { unchecked: unchecked.zip(upcoming.last_of_all.cloned()), ..Writes::default() };
     for (at, row) in set.rows.iter().enumerate() {
         let key = shape.key_print(shape.key_of(row).into_iter().map(text));
         let found = match answer.rows.get(&key) {
             Some(found) => *found,
-            None if answer.whole => None,
+            None if answer.whole || shape.key_misfit(row).is_some() => None,
             None => return Err(unobserved()),
         };
         match (found, set.mode) {
@@ -150,7 +167,8 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
     writes.others = if answer.whole { there.count() } else { 0 };
     let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
     let lacking = not_given(shape.table, &given);
-    if !writes.insert.is_empty() && answer.is_read_only {
+    let is_fixed = !upcoming.may_change(&set.table);
+    if !writes.insert.is_empty() && answer.is_read_only && is_fixed {
         let message = format!("{} is a view that no rows can be inserted into", set.table);
         let help = "name the table that it reads, or give it an INSTEAD OF INSERT trigger in a migration";
         return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
@@ -158,6 +176,10 @@ fn compare(set: &RowSet, observed: &Observed, pending: Option<&Address>) -> Resu
     if !writes.insert.is_empty() && !lacking.is_empty() {
         let message =
             format!("{} needs a value for {}, which the rows do not have", set.table, lacking.join(", "));
+        if !is_fixed {
+            writes.unchecked = writes.unchecked.or_else(|| Some(message).zip(upcoming.last_of_all.cloned()));
+            return Ok(writes);
+        }
         let help = "give the columns in the rows, or give them a default in a migration";
         return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
     }
@@ -203,7 +225,7 @@ fn planned(
     verdict: Verdict,
     pending: Option<&Address>,
 ) -> Planned<Change> {
-    let Writes { insert, change, wanted: _, seen, others: _ } = writes;
+    let Writes { insert, change, wanted: _, seen, others: _, unchecked } = writes;
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
@@ -224,7 +246,11 @@ fn planned(
         let noun = if std::mem::take(&mut first) { format!("{} ", noun(*count)) } else { String::new() };
         format!("{count} {noun}{what}")
     });
-    let summary = counted.collect::<Vec<_>>().join(", ");
+    let mut summary = counted.collect::<Vec<_>>().join(", ");
+    let unchecked = unchecked.as_ref().filter(|_| !rows.is_empty());
+    if let Some((message, last)) = unchecked {
+        summary = format!("{summary}\ncannot be checked before {last}: {message}");
+    }
     let reason = match (action, set) {
         (Action::Delete, None) => "gone from the spec".to_owned(),
         (Action::Delete, Some(set)) if !set.on => match &set.when {
@@ -262,7 +288,7 @@ fn planned(
     Planned {
         address: address.clone(),
         action,
-        risk: Risk::Safe,
+        risk: if unchecked.is_some() { Risk::Unvalidated } else { Risk::Safe },
         reason,
         needs,
         summary,

@@ -10,14 +10,23 @@ use crate::sql::{Dialect, identifier};
 /// Letters of a value that are shown.
 const MOST_LETTERS: usize = 40;
 
-impl Shape<'_> {
+/// A value of a row that its column cannot hold.
+#[derive(Debug)]
+pub(super) struct Misfit<'a> {
+    /// `None` where no other type or check of the column would help: for a NULL in the key.
+    pub(super) column: Option<&'a Column>,
+    pub(super) message: String,
+}
+
+impl<'a> Shape<'a> {
     /// Why these rows cannot be written, if they cannot: where the table was not there when they were
     /// planned, nobody has looked yet.
     pub(super) fn refusal(&self, rows: &[Vec<Cell>]) -> Option<String> {
         let mut keys = BTreeSet::new();
         let refused = |row: &Vec<Cell>| {
             let is_new = keys.insert(self.key_print(self.key_of(row).into_iter().map(text)));
-            self.misfit(row).or_else(|| (!is_new).then(|| self.same_key(row)))
+            let misfit = self.misfit(row).map(|misfit| misfit.message);
+            misfit.or_else(|| (!is_new).then(|| self.same_key(row)))
         };
         self.computed().or_else(|| rows.iter().find_map(refused))
     }
@@ -36,24 +45,41 @@ impl Shape<'_> {
 
     /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
     /// no value of its column. SQLite holds any text anywhere.
-    pub(super) fn misfit(&self, row: &[Cell]) -> Option<String> {
-        if let Some((column, _)) =
-            self.key.iter().zip(self.key_of(row)).find(|(_, cell)| **cell == Cell::Null)
-        {
-            return Some(format!("the key column {} is empty", column.name));
-        }
-        let misfit = |((column, _), cell): (&(&Column, bool), &Cell)| {
-            let text = text(cell).filter(|_| self.dialect == Dialect::Postgres)?;
-            if fits(column, text) && is_label(self.table, column, text) {
-                return None;
-            }
+    pub(super) fn misfit(&self, row: &[Cell]) -> Option<Misfit<'a>> {
+        let columns = self.columns.iter().map(|(column, _)| *column).zip(row);
+        self.null_in_key(row).or_else(|| self.first_misfit(columns))
+    }
+
+    /// What of a row's key the table cannot hold: such a row cannot be there, nor be asked for.
+    pub(super) fn key_misfit(&self, row: &[Cell]) -> Option<Misfit<'a>> {
+        let key = self.key.iter().copied().zip(self.key_of(row));
+        self.null_in_key(row).or_else(|| self.first_misfit(key))
+    }
+
+    fn null_in_key(&self, row: &[Cell]) -> Option<Misfit<'a>> {
+        let mut key = self.key.iter().zip(self.key_of(row));
+        let (column, _) = key.find(|(_, cell)| **cell == Cell::Null)?;
+        Some(Misfit { column: None, message: format!("the key column {} is empty", column.name) })
+    }
+
+    fn first_misfit<'c>(
+        &self,
+        mut cells: impl Iterator<Item = (&'a Column, &'c Cell)>,
+    ) -> Option<Misfit<'a>> {
+        cells.find_map(|(column, cell)| {
+            let text = text(cell).filter(|text| !self.takes(column, text))?;
             let mut shown: String = text.chars().take(MOST_LETTERS).collect();
             if shown.len() < text.len() {
                 shown.push('…');
             }
-            Some(format!("{shown:?} is no value of column {} ({})", column.name, column.data_type))
-        };
-        self.columns.iter().zip(row).find_map(misfit)
+            let message = format!("{shown:?} is no value of column {} ({})", column.name, column.data_type);
+            Some(Misfit { column: Some(column), message })
+        })
+    }
+
+    /// Whether a column can hold a text.
+    pub(super) fn takes(&self, column: &Column, text: &str) -> bool {
+        self.dialect != Dialect::Postgres || fits(column, text) && is_label(self.table, column, text)
     }
 }
 

@@ -91,6 +91,9 @@ async fn ask_scope(
     database: &Database,
 ) -> crate::sql::Result<Answer> {
     let Some(column) = shape.table.column(column) else { return Ok(Answer::default()) };
+    if !shape.takes(column, value) {
+        return Ok(Answer { whole: true, ..Answer::default() });
+    }
     let source = Source::new(database.dialect(), 1, &[vec![Some(value.to_owned())]]);
     let sql = format!(
         "SELECT {} FROM {} AS t JOIN {} ON t.{} = {}",
@@ -111,7 +114,7 @@ async fn ask_scope(
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
     let dialect = database.dialect();
     let mut asked: BTreeMap<Fingerprint, Vec<Option<String>>> = BTreeMap::new();
-    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.misfit(row).is_none()) {
+    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.key_misfit(row).is_none()) {
         let key: Vec<Option<&str>> = shape.key_of(row).into_iter().map(text).collect();
         let values = key.iter().zip(&shape.key);
         let values = values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect();

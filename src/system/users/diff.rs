@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::super::rows::{Lacking, lacking_message, not_given, text};
+use super::super::upcoming::Upcoming;
 use super::super::{Change, Desired, Observed};
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
@@ -33,8 +34,9 @@ pub(in super::super) fn diff(
     desired: &Desired,
     observed: &Observed,
     inventory: &Inventory,
-    pending: Option<&Address>,
+    upcoming: &Upcoming<'_>,
 ) -> Diff<Change> {
+    let pending = upcoming.last;
     let mut diff = Diff {
         unmanaged: unmanaged(desired, observed, inventory),
         faults: conflicts(desired, observed),
@@ -66,7 +68,9 @@ pub(in super::super) fn diff(
             Some(table) => compare(username, user, &columns, table, (accounts, &name), observed, inventory),
         };
         let lacking = match (&verdict, table) {
-            (Verdict::Create, Some(table)) => lacking_values(accounts, &columns, table),
+            (Verdict::Create, Some(table)) if !upcoming.may_change(&name) => {
+                lacking_values(accounts, &columns, table)
+            }
             _ => Vec::new(),
         };
         match verdict {
