@@ -224,6 +224,45 @@ fn a08_a_file_that_becomes_another_role_is_recorded_all_the_same() {
 }
 
 #[test]
+fn a08_a_file_outside_a_transaction_keeps_its_role_and_is_recorded_with_the_rights_of_the_account() {
+    let database = Postgres::start();
+    let world = World::new();
+    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    let role = format!("{}_maker", database.name());
+    database.psql(&format!("CREATE ROLE {role}; CREATE SCHEMA x AUTHORIZATION {role}"));
+    for (version, become_it) in
+        [(1, format!("SET ROLE {role}")), (2, format!("SET SESSION AUTHORIZATION {role}"))]
+    {
+        world.file(
+            &format!("migrations/000{version}_a.sql"),
+            format!(
+                "-- no-transaction\n{become_it};\nCREATE TABLE x.a{version} (id int);\n\
+                 CREATE INDEX CONCURRENTLY i{version} ON x.a{version} (id);\n\
+                 BEGIN;\nCREATE TABLE x.b{version} (id int);\nCOMMIT;\nCREATE TABLE x.c{version} (id int);\n\
+                 CREATE UNIQUE INDEX CONCURRENTLY ON x.nowhere (id);\n"
+            ),
+        );
+    }
+
+    let stopped = world.apply();
+    for version in [1, 2] {
+        let path = format!("migrations/000{version}_a.sql");
+        world.file(&path, world.read(&path).replace("x.nowhere", &format!("x.c{version}")));
+    }
+    let applied = world.apply();
+    let owned = database.psql(&format!(
+        "SELECT count(*) FROM pg_class WHERE relnamespace = 'x'::regnamespace AND relowner = '{role}'::regrole"
+    ));
+    let again = world.plan();
+    database.psql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+
+    stopped.exits(6).says("relation \"x.nowhere\" does not exist");
+    applied.exits(0);
+    assert_eq!(owned, "10", "all of both files is the role's");
+    again.exits(0);
+}
+
+#[test]
 fn a08_a_half_done_file_that_lost_its_first_line_is_told_to_get_it_back() {
     on_each_database(|world, _| {
         world.spec(SPEC);

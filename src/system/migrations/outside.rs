@@ -110,6 +110,7 @@ pub(super) async fn apply(
         }
     }
     let mut end = vec!["BEGIN".to_owned()];
+    end.extend(inside::own_rights(job.sql, session.dialect()));
     if session.has_books {
         end.push(books::forget(session, &job.address, None));
     }
@@ -262,7 +263,7 @@ impl Step<'_, '_> {
         if self.session.has_books {
             let begun = (books::begun_key(number), self.unit.print(self.job.sql));
             let begun = books::remember(self.session, address, begun, self.run);
-            self.session.run(begun).await?;
+            self.record(&begun).await?;
         }
         match self.send(text.to_owned()).await {
             Ok(()) => {}
@@ -270,7 +271,7 @@ impl Step<'_, '_> {
             Err(error) => {
                 if self.session.has_books && error.as_database_error().is_some() {
                     let forget = books::forget(self.session, address, Some(books::begun_key(number)));
-                    self.session.run(forget).await?;
+                    self.record(&forget).await?;
                 }
                 if !failure::is_passing(&error) {
                     // Nobody is in the way, and there is no next try that would begin with it.
@@ -280,17 +281,31 @@ impl Step<'_, '_> {
             }
         }
         let done = self.done();
-        if done.is_empty() { Ok(()) } else { self.session.run(format!("BEGIN; {done}; COMMIT")).await }
+        if done.is_empty() { Ok(()) } else { self.record(&done).await }
     }
 
-    /// The statements that remember the unit as done; empty without an inventory.
+    /// Runs statements of the bookkeeping in a transaction, with the rights that the session began with.
+    async fn record(&mut self, statements: &str) -> std::result::Result<(), Failed> {
+        let mut all = vec!["BEGIN".to_owned()];
+        all.extend(inside::own_rights(self.job.sql, self.session.dialect()));
+        all.extend([statements.to_owned(), "COMMIT".to_owned()]);
+        let recorded = self.session.run(all.join("; ")).await;
+        if recorded.is_err() {
+            self.session.rollback().await;
+        }
+        recorded
+    }
+
+    /// The statements that remember the unit as done, with the rights that the session began with; empty
+    /// without an inventory.
     fn done(&self) -> String {
         if !self.session.has_books {
             return String::new();
         }
         let (session, address) = (&*self.session, &self.job.address);
         let done = (books::done_key(self.number), self.unit.print(self.job.sql));
-        [
+        let mut statements = inside::own_rights(self.job.sql, session.dialect());
+        statements.extend([
             inside::again_in_history(
                 self.pending,
                 false,
@@ -299,8 +314,8 @@ impl Step<'_, '_> {
             ),
             books::forget(session, address, Some(books::begun_key(self.number))),
             books::remember(session, address, done, self.run),
-        ]
-        .join("; ")
+        ]);
+        statements.join("; ")
     }
 }
 

@@ -257,6 +257,14 @@ fn changes_rights(sql: &str) -> bool {
     ["role", "authorization"].iter().any(|word| sql.contains(word))
 }
 
+/// What gives a transaction the rights that the session began with, until it ends, where a file may have
+/// taken on those of another role.
+pub(super) fn own_rights(sql: &str, dialect: Dialect) -> Vec<String> {
+    const OWN: [&str; 2] = ["SET LOCAL session_authorization TO DEFAULT", "SET LOCAL role TO DEFAULT"];
+    let is_other = dialect == Dialect::Postgres && changes_rights(sql);
+    OWN.iter().filter(|_| is_other).map(|statement| (*statement).to_owned()).collect()
+}
+
 /// The statement that remembers the text of a migration, where there is an inventory.
 pub(super) fn remembered(
     job: &Job<'_>,
