@@ -15,18 +15,20 @@ const STACK: &str = "\
 version: 1
 stack: shop
 environment: dev
-flags: { auto_train_vector: true }
+flags: { auto_train_vector: true, enable_target_db: true }
 system: { url: 'sqlite://s.db', create_database: true }
+targets: { business: { url: 'sqlite://business.db' } }
 vector:
   url: sqlite://v.db
   embedder: { kind: hashing }
   collections: { docs: { from: { files: ['docs/**/*.md'] } } }
 ";
 
-/// A world in which everybody may write.
+/// A world in which everybody may write, with a target.
 fn open_world() -> World {
     let world = World::new();
     std::fs::set_permissions(world.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    world.sqlite("business.db", "CREATE TABLE invoice (id int PRIMARY KEY)");
     world
 }
 
@@ -133,7 +135,7 @@ fn f05_every_kind_of_source_that_cannot_be_read_is_an_error() {
         ("terms.yaml", "terms: { a: { definition: b } }\n", "  ontologies: { o: terms.yaml }\n"),
         ("migrations/1_a.sql", "CREATE TABLE t (id int);\n", "  migrations: migrations\n"),
         ("migrations", "", "  migrations: migrations\n"),
-        ("url", "sqlite://s.db", "  connect_timeout: ${file:url}\n"),
+        ("url", "sqlite://s.db", "  lock_timeout: ${file:url}\n"),
     ];
     for (path, text, key) in sources {
         let world = open_world();
