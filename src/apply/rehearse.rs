@@ -279,18 +279,17 @@ impl Rehearsal<'_> {
 
     /// What a step's error says, with the place in the files.
     fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
-        let (message, said) = match error {
+        let message = match error {
             system::Error::Migration { line, statement, text, message, .. } => {
                 let statement = system::shortened(statement);
-                (format!("{}:{line}: {message}, at {statement}", text.name()), message.clone())
+                format!("{}:{line}: {message}, at {statement}", text.name())
             }
             error => {
-                let said = causes(error);
                 let place = self.place(address).map(|at| format!("{}:{}: ", at.source.name(), at.line()));
-                (format!("{}{said}", place.unwrap_or_default()), said)
+                format!("{}{}", place.unwrap_or_default(), causes(error))
             }
         };
-        let kind = if is_of_a_reference(&said) { Kind::LacksRows } else { Kind::Failed };
+        let kind = if error.lacks_row() { Kind::LacksRows } else { Kind::Failed };
         Trouble { message, kind }
     }
 
@@ -396,11 +395,4 @@ fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool
 async fn ensure(stack: &str, protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), Trouble> {
     let database = scratch.database().await.map_err(|error| Trouble::from(causes(&error)))?;
     journal::ensure(&database, stack, protected).await.map_err(|error| Trouble::from(causes(&error)))
-}
-
-/// Whether a row was refused because one that it refers to is missing.
-fn is_of_a_reference(message: &str) -> bool {
-    ["violates foreign key constraint", "FOREIGN KEY constraint failed"]
-        .iter()
-        .any(|said| message.contains(said))
 }

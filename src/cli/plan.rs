@@ -87,7 +87,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
     let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if args.rehearse {
-        let Some(checks) = rehearse(&stack, &world, &plan.document, &cancel).await? else {
+        let Some(checks) = Box::pin(rehearse(&stack, &world, &plan.document, &cancel)).await? else {
             ui.warn("interrupted; the scratch database is gone, and nothing was planned");
             return Ok(Exit::Interrupted);
         };

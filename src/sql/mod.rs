@@ -107,6 +107,11 @@ pub(crate) fn said(error: &sqlx::Error) -> String {
     redact(&said).into_owned()
 }
 
+/// The disk is full: PostgreSQL, SQLite.
+pub(crate) const FULL: [&str; 2] = ["53100", "13"];
+/// What to do then.
+pub(crate) const FULL_HELP: &str = "make room on the disk of the database, and run it again";
+
 /// Whether what was prepared is not there, or there already: another client's session answers.
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
     // A duplicate prepared statement, or none of that name.
@@ -121,6 +126,11 @@ impl Error {
             return Self::Pooler;
         }
         Self::Statement { sql: sql.to_owned(), cause: Box::new(source) }
+    }
+
+    /// Whether the disk of the database is full.
+    pub fn is_full(&self) -> bool {
+        self.code().is_some_and(|code| FULL.contains(&&*code))
     }
 
     /// The database's code: an SQLSTATE of PostgreSQL, an extended result code of SQLite.

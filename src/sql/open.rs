@@ -161,7 +161,17 @@ pub async fn open_sqlite_with(
 ) -> Result<Database> {
     // One writer at a time is all that SQLite has: waiting in the pool beats SQLITE_BUSY. For reading
     // a second one, which the pool would open for questions that follow each other, is a thread more.
-    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_DEADLINE);
+    let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_DEADLINE).after_release(
+        |connection, _| {
+            Box::pin(async move {
+                // Behind the roll-back that a dropped transaction has asked for.
+                sqlx::Connection::ping(connection).await?;
+                // Where SQLite rolled back by itself, as on a full disk, the driver still counts the
+                // transaction as open, and would refuse to begin another one.
+                Ok(!sqlx::Connection::is_in_transaction(connection))
+            })
+        },
+    );
     if let Some(interrupt) = interrupt {
         let interrupt = interrupt.clone();
         pool = pool.after_connect(move |connection, _| {
@@ -177,4 +187,31 @@ pub async fn open_sqlite_with(
         .await
         .map_err(|source| Error::Connect { address: path.display().to_string(), cause: Box::new(source) })?;
     Ok(Database::Sqlite(pool))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_leaves_a_database_that_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open_sqlite(&folder.path().join("a.db"), SqliteMode::Create).await.unwrap();
+        database.execute("CREATE TABLE t (x)", &[]).await.unwrap();
+
+        for large in [
+            "INSERT INTO t VALUES (zeroblob(1000000))",
+            "INSERT INTO t SELECT zeroblob(100000) FROM sqlite_schema",
+        ] {
+            database.execute("PRAGMA max_page_count = 20", &[]).await.unwrap();
+            let mut transaction = database.begin().await.unwrap();
+            let failed = transaction.execute(large, &[]).await.unwrap_err();
+            assert!(failed.is_full(), "{failed:?}");
+            drop(transaction);
+
+            let mut transaction = database.begin().await.unwrap();
+            transaction.execute("DELETE FROM t", &[]).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
+    }
 }

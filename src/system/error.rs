@@ -24,6 +24,24 @@ fn help_of_no_connection(error: &sql::Error) -> &'static str {
     }
 }
 
+/// What to do about a database in which no table can be made.
+fn help_of_no_history(error: &sql::Error) -> &'static str {
+    match error.code().as_deref() {
+        // It may not make one; there is no schema on the search path.
+        Some("42501" | "3F000") => {
+            "the account of `system.url` may not make tables in the first schema of its search path: `GRANT USAGE, \
+             CREATE ON SCHEMA public TO …`, which PostgreSQL from 15 on gives to the owner of the database alone, or \
+             a schema of its own and `ALTER ROLE … SET search_path = …`"
+        }
+        Some("25006") => {
+            "the account, the database or the server only reads: `default_transaction_read_only` is on, or it is \
+             a standby"
+        }
+        Some(code) if sql::FULL.contains(&code) => sql::FULL_HELP,
+        _ => "migrations are recorded in that table, as sqlx does",
+    }
+}
+
 /// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
@@ -124,8 +142,19 @@ pub enum Error {
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::statement))]
     Statement {
+        /// What to do, where the code tells.
+        #[help]
+        help: Option<&'static str>,
         /// What was being done, such as `reading the catalog`.
         what: String,
+        /// What the database says.
+        #[source]
+        source: sql::Error,
+    },
+    /// The table that sqlx keeps cannot be made.
+    #[error("cannot make _sqlx_migrations, the history of migrations: {source}")]
+    #[diagnostic(code(trueup::system::no_history), help("{}", help_of_no_history(source)))]
+    NoHistory {
         /// What the database says.
         #[source]
         source: sql::Error,
@@ -148,6 +177,8 @@ pub enum Error {
         span: SourceSpan,
         /// What the database says, without its details, which may show values of rows.
         message: String,
+        /// Whether a row was refused because one that it refers to is missing.
+        lacks_row: bool,
         /// What to do.
         advice: Box<Advice>,
     },
@@ -320,6 +351,15 @@ impl Error {
         }
     }
 
+    /// Whether a row was refused because one that it refers to is missing.
+    pub fn lacks_row(&self) -> bool {
+        match self {
+            Self::Migration { lacks_row, .. } => *lacks_row,
+            Self::Statement { source, .. } => source.code().is_some_and(|code| lacks_row(&code)),
+            _ => false,
+        }
+    }
+
     /// A server that could not be connected to: it is too old, or else what `other` makes of it.
     pub(super) fn connecting(source: sql::Error, other: impl FnOnce(sql::Error) -> Self) -> Self {
         match source {
@@ -336,19 +376,24 @@ impl Error {
 
     /// Whether another run changed the same role or the same row of a catalog at that moment.
     pub(super) fn is_lost_race(&self) -> bool {
-        const CODES: [&str; 4] = ["23505", "40001", "40P01", "42710"];
+        // The last is an internal error: of a row of a catalog that was written twice, nothing else says so.
+        const CODES: [&str; 5] = ["23505", "40001", "40P01", "42710", "XX000"];
         let Self::Role { source, .. } = self else { return false };
-        source.code().is_some_and(|code| {
-            CODES.contains(&code.as_str())
-                || (code == "XX000" && source.to_string().contains("tuple concurrently"))
-        })
+        source.code().is_some_and(|code| CODES.contains(&code.as_str()))
     }
 
     /// An error of a statement, with what it was for.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
-        move |source| Self::Statement { what, source }
+        move |source| Self::Statement { what, help: source.is_full().then_some(sql::FULL_HELP), source }
     }
+}
+
+/// Whether a code says that a row refers to one that is missing.
+pub(super) fn lacks_row(code: &str) -> bool {
+    const POSTGRES: &str = "23503";
+    const SQLITE: &str = "787";
+    [POSTGRES, SQLITE].contains(&code)
 }
 
 /// The last names of a list: whoever adopts a database means a late one.

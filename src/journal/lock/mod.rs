@@ -96,6 +96,14 @@ impl Lock {
     }
 }
 
+/// What to do about a lock file that cannot be written.
+fn help_of_file(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => crate::sql::FULL_HELP,
+        _ => "the folder of the system database must be writable",
+    }
+}
+
 /// Why the lock could not be had.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
@@ -182,7 +190,7 @@ pub enum Error {
     },
     /// The lock file cannot be made.
     #[error("cannot take the lock {}: {source}", path.display())]
-    #[diagnostic(code(trueup::lock::file), help("the folder of the system database must be writable"))]
+    #[diagnostic(code(trueup::lock::file), help("{}", help_of_file(source)))]
     File {
         /// The lock file.
         path: PathBuf,

@@ -29,6 +29,12 @@ pub enum Advice {
     NewValue,
     /// The server ended the connection, or is gone.
     Lost,
+    /// The disk of the database is full.
+    Full,
+    /// The account lacks a right.
+    Denied,
+    /// What it makes is there already.
+    Exists,
 }
 
 impl fmt::Display for Advice {
@@ -66,6 +72,19 @@ impl fmt::Display for Advice {
             Self::Lost => f.write_str(
                 "the connection was lost while it ran: the server stopped, or somebody ended the session; \
                  `trueup apply` looks what is there and goes on",
+            ),
+            Self::Full => f.write_str(
+                "make room on the disk of the database and run `trueup apply` again, which continues here",
+            ),
+            Self::Denied => f.write_str(
+                "the account of `system.url` lacks a right that this statement needs: grant it and run \
+                 `trueup apply` again. To make tables in schema public takes `GRANT CREATE ON SCHEMA public TO …` \
+                 from PostgreSQL 15 on; to change a table, its owner or a member of that role",
+            ),
+            Self::Exists => f.write_str(
+                "what it makes is there already, perhaps made by hand: undo that, or make it where it is missing only \
+                 (IF NOT EXISTS), and run `trueup apply` again; where all of the file is there, `trueup baseline --to \
+                 VERSION` compares the schema and records the file as applied",
             ),
             Self::Slow => f.write_str(
                 "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \

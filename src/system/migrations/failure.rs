@@ -6,6 +6,7 @@ use std::sync::Arc;
 use miette::NamedSource;
 
 use super::super::Error;
+use super::super::error::lacks_row;
 use super::super::script::Script;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
@@ -22,17 +23,20 @@ const ACTIVE_TRANSACTION: &str = "25001";
 /// PostgreSQL: a value of an enum is used in the transaction that adds it.
 const NEW_ENUM_VALUE: &str = "55P04";
 
+/// PostgreSQL: the account lacks a right.
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+/// PostgreSQL: a table, object, column, schema or function is there already.
+const EXISTS: [&str; 5] = ["42P07", "42710", "42701", "42P06", "42723"];
+
 /// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`, waited for
 /// one of ours, or wrote the same row of a catalog, as a grant on another database of the server does.
 pub(super) fn is_passing(error: &Failed) -> bool {
     const DEADLOCK: &str = "40P01";
     const SERIALIZATION: &str = "40001";
+    // Of a row of a catalog that somebody else wrote, nothing else says so; another internal error
+    // comes again.
     const INTERNAL: &str = "XX000";
-    match session::code(error).as_deref() {
-        Some(LOCK_NOT_AVAILABLE | DEADLOCK | SERIALIZATION) => true,
-        Some(INTERNAL) => said(error).starts_with("tuple concurrently"),
-        _ => false,
-    }
+    matches!(session::code(error).as_deref(), Some(LOCK_NOT_AVAILABLE | DEADLOCK | SERIALIZATION | INTERNAL))
 }
 
 /// The error of a file that ran when the connection was lost; `None` for any other error.
@@ -45,7 +49,7 @@ pub(super) fn of_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option
             [] => 0..0,
             [first, ..] => first.start..job.sql.trim_end().len().max(first.start),
         };
-        failure(job, &said(error), Some((at.start, Some(at))), Advice::Lost)
+        failure(job, (&said(error), None), Some((at.start, Some(at))), Advice::Lost)
     })
 }
 
@@ -60,7 +64,7 @@ pub(super) async fn of_whole(
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
         let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-        return failure(job, &said(error), Some((at.start + byte, Some(at))), advice);
+        return failure(job, (&said(error), session::code(error)), Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
@@ -73,7 +77,7 @@ pub(super) async fn of_whole(
         None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
     let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
-    failure(job, &said(error), place, advice)
+    failure(job, (&said(error), session::code(error)), place, advice)
 }
 
 /// The error of a message that had the whole migration behind `before`, where it is one of the file:
@@ -107,7 +111,7 @@ pub(super) fn of_message(
         },
     };
     let advice = advice(error, 1, watch).unwrap_or(Advice::Whole);
-    Some(failure(job, &said(error), place, advice))
+    Some(failure(job, (&said(error), session::code(error)), place, advice))
 }
 
 fn is_of_constraint(error: &Failed) -> bool {
@@ -124,23 +128,28 @@ pub(super) fn of_statement(
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
     let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
-    failure(job, &said(error), Some((byte, Some(at.clone()))), advice)
+    failure(job, (&said(error), session::code(error)), Some((byte, Some(at.clone()))), advice)
 }
 
 /// The error of a transaction that failed at its end, where deferred constraints are checked.
 pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
-    at_end(job, &said(error))
+    let advice = of_code(error).unwrap_or(Advice::Whole);
+    at_end(job, (&said(error), session::code(error)), advice)
 }
 
 /// The error of a migration that switched foreign keys off, and left rows that refer to nothing.
 pub(super) fn of_keys(job: &Job<'_>, rows: u64) -> Error {
     let which = if rows == 1 { "row refers" } else { "rows refer" };
-    at_end(job, &format!("{rows} {which} to nothing, now that foreign keys are checked again"))
+    at_end(
+        job,
+        (&format!("{rows} {which} to nothing, now that foreign keys are checked again"), None),
+        Advice::Whole,
+    )
 }
 
-fn at_end(job: &Job<'_>, message: &str) -> Error {
+fn at_end(job: &Job<'_>, message: (&str, Option<String>), advice: Advice) -> Error {
     let end = job.sql.trim_end().len();
-    let mut failed = failure(job, message, Some((end, None)), Advice::Whole);
+    let mut failed = failure(job, message, Some((end, None)), advice);
     if let Error::Migration { statement, .. } = &mut failed {
         "COMMIT".clone_into(statement);
     }
@@ -152,9 +161,19 @@ fn advice(error: &Failed, tries: usize, watch: &Watch<'_>) -> Option<Advice> {
     match session::code(error).as_deref() {
         _ if watch.gave_up() => Some(Advice::Stopped { on }),
         Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
+        _ => of_code(error),
+    }
+}
+
+/// What a code alone says.
+fn of_code(error: &Failed) -> Option<Advice> {
+    match session::code(error).as_deref() {
         Some(QUERY_CANCELED) => Some(Advice::Slow),
         Some(ACTIVE_TRANSACTION) => Some(Advice::Outside),
         Some(NEW_ENUM_VALUE) => Some(Advice::NewValue),
+        Some(INSUFFICIENT_PRIVILEGE) => Some(Advice::Denied),
+        Some(code) if EXISTS.contains(&code) => Some(Advice::Exists),
+        Some(code) if sql::FULL.contains(&code) => Some(Advice::Full),
         // SQLite has no code for it.
         _ if said(error).contains("from within a transaction") => Some(Advice::Outside),
         _ => None,
@@ -193,7 +212,7 @@ async fn culprit(
 
 fn failure(
     job: &Job<'_>,
-    message: &str,
+    (message, code): (&str, Option<String>),
     place: Option<(usize, Option<Range<usize>>)>,
     advice: Advice,
 ) -> Error {
@@ -208,6 +227,7 @@ fn failure(
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
         message: sql::without_secrets(message, job.sql),
+        lacks_row: code.is_some_and(|code| lacks_row(&code)),
         advice: Box::new(advice),
     }
 }

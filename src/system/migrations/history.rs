@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest as _, Sha384};
 
 use super::super::{Desired, Observed};
-use super::{Applied, address, books};
+use super::{Applied, address, books, reached};
 use crate::change::{Address, Fault};
 use crate::digest::hex;
 use crate::journal::Inventory;
@@ -168,9 +168,9 @@ pub(super) fn adoption(desired: &Desired, observed: &Observed) -> Option<Fault> 
             found.join(", ")
         ),
         help: Some(format!(
-            "nothing is made again; `trueup baseline --to {}` adopts the database after comparing its schema \
-             with what the migrations up to that version would make",
-            newest.version
+            "nothing is made again; `trueup baseline --to {}`, the version that its tables reach, adopts the \
+             database after comparing its schema with what the migrations up to there would make",
+            reached::version(desired, &observed.schema).unwrap_or(newest.version)
         )),
         at: Some(newest.at.clone()),
     })

@@ -9,6 +9,7 @@ mod failure;
 mod history;
 mod index;
 mod outside;
+mod reached;
 mod repeatable;
 mod risk;
 mod run;

@@ -95,7 +95,7 @@ async fn open(client: &Client) -> Result<Session> {
         return Ok(session);
     }
     let database = client.database().await?;
-    Session::open(&database).await.map_err(Error::doing("reading the history of migrations"))
+    Session::open(&database).await
 }
 
 /// A session that failed is in no state to go on with.

@@ -1,11 +1,12 @@
 //! The connection that migrations run on, one after the other: reset before each of them, and given back
 //! to the pool after the last. Knows statements and records, not what a migration is for.
 
-use sqlx::migrate::Migrate as _;
+use sqlx::migrate::{Migrate as _, MigrateError};
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
+use super::super::Error;
 use super::{Limits, TABLE};
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect};
@@ -46,8 +47,9 @@ pub(super) struct Recorded {
 
 impl Session {
     /// Opens a session, and makes the table of the history where it is missing.
-    pub(super) async fn open(database: &Database) -> sql::Result<Self> {
-        let failed = |source| sql::Error::statement("", source);
+    pub(super) async fn open(database: &Database) -> Result<Self, Error> {
+        let failed =
+            |source| Error::doing("reading the history of migrations")(sql::Error::statement("", source));
         let connection = match database {
             Database::Postgres(pool) => {
                 Connection::Postgres(Box::new(pool.take().await.map_err(failed)?.detach()))
@@ -69,7 +71,13 @@ impl Session {
                 Connection::Postgres(connection) => connection.ensure_migrations_table(TABLE).await,
                 Connection::Sqlite(connection) => connection.ensure_migrations_table(TABLE).await,
             };
-            made.map_err(|error| failed(sqlx::Error::from(error)))?;
+            made.map_err(|error| {
+                let cause = match error {
+                    MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause,
+                    other => other.into(),
+                };
+                Error::NoHistory { source: sql::Error::statement("", cause) }
+            })?;
             session.look().await.map_err(failed)?;
         }
         Ok(session)

@@ -39,8 +39,13 @@ impl Shared {
 
     /// A new server of this kind.
     fn alone(kind: &str) -> Self {
+        Self::alone_with(kind, &[])
+    }
+
+    /// A new server of this kind that sees some variables.
+    fn alone_with(kind: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("trueup-test-").tempdir().unwrap();
-        let output = run(script().arg("start").arg(folder.path()).arg(kind));
+        let output = run(script().arg("start").arg(folder.path()).arg(kind).envs(variables.iter().copied()));
         let values = output.lines().filter_map(|line| line.split_once('='));
         let values = values.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Self { own: Some((folder, values)) }

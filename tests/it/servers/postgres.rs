@@ -32,6 +32,14 @@ impl Postgres {
         database
     }
 
+    /// The same on a server whose messages are in another language, as `de`.
+    pub(crate) fn in_language(language: &str) -> Self {
+        let server = Shared::alone_with("postgres", &[("LANGUAGE", language)]);
+        let database = Self { server, name: unique_name() };
+        database.on_server(&format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
     /// A server, and the name of a database that does not exist.
     pub(crate) fn absent() -> Self {
         Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }
