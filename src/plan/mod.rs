@@ -205,7 +205,10 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     diff.merge(bookkeeping::diff(stack, &world.journal, options));
 
     let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
-    let system = system::Desired::new(stack, world.system.dialect).knowing(recorded).going_on(&options.done);
+    let system = system::Desired::new(stack, world.system.dialect)
+        .knowing(recorded)
+        .established(world.journal.spec_digest.is_some())
+        .going_on(&options.done);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
     let drift = drift::of_system(stack, world, &system);

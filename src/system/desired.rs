@@ -41,6 +41,8 @@ pub struct Desired {
     pub(super) created: BTreeSet<TableName>,
     /// Tables that were there when a run of this tool recorded what its migrations had left.
     recorded: BTreeSet<TableName>,
+    /// Whether the bookkeeping has recorded a whole run.
+    pub(super) is_established: bool,
     /// Tables and those that they refer to in the migrations, in lower case.
     pub(super) references: BTreeSet<(TableName, TableName)>,
     /// Empty on SQLite, which has none.
@@ -116,12 +118,20 @@ impl Desired {
             statement_timeout: *statement_timeout,
             created,
             recorded: BTreeSet::new(),
+            is_established: false,
             references,
             roles,
             accounts: accounts.clone(),
             users: users.clone(),
             sets: ontologies.chain(seeds).collect(),
         }
+    }
+
+    /// The same, where the bookkeeping has recorded a whole run. Until then, a password may have been
+    /// set for its version although nothing says so.
+    #[must_use]
+    pub fn established(self, is_established: bool) -> Self {
+        Self { is_established, ..self }
     }
 
     /// The same, for a plan that goes on where an earlier run of it stopped.

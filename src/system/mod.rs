@@ -15,6 +15,7 @@ mod migrations;
 mod observed;
 mod order;
 mod password;
+mod password_version;
 mod reach;
 mod renamed;
 mod roles;

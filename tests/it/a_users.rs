@@ -134,6 +134,35 @@ fn a16_a_raised_password_version_sets_the_password_once() {
 }
 
 #[test]
+fn a16_the_first_password_version_of_an_account_sets_the_password() {
+    on_each_database(|world, database| {
+        let theirs = "INSERT INTO users (id, username, email, password_hash, role) VALUES \
+                      ('00000000-0000-4000-8000-000000000001', 'old', 'old@example.com', 'theirs', 'viewer')";
+        let both = |version: &str| {
+            let user = |name: &str| {
+                format!(
+                    "{name}: {{ email: {name}@example.com, role: viewer, password: \"${{ADMIN_PASSWORD}}\"{version} }}"
+                )
+            };
+            spec(&format!("{{ {}, {} }}", user("new"), user("old")))
+        };
+        world.copy("migrations").env("ADMIN_PASSWORD", FIRST).spec(&spec("{}")).apply().exits(0);
+        database.sql(theirs);
+        world.spec(&both("")).apply().exits(0);
+
+        world.env("ADMIN_PASSWORD", SECOND);
+        let unchanged = world.plan();
+        let plan = world.spec(&both(", password_version: 1")).plan_json();
+        world.apply().exits(0);
+
+        unchanged.exits(0).says("cannot be compared").says("system.user.new, system.user.old");
+        assert_eq!(steps(&plan), ["update system.user.new", "update system.user.old"]);
+        assert!(is_password(SECOND, &hash(database, "new")) && is_password(SECOND, &hash(database, "old")));
+        world.plan().exits(0);
+    });
+}
+
+#[test]
 fn a16_a_password_of_the_wrong_length_is_an_error_before_anything_is_done() {
     let world = World::new();
     let path = world.path("system.db");

@@ -8,8 +8,8 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde_json::json;
 
+use super::super::password_version::version_print;
 use super::super::rows::limit;
-use super::super::users::version_print;
 use super::super::{Client, Error, Result};
 use super::globs::Globs;
 use super::observe::{Roles, observe_in};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::super::users::FIRST_VERSION;
+use super::super::password_version::UNNAMED_VERSION;
 use super::super::{Change, database};
 use super::apply::{Extent, RoleChange};
 use super::diff::seen_of;
@@ -44,7 +44,7 @@ pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option
             name: name.to_owned(),
             role: role.clone(),
             sets_password: false,
-            version: FIRST_VERSION,
+            version: UNNAMED_VERSION,
             extent: Extent::Defaults,
         })),
     })

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::super::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use super::super::rows::nearest;
-use super::super::users::{FIRST_VERSION, version_of};
 use super::super::{Change, Desired, Observed, Presence};
 use super::apply::{Extent, RoleChange};
 use super::defaults;
@@ -42,6 +42,7 @@ pub(in super::super) fn diff(
     };
     diff.unmanaged = unmanaged(desired, seen, inventory);
     let waiting = Waiting::of(planned, desired);
+    let mut kept = BTreeSet::new();
     for (name, role) in in_order(&desired.roles) {
         let faults = faults(name, role, desired, seen, observed, &waiting);
         if !faults.is_empty() {
@@ -56,13 +57,17 @@ pub(in super::super) fn diff(
             difference = rest;
         }
         let needs_look = waiting.concern(role, seen, observed);
-        let found = Found::new(name, role, difference, seen, inventory, needs_look);
+        let found = Found::new(name, role, difference, seen, inventory, needs_look, desired.is_established);
+        if found.keeps_unknown_password(name, role, seen) {
+            kept.insert(address(name));
+        }
         if found.is_nothing() {
             diff.unchanged += 1;
             continue;
         }
         diff.changes.push(found.planned(name, role, seen, waiting.needs(name, role)));
     }
+    diff.notes.extend(note_uncompared(&kept));
     if !desired.roles.is_empty() {
         let open = seen.schemas.iter().filter(|(_, schema)| schema.open);
         diff.notes.extend(open.map(|(name, _)| {
@@ -105,10 +110,11 @@ impl Found {
         seen: &Roles,
         inventory: &Inventory,
         needs_look: bool,
+        is_established: bool,
     ) -> Self {
         let recorded = inventory.at(&address(name)).and_then(|keys| keys.get(&inventory_key(name)));
         let recorded = recorded.and_then(|print| version_of(*print));
-        let raised = role.password_version.zip(recorded).is_some_and(|(wanted, recorded)| wanted > recorded);
+        let versioned = Versioned::new(role.password_version, recorded, is_established);
         let differs = match seen.passwords.get(name) {
             Some(Verdict::Differs) => role.password.is_some(),
             Some(Verdict::Same | Verdict::Unknown) | None => false,
@@ -117,18 +123,22 @@ impl Found {
         let checks = [
             (*create, "missing"),
             (differs && !create, "password differs"),
-            (raised && !create, "password_version raised"),
             (!attributes.is_empty(), "attributes differ"),
             (!(*create || leaves.is_empty() && joins.is_empty()), "membership differs"),
             (!create && (*connect || !deltas.is_empty()), "privileges differ"),
             (!create && needs_look, "migrations are pending"),
-            (
-                !create && role.password_version.is_some() && recorded.is_none(),
-                "password_version is not recorded",
-            ),
         ];
-        let reasons = checks.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect();
-        Self { difference, sets_password: differs || raised, reasons }
+        let version = versioned.reason().filter(|_| !create);
+        let reasons = checks.into_iter().filter_map(|(holds, reason)| holds.then_some(reason));
+        let reasons = reasons.chain(version).collect();
+        Self { difference, sets_password: differs || versioned.sets_password(), reasons }
+    }
+
+    /// Whether the role has a password that the account may not compare, and that stays.
+    fn keeps_unknown_password(&self, name: &str, role: &Role, seen: &Roles) -> bool {
+        let is_unknown = seen.passwords.get(name) == Some(&Verdict::Unknown);
+        let is_given = role.password.as_ref().is_some_and(|password| password.expose().is_ok());
+        is_unknown && is_given && !self.difference.create && !self.sets_password
     }
 
     fn is_nothing(&self) -> bool {
@@ -144,7 +154,10 @@ impl Found {
             (false, "") if reasons.contains(&"migrations are pending") => {
                 (Action::Update, "privileges on what the migrations leave".to_owned())
             }
-            (false, "") => (Action::Update, "takes down password_version as applied".to_owned()),
+            (false, "") => (
+                Action::Update,
+                "records password_version as applied; raise it to set the password again".to_owned(),
+            ),
             (false, _) => (Action::Update, done),
         };
         let reason = reasons.join("; ");
@@ -166,7 +179,7 @@ impl Found {
                 name: name.to_owned(),
                 role: role.clone(),
                 sets_password,
-                version: role.password_version.unwrap_or(FIRST_VERSION),
+                version: role.password_version.unwrap_or(UNNAMED_VERSION),
                 extent: Extent::Whole,
             })),
         }

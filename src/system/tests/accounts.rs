@@ -106,7 +106,7 @@ fn a16_a_raised_password_version_sets_the_password_again_once() {
 
         assert_eq!(
             steps,
-            ["update system.user.admin: account in users: password set again (password_version raised)"]
+            ["update system.user.admin: account in users: password set again (password_version is new)"]
         );
         assert_ne!(hash(&b).await, first);
     });

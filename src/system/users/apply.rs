@@ -3,9 +3,10 @@
 
 use serde_json::json;
 
+use super::super::password_version::version_print;
 use super::super::rows::{Source, fill_id, limit, not_given, write_expression, written};
 use super::super::{Client, Error, Result, password};
-use super::{address, inventory_key, version_print};
+use super::{address, inventory_key};
 use crate::catalog::{Column, Table, TableName};
 use crate::change::Address;
 use crate::journal::{Entry, RunId, inventory};

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
+use super::super::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use super::super::rows::{Lacking, lacking_message, not_given, text};
 use super::super::upcoming::Upcoming;
 use super::super::{Change, Desired, Observed};
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{FIRST_VERSION, PREFIX, address, inventory_key, value_print, version_of, wanted};
+use super::{PREFIX, address, inventory_key, value_print, wanted};
 use crate::catalog::{Table, TableName};
 use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
 use crate::digest::{Digest, Fingerprint};
@@ -21,11 +22,10 @@ enum Verdict {
     Same,
     Unobserved,
     Create,
-    /// The columns that differ, whether the password is set again, whether only its version is
-    /// taken down.
+    /// The columns that differ, and what becomes of the password.
     Update {
         differs: Vec<String>,
-        rotate: bool,
+        version: Versioned,
     },
 }
 
@@ -61,12 +61,28 @@ pub(in super::super) fn diff(
             return diff;
         }
     };
+    let mut kept = BTreeSet::new();
     for (username, user) in &desired.users {
         let columns = wanted(accounts, user);
         let verdict = match table {
             None => Verdict::Create,
-            Some(table) => compare(username, user, &columns, table, (accounts, &name), observed, inventory),
+            Some(table) => {
+                let version = Versioned::new(
+                    user.password_version,
+                    recorded_version(username, inventory),
+                    desired.is_established,
+                );
+                compare(username, version, &columns, table, (accounts, &name), observed)
+            }
         };
+        let is_kept = match &verdict {
+            Verdict::Same => true,
+            Verdict::Update { version, .. } => !version.sets_password(),
+            Verdict::Create | Verdict::Unobserved => false,
+        };
+        if is_kept && user.password.expose().is_ok() {
+            kept.insert(address(username));
+        }
         let lacking = match (&verdict, table) {
             (Verdict::Create, Some(table)) if !upcoming.may_change(&name) => {
                 lacking_values(accounts, &columns, table)
@@ -92,6 +108,7 @@ pub(in super::super) fn diff(
             }
         }
     }
+    diff.notes.extend(note_uncompared(&kept));
     diff
 }
 
@@ -119,12 +136,11 @@ fn lacking_values(accounts: &spec::Accounts, columns: &[(String, Cell)], table: 
 
 fn compare(
     username: &str,
-    user: &User,
+    version: Versioned,
     columns: &[(String, Cell)],
     table: &Table,
     (accounts, name): (&spec::Accounts, &TableName),
     observed: &Observed,
-    inventory: &Inventory,
 ) -> Verdict {
     let seen =
         observed.accounts.as_ref().filter(|seen| seen.table == *name && seen.username == accounts.username);
@@ -142,13 +158,10 @@ fn compare(
             differs.push(column.name.clone());
         }
     }
-    let recorded = recorded_version(username, inventory);
-    let rotate = user.password_version.zip(recorded).is_some_and(|(wanted, recorded)| wanted > recorded);
-    let unrecorded = user.password_version.is_some() && recorded.is_none();
-    if differs.is_empty() && !rotate && !unrecorded {
+    if differs.is_empty() && version == Versioned::Settled {
         Verdict::Same
     } else {
-        Verdict::Update { differs, rotate }
+        Verdict::Update { differs, version }
     }
 }
 
@@ -167,41 +180,45 @@ fn planned(
 ) -> Planned<Change> {
     let mut needs = vec![super::super::database::database()];
     needs.extend(pending.cloned());
-    let version = user.password_version.unwrap_or(FIRST_VERSION);
+    let version = user.password_version.unwrap_or(UNNAMED_VERSION);
     let mut after: Map<String, Value> = columns
         .iter()
         .map(|(column, cell)| (column.clone(), text(cell).map_or(Value::Null, Value::from)))
         .collect();
-    after.insert("password_version".to_owned(), Value::from(version));
+    after.extend(user.password_version.map(|version| ("password_version".to_owned(), Value::from(version))));
     let hash = match user.hash {
         spec::PasswordHash::Argon2id => "argon2id",
         spec::PasswordHash::Bcrypt => "bcrypt",
     };
     let (action, reason, summary, before, differs, task) = match verdict {
-        Verdict::Update { differs, rotate } => {
-            let password = if rotate { "password set again" } else { "password untouched" };
-            let (reason, summary) = if differs.is_empty() && !rotate {
-                let reason = "password_version is not recorded".to_owned();
-                (
-                    reason,
+        Verdict::Update { differs, version: versioned } => {
+            let plural = if differs.len() == 1 { "s" } else { "" };
+            let differ = (!differs.is_empty()).then(|| format!("{} differ{plural}", differs.join(", ")));
+            let reasons: Vec<String> =
+                differ.into_iter().chain(versioned.reason().map(str::to_owned)).collect();
+            let summary = match versioned {
+                Versioned::Unrecorded if differs.is_empty() => {
                     format!(
-                        "takes down password_version {version} as applied; raise it to set the password again"
-                    ),
-                )
-            } else {
-                let plural = if differs.len() == 1 { "s" } else { "" };
-                let mut reasons: Vec<String> = Vec::new();
-                if !differs.is_empty() {
-                    reasons.push(format!("{} differ{plural}", differs.join(", ")));
+                        "records password_version {version} as applied; raise it to set the password again"
+                    )
                 }
-                if rotate {
-                    reasons.push("password_version raised".to_owned());
+                Versioned::Named | Versioned::Raised => {
+                    format!("account in {}: password set again", accounts.table)
                 }
-                (reasons.join("; "), format!("account in {}: {password}", accounts.table))
+                Versioned::Unrecorded | Versioned::Settled => {
+                    format!("account in {}: password untouched", accounts.table)
+                }
             };
             let before = Some(json!({ "differs": differs }));
-            let password = rotate.then(|| (user.password.clone(), user.hash));
-            (Action::Update, reason, summary, before, differs.clone(), Task::Update { differs, password })
+            let password = versioned.sets_password().then(|| (user.password.clone(), user.hash));
+            (
+                Action::Update,
+                reasons.join("; "),
+                summary,
+                before,
+                differs.clone(),
+                Task::Update { differs, password },
+            )
         }
         Verdict::Create | Verdict::Same | Verdict::Unobserved => (
             Action::Create,

@@ -32,20 +32,6 @@ fn inventory_key(username: &str) -> Fingerprint {
     Fingerprint::of_text(username)
 }
 
-/// The password version as the inventory keeps it in place of a content's digest: the number
-/// itself, which must be compared and not only be equal.
-pub(super) fn version_print(version: u32) -> Fingerprint {
-    Fingerprint::parse(&format!("{version:032x}")).unwrap_or_else(|| Fingerprint::of_text("0"))
-}
-
-/// The password version that a digest of the inventory stands for.
-pub(super) fn version_of(print: Fingerprint) -> Option<u32> {
-    u32::from_str_radix(&print.to_string(), 16).ok()
-}
-
-/// The version of a password that declares none.
-pub(super) const FIRST_VERSION: u32 = 1;
-
 /// What the spec wants in the columns of an account, but for its name and password.
 fn wanted(accounts: &spec::Accounts, user: &User) -> Vec<(String, Cell)> {
     let text = |text: &String| Cell::Text(text.clone());
