@@ -1,6 +1,8 @@
 //! What a statement does, in words that both dialects share. The readers of the dialects make
 //! these, the rules judge them.
 
+use std::collections::BTreeSet;
+
 use super::Rule;
 use crate::catalog::TableName;
 
@@ -21,6 +23,8 @@ pub(super) enum Act {
         if_missing: bool,
         /// Columns and their types, of a table.
         columns: Vec<(String, String)>,
+        /// Columns that together tell each row from all others, of a table.
+        keys: Vec<Vec<String>>,
     },
     /// Copies all rows of a table, and these columns or all, into these columns or all of another one.
     Copies { from: TableName, to: TableName, columns: Option<Vec<String>>, into: Option<Vec<String>> },
@@ -46,6 +50,11 @@ pub(super) enum Act {
     Retypes { table: TableName, column: String, kind: String, using: Option<Using> },
     /// Changes columns of all rows.
     UpdatesAll { table: TableName, columns: Vec<String> },
+    /// Holds a lock until the transaction ends that readers or writers of these wait for; of what is not
+    /// known where none is named.
+    Locks { to: Vec<TableName> },
+    /// Reads or writes rows, few or many.
+    Works(Work),
     /// Writes a text that was added to an enum in the same transaction.
     UsesValue {
         kind: TableName,
@@ -60,6 +69,32 @@ pub(super) enum Act {
     Strays,
     /// From here on things that were made cannot be told by their names.
     Shuffles,
+}
+
+/// What a statement reads and writes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    pub reads: Vec<Read>,
+    /// A table and columns of it that get other values, where a condition holds.
+    pub updates: Option<(TableName, Vec<String>)>,
+    /// Tables that get as many rows as are read.
+    pub fills: Vec<TableName>,
+    /// Whether it takes long whatever it reads.
+    pub is_long: bool,
+}
+
+/// A table that is read, or searched for rows to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Read {
+    pub table: TableName,
+    /// Columns that have one value each, or one of a list, in all rows that count.
+    pub bound: BTreeSet<String>,
+}
+
+impl Read {
+    pub(super) fn all(table: TableName) -> Self {
+        Self { table, bound: BTreeSet::new() }
+    }
 }
 
 /// What `USING` makes of a column's values.
@@ -79,9 +114,10 @@ impl Act {
     /// The names of tables and other things in it.
     pub(super) fn names(&mut self) -> Vec<&mut TableName> {
         match self {
-            Self::Does { to, .. } | Self::Writes { to } | Self::UsesValue { tables: to, .. } => {
-                to.iter_mut().collect()
-            }
+            Self::Does { to, .. }
+            | Self::Writes { to }
+            | Self::Locks { to }
+            | Self::UsesValue { tables: to, .. } => to.iter_mut().collect(),
             Self::Makes { name, .. } | Self::Removes { name } | Self::Detaches { name } => vec![name],
             Self::Attaches { name, table } => vec![name, table],
             Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],
@@ -91,6 +127,10 @@ impl Act {
             | Self::DropsColumn { table, .. }
             | Self::Retypes { table, .. }
             | Self::UpdatesAll { table, .. } => vec![table],
+            Self::Works(Work { reads, updates, fills, .. }) => {
+                let reads = reads.iter_mut().map(|read| &mut read.table);
+                reads.chain(updates.iter_mut().map(|(table, _)| table)).chain(fills).collect()
+            }
             Self::Adopts { parent, child } => vec![parent, child],
             Self::Strays | Self::Shuffles => Vec::new(),
         }

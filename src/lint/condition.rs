@@ -1,6 +1,8 @@
 //! Whether a condition of UPDATE or DELETE can leave a row out. What it says of the rows is not
 //! worked out: it must compare a column of the table with something else, on every way through it.
 
+use std::collections::BTreeSet;
+
 use sqlparser::ast::{
     BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, InTarget, UnaryOperator,
 };
@@ -19,6 +21,62 @@ pub(super) fn leaves_out_of(condition: &str, names: &[String]) -> bool {
 /// Whether a condition may leave rows out of the table with these names.
 pub(super) fn leaves_out(condition: &Expr, names: &[String]) -> bool {
     may(condition, false, names)
+}
+
+/// Columns of a table that have one value, or one of a list, in all rows that a condition of PostgreSQL
+/// leaves. Where other tables may have columns of the same name, only those are told that are named with the table.
+pub(super) fn bound_columns(condition: &str, names: &[String], has_others: bool) -> BTreeSet<String> {
+    let read = |text| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_expr();
+    if condition.len() > MOST_BYTES {
+        return BTreeSet::new();
+    }
+    read(condition).map(|condition| bound(&condition, names, has_others)).unwrap_or_default()
+}
+
+fn bound(condition: &Expr, names: &[String], has_others: bool) -> BTreeSet<String> {
+    let column = |value: &Expr| match value {
+        Expr::Identifier(name) if !has_others => Some(folded(name)),
+        Expr::CompoundIdentifier(path) => {
+            let [.., of, name] = path.as_slice() else { return None };
+            names.contains(&of.value.to_lowercase()).then(|| folded(name))
+        }
+        _ => None,
+    };
+    match condition {
+        Expr::Nested(inner) => bound(inner, names, has_others),
+        Expr::BinaryOp { op: op @ BinaryOperator::And, .. } => {
+            operands(condition, op).into_iter().flat_map(|part| bound(part, names, has_others)).collect()
+        }
+        Expr::BinaryOp { op: op @ BinaryOperator::Or, .. } => {
+            let parts = operands(condition, op).into_iter().map(|part| bound(part, names, has_others));
+            parts.reduce(|one, other| &one & &other).unwrap_or_default()
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
+            let one = column(left).filter(|_| is_one_value(right));
+            one.or_else(|| column(right).filter(|_| is_one_value(left))).into_iter().collect()
+        }
+        Expr::In { expr, negated: false, target: InTarget::List(list), .. }
+            if list.iter().all(is_one_value) =>
+        {
+            column(expr).into_iter().collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+fn folded(name: &Ident) -> String {
+    if name.quote_style.is_some() { name.value.clone() } else { name.value.to_lowercase() }
+}
+
+/// Whether an expression has the same value in all rows.
+fn is_one_value(value: &Expr) -> bool {
+    match value {
+        Expr::Value(_) | Expr::TypedString { .. } => true,
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } | Expr::UnaryOp { expr: inner, .. } => {
+            is_one_value(inner)
+        }
+        _ => false,
+    }
 }
 
 fn may(condition: &Expr, negated: bool, names: &[String]) -> bool {

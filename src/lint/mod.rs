@@ -103,13 +103,9 @@ pub fn classify(
     let script = Script::read(sql, dialect);
     // What a reason quotes has no secret in it.
     let bare = script.without_comments(&sql::blotted(sql));
+    let transactions = transactions::of(sql, &script, dialect, text.in_transaction);
     let mut acts = match dialect {
-        Dialect::Postgres => postgres::acts(
-            &bare,
-            &script,
-            &transactions::of(sql, &script, dialect, text.in_transaction),
-            text.in_transaction,
-        ),
+        Dialect::Postgres => postgres::acts(&bare, &script, &transactions, text.in_transaction),
         Dialect::Sqlite => sqlite::acts(&bare, &script, text.in_transaction),
     };
     if let Some(last) = acts.last_mut().filter(|_| script.never_ends) {
@@ -123,12 +119,14 @@ pub fn classify(
     let secrets = sql::secrets(sql);
     let (mut line, mut counted) = (1, 0);
     let mut statements = Vec::with_capacity(script.statements.len());
-    for ((bytes, mut acts), above) in script.statements.iter().zip(acts).zip(above) {
+    let each = script.statements.iter().zip(acts).zip(above).zip(transactions);
+    for (((bytes, mut acts), above), transaction) in each {
         for act in &mut acts {
             known.locate(act, dialect);
         }
         line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
         counted = bytes.start;
+        known.enter(transaction, line);
         let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);
         let (risk, rule, reason) = match of_client {
             Some(why) => (Risk::Unvalidated, Some(&rules::CLIENT_COMMAND), why),

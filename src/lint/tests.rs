@@ -1,6 +1,7 @@
 //! Statements and what is said of them, line by line: a change of a rule shows here.
 
 mod fresh;
+mod held;
 mod rebuilds;
 mod types_and_locks;
 
@@ -119,7 +120,7 @@ fn what_loses_nothing_on_postgres() {
     3 safe -: loses nothing and blocks nobody
     4 safe -: loses nothing and blocks nobody
     5 safe -: loses nothing and blocks nobody
-    6 safe -: loses nothing and blocks nobody
+    6 locking work-under-lock: everybody who uses t waits until it is done: line 4 locks t until its transaction ends; do this in another migration
     7 safe -: loses nothing and blocks nobody
     8 safe -: loses nothing and blocks nobody
     9 safe -: loses nothing and blocks nobody

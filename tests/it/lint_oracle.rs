@@ -132,3 +132,8 @@ fn check(name: &str) {
 fn lint_oracle_what_fails_in_a_transaction() {
     check("transactions");
 }
+
+#[test]
+fn lint_oracle_what_is_done_under_a_lock() {
+    check("locks");
+}

@@ -15,6 +15,8 @@ pub(super) type Column = (String, String);
 pub(super) struct Columns {
     /// In the table's order.
     pub list: Vec<Column>,
+    /// Columns that together tell each row from all others.
+    pub keys: Vec<Vec<String>>,
     /// Whether there are no others.
     pub are_all: bool,
 }
@@ -130,6 +132,8 @@ impl Copies {
             Act::Shuffles => self.whole.clear(),
             Act::Does { .. }
             | Act::UsesValue { .. }
+            | Act::Locks { .. }
+            | Act::Works(_)
             | Act::Makes { .. }
             | Act::Copies { .. }
             | Act::AddsColumn { .. }

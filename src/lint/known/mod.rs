@@ -2,6 +2,7 @@
 //! because this very plan makes them, and the types of columns. Pure.
 
 mod copies;
+mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,8 @@ use super::script::{NOWHERE, Script, located, told};
 use crate::catalog::{Snapshot, TableName};
 use crate::sql::Dialect;
 use copies::{Column, Columns, Copies, keep_all};
+pub(super) use held::Lock;
+use held::Transaction;
 
 /// What else there may be than what is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,8 +40,11 @@ pub struct Known {
     referring: BTreeMap<TableName, BTreeSet<TableName>>,
     /// Whether dropping a table deletes what refers to it: SQLite's foreign keys, unless they are off.
     keys_bind: bool,
+    /// Of the text that is being read.
+    dialect: Option<Dialect>,
     /// Whether the text takes back what it does, so that nobody can tell what is left of it.
     takes_back: bool,
+    transaction: Transaction,
     /// Whether a name without a schema may lead elsewhere than to the default one.
     has_strayed: bool,
 }
@@ -62,7 +68,13 @@ impl Known {
                 .columns
                 .iter()
                 .map(|column| (told(&TableName::plain(&*column.name)).name, column.data_type.to_lowercase()));
-            known.columns.insert(name.clone(), Columns { list: columns.collect(), are_all: true });
+            let keys = table
+                .indexes
+                .values()
+                .filter(|index| index.unique && index.valid && index.predicate.is_none());
+            let keys = keys.map(|index| index.keys.clone()).chain([table.primary_key.clone()]);
+            let columns = Columns { list: columns.collect(), keys: keys.collect(), are_all: true };
+            known.columns.insert(name.clone(), columns);
             for key in &table.foreign_keys {
                 known.referring.entry(told(&key.table)).or_default().insert(name.clone());
             }
@@ -84,10 +96,12 @@ impl Known {
     /// The next text begins, in a session that has nothing left of the one before.
     pub(super) fn begin(&mut self, script: &Script, dialect: Dialect, keys_bind: bool, takes_back: bool) {
         self.keys_bind = keys_bind;
+        self.dialect = Some(dialect);
         self.takes_back = takes_back;
         self.has_strayed = false;
         self.fresh.retain(|name| !is_temporary(name));
         self.columns.retain(|name, _| !is_temporary(name));
+        self.transaction.end();
         if takes_back {
             self.settle();
         }
@@ -114,6 +128,11 @@ impl Known {
         self.fresh.contains(&told(name, dialect))
     }
 
+    /// Whether one writer makes all others of the database wait.
+    pub(super) fn has_one_writer(&self) -> bool {
+        self.dialect == Some(Dialect::Sqlite)
+    }
+
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
         self.rest == Rest::Bare || self.fresh.contains(name)
     }
@@ -135,7 +154,7 @@ impl Known {
     }
 
     fn columns_of(&self, table: &TableName) -> &Columns {
-        const UNKNOWN: &Columns = &Columns { list: Vec::new(), are_all: false };
+        const UNKNOWN: &Columns = &Columns { list: Vec::new(), keys: Vec::new(), are_all: false };
         self.columns.get(table).unwrap_or(UNKNOWN)
     }
 
@@ -189,7 +208,7 @@ impl Known {
     pub(super) fn note(&mut self, act: &Act) {
         self.copies.note(act);
         match act {
-            Act::Makes { name, if_missing, columns } => self.made(name, *if_missing, columns),
+            Act::Makes { name, if_missing, columns, keys } => self.made(name, *if_missing, columns, keys),
             Act::Copies { from, to, columns, into } => {
                 let source = (self.columns_of(from), columns.as_deref());
                 let target = (self.columns_of(to), into.as_deref());
@@ -214,6 +233,11 @@ impl Known {
                 if let Some((name, _)) = self.column(table, from) {
                     name.clone_from(to);
                 }
+                let keys =
+                    self.columns.get_mut(table).into_iter().flat_map(|columns| &mut columns.keys).flatten();
+                for column in keys.filter(|column| *column == from) {
+                    column.clone_from(to);
+                }
                 if self.fresh_columns.remove(&(table.clone(), from.clone())) {
                     self.fresh_columns.insert((table.clone(), to.clone()));
                 }
@@ -221,6 +245,7 @@ impl Known {
             Act::DropsColumn { table, column } => {
                 if let Some(columns) = self.columns.get_mut(table) {
                     columns.list.retain(|(name, _)| name != column);
+                    columns.keys.retain(|key| !key.contains(column));
                 }
                 self.fresh_columns.remove(&(table.clone(), column.clone()));
             }
@@ -236,6 +261,8 @@ impl Known {
                     self.wear(parent);
                 }
             }
+            Act::Locks { to } => self.locked(to),
+            Act::Works(work) => self.worked(work),
             Act::Strays => self.has_strayed = true,
             Act::Shuffles => self.settle(),
             Act::Does { .. }
@@ -252,7 +279,7 @@ impl Known {
         self.columns.get_mut(table)?.list.iter_mut().find(|(name, _)| name == column)
     }
 
-    fn made(&mut self, name: &TableName, if_missing: bool, columns: &[Column]) {
+    fn made(&mut self, name: &TableName, if_missing: bool, columns: &[Column], keys: &[Vec<String>]) {
         let is_there = self.existing.contains(name) || self.fresh.contains(name);
         if if_missing && is_there {
             return;
@@ -264,7 +291,7 @@ impl Known {
         }
         self.fresh.insert(name.clone());
         // What is made from a query, or by a parser that gave up, has columns that nobody listed.
-        let columns = Columns { list: columns.to_vec(), are_all: !columns.is_empty() };
+        let columns = Columns { list: columns.to_vec(), keys: keys.to_vec(), are_all: !columns.is_empty() };
         self.columns.insert(name.clone(), columns);
     }
 
@@ -273,6 +300,9 @@ impl Known {
             self.settle();
         }
         let renamed = |name: TableName| if name == *from { to.clone() } else { name };
+        if self.transaction.filled.remove(from) {
+            self.transaction.filled.insert(to.clone());
+        }
         self.existing.remove(from);
         let (was_fresh, fresh) = (self.fresh.remove(from), &mut self.fresh);
         fresh.remove(to);

@@ -2,16 +2,19 @@
 //! understand all of a statement. What squawk's own rules find is in `locks`.
 
 mod calls;
+mod held;
 mod locks;
 mod outside;
 mod rows;
 mod table;
+mod work;
 
 use squawk_syntax::ast::{self, AstNode as _, Stmt};
 use squawk_syntax::{Parse, SourceFile, SyntaxNode};
 
 use super::MOST_NESTING;
 use super::act::Act;
+use super::known::temporary;
 use super::rules;
 use super::script::{Script, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
@@ -184,6 +187,10 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         acts.extend(rows::of(syntax));
     }
     acts.extend(calls::of(statement));
+    acts.extend(work::of(statement));
+    // What is dropped is locked before it is gone.
+    let at = acts.iter().position(|act| matches!(act, Act::Removes { .. })).unwrap_or(acts.len());
+    acts.splice(at..at, held::of(statement));
     acts
 }
 
@@ -197,6 +204,7 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         Stmt::CreateType(create) => makes(create.type_name(), false),
         Stmt::CreateDomain(create) => makes(create.domain(), false),
         Stmt::CreateMaterializedView(create) => makes(create.view(), create.if_not_exists().is_some()),
+        Stmt::CreateView(create) => view_made(create),
         Stmt::DropIndex(drop) => removes(&names(drop.index_refs())),
         Stmt::DropSequence(drop) => {
             dropped(&rules::DROP_SEQUENCE, names(drop.sequence_refs()), "the position of")
@@ -262,12 +270,11 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let reason = "the migration runs in a transaction already, together with its record";
             vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
         }
-        Stmt::DropView(_)
-        | Stmt::DropMaterializedView(_)
-        | Stmt::DropTrigger(_)
-        | Stmt::DropPolicy(_)
-        | Stmt::DropRule(_)
-        | Stmt::DropStatistics(_) => Vec::new(),
+        Stmt::DropView(drop) => removes(&names(drop.view_refs())),
+        Stmt::DropMaterializedView(drop) => removes(&names(drop.view_refs())),
+        Stmt::DropTrigger(_) | Stmt::DropPolicy(_) | Stmt::DropRule(_) | Stmt::DropStatistics(_) => {
+            Vec::new()
+        }
         _ if first_words(&syntax.text().to_string(), Dialect::Postgres)
             .first()
             .is_some_and(|w| w == "drop")
@@ -315,7 +322,19 @@ fn opaque(reason: &str) -> Vec<Act> {
 
 fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Act> {
     let name = node.map(|node| name(node.syntax()));
-    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new() }).into_iter().collect()
+    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() })
+        .into_iter()
+        .collect()
+}
+
+fn view_made(create: &ast::CreateView) -> Vec<Act> {
+    let Some(view) = create.view() else { return Vec::new() };
+    let mut view = name(view.syntax());
+    if create.syntax().descendants().any(|node| ast::Temp::can_cast(node.kind())) {
+        view = temporary(&view, Dialect::Postgres);
+    }
+    let if_missing = create.or_replace().is_some();
+    vec![Act::Makes { name: view, if_missing, columns: Vec::new(), keys: Vec::new() }]
 }
 
 fn removes(names: &[TableName]) -> Vec<Act> {

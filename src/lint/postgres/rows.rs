@@ -67,7 +67,7 @@ fn merged(node: &SyntaxNode) -> Option<Act> {
     all.then(|| Act::UpdatesAll { table, columns: changed(update.set_clause()) })
 }
 
-fn changed(set: Option<ast::SetClause>) -> Vec<String> {
+pub(super) fn changed(set: Option<ast::SetClause>) -> Vec<String> {
     let targets = set.into_iter().flat_map(|set| {
         let targets: Vec<_> = set.syntax().descendants().filter_map(ast::ColumnTarget::cast).collect();
         targets
@@ -76,7 +76,7 @@ fn changed(set: Option<ast::SetClause>) -> Vec<String> {
 }
 
 /// What a condition can call a table.
-fn names(table: &TableName, alias: Option<ast::TableAlias>) -> Vec<String> {
+pub(super) fn names(table: &TableName, alias: Option<ast::TableAlias>) -> Vec<String> {
     let alias = alias.map(|alias| column(alias.syntax()));
     [Some(table.name.clone()), alias].into_iter().flatten().map(|name| name.to_lowercase()).collect()
 }

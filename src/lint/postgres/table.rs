@@ -38,7 +38,7 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         .filter_map(|node| Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase())));
     // What is inherited, or taken over by LIKE, is not listed.
     let columns: Vec<_> = columns.collect();
-    let mut acts = vec![Act::Makes { name: table.clone(), if_missing, columns }];
+    let mut acts = vec![Act::Makes { name: table.clone(), if_missing, columns, keys: keys(statement) }];
     if let Some(partition) = statement.children().find_map(ast::PartitionOf::cast) {
         let parent = partition.table_name_ref().map(|parent| name(parent.syntax()));
         let to: Vec<_> = parent.clone().into_iter().collect();
@@ -52,6 +52,21 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         acts.push(Act::Adopts { parent: name(parent.syntax()), child: table.clone() });
     }
     acts
+}
+
+/// The columns of each primary key and unique constraint.
+fn keys(statement: &SyntaxNode) -> Vec<Vec<String>> {
+    let is_key = |node: &SyntaxNode| {
+        ast::PrimaryKeyConstraint::can_cast(node.kind()) || ast::UniqueConstraint::can_cast(node.kind())
+    };
+    let columns = |key: SyntaxNode| -> Vec<String> {
+        if let Some(own) = key.parent().and_then(ast::Column::cast) {
+            return own.name().map(|name| column(name.syntax())).into_iter().collect();
+        }
+        let names = key.descendants().filter_map(ast::ColumnNameRef::cast);
+        names.map(|name| column(name.syntax())).collect()
+    };
+    statement.descendants().filter(is_key).map(columns).filter(|key| !key.is_empty()).collect()
 }
 
 /// What `ALTER TABLE` does.

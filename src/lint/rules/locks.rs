@@ -32,5 +32,8 @@ rules! {
     REWRITE_TABLE = "rewrite-table", Locking, "a table is written anew at another place or in another form";
     REFRESH_VIEW = "refresh-materialized-view", Locking,
         "a materialized view is computed anew while readers wait";
+    WORK_UNDER_LOCK = "work-under-lock", Locking,
+        "many rows are read or written while a lock is held that everybody waits for";
+    BACKFILL = "backfill", Locking, "a new column is filled in all rows, and writers of them wait";
     LONG_WRITE = "long-write", Locking, "SQLite's only write lock is held while an index or table is written";
 }

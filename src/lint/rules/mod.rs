@@ -15,8 +15,8 @@ pub(super) use rows::*;
 pub(super) use types::*;
 pub(super) use unseen::*;
 
-use super::act::Act;
-use super::known::Known;
+use super::act::{Act, Read, Work};
+use super::known::{Known, Lock};
 use crate::catalog::TableName;
 use crate::change::Risk;
 
@@ -74,7 +74,12 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         Act::Does { rule, to, reason } => {
             let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
             let of_no_account = !to.is_empty() && to.iter().all(is_free);
-            (!of_no_account).then(|| (*rule, reason.clone()))
+            if of_no_account {
+                // What is done to a large table of this plan takes its time too.
+                let lock = known.lock().filter(|_| to.iter().any(|table| known.is_filled(table)))?;
+                return Some((&WORK_UNDER_LOCK, waits(lock)));
+            }
+            Some((*rule, reason.clone()))
         }
         Act::DropsColumn { table, column } => {
             let of_no_account = is_free(table) || known.is_fresh_column(table, column);
@@ -82,9 +87,18 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         }
         Act::UpdatesAll { table, columns } => {
             let all_new = columns.iter().all(|column| known.is_fresh_column(table, column));
-            let of_no_account = is_free(table) || !columns.is_empty() && all_new;
-            (!of_no_account)
-                .then(|| (&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
+            if is_free(table) {
+                None
+            } else if !columns.is_empty() && all_new && known.has_one_writer() {
+                Some((
+                    &LONG_WRITE,
+                    format!("writers of the whole file wait until all rows of {table} are written"),
+                ))
+            } else if !columns.is_empty() && all_new {
+                Some((&BACKFILL, known.lock().map_or_else(|| filled(table), waits)))
+            } else {
+                Some((&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
+            }
         }
         Act::Retypes { table, column, kind, using } => {
             if is_free(table) || known.is_fresh_column(table, column) {
@@ -93,6 +107,7 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
             narrows(known.kind(table, column), kind, using.as_ref())
                 .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
         }
+        Act::Works(work) => works(work, known, &is_free),
         Act::UsesValue { kind, value, names_type, tables } => {
             let may_be_of_type =
                 *names_type || tables.iter().any(|table| known.may_have_column_of(table, kind));
@@ -115,9 +130,41 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         | Act::AddsColumn { .. }
         | Act::RenamesColumn { .. }
         | Act::Adopts { .. }
+        | Act::Locks { .. }
         | Act::Strays
         | Act::Shuffles => None,
     }
+}
+
+/// What reading and writing rows makes others wait for.
+fn works(
+    work: &Work,
+    known: &Known,
+    is_free: &dyn Fn(&TableName) -> bool,
+) -> Option<(&'static Rule, String)> {
+    if let Some(lock) = known.lock().filter(|_| known.is_long(work)) {
+        return Some((&WORK_UNDER_LOCK, waits(lock)));
+    }
+    let (table, columns) = work.updates.as_ref()?;
+    let is_new = columns.iter().any(|column| known.is_fresh_column(table, column));
+    let is_target = |read: &&Read| read.table == *table;
+    let finds_many = work.reads.iter().filter(is_target).any(|read| known.reads_many(read));
+    (is_new && finds_many && !is_free(table)).then(|| (&BACKFILL, filled(table)))
+}
+
+fn waits(lock: &Lock) -> String {
+    let Lock { table, line } = lock;
+    let (who, what) = match table {
+        Some(table) => (format!("everybody who uses {table} waits"), table.to_string()),
+        None => ("others wait".to_owned(), "tables".to_owned()),
+    };
+    format!(
+        "{who} until it is done: line {line} locks {what} until its transaction ends; do this in another migration"
+    )
+}
+
+fn filled(table: &TableName) -> String {
+    format!("writers of rows of {table} wait until all of them are written; fill the column in batches")
 }
 
 /// What a table that is replaced takes along.

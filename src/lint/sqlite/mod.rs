@@ -90,7 +90,9 @@ fn trigger(sql: &str) -> Vec<Act> {
 
 fn without_columns(act: Act) -> Act {
     match act {
-        Act::Makes { name, if_missing, .. } => Act::Makes { name, if_missing, columns: Vec::new() },
+        Act::Makes { name, if_missing, .. } => {
+            Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() }
+        }
         act => act,
     }
 }
@@ -146,11 +148,16 @@ fn of(statement: &Statement) -> Vec<Act> {
             let columns = columns.collect();
             let name = name(&create.name);
             let name = if create.temporary { temporary(&name, Dialect::Sqlite) } else { name };
-            let made = Act::Makes { name, if_missing: create.if_not_exists, columns };
+            let made = Act::Makes { name, if_missing: create.if_not_exists, columns, keys: Vec::new() };
             [made].into_iter().chain(create.query.iter().flat_map(|query| rows::of_query(query))).collect()
         }
         Statement::CreateVirtualTable { name: table, if_not_exists, .. } => {
-            vec![Act::Makes { name: name(table), if_missing: *if_not_exists, columns: Vec::new() }]
+            vec![Act::Makes {
+                name: name(table),
+                if_missing: *if_not_exists,
+                columns: Vec::new(),
+                keys: Vec::new(),
+            }]
         }
         Statement::CreateIndex(create) => {
             index(create.name.as_ref(), &create.table_name, create.if_not_exists)
@@ -182,7 +189,7 @@ fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Ve
     let reason = format!("writers of the whole file wait while the index on {table} is built");
     let made = index.map(name).into_iter().flat_map(|name| {
         let attached = Act::Attaches { name: name.clone(), table: table.clone() };
-        [Act::Makes { name, if_missing, columns: Vec::new() }, attached]
+        [Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() }, attached]
     });
     made.collect::<Vec<_>>().into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
 }
