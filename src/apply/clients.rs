@@ -1,6 +1,9 @@
 //! The open stores of one stack, and observing all of them side by side.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
 
 use crate::journal;
 use crate::spec::{Stack, SystemUrl, Unset};
@@ -50,6 +53,17 @@ pub enum ObserveError {
     Cache(#[from] cache::Error),
 }
 
+impl ObserveError {
+    /// Whether a connection ended before the answer was there.
+    fn is_lost(&self) -> bool {
+        match self {
+            Self::System(error) => error.is_lost(),
+            Self::Journal(error) => error.is_lost(),
+            Self::Unset { .. } | Self::Vector(_) | Self::Cache(_) => false,
+        }
+    }
+}
+
 impl Clients {
     /// The clients of a stack; nothing is contacted yet. The vector store has one only when it is
     /// to be trained: while training is off nothing in it is read.
@@ -85,10 +99,19 @@ pub async fn observe(stack: &Stack, clients: &Clients) -> Result<World, ObserveE
         }
     };
     // The largest of the four would be part of every future above.
-    let system = Box::pin(observe_system(stack, &clients.system));
+    let system = Box::pin(observe_system_again(stack, &clients.system));
     let (system, targets, vector, cache) = tokio::join!(system, observe_targets(stack), vector, cache);
     let (system, journal) = system?;
     Ok(World { system, journal, targets, vector, cache })
+}
+
+/// Observes the system database, and again where its connection was cut: looking changes nothing.
+async fn observe_system_again(
+    stack: &Stack,
+    client: &system::Client,
+) -> Result<(system::Observed, journal::Observed), ObserveError> {
+    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
+    (|| observe_system(stack, client)).retry(pauses).when(ObserveError::is_lost).await
 }
 
 /// Observes the system database alone.

@@ -19,7 +19,7 @@ pub use cancel::Cancel;
 pub use clients::{Clients, ObserveError, observe, system_url};
 pub use record::Recorder;
 pub use rehearse::rehearse;
-pub use session::{Blind, KnownSchema, Seen, Session, Verified};
+pub use session::{Approval, KnownSchema, LookError, Seen, Session, Verified};
 pub use walk::{Execution, StepError, Walked, walk};
 
 use crate::change::Address;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Walked;
+use super::{Cancel, Walked};
 use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
 use crate::plan::Step;
 use crate::redact::redact_own;
@@ -13,6 +13,8 @@ use crate::sql::{Database, Dialect};
 const MOST_BEHIND: Duration = Duration::from_secs(1);
 /// How long the walk stands still for the journal while a step holds the one connection to a file.
 const ASIDE: Duration = Duration::from_millis(200);
+/// How long a write to the journal may take: as long as a lock's session has for an answer.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// How long a run that must end at once tries to write down how it ended.
 const HURRY: Duration = Duration::from_secs(1);
 
@@ -119,12 +121,20 @@ impl Recorder {
     }
 
     /// Records how the run ended. Gives the first error that writing the journal met.
-    pub async fn finish(mut self, status: RunStatus, summary: &str) -> journal::Result<()> {
-        self.flush().await;
-        if let Some(database) = &self.database {
-            self.within(journal::finish(database, &self.run.id, status, summary)).await?;
+    pub async fn finish(mut self, status: RunStatus, summary: &str, cancel: &Cancel) -> journal::Result<()> {
+        self.is_urgent |= cancel.is_urgent();
+        let finishing = async {
+            self.flush().await;
+            if let Some(database) = &self.database {
+                self.within(journal::finish(database, &self.run.id, status, summary)).await?;
+            }
+            self.trouble.take().map_or(Ok(()), Err)
+        };
+        tokio::select! {
+            biased;
+            finished = finishing => finished,
+            () = late(cancel) => Err(journal::Error::Busy),
         }
-        self.trouble.map_or(Ok(()), Err)
     }
 
     fn take(&mut self, walked: &Walked) {
@@ -154,12 +164,10 @@ impl Recorder {
         self.position += 1;
     }
 
-    /// Writes; in a hurry not for long. What is left out then is seen in the store itself.
+    /// Writes, within a deadline. What is left out then can be observed in the store itself.
     async fn within(&self, writing: impl Future<Output = journal::Result<()>>) -> journal::Result<()> {
-        if !self.is_urgent {
-            return writing.await;
-        }
-        tokio::time::timeout(HURRY, writing).await.unwrap_or(Err(journal::Error::Busy))
+        let deadline = if self.is_urgent { HURRY } else { DEADLINE };
+        tokio::time::timeout(deadline, writing).await.unwrap_or(Err(journal::Error::Busy))
     }
 
     async fn flush(&mut self) {
@@ -171,4 +179,10 @@ impl Recorder {
             self.trouble.get_or_insert(error);
         }
     }
+}
+
+/// Comes back a moment after a run was asked to stop at once.
+async fn late(cancel: &Cancel) {
+    cancel.asked(2).await;
+    tokio::time::sleep(HURRY * 2).await;
 }

@@ -1,19 +1,19 @@
 //! One run against one stack: looks, walks, and looks again until nothing of its own is left to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Clients, Execution, ObserveError, Walked, observe, schema, walk};
+use super::{Clients, Event, Execution, ObserveError, Walked, observe, schema, walk};
 use crate::catalog::Snapshot;
-use crate::change::{Address, Check, Status};
+use crate::change::{Address, Check, Held, Status};
 use crate::journal::{self, Bookkeeping, RunId};
-use crate::plan::{self, Document, Failure, Options, Plan, Step};
+use crate::plan::{self, Allow, Document, Failure, Options, Plan, Step, Work};
 use crate::spec::Stack;
 use crate::system;
 use crate::world::World;
 
 /// Steps that become plannable while others are done give another round; more than three would
-/// mean that the plan chases its own tail.
+/// mean that the plan never ends.
 const MOST_ROUNDS: usize = 3;
 
 /// What a run works on.
@@ -34,6 +34,34 @@ pub struct Seen {
     pub world: World,
     /// What follows.
     pub plan: Plan,
+}
+
+/// Why there is no plan of what is there now.
+#[derive(Debug)]
+pub enum LookError {
+    /// The stores could not be observed, or the run not be recorded.
+    Observe(ObserveError),
+    /// What is there does not fit the spec.
+    Plan(Failure),
+}
+
+impl<E: Into<ObserveError>> From<E> for LookError {
+    fn from(error: E) -> Self {
+        Self::Observe(error.into())
+    }
+}
+
+/// What of a plan may run.
+#[derive(Debug, Clone, Copy)]
+pub struct Approval<'a> {
+    /// The changes that were shown and approved.
+    pub addresses: &'a BTreeSet<Address>,
+    /// Changes of a saved plan that cannot be planned now, because a store does not answer.
+    pub held: &'a [Held],
+    /// Whether later rounds may run what this plan could not have; false for a saved plan.
+    pub may_grow: bool,
+    /// What `--allow` permits.
+    pub allowed: &'a [Allow],
 }
 
 /// The system's schema before some steps: what drift is measured from, and what is there.
@@ -80,8 +108,10 @@ pub struct Verified {
     pub left: Vec<Address>,
     /// Checks that fail: what needs them is blocked.
     pub failed_checks: Vec<Check>,
-    /// How much is planned and may not run.
+    /// What is planned and may not run.
     pub blocked: usize,
+    /// What could run and was not done in this run, with the reason.
+    pub undone: Vec<Held>,
     /// How much could not be planned.
     pub deferred: usize,
     /// What the last look has to say and the plan did not: rows that were to go and stay.
@@ -89,22 +119,7 @@ pub struct Verified {
     /// Whether the last look found nothing at all to do: what is there is what the spec says.
     pub converged: bool,
     /// Why there was no last look, where there was none.
-    pub blind: Option<Blind>,
-}
-
-/// Why what was done could not be looked at again.
-#[derive(Debug)]
-pub enum Blind {
-    /// The stores could not be observed, or the run not be written down.
-    Observe(ObserveError),
-    /// What is there now does not fit the spec: there is no plan of it.
-    Plan(Failure),
-}
-
-impl<E: Into<ObserveError>> From<E> for Blind {
-    fn from(error: E) -> Self {
-        Self::Observe(error.into())
-    }
+    pub unverified: Option<LookError>,
 }
 
 impl Verified {
@@ -122,15 +137,86 @@ impl Verified {
             && self.left.is_empty()
             && self.failed_checks.is_empty()
             && self.blocked == 0
-            && self.blind.is_none()
+            && self.undone.is_empty()
+            && self.unverified.is_none()
+    }
+
+    /// Judges a run by its last look.
+    fn judge(walked: Walked, first: &Document, last: &Plan, approval: Approval<'_>) -> Self {
+        let Document { changes, checks, blocked, deferred, notes, .. } = &last.document;
+        let Walked { done, failed, blocked: not_started, interrupted: _ } = &walked;
+        let done: BTreeSet<&Address> = done.iter().map(|(step, _)| &step.address).collect();
+        let counted: BTreeSet<&Address> = failed
+            .iter()
+            .map(|(step, ..)| &step.address)
+            .chain(not_started.iter().map(|(step, _)| &step.address))
+            .collect();
+        // The rest of a saved change that was planned in part needs a new plan.
+        let needs_new_plan = if approval.may_grow { BTreeSet::new() } else { deferred_of(first) };
+        let left = changes
+            .iter()
+            .map(|change| &change.address)
+            .filter(|address| done.contains(address) && !needs_new_plan.contains(*address));
+        let is_expected = |address: &Address| {
+            approval.may_grow || approval.held.iter().any(|held| held.address == *address)
+        };
+        let refusals = refusals_of(last, approval.allowed);
+        let undone = changes
+            .iter()
+            .map(|change| &change.address)
+            .filter(|address| !done.contains(address) && !counted.contains(address) && is_expected(address))
+            .map(|address| Held { address: address.clone(), reason: why_undone(address, first, &refusals) })
+            .collect();
+        let blocked = blocked
+            .iter()
+            .map(|held| &held.address)
+            .filter(|address| !counted.contains(address) && !refusals.contains_key(*address))
+            .collect::<BTreeSet<_>>();
+        let failed_checks = checks.iter().filter(|check| check.status == Status::Fail);
+        let mut verified = Self {
+            left: left.cloned().collect(),
+            failed_checks: failed_checks.cloned().collect(),
+            blocked: blocked.len(),
+            undone,
+            deferred: deferred.len(),
+            notes: notes.iter().filter(|note| !first.notes.contains(note)).cloned().collect(),
+            ..Self::default()
+        };
+        verified.walked = walked;
+        verified.converged = verified.is_whole() && last.is_empty();
+        verified
+    }
+}
+
+/// What of a plan may not run, with the reason: a policy or protection denies it, or it was not allowed
+/// by name.
+fn refusals_of(plan: &Plan, allowed: &[Allow]) -> BTreeMap<Address, String> {
+    let guarded = plan.refusals(allowed).into_iter().map(|(address, allow)| {
+        let reason = format!("runs only with `--allow {}`", allow.as_str());
+        (address, reason)
+    });
+    let denied = plan.denied.iter().map(|held| (held.address.clone(), held.reason.clone()));
+    guarded.chain(denied).collect()
+}
+
+/// Why a change of the last look was not done.
+fn why_undone(address: &Address, first: &Document, refusals: &BTreeMap<Address, String>) -> String {
+    if let Some(reason) = refusals.get(address) {
+        return reason.clone();
+    }
+    let was_held = first.blocked.iter().chain(&first.deferred).find(|held| held.address == *address);
+    match was_held {
+        Some(held) => format!("it was blocked when this run began: {}", held.reason),
+        None => "it could be planned only at the end of this run".to_owned(),
     }
 }
 
 impl Session<'_> {
     /// Observes and plans.
-    pub async fn look(&self) -> Result<Result<Seen, Failure>, ObserveError> {
+    pub async fn look(&self) -> Result<Seen, LookError> {
         let world = observe(self.stack, self.clients).await?;
-        Ok(plan::plan(self.stack, &world, self.options).map(|plan| Seen { world, plan }))
+        let plan = plan::plan(self.stack, &world, self.options).map_err(LookError::Plan)?;
+        Ok(Seen { world, plan })
     }
 
     /// Walks a single step of a plan.
@@ -139,41 +225,30 @@ impl Session<'_> {
         walk(steps, self.clients, execution).await
     }
 
-    /// Walks the approved steps and looks again: what was done must be gone from the plan. What was
-    /// deferred and is plannable now gives another round, unless only saved steps may run.
+    /// Walks the approved steps and looks again: what was done must be gone from the plan. What could
+    /// not be planned before (it was deferred, or its store did not answer) and can be now gives
+    /// another round, unless only saved steps may run.
     pub async fn converge(
         &self,
         plan: Plan,
         schema: KnownSchema,
-        approved: &BTreeSet<Address>,
-        may_grow: bool,
+        approval: Approval<'_>,
         execution: &mut Execution<'_>,
     ) -> Verified {
-        let needs_new_plan = if may_grow { BTreeSet::new() } else { deferred_of(&plan) };
-        let said: BTreeSet<String> = plan.document.notes.iter().cloned().collect();
+        let first = plan.document.clone();
         let mut walked = Walked::default();
-        let last = match self.rounds(plan, schema, approved, may_grow, execution, &mut walked).await {
-            Ok(Some(last)) => last,
-            Ok(None) => return Verified { walked, ..Verified::default() },
-            Err(blind) => return Verified { walked, blind: Some(blind), ..Verified::default() },
-        };
-        let Document { changes, checks, blocked, deferred, notes, .. } = &last.document;
-        let done: BTreeSet<&Address> = walked.done.iter().map(|(step, _)| &step.address).collect();
-        let left = changes
-            .iter()
-            .map(|change| &change.address)
-            .filter(|address| done.contains(address) && !needs_new_plan.contains(*address));
-        let mut verified = Verified {
-            left: left.cloned().collect(),
-            failed_checks: checks.iter().filter(|check| check.status == Status::Fail).cloned().collect(),
-            blocked: blocked.len(),
-            deferred: deferred.len(),
-            notes: notes.iter().filter(|note| !said.contains(*note)).cloned().collect(),
-            walked,
-            ..Verified::default()
-        };
-        verified.converged = verified.is_whole() && last.is_empty();
-        verified
+        match self.rounds(plan, schema, approval, execution, &mut walked).await {
+            Ok(Some(last)) => {
+                let verified = Verified::judge(walked, &first, &last, approval);
+                for Held { address, reason } in &verified.undone {
+                    let (address, reason) = (address.clone(), reason.clone());
+                    (execution.on_event)(&Event::Blocked { address, reason });
+                }
+                verified
+            }
+            Ok(None) => Verified { walked, ..Verified::default() },
+            Err(error) => Verified { walked, unverified: Some(error), ..Verified::default() },
+        }
     }
 
     /// The rounds of a run. Gives the last plan; `None` when the run was interrupted.
@@ -181,24 +256,14 @@ impl Session<'_> {
         &self,
         mut plan: Plan,
         mut schema: KnownSchema,
-        approved: &BTreeSet<Address>,
-        may_grow: bool,
+        approval: Approval<'_>,
         execution: &mut Execution<'_>,
         walked: &mut Walked,
-    ) -> Result<Option<Plan>, Blind> {
+    ) -> Result<Option<Plan>, LookError> {
+        let is_approved = |step: &&Step| approval.addresses.contains(&step.address);
+        let mut steps: Vec<Step> = plan.steps.iter().filter(is_approved).cloned().collect();
         let mut attempted: BTreeSet<Address> = BTreeSet::new();
-        // What the plan defers, and what the one before it did.
-        let mut deferred = deferred_of(&plan);
-        let mut before: BTreeSet<Address> = BTreeSet::new();
         for _ in 0..MOST_ROUNDS {
-            let may_run = |address: &Address| {
-                // A step may be planned in part, and the rest of it known later.
-                let is_rest = before.contains(address) && !walked.has_failed(address);
-                let is_new = !attempted.contains(address);
-                (is_new && approved.contains(address))
-                    || (may_grow && !attempted.is_empty() && (is_new || is_rest))
-            };
-            let steps: Vec<Step> = plan.steps.iter().filter(|step| may_run(&step.address)).cloned().collect();
             if steps.is_empty() {
                 break;
             }
@@ -208,7 +273,7 @@ impl Session<'_> {
                 return Ok(None);
             }
             let seen = tokio::select! {
-                seen = self.look() => seen?.map_err(Blind::Plan)?,
+                seen = self.look() => seen?,
                 () = execution.cancel.asked(2) => {
                     walked.interrupted = true;
                     return Ok(None);
@@ -221,11 +286,17 @@ impl Session<'_> {
                 let (database, run) = (self.clients.system.database().await?, execution.recorder.run());
                 journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
             }
+            // A step may be planned in part, and the rest of it known later.
+            let partial = deferred_of(&plan.document);
             plan = seen.plan;
-            if deferred.is_empty() {
-                break;
-            }
-            before = std::mem::replace(&mut deferred, deferred_of(&plan));
+            steps = if approval.may_grow {
+                let is_open = |address: &Address| {
+                    !attempted.contains(address) || partial.contains(address) && !walked.has_failed(address)
+                };
+                steps_of_a_later_round(&plan, approval.allowed, is_open)
+            } else {
+                Vec::new()
+            };
         }
         Ok(Some(plan))
     }
@@ -287,6 +358,28 @@ impl Session<'_> {
     }
 }
 
-fn deferred_of(plan: &Plan) -> BTreeSet<Address> {
-    plan.document.deferred.iter().map(|held| held.address.clone()).collect()
+fn deferred_of(plan: &Document) -> BTreeSet<Address> {
+    plan.deferred.iter().map(|held| held.address.clone()).collect()
+}
+
+/// The steps of a plan that nobody was shown before: those that are open and that nothing refuses, with
+/// all that they need.
+fn steps_of_a_later_round(plan: &Plan, allowed: &[Allow], is_open: impl Fn(&Address) -> bool) -> Vec<Step> {
+    let refusals = refusals_of(plan, allowed);
+    let mut not_run: BTreeSet<&Address> = BTreeSet::new();
+    let mut steps = Vec::new();
+    for step in &plan.steps {
+        // The flags say that all before them was done.
+        let is_ready = !matches!(step.work, Work::Flags { .. }) || not_run.is_empty();
+        let may_run = is_ready
+            && is_open(&step.address)
+            && !refusals.contains_key(&step.address)
+            && !step.needs.iter().any(|need| not_run.contains(need));
+        if may_run {
+            steps.push(step.clone());
+        } else {
+            not_run.insert(&step.address);
+        }
+    }
+    steps
 }

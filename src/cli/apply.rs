@@ -1,13 +1,13 @@
 //! `trueup apply`: lock, observe, plan, ask, walk, verify. `destroy` does the same with an emptied stack.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::approval::{self, Command, Done};
+use super::approval::{self, Command, Done, ToRun};
 use super::args::{AllowArg, EventFormat, duration};
 use super::ending::{self, Ending};
 use super::exit::{Exit, Failure};
@@ -15,11 +15,11 @@ use super::progress::Progress;
 use super::ui::Ui;
 use super::{listening, load};
 use crate::apply::{
-    Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
+    Approval, Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
 };
 use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
-use crate::plan::{self, ChangeEntry, Document, Options, Plan};
+use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
 use crate::spec::{Contact, Stack, SystemUrl};
 use crate::system::{self, Presence, Purpose};
@@ -64,6 +64,13 @@ pub(super) struct ApplyArgs {
     /// How to print what happens: text, or one JSON object a line
     #[arg(long, value_enum, default_value = "text")]
     pub format: EventFormat,
+}
+
+impl ApplyArgs {
+    /// What `--allow` permits.
+    pub(super) fn allowed(&self) -> Vec<Allow> {
+        self.allow.iter().map(|allow| (*allow).into()).collect()
+    }
 }
 
 pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
@@ -120,10 +127,18 @@ struct Applying<'a> {
 /// What was shown, and what of it may run.
 struct Approved {
     plan: Plan,
-    addresses: BTreeSet<Address>,
+    to_run: ToRun,
     /// Whether the bookkeeping has this spec as the one last applied.
     knows_spec: bool,
     schema: KnownSchema,
+}
+
+/// What a look leads to.
+enum Decision {
+    /// The plan is to be applied.
+    Apply(Box<Approved>),
+    /// The command ends here: there is nothing to do, or it is refused.
+    End(Exit),
 }
 
 impl Applying<'_> {
@@ -133,12 +148,12 @@ impl Applying<'_> {
         let options = Options { only: args.only.clone(), train: args.train, take_back, ..Options::default() };
         let session = Session { stack: self.stack, clients: &clients, options: &options };
         let cancel = self.cancel.clone();
-        let Some(approved) = cancel.unless_asked(self.approve(&session, None)).await else {
+        let Some(decision) = cancel.unless_asked(self.approve(&session, None)).await else {
             return Ok(ending::before_the_first_step(ui));
         };
-        let mut approved = match approved? {
-            Ok(approved) => approved,
-            Err(exit) => return Ok(exit),
+        let mut approved = match decision? {
+            Decision::Apply(approved) => approved,
+            Decision::End(exit) => return Ok(exit),
         };
 
         let document = self.saved.as_ref().unwrap_or(&approved.plan.document);
@@ -146,12 +161,12 @@ impl Applying<'_> {
         let name = self.command.name();
         let mut recorder =
             Recorder::new(ending::run_record(name, &self.run, self.stack, spec_digest, plan_digest));
-        let mut progress = Progress::new(ui, args.format, approved.addresses.len());
+        let mut progress = Progress::new(ui, args.format, approved.to_run.addresses.len());
         let parallelism = usize::from(args.parallelism);
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
-        self.rename(&approved.plan.moves, &mut recorder).await?;
+        let has_written = self.rename(&approved.plan.moves, &mut recorder).await?;
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
             let database = Address::new(DATABASE);
@@ -164,63 +179,64 @@ impl Applying<'_> {
             } else {
                 None
             };
-            let Some(again) = again else {
-                walked.interrupted |= cancel.is_asked();
-                let needs = format!("needs {DATABASE}");
-                let why = if walked.failed.is_empty() { "interrupted" } else { &needs };
+            let (why, failure) = match again {
+                Some(Ok(Decision::Apply(again))) => {
+                    totals.take(&walked);
+                    approved = again;
+                    (None, None)
+                }
+                Some(Ok(Decision::End(exit))) => return Ok(exit.after_changes()),
+                Some(Err(failure)) => (Some("the run ended before it".to_owned()), Some(failure)),
+                None if walked.failed.is_empty() => {
+                    walked.interrupted = true;
+                    (Some("interrupted".to_owned()), None)
+                }
+                None => (Some(format!("needs {DATABASE}")), None),
+            };
+            if let Some(why) = why {
                 let on_event = &mut |event: &Event| progress.event(event);
-                walked.block_rest(&approved.plan, &approved.addresses, why, on_event);
+                walked.block_rest(&approved.plan, &approved.to_run.addresses, &why, on_event);
                 totals.take(&walked);
-                let ending = Ending { verified: Verified::failed(&walked), totals, cancel: &cancel };
+                let verified = Verified::failed(&walked);
+                let ending = Ending { verified, totals, has_written, failure, cancel: &cancel };
                 return ending.finish(recorder, &progress, args, ui).await;
-            };
-            totals.take(&walked);
-            approved = match again? {
-                Ok(approved) => approved,
-                Err(exit) => return Ok(exit),
-            };
+            }
         }
         if let Some(held) = &self.held {
             let (lost, cancel) = (held.lost(), cancel.clone());
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
-        let Approved { plan, addresses, knows_spec, schema } = approved;
+        let Approved { plan, to_run: ToRun { addresses, held }, knows_spec, schema } = *approved;
+        let allowed = args.allowed();
+        let may_grow = self.saved.is_none();
+        let approval = Approval { addresses: &addresses, held: &held, may_grow, allowed: &allowed };
         let on_event = &mut |event: &Event| progress.event(event);
         let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-        let verified = session.converge(plan, schema, &addresses, self.saved.is_none(), &mut execution).await;
-        let has_converged = verified.converged;
+        let verified = session.converge(plan, schema, approval, &mut execution).await;
         totals.take(&verified.walked);
-        totals.blocked += verified.blocked;
+        totals.blocked += verified.blocked + verified.undone.len();
         totals.deferred = verified.deferred;
-        let ending = Ending { verified, totals, cancel: &cancel };
-        let exit = ending.finish(recorder, &progress, args, ui).await?;
-        if has_converged && !knows_spec {
-            self.record_spec().await?;
+        let mut failure = None;
+        if verified.converged && !knows_spec {
+            failure = self.record_spec().await.err();
         }
-        Ok(exit)
+        let ending = Ending { verified, totals, has_written, failure, cancel: &cancel };
+        ending.finish(recorder, &progress, args, ui).await
     }
 
     /// Takes the lock of the database that was just made, and looks again.
-    async fn look_again(
-        &mut self,
-        session: &Session<'_>,
-        before: &Approved,
-    ) -> Result<Result<Approved, Exit>, Failure> {
+    async fn look_again(&mut self, session: &Session<'_>, before: &Approved) -> Result<Decision, Failure> {
         self.take_lock().await?;
         self.approve(session, Some(before)).await
     }
 
     /// Looks, shows, refuses, asks. What was shown `before` and comes again is not asked for again:
     /// another run may have done some of it while this one waited for the lock.
-    async fn approve(
-        &self,
-        session: &Session<'_>,
-        before: Option<&Approved>,
-    ) -> Result<Result<Approved, Exit>, Failure> {
+    async fn approve(&self, session: &Session<'_>, before: Option<&Approved>) -> Result<Decision, Failure> {
         let (args, ui) = (self.args, self.ui);
-        let mut seen = session.look().await?.map_err(|failure| load::no_plan(failure, ui))?;
+        let mut seen = session.look().await.map_err(|error| load::no_look(error, ui))?;
         let bookkeeping = seen.world.journal.bookkeeping;
-        let addresses = match &self.saved {
+        let to_run = match &self.saved {
             Some(saved) => {
                 let earlier = approval::earlier(saved, bookkeeping, &self.clients).await?;
                 if earlier.is_some() {
@@ -236,38 +252,40 @@ impl Applying<'_> {
                 }
                 reconciled?
             }
-            None => seen.plan.document.changes.iter().map(|change| change.address.clone()).collect(),
+            None => ToRun::all_of(&seen.plan),
         };
         let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
         if is_new {
             if before.is_some() {
-                ui.note("another run was at work meanwhile; this is what is left to do");
+                ui.note("what there is to do changed meanwhile; this is what is left");
             }
             approval::show(&seen.plan, args, ui);
         }
-        if let Some(exit) = approval::refused(&seen.plan, &addresses, args, ui) {
-            return Ok(Err(exit));
+        if let Some(exit) = approval::refused(&seen.plan, &to_run.addresses, args, ui) {
+            return Ok(Decision::End(exit));
         }
         let knows_spec = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
-        let is_idle = addresses.is_empty() && seen.plan.moves.is_empty();
-        if is_new && !args.auto_approve && self.saved.is_none() && !addresses.is_empty() {
+        let is_idle = to_run.addresses.is_empty() && seen.plan.moves.is_empty();
+        if is_new && !args.auto_approve && self.saved.is_none() && !to_run.addresses.is_empty() {
             let done = if before.is_none() { Done::Nothing } else { Done::Database };
             approval::ask(self.command, done, ui).await?;
         }
         if let Some(held) = &self.held {
             // A person may have thought for an hour.
-            let exit = if before.is_none() { Exit::Failed } else { Exit::Partial };
-            held.refuse_lost().map_err(|error| Failure::with(exit, error))?;
+            held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {
-            return self.leave(&seen, knows_spec).await.map(Err);
+            let exit = self.leave(&seen, knows_spec).await?;
+            let is_held = exit == Exit::Done && !to_run.held.is_empty();
+            return Ok(Decision::End(if is_held { Exit::Partial } else { exit }));
         }
         if before.is_none() && bookkeeping != Bookkeeping::Missing {
             self.mention_the_dead().await?;
         }
         let Seen { world, plan } = seen;
-        Ok(Ok(Approved { plan, addresses, knows_spec, schema: KnownSchema::of(self.stack, world) }))
+        let schema = KnownSchema::of(self.stack, world);
+        Ok(Decision::Apply(Box::new(Approved { plan, to_run, knows_spec, schema })))
     }
 
     /// Records what a run of a saved plan left unsaid that was killed after its last step: the plan is used
@@ -315,20 +333,20 @@ impl Applying<'_> {
         Ok(())
     }
 
-    /// Things that the spec calls otherwise than the bookkeeping: it learns their names, before a
-    /// step looks there for what is its own.
-    async fn rename(&self, moves: &[Move], recorder: &mut Recorder) -> Result<(), Failure> {
+    /// Records the new names of what the spec calls otherwise than the bookkeeping, before a step looks
+    /// there for what is its own. Gives whether there were any.
+    async fn rename(&self, moves: &[Move], recorder: &mut Recorder) -> Result<bool, Failure> {
         if moves.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let database = self.clients.system.database().await?;
         journal::rename(&database, &self.stack.name, moves).await?;
         recorder.renamed(moves);
-        recorder.begin(database).await?;
+        recorder.begin(database).await.map_err(|error| Failure::from(error).after_changes())?;
         for Move { from, to } in moves {
             self.ui.note(&format!("{from} is called {to} in the bookkeeping now"));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Names the run that left off in the middle, where the last one did.

@@ -7,7 +7,7 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply::Clients;
-use crate::change::Address;
+use crate::change::{Address, Held};
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Allow, Anothers, Document, Plan};
 use crate::render;
@@ -52,16 +52,33 @@ pub(super) async fn earlier(
     Ok(runs.into_iter().last().map(|run| run.id))
 }
 
-/// What of a saved plan is still to run, held against the fresh one. What this run has done itself is
-/// no news.
+/// What of a plan is to run.
+#[derive(Debug, Default)]
+pub(super) struct ToRun {
+    /// The changes.
+    pub addresses: BTreeSet<Address>,
+    /// Changes of a saved plan that cannot be planned now.
+    pub held: Vec<Held>,
+}
+
+impl ToRun {
+    /// All changes of a plan.
+    pub(super) fn all_of(plan: &Plan) -> Self {
+        let addresses = plan.document.changes.iter().map(|change| change.address.clone()).collect();
+        Self { addresses, held: Vec::new() }
+    }
+}
+
+/// What of a saved plan is still to run, compared with the fresh one. What this run has done itself is
+/// not mentioned.
 pub(super) fn reconciled(
     saved: &Document,
     fresh: &Plan,
     earlier: Option<&RunId>,
     own: Option<&Address>,
     ui: &Ui,
-) -> Result<BTreeSet<Address>, Failure> {
-    let plan::Reconciled { run, skipped, extra } =
+) -> Result<ToRun, Failure> {
+    let plan::Reconciled { run, skipped, extra, held } =
         plan::reconcile(saved, &fresh.document, earlier.map(RunId::as_str))?;
     for address in skipped.iter().filter(|address| Some(*address) != own) {
         ui.note(&format!("{address} was done by an earlier run of this plan"));
@@ -69,7 +86,10 @@ pub(super) fn reconciled(
     for address in extra {
         ui.note(&format!("{address} is not in the saved plan and is not run"));
     }
-    Ok(run.into_iter().collect())
+    for Held { address, reason } in &held {
+        ui.warn(&format!("{address} cannot be done now: {reason}"));
+    }
+    Ok(ToRun { addresses: run.into_iter().collect(), held })
 }
 
 /// Shows the plan, unless events are asked for.
@@ -81,7 +101,7 @@ pub(super) fn show(plan: &Plan, args: &ApplyArgs, ui: &Ui) {
 
 /// Whether something in the plan may not run: a policy denies it, or it was not allowed by name.
 pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArgs, ui: &Ui) -> Option<Exit> {
-    let allowed: Vec<Allow> = args.allow.iter().map(|allow| (*allow).into()).collect();
+    let allowed = args.allowed();
     let mut is_refused = false;
     for denied in &plan.denied {
         ui.say(&format!("error: {}: {}", denied.address, denied.reason));

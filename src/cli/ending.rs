@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::progress::Progress;
 use super::ui::Ui;
-use crate::apply::{Blind, Cancel, Recorder, Verified};
+use crate::apply::{Cancel, Recorder, Verified};
 use crate::digest::Digest;
 use crate::journal::{self, Run, RunId, RunStatus, lock};
 use crate::plan::Plan;
@@ -103,12 +103,16 @@ pub(super) struct Ending<'a> {
     pub verified: Verified,
     /// What was done.
     pub totals: Totals,
+    /// Whether something was written that is no step: new names in the bookkeeping.
+    pub has_written: bool,
+    /// What ended the run before its last look, or went wrong after it.
+    pub failure: Option<Failure>,
     /// Whether, and why, it was stopped.
     pub cancel: &'a Cancel,
 }
 
 impl Ending<'_> {
-    /// Says how it ended and records it.
+    /// Reports how it ended and records it. The exit code follows what was done.
     pub(super) async fn finish(
         self,
         recorder: Recorder,
@@ -116,34 +120,37 @@ impl Ending<'_> {
         args: &ApplyArgs,
         ui: &Ui,
     ) -> Result<Exit, Failure> {
-        let Self { verified, totals, cancel } = self;
+        let Self { mut verified, totals, has_written, mut failure, cancel } = self;
         progress.clear();
         let run = recorder.run().clone();
-        let (status, exit) = if cancel.reason().is_some() {
+        let unverified = verified.unverified.take();
+        let is_verified = unverified.is_none();
+        if let Some(error) = unverified {
+            failure = Some(load::no_look(error, ui));
+        }
+        let has_changed = has_written || (totals.applied, totals.failed) != (0, 0);
+        let (status, mut exit) = if cancel.reason().is_some() {
             (RunStatus::Failed, Exit::Partial)
         } else if verified.walked.interrupted {
             (RunStatus::Interrupted, Exit::Interrupted)
+        } else if let Some(failure) = &failure {
+            let exit = failure.exit();
+            (RunStatus::Failed, if has_changed { exit.after_changes() } else { exit })
         } else if verified.is_whole() {
             (RunStatus::Succeeded, Exit::Done)
-        } else if verified.blind.is_some() && (totals.applied, totals.failed) == (0, 0) {
-            (RunStatus::Failed, Exit::Failed)
         } else {
             (RunStatus::Failed, Exit::Partial)
         };
         let summary = render::summary_text(&totals, render::Paint::Plain);
-        let recorded = recorder.finish(status, &summary).await;
+        let recorded = recorder.finish(status, &summary, cancel).await;
         if let Some(reason) = cancel.reason() {
             ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
         }
-        if let Some(blind) = verified.blind {
-            let failure = match blind {
-                Blind::Observe(error) => error.into(),
-                Blind::Plan(failure) => load::no_plan(failure, ui),
-            };
-            ui.report(&failure);
-            if (totals.applied, totals.failed) != (0, 0) {
-                ui.say("error: what this run did could not be verified");
-            }
+        if let Some(failure) = &failure {
+            ui.report(failure);
+        }
+        if !is_verified && has_changed {
+            ui.say("error: what this run did could not be verified");
         }
         for address in &verified.left {
             ui.say(&format!("error: {address} still differs after it was applied"));
@@ -158,13 +165,15 @@ impl Ending<'_> {
             EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
             EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),
         });
-        if exit == Exit::Partial || exit == Exit::Interrupted {
-            ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
-        }
         if let Err(error) = recorded {
             ui.diagnostic(&error);
-            ui.say("error: how this run ended could not be written down; `history` will not have all of it");
-            return Ok(if exit == Exit::Done { Exit::Partial } else { exit });
+            ui.say("error: how this run ended could not be recorded; `history` will not have all of it");
+            if exit == Exit::Done {
+                exit = Exit::Partial;
+            }
+        }
+        if exit == Exit::Partial || exit == Exit::Interrupted {
+            ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
         }
         Ok(exit)
     }

@@ -28,6 +28,16 @@ pub(super) enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The code of the same end after something was applied.
+    pub(super) fn after_changes(self) -> Self {
+        match self {
+            Self::Failed | Self::Denied => Self::Partial,
+            other => other,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -50,6 +60,12 @@ impl Failure {
     /// A failure with another code.
     pub(super) fn with(exit: Exit, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self { diagnostic: Box::new(diagnostic), exit }
+    }
+
+    /// The same failure after something was applied: no code says any more that nothing was.
+    #[must_use]
+    pub(super) fn after_changes(self) -> Self {
+        Self { exit: self.exit.after_changes(), ..self }
     }
 
     /// Its code.
@@ -105,6 +121,7 @@ impl From<crate::journal::lock::Error> for Failure {
             | E::OtherRun { .. }
             | E::ManyRuns { .. }
             | E::Database { .. }
+            | E::ConnectionLost { .. }
             | E::NoAnswer { .. }
             | E::File { .. }
             | E::Pooler => Exit::Failed,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::exit::{Failure, Plain};
 use super::ui::Ui;
+use crate::apply::LookError;
 use crate::change::Fault;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
@@ -78,6 +79,14 @@ pub(super) fn refuse_unset_secrets(stack: &Stack) -> Result<(), Failure> {
     Err(Failure::new(
         Plain::new("unset", message).help("set it in the environment").at(Some(first.at.clone())),
     ))
+}
+
+/// Why there is no plan of what is there now.
+pub(super) fn no_look(error: LookError, ui: &Ui) -> Failure {
+    match error {
+        LookError::Observe(error) => error.into(),
+        LookError::Plan(failure) => no_plan(failure, ui),
+    }
 }
 
 /// Why there is no plan, as a failure with every fault.

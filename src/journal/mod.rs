@@ -90,9 +90,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the connection ended before an answer was there.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_lost())
+    }
+}
+
 /// What to do about a database that refuses the bookkeeping.
 fn help_of(error: &sql::Error) -> &'static str {
     match error.code().as_deref() {
+        _ if error.is_lost() => sql::HELP_OF_LOST,
         // It may not.
         Some("42501") => {
             "it is the schema `trueup`: whoever applies first needs CREATE on the database \

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{ChangeEntry, Document, FORMAT_VERSION};
-use crate::change::Address;
+use crate::change::{Address, Check, Held, Status};
 
 /// A plan file is text of a few kilobytes a change; more than this is no plan.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -110,6 +110,9 @@ pub struct Reconciled {
     pub skipped: Vec<Address>,
     /// Changes that the saved plan lacks: listed, not run.
     pub extra: Vec<Address>,
+    /// Cannot be planned now, because something did not answer or fails its check: not run, and the
+    /// same plan goes on once it does.
+    pub held: Vec<Held>,
 }
 
 /// Holds a saved plan against a fresh one. `earlier` is the last run of this very plan, if any.
@@ -123,26 +126,42 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
     }
     let mut coming: BTreeMap<&Address, &ChangeEntry> =
         fresh.changes.iter().map(|change| (&change.address, change)).collect();
-    let (mut run, mut skipped) = (Vec::new(), Vec::new());
+    let (mut run, mut skipped, mut held) = (Vec::new(), Vec::new(), Vec::new());
     for change in &saved.changes {
-        match coming.remove(&change.address) {
-            Some(again) => {
-                compare(change, again)?;
-                run.push(change.address.clone());
-            }
-            None if earlier.is_some() || only_makes_room(&change.address) => {
-                skipped.push(change.address.clone());
-            }
-            None => {
-                let why = "is not needed any more".to_owned();
-                return Err(Error::Stale { address: change.address.clone(), why });
-            }
+        if let Some(again) = coming.remove(&change.address) {
+            compare(change, again)?;
+            run.push(change.address.clone());
+        } else if let Some(reason) = held_back(fresh, &change.address) {
+            held.push(Held { address: change.address.clone(), reason });
+        } else if earlier.is_some() || only_makes_room(&change.address) {
+            skipped.push(change.address.clone());
+        } else {
+            let why = "is not needed any more".to_owned();
+            return Err(Error::Stale { address: change.address.clone(), why });
         }
     }
     match earlier {
-        Some(earlier) if run.is_empty() => Err(Error::UsedUp { run: earlier.to_owned() }),
-        _ => Ok(Reconciled { run, skipped, extra: coming.into_keys().cloned().collect() }),
+        Some(earlier) if run.is_empty() && held.is_empty() => Err(Error::UsedUp { run: earlier.to_owned() }),
+        _ => Ok(Reconciled { run, skipped, extra: coming.into_keys().cloned().collect(), held }),
     }
+}
+
+/// Why a plan cannot tell whether a change is still needed: the change itself is blocked, or a check of
+/// its component fails. The system database is always observed.
+fn held_back(fresh: &Document, address: &Address) -> Option<String> {
+    if address.is_selected_by("system") {
+        return None;
+    }
+    if let Some(held) = fresh.blocked.iter().find(|held| held.address == *address) {
+        return Some(held.reason.clone());
+    }
+    let fails = |check: &&Check| {
+        let component = check.address.as_str();
+        // The access of a target is checked under an address of its own.
+        let component = component.strip_suffix(".access").unwrap_or(component);
+        check.status == Status::Fail && address.is_selected_by(component)
+    };
+    fresh.checks.iter().find(fails).map(|check| format!("failed check {}", check.address))
 }
 
 /// What of a saved plan does not come again, and may have been done by an earlier run of it.

@@ -12,6 +12,7 @@ mod value;
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::ErrorKind;
 
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
@@ -29,7 +30,7 @@ pub(crate) use pool::goes_on;
 pub use pool::{Held, Pool};
 pub use quote::{identifier, qualified};
 pub use secrets::{blotted, masked, secrets, without_secrets};
-pub(crate) use session::{connect, end_with_the_client, postgres_options};
+pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
 
 /// The dialects of SQL that the system database may speak.
@@ -100,11 +101,46 @@ pub enum Error {
     Empty(usize),
 }
 
-/// What the database says. The driver would add the line of the server's own source code.
+/// What the database says. The driver would add the line of the server's own source code, and says of a
+/// connection that ended how many bytes it still expected.
 pub(crate) fn said(error: &sqlx::Error) -> String {
-    let said =
-        error.as_database_error().map_or_else(|| error.to_string(), |error| error.message().to_owned());
-    redact(&said).into_owned()
+    match error {
+        sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
+            "the connection was lost: the server does not answer on it any more".to_owned()
+        }
+        sqlx::Error::Io(_) if is_lost(error) => "the connection was lost".to_owned(),
+        _ => {
+            let said = error
+                .as_database_error()
+                .map_or_else(|| error.to_string(), |error| error.message().to_owned());
+            redact(&said).into_owned()
+        }
+    }
+}
+
+/// What to do after a lost connection.
+pub(crate) const HELP_OF_LOST: &str = "the server, or something on the way to it, ended the connection; run the same command again: it goes on \
+     from what is there";
+
+/// Whether the connection ended, or stopped answering, before the answer was there.
+pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
+    // Ended by an administrator, by a crash of another session, or by a timeout of idle sessions.
+    const ENDED: [&str; 5] = ["57P01", "57P02", "57P05", "25P03", "08006"];
+    match error {
+        sqlx::Error::Io(cause) => matches!(
+            cause.kind(),
+            ErrorKind::UnexpectedEof
+                | ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::NotConnected
+                | ErrorKind::TimedOut
+        ),
+        error => {
+            let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+            code.is_some_and(|code| ENDED.contains(&&*code))
+        }
+    }
 }
 
 /// The disk is full: PostgreSQL, SQLite.
@@ -131,6 +167,14 @@ impl Error {
     /// Whether the disk of the database is full.
     pub fn is_full(&self) -> bool {
         self.code().is_some_and(|code| FULL.contains(&&*code))
+    }
+
+    /// Whether the connection ended before the answer was there.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Connect { cause, .. } | Self::Statement { cause, .. } => is_lost(cause),
+            Self::TooOld { .. } | Self::Pooler | Self::Decode { .. } | Self::Empty(_) => false,
+        }
     }
 
     /// The database's code: an SQLSTATE of PostgreSQL, an extended result code of SQLite.

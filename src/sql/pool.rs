@@ -11,12 +11,17 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::session::{connect, end_with_the_client};
+use super::is_lost;
+use super::session::{connect_again, end_with_the_client};
 
 /// Long enough for a TLS handshake over an ocean, short enough to be noticed.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// Whoever ends idle connections on the way ends none as young as this.
-const FRESH: Duration = Duration::from_secs(20);
+/// A connection that answered so long ago is used untested.
+const FRESH: Duration = Duration::from_millis(250);
+/// How long a connection that is tested may take to answer.
+const TEST_DEADLINE: Duration = Duration::from_secs(3);
+/// How long every connection is tested after one was lost.
+const IN_DOUBT: Duration = Duration::from_secs(30);
 
 /// The connections to a database.
 ///
@@ -30,6 +35,8 @@ struct Shared {
     options: PgConnectOptions,
     ends_with_client: bool,
     free: Mutex<Vec<Free>>,
+    /// When a connection was last lost.
+    lost: Mutex<Option<Instant>>,
     most: usize,
     permits: Arc<Semaphore>,
 }
@@ -49,14 +56,15 @@ pub struct Held {
 }
 
 impl Pool {
-    /// Opens the first connection, without a second try: so a wrong address fails here, with its cause.
+    /// Opens the first connection: so a wrong address fails here, with its cause.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
         most: usize,
     ) -> sqlx::Result<Self> {
         let permits = Arc::new(Semaphore::new(most));
-        let shared = Arc::new(Shared { options, ends_with_client, free: Mutex::default(), most, permits });
+        let (free, lost) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { options, ends_with_client, free, lost, most, permits });
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
@@ -130,14 +138,24 @@ impl Shared {
     async fn alive(&self) -> Option<PgConnection> {
         loop {
             let Free { mut connection, since } = self.free().pop()?;
-            if since.elapsed() < FRESH || connection.ping().await.is_ok() {
+            if since.elapsed() < FRESH && !self.is_in_doubt() {
+                return Some(connection);
+            }
+            // One that does not answer is closed.
+            if let Ok(Ok(())) = tokio::time::timeout(TEST_DEADLINE, connection.ping()).await {
                 return Some(connection);
             }
         }
     }
 
+    /// Whether a connection was lost a moment ago: the others may be gone as well.
+    fn is_in_doubt(&self) -> bool {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.is_some_and(|lost| lost.elapsed() < IN_DOUBT)
+    }
+
     async fn connect(&self) -> sqlx::Result<PgConnection> {
-        let mut connection = connect(&self.options).await?;
+        let mut connection = connect_again(&self.options).await?;
         self.prepare(&mut connection).await?;
         Ok(connection)
     }
@@ -168,8 +186,13 @@ impl Held {
     /// Gives the connection back after its answer: one that ended it is not kept.
     pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { connection, shared, permit } = self;
-        if answer.as_ref().map_or_else(goes_on, |_| true) {
-            shared.keep(connection);
+        match &answer {
+            Err(error) if !goes_on(error) => {
+                if is_lost(error) {
+                    *shared.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                }
+            }
+            _ => shared.keep(connection),
         }
         drop(permit);
         answer

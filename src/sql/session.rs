@@ -1,6 +1,9 @@
 //! How a session of PostgreSQL begins: its name, its settings, and that it ends with its client. Knows
 //! nothing of what is asked.
 
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use url::Url;
@@ -43,22 +46,39 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnec
     .await
 }
 
-/// A session must end with its client, and so must its statement: the server looks for the client
-/// every two seconds while it executes (PostgreSQL 14 on; before, the statement runs to its end),
-/// and notices within a minute that a host has vanished. Some platforms refuse one or the other.
+/// As [`connect`], and again where the connection was cut before the session began: nothing was asked yet.
+pub(crate) async fn connect_again(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
+    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
+    (|| connect(options)).retry(pauses).when(super::is_lost).await
+}
+
+/// Prepares a session that writes.
+///
+/// It must end with its client, and so must its statement: the server looks for the client every two
+/// seconds while it executes (PostgreSQL 14 on; before, the statement runs to its end), and notices within
+/// a minute that a host has vanished. And it must not end before its client: a person may think for an hour
+/// before a plan is approved, whatever the server's timeout for idle sessions is. An open transaction is
+/// bounded: none of this tool's waits for minutes between two statements.
 pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::Result<()> {
     const KEEPALIVE: &str =
         "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
     const NOTICE: &str = "SET client_connection_check_interval = 2000";
+    const PATIENCE: &str = "SET idle_in_transaction_session_timeout = '5min'";
+    const IDLE: &str = "SET idle_session_timeout = 0";
     // No version comes through some poolers. What is not known is not asked for: it would fail.
-    let has_notice = connection.server_version_num().is_some_and(|version| version >= 140_000);
+    let is_14 = connection.server_version_num().is_some_and(|version| version >= 140_000);
     let spelling = SPELLING.map(|(name, value)| format!("SET {name} = {value}")).join("; ");
-    let sql = if has_notice {
-        format!("{spelling}; {NOTICE}; {KEEPALIVE}")
-    } else {
-        format!("{spelling}; {KEEPALIVE}")
-    };
-    match sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await {
+    let needed =
+        if is_14 { format!("{spelling}; {PATIENCE}; {IDLE}") } else { format!("{spelling}; {PATIENCE}") };
+    let sql =
+        if is_14 { format!("{needed}; {NOTICE}; {KEEPALIVE}") } else { format!("{needed}; {KEEPALIVE}") };
+    let mut set = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await;
+    if set.as_ref().is_err_and(super::goes_on) {
+        // Some platforms refuse keepalives or the look for the client, and all of it is taken back then.
+        set = sqlx::raw_sql(AssertSqlSafe(needed)).execute(connection).await;
+    }
+    match set {
+        // A session that was ended by its server says so again when it is used.
         Ok(_) | Err(sqlx::Error::Database(_)) => Ok(()),
         Err(error) => Err(error),
     }

@@ -19,6 +19,7 @@ fn help_of_no_connection(error: &sql::Error) -> &'static str {
             "the server answers and refuses the account: check user and password of `system.url`, and pg_hba.conf; \
              the password is not shown here"
         }
+        None if error.is_lost() => sql::HELP_OF_LOST,
         Some("42501") => "the account needs CONNECT: `GRANT CONNECT ON DATABASE … TO …`",
         _ => "check that it runs and that `system.url` names it; the password is not shown here",
     }
@@ -41,6 +42,10 @@ fn help_of_no_history(error: &sql::Error) -> &'static str {
         _ => "migrations are recorded in that table, as sqlx does",
     }
 }
+
+/// What to do where a database cannot be made.
+const HELP_TO_CREATE: &str =
+    "the account of `system.url` needs CREATEDB, or somebody creates the database beforehand";
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -98,7 +103,7 @@ pub enum Error {
     #[error("cannot create database {database}: {source}")]
     #[diagnostic(
         code(trueup::system::create_database),
-        help("the account of `system.url` needs CREATEDB, or somebody creates the database beforehand")
+        help("{}", if source.is_lost() { sql::HELP_OF_LOST } else { HELP_TO_CREATE })
     )]
     CreateDatabase {
         /// Its name.
@@ -156,6 +161,16 @@ pub enum Error {
     #[diagnostic(code(trueup::system::no_history), help("{}", help_of_no_history(source)))]
     NoHistory {
         /// What the database says.
+        #[source]
+        source: sql::Error,
+    },
+    /// The connection ended before a statement of this tool was answered.
+    #[error("{what}: {source}")]
+    #[diagnostic(code(trueup::system::connection_lost), help("{}", sql::HELP_OF_LOST))]
+    Lost {
+        /// What was being done.
+        what: String,
+        /// What the driver says.
         #[source]
         source: sql::Error,
     },
@@ -360,6 +375,15 @@ impl Error {
         }
     }
 
+    /// Whether the connection ended before an answer was there.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::Unreachable { source } => source.is_lost(),
+            _ => false,
+        }
+    }
+
     /// A server that could not be connected to: it is too old, or else what `other` makes of it.
     pub(super) fn connecting(source: sql::Error, other: impl FnOnce(sql::Error) -> Self) -> Self {
         match source {
@@ -385,7 +409,13 @@ impl Error {
     /// An error of a statement, with what it was for.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
-        move |source| Self::Statement { what, help: source.is_full().then_some(sql::FULL_HELP), source }
+        move |source| {
+            if source.is_lost() {
+                return Self::Lost { what, source };
+            }
+            let help = source.is_full().then_some(sql::FULL_HELP);
+            Self::Statement { what, help, source }
+        }
     }
 }
 

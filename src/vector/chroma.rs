@@ -328,7 +328,8 @@ impl Chroma {
         let unreachable = |error: reqwest::Error| Error::Unreachable {
             address: self.address.clone(),
             reason: reason(&error),
-            transient: error.is_connect(),
+            // All calls are idempotent. One that took its whole time is not tried again.
+            transient: !error.is_timeout(),
         };
         let mut request = self.http.request(method, self.url(path));
         if let Some(body) = body {
@@ -403,6 +404,9 @@ fn message(body: &[u8]) -> String {
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
+    }
+    if !error.is_connect() && (error.is_request() || error.is_body()) {
+        return "the connection was lost".to_owned();
     }
     let mut cause = error.source();
     while let Some(next) = cause.and_then(std::error::Error::source) {

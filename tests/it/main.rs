@@ -70,6 +70,7 @@ mod e_history;
 mod e_pipelines;
 mod e_worlds;
 mod examples;
+mod f01_stores_that_come_back;
 mod f05_unreadable_sources;
 mod f06_hostile_names;
 mod f07_secrets;

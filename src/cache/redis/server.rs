@@ -99,6 +99,9 @@ pub(super) fn is_forbidden(error: &RedisError) -> bool {
 
 /// What a server or the driver says, in its own words.
 pub(super) fn told(error: &RedisError) -> String {
+    if error.is_connection_dropped() {
+        return "the connection was lost".to_owned();
+    }
     let told = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) => detail.to_owned(),

@@ -164,6 +164,13 @@ pub enum Error {
         /// What the driver says; no source, because the message has all of it.
         cause: Box<sqlx::Error>,
     },
+    /// The connection ended before the answer was there.
+    #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
+    #[diagnostic(code(trueup::lock::connection_lost), help("{}", crate::sql::HELP_OF_LOST))]
+    ConnectionLost {
+        /// What the driver says.
+        cause: Box<sqlx::Error>,
+    },
     /// What was given to name a run names several.
     #[error("{wanted} is the beginning or the end of several runs: {}", runs.join(", "))]
     #[diagnostic(code(trueup::lock::many_runs), help("give more of the id"))]
@@ -208,7 +215,13 @@ pub enum Error {
 
 impl From<sqlx::Error> for Error {
     fn from(cause: sqlx::Error) -> Self {
-        if crate::sql::is_mixed_up(&cause) { Self::Pooler } else { Self::Database { cause: Box::new(cause) } }
+        if crate::sql::is_mixed_up(&cause) {
+            Self::Pooler
+        } else if crate::sql::is_lost(&cause) {
+            Self::ConnectionLost { cause: Box::new(cause) }
+        } else {
+            Self::Database { cause: Box::new(cause) }
+        }
     }
 }
 

@@ -190,7 +190,7 @@ async fn ask(url: &RedactedUrl, stack: &str, what: &str) -> Result<PgConnection,
 
 async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
     let options: PgConnectOptions = sql::postgres_options(url.expose(), name)?;
-    let mut connection = answered("connecting", sql::connect(&options)).await?;
+    let mut connection = answered("connecting", sql::connect_again(&options)).await?;
     answered("connecting", sql::end_with_the_client(&mut connection)).await?;
     Ok(connection)
 }
@@ -277,7 +277,7 @@ async fn keep_watch(connection: Arc<Mutex<PgConnection>>, pid: i32, tell: watch:
         let reason = match holds(&mut *connection.lock().await, pid).await {
             Ok(true) => continue,
             Ok(false) => "the server does not have it any more".to_owned(),
-            Err(Error::Database { cause }) => sql::said(&cause),
+            Err(Error::Database { cause } | Error::ConnectionLost { cause }) => sql::said(&cause),
             Err(error) => error.to_string(),
         };
         tell.send_replace(Some(reason));

@@ -94,7 +94,8 @@ impl Session {
                  SELECT string_agg(format('; SET %I = %L', name, setting), '' ORDER BY name),
                         pg_catalog.pg_backend_pid()::text
                  FROM pg_catalog.pg_settings
-                 WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name = 'client_connection_check_interval')"
+                 WHERE source = 'session' AND (name LIKE 'tcp_keepalives%' OR name IN
+                       ('client_connection_check_interval', 'idle_session_timeout', 'idle_in_transaction_session_timeout'))"
             }
             Dialect::Sqlite => {
                 "SELECT (SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'),

@@ -20,7 +20,7 @@ pub(crate) use chroma::Chroma;
 pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{Postgres, psql};
 pub(crate) use redis::Redis;
-pub(crate) use wire::Wire;
+pub(crate) use wire::{Fault, Wire};
 
 /// How long a server may take to start, on a machine that does much else.
 const START_DEADLINE: Duration = Duration::from_mins(1);

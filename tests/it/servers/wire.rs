@@ -1,8 +1,9 @@
-//! A listener in front of a server, which writes down what clients send: proof that something was
-//! sent, or that nothing was.
+//! A listener in front of a server, which records what clients send (proof that something was sent, or
+//! that nothing was), and cuts or silences connections where a test asks for it.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -14,11 +15,48 @@ type Sent = Arc<Mutex<Vec<u8>>>;
 /// Looks at what a client sends, before the server gets it.
 type Witness = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// A port that passes everything on. Its threads end with the process.
+/// What happens to a connection when a client sends a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is closed, and the text is not passed on.
+    Cut,
+    /// It stays open, and nothing is passed on any more in either direction.
+    Silence,
+}
+
+/// The faults that are still to come, and what they did.
+#[derive(Debug, Default)]
+struct Faults {
+    /// The text, what it causes, and how often.
+    armed: Mutex<Option<(String, Fault, usize)>>,
+    fired: AtomicUsize,
+    /// Nothing is passed on any more, on no connection.
+    is_dead: AtomicBool,
+    /// Both ends of all connections, to close them.
+    streams: Mutex<Vec<TcpStream>>,
+}
+
+impl Faults {
+    /// The fault that these bytes cause.
+    fn of(&self, bytes: &[u8]) -> Option<Fault> {
+        let mut armed = self.armed.lock().unwrap();
+        let (text, fault, left) = armed.as_mut()?;
+        if *left == 0 || !bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+            return None;
+        }
+        *left -= 1;
+        self.fired.fetch_add(1, Ordering::SeqCst);
+        Some(*fault)
+    }
+}
+
+/// A port that passes everything on, but for the faults that a test asks for. Its threads end with the
+/// process.
 pub(crate) struct Wire {
     port: u16,
     connections: Arc<Mutex<Vec<Sent>>>,
     gate: Arc<(Mutex<bool>, Condvar)>,
+    faults: Arc<Faults>,
 }
 
 impl Wire {
@@ -61,21 +99,22 @@ impl Wire {
         let port = listener.local_addr().unwrap().port();
         let connections = Arc::new(Mutex::new(Vec::new()));
         let gate = Arc::new((Mutex::new(is_open), Condvar::new()));
-        let (all, barrier) = (Arc::clone(&connections), Arc::clone(&gate));
+        let faults = Arc::<Faults>::default();
+        let (all, barrier, wrong) = (Arc::clone(&connections), Arc::clone(&gate), Arc::clone(&faults));
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
                 let sent = Sent::default();
                 all.lock().unwrap().push(Arc::clone(&sent));
-                let (barrier, witness) = (Arc::clone(&barrier), witness.clone());
+                let (barrier, wrong, witness) = (Arc::clone(&barrier), Arc::clone(&wrong), witness.clone());
                 thread::spawn(move || {
                     let (open, opened) = &*barrier;
                     drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
-                    pass_on(client, server, &sent, witness.as_ref());
+                    pass_on(client, server, &sent, &wrong, witness.as_ref());
                 });
             }
         });
-        Self { port, connections, gate }
+        Self { port, connections, gate, faults }
     }
 
     /// Lets through what was held back, and all that follows.
@@ -83,6 +122,28 @@ impl Wire {
         let (open, opened) = &*self.gate;
         *open.lock().unwrap() = true;
         opened.notify_all();
+    }
+
+    /// The next `times` messages of clients that have this text cause a fault.
+    pub(crate) fn fail_at(&self, text: &str, fault: Fault, times: usize) {
+        *self.faults.armed.lock().unwrap() = Some((text.to_owned(), fault, times));
+    }
+
+    /// How many faults there were.
+    pub(crate) fn failures(&self) -> usize {
+        self.faults.fired.load(Ordering::SeqCst)
+    }
+
+    /// From now on nothing passes: connections stay open, and nothing answers on them.
+    pub(crate) fn die(&self) {
+        self.faults.is_dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Closes every open connection, as a firewall or a restart does.
+    pub(crate) fn cut_all(&self) {
+        for stream in self.faults.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -135,24 +196,50 @@ fn questions(mut bytes: &[u8]) -> usize {
     count
 }
 
-fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent, witness: Option<&Witness>) {
+fn pass_on(
+    client: TcpStream,
+    server: Option<u16>,
+    sent: &Sent,
+    faults: &Arc<Faults>,
+    witness: Option<&Witness>,
+) {
     let Some(server) = server.and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok()) else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
+    faults.streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
     let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    thread::spawn(move || copy(from_server, to_client, |_| {}));
-    copy(client, server, |bytes| {
+    let is_silent = Arc::<AtomicBool>::default();
+    let (silence, of_server) = (Arc::clone(&is_silent), Arc::clone(faults));
+    thread::spawn(move || copy(from_server, to_client, &of_server, &silence, |_| None));
+    copy(client, server, faults, &is_silent, |bytes| {
         sent.lock().unwrap().extend_from_slice(bytes);
         if let Some(witness) = witness {
             witness(bytes);
         }
+        faults.of(bytes)
     });
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, look: impl Fn(&[u8])) {
+fn copy(
+    mut from: TcpStream,
+    mut to: TcpStream,
+    faults: &Faults,
+    is_silent: &AtomicBool,
+    look: impl Fn(&[u8]) -> Option<Fault>,
+) {
     let mut buffer = [0; 16 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
-        look(&buffer[..count]);
+        match look(&buffer[..count]) {
+            Some(Fault::Cut) => {
+                let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+                return;
+            }
+            Some(Fault::Silence) => is_silent.store(true, Ordering::SeqCst),
+            None => {}
+        }
+        if is_silent.load(Ordering::SeqCst) || faults.is_dead.load(Ordering::SeqCst) {
+            continue;
+        }
         if to.write_all(&buffer[..count]).is_err() {
             break;
         }
