@@ -137,6 +137,11 @@ pub struct Planned<C> {
 pub enum Guard {
     /// A source that is still in the spec yields nothing: `--allow mass-delete`.
     MassDelete,
+    /// Another bookkeeping of the same stack made it, and is perhaps lost: `--allow takeover`.
+    Takeover {
+        /// Whether a source of it yields nothing as well.
+        mass_delete: bool,
+    },
 }
 
 /// The verdict of a check.

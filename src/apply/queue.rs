@@ -41,7 +41,8 @@ fn uses_system(work: &Work) -> bool {
         Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
         // Consumer groups are taken down in the inventory.
         Work::Cache(change) => cache::claims(change).is_some(),
-        Work::Vector(_) => false,
+        // Where the plan could not know the identity of the bookkeeping, it is read there.
+        Work::Vector(change) => change.owner.identity.is_none(),
     }
 }
 

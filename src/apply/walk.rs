@@ -213,7 +213,14 @@ async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), St
         }
         Work::Vector(change) => {
             let client = clients.vector.as_ref().ok_or(StepError::NoStore("vector store"))?;
-            Ok(vector::apply(change, client).await?)
+            let identity = match &change.owner.identity {
+                Some(identity) => identity.clone(),
+                // The bookkeeping was made or brought up to date by a step before this one.
+                None => journal::identity(&clients.system.database().await?).await?.ok_or_else(|| {
+                    journal::Error::Unreadable { what: "it has no identity in the table meta".to_owned() }
+                })?,
+            };
+            Ok(vector::apply(change, client, identity, &run).await?)
         }
         Work::Cache(change) => {
             let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;

@@ -110,7 +110,7 @@ pub(super) fn refused(plan: &Plan, approved: &BTreeSet<Address>, args: &ApplyArg
     for (address, allow) in plan.refusals(&allowed) {
         if allow == Allow::Environment || approved.contains(&address) {
             ui.say(&format!("error: {}", refusal(plan, &address, allow)));
-            ui.help(&format!("if that is meant, add `--allow {}`", allow.as_str()));
+            ui.help(&ways_out(allow));
             is_refused = true;
         }
     }
@@ -126,10 +126,24 @@ pub(super) async fn refuse_anothers(stack: &Stack, clients: &Clients) -> Result<
     }
 }
 
+fn ways_out(allow: Allow) -> String {
+    match allow {
+        Allow::Takeover => {
+            "if that bookkeeping is lost, add `--allow takeover`; if it is another environment's, give \
+                            this one a `prefix`, a `tenant` or a `database` of its own under `vector:`"
+                .to_owned()
+        }
+        Allow::Destructive | Allow::MassDelete | Allow::Environment => {
+            format!("if that is meant, add `--allow {}`", allow.as_str())
+        }
+    }
+}
+
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
     match (allow, plan.document.is_anothers()) {
         (Allow::Destructive, _) => format!("{address} loses data"),
         (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
+        (Allow::Takeover, _) => format!("{address} takes over what another bookkeeping made"),
         (Allow::Environment, Some(anothers)) => anothers.to_string(),
         (Allow::Environment, None) => "this system database is another environment's".to_owned(),
     }

@@ -105,6 +105,8 @@ pub(super) enum AllowArg {
     MassDelete,
     /// Another stack than the one last applied, or another environment where that was production.
     Environment,
+    /// Taking over what another bookkeeping of the same stack and environment put into the vector store.
+    Takeover,
 }
 
 impl From<AllowArg> for Allow {
@@ -113,6 +115,7 @@ impl From<AllowArg> for Allow {
             AllowArg::Destructive => Self::Destructive,
             AllowArg::MassDelete => Self::MassDelete,
             AllowArg::Environment => Self::Environment,
+            AllowArg::Takeover => Self::Takeover,
         }
     }
 }

@@ -31,6 +31,14 @@ impl Embedder {
         }
     }
 
+    /// Whether a vector store's client that embeds questions with its function of this name makes the
+    /// vectors of this embedder. No client has feature hashing.
+    pub fn is_asked_by(&self, _function: &str) -> bool {
+        match self {
+            Self::Hashing(_) => false,
+        }
+    }
+
     /// Length of a vector.
     pub fn dimensions(&self) -> usize {
         match self {

@@ -2,6 +2,7 @@
 //! inventory of what this tool put where, schema snapshots, the lock. Never believed where a store
 //! can be asked.
 
+mod identity;
 pub mod inventory;
 pub mod lock;
 mod moves;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use identity::{Identity, identity};
 pub use inventory::{Entry, Inventory};
 pub use moves::{Move, pending_moves, rename};
 pub use runs::{

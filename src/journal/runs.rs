@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Result, RunId, table};
 use crate::digest::Digest;
-use crate::sql::{Database, Row, Value};
+use crate::sql::{Database, Dialect, Row, Value};
 
 /// One run of `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -220,6 +220,26 @@ pub async fn runs_of_plan(database: &Database, plan: &Digest) -> Result<Vec<Run>
     );
     let rows = database.query(&sql, &[Value::from(plan.as_str())]).await?;
     Ok(rows.iter().map(read_run).collect::<crate::sql::Result<_>>()?)
+}
+
+/// The query for the vector store's collections and documents whose last step was no delete. Runs sort
+/// by time.
+pub(super) fn trained(dialect: Dialect) -> String {
+    format!(
+        "SELECT address FROM (SELECT address, action, row_number() OVER \
+         (PARTITION BY address ORDER BY run DESC, position DESC) AS nth FROM {} \
+         WHERE outcome = 'done' AND address LIKE 'vector.%') AS last WHERE nth = 1 AND action <> 'delete' \
+         ORDER BY address",
+        table(dialect, "steps")
+    )
+}
+
+/// The query for the newest runs that did not succeed.
+pub(super) fn unfinished(dialect: Dialect) -> String {
+    format!(
+        "SELECT id FROM {} WHERE status <> 'succeeded' ORDER BY id DESC LIMIT 100",
+        table(dialect, "runs")
+    )
 }
 
 fn read_run(row: &Row) -> crate::sql::Result<Run> {

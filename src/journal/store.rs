@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Inventory, Recorded, Result, inventory, snapshots, table};
+use super::{
+    Error, Identity, Inventory, Recorded, Result, RunId, identity, inventory, runs, snapshots, table,
+};
 use crate::catalog::Snapshot;
 use crate::change::Address;
 use crate::digest::Digest;
@@ -13,7 +15,7 @@ use crate::spec::Flags;
 use crate::sql::{Database, Dialect, Row, Transaction, Value};
 
 /// Version of the tables. Raised when their form changes; a newer one is refused, not guessed at.
-pub const FORMAT: i64 = 3;
+pub const FORMAT: i64 = 4;
 
 /// Whether the tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,8 @@ pub enum Bookkeeping {
 pub struct Observed {
     /// Whether the tables are there.
     pub bookkeeping: Bookkeeping,
+    /// Which bookkeeping it is; `None` before it was made, or while an older trueup's is there.
+    pub identity: Option<Identity>,
     /// The stack last applied: a bookkeeping is of one.
     #[serde(default)]
     pub stack: Option<String>,
@@ -49,6 +53,11 @@ pub struct Observed {
     pub inventory: Inventory,
     /// The newest recorded schema of each owner: `system`, `target.NAME`.
     pub snapshots: BTreeMap<String, Snapshot>,
+    /// Collections and documents whose last step on record made or changed them: the proof that a mark
+    /// without an identity is this bookkeeping's.
+    pub trained: BTreeSet<Address>,
+    /// The newest runs that did not succeed: what they wrote may be half of it, or late.
+    pub unfinished: BTreeSet<RunId>,
 }
 
 impl Observed {
@@ -56,6 +65,7 @@ impl Observed {
     pub fn missing() -> Self {
         Self {
             bookkeeping: Bookkeeping::Missing,
+            identity: None,
             stack: None,
             environment: None,
             flags: None,
@@ -63,6 +73,8 @@ impl Observed {
             spec_digest: None,
             inventory: Inventory::default(),
             snapshots: BTreeMap::new(),
+            trained: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
         }
     }
 }
@@ -130,11 +142,14 @@ pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> R
     statements.extend(TABLES.iter().map(make));
     transaction.execute_each(&statements).await?;
     set_meta(transaction, "format", &FORMAT.to_string()).await?;
+    // What stands there already stays.
     let first = format!(
-        "INSERT INTO {} (key, value) VALUES ('stack', $1) ON CONFLICT (key) DO NOTHING",
-        table(dialect, "meta")
+        "INSERT INTO {} (key, value) VALUES ('stack', $1), ('{}', $2) ON CONFLICT (key) DO NOTHING",
+        table(dialect, "meta"),
+        identity::KEY
     );
-    transaction.execute(&first, &[Value::from(stack)]).await?;
+    let identity = Identity::new();
+    transaction.execute(&first, &[Value::from(stack), Value::from(identity.as_str())]).await?;
     Ok(())
 }
 
@@ -224,6 +239,8 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
         small(dialect, &tables),
         unless_missing("inventory", inventory::all(dialect)),
         unless_missing("snapshots", snapshots::newest(dialect)),
+        unless_missing("steps", runs::trained(dialect)),
+        unless_missing("runs", runs::unfinished(dialect)),
     ];
     let mut answers = database.query_each(&asked.each_ref().map(String::as_str)).await?.into_iter();
     let mut next = || answers.next().unwrap_or_default();
@@ -232,13 +249,18 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
     let mut of = |name: &str| small.remove(name).unwrap_or_default();
     let (meta, flags, protection) = (of("meta"), of("flags"), of("protection"));
     let format = check_format(meta.get("format").map(String::as_str))?;
-    let is_whole = format == FORMAT && TABLES.iter().all(|(name, _)| tables.contains(*name));
+    let is_whole = format == FORMAT
+        && meta.contains_key(identity::KEY)
+        && TABLES.iter().all(|(name, _)| tables.contains(*name));
 
     let is_true = |value: &str| matches!(value, "1" | "t" | "true");
     let flags: BTreeMap<String, bool> =
         flags.into_iter().map(|(name, value)| (name, is_true(&value))).collect();
     let entries = inventory::read_all(dialect, &next())?;
     let mut snapshots = snapshots::read(&next())?;
+    let texts = |rows: Vec<Row>| rows.into_iter().flat_map(Row::into_values).flatten().collect::<Vec<_>>();
+    let (trained, unfinished) = (texts(next()), texts(next()));
+    let identity = meta.get(identity::KEY).map(Identity::from_text);
     if meta.contains_key(snapshots::CHANGING) {
         // A run is at work or was killed: what it did to the schema is nobody's drift.
         snapshots.retain(|recorded| recorded.owner != super::SYSTEM_SCHEMA);
@@ -246,6 +268,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
 
     let observed = Observed {
         bookkeeping: if is_whole { Bookkeeping::Present } else { Bookkeeping::Outdated },
+        identity,
         stack: meta.get("stack").cloned(),
         environment: meta.get("environment").cloned(),
         flags: (!flags.is_empty()).then_some(Flags(flags)),
@@ -253,6 +276,8 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
         spec_digest: meta.get("spec_digest").map(Digest::from_text),
         inventory: entries.iter().cloned().collect(),
         snapshots: snapshots.into_iter().map(|Recorded { owner, snapshot, .. }| (owner, snapshot)).collect(),
+        trained: trained.into_iter().map(Address::new).collect(),
+        unfinished: unfinished.into_iter().map(RunId::from_text).collect(),
     };
     Ok((observed, entries))
 }

@@ -224,7 +224,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
         diff.merge(target);
         schemas.insert(name.clone(), schema);
     }
-    if let Some(desired) = vector::Desired::new(stack, &schemas) {
+    if let Some(desired) = vector::Desired::new(stack, &schemas, vector::Claimant::new(stack, &world.journal))
+    {
         if options.train || stack.flags.auto_train_vector() {
             diff.merge(vector_diff(&desired, world));
         } else {

@@ -12,6 +12,8 @@ pub enum Allow {
     MassDelete,
     /// A change of the stack, or of the environment away from production.
     Environment,
+    /// Adopting what a bookkeeping of the same stack and environment made that is lost.
+    Takeover,
 }
 
 impl Allow {
@@ -21,6 +23,7 @@ impl Allow {
             Self::Destructive => "destructive",
             Self::MassDelete => "mass-delete",
             Self::Environment => "environment",
+            Self::Takeover => "takeover",
         }
     }
 }
@@ -67,10 +70,16 @@ fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
 
 /// What of some changes must be allowed by name, with what allows it.
 pub(super) fn guarded<C>(changes: &[Planned<C>]) -> Vec<(Address, Allow)> {
-    let allow = |change: &Planned<C>| match (change.guard, change.risk) {
-        (Some(Guard::MassDelete), _) => Some(Allow::MassDelete),
-        (None, Risk::Destructive) => Some(Allow::Destructive),
-        (None, Risk::Safe | Risk::Locking | Risk::Unvalidated) => None,
+    let allows: fn(&Planned<C>) -> &'static [Allow] = |change| match (change.guard, change.risk) {
+        (Some(Guard::MassDelete), _) => &[Allow::MassDelete],
+        (Some(Guard::Takeover { mass_delete: false }), _) => &[Allow::Takeover],
+        (Some(Guard::Takeover { mass_delete: true }), _) => &[Allow::Takeover, Allow::MassDelete],
+        (None, Risk::Destructive) => &[Allow::Destructive],
+        (None, Risk::Safe | Risk::Locking | Risk::Unvalidated) => &[],
     };
-    changes.iter().filter_map(|change| allow(change).map(|allow| (change.address.clone(), allow))).collect()
+    let of = |change: &Planned<C>| {
+        let address = change.address.clone();
+        allows(change).iter().map(move |allow| (address.clone(), *allow)).collect::<Vec<_>>()
+    };
+    changes.iter().flat_map(of).collect()
 }

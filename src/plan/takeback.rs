@@ -5,7 +5,7 @@ use crate::cache;
 use crate::change::{Action, Address, Diff, Planned};
 use crate::journal::Bookkeeping;
 use crate::spec::Stack;
-use crate::vector::{self, CollectionSeen};
+use crate::vector;
 use crate::world::World;
 
 /// Says of each delete why it is there, and of everything else why it stays.
@@ -31,8 +31,9 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
         diff.notes.push(format!("accounts stay, because people use them: {}", accounts.join(", ")));
     }
     if let Some(vector::Observed::Reachable(seen)) = &world.vector {
-        let notes = seen.collections.iter().filter_map(|(name, there)| why_it_stays(stack, name, there));
-        diff.notes.extend(notes);
+        let claimant = vector::Claimant::new(stack, &world.journal);
+        let why = |(name, there): (&String, _)| vector::why_it_stays(&claimant, name, there);
+        diff.notes.extend(seen.collections.iter().filter_map(why));
     }
     if stack.cache.is_some() {
         diff.notes.push("the cache keeps its settings, namespaces and streams".to_owned());
@@ -56,23 +57,5 @@ fn derived_first(diff: &mut Diff<Work>) {
         if change.address.component() == "system" {
             change.needs.extend(derived.iter().cloned());
         }
-    }
-}
-
-/// Why a collection that has documents of this stack is not deleted with them.
-fn why_it_stays(stack: &Stack, name: &str, there: &CollectionSeen) -> Option<String> {
-    let CollectionSeen { made_by, embedder: _, dimension: _, ours, foreign } = there;
-    let is_ours = made_by.as_deref() == Some(stack.name.as_str());
-    let others = ours.iter().filter(|(other, _)| **other != stack.name).map(|(_, ours)| ours.documents.len());
-    let others = others.sum::<usize>() + foreign.len();
-    match (is_ours, ours.contains_key(&stack.name)) {
-        (true, _) if others == 1 => {
-            Some(format!("the collection {name} stays: it holds a document of others"))
-        }
-        (true, _) if others > 1 => {
-            Some(format!("the collection {name} stays: it holds {others} documents of others"))
-        }
-        (false, true) => Some(format!("the collection {name} stays: this stack did not make it")),
-        (true | false, _) => None,
     }
 }

@@ -305,6 +305,8 @@ pub(super) struct Vector {
     pub database: Opt<String>,
     /// Token of Chroma.
     pub token: Opt<Written>,
+    /// What stands before every collection's name in the store, so that environments can share one. Default none.
+    pub prefix: Opt<String>,
     /// How texts become vectors.
     pub embedder: Opt<Embedder>,
     /// Whose ids and documents are written. Default `native`.

@@ -1,55 +1,103 @@
 //! Executes one change. Each is idempotent and may be run again after a crash: documents are
 //! written before any is deleted, in batches, and the next plan finds only what is missing.
 
-use super::Document;
-use super::client::{Client, Error, Mark, Training};
-use crate::embed::Embedder;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// One step on a vector store, with all that executing it needs.
+use serde_json::Value;
+
+use super::client::{Client, Error, Training};
+use super::owner::Owner;
+use super::{Document, key};
+use crate::embed::Embedder;
+use crate::journal::{Identity, RunId};
+
+/// One step on a collection, with all that executing it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Make a collection.
-    CreateCollection {
-        /// Its name.
-        collection: String,
-        /// The stack, written into its metadata.
-        stack: String,
-        /// The embedder, written into its metadata.
-        embedder: Embedder,
-    },
-    /// Delete a collection that the stack made, if nothing is in it any more.
-    DropCollection {
-        /// Its name.
-        collection: String,
-        /// The stack that made it.
-        stack: String,
-    },
+pub struct Change {
+    /// The collection, as the store names it.
+    pub collection: String,
+    /// What makes vectors of texts.
+    pub embedder: Embedder,
+    /// In whose name; the identity is missing where the same run makes the bookkeeping.
+    pub owner: Owner,
+    /// Other marks that count as this owner's, because the plan said so.
+    pub accepts: BTreeSet<Owner>,
+    /// What to do.
+    pub task: Task,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Task {
+    /// Make the collection.
+    Create,
+    /// Renew the collection's mark.
+    Adopt,
+    /// Delete the collection, if it is the owner's and nothing is in it any more.
+    Drop,
     /// Write and delete documents.
     Documents {
-        /// The collection.
-        collection: String,
-        /// The stack, whose mark they carry.
-        stack: String,
-        /// What makes vectors of their texts.
-        embedder: Embedder,
         /// Documents that are missing or differ.
         write: Vec<Document>,
+        /// Ids of documents that are as they should be, and whose mark is renewed.
+        adopt: Vec<String>,
         /// Ids of documents that are no longer wanted.
         delete: Vec<String>,
     },
 }
 
-/// Executes a change.
-pub async fn apply(change: &Change, client: &Client) -> Result<(), Error> {
-    match change {
-        Change::CreateCollection { collection, stack, embedder } => {
-            let mark = Mark { stack: stack.clone(), embedder: embedder.clone() };
-            client.create_collection(collection, &mark).await
-        }
-        Change::DropCollection { collection, stack } => client.drop_empty_collection(collection, stack).await,
-        Change::Documents { collection, stack, embedder, write, delete } => {
-            let mark = Mark { stack: stack.clone(), embedder: embedder.clone() };
-            client.train(Training { collection, mark: &mark, write, delete }).await
+/// What the marks of a run say, and which marks are its own.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    pub(super) stack: String,
+    pub(super) environment: Option<String>,
+    pub(super) identity: Identity,
+    pub(super) run: RunId,
+    accepts: BTreeSet<Owner>,
+}
+
+impl Writer {
+    /// What stands in the metadata of all that it writes.
+    pub(super) fn marks(&self) -> BTreeMap<String, Value> {
+        let marks = [
+            (key::STACK, Some(self.stack.as_str())),
+            (key::ENVIRONMENT, self.environment.as_deref()),
+            (key::OWNER, Some(self.identity.as_str())),
+            (key::RUN, Some(self.run.as_str())),
+        ];
+        marks.into_iter().filter_map(|(key, value)| Some((key.to_owned(), Value::from(value?)))).collect()
+    }
+
+    /// The metadata of a document as this run writes it.
+    pub(super) fn metadata(&self, document: &Document) -> BTreeMap<String, Value> {
+        let mut metadata = document.metadata.clone();
+        metadata.extend(self.marks());
+        metadata
+    }
+
+    /// Whether a mark is its own.
+    pub(super) fn owns(&self, mark: Option<&Owner>) -> bool {
+        mark.is_some_and(|mark| mark.identity.as_ref() == Some(&self.identity) || self.accepts.contains(mark))
+    }
+}
+
+/// Executes a change in the name of a bookkeeping and a run.
+pub async fn apply(change: &Change, client: &Client, identity: Identity, run: &RunId) -> Result<(), Error> {
+    let Change { collection, embedder, owner, accepts, task } = change;
+    let writer = Writer {
+        stack: owner.stack.clone(),
+        environment: owner.environment.clone(),
+        identity,
+        run: run.clone(),
+        accepts: accepts.clone(),
+    };
+    match task {
+        Task::Create => client.create_collection(collection, embedder, &writer).await,
+        Task::Adopt => client.adopt_collection(collection, &writer).await,
+        Task::Drop => client.drop_empty_collection(collection, &writer).await,
+        Task::Documents { write, adopt, delete } => {
+            let training = Training { collection, embedder, writer: &writer, write, adopt, delete };
+            client.train(training).await
         }
     }
 }

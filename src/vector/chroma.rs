@@ -1,7 +1,7 @@
 //! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. Every call
 //! has a deadline, and as all are idempotent, those that fail to connect are tried again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Once;
@@ -14,9 +14,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::client::{Error, Mark, Training};
-use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
-use super::{Document, METRIC, key};
+use super::apply::Writer;
+use super::client::{Error, Training};
+use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
+use super::owner::Owner;
+use super::{METRIC, key};
+use crate::embed::Embedder;
 use crate::redact::redact;
 use crate::spec::{self, RedactedUrl, TlsFiles};
 
@@ -50,14 +53,34 @@ struct Preflight {
 struct Collection {
     id: String,
     name: String,
-    metadata: Option<BTreeMap<String, Value>>,
+    metadata: Metadata,
     dimension: Option<usize>,
+    #[serde(default)]
+    configuration_json: Value,
+}
+
+/// What stands beside a document or a collection.
+type Metadata = Option<BTreeMap<String, Value>>;
+
+impl Collection {
+    /// How it compares vectors.
+    fn space(&self) -> Option<String> {
+        let of = |index: &str| self.configuration_json.get(index)?.get("space")?.as_str().map(str::to_owned);
+        of("hnsw").or_else(|| of("spann"))
+    }
+
+    /// The function with which a client of Chroma embeds what it writes and asks. Clients take vectors as
+    /// they are where none is recorded, or one without a name.
+    fn embedding_function(&self) -> Option<String> {
+        let function = self.configuration_json.get("embedding_function")?;
+        function.get("name")?.as_str().map(str::to_owned)
+    }
 }
 
 #[derive(Deserialize)]
 struct Documents {
     ids: Vec<String>,
-    metadatas: Option<Vec<Option<BTreeMap<String, Value>>>>,
+    metadatas: Option<Vec<Metadata>>,
 }
 
 impl Chroma {
@@ -105,13 +128,15 @@ impl Chroma {
         let version = redact(&version).into_owned();
         let mut collections = BTreeMap::new();
         for collection in self.collections().await? {
-            let Collection { id, name, metadata, dimension } = collection;
             let mut seen = CollectionSeen {
-                made_by: text(metadata.as_ref(), key::STACK),
-                embedder: text(metadata.as_ref(), key::EMBEDDER),
-                dimension,
+                made_by: owner_in(collection.metadata.as_ref()),
+                embedder: text(collection.metadata.as_ref(), key::EMBEDDER),
+                dimension: collection.dimension,
+                space: collection.space(),
+                embedding_function: collection.embedding_function(),
                 ..CollectionSeen::default()
             };
+            let Collection { id, name, .. } = collection;
             match self.note_documents(&id, &mut seen).await {
                 Ok(()) => {
                     collections.insert(name, seen);
@@ -124,27 +149,59 @@ impl Chroma {
         Ok(Seen { backend: Backend { kind: BackendKind::Chroma, version: Some(version) }, collections })
     }
 
-    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
+    pub(super) async fn create_collection(
+        &self,
+        name: &str,
+        embedder: &Embedder,
+        writer: &Writer,
+    ) -> Result<(), Error> {
+        let mut metadata = writer.marks();
+        metadata.insert(key::EMBEDDER.to_owned(), Value::from(embedder.identity()));
         // No embedding function: none that a client knows makes these vectors, and with none set
         // Chroma's clients open the collection and take vectors as they are.
         let body = json!({
             "name": name,
             "get_or_create": false,
-            "metadata": { key::STACK: mark.stack, key::EMBEDDER: mark.embedder.identity() },
+            "metadata": metadata,
             "configuration": { "hnsw": { "space": METRIC } },
         });
         match self.call::<Value>(Method::POST, &self.path("/collections"), Some(&body)).await {
-            // Made by a run that was killed before it could say so, or by the first of two tries.
-            Ok(_) | Err(Error::Server { status: 409, .. }) => Ok(()),
+            Ok(_) => Ok(()),
+            // Made by a run that was killed before it could say so, by the first of two tries, or by
+            // somebody else.
+            Err(Error::Server { status: 409, .. }) => self.own_collection(name, writer).await.map(|_| ()),
             Err(error) => Err(error),
         }
     }
 
-    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+    /// Renews the mark of a collection. Chroma replaces all of its metadata.
+    pub(super) async fn adopt_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
+        let collection = self.own_collection(name, writer).await?;
+        let mut metadata = collection.metadata.unwrap_or_default();
+        metadata.extend(writer.marks());
+        let body = json!({ "new_metadata": metadata });
+        let path = self.path(&format!("/collections/{}", encode(&collection.id)));
+        self.call::<Value>(Method::PUT, &path, Some(&body)).await.map(|_| ())
+    }
+
+    /// A collection that must carry a mark of the writer's own.
+    async fn own_collection(&self, name: &str, writer: &Writer) -> Result<Collection, Error> {
+        let collection = self
+            .collection(name)
+            .await?
+            .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
+        if writer.owns(owner_in(collection.metadata.as_ref()).as_ref()) {
+            Ok(collection)
+        } else {
+            Err(Error::ForeignCollection { collection: name.to_owned() })
+        }
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
         let Some(collection) = self.collection(name).await? else { return Ok(()) };
-        let ours = text(collection.metadata.as_ref(), key::STACK).as_deref() == Some(stack);
+        let is_own = writer.owns(owner_in(collection.metadata.as_ref()).as_ref());
         let count: u64 = self.call(Method::GET, &self.documents_path(&collection.id, "count"), None).await?;
-        if !ours || count > 0 {
+        if !is_own || count > 0 {
             return Ok(());
         }
         match self.call::<Value>(Method::DELETE, &self.collection_path(name), None).await {
@@ -154,61 +211,90 @@ impl Chroma {
     }
 
     pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
-        let Training { collection: name, mark, write, delete } = training;
+        let Training { collection: name, embedder: _, writer, write, adopt, delete } = training;
         let collection = self
             .collection(name)
             .await?
             .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
         let limits: Preflight = self.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
         let batch_size = training.batch(limits.max_batch_size);
+        let act = |verb| self.documents_path(&collection.id, verb);
         for batch in write.chunks(batch_size) {
-            let left_over = self.keys_there(&collection.id, name, batch, &mark.stack).await?;
-            let metadatas = batch.iter().map(|document| {
-                // Chroma merges metadata; what is no longer said has to be taken away.
-                let mut metadata = document.metadata.clone();
-                for key in left_over.get(&document.id).into_iter().flatten() {
-                    metadata.entry(key.clone()).or_insert(Value::Null);
+            let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
+            let there = self.metadata_of(&collection.id, &ids).await?;
+            let mut metadatas = Vec::with_capacity(batch.len());
+            for document in batch {
+                let mut metadata = writer.metadata(document);
+                if let Some(before) = there.get(&document.id) {
+                    if !writer.owns(owner_in(before.as_ref()).as_ref()) {
+                        let (collection, id) = (name.to_owned(), document.id.clone());
+                        return Err(Error::ForeignDocument { collection, id });
+                    }
+                    // Chroma merges metadata; what is no longer said has to be taken away.
+                    for key in before.iter().flat_map(BTreeMap::keys) {
+                        metadata.entry(key.clone()).or_insert(Value::Null);
+                    }
                 }
-                metadata
-            });
+                metadatas.push(metadata);
+            }
             let body = json!({
-                "ids": batch.iter().map(|document| &document.id).collect::<Vec<_>>(),
+                "ids": ids,
                 "documents": batch.iter().map(|document| &document.text).collect::<Vec<_>>(),
-                "metadatas": metadatas.collect::<Vec<_>>(),
+                "metadatas": metadatas,
                 "embeddings": training.embed(batch)?,
             });
-            let path = self.documents_path(&collection.id, "upsert");
-            self.call::<Value>(Method::POST, &path, Some(&body)).await?;
+            self.call::<Value>(Method::POST, &act("upsert"), Some(&body)).await?;
+        }
+        for ids in adopt.chunks(batch_size) {
+            // What is gone or somebody else's by now is left alone; the next look says so.
+            let ids: Vec<String> =
+                self.own_documents(&collection.id, ids, writer).await?.into_values().flatten().collect();
+            if !ids.is_empty() {
+                let body = json!({ "ids": ids, "metadatas": vec![writer.marks(); ids.len()] });
+                self.call::<Value>(Method::POST, &act("update"), Some(&body)).await?;
+            }
         }
         for ids in delete.chunks(batch_size) {
-            // Only while they carry our mark: an id may have been taken over in the meantime.
-            let body = json!({ "ids": ids, "where": { key::STACK: mark.stack } });
-            let path = self.documents_path(&collection.id, "delete");
-            self.call::<Value>(Method::POST, &path, Some(&body)).await?;
+            for (owner, ids) in self.own_documents(&collection.id, ids, writer).await? {
+                // Only while they carry the mark that was just read.
+                let mark = match &owner.identity {
+                    Some(identity) => json!({ key::OWNER: identity }),
+                    None => json!({ key::STACK: owner.stack }),
+                };
+                let body = json!({ "ids": ids, "where": mark });
+                self.call::<Value>(Method::POST, &act("delete"), Some(&body)).await?;
+            }
         }
         Ok(())
     }
 
-    /// The keys in the metadata of documents that are there, by id; an error if one is not ours.
-    async fn keys_there(
+    /// The metadata of those documents that are there, by id.
+    async fn metadata_of(
         &self,
         collection: &str,
-        name: &str,
-        batch: &[Document],
-        stack: &str,
-    ) -> Result<BTreeMap<String, BTreeSet<String>>, Error> {
-        let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
+        ids: &[&String],
+    ) -> Result<BTreeMap<String, Metadata>, Error> {
         let body = json!({ "ids": ids, "include": ["metadatas"] });
         let path = self.documents_path(collection, "get");
         let there: Documents = self.call(Method::POST, &path, Some(&body)).await?;
-        let mut keys = BTreeMap::new();
-        for (id, metadata) in pairs(there) {
-            if text(metadata.as_ref(), key::STACK).as_deref() != Some(stack) {
-                return Err(Error::ForeignDocument { collection: name.to_owned(), id });
+        Ok(pairs(there).collect())
+    }
+
+    /// Those of the documents that carry a mark of the writer's own, by that mark.
+    async fn own_documents(
+        &self,
+        collection: &str,
+        ids: &[String],
+        writer: &Writer,
+    ) -> Result<BTreeMap<Owner, Vec<String>>, Error> {
+        let there = self.metadata_of(collection, &ids.iter().collect::<Vec<_>>()).await?;
+        let mut own: BTreeMap<Owner, Vec<String>> = BTreeMap::new();
+        for (id, metadata) in there {
+            if let Some(owner) = owner_in(metadata.as_ref()).filter(|owner| writer.owns(Some(owner))) {
+                own.entry(owner).or_default().push(id);
             }
-            keys.insert(id, metadata.into_iter().flat_map(BTreeMap::into_keys).collect());
         }
-        Ok(keys)
+        Ok(own)
     }
 
     /// Whether it is Chroma, a version that can be spoken to, and has the database.
@@ -271,10 +357,11 @@ impl Chroma {
                 seen.note(
                     id,
                     Marks {
-                        stack: mark(key::STACK),
+                        owner: owner_in(metadata.as_ref()),
                         fingerprint: mark(key::FINGERPRINT),
                         source: mark(key::SOURCE),
                         embedder: mark(key::EMBEDDER),
+                        run: mark(key::RUN),
                     },
                 );
             }
@@ -380,7 +467,7 @@ fn encode(segment: &str) -> String {
 }
 
 /// Ids with their metadata.
-fn pairs(documents: Documents) -> impl Iterator<Item = (String, Option<BTreeMap<String, Value>>)> {
+fn pairs(documents: Documents) -> impl Iterator<Item = (String, Metadata)> {
     let Documents { ids, metadatas } = documents;
     let metadatas = metadatas.unwrap_or_default().into_iter().chain(std::iter::repeat_with(|| None));
     ids.into_iter().zip(metadatas)
@@ -388,6 +475,12 @@ fn pairs(documents: Documents) -> impl Iterator<Item = (String, Option<BTreeMap<
 
 fn text(metadata: Option<&BTreeMap<String, Value>>, key: &str) -> Option<String> {
     metadata?.get(key)?.as_str().map(str::to_owned)
+}
+
+/// The owner that metadata names.
+fn owner_in(metadata: Option<&BTreeMap<String, Value>>) -> Option<Owner> {
+    let mark = |key| text(metadata, key);
+    owner(mark(key::STACK), mark(key::ENVIRONMENT), mark(key::OWNER))
 }
 
 /// What a server says is wrong, shortened; its errors are `{"error": …, "message": …}`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Document;
+use super::apply::Writer;
 use super::chroma::Chroma;
 use super::observed::Seen;
 use super::sqlite::SqliteStore;
@@ -20,19 +21,14 @@ enum Backend {
     Sqlite(SqliteStore),
 }
 
-/// What this tool's collections carry in their metadata.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mark {
-    pub(super) stack: String,
-    pub(super) embedder: Embedder,
-}
-
-/// Documents to write and to delete in one collection.
+/// Documents to write, to mark anew and to delete in one collection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Training<'a> {
     pub(super) collection: &'a str,
-    pub(super) mark: &'a Mark,
+    pub(super) embedder: &'a Embedder,
+    pub(super) writer: &'a Writer,
     pub(super) write: &'a [Document],
+    pub(super) adopt: &'a [String],
     pub(super) delete: &'a [String],
 }
 
@@ -44,14 +40,14 @@ const BATCH_NUMBERS: usize = 1_000_000;
 impl Training<'_> {
     /// Documents of a batch, where the store takes `limit` at most.
     pub(super) fn batch(&self, limit: usize) -> usize {
-        let by_size = BATCH_NUMBERS / self.mark.embedder.dimensions().max(1);
+        let by_size = BATCH_NUMBERS / self.embedder.dimensions().max(1);
         BATCH.min(limit).min(by_size).max(1)
     }
 
     /// The vectors of a batch.
     pub(super) fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
         let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
-        Ok(self.mark.embedder.embed(&texts)?)
+        Ok(self.embedder.embed(&texts)?)
     }
 }
 
@@ -73,17 +69,29 @@ impl Client {
         }
     }
 
-    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
+    pub(super) async fn create_collection(
+        &self,
+        name: &str,
+        embedder: &Embedder,
+        writer: &Writer,
+    ) -> Result<(), Error> {
         match &self.0 {
-            Backend::Chroma(chroma) => chroma.create_collection(name, mark).await,
-            Backend::Sqlite(store) => store.create_collection(name, mark).await,
+            Backend::Chroma(chroma) => chroma.create_collection(name, embedder, writer).await,
+            Backend::Sqlite(store) => store.create_collection(name, embedder, writer).await,
         }
     }
 
-    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+    pub(super) async fn adopt_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
         match &self.0 {
-            Backend::Chroma(chroma) => chroma.drop_empty_collection(name, stack).await,
-            Backend::Sqlite(store) => store.drop_empty_collection(name, stack).await,
+            Backend::Chroma(chroma) => chroma.adopt_collection(name, writer).await,
+            Backend::Sqlite(store) => store.adopt_collection(name, writer).await,
+        }
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Chroma(chroma) => chroma.drop_empty_collection(name, writer).await,
+            Backend::Sqlite(store) => store.drop_empty_collection(name, writer).await,
         }
     }
 
@@ -190,6 +198,13 @@ pub enum Error {
     #[error("there is no collection `{collection}`")]
     #[diagnostic(code(trueup::vector::no_collection), help("plan again: it was deleted in the meantime"))]
     NoCollection {
+        /// Its name.
+        collection: String,
+    },
+    /// Another bookkeeping made the collection since it was observed.
+    #[error("collection `{collection}` was made by somebody else in the meantime")]
+    #[diagnostic(code(trueup::vector::foreign_collection), help("plan again, which says whose it is"))]
+    ForeignCollection {
         /// Its name.
         collection: String,
     },

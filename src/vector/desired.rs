@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::documents::{Author, Document, Source};
+use super::owner::Claimant;
 use crate::catalog::Snapshot;
 use crate::embed::Embedder;
 use crate::spec::{self, Location, Ontology, Stack, Term};
@@ -20,8 +21,10 @@ pub enum Schema {
 /// What a vector store shall hold.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// The stack, whose mark its documents and collections carry.
-    pub stack: String,
+    /// Whose mark its documents and collections carry.
+    pub claimant: Claimant,
+    /// What stands before every collection's name in the store.
+    pub prefix: String,
     /// What makes vectors of texts.
     pub embedder: Embedder,
     /// By name.
@@ -49,7 +52,7 @@ pub struct Collection {
 
 impl Desired {
     /// What the spec wants, given the schemas of the targets that are on; `None` without `vector:`.
-    pub fn new(stack: &Stack, schemas: &BTreeMap<String, Schema>) -> Option<Self> {
+    pub fn new(stack: &Stack, schemas: &BTreeMap<String, Schema>, claimant: Claimant) -> Option<Self> {
         let vector = stack.vector.as_ref()?;
         let embedder = Embedder::from(&vector.embedder);
         let identity = embedder.identity();
@@ -60,7 +63,12 @@ impl Desired {
             .iter()
             .map(|(name, spec)| (name.clone(), collection(spec, stack, ontologies, schemas, &author)))
             .collect();
-        Some(Self { stack: stack.name.clone(), embedder, collections })
+        Some(Self { claimant, prefix: vector.prefix.clone(), embedder, collections })
+    }
+
+    /// What the store calls a collection of the spec.
+    pub(super) fn stored(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
     }
 }
 

@@ -2,29 +2,25 @@
 //! carry this stack's mark is counted and otherwise left out of every decision but one: that no
 //! document of ours is written over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::apply::Change;
+use super::apply::{Change, Task};
 use super::desired::{Collection, Desired};
-use super::documents::Document;
-use super::observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, Seen};
+use super::difference::{Difference, listed, mass_delete};
+use super::holding::Holding;
+use super::observed::{Backend, BackendKind, CollectionSeen, Observed, Seen};
+use super::owner::{Owner, Standing};
 use crate::change::{Action, Address, Check, Diff, Fault, Guard, Held, Planned, Risk, Status};
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::Location;
 
 /// Ids that a plan lists of one kind; the others are counted.
-const LISTED: usize = 20;
-
-/// The plan's line while `auto_train_vector` is off: the store is neither read, written nor
-/// emptied.
-pub fn training_is_off() -> Diff<Change> {
-    let note =
-        "training is off (auto_train_vector): the vector store is left as it is; --train asks for it once";
-    Diff { notes: vec![note.to_owned()], ..Diff::default() }
-}
+pub(super) const LISTED: usize = 20;
+/// Owners whose collections are named; the others are counted.
+const OWNERS: usize = 5;
 
 /// Compares what is wanted with what was observed.
 pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
@@ -32,6 +28,26 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
         Observed::Unreachable { message } => unreachable(desired, message),
         Observed::Reachable(seen) => compare(desired, seen),
     }
+}
+
+/// A collection of the spec.
+#[derive(Clone, Copy)]
+struct Thing<'a> {
+    desired: &'a Desired,
+    name: &'a str,
+    /// Its name in the store.
+    stored: &'a str,
+}
+
+impl Thing<'_> {
+    fn change(&self, accepts: BTreeSet<Owner>, task: Task) -> Change {
+        change(self.desired, self.stored, accepts, task)
+    }
+}
+
+fn change(desired: &Desired, stored: &str, accepts: BTreeSet<Owner>, task: Task) -> Change {
+    let (embedder, owner) = (desired.embedder.clone(), desired.claimant.owner.clone());
+    Change { collection: stored.to_owned(), embedder, owner, accepts, task }
 }
 
 fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
@@ -49,14 +65,16 @@ fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     let Seen { backend, collections } = seen;
     let message = name_of(backend);
     let mut diff = Diff { checks: vec![Check::new("vector", Status::Pass, message)], ..Diff::default() };
-    for (name, wanted) in &desired.collections {
-        diff.merge(wanted_collection(desired, name, wanted, collections.get(name)));
+    let wanted: BTreeMap<String, (&String, &Collection)> =
+        desired.collections.iter().map(|(name, wanted)| (desired.stored(name), (name, wanted))).collect();
+    for (stored, (name, wanted)) in &wanted {
+        let thing = Thing { desired, name, stored };
+        diff.merge(wanted_collection(thing, wanted, collections.get(stored)));
     }
-    for (name, there) in collections {
-        if !desired.collections.contains_key(name) {
-            diff.changes.extend(take_back(desired, name, there));
-        }
+    for (stored, there) in collections.iter().filter(|(stored, _)| !wanted.contains_key(*stored)) {
+        diff.changes.extend(take_back(desired, stored, there));
     }
+    diff.notes.extend(others(desired, &wanted, collections));
     diff
 }
 
@@ -69,27 +87,36 @@ fn name_of(Backend { kind, version }: &Backend) -> String {
     }
 }
 
-fn wanted_collection(
-    desired: &Desired,
-    name: &str,
-    wanted: &Collection,
-    there: Option<&CollectionSeen>,
-) -> Diff<Change> {
-    let faults = faults(desired, name, wanted, there);
+fn wanted_collection(thing: Thing<'_>, wanted: &Collection, there: Option<&CollectionSeen>) -> Diff<Change> {
+    let holding = Holding::of(thing.desired, thing.stored, wanted, there);
+    let faults = faults(thing, wanted, there, &holding);
     if !faults.is_empty() {
         return Diff { faults, ..Diff::default() };
     }
     let mut diff = Diff::default();
-    match there {
-        Some(_) => diff.unchanged += 1,
-        None => diff.changes.push(create(desired, name, &wanted.at)),
+    match (there, holding.standing) {
+        (None, _) => diff.changes.push(create(thing, &wanted.at)),
+        (Some(there), Some(Standing::Proven | Standing::Lost | Standing::Unproven)) => {
+            diff.changes.push(adopt(thing, there, &holding, &wanted.at));
+        }
+        (Some(there), None) => {
+            diff.unchanged += 1;
+            diff.notes.push(settings_note(thing, there));
+        }
+        (Some(_), Some(Standing::Own | Standing::Foreign)) => diff.unchanged += 1,
     }
-    diff.merge(documents(desired, name, wanted, there));
+    diff.merge(documents(thing, wanted, there, &holding));
     diff
 }
 
 /// What makes it impossible to hold the wanted documents in this collection.
-fn faults(desired: &Desired, name: &str, wanted: &Collection, there: Option<&CollectionSeen>) -> Vec<Fault> {
+fn faults(
+    thing: Thing<'_>,
+    wanted: &Collection,
+    there: Option<&CollectionSeen>,
+    holding: &Holding<'_>,
+) -> Vec<Fault> {
+    let Thing { desired: _, name, stored } = thing;
     let fault = |message: String, help: &str| Fault {
         address: documents_address(name),
         message,
@@ -105,48 +132,112 @@ fn faults(desired: &Desired, name: &str, wanted: &Collection, there: Option<&Col
     let mut faults: Vec<Fault> = collisions.collect();
     let Some(there) = there else { return faults };
 
-    let CollectionSeen { made_by, embedder, dimension, ours, foreign } = there;
-    let other_space = "vectors of two embedders must not meet in one collection: name the collection anew in \
-                       the spec, or delete it by hand so that it is trained again";
-    let identity = desired.embedder.identity();
-    // What stands under this key in a collection of someone else's may mean anything.
-    let of_collection = embedder.iter().filter(|_| made_by.is_some());
-    let of_documents = ours.get(&desired.stack).into_iter().flat_map(|ours| &ours.embedders);
-    let other = of_collection.chain(of_documents).find(|embedder| **embedder != identity);
-    let length = desired.embedder.dimensions();
-    match (other, dimension) {
-        (Some(other), _) => faults.push(fault(
-            format!(
-                "collection `{name}` was trained with the embedder {other}, and the spec wants {identity}"
-            ),
-            other_space,
-        )),
-        (None, Some(dimension)) if *dimension != length => faults.push(fault(
-            format!("collection `{name}` holds vectors of length {dimension}, and {identity} makes {length}"),
-            other_space,
-        )),
-        (None, Some(_) | None) => {}
+    if let (Some(Standing::Foreign), Some(owner)) = (holding.standing, &there.made_by) {
+        faults.push(fault(
+            format!("collection `{stored}` belongs to {owner}"),
+            "it is left alone; under `vector:` give this environment a `prefix`, a `tenant` or a `database` of its \
+             own, or give the collection another name",
+        ));
+        return faults;
     }
-
-    let others =
-        || ours.iter().filter(|(stack, _)| **stack != desired.stack).map(|(_, ours)| &ours.documents);
+    faults.extend(other_space(thing, there, holding).map(|(message, help)| fault(message, help)));
     let is_taken = |id: &String| {
-        (!foreign.is_empty() && foreign.contains(&Fingerprint::of_text(id)))
-            || others().any(|documents| documents.contains_key(id))
+        let is_owners = there
+            .owned
+            .iter()
+            .find(|(owner, owned)| !holding.accepts.contains(*owner) && owned.documents.contains_key(id));
+        let is_foreign = || !there.foreign.is_empty() && there.foreign.contains(&Fingerprint::of_text(id));
+        match is_owners {
+            Some((owner, _)) => Some(format!("that belongs to {owner}")),
+            None => is_foreign().then(|| "that this tool did not put there".to_owned()),
+        }
     };
-    faults.extend(wanted.documents.keys().filter(|id| is_taken(id)).take(LISTED).map(|id| {
+    let taken = wanted.documents.keys().filter_map(|id| Some((id, is_taken(id)?)));
+    faults.extend(taken.take(LISTED).map(|(id, whose)| {
         fault(
-            format!("collection `{name}` holds a document `{id}` that this stack did not put there"),
+            format!("collection `{stored}` holds a document `{id}` {whose}"),
             "delete or rename that document by hand, or use a collection of another name",
         )
     }));
     faults
 }
 
-fn create(desired: &Desired, name: &str, at: &Location) -> Planned<Change> {
-    let embedder = desired.embedder.identity();
+/// Why the vectors of this collection are, or will be asked for, in another space.
+fn other_space(
+    thing: Thing<'_>,
+    there: &CollectionSeen,
+    holding: &Holding<'_>,
+) -> Option<(String, &'static str)> {
+    const ANEW: &str = "vectors of two embedders must not meet in one collection: name the collection anew in the \
+                        spec, or delete it by hand so that it is trained again";
+    let Thing { desired, name: _, stored } = thing;
+    let identity = desired.embedder.identity();
+    // What stands under this key in a collection of someone else's may mean anything.
+    let of_collection = there.embedder.iter().filter(|_| there.made_by.is_some());
+    let of_documents = there.owned.iter().filter(|(owner, _)| holding.accepts.contains(*owner));
+    let mut of_all = of_collection.chain(of_documents.flat_map(|(_, owned)| &owned.embedders));
+    let length = desired.embedder.dimensions();
+    if let Some(other) = of_all.find(|embedder| **embedder != identity) {
+        let message = format!(
+            "collection `{stored}` was trained with the embedder {other}, and the spec wants {identity}"
+        );
+        return Some((message, ANEW));
+    }
+    match (there.dimension, &there.embedding_function) {
+        (Some(dimension), _) if dimension != length => {
+            let message = format!(
+                "collection `{stored}` holds vectors of length {dimension}, and {identity} makes {length}"
+            );
+            Some((message, ANEW))
+        }
+        (_, Some(function)) if !desired.embedder.is_asked_by(function) => {
+            let message = format!(
+                "collection `{stored}` has {}: an application that opens it asks with the embedding function \
+                 `{function}`, and the documents would have vectors of {identity}",
+                settings(there)
+            );
+            Some((
+                message,
+                "if nothing else uses it, delete it by hand, so that it is made with settings that fit; or give the \
+                 collection another name in the spec",
+            ))
+        }
+        (_, _) => None,
+    }
+}
+
+/// What the store says of how a collection compares vectors and makes them.
+fn settings(there: &CollectionSeen) -> String {
+    let space = there.space.as_deref().unwrap_or("not known");
+    let function = match &there.embedding_function {
+        Some(function) => format!("the embedding function `{function}`"),
+        None => "no embedding function".to_owned(),
+    };
+    let length = there
+        .dimension
+        .map_or_else(|| "no vectors yet".to_owned(), |dimension| format!("vectors of length {dimension}"));
+    format!("the space {space}, {function} and {length}")
+}
+
+/// A remark on a collection that another program made: its settings stay, and its other vectors may be
+/// of another space.
+fn settings_note(thing: Thing<'_>, there: &CollectionSeen) -> String {
+    let Thing { desired, name, stored } = thing;
+    let mut note = format!(
+        "vector.documents.{name}: another program made the collection {stored}, with {}",
+        settings(there)
+    );
+    if !there.foreign.is_empty() {
+        let (count, identity) = (there.foreign.len(), desired.embedder.identity());
+        let _ = write!(note, "; its {count} other documents must come from {identity} too to be comparable");
+    }
+    note
+}
+
+fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
+    let embedder = thing.desired.embedder.identity();
     Planned {
-        address: collection_address(name),
+        address: collection_address(thing.name),
         action: Action::Create,
         risk: Risk::Safe,
         reason: "missing".to_owned(),
@@ -158,95 +249,42 @@ fn create(desired: &Desired, name: &str, at: &Location) -> Planned<Change> {
         seen: Digest::of("absent"),
         guard: None,
         at: Some(at.clone()),
-        change: Change::CreateCollection {
-            collection: name.to_owned(),
-            stack: desired.stack.clone(),
-            embedder: desired.embedder.clone(),
+        change: thing.change(BTreeSet::new(), Task::Create),
+    }
+}
+
+/// Renews the mark of a collection, which this bookkeeping has made or takes over.
+fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &Location) -> Planned<Change> {
+    let needs_takeover = holding.standing.is_some_and(Standing::needs_takeover);
+    let owner = there.made_by.as_ref().map(ToString::to_string).unwrap_or_default();
+    Planned {
+        address: collection_address(thing.name),
+        action: Action::Update,
+        risk: Risk::Safe,
+        reason: if needs_takeover {
+            format!("another bookkeeping of {owner} made it, which may be lost: `--allow takeover` adopts it")
+        } else {
+            "an older trueup marked it with the name of the stack alone".to_owned()
         },
-    }
-}
-
-/// How the documents that are there differ from those that are wanted, by id.
-#[derive(Default)]
-struct Difference<'a> {
-    missing: Vec<&'a Document>,
-    differing: Vec<&'a Document>,
-    unwanted: Vec<(&'a String, &'a DocumentSeen)>,
-}
-
-impl<'a> Difference<'a> {
-    fn of(
-        wanted: impl Iterator<Item = &'a Document>,
-        is_wanted: impl Fn(&String) -> bool,
-        there: Option<&'a BTreeMap<String, DocumentSeen>>,
-    ) -> Self {
-        let mut difference = Self::default();
-        for document in wanted {
-            match there.and_then(|there| there.get(&document.id)) {
-                None => difference.missing.push(document),
-                Some(seen) if seen.fingerprint != Some(document.fingerprint) => {
-                    difference.differing.push(document);
-                }
-                Some(_) => {}
-            }
-        }
-        difference.unwanted = there.into_iter().flatten().filter(|(id, _)| !is_wanted(id)).collect();
-        difference
-    }
-
-    fn is_empty(&self) -> bool {
-        let Self { missing, differing, unwanted } = self;
-        missing.is_empty() && differing.is_empty() && unwanted.is_empty()
-    }
-
-    fn reason(&self) -> String {
-        let Self { missing, differing, unwanted } = self;
-        let parts =
-            [(missing.len(), "missing"), (differing.len(), "changed"), (unwanted.len(), "no longer wanted")];
-        let said =
-            parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
-        said.collect::<Vec<_>>().join(", ")
-    }
-
-    fn summary(&self) -> String {
-        let Self { missing, differing, unwanted } = self;
-        match (missing.len() + differing.len(), unwanted.len()) {
-            (0, delete) => format!("{} to delete", counted(delete)),
-            (write, 0) => format!("{} to write", counted(write)),
-            (write, delete) => format!("{} to write, {delete} to delete", counted(write)),
-        }
-    }
-
-    /// What is there, as far as it differs from what is wanted.
-    fn before(&self, there: usize) -> Value {
-        let ids = |documents: &[&Document]| listed(documents.iter().map(|document| &document.id));
-        let Self { missing, differing, unwanted } = self;
-        json!({
-            "documents": there,
-            "missing": ids(missing),
-            "changed": ids(differing),
-            "unwanted": listed(unwanted.iter().map(|(id, _)| *id)),
-        })
-    }
-
-    fn change(&self, desired: &Desired, name: &str) -> Change {
-        let Self { missing, differing, unwanted } = self;
-        Change::Documents {
-            collection: name.to_owned(),
-            stack: desired.stack.clone(),
-            embedder: desired.embedder.clone(),
-            write: missing.iter().chain(differing).map(|document| (*document).clone()).collect(),
-            delete: unwanted.iter().map(|(id, _)| (*id).clone()).collect(),
-        }
+        needs: Vec::new(),
+        summary: "mark the collection as this bookkeeping's".to_owned(),
+        before: Some(json!({ "made_by": owner })),
+        after: Some(json!({ "made_by": thing.desired.claimant.owner.to_string() })),
+        diff: None,
+        seen: Digest::of_json(&there.made_by),
+        guard: needs_takeover.then_some(Guard::Takeover { mass_delete: false }),
+        at: Some(at.clone()),
+        change: thing.change(holding.accepts(), Task::Adopt),
     }
 }
 
 fn documents(
-    desired: &Desired,
-    name: &str,
+    thing: Thing<'_>,
     wanted: &Collection,
     there: Option<&CollectionSeen>,
+    holding: &Holding<'_>,
 ) -> Diff<Change> {
+    let Thing { desired, name, stored: _ } = thing;
     let address = documents_address(name);
     if !wanted.unknown.is_empty() {
         let why = wanted.unknown.iter().map(|(target, why)| format!("target.{target}.access: {why}"));
@@ -254,13 +292,15 @@ fn documents(
         return Diff { blocked: vec![Held { address, reason }], ..Diff::default() };
     }
 
-    let ours = there.and_then(|there| there.ours.get(&desired.stack)).map(|ours| &ours.documents);
-    let difference = Difference::of(wanted.documents.values(), |id| wanted.documents.contains_key(id), ours);
+    let ours = &holding.documents;
+    let own = desired.claimant.owner.identity.as_ref();
+    let difference =
+        Difference::of(wanted.documents.values(), |id| wanted.documents.contains_key(id), ours, own);
     if difference.is_empty() {
         return Diff { unchanged: 1, ..Diff::default() };
     }
 
-    let count = ours.map_or(0, BTreeMap::len);
+    let count = ours.len();
     let action = match (count, wanted.documents.len()) {
         (0, _) => Action::Create,
         (_, 0) => Action::Delete,
@@ -269,10 +309,15 @@ fn documents(
     let mut reason = match there {
         None => "missing".to_owned(),
         Some(_) if count == 0 => "the collection holds none of them".to_owned(),
-        Some(_) => difference.reason(),
+        Some(_) => difference.reason(&desired.claimant.unfinished),
     };
     let emptied = difference.unwanted.iter().filter(|(_, seen)| wanted.is_empty_source(&seen.source));
-    let guard = mass_delete(emptied.map(|(_, seen)| seen.source.as_str()), &mut reason);
+    let is_mass_delete = mass_delete(emptied.map(|(_, seen)| seen.source.as_str()), &mut reason);
+    let guard = match (holding.needs_takeover, is_mass_delete) {
+        (true, mass_delete) => Some(Guard::Takeover { mass_delete }),
+        (false, true) => Some(Guard::MassDelete),
+        (false, false) => None,
+    };
     let fingerprints: BTreeMap<&String, String> =
         wanted.documents.iter().map(|(id, document)| (id, document.fingerprint.to_string())).collect();
     let after = json!({
@@ -292,47 +337,23 @@ fn documents(
         before: (count > 0).then(|| difference.before(count)),
         after: (action != Action::Delete).then_some(after),
         diff: None,
-        seen: Digest::of_json(&ours),
+        seen: holding.digest(),
         guard,
         at: Some(wanted.at.clone()),
-        change: difference.change(desired, name),
+        change: thing.change(holding.accepts(), difference.task()),
     };
-    let notes = there.and_then(|there| foreign_note(desired, name, there)).into_iter().collect();
-    Diff { changes: vec![planned], notes, ..Diff::default() }
+    Diff { changes: vec![planned], ..Diff::default() }
 }
 
-/// The guard for documents whose source is in the spec and yields nothing, said in the reason.
-fn mass_delete<'a>(sources: impl Iterator<Item = &'a str>, reason: &mut String) -> Option<Guard> {
-    let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
-    for source in sources {
-        *by_source.entry(source).or_default() += 1;
-    }
-    for (source, count) in &by_source {
-        let _ = write!(reason, "; {source} yields nothing, and {} came from it", counted(*count));
-    }
-    (!by_source.is_empty()).then_some(Guard::MassDelete)
-}
-
-/// A remark on a collection of someone else's: its other vectors may be of another space.
-fn foreign_note(desired: &Desired, name: &str, there: &CollectionSeen) -> Option<String> {
-    let is_ours = there.made_by.as_deref() == Some(desired.stack.as_str());
-    (!is_ours && !there.foreign.is_empty()).then(|| {
-        format!(
-            "vector.documents.{name}: this stack did not make the collection; its {} other documents must come \
-             from {} too to be comparable",
-            there.foreign.len(),
-            desired.embedder.identity()
-        )
-    })
-}
-
-/// Takes back what this stack put into a collection that is no longer in the spec, and the
-/// collection too when this stack made it and nothing of anyone else's is in it.
-fn take_back(desired: &Desired, name: &str, there: &CollectionSeen) -> Vec<Planned<Change>> {
-    let CollectionSeen { made_by, embedder: _, dimension: _, ours, foreign } = there;
-    let documents = ours.get(&desired.stack).map(|ours| &ours.documents);
-    let difference = Difference::of(std::iter::empty(), |_| false, documents);
-    let planned = |address, summary, before, seen, needs, change| Planned {
+/// Takes back what this bookkeeping put into a collection that is no longer in the spec, and the
+/// collection too when it made it and nothing of anyone else's is in it.
+fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Planned<Change>> {
+    let holding = Holding::of_unwanted(&desired.claimant, stored, there);
+    let name = address_name(desired, stored);
+    let no_document = std::iter::empty();
+    let own = desired.claimant.owner.identity.as_ref();
+    let difference = Difference::of(no_document, |_| false, &holding.documents, own);
+    let planned = |address, summary, before, seen, needs, task| Planned {
         address,
         action: Action::Delete,
         risk: Risk::Safe,
@@ -345,47 +366,94 @@ fn take_back(desired: &Desired, name: &str, there: &CollectionSeen) -> Vec<Plann
         seen,
         guard: None,
         at: None,
-        change,
+        change: change(desired, stored, holding.accepts(), task),
     };
     let mut changes = Vec::new();
-    if let Some(documents) = documents.filter(|documents| !documents.is_empty()) {
+    if !holding.documents.is_empty() {
         changes.push(planned(
-            documents_address(name),
+            documents_address(&name),
             difference.summary(),
-            difference.before(documents.len()),
-            Digest::of_json(documents),
+            difference.before(holding.documents.len()),
+            holding.digest(),
             Vec::new(),
-            difference.change(desired, name),
+            difference.task(),
         ));
     }
-    let is_alone = foreign.is_empty() && ours.keys().all(|stack| *stack == desired.stack);
-    if made_by.as_deref() == Some(desired.stack.as_str()) && is_alone {
+    if holding.standing.is_some_and(Standing::is_own) && holding.is_alone {
         changes.push(planned(
-            collection_address(name),
+            collection_address(&name),
             "delete the collection, which nobody else uses".to_owned(),
             json!({ "documents_of_others": 0 }),
             Digest::of("empty"),
             changes.iter().map(|change| change.address.clone()).collect(),
-            Change::DropCollection { collection: name.to_owned(), stack: desired.stack.clone() },
+            Task::Drop,
         ));
     }
     changes
 }
 
-fn collection_address(name: &str) -> Address {
+/// The name in the address of a collection that the spec does not have: without the prefix, where it has
+/// that; else as the store names it, so that it is never the address of another one.
+fn address_name(desired: &Desired, stored: &str) -> String {
+    match stored.strip_prefix(&desired.prefix) {
+        Some(name) => name.to_owned(),
+        None if desired.collections.contains_key(stored) => format!("stored:{stored}"),
+        None => stored.to_owned(),
+    }
+}
+
+/// Names what others made: one line for each owner.
+fn others(
+    desired: &Desired,
+    wanted: &BTreeMap<String, (&String, &Collection)>,
+    collections: &BTreeMap<String, CollectionSeen>,
+) -> Vec<String> {
+    let mut by_owner: BTreeMap<&Owner, BTreeSet<&str>> = BTreeMap::new();
+    for (stored, there) in collections {
+        let spec = wanted.get(stored).map(|(_, collection)| *collection);
+        let holding = match spec {
+            Some(spec) => Holding::of(desired, stored, spec, Some(there)),
+            None => Holding::of_unwanted(&desired.claimant, stored, there),
+        };
+        let owners = there.made_by.iter().chain(there.owned.keys());
+        for owner in owners.filter(|owner| !holding.accepts.contains(*owner)) {
+            by_owner.entry(owner).or_default().insert(stored);
+        }
+    }
+    let count = by_owner.len();
+    let said = |(owner, names): (&Owner, BTreeSet<&str>)| {
+        let more = names.len().saturating_sub(LISTED);
+        let names = names.into_iter().take(LISTED).collect::<Vec<_>>().join(", ");
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        format!("vector: {names}{more} of {owner} is left alone: another bookkeeping made it")
+    };
+    let mut notes: Vec<String> = by_owner.into_iter().take(OWNERS).map(said).collect();
+    if count > OWNERS {
+        notes.push(format!("vector: what {} more bookkeepings made is left alone", count - OWNERS));
+    }
+    notes
+}
+
+/// For `destroy`: why a collection with documents of this bookkeeping is not deleted with them.
+pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &CollectionSeen) -> Option<String> {
+    let holding = Holding::of_unwanted(claimant, stored, there);
+    let others = there.len() - holding.documents.len();
+    let is_own = holding.standing.is_some_and(Standing::is_own);
+    match (is_own, others) {
+        (true, 0) => None,
+        (true, 1) => Some(format!("the collection {stored} stays: it holds a document of others")),
+        (true, _) => Some(format!("the collection {stored} stays: it holds {others} documents of others")),
+        (false, _) if !holding.documents.is_empty() => {
+            Some(format!("the collection {stored} stays: this stack did not make it"))
+        }
+        (false, _) => None,
+    }
+}
+
+pub(super) fn collection_address(name: &str) -> Address {
     Address::new(format!("vector.collection.{name}"))
 }
 
-fn documents_address(name: &str) -> Address {
+pub(super) fn documents_address(name: &str) -> Address {
     Address::new(format!("vector.documents.{name}"))
-}
-
-fn counted(count: usize) -> String {
-    if count == 1 { "1 document".to_owned() } else { format!("{count} documents") }
-}
-
-/// How many, and the first of them.
-fn listed<'a>(ids: impl ExactSizeIterator<Item = &'a String>) -> Value {
-    let count = ids.len();
-    json!({ "count": count, "ids": ids.take(LISTED).collect::<Vec<_>>() })
 }

@@ -7,18 +7,22 @@ mod chroma;
 mod client;
 mod desired;
 mod diff;
+mod difference;
 mod documents;
+mod holding;
 mod observed;
+mod owner;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Change, apply};
+pub use apply::{Change, Task, apply};
 pub use client::{Client, Error};
 pub use desired::{Collection, Desired, Schema};
-pub use diff::{diff, training_is_off};
+pub use diff::{diff, why_it_stays};
 pub use documents::{Document, Source};
-pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OursSeen, Seen, observe};
+pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OwnedSeen, Seen, observe};
+pub use owner::{Claimant, Owner};
 
 /// How near two vectors are: part of every fingerprint, because another metric is another space.
 const METRIC: &str = "cosine";
@@ -27,6 +31,12 @@ const METRIC: &str = "cosine";
 mod key {
     /// The stack that put the document there: how our documents are recognised.
     pub(super) const STACK: &str = "trueup";
+    /// The environment of that stack.
+    pub(super) const ENVIRONMENT: &str = "trueup_environment";
+    /// The bookkeeping in whose name it was written: whose it is.
+    pub(super) const OWNER: &str = "trueup_owner";
+    /// The run that wrote it. Like the two above it is in no fingerprint.
+    pub(super) const RUN: &str = "trueup_run";
     /// What it was made from.
     pub(super) const SOURCE: &str = "source";
     /// Fingerprint of text, metadata, embedder and metric.

@@ -1,13 +1,15 @@
 //! What a vector store holds, whatever the spec names: collections, the ids and fingerprints of
-//! documents that carry a stack's mark, and of others only digests of their ids. No texts.
+//! documents that carry a mark with their owner, and of others only digests of their ids. No texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use miette::Diagnostic as _;
 use serde::{Deserialize, Serialize};
 
+use super::owner::Owner;
 use super::{Client, Error};
 use crate::digest::Fingerprint;
+use crate::journal::{Identity, RunId};
 
 /// What was found of the vector store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,21 +55,26 @@ pub enum BackendKind {
 /// One collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionSeen {
-    /// The stack that made it; `None` for one that this tool did not make.
-    pub made_by: Option<String>,
+    /// Who made it; `None` for one that this tool did not make.
+    pub made_by: Option<Owner>,
     /// The embedder's identity in its metadata.
     pub embedder: Option<String>,
     /// Length of its vectors; unknown until the first one.
     pub dimension: Option<usize>,
-    /// Documents that carry the mark of a stack, by stack.
-    pub ours: BTreeMap<String, OursSeen>,
+    /// How the store compares vectors, where it says so.
+    pub space: Option<String>,
+    /// The embedding function that the store's own clients use for it, by name.
+    pub embedding_function: Option<String>,
+    /// Documents that carry a mark, by their owner.
+    #[serde(with = "by_owner")]
+    pub owned: BTreeMap<Owner, OwnedSeen>,
     /// Digests of the ids of all other documents, so that none is written over.
     pub foreign: BTreeSet<Fingerprint>,
 }
 
-/// The documents of one stack in one collection.
+/// The documents of one owner in one collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OursSeen {
+pub struct OwnedSeen {
     /// Identities of the embedders that their metadata names: one, unless something went wrong.
     pub embedders: BTreeSet<String>,
     /// By id.
@@ -81,31 +88,73 @@ pub struct DocumentSeen {
     pub fingerprint: Option<Fingerprint>,
     /// What it was made from.
     pub source: String,
+    /// The run that wrote it, where its metadata says so.
+    pub run: Option<RunId>,
 }
 
 /// What a store's metadata says of one document.
 pub(super) struct Marks {
-    pub(super) stack: Option<String>,
+    pub(super) owner: Option<Owner>,
     pub(super) fingerprint: Option<String>,
     pub(super) source: Option<String>,
     pub(super) embedder: Option<String>,
+    pub(super) run: Option<String>,
+}
+
+/// The owner that metadata names, given its three values; nobody without a stack.
+pub(super) fn owner(
+    stack: Option<String>,
+    environment: Option<String>,
+    identity: Option<String>,
+) -> Option<Owner> {
+    Some(Owner { stack: stack?, environment, identity: identity.map(Identity::from_text) })
 }
 
 impl CollectionSeen {
-    /// Takes note of one document: ours when it carries a stack's mark.
+    /// Takes note of one document: owned when it carries a mark.
     pub(super) fn note(&mut self, id: String, marks: Marks) {
-        let Marks { stack, fingerprint, source, embedder } = marks;
-        match stack {
+        let Marks { owner, fingerprint, source, embedder, run } = marks;
+        match owner {
             None => {
                 self.foreign.insert(Fingerprint::of_text(&id));
             }
-            Some(stack) => {
-                let ours = self.ours.entry(stack).or_default();
-                ours.embedders.extend(embedder);
+            Some(owner) => {
+                let owned = self.owned.entry(owner).or_default();
+                owned.embedders.extend(embedder);
                 let fingerprint = fingerprint.as_deref().and_then(Fingerprint::parse);
-                ours.documents.insert(id, DocumentSeen { fingerprint, source: source.unwrap_or_default() });
+                let run = run.filter(|run| uuid::Uuid::parse_str(run).is_ok()).map(RunId::from_text);
+                owned
+                    .documents
+                    .insert(id, DocumentSeen { fingerprint, source: source.unwrap_or_default(), run });
             }
         }
+    }
+
+    /// How many documents it holds.
+    pub(super) fn len(&self) -> usize {
+        self.foreign.len() + self.owned.values().map(|owned| owned.documents.len()).sum::<usize>()
+    }
+}
+
+/// A map whose keys are no texts, as a list of pairs.
+mod by_owner {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use super::{OwnedSeen, Owner};
+
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<Owner, OwnedSeen>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(map)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<Owner, OwnedSeen>, D::Error> {
+        Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

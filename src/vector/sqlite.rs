@@ -17,9 +17,12 @@ use std::sync::Once;
 
 use serde_json::json;
 
-use super::client::{Error, Mark, Training};
-use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen};
+use super::apply::Writer;
+use super::client::{Error, Training};
+use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
+use super::owner::Owner;
 use super::{Document, METRIC, key};
+use crate::embed::Embedder;
 use crate::sql::{
     self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite, open_sqlite_to_read,
 };
@@ -89,19 +92,46 @@ impl SqliteStore {
         Ok(Seen { backend: backend(Some(version)), collections })
     }
 
-    pub(super) async fn create_collection(&self, name: &str, mark: &Mark) -> Result<(), Error> {
-        self.write(async |database| create_collection(database, name, mark).await).await
+    pub(super) async fn create_collection(
+        &self,
+        name: &str,
+        embedder: &Embedder,
+        writer: &Writer,
+    ) -> Result<(), Error> {
+        self.of_owner(name, writer, async |database| {
+            create_collection(database, name, embedder, writer).await
+        })
+        .await
     }
 
-    pub(super) async fn drop_empty_collection(&self, name: &str, stack: &str) -> Result<(), Error> {
+    pub(super) async fn adopt_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
+        self.of_owner(name, writer, async |database| adopt_collection(database, name, writer).await).await
+    }
+
+    pub(super) async fn drop_empty_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
         if !self.path.exists() {
             return Ok(());
         }
-        self.write(async |database| drop_empty_collection(database, name, stack).await).await
+        self.write(async |database| drop_empty_collection(database, name, writer).await).await
+    }
+
+    /// Does something to a collection that must carry a mark of the writer's own.
+    async fn of_owner(
+        &self,
+        name: &str,
+        writer: &Writer,
+        work: impl AsyncFnOnce(&Database) -> sql::Result<Option<Owner>>,
+    ) -> Result<(), Error> {
+        let owner = self.write(work).await?;
+        if writer.owns(owner.as_ref()) {
+            Ok(())
+        } else {
+            Err(Error::ForeignCollection { collection: name.to_owned() })
+        }
     }
 
     pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
-        let Training { collection: name, mark, write, delete } = training;
+        let Training { collection: name, embedder: _, writer, write, adopt, delete } = training;
         let database = self.open_to_write().await?;
         let result = async {
             let rows = database
@@ -115,15 +145,18 @@ impl SqliteStore {
             let batch_size = training.batch(usize::MAX);
             for batch in write.chunks(batch_size) {
                 let vectors = training.embed(batch)?;
-                let foreign = write_batch(&database, id, dimension, &mark.stack, batch, &vectors)
+                let foreign = write_batch(&database, id, dimension, writer, batch, &vectors)
                     .await
                     .map_err(|error| self.wrong(error))?;
                 if let Some(id) = foreign {
                     return Err(Error::ForeignDocument { collection: name.to_owned(), id });
                 }
             }
+            for keys in adopt.chunks(batch_size) {
+                adopt_batch(&database, id, writer, keys).await.map_err(|error| self.wrong(error))?;
+            }
             for keys in delete.chunks(batch_size) {
-                delete_batch(&database, id, &mark.stack, keys).await.map_err(|error| self.wrong(error))?;
+                delete_batch(&database, id, writer, keys).await.map_err(|error| self.wrong(error))?;
             }
             Ok(())
         }
@@ -132,7 +165,7 @@ impl SqliteStore {
         result
     }
 
-    async fn write(&self, work: impl AsyncFnOnce(&Database) -> sql::Result<()>) -> Result<(), Error> {
+    async fn write<T>(&self, work: impl AsyncFnOnce(&Database) -> sql::Result<T>) -> Result<T, Error> {
         let database = self.open_to_write().await?;
         let result = work(&database).await;
         database.close().await;
@@ -181,10 +214,6 @@ fn integers(row: &Row) -> sql::Result<(i64, i64)> {
 }
 
 async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, CollectionSeen>)> {
-    // A member of a JSON object that another application may have written as it liked.
-    let mark = |of: &str, key: &str| {
-        format!("CASE WHEN json_valid({of}.metadata) THEN json_extract({of}.metadata, '$.{key}') END")
-    };
     let versions = database.query("SELECT vec_version() || ', SQLite ' || sqlite_version()", &[]).await?;
     let version = versions.first().and_then(|row| row.get(0)).unwrap_or_default();
     let version = format!("sqlite-vec {version}");
@@ -195,17 +224,20 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
     }
 
     let collections = format!(
-        "SELECT c.id, c.dimension, c.name, {}, {} FROM vector_collections c ORDER BY c.name",
+        "SELECT c.id, c.dimension, c.name, {}, {}, {}, {}, c.metric FROM vector_collections c ORDER BY c.name",
         mark("c", key::STACK),
+        mark("c", key::ENVIRONMENT),
+        mark("c", key::OWNER),
         mark("c", key::EMBEDDER),
     );
     let mut seen = BTreeMap::new();
     for row in database.query(&collections, &[]).await? {
         let (id, dimension) = integers(&row)?;
         let mut collection = CollectionSeen {
-            made_by: row.get(3).map(str::to_owned),
-            embedder: row.get(4).map(str::to_owned),
+            made_by: owner_of(&row, 3),
+            embedder: row.get(6).map(str::to_owned),
             dimension: usize::try_from(dimension).ok(),
+            space: row.get(7).map(str::to_owned),
             ..CollectionSeen::default()
         };
         // A document without a vector cannot be found: one of ours counts as missing.
@@ -216,12 +248,15 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
             "false".to_owned()
         };
         let documents = format!(
-            "SELECT d.id, {has_vector}, d.key, {}, {}, {}, {} FROM vector_documents d \
+            "SELECT d.id, {has_vector}, d.key, {}, {}, {}, {}, {}, {}, {} FROM vector_documents d \
              WHERE d.collection = $1 AND d.id > $2 ORDER BY d.id LIMIT {PAGE}",
             mark("d", key::STACK),
+            mark("d", key::ENVIRONMENT),
+            mark("d", key::OWNER),
             mark("d", key::FINGERPRINT),
             mark("d", key::SOURCE),
             mark("d", key::EMBEDDER),
+            mark("d", key::RUN),
         );
         let mut after = i64::MIN;
         loop {
@@ -230,8 +265,13 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
                 after = row.integer(0)?;
                 let has_vector = row.bool(1)?;
                 let text = |column| row.get(column).map(str::to_owned);
-                let marks =
-                    Marks { stack: text(3), fingerprint: text(4), source: text(5), embedder: text(6) };
+                let marks = Marks {
+                    owner: owner_of(row, 3),
+                    fingerprint: text(6),
+                    source: text(7),
+                    embedder: text(8),
+                    run: text(9),
+                };
                 // Ours without a vector keeps its place, so that it is written or deleted.
                 let fingerprint = marks.fingerprint.filter(|_| has_vector);
                 collection.note(row.text(2)?.to_owned(), Marks { fingerprint, ..marks });
@@ -245,25 +285,72 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
     Ok((version, seen))
 }
 
-async fn create_collection(database: &Database, name: &str, mark: &Mark) -> sql::Result<()> {
+/// A member of a JSON object that another application may have written as it liked.
+fn mark(of: &str, key: &str) -> String {
+    format!("CASE WHEN json_valid({of}.metadata) THEN json_extract({of}.metadata, '$.{key}') END")
+}
+
+/// The owner in three columns: stack, environment and bookkeeping.
+fn owner_of(row: &Row, first: usize) -> Option<Owner> {
+    let text = |column| row.get(column).map(str::to_owned);
+    owner(text(first), text(first + 1), text(first + 2))
+}
+
+/// The owner's three columns of a table.
+fn owner_columns(of: &str) -> String {
+    [key::STACK, key::ENVIRONMENT, key::OWNER].map(|key| mark(of, key)).join(", ")
+}
+
+/// Makes a collection that is missing, and gives the owner of the one that is there then.
+async fn create_collection(
+    database: &Database,
+    name: &str,
+    embedder: &Embedder,
+    writer: &Writer,
+) -> sql::Result<Option<Owner>> {
     let mut transaction = database.begin().await?;
-    let dimension = i64::try_from(mark.embedder.dimensions()).unwrap_or(i64::MAX);
-    let metadata = json!({ key::EMBEDDER: mark.embedder.identity(), key::STACK: mark.stack });
+    let dimension = i64::try_from(embedder.dimensions()).unwrap_or(i64::MAX);
+    let mut metadata = writer.marks();
+    metadata.insert(key::EMBEDDER.to_owned(), embedder.identity().into());
     transaction
         .execute(
             "INSERT INTO vector_collections (name, dimension, metric, metadata) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (name) DO NOTHING",
-            &[name.into(), dimension.into(), METRIC.into(), metadata.to_string().into()],
+            &[name.into(), dimension.into(), METRIC.into(), json!(metadata).to_string().into()],
         )
         .await?;
-    let rows = transaction
-        .query("SELECT id, dimension FROM vector_collections WHERE name = $1", &[name.into()])
-        .await?;
-    for row in &rows {
-        let (id, dimension) = integers(row)?;
+    let (found, owner) = collection_of(&mut transaction, name).await?;
+    if let Some((id, dimension)) = found.filter(|_| writer.owns(owner.as_ref())) {
         ensure_embeddings(&mut transaction, id, dimension).await?;
     }
-    transaction.commit().await
+    transaction.commit().await?;
+    Ok(owner)
+}
+
+/// Renews the mark of a collection, if it is the writer's own, and gives its owner.
+async fn adopt_collection(database: &Database, name: &str, writer: &Writer) -> sql::Result<Option<Owner>> {
+    let mut transaction = database.begin().await?;
+    let (found, owner) = collection_of(&mut transaction, name).await?;
+    if let Some((id, _)) = found.filter(|_| writer.owns(owner.as_ref())) {
+        let sql = "UPDATE vector_collections SET metadata = json_patch(metadata, $2) WHERE id = $1";
+        transaction.execute(sql, &[id.into(), json!(writer.marks()).to_string().into()]).await?;
+    }
+    transaction.commit().await?;
+    Ok(owner)
+}
+
+/// Number, length of vectors and owner of a collection.
+async fn collection_of(
+    transaction: &mut Transaction,
+    name: &str,
+) -> sql::Result<(Option<(i64, i64)>, Option<Owner>)> {
+    let sql = format!(
+        "SELECT c.id, c.dimension, {} FROM vector_collections c WHERE c.name = $1",
+        owner_columns("c")
+    );
+    let rows = transaction.query(&sql, &[name.into()]).await?;
+    let Some(row) = rows.first() else { return Ok((None, None)) };
+    Ok((Some(integers(row)?), owner_of(row, 2)))
 }
 
 async fn ensure_embeddings(
@@ -278,22 +365,33 @@ async fn ensure_embeddings(
     transaction.execute(&sql, &[]).await.map(|_| ())
 }
 
-async fn drop_empty_collection(database: &Database, name: &str, stack: &str) -> sql::Result<()> {
+async fn drop_empty_collection(database: &Database, name: &str, writer: &Writer) -> sql::Result<()> {
     let mut transaction = database.begin().await?;
-    let rows = transaction
-        .query(
-            "DELETE FROM vector_collections WHERE name = $1 AND json_valid(metadata) \
-             AND json_extract(metadata, '$.trueup') = $2 \
-             AND NOT EXISTS (SELECT 1 FROM vector_documents d WHERE d.collection = vector_collections.id) \
-             RETURNING id",
-            &[name.into(), stack.into()],
-        )
-        .await?;
-    for row in &rows {
-        let table = identifier(&embeddings(row.integer(0)?));
+    let (found, owner) = collection_of(&mut transaction, name).await?;
+    let Some((id, _)) = found.filter(|_| writer.owns(owner.as_ref())) else { return Ok(()) };
+    let sql = "DELETE FROM vector_collections WHERE id = $1 \
+               AND NOT EXISTS (SELECT 1 FROM vector_documents d WHERE d.collection = $1) RETURNING id";
+    if !transaction.query(sql, &[id.into()]).await?.is_empty() {
+        let table = identifier(&embeddings(id));
         transaction.execute(&format!("DROP TABLE IF EXISTS {table}"), &[]).await?;
     }
     transaction.commit().await
+}
+
+/// The documents with these keys that are there: number, key and owner of each.
+async fn documents_of(
+    transaction: &mut Transaction,
+    collection: i64,
+    keys: impl Iterator<Item = &String>,
+) -> sql::Result<Vec<(i64, String, Option<Owner>)>> {
+    let sql = format!(
+        "SELECT d.id, d.key, {} FROM vector_documents d WHERE d.collection = $1 \
+         AND d.key IN (SELECT value FROM json_each($2))",
+        owner_columns("d")
+    );
+    let keys = Value::Texts(keys.cloned().map(Some).collect());
+    let rows = transaction.query(&sql, &[collection.into(), keys]).await?;
+    rows.iter().map(|row| Ok((row.integer(0)?, row.text(1)?.to_owned(), owner_of(row, 2)))).collect()
 }
 
 /// Writes documents in one transaction, or none when one has the id of a foreign one: that id.
@@ -301,34 +399,35 @@ async fn write_batch(
     database: &Database,
     collection: i64,
     dimension: i64,
-    stack: &str,
+    writer: &Writer,
     batch: &[Document],
     vectors: &[Vec<f32>],
 ) -> sql::Result<Option<String>> {
     let mut transaction = database.begin().await?;
     ensure_embeddings(&mut transaction, collection, dimension).await?;
+    let ids = batch.iter().map(|document| &document.id);
+    let there = documents_of(&mut transaction, collection, ids).await?;
+    if let Some((_, id, _)) = there.into_iter().find(|(_, _, owner)| !writer.owns(owner.as_ref())) {
+        return Ok(Some(id));
+    }
     let table = identifier(&embeddings(collection));
     let forget = format!("DELETE FROM {table} WHERE rowid = $1");
     let embed = format!("INSERT INTO {table} (rowid, embedding) VALUES ($1, $2)");
     for (document, vector) in batch.iter().zip(vectors) {
-        let metadata = serde_json::Value::from_iter(document.metadata.clone()).to_string();
         let rows = transaction
             .query(
                 "INSERT INTO vector_documents (collection, key, document, metadata) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (collection, key) DO UPDATE \
-                 SET document = excluded.document, metadata = excluded.metadata \
-                 WHERE json_valid(metadata) AND json_extract(metadata, '$.trueup') = $5 \
-                 RETURNING id",
+                 SET document = excluded.document, metadata = excluded.metadata RETURNING id",
                 &[
                     collection.into(),
                     document.id.as_str().into(),
                     document.text.as_str().into(),
-                    metadata.into(),
-                    stack.into(),
+                    json!(writer.metadata(document)).to_string().into(),
                 ],
             )
             .await?;
-        let Some(row) = rows.first() else { return Ok(Some(document.id.clone())) };
+        let Some(row) = rows.first() else { continue };
         let id = row.integer(0)?;
         let bytes = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
         // A virtual table of sqlite-vec has no upsert.
@@ -339,25 +438,45 @@ async fn write_batch(
     Ok(None)
 }
 
-/// Deletes documents in one transaction, those that carry the stack's mark.
-async fn delete_batch(database: &Database, collection: i64, stack: &str, keys: &[String]) -> sql::Result<()> {
+/// Renews the marks of documents in one transaction, of those that carry one of the writer's own.
+async fn adopt_batch(
+    database: &Database,
+    collection: i64,
+    writer: &Writer,
+    keys: &[String],
+) -> sql::Result<()> {
     let mut transaction = database.begin().await?;
-    let keys = Value::Texts(keys.iter().cloned().map(Some).collect());
-    let rows = transaction
-        .query(
-            "DELETE FROM vector_documents WHERE collection = $1 \
-             AND key IN (SELECT value FROM json_each($2)) \
-             AND json_valid(metadata) AND json_extract(metadata, '$.trueup') = $3 RETURNING id",
-            &[collection.into(), keys, stack.into()],
-        )
-        .await?;
-    let there = transaction
-        .query("SELECT 1 FROM sqlite_master WHERE name = $1", &[embeddings(collection).into()])
-        .await?;
-    if !there.is_empty() {
-        let forget = format!("DELETE FROM {} WHERE rowid = $1", identifier(&embeddings(collection)));
-        for row in &rows {
-            transaction.execute(&forget, &[row.integer(0)?.into()]).await?;
+    let marks = json!(writer.marks()).to_string();
+    for (id, _, owner) in documents_of(&mut transaction, collection, keys.iter()).await? {
+        if writer.owns(owner.as_ref()) {
+            let sql = "UPDATE vector_documents SET metadata = json_patch(metadata, $2) WHERE id = $1";
+            transaction.execute(sql, &[id.into(), marks.as_str().into()]).await?;
+        }
+    }
+    transaction.commit().await
+}
+
+/// Deletes documents in one transaction, those that carry a mark of the writer's own.
+async fn delete_batch(
+    database: &Database,
+    collection: i64,
+    writer: &Writer,
+    keys: &[String],
+) -> sql::Result<()> {
+    let mut transaction = database.begin().await?;
+    let there = documents_of(&mut transaction, collection, keys.iter()).await?;
+    let table = embeddings(collection);
+    let has_vectors = !transaction
+        .query("SELECT 1 FROM sqlite_master WHERE name = $1", &[table.as_str().into()])
+        .await?
+        .is_empty();
+    let forget = format!("DELETE FROM {} WHERE rowid = $1", identifier(&table));
+    for (id, _, owner) in there {
+        if writer.owns(owner.as_ref()) {
+            transaction.execute("DELETE FROM vector_documents WHERE id = $1", &[id.into()]).await?;
+            if has_vectors {
+                transaction.execute(&forget, &[id.into()]).await?;
+            }
         }
     }
     transaction.commit().await

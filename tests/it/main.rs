@@ -81,6 +81,7 @@ mod lint_oracle;
 mod reference;
 mod rehearse;
 mod servers;
+mod shared_vectors;
 mod stacks;
 mod stores;
 mod world;

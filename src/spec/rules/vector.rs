@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{distinct, name_of, not_built, plain_key, required};
+use super::values::{distinct, not_built, plain_key, required};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt};
@@ -33,6 +33,7 @@ pub(super) fn vector(
         tenant,
         database,
         token,
+        prefix,
         embedder,
         layout,
         collections,
@@ -63,19 +64,19 @@ pub(super) fn vector(
         }
     };
     let embedder = embedder_of(cx, embedder, at);
+    if let Some((written, at)) = prefix.located() {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if !written.chars().all(is_part) {
+            let help = "a prefix has letters, digits, `_`, `-` and `.`";
+            cx.fail(Code::BadName, at, "not a prefix of names", "this prefix", help);
+        }
+    }
     let mut whole = true;
     let mut known = BTreeMap::new();
     for (key, field) in collections.entries() {
         plain_key(cx, "collection", key);
         if is_chroma {
-            name_of(
-                cx,
-                "collection",
-                &key.name,
-                key.at,
-                |name| name.len() >= 3,
-                "at least 3 characters long in Chroma",
-            );
+            stored_name(cx, prefix, key);
         }
         match field.value.as_ref().and_then(|raw| collection(cx, key, raw, targets, ontologies)) {
             Some(collection) => {
@@ -89,11 +90,41 @@ pub(super) fn vector(
         tenant: tenant.or("default_tenant".to_owned()),
         database: database.or("default_database".to_owned()),
         token: token?,
+        prefix: prefix.or(String::new()),
         embedder: embedder?,
         collections: whole.then_some(known)?,
         keep_generations: keep_generations.or(2),
         at: cx.at(at),
     })
+}
+
+/// Refuses a name that Chroma does not take, as it will be there.
+fn stored_name(cx: &Context<'_>, prefix: &Opt<String>, key: &Key) {
+    let prefix = prefix.or(String::new());
+    let stored = format!("{prefix}{}", key.name);
+    if let Err(rule) = chroma_takes(&stored) {
+        let what = if prefix.is_empty() { stored.clone() } else { format!("{stored}, with its prefix,") };
+        let help = format!("in Chroma {rule}");
+        cx.fail(Code::BadName, key.at, format!("Chroma takes no collection named {what}"), "this name", help);
+    }
+}
+
+/// The rule of Chroma that a name breaks.
+fn chroma_takes(name: &str) -> Result<(), &'static str> {
+    let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
+    if !(3..=512).contains(&name.len()) {
+        Err("the name of a collection has 3 to 512 characters")
+    } else if !(is_end(name.chars().next()) && is_end(name.chars().next_back())) {
+        Err("the name of a collection begins and ends with a letter or a digit")
+    } else if name.contains("..") {
+        Err("the name of a collection has no two dots in a row")
+    } else if !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) {
+        Err("the name of a collection has letters, digits, `.`, `_` and `-`")
+    } else if name.parse::<std::net::Ipv4Addr>().is_ok() {
+        Err("the name of a collection is no IPv4 address")
+    } else {
+        Ok(())
+    }
 }
 
 fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<VectorUrl>> {

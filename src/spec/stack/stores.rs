@@ -43,6 +43,8 @@ pub struct Vector {
     pub database: String,
     /// `token:` of Chroma.
     pub token: Option<Secret>,
+    /// `prefix:` of every collection's name in the store; empty by default.
+    pub prefix: String,
     /// `embedder:`
     pub embedder: Embedder,
     /// `collections:`

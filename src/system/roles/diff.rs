@@ -137,8 +137,7 @@ impl Found {
     /// Whether the role has a password that the account may not compare, and that stays.
     fn keeps_unknown_password(&self, name: &str, role: &Role, seen: &Roles) -> bool {
         let is_unknown = seen.passwords.get(name) == Some(&Verdict::Unknown);
-        let is_given = role.password.as_ref().is_some_and(|password| password.expose().is_ok());
-        is_unknown && is_given && !self.difference.create && !self.sets_password
+        is_unknown && role.password.is_some() && !self.difference.create && !self.sets_password
     }
 
     fn is_nothing(&self) -> bool {

@@ -80,7 +80,7 @@ pub(in super::super) fn diff(
             Verdict::Update { version, .. } => !version.sets_password(),
             Verdict::Create | Verdict::Unobserved => false,
         };
-        if is_kept && user.password.expose().is_ok() {
+        if is_kept {
             kept.insert(address(username));
         }
         let lacking = match (&verdict, table) {

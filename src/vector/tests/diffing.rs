@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::worlds::{
-    desired, diff, empty, ids, nothing, of_files, of_schema, ontology, schema, stack_with, term,
-    three_tables, trained,
+    claimant, desired, diff, empty, ids, mine, nothing, of_files, of_schema, ontology, own, owner, schema,
+    stack_with, term, three_tables, trained,
 };
 use crate::change::{Action, Address, Guard, Risk, Status};
 use crate::digest::Fingerprint;
 use crate::spec::{Collection, Embedder};
-use crate::vector::{Change, Observed, OursSeen, Schema, training_is_off};
+use crate::vector::{Observed, OwnedSeen, Schema, Task};
 
 #[test]
 fn first_training_makes_the_collection_and_then_every_document() {
@@ -60,11 +60,11 @@ fn c03_a_new_column_writes_exactly_one_document_and_a_dropped_table_deletes_one(
 fn c05_exactly_the_missing_documents_are_restored() {
     let desired = desired(&stack_with([("ddl", of_schema())]), &three_tables());
     let mut seen = trained(&desired);
-    let documents = &mut seen.collections.get_mut("ddl").unwrap().ours.get_mut("insight").unwrap().documents;
+    let documents = &mut seen.collections.get_mut("ddl").unwrap().owned.get_mut(&own()).unwrap().documents;
     documents.remove("business/orders");
 
     let half = diff(&desired, &seen);
-    seen.collections.get_mut("ddl").unwrap().ours.clear();
+    seen.collections.get_mut("ddl").unwrap().owned.clear();
     let all = diff(&desired, &seen);
 
     assert_eq!(ids(&half.changes[0].change), (vec!["business/orders"], vec![]));
@@ -96,14 +96,15 @@ fn documents_of_another_stack_are_foreign() {
     let desired = desired(&stack_with([("ddl", of_files(&[("a.md", "text")]))]), &BTreeMap::new());
     let mut seen = trained(&desired);
     let collection = seen.collections.get_mut("ddl").unwrap();
-    let mut theirs = collection.ours.remove("insight").unwrap();
+    let mut theirs = collection.owned.remove(&own()).unwrap();
     let document = theirs.documents.remove("a.md").unwrap();
     theirs.documents.insert("b.md".to_owned(), document.clone());
-    collection.ours.insert("other".to_owned(), theirs);
+    let other = owner("other", Some("dev"), None);
+    collection.owned.insert(other.clone(), theirs);
 
     let beside = diff(&desired, &seen);
-    let other = seen.collections.get_mut("ddl").unwrap().ours.get_mut("other").unwrap();
-    other.documents.insert("a.md".to_owned(), document);
+    let theirs = seen.collections.get_mut("ddl").unwrap().owned.get_mut(&other).unwrap();
+    theirs.documents.insert("a.md".to_owned(), document);
     let over = diff(&desired, &seen);
 
     assert_eq!(ids(&beside.changes[0].change), (vec!["a.md"], vec![]));
@@ -174,7 +175,7 @@ fn c04_another_embedder_or_length_is_never_mixed_in() {
     let collection = unmarked.collections.get_mut("ddl").unwrap();
     (collection.made_by, collection.embedder) = (None, None);
     let documents = diff(&other, &unmarked);
-    unmarked.collections.get_mut("ddl").unwrap().ours.clear();
+    unmarked.collections.get_mut("ddl").unwrap().owned.clear();
     let length = diff(&other, &unmarked);
 
     for diff in [&ours, &documents, &length] {
@@ -197,7 +198,7 @@ fn a_collection_of_someone_elses_is_used_and_remarked_on() {
     let mut seen = trained(&desired);
     let collection = seen.collections.get_mut("ddl").unwrap();
     (collection.made_by, collection.embedder, collection.dimension) = (None, Some("theirs".to_owned()), None);
-    collection.ours.clear();
+    collection.owned.clear();
     collection.foreign.insert(Fingerprint::of_text("x"));
 
     let diff = diff(&desired, &seen);
@@ -216,8 +217,8 @@ fn a_collection_gone_from_the_spec_is_taken_back_as_far_as_it_is_ours() {
     let alone = diff(&after, &seen);
     seen.collections.get_mut("ddl").unwrap().foreign.insert(Fingerprint::of_text("x"));
     let shared = diff(&after, &seen);
-    seen.collections.get_mut("ddl").unwrap().ours =
-        BTreeMap::from([("other".to_owned(), OursSeen::default())]);
+    seen.collections.get_mut("ddl").unwrap().owned =
+        BTreeMap::from([(owner("other", None, None), OwnedSeen::default())]);
     let theirs = diff(&after, &seen);
 
     let actions: Vec<_> = alone
@@ -233,7 +234,7 @@ fn a_collection_gone_from_the_spec_is_taken_back_as_far_as_it_is_ours() {
         ]
     );
     assert_eq!(alone.changes[1].needs, [alone.changes[0].address.clone()]);
-    assert!(matches!(alone.changes[1].change, Change::DropCollection { .. }));
+    assert!(matches!(alone.changes[1].change.task, Task::Drop));
     assert_eq!(shared.changes.len(), 1);
     assert_eq!(ids(&shared.changes[0].change).1.len(), 3);
     assert!(theirs.changes.is_empty());
@@ -254,14 +255,6 @@ fn c09_an_unreachable_store_fails_its_check_and_blocks_what_is_wanted() {
 }
 
 #[test]
-fn c14_training_that_is_off_is_one_line() {
-    let diff = training_is_off();
-
-    assert_eq!(diff.notes.len(), 1);
-    assert!(diff.changes.is_empty() && diff.checks.is_empty() && diff.unchanged == 0);
-}
-
-#[test]
 fn two_sources_of_one_id_are_an_error() {
     let mut stack =
         stack_with([("c", Collection { ontologies: vec!["business".to_owned()], ..of_schema() })]);
@@ -278,7 +271,7 @@ fn without_a_vector_section_nothing_is_desired() {
     let mut stack = stack_with([]);
     stack.vector = None;
 
-    assert!(crate::vector::Desired::new(&stack, &three_tables()).is_none());
+    assert!(crate::vector::Desired::new(&stack, &three_tables(), claimant(&stack, &mine())).is_none());
 }
 
 #[test]

@@ -4,11 +4,18 @@
 use std::collections::BTreeMap;
 
 use super::worlds::{
-    chroma_vector, desired, diff, of_files, of_schema, schema, sqlite_vector, three_tables, with_collections,
+    chroma_vector, desired, diff, identity, of_files, of_schema, schema, sqlite_vector, three_tables,
+    with_collections,
 };
+use crate::journal::RunId;
 use crate::spec::{Collection, Stack, Vector};
 use crate::sql::{SqliteMode, open_sqlite};
-use crate::vector::{Change, Client, Desired, Error, Observed, Seen, apply, observe};
+use crate::vector::{Change, Client, Desired, Error, Observed, Seen, Task, observe};
+
+/// Executes a change in the name of the bookkeeping and of a run.
+async fn apply(change: &Change, client: &Client) -> Result<(), Error> {
+    crate::vector::apply(change, client, identity(), &RunId::new()).await
+}
 
 /// A store to test, and a way to write into it behind the tool's back.
 struct Store {
@@ -187,7 +194,7 @@ async fn c06_foreign_documents_survive_training_and_taking_back() {
         assert_eq!(store.converge(&gone).await, ["3 documents to delete"]);
 
         let seen = &store.seen().await.collections[&store.name("ddl")];
-        assert_eq!((seen.foreign.len(), seen.ours.len()), (2, 0));
+        assert_eq!((seen.foreign.len(), seen.owned.len()), (2, 0));
         assert_eq!(store.metadata("note").await, serde_json::json!({ "author": "me" }));
     }
 }
@@ -205,8 +212,9 @@ async fn a_document_that_became_foreign_after_the_plan_is_neither_written_over_n
         }
 
         let refused = apply(&planned.change, &store.client).await.unwrap_err();
-        let Change::Documents { collection, stack, embedder, delete, .. } = planned.change else { panic!() };
-        let only_delete = Change::Documents { collection, stack, embedder, write: Vec::new(), delete };
+        let Task::Documents { adopt, delete, .. } = planned.change.task.clone() else { panic!() };
+        let task = Task::Documents { write: Vec::new(), adopt, delete };
+        let only_delete = Change { task, ..planned.change };
         apply(&only_delete, &store.client).await.unwrap();
 
         assert!(matches!(&refused, Error::ForeignDocument { id, .. } if id == "a.md"), "{refused}");
@@ -250,13 +258,10 @@ async fn c08_what_a_killed_run_wrote_is_not_written_again_and_each_step_may_run_
             tables.iter().map(|name| (name.as_str(), ["id"].as_slice())).collect();
         let wanted = desired(&store.stack(of_schema()), &schema(&tables));
         let planned = diff(&wanted, &store.seen().await);
-        let Change::Documents { collection, stack, embedder, write, delete } =
-            planned.changes[1].change.clone()
-        else {
-            panic!()
-        };
-        let first = write[..1_000].to_vec();
-        let killed = Change::Documents { collection, stack, embedder, write: first, delete };
+        let whole = planned.changes[1].change.clone();
+        let Task::Documents { write, adopt, delete } = whole.task.clone() else { panic!() };
+        let task = Task::Documents { write: write[..1_000].to_vec(), adopt, delete };
+        let killed = Change { task, ..whole };
 
         for change in [&planned.changes[0].change, &planned.changes[0].change, &killed, &killed] {
             apply(change, &store.client).await.unwrap();

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::digest::Digest;
+use crate::journal::{self, Identity};
 use crate::spec::{
     Collection, Embedder, Endpoint, Example, Flags, Location, MigrationSets, Ontology, Order, RedactedUrl,
     SchemaDrift, Source, SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector,
     VectorUrl,
 };
 use crate::vector::{
-    Backend, BackendKind, Change, CollectionSeen, Desired, DocumentSeen, Observed, OursSeen, Schema, Seen,
+    Backend, BackendKind, Change, Claimant, CollectionSeen, Desired, DocumentSeen, Observed, OwnedSeen,
+    Owner, Schema, Seen, Task,
 };
 
 pub(super) fn here() -> Location {
@@ -29,6 +31,7 @@ pub(super) fn sqlite_vector(path: &Path) -> Vector {
         tenant: "default_tenant".to_owned(),
         database: "default_database".to_owned(),
         token: None,
+        prefix: String::new(),
         embedder: Embedder::Hashing { dimensions: 64 },
         collections: BTreeMap::new(),
         keep_generations: 2,
@@ -193,7 +196,30 @@ pub(super) fn three_tables() -> BTreeMap<String, Schema> {
 }
 
 pub(super) fn desired(stack: &Stack, schemas: &BTreeMap<String, Schema>) -> Desired {
-    Desired::new(stack, schemas).unwrap()
+    Desired::new(stack, schemas, claimant(stack, &mine())).unwrap()
+}
+
+/// The bookkeeping of the stack, on which nothing is recorded.
+pub(super) fn mine() -> journal::Observed {
+    journal::Observed { identity: Some(identity()), ..journal::Observed::missing() }
+}
+
+/// The identity of the bookkeeping.
+pub(super) fn identity() -> Identity {
+    Identity::from_text("3f0e9c5a-0000-4000-8000-000000000001")
+}
+
+pub(super) fn claimant(stack: &Stack, journal: &journal::Observed) -> Claimant {
+    Claimant::new(stack, journal)
+}
+
+/// What the marks of the bookkeeping say.
+pub(super) fn own() -> Owner {
+    owner("insight", Some("dev"), Some(identity()))
+}
+
+pub(super) fn owner(stack: &str, environment: Option<&str>, identity: Option<Identity>) -> Owner {
+    Owner { stack: stack.to_owned(), environment: environment.map(str::to_owned), identity }
 }
 
 /// An empty store.
@@ -206,19 +232,22 @@ pub(super) fn empty() -> Seen {
 pub(super) fn trained(desired: &Desired) -> Seen {
     let identity = desired.embedder.identity();
     let collection = |wanted: &crate::vector::Collection| CollectionSeen {
-        made_by: Some(desired.stack.clone()),
+        made_by: Some(own()),
         embedder: Some(identity.clone()),
         dimension: Some(desired.embedder.dimensions()),
-        ours: BTreeMap::from([(
-            desired.stack.clone(),
-            OursSeen {
+        space: Some("cosine".to_owned()),
+        embedding_function: None,
+        owned: BTreeMap::from([(
+            own(),
+            OwnedSeen {
                 embedders: BTreeSet::from([identity.clone()]),
                 documents: wanted
                     .documents
                     .iter()
                     .map(|(id, document)| {
                         let fingerprint = Some(document.fingerprint);
-                        (id.clone(), DocumentSeen { fingerprint, source: document.source.to_string() })
+                        let source = document.source.to_string();
+                        (id.clone(), DocumentSeen { fingerprint, source, run: None })
                     })
                     .collect(),
             },
@@ -235,11 +264,11 @@ pub(super) fn diff(desired: &Desired, seen: &Seen) -> crate::change::Diff<Change
 
 /// What a change writes and deletes.
 pub(super) fn ids(change: &Change) -> (Vec<&str>, Vec<&str>) {
-    match change {
-        Change::Documents { write, delete, .. } => (
+    match &change.task {
+        Task::Documents { write, adopt: _, delete } => (
             write.iter().map(|document| document.id.as_str()).collect(),
             delete.iter().map(String::as_str).collect(),
         ),
-        Change::CreateCollection { .. } | Change::DropCollection { .. } => (Vec::new(), Vec::new()),
+        Task::Create | Task::Adopt | Task::Drop => (Vec::new(), Vec::new()),
     }
 }
