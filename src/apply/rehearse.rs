@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::sync::OnceCell;
+
 use super::clients::observe_system;
 use super::walk::causes;
 use super::{Cancel, ObserveError, system_url};
@@ -12,7 +14,7 @@ use crate::journal::{self, RunId};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
 use crate::sql;
-use crate::system::{self, Change, Client, Purpose};
+use crate::system::{self, Change, Client, Desired, Lacks, Purpose, Surroundings};
 use crate::world::World;
 
 /// The address of the rehearsal itself.
@@ -28,13 +30,14 @@ pub async fn rehearse(
     document: &Document,
     cancel: &Cancel,
 ) -> Result<Option<Vec<Check>>, ObserveError> {
-    let rehearsal = Rehearsal { stack, world, document, run: RunId::new() };
+    let run = RunId::new();
+    let client = Client::new(system_url(stack)?, &stack.name, Purpose::Apply(run.clone()));
+    let live = Client::new(system_url(stack)?, &stack.name, Purpose::Observe);
+    let rehearsal = Rehearsal { stack, world, document, run, live, surroundings: OnceCell::new() };
     if rehearsal.pending().is_empty() {
         let message = "nothing is pending that can be rehearsed; no scratch database was made";
         return Ok(Some(vec![Check::new(ADDRESS, Status::Pass, message)]));
     }
-    let purpose = Purpose::Apply(rehearsal.run.clone());
-    let client = Client::new(system_url(stack)?, &stack.name, purpose);
     let ended = system::within_scratch(&client, async |scratch: &Client| {
         tokio::select! {
             biased;
@@ -46,7 +49,7 @@ pub async fn rehearse(
         let message = format!("nothing was rehearsed: {why}");
         Ok(Some(vec![Check::new(ADDRESS, Status::Fail, message)]))
     };
-    match ended.await {
+    match Box::pin(ended).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(checks))) => Ok(Some(checks)),
         Ok(Some(Err(error))) => failed(causes(&error)),
@@ -68,6 +71,10 @@ struct Rehearsal<'a> {
     world: &'a World,
     document: &'a Document,
     run: RunId,
+    /// The real database, to be read.
+    live: Client,
+    /// What was made of it in the scratch database, once something was missing there.
+    surroundings: OnceCell<Surroundings>,
 }
 
 /// How steps ended in the scratch database.
@@ -92,6 +99,8 @@ enum Kind {
     Failed,
     /// A row that another one refers to is missing: it may be in the real database.
     LacksRows,
+    /// It needs something of the real database that the scratch database could not be given.
+    LacksObjects,
     /// It was not tried.
     Skipped,
 }
@@ -123,11 +132,12 @@ impl Rehearsal<'_> {
         let mut stack = system_alone(self.stack);
         let mut live = Outcome::default();
         self.rounds(&mut self.as_it_is(&stack), scratch, &mut live).await?;
-        if let Some((address, Trouble { message, .. })) = live.failed.first_key_value() {
+        if let Some((address, Trouble { message, kind })) = live.failed.first_key_value() {
             let message = format!(
                 "nothing was rehearsed: the schema as it is cannot be made again from the files, {address}: {message}"
             );
-            return Ok(vec![Check::new(ADDRESS, Status::Fail, message)]);
+            let status = if *kind == Kind::LacksObjects { Status::Warn } else { Status::Fail };
+            return Ok(vec![Check::new(ADDRESS, status, message)]);
         }
         let mut outcome = Outcome::default();
         self.leave_out_what_has_no_table(&mut stack, scratch, &mut outcome).await?;
@@ -274,7 +284,20 @@ impl Rehearsal<'_> {
         if let Some((place, statement)) = reaching {
             return Err(skipped(format!("{place}: {statement} changes more than its own database")));
         }
-        system::apply(change, scratch, &self.run).await.map_err(|error| self.trouble(address, &error))
+        let mut applied = system::apply(change, scratch, &self.run).await;
+        let lacks_object = |applied: &system::Result<()>| {
+            applied.as_ref().is_err_and(|error| error.lacks() == Some(Lacks::Object))
+        };
+        if lacks_object(&applied) && !self.surroundings.initialized() {
+            let stack = system_alone(self.stack);
+            let recorded = self.world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
+            let desired = Desired::new(&stack, scratch.dialect()).knowing(recorded);
+            let making =
+                self.surroundings.get_or_try_init(|| system::surround(&desired, &self.live, scratch));
+            making.await.map_err(|error| Trouble::from(causes(&error)))?;
+            applied = system::apply(change, scratch, &self.run).await;
+        }
+        applied.map_err(|error| self.trouble(address, &error))
     }
 
     /// What a step's error says, with the place in the files.
@@ -289,8 +312,16 @@ impl Rehearsal<'_> {
                 format!("{}{}", place.unwrap_or_default(), causes(error))
             }
         };
-        let kind = if error.lacks_row() { Kind::LacksRows } else { Kind::Failed };
-        Trouble { message, kind }
+        let left = self.surroundings.get().map_or(&[][..], |made| &made.left);
+        match error.lacks() {
+            Some(Lacks::Row) => Trouble { message, kind: Kind::LacksRows },
+            Some(Lacks::Object) if !left.is_empty() => {
+                let left = left.join(", ");
+                let message = format!("{message}; of the real database this could not be made: {left}");
+                Trouble { message, kind: Kind::LacksObjects }
+            }
+            Some(Lacks::Object) | None => Trouble::from(message),
+        }
     }
 
     /// Where a seed or an ontology stands.
@@ -320,7 +351,7 @@ impl Rehearsal<'_> {
                 continue;
             }
             let (status, mut message) = match kind {
-                Kind::Skipped => (Status::Warn, format!("not rehearsed: {message}")),
+                Kind::Skipped | Kind::LacksObjects => (Status::Warn, format!("not rehearsed: {message}")),
                 Kind::LacksRows if may_lack => {
                     (Status::Warn, format!("not rehearsed, a scratch database has no data: {message}"))
                 }

@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
 use crate::plan::Failure as PlanFailure;
 use crate::spec::{Contact, Migration, Stack};
-use crate::system::{self, Desired, Presence, Purpose, Verdict};
+use crate::system::{self, Desired, Presence, Purpose, Until, Verdict};
 
 /// Arguments of `baseline`.
 #[derive(Debug, Args)]
@@ -33,6 +33,9 @@ pub(super) struct BaselineArgs {
     /// The last migration that the database has: its number, or the name of its file
     #[arg(long, value_name = "VERSION", value_parser = version)]
     pub to: i64,
+    /// Record them without trying and comparing them, where a scratch database cannot have what they need
+    #[arg(long)]
+    pub unchecked: bool,
     /// How long to wait for another run to end; 0s: do not wait
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     pub lock_timeout: Duration,
@@ -56,7 +59,11 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
     let Some(held) = cancel.unless_asked(opening).await else { return Ok(Exit::Interrupted) };
     let held = held?;
     let desired = Desired::new(&stack, clients.system.dialect());
-    ui.note("running the migrations in a scratch database, to compare what they make");
+    if args.unchecked {
+        ui.warn("the schema was not compared with what the migrations would make");
+    } else {
+        ui.note("running the migrations in a scratch database, to compare what they make");
+    }
     let books = journal::observe(&clients.system.database().await?).await?.0;
     let is_recorded = books.snapshots.contains_key(journal::SYSTEM_SCHEMA);
     let stop = async {
@@ -65,8 +72,10 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
             () = cancel.asked(1) => {}
         }
     };
+    let until = Until { version: args.to, is_recorded, is_compared: !args.unchecked };
+    let comparing = system::compare(&desired, until, &clients.system, stop);
     let verdict = tokio::select! {
-        verdict = system::compare(&desired, (args.to, is_recorded), &clients.system, stop) => verdict?,
+        verdict = comparing => verdict?,
         () = cancel.asked(2) => {
             ui.warn("stopped at once: a database trueup_scratch_… that is left on a server is dropped by a later run");
             return Ok(Exit::Interrupted);
@@ -94,7 +103,8 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
             for file in &lacking {
                 ui.answer(&format!("recorded system.migration.{}\n", file.stem));
             }
-            ui.answer(&format!("\n{summary}: the schema is what they would make\n"));
+            let why = if args.unchecked { "" } else { ": the schema is what they would make" };
+            ui.answer(&format!("\n{summary}{why}\n"));
             Exit::Done
         }
     };

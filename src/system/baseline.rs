@@ -3,9 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::migrations::{self, Limits};
+use super::error::Lacks;
+use super::migrations::{self, Advice, Limits};
+use super::surroundings::{Surroundings, surround};
 use super::{Client, Desired, Error, Pending, Result, database, scratch, without_beyond};
-use crate::catalog::{self, Objects, Snapshot, TableName};
+use crate::catalog::{self, Objects, Snapshot, TableKind, TableName};
 use crate::change::Fault;
 use crate::journal::{Inventory, RunId};
 use crate::spec::Migration;
@@ -35,12 +37,23 @@ pub enum Verdict {
     },
 }
 
+/// Which migrations a database is said to have, and what is known of that.
+#[derive(Debug, Clone, Copy)]
+pub struct Until {
+    /// The last of them.
+    pub version: i64,
+    /// Whether the schema that they left is recorded.
+    pub is_recorded: bool,
+    /// Whether the schema is to be compared with what they would make.
+    pub is_compared: bool,
+}
+
 /// Compares the database with what the migrations up to a version would make, unless the history has
 /// them and the schema that they left is recorded. The scratch database is removed when `stop` comes
 /// first, too.
 pub async fn compare(
     desired: &Desired,
-    (to, is_recorded): (i64, bool),
+    Until { version: to, is_recorded, is_compared }: Until,
     client: &Client,
     stop: impl Future<Output = ()>,
 ) -> Result<Verdict> {
@@ -61,15 +74,20 @@ pub async fn compare(
     if lacking.is_empty() && is_recorded {
         return Ok(Verdict::Recorded);
     }
+    if !is_compared {
+        let schema = super::managed(desired, &*client.catalog().await?);
+        return Ok(Verdict::Same { lacking, schema });
+    }
     let expected = scratch::within(client, async |scratch: &Client| {
         tokio::select! {
-            made = make(desired, &until, scratch) => made.map(Some),
+            made = make(desired, &until, (client, scratch)) => made.map(Some).map_err(|error| unchecked(error, to)),
             () = stop => Ok(None),
         }
     });
     let Some((expected, wanted)) = expected.await? else { return Ok(Verdict::Stopped) };
     // What no migration makes is not theirs to judge.
-    let mut judged = Snapshot::clone(&*client.catalog().await?);
+    let catalog = client.catalog().await?;
+    let mut judged = Snapshot::clone(&catalog);
     judged.tables.retain(|name, _| expected.tables.contains_key(name));
     let there = catalog::objects(&live).await.map_err(Error::doing("reading the schema"))?;
     let lacking_objects = wanted.lacking(&there);
@@ -78,24 +96,63 @@ pub async fn compare(
         let diff = catalog::text_diff(&expected, &judged) + &lacking_objects.concat();
         return Ok(Verdict::Differs { objects, diff });
     }
+    // A view follows from its tables: every one is recorded, whoever made it.
+    let views = catalog
+        .tables
+        .iter()
+        .filter(|(_, table)| matches!(table.kind, TableKind::View | TableKind::MaterializedView));
+    judged.tables.extend(views.map(|(name, view)| (name.clone(), view.clone())));
     Ok(Verdict::Same { lacking, schema: judged })
 }
 
-/// The schema that migrations make in an empty database.
-async fn make(desired: &Desired, files: &[&Migration], scratch: &Client) -> Result<(Snapshot, Objects)> {
+/// The schema that migrations make in a database that has nothing but what they find in the real one.
+async fn make(
+    desired: &Desired,
+    files: &[&Migration],
+    (live, scratch): (&Client, &Client),
+) -> Result<(Snapshot, Objects)> {
     let run = RunId::new();
     for name in &desired.extensions {
         database::create_extension(name, scratch).await?;
     }
+    let mut surroundings = None;
     for file in files {
         let mut pending = pending(file, desired.limits());
         // Roles are the server's: there already, and not to be made by a trial.
         pending.migration.sql = without_beyond(&file.sql, desired.dialect);
-        migrations::apply(&pending, scratch, &run).await?;
+        let mut made = migrations::apply(&pending, scratch, &run).await;
+        if surroundings.is_none() && made.as_ref().is_err_and(|error| error.lacks() == Some(Lacks::Object)) {
+            surroundings = Some(surround(desired, live, scratch).await?);
+            made = migrations::apply(&pending, scratch, &run).await;
+        }
+        made.map_err(|error| in_scratch(error, surroundings.as_ref()))?;
     }
     let made = catalog::objects(&scratch.database().await?).await;
     let made = made.map_err(Error::doing("reading the schema of the scratch database"))?;
-    Ok((Snapshot::clone(&*scratch.catalog().await?), made))
+    let mut schema = Snapshot::clone(&*scratch.catalog().await?);
+    if let Some(Surroundings { tables, .. }) = surroundings {
+        schema.tables.retain(|name, _| !tables.contains(name));
+    }
+    Ok((schema, made))
+}
+
+/// What to do about a migration that fails in a scratch database, and may not in the real one.
+fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
+    if let Error::Migration { advice, .. } = &mut error {
+        let left = surroundings.map(|made| made.left.clone()).unwrap_or_default();
+        **advice = Advice::Scratch { left, baseline: None };
+    }
+    error
+}
+
+/// The same, with the way to record the migrations all the same.
+fn unchecked(mut error: Error, to: i64) -> Error {
+    if let Error::Migration { advice, .. } = &mut error
+        && let Advice::Scratch { baseline, .. } = &mut **advice
+    {
+        *baseline = Some(to);
+    }
+    error
 }
 
 /// The tables and views that migrations make in a scratch database.
@@ -104,7 +161,8 @@ pub async fn made_by(
     files: &[&Migration],
     client: &Client,
 ) -> Result<BTreeSet<TableName>> {
-    let made = scratch::within(client, async |scratch: &Client| make(desired, files, scratch).await);
+    let made =
+        scratch::within(client, async |scratch: &Client| make(desired, files, (client, scratch)).await);
     let (schema, _) = made.await?;
     Ok(schema.tables.into_keys().collect())
 }

@@ -172,11 +172,15 @@ impl Desired {
         Limits { lock: self.lock_timeout, statement: self.statement_timeout }
     }
 
+    /// Whether a migration makes a table, or left it when the schema was recorded.
+    pub(super) fn makes(&self, table: &TableName) -> bool {
+        self.created.contains(&folded(table)) || self.recorded.contains(table)
+    }
+
     /// Whether somebody declared a table: a migration, or the spec by writing rows to it.
     pub(super) fn declares(&self, table: &TableName) -> bool {
         let accounts = self.accounts.as_ref().filter(|_| !self.users.is_empty());
-        self.created.contains(&folded(table))
-            || self.recorded.contains(table)
+        self.makes(table)
             || self.sets.iter().any(|set| set.table == *table)
             || accounts.is_some_and(|accounts| TableName::parse(&accounts.table) == *table)
     }

@@ -192,8 +192,8 @@ pub enum Error {
         span: SourceSpan,
         /// What the database says, without its details, which may show values of rows.
         message: String,
-        /// Whether a row was refused because one that it refers to is missing.
-        lacks_row: bool,
+        /// What it found missing, where the code says so.
+        lacks: Option<Lacks>,
         /// What to do.
         advice: Box<Advice>,
     },
@@ -366,12 +366,12 @@ impl Error {
         }
     }
 
-    /// Whether a row was refused because one that it refers to is missing.
-    pub fn lacks_row(&self) -> bool {
+    /// What a statement found missing, where the code says so.
+    pub fn lacks(&self) -> Option<Lacks> {
         match self {
-            Self::Migration { lacks_row, .. } => *lacks_row,
-            Self::Statement { source, .. } => source.code().is_some_and(|code| lacks_row(&code)),
-            _ => false,
+            Self::Migration { lacks, .. } => *lacks,
+            Self::Statement { source, .. } => source.code().and_then(|code| Lacks::of(&code)),
+            _ => None,
         }
     }
 
@@ -419,11 +419,25 @@ impl Error {
     }
 }
 
-/// Whether a code says that a row refers to one that is missing.
-pub(super) fn lacks_row(code: &str) -> bool {
-    const POSTGRES: &str = "23503";
-    const SQLITE: &str = "787";
-    [POSTGRES, SQLITE].contains(&code)
+/// What a statement found missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacks {
+    /// A row that another one refers to.
+    Row,
+    /// A schema, table, type, function or the like.
+    Object,
+}
+
+impl Lacks {
+    /// Of a code of either database.
+    pub(super) fn of(code: &str) -> Option<Self> {
+        match code {
+            "23503" | "787" => Some(Self::Row),
+            // SQLite has one code for all that is wrong with a statement.
+            "3F000" | "42P01" | "42704" | "42883" | "1" => Some(Self::Object),
+            _ => None,
+        }
+    }
 }
 
 /// The last names of a list: whoever adopts a database means a late one.

@@ -43,6 +43,7 @@ mod a08_refusals;
 mod a08_transactions;
 mod a13_drift;
 mod a14_elsewhere;
+mod a14_foreign;
 mod a20_roles;
 mod a21_unreachable;
 mod a22_lock;

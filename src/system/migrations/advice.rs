@@ -35,6 +35,13 @@ pub enum Advice {
     Denied,
     /// What it makes is there already.
     Exists,
+    /// It was tried in a scratch database.
+    Scratch {
+        /// Names of objects that the real database has and this one could not be given.
+        left: Vec<String>,
+        /// The version to adopt the database with, where that was asked for.
+        baseline: Option<i64>,
+    },
 }
 
 impl fmt::Display for Advice {
@@ -81,6 +88,27 @@ impl fmt::Display for Advice {
                  `trueup apply` again. To make tables in schema public takes `GRANT CREATE ON SCHEMA public TO …` \
                  from PostgreSQL 15 on; to change a table, its owner or a member of that role",
             ),
+            Self::Scratch { left, baseline } => {
+                f.write_str(
+                    "it was tried in a scratch database, to compare what it makes with what is there; nothing was \
+                     recorded, and nothing was run on the database itself",
+                )?;
+                if !left.is_empty() {
+                    write!(
+                        f,
+                        "; the scratch database could not be given what it may need, which no migration makes: {}",
+                        left.join(", ")
+                    )?;
+                }
+                if let Some(version) = baseline {
+                    write!(
+                        f,
+                        "; if the database has all of them, `trueup baseline --to {version} --unchecked` records them \
+                         without comparing"
+                    )?;
+                }
+                Ok(())
+            }
             Self::Exists => f.write_str(
                 "what it makes is there already, perhaps made by hand: undo that, or make it where it is missing only \
                  (IF NOT EXISTS), and run `trueup apply` again; where all of the file is there, `trueup baseline --to \

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use miette::NamedSource;
 
 use super::super::Error;
-use super::super::error::lacks_row;
+use super::super::error::Lacks;
 use super::super::script::Script;
 use super::session::{self, Failed, Session};
 use super::waiting::Watch;
@@ -227,7 +227,7 @@ fn failure(
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
         message: sql::without_secrets(message, job.sql),
-        lacks_row: code.is_some_and(|code| lacks_row(&code)),
+        lacks: code.and_then(|code| Lacks::of(&code)),
         advice: Box::new(advice),
     }
 }
