@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::digest::Digest;
 use crate::spec::Location;
 
-/// The name of one thing that a plan can speak of, such as `system.user.admin`.
+/// The name of one thing that a plan can change or check, such as `system.user.admin`.
 ///
 /// The parts are those of the contract; see `docs/reference/addresses.md`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]

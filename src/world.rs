@@ -13,7 +13,7 @@ use crate::spec::Stack;
 use crate::{cache, system, target, vector};
 
 /// Version of the file form. A reader refuses another one.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// What was observed. Holds names and digests; never data, never secrets, never a clock's time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -122,7 +122,7 @@ impl File {
         let version: Version = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
         if version.format_version != FORMAT_VERSION {
             return Err(unusable(format!(
-                "format_version {} is not {FORMAT_VERSION}",
+                "format_version {} is not {FORMAT_VERSION}: make the file anew with `trueup observe`",
                 version.format_version
             )));
         }

@@ -214,8 +214,12 @@ fn why_undone(address: &Address, first: &Document, refusals: &BTreeMap<Address, 
 impl Session<'_> {
     /// Observes and plans.
     pub async fn look(&self) -> Result<Seen, LookError> {
+        self.look_with(self.options).await
+    }
+
+    async fn look_with(&self, options: &Options) -> Result<Seen, LookError> {
         let world = observe(self.stack, self.clients).await?;
-        let plan = plan::plan(self.stack, &world, self.options).map_err(LookError::Plan)?;
+        let plan = plan::plan(self.stack, &world, options).map_err(LookError::Plan)?;
         Ok(Seen { world, plan })
     }
 
@@ -272,8 +276,10 @@ impl Session<'_> {
             if walked.interrupted {
                 return Ok(None);
             }
+            let completed = walked.done.iter().map(|(step, _)| step.address.clone()).collect();
+            let options = Options { completed, ..self.options.clone() };
             let seen = tokio::select! {
-                seen = self.look() => seen?,
+                seen = self.look_with(&options) => seen?,
                 () = execution.cancel.asked(2) => {
                     walked.interrupted = true;
                     return Ok(None);

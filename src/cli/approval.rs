@@ -126,16 +126,15 @@ pub(super) async fn refuse_anothers(stack: &Stack, clients: &Clients) -> Result<
     }
 }
 
+/// What to do about something that runs only when it is allowed.
 fn ways_out(allow: Allow) -> String {
+    let meant = format!("if that is meant, add `--allow {}`", allow.as_str());
     match allow {
-        Allow::Takeover => {
-            "if that bookkeeping is lost, add `--allow takeover`; if it is another environment's, give \
-                            this one a `prefix`, a `tenant` or a `database` of its own under `vector:`"
-                .to_owned()
-        }
-        Allow::Destructive | Allow::MassDelete | Allow::Environment => {
-            format!("if that is meant, add `--allow {}`", allow.as_str())
-        }
+        Allow::Destructive | Allow::MassDelete | Allow::Environment => meant,
+        Allow::Takeover => format!(
+            "{meant}: its bookkeeping is lost. If another environment uses it, give this one a `prefix`, a `tenant` \
+             or a `database` of its own under `vector:`"
+        ),
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Options {
     pub take_back: bool,
     /// What an earlier run of the saved plan did that goes on: what its migrations made is as new as it was.
     pub done: BTreeSet<Address>,
+    /// What this run did before it looked again: a password that one of these steps set is the spec's.
+    pub completed: BTreeSet<Address>,
 }
 
 /// A plan: the document that is shown and saved, and the steps that apply executes.
@@ -208,7 +210,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let system = system::Desired::new(stack, world.system.dialect)
         .knowing(recorded)
         .established(world.journal.spec_digest.is_some())
-        .going_on(&options.done);
+        .going_on(&options.done)
+        .after_steps(&options.completed);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
     let drift = drift::of_system(stack, world, &system);

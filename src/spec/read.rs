@@ -306,7 +306,7 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
     }
 }
 
-/// A field is told its place first, then its value; a value that fails is reported and left out.
+/// A field gets its place first, then its value; a value that fails is reported and left out.
 struct FieldAccess<'c, 'v> {
     reader: Reader<'c, 'v>,
     step: u8,

@@ -34,6 +34,8 @@ pub struct Desired {
     pub(super) repeatables: Vec<Repeatable>,
     /// Steps that an earlier run of the same plan did.
     pub(super) done: BTreeSet<Address>,
+    /// What this run did before it looked again.
+    pub(super) completed: BTreeSet<Address>,
     pub(super) order: Order,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
@@ -113,6 +115,7 @@ impl Desired {
             migrations,
             repeatables,
             done: BTreeSet::new(),
+            completed: BTreeSet::new(),
             order: *order,
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
@@ -138,6 +141,12 @@ impl Desired {
     #[must_use]
     pub fn going_on(self, done: &BTreeSet<Address>) -> Self {
         Self { done: done.clone(), ..self }
+    }
+
+    /// The same, for a look at what this run did.
+    #[must_use]
+    pub fn after_steps(self, completed: &BTreeSet<Address>) -> Self {
+        Self { completed: completed.clone(), ..self }
     }
 
     /// The same, where the schema that its migrations left is known. Its tables are declared too: the

@@ -93,3 +93,65 @@ fn a_lost_bookkeeping_is_taken_over_only_when_that_is_allowed() {
         assert_eq!(vectors.read(&world, "ddl"), None);
     }
 }
+
+/// The store and the bookkeeping as an older trueup left them: marks have the name of the stack alone.
+fn age(world: &World, vectors: &Vectors, system: &str) {
+    match vectors {
+        Vectors::Sqlite => {
+            let older =
+                "metadata = json_remove(metadata, '$.trueup_environment', '$.trueup_owner', '$.trueup_run')";
+            world.sqlite(
+                "vector.db",
+                &format!("UPDATE vector_collections SET {older}; UPDATE vector_documents SET {older}"),
+            );
+        }
+        Vectors::Chroma { chroma, .. } => {
+            chroma.python(
+                "c = client.get_collection('ddl', embedding_function=None)\n\
+                 c.modify(metadata={'trueup': 'shop', 'embedder': 'hashing:v1:384'})\n\
+                 ids = c.get(include=[])['ids']\n\
+                 none = {'trueup_environment': None, 'trueup_owner': None, 'trueup_run': None}\n\
+                 c.update(ids=ids, metadatas=[none for _ in ids])\n",
+            );
+        }
+    }
+    world.sqlite(
+        system,
+        "DELETE FROM trueup_meta WHERE key = 'identity'; UPDATE trueup_meta SET value = '3' WHERE key = 'format'",
+    );
+    for document in all(world, vectors).values() {
+        let marks = document.metadata.as_object().unwrap();
+        assert!(marks.contains_key("trueup") && !marks.contains_key("trueup_owner"), "{marks:?}");
+    }
+}
+
+#[test]
+fn marks_of_an_older_trueup_belong_to_the_bookkeeping_that_made_them() {
+    for vectors in Vectors::both() {
+        let world = World::new();
+        make_business(&world, "business.db");
+        for name in ["prod", "review"] {
+            environment(&world, &vectors, name, "");
+        }
+        world.trueup(&["--file", "prod.yaml", "apply", "--auto-approve"]).exits(0);
+        age(&world, &vectors, "prod.db");
+        let before = all(&world, &vectors);
+
+        // Another environment cannot prove that it made them.
+        world
+            .trueup(&["--file", "review.yaml", "apply", "--auto-approve"])
+            .exits(3)
+            .warns("--allow takeover");
+        world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]);
+        assert_eq!(all(&world, &vectors), before);
+
+        // The one that made them renews the marks, and writes no text again.
+        let plan = world.trueup(&["--file", "prod.yaml", "plan"]);
+        plan.exits(0).says("4 documents to mark");
+        world.trueup(&["--file", "prod.yaml", "apply", "--auto-approve"]).exits(0);
+        world.trueup(&["--file", "prod.yaml", "plan", "--detailed-exitcode"]).exits(0);
+        assert!(all(&world, &vectors).values().all(|document| document.metadata["trueup_owner"].is_string()));
+        world.trueup(&["--file", "prod.yaml", "destroy", "--auto-approve"]).exits(0);
+        assert_eq!(vectors.read(&world, "ddl"), None);
+    }
+}

@@ -114,7 +114,7 @@ impl Reference {
     }
 }
 
-/// What happens to who refers; nothing is said of `NO ACTION`.
+/// What happens to rows that refer to a changed one; `NO ACTION` is the default and is left out.
 fn action(letter: char) -> Option<&'static str> {
     match letter {
         'r' => Some("RESTRICT"),

@@ -16,7 +16,11 @@ pub(super) struct Record<'t> {
 pub(super) struct Broken {
     pub at: Range<usize>,
     pub message: &'static str,
+    /// What to do about it.
+    pub help: &'static str,
 }
+
+const QUOTE_THE_FIELD: &str = "quote the whole field, and double the quotes inside of it";
 
 /// All records; empty lines are none.
 pub(super) fn records(text: &str) -> Result<Vec<Record<'_>>, Broken> {
@@ -57,18 +61,34 @@ fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Brok
         let plain = if rest.get(length..).is_some_and(|end| end.starts_with(',')) {
             plain
         } else {
-            plain.trim_end_matches('\r')
+            plain.strip_suffix('\r').unwrap_or(plain)
         };
+        // Files of old spreadsheets end their lines so. All of one would pass for its header.
+        if let Some(end) = plain.find('\r') {
+            return Err(Broken {
+                at: start..start + end,
+                message: "a line that ends with a carriage return alone",
+                help: "save the file with line feeds, or quote the field when the carriage return belongs to it",
+            });
+        }
         if let Some(quote) = plain.find('"') {
             let at = start + quote..start + quote + 1;
-            return Err(Broken { at, message: "a quote inside of a field that does not begin with one" });
+            return Err(Broken {
+                at,
+                message: "a quote inside of a field that does not begin with one",
+                help: QUOTE_THE_FIELD,
+            });
         }
         return Ok(((!plain.is_empty()).then_some(Cow::Borrowed(plain)), start + plain.len()));
     }
     let mut end = start + 1;
     loop {
         let Some(quote) = text.get(end..).and_then(|rest| rest.find('"')).map(|quote| quote + end) else {
-            return Err(Broken { at: start..start + 1, message: "a quoted field that does not end" });
+            return Err(Broken {
+                at: start..start + 1,
+                message: "a quoted field that does not end",
+                help: QUOTE_THE_FIELD,
+            });
         };
         end = quote + 1;
         let after = text.get(end..).unwrap_or("");
@@ -77,7 +97,11 @@ fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Brok
             continue;
         }
         if !(after.is_empty() || after.starts_with([',', '\n']) || after.starts_with("\r\n")) {
-            return Err(Broken { at: quote..quote + 1, message: "text after the end of a quoted field" });
+            return Err(Broken {
+                at: quote..quote + 1,
+                message: "text after the end of a quoted field",
+                help: QUOTE_THE_FIELD,
+            });
         }
         let inner = text.get(start + 1..quote).unwrap_or("");
         let inner =
@@ -107,7 +131,9 @@ mod tests {
 
     #[test]
     fn what_is_no_csv_is_refused() {
-        for broken in ["a,\"b", "a\"b,c", "\"a\"b,c"] {
+        for broken in
+            ["a,\"b", "a\"b,c", "\"a\"b,c", "id\r1\r2\r", "id,name\r1,pen\r", "id,name\n1,pen\r2,ink\n"]
+        {
             assert!(records(broken).is_err(), "{broken}");
         }
     }

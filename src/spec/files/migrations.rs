@@ -77,7 +77,7 @@ impl Listing {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
             let is_sql = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
-            // The listing tells what an entry is, but not where a link leads.
+            // The listing has the kind of an entry, but not where a link leads.
             let is_folder = if kind.is_symlink() {
                 match fs::metadata(&path) {
                     Ok(metadata) => metadata.is_dir(),

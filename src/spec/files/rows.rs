@@ -1,6 +1,7 @@
 //! The rows of a seed, from `.csv`, `.yaml` or `.json`: columns, cells, and a key that no two rows
 //! share.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{Named, csv};
@@ -85,8 +86,7 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
     let span = |at: &std::ops::Range<usize>| Span::new(index, at);
     let records = match csv::records(&file.text) {
         Ok(records) => records,
-        Err(csv::Broken { at, message }) => {
-            let help = "quote the whole field, and double the quotes inside of it";
+        Err(csv::Broken { at, message, help }) => {
             cx.fail(Code::Rows, span(&at), message, "here", help);
             return None;
         }
@@ -102,6 +102,13 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
         );
         return None;
     };
+    if let [Some(Cow::Borrowed(only))] = header.fields.as_slice()
+        && let Some(separator) = only.chars().find(|c| matches!(c, ';' | '\t'))
+    {
+        let message = format!("the columns are separated by {separator:?}");
+        cx.fail(Code::Rows, span(&header.at), message, "the header", "separate the fields by commas");
+        return None;
+    }
     let mut columns: Vec<String> = Vec::new();
     for field in header.fields {
         let name = field.unwrap_or_default().trim().to_owned();
@@ -135,9 +142,8 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
             whole = false;
             continue;
         }
-        let cell = |field: Option<std::borrow::Cow<'_, str>>| {
-            field.map_or(Cell::Null, |text| Cell::Text(text.into_owned()))
-        };
+        let cell =
+            |field: Option<Cow<'_, str>>| field.map_or(Cell::Null, |text| Cell::Text(text.into_owned()));
         rows.push(Row { cells: record.fields.into_iter().map(cell).collect(), at: span(&record.at) });
     }
     whole.then_some(Rows { columns, rows })

@@ -109,7 +109,7 @@ impl Walk<'_> {
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let matches = self.matcher.is_match(&name);
-        // The listing tells what most entries are, and only a link has to be followed.
+        // The listing has the kind of most entries; only a link has to be followed.
         let kind = match entry.file_type() {
             Ok(kind) => kind,
             Err(error) => return self.problem(&path, &error),

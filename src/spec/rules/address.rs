@@ -164,7 +164,7 @@ pub(super) fn check_distinct(
     }
 }
 
-/// The file behind a path, as far as it can be told without it being there.
+/// The file behind a path, as far as that is known while it does not exist.
 fn real(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

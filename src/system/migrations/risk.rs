@@ -7,7 +7,7 @@ use crate::spec::Migration;
 use crate::sql;
 use crate::system::{Desired, Observed, Presence};
 
-/// Most statements that findings are told of.
+/// Most statements whose findings are listed.
 const MOST_NAMED: usize = 5;
 
 /// What is said of a file.

@@ -58,7 +58,7 @@ pub(in super::super) fn diff(
         }
         let needs_look = waiting.concern(role, seen, observed);
         let found = Found::new(name, role, difference, seen, inventory, needs_look, desired.is_established);
-        if found.keeps_unknown_password(name, role, seen) {
+        if found.keeps_unknown_password(name, role, seen) && !desired.completed.contains(&address(name)) {
             kept.insert(address(name));
         }
         if found.is_nothing() {

@@ -80,7 +80,7 @@ pub(in super::super) fn diff(
             Verdict::Update { version, .. } => !version.sets_password(),
             Verdict::Create | Verdict::Unobserved => false,
         };
-        if is_kept {
+        if is_kept && !desired.completed.contains(&address(username)) {
             kept.insert(address(username));
         }
         let lacking = match (&verdict, table) {
