@@ -286,7 +286,7 @@ impl Rehearsal<'_> {
         }
         let mut applied = system::apply(change, scratch, &self.run).await;
         let lacks_object = |applied: &system::Result<()>| {
-            applied.as_ref().is_err_and(|error| error.lacks() == Some(Lacks::Object))
+            applied.as_ref().is_err_and(|error| error.lacks().is_some_and(Lacks::is_of_schema))
         };
         if lacks_object(&applied) && !self.surroundings.initialized() {
             let stack = system_alone(self.stack);
@@ -312,16 +312,16 @@ impl Rehearsal<'_> {
                 format!("{}{}", place.unwrap_or_default(), causes(error))
             }
         };
-        let left = self.surroundings.get().map_or(&[][..], |made| &made.left);
-        match error.lacks() {
-            Some(Lacks::Row) => Trouble { message, kind: Kind::LacksRows },
-            Some(Lacks::Object) if !left.is_empty() => {
-                let left = left.join(", ");
-                let message = format!("{message}; of the real database this could not be made: {left}");
-                Trouble { message, kind: Kind::LacksObjects }
-            }
-            Some(Lacks::Object) | None => Trouble::from(message),
+        let Some(lacks) = error.lacks() else { return Trouble::from(message) };
+        if lacks == Lacks::Row {
+            return Trouble { message, kind: Kind::LacksRows };
         }
+        let left = self.surroundings.get().map(|made| made.left(lacks)).unwrap_or_default();
+        if left.is_empty() {
+            return Trouble::from(message);
+        }
+        let message = format!("{message}; of the real database this could not be made: {}", left.join(", "));
+        Trouble { message, kind: Kind::LacksObjects }
     }
 
     /// Where a seed or an ontology stands.

@@ -121,7 +121,9 @@ async fn make(
         // Roles are the server's: there already, and not to be made by a trial.
         pending.migration.sql = without_beyond(&file.sql, desired.dialect);
         let mut made = migrations::apply(&pending, scratch, &run).await;
-        if surroundings.is_none() && made.as_ref().is_err_and(|error| error.lacks() == Some(Lacks::Object)) {
+        if surroundings.is_none()
+            && made.as_ref().is_err_and(|error| error.lacks().is_some_and(Lacks::is_of_schema))
+        {
             surroundings = Some(surround(desired, live, scratch).await?);
             made = migrations::apply(&pending, scratch, &run).await;
         }
@@ -139,7 +141,7 @@ async fn make(
 /// What to do about a migration that fails in a scratch database, and may not in the real one.
 fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
     if let Error::Migration { advice, .. } = &mut error {
-        let left = surroundings.map(|made| made.left.clone()).unwrap_or_default();
+        let left = surroundings.map(|made| made.left(Lacks::Object)).unwrap_or_default();
         **advice = Advice::Scratch { left, baseline: None };
     }
     error

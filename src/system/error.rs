@@ -424,7 +424,9 @@ impl Error {
 pub enum Lacks {
     /// A row that another one refers to.
     Row,
-    /// A schema, table, type, function or the like.
+    /// A table or a view.
+    Relation,
+    /// A schema, type, function or the like; in SQLite, which does not tell them apart, any object.
     Object,
 }
 
@@ -433,10 +435,16 @@ impl Lacks {
     pub(super) fn of(code: &str) -> Option<Self> {
         match code {
             "23503" | "787" => Some(Self::Row),
+            "42P01" => Some(Self::Relation),
             // SQLite has one code for all that is wrong with a statement.
-            "3F000" | "42P01" | "42704" | "42883" | "1" => Some(Self::Object),
+            "3F000" | "42704" | "42883" | "1" => Some(Self::Object),
             _ => None,
         }
+    }
+
+    /// Whether it may be something that is in the real database and that no migration makes.
+    pub(crate) fn is_of_schema(self) -> bool {
+        matches!(self, Self::Relation | Self::Object)
     }
 }
 

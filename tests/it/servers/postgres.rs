@@ -40,6 +40,15 @@ impl Postgres {
         database
     }
 
+    /// What the server says of a division by zero, in its language.
+    pub(crate) fn sample_message(&self) -> String {
+        self.psql(
+            "DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN \
+             PERFORM set_config('test.message', SQLERRM, false); END $$; \
+             SELECT current_setting('test.message')",
+        )
+    }
+
     /// A server, and the name of a database that does not exist.
     pub(crate) fn absent() -> Self {
         Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }
