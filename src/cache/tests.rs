@@ -435,7 +435,7 @@ async fn a_file_of_something_else_is_a_failed_check() {
 }
 
 #[tokio::test]
-async fn thousands_of_embedded_streams_need_no_more_queries_than_one() {
+async fn thousands_of_embedded_streams_are_found_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cache.db");
     let mut cache = in_file(&path);

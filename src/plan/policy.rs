@@ -62,7 +62,10 @@ fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
         ["system", "seed", name] => {
             stack.system.seeds.get(*name).is_some_and(|seed| names(seed.when.as_ref()))
         }
-        ["target", ..] => flag == "enable_target_db",
+        ["target", name, ..] => {
+            flag == "enable_target_db"
+                || stack.targets.get(*name).is_some_and(|target| names(target.when.as_ref()))
+        }
         ["vector", ..] => flag == "auto_train_vector",
         _ => false,
     }

@@ -29,7 +29,7 @@ pub struct Desired {
 impl Desired {
     /// What a spec says of a target.
     pub fn new(name: &str, target: &Target) -> Self {
-        let Target { on, endpoint, include, exclude, require, require_read_only, at } = target;
+        let Target { on, when: _, endpoint, include, exclude, require, require_read_only, at } = target;
         Self {
             name: name.to_owned(),
             on: *on,

@@ -7,6 +7,8 @@
 //! - Something in its log and a `-shm` there: somebody has it open, or had. Opened read-only it
 //!   takes part in what is there.
 //! - Something in its log and no `-shm`: refused, with the way out.
+//!
+//! An immutable file is read without looking at its rollback journal, so one that has a journal is refused.
 
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read as _};
@@ -74,6 +76,8 @@ struct State {
     header: Header,
     log: Option<(u64, Option<SystemTime>)>,
     has_shared_memory: bool,
+    /// Whether a `-journal` says how to roll back a write.
+    has_journal: bool,
 }
 
 /// What the first 100 bytes of a file say.
@@ -100,12 +104,13 @@ impl State {
             header: header(path)?,
             log: log.map(|log| (log.len(), modified(&log))),
             has_shared_memory: beside(path, "-shm").exists(),
+            has_journal: has_journal(path)?,
         })
     }
 
     /// How to open the file.
     fn mode(&self) -> Result<SqliteMode, Failure> {
-        let Self { size_bytes, modified: _, header, log, has_shared_memory } = self;
+        let Self { size_bytes, modified: _, header, log, has_shared_memory, has_journal } = self;
         let log_bytes = log.map_or(0, |(bytes, _)| bytes);
         match header.length_bytes {
             Some(length) if log_bytes == 0 && length > *size_bytes => {
@@ -116,11 +121,24 @@ impl State {
         }
         match (header.is_wal, log) {
             (false, None) => Ok(SqliteMode::ReadOnly),
+            _ if log_bytes == 0 && *has_journal => Err(Failure::NeedsRollback),
             _ if log_bytes == 0 => Ok(SqliteMode::Immutable),
             _ if *has_shared_memory => Ok(SqliteMode::ReadOnly),
             _ => Err(Failure::NeedsCheckpoint),
         }
     }
+}
+
+/// Whether the rollback journal of a file holds something: SQLite empties it or overwrites its beginning with
+/// zeros when a transaction has ended.
+fn has_journal(path: &Path) -> Result<bool, Failure> {
+    let mut first = Vec::with_capacity(1);
+    match File::open(beside(path, "-journal")) {
+        Ok(journal) => journal.take(1).read_to_end(&mut first).map_err(|error| refused(&error))?,
+        Err(error) if error.kind() == ErrorKind::NotFound => 0,
+        Err(error) => return Err(refused(&error)),
+    };
+    Ok(first.first().is_some_and(|byte| *byte != 0))
 }
 
 fn header(path: &Path) -> Result<Header, Failure> {

@@ -13,6 +13,7 @@ fn target(path: &Path) -> Target {
     let at = Location::new(&Source::new("stack.yaml", "targets:"), 0, 7);
     Target {
         on: true,
+        when: None,
         endpoint: Endpoint {
             to: Ok(TargetUrl::Sqlite(path.to_owned())),
             written: "sqlite://target.db".to_owned(),
@@ -266,6 +267,13 @@ async fn a_journal_left_by_an_interrupted_writer_is_refused_and_left_alone() {
 
     assert_eq!(failure(&crashed.join("business.db")).await, Failure::NeedsRollback);
     assert_eq!(files(&crashed), ["business.db", "business.db-journal"]);
+
+    // Beside an empty log it would be opened as immutable, and the journal would not be looked at.
+    fs::write(crashed.join("business.db-wal"), "").unwrap();
+    assert_eq!(failure(&crashed.join("business.db")).await, Failure::NeedsRollback);
+    let ended = crashed.join("business.db-journal");
+    fs::write(&ended, [0; 512]).unwrap();
+    assert!(matches!(observe(&desired(&crashed.join("business.db"))).await, Observed::Readable(_)));
 }
 
 #[cfg(unix)]
@@ -301,18 +309,24 @@ async fn b12_a_busy_writer_is_read_around_or_the_check_says_so() {
                 let writer = written(&path, "INSERT INTO tmp_load VALUES (1)").await;
                 tokio::task::yield_now().await;
                 writer.close().await;
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             }
         }
     });
 
+    let mut read = 0;
     for _ in 0..30 {
         match observe(&desired(&path)).await {
-            Observed::Readable(seen) => assert_eq!(seen.snapshot.tables.len(), 2),
+            Observed::Readable(seen) => {
+                assert_eq!(seen.snapshot.tables.len(), 2);
+                read += 1;
+            }
             Observed::Failed { failure, .. } => {
                 assert!(matches!(failure, Failure::Busy | Failure::NeedsCheckpoint), "{failure:?}");
             }
         }
     }
+    assert!(read > 0, "no pause of its writer was used");
     stop.send(()).unwrap();
     at_work.await.unwrap();
     assert_eq!(files(folder.path()), ["business.db"]);

@@ -1,17 +1,18 @@
 //! Targets that are not as they should be: the plan says which way, the rest goes on.
 
-use std::process::Command;
-
-use crate::servers;
 use crate::stores::{Database, Shop, Vectors, addresses, entry, make_business, trained};
 use crate::world::World;
 
 /// A stack with the target `business.db`, which a test makes or breaks, and training from it.
 fn with_target(database: &Database) -> World {
     let world = World::new();
-    let more = trained(&Vectors::Sqlite);
-    Shop { targets: true, training: true, more, ..Shop::default() }.write(&world, database);
+    write_with_target(&world, database);
     world
+}
+
+fn write_with_target(world: &World, database: &Database) {
+    let more = trained(&Vectors::Sqlite);
+    Shop { targets: true, training: true, more, ..Shop::default() }.write(world, database);
 }
 
 /// The plan says `what` of the target, and `apply` does the rest.
@@ -107,12 +108,10 @@ fn b04_each_way_to_be_no_database_is_said_as_that() {
 
 #[test]
 fn b04_a_file_that_may_not_be_read_is_said_as_that() {
-    let world = with_target(&Database::Sqlite);
+    let world = World::of_plain_user();
+    write_with_target(&world, &Database::Sqlite);
     make_business(&world, "business.db");
-    if servers::run(Command::new("id").arg("-u")) == "0" {
-        return; // Nothing is unreadable to root.
-    }
-    servers::run(Command::new("chmod").arg("000").arg(world.path("business.db")));
+    world.set_mode("business.db", 0o000);
 
     is_blocked_alone(&world, &Database::Sqlite, "cannot be read");
 }

@@ -101,18 +101,22 @@ fn e06_what_a_policy_denies_is_shown_as_blocked_and_the_rest_is_planned() {
 #[test]
 fn e06_a_denied_flag_blocks_what_it_switches_on() {
     let world = World::new();
-    let more = "policies: { no_demo_data: { deny_flag: seed_demo_data } }\n".to_owned();
-    Shop { more, ..Shop::default() }.write(&world, &Database::Sqlite);
+    make_business(&world, "business.db");
+    let targets = "targets:\n  business: { url: 'sqlite://business.db', when: seed_demo_data }\n  other: { url: 'sqlite://business.db' }\n";
+    let more = format!("{targets}policies: {{ no_demo_data: {{ deny_flag: seed_demo_data }} }}\n");
+    Shop { targets: true, more, ..Shop::default() }.write(&world, &Database::Sqlite);
 
     let plan = world.trueup(&["plan", "--format", "json"]).exits(3).json();
 
-    for address in ["flags", "system.seed.items"] {
+    for address in ["flags", "system.seed.items", "target.business.schema"] {
         assert_eq!(
             entry(&plan, "blocked", address)["reason"],
             "policy no_demo_data denies the flag seed_demo_data"
         );
     }
-    assert!(addresses(&plan).contains(&"system.user.admin".to_owned()));
+    for address in ["system.user.admin", "target.other.schema"] {
+        assert!(addresses(&plan).contains(&address.to_owned()), "{address}");
+    }
     world.apply().exits(3);
     assert!(!world.path("system.db").exists());
     world.spec(&world.read("stack.yaml").replace("seed_demo_data: true", "seed_demo_data: false"));

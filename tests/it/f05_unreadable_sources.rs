@@ -1,15 +1,10 @@
 //! F05: a source that cannot be read is an error, and nothing is deleted for it. Commands run as a user
 //! who is not root, since root may read everything.
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
 use crate::world::World;
-
-/// The account without rights that every system has.
-const NOBODY: u32 = 65534;
 
 const STACK: &str = "\
 version: 1
@@ -26,44 +21,15 @@ vector:
 
 /// A world in which everybody may write, with a target.
 fn open_world() -> World {
-    let world = World::new();
-    std::fs::set_permissions(world.path(""), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let world = World::of_plain_user();
     world.sqlite("business.db", "CREATE TABLE invoice (id int PRIMARY KEY)");
     world
-}
-
-fn mode(world: &World, path: &str, mode: u32) {
-    std::fs::set_permissions(world.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-/// Runs the binary as a plain user. Root copies it where that user may run it.
-fn plain_user(world: &World, arguments: &[&str]) -> Ran {
-    let binary = world.path("trueup-binary");
-    if !binary.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_trueup"), &binary).unwrap();
-        std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let mut command = Command::new(&binary);
-    command.args(arguments).current_dir(world.path("")).env_clear().envs(world.variables());
-    command.stdin(Stdio::null());
-    if rustix::process::geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    let output = command.output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 #[track_caller]
 fn refuses(world: &World, says: &str) {
     for arguments in [&["plan"][..], &["apply", "--auto-approve"]] {
-        let ran = plain_user(world, arguments);
+        let ran = world.trueup(arguments);
         assert_eq!(ran.code, Some(1), "{arguments:?}: {}{}", ran.stdout, ran.stderr);
         let words = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(words.contains(says), "{arguments:?} does not say {says}: {}", ran.stderr);
@@ -78,19 +44,19 @@ fn f05_an_unreadable_folder_or_link_deletes_no_document() {
     for name in ["b1", "b2", "b3"] {
         world.file(&format!("docs/b/{name}.md"), format!("# {name}\n\nText of {name}.\n"));
     }
-    let applied = plain_user(&world, &["apply", "--auto-approve"]);
+    let applied = world.trueup(&["apply", "--auto-approve"]);
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
 
-    mode(&world, "docs/b", 0o000);
+    world.set_mode("docs/b", 0o000);
     refuses(&world, "docs/b: permission denied");
     // It can be listed, and what is in it cannot be looked at.
-    mode(&world, "docs/b", 0o444);
+    world.set_mode("docs/b", 0o444);
     refuses(&world, "b1.md: permission denied");
-    mode(&world, "docs/b", 0o755);
+    world.set_mode("docs/b", 0o755);
 
-    mode(&world, "docs/b/b2.md", 0o000);
+    world.set_mode("docs/b/b2.md", 0o000);
     refuses(&world, "docs/b/b2.md: permission denied");
-    mode(&world, "docs/b/b2.md", 0o644);
+    world.set_mode("docs/b/b2.md", 0o644);
 
     for target in ["loop", "../gone"] {
         symlink(target, world.path("docs/loop")).unwrap();
@@ -98,7 +64,7 @@ fn f05_an_unreadable_folder_or_link_deletes_no_document() {
         std::fs::remove_file(world.path("docs/loop")).unwrap();
     }
 
-    let plan = plain_user(&world, &["plan", "--detailed-exitcode"]);
+    let plan = world.trueup(&["plan", "--detailed-exitcode"]);
     assert_eq!(plan.code, Some(0), "{}{}", plan.stdout, plan.stderr);
 }
 
@@ -147,9 +113,9 @@ fn f05_every_kind_of_source_that_cannot_be_read_is_an_error() {
         world.spec(&format!(
             "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://s.db\n  create_database: true\n{key}"
         ));
-        mode(&world, path, 0o000);
-        let ran = plain_user(&world, &["validate"]);
-        mode(&world, path, 0o755);
+        world.set_mode(path, 0o000);
+        let ran = world.trueup(&["validate"]);
+        world.set_mode(path, 0o755);
         let words = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         assert_eq!(ran.code, Some(1), "{path}: {}", ran.stderr);
         assert!(words.contains("permission denied") && words.contains(path), "{path}: {}", ran.stderr);

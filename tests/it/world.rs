@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,10 +16,15 @@ use crate::servers;
 /// No command of a test takes longer.
 const DEADLINE: Duration = Duration::from_mins(2);
 
+/// The account without rights that every system has.
+const NOBODY: u32 = 65534;
+
 /// A temporary folder, and the variables that commands in it see.
 pub(crate) struct World {
     folder: TempDir,
     variables: RefCell<BTreeMap<String, String>>,
+    /// Whether commands run as somebody who is not root.
+    is_plain_user: bool,
 }
 
 impl World {
@@ -29,7 +36,23 @@ impl World {
             ("HOME".to_owned(), folder.path().display().to_string()),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ]);
-        Self { folder, variables: RefCell::new(variables) }
+        Self { folder, variables: RefCell::new(variables), is_plain_user: false }
+    }
+
+    /// The same in a folder where everybody may write, with commands that run as somebody who is not root:
+    /// root may read and write everything.
+    pub(crate) fn of_plain_user() -> Self {
+        let world = Self { is_plain_user: true, ..Self::new() };
+        world.set_mode("", 0o777);
+        // Where this user may run it.
+        std::fs::copy(env!("CARGO_BIN_EXE_trueup"), world.path("trueup-binary")).unwrap();
+        world.set_mode("trueup-binary", 0o755);
+        world
+    }
+
+    /// Sets the permissions of a file or folder.
+    pub(crate) fn set_mode(&self, name: &str, mode: u32) {
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
     /// Sets a variable for the commands that follow.
@@ -83,14 +106,8 @@ impl World {
 
     /// Runs the binary in the folder, without a terminal.
     pub(crate) fn trueup(&self, arguments: &[&str]) -> Run {
-        let output = snapbox::cmd::Command::new(env!("CARGO_BIN_EXE_trueup"))
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .envs(&*self.variables.borrow())
-            .timeout(DEADLINE)
-            .output()
-            .unwrap();
+        let command = snapbox::cmd::Command::from_std(self.command(arguments));
+        let output = command.timeout(DEADLINE).output().unwrap();
         Run {
             command: format!("trueup {}", arguments.join(" ")),
             stdout: String::from_utf8(output.stdout).expect("stdout is text"),
@@ -106,7 +123,12 @@ impl World {
 
     /// The binary in the folder, not started: for tests that say where its output goes.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        let copied = self.path("trueup-binary");
+        let binary = if self.is_plain_user { copied } else { PathBuf::from(env!("CARGO_BIN_EXE_trueup")) };
+        let mut command = Command::new(binary);
+        if self.is_plain_user && rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
         command.args(arguments).current_dir(self.folder.path());
         command.env_clear().envs(&*self.variables.borrow()).stdin(Stdio::null());
         command

@@ -67,6 +67,7 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
     let when = when.ok()?;
     Some(Target {
         on: flags.values.is_on("enable_target_db") && flags.values.allow(when.as_ref()),
+        when,
         endpoint: endpoint?,
         include: include_globs,
         exclude,

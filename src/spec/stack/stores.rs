@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::spec::{Endpoint, Location, RedactedUrl, Secret};
+use crate::spec::{Endpoint, Location, RedactedUrl, Secret, When};
 
 /// One of `targets:`: a business database, read and never written.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Whether `enable_target_db` is on and its `when` holds.
     pub on: bool,
+    /// `when:`
+    pub when: Option<When>,
     /// Where it is.
     pub endpoint: Endpoint<TargetUrl>,
     /// `include:`, globs of table names; `*` by default.

@@ -1,5 +1,5 @@
-//! The whole room on real databases: always on a file of SQLite and, where `TRUEUP_TEST_POSTGRES`
-//! holds a URL whose account may create databases, on a database of its own in that server too.
+//! The whole room on real databases: on a file of SQLite, and on a database of its own in the server whose
+//! URL `TRUEUP_TEST_POSTGRES` holds. Its account may create databases. `none` leaves that half out.
 
 mod accounts;
 mod columns;
@@ -28,13 +28,16 @@ use crate::spec::{
 };
 use crate::sql::{Database, Dialect, Value};
 
-/// Runs a test's body on SQLite, and on PostgreSQL where there is one.
+/// Runs a test's body on SQLite and on PostgreSQL.
 fn on_each_database<F: Future<Output = ()>>(body: impl Fn(Bench) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let folder = tempfile::tempdir().unwrap();
         body(Bench::new(SystemUrl::Sqlite(folder.path().join("app.db")))).await;
-        if let Ok(server) = std::env::var("TRUEUP_TEST_POSTGRES") {
+        let server = std::env::var("TRUEUP_TEST_POSTGRES");
+        let server =
+            server.expect("run scripts/test, or set TRUEUP_TEST_POSTGRES=none to test without PostgreSQL");
+        if server != "none" {
             let mut url = url::Url::parse(&server).unwrap();
             let name = format!("trueup_{}", uuid::Uuid::new_v4().simple());
             url.set_path(&name);

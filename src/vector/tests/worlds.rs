@@ -48,6 +48,7 @@ pub(super) fn chroma_vector(url: &str) -> Vector {
 pub(super) fn stack(vector: Vector) -> Stack {
     let business = Target {
         on: true,
+        when: None,
         endpoint: endpoint(TargetUrl::Sqlite(PathBuf::from("/data/target.db"))),
         include: vec!["*".to_owned()],
         exclude: Vec::new(),
