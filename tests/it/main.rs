@@ -81,6 +81,7 @@ mod lint_migrations;
 mod lint_oracle;
 mod reference;
 mod rehearse;
+mod rooms;
 mod servers;
 mod shared_vectors;
 mod stacks;
