@@ -13,7 +13,8 @@ fn rooms_use_each_other_as_the_table_says() {
     read_folder(&repository.join("src"), None, &mut found);
     let table = table(&fs::read_to_string(repository.join("docs/ARCHITECTURE.md")).unwrap());
 
-    let rooms: BTreeSet<&String> = found.keys().filter(|room| !["lib", "main"].contains(&room.as_str())).collect();
+    let rooms: BTreeSet<&String> =
+        found.keys().filter(|room| !["lib", "main"].contains(&room.as_str())).collect();
     assert_eq!(rooms, table.keys().collect(), "the folders and files of src/, and the rooms of the table");
     for (room, uses) in &table {
         assert_eq!(&found[room], uses, "what `{room}` uses, and what its row in docs/ARCHITECTURE.md says");
