@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -78,17 +79,77 @@ impl Cancel {
         }
     }
 
-    /// Listens for Ctrl-C and for a polite kill until the process ends. From here on neither ends it.
-    pub fn listen(&self) -> std::io::Result<()> {
-        let mut signals = Signals::new()?;
-        let cancel = self.clone();
-        tokio::spawn(async move {
-            while signals.next().await.is_ok() {
-                cancel.ask();
+    /// The same for what is finished when it was asked once, and left off when it must stop at once.
+    pub fn unless_urgent<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        let work = Box::pin(work);
+        async move {
+            tokio::select! {
+                biased;
+                () = self.asked(2) => None,
+                done = work => Some(done),
             }
-        });
-        Ok(())
+        }
     }
+
+    /// Listens for Ctrl-C and for a polite kill until the process ends. From here on neither ends it, but
+    /// for what does not heed them: see [`Grace`].
+    ///
+    /// On a thread of its own: what waits on the others for a disk, or for who reads the output, must not
+    /// keep a signal from being heard.
+    pub fn listen(&self, grace: Grace) -> std::io::Result<()> {
+        let cancel = self.clone();
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let hearing = runtime.and_then(|runtime| {
+                let signals = runtime.block_on(async { Signals::new() })?;
+                Ok((runtime, signals))
+            });
+            match hearing {
+                Ok((runtime, signals)) => {
+                    drop(tell.send(Ok(())));
+                    runtime.block_on(cancel.hear(signals, grace));
+                }
+                Err(error) => drop(tell.send(Err(error))),
+            }
+        })?;
+        told.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
+    }
+
+    /// Passes signals on. Ends the process where one is not heeded in time, and at the third.
+    async fn hear(&self, mut signals: Signals, Grace { times, most }: Grace) {
+        const INTERRUPTED: i32 = 130;
+        let mut over = std::pin::pin!(tokio::time::sleep(most));
+        loop {
+            let is_late = tokio::select! {
+                heard = signals.next() => {
+                    if heard.is_err() {
+                        return;
+                    }
+                    self.ask();
+                    let asked = self.0.asked.load(Ordering::SeqCst);
+                    if asked == times {
+                        over.as_mut().reset(tokio::time::Instant::now() + most);
+                    }
+                    asked > times.max(2)
+                }
+                () = &mut over, if self.0.asked.load(Ordering::SeqCst) >= times => true,
+            };
+            if is_late {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    }
+}
+
+/// How long a command may take to end by itself after so many signals; then its process is ended. Nothing
+/// is lost by that which a kill would not lose.
+#[derive(Debug, Clone, Copy)]
+pub struct Grace {
+    /// Signals.
+    pub times: u8,
+    /// How long.
+    pub most: Duration,
 }
 
 /// The signals that ask to stop. Made once: what comes between two looks is not lost.

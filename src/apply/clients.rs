@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 
+use super::look::Unanswered;
 use crate::journal;
 use crate::spec::{Stack, SystemUrl, Unset};
 use crate::system::{self, Presence, Purpose};
@@ -35,6 +36,23 @@ pub enum ObserveError {
         /// What is missing.
         unset: Unset,
     },
+    /// There was no answer in time.
+    #[error("observing took longer than {most:?}: {}", too_long(stores, on.as_deref()))]
+    #[diagnostic(
+        code(trueup::observe::timeout),
+        help(
+            "{}run the same command again, or give it more time with `--refresh-timeout`",
+            if on.is_some() { "let that session end, or end it; then " } else { "" }
+        )
+    )]
+    TooLong {
+        /// How long it could have taken.
+        most: Duration,
+        /// The stores that had not answered.
+        stores: Vec<String>,
+        /// The sessions that the system database waited for.
+        on: Option<String>,
+    },
     /// The system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -59,7 +77,7 @@ impl ObserveError {
         match self {
             Self::System(error) => error.is_lost(),
             Self::Journal(error) => error.is_lost(),
-            Self::Unset { .. } | Self::Vector(_) | Self::Cache(_) => false,
+            Self::Unset { .. } | Self::TooLong { .. } | Self::Vector(_) | Self::Cache(_) => false,
         }
     }
 }
@@ -83,24 +101,37 @@ pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
     stack.system.endpoint.to.clone().map_err(unset)
 }
 
-/// Observes everything that the stack speaks of: the system first, because the journal in it says
-/// what else to ask, the other stores at the same time.
-pub async fn observe(stack: &Stack, clients: &Clients) -> Result<World, ObserveError> {
+fn too_long(stores: &[String], on: Option<&str>) -> String {
+    let waits = on.map(|on| format!("; system waits for {on}")).unwrap_or_default();
+    format!("no answer yet from {}{waits}", stores.join(", "))
+}
+
+/// Observes everything that the stack speaks of, and notes meanwhile who has not answered: the system
+/// first, because the journal in it says what else to ask, the other stores at the same time.
+pub(super) async fn observe_noting(
+    stack: &Stack,
+    clients: &Clients,
+    unanswered: &Unanswered,
+) -> Result<World, ObserveError> {
     let vector = async {
         match &clients.vector {
-            Some(client) => Some(vector::observe(client).await),
+            Some(client) => Some(unanswered.during("vector", vector::observe(client)).await),
             None => None,
         }
     };
     let cache = async {
         match (&clients.cache, &stack.cache) {
-            (Some(client), Some(spec)) => Some(cache::observe(&cache::Desired::new(spec), client).await),
+            (Some(client), Some(spec)) => {
+                let desired = cache::Desired::new(spec);
+                Some(unanswered.during("cache", cache::observe(&desired, client)).await)
+            }
             _ => None,
         }
     };
     // The largest of the four would be part of every future above.
-    let system = Box::pin(observe_system_again(stack, &clients.system));
-    let (system, targets, vector, cache) = tokio::join!(system, observe_targets(stack), vector, cache);
+    let system = Box::pin(unanswered.during("system", observe_system_again(stack, &clients.system)));
+    let targets = observe_targets(stack, unanswered);
+    let (system, targets, vector, cache) = tokio::join!(system, targets, vector, cache);
     let (system, journal) = system?;
     Ok(World { system, journal, targets, vector, cache })
 }
@@ -127,11 +158,12 @@ pub(super) async fn observe_system(
     Ok((system::observe(&desired, &entries, client).await?, journal))
 }
 
-async fn observe_targets(stack: &Stack) -> BTreeMap<String, target::Observed> {
+async fn observe_targets(stack: &Stack, unanswered: &Unanswered) -> BTreeMap<String, target::Observed> {
     let on = stack.targets.iter().filter(|(_, target)| target.on);
     let observing = on.map(|(name, spec)| async move {
         let desired = target::Desired::new(name, spec);
-        (name.clone(), target::observe(&desired).await)
+        let observing = unanswered.during(&format!("target.{name}"), target::observe(&desired)).await;
+        (name.clone(), observing)
     });
     futures_util::future::join_all(observing).await.into_iter().collect()
 }

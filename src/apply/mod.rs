@@ -5,6 +5,7 @@ mod accept;
 mod cancel;
 mod clients;
 mod groups;
+mod look;
 mod queue;
 mod record;
 mod rehearse;
@@ -15,8 +16,9 @@ mod walk;
 use std::time::Duration;
 
 pub use accept::{Accepted, accept_schema};
-pub use cancel::Cancel;
-pub use clients::{Clients, ObserveError, observe, system_url};
+pub use cancel::{Cancel, Grace};
+pub use clients::{Clients, ObserveError, system_url};
+pub use look::observe_within;
 pub use record::Recorder;
 pub use rehearse::rehearse;
 pub use session::{Approval, KnownSchema, LookError, Seen, Session, Verified};
@@ -32,9 +34,9 @@ pub enum Event {
         /// Which.
         address: Address,
     },
-    /// A step that runs waits for other sessions of its database.
+    /// A step that runs, or a look, waits for other sessions of its database.
     Waiting {
-        /// Which.
+        /// Which step, or which store.
         address: Address,
         /// For whom.
         on: String,

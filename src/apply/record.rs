@@ -166,7 +166,9 @@ impl Recorder {
 
     /// Writes, within a deadline. What is left out then can be observed in the store itself.
     async fn within(&self, writing: impl Future<Output = journal::Result<()>>) -> journal::Result<()> {
-        let deadline = if self.is_urgent { HURRY } else { DEADLINE };
+        // What could not be written in time once is not waited for again and again.
+        let is_busy = matches!(self.trouble, Some(journal::Error::Busy));
+        let deadline = if self.is_urgent || is_busy { HURRY } else { DEADLINE };
         tokio::time::timeout(deadline, writing).await.unwrap_or(Err(journal::Error::Busy))
     }
 

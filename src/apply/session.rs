@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Clients, Event, Execution, ObserveError, Walked, observe, schema, walk};
+use super::{Clients, Event, Execution, ObserveError, Walked, observe_within, schema, walk};
 use crate::catalog::Snapshot;
 use crate::change::{Address, Check, Held, Status};
 use crate::journal::{self, Bookkeeping, RunId};
@@ -25,6 +26,8 @@ pub struct Session<'a> {
     pub clients: &'a Arc<Clients>,
     /// What of it.
     pub options: &'a Options,
+    /// How long a look may take.
+    pub patience: Duration,
 }
 
 /// A world, and the plan that follows from it.
@@ -212,13 +215,17 @@ fn why_undone(address: &Address, first: &Document, refusals: &BTreeMap<Address, 
 }
 
 impl Session<'_> {
-    /// Observes and plans.
-    pub async fn look(&self) -> Result<Seen, LookError> {
-        self.look_with(self.options).await
+    /// Observes and plans. `say` is told whom the look waits for.
+    pub async fn look(&self, say: &mut (dyn FnMut(&str) + Send)) -> Result<Seen, LookError> {
+        self.look_with(self.options, say).await
     }
 
-    async fn look_with(&self, options: &Options) -> Result<Seen, LookError> {
-        let world = observe(self.stack, self.clients).await?;
+    async fn look_with(
+        &self,
+        options: &Options,
+        say: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Seen, LookError> {
+        let world = observe_within(self.stack, self.clients, self.patience, say).await?;
         let plan = plan::plan(self.stack, &world, options).map_err(LookError::Plan)?;
         Ok(Seen { world, plan })
     }
@@ -278,20 +285,22 @@ impl Session<'_> {
             }
             let completed = walked.done.iter().map(|(step, _)| step.address.clone()).collect();
             let options = Options { completed, ..self.options.clone() };
-            let seen = tokio::select! {
-                seen = self.look_with(&options) => seen?,
-                () = execution.cancel.asked(2) => {
-                    walked.interrupted = true;
-                    return Ok(None);
-                }
+            let on_event = &mut *execution.on_event;
+            let mut say = |on: &str| {
+                on_event(&Event::Waiting { address: Address::new("system"), on: on.to_owned() });
             };
+            let Some(seen) = execution.cancel.unless_urgent(self.look_with(&options, &mut say)).await else {
+                walked.interrupted = true;
+                return Ok(None);
+            };
+            let seen = seen?;
             schema = schema.after(self.stack, walked, &seen.world.system);
-            if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
-                self.record_unrecorded_schema(&seen, execution.recorder.run()).await?;
-            } else if walked.done.iter().any(|(step, _)| step.is_migration()) {
-                let (database, run) = (self.clients.system.database().await?, execution.recorder.run());
-                journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
-            }
+            let recording = self.record_schema(&seen, &schema, walked, execution.recorder.run());
+            let Some(recorded) = execution.cancel.unless_urgent(recording).await else {
+                walked.interrupted = true;
+                return Ok(None);
+            };
+            recorded?;
             // A step may be planned in part, and the rest of it known later.
             let partial = deferred_of(&plan.document);
             plan = seen.plan;
@@ -305,6 +314,24 @@ impl Session<'_> {
             };
         }
         Ok(Some(plan))
+    }
+
+    /// Records the schema that the migrations of this run left, or that of a database which another tool
+    /// migrated.
+    async fn record_schema(
+        &self,
+        seen: &Seen,
+        schema: &KnownSchema,
+        walked: &Walked,
+        run: &RunId,
+    ) -> Result<(), ObserveError> {
+        if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
+            self.record_unrecorded_schema(seen, run).await?;
+        } else if walked.done.iter().any(|(step, _)| step.is_migration()) {
+            let database = self.clients.system.database().await?;
+            journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
+        }
+        Ok(())
     }
 
     /// Records the schema where it is not known: that of a database which another tool migrated, or which

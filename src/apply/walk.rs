@@ -14,6 +14,7 @@ use crate::change::Address;
 use crate::journal::{self, RunId};
 use crate::neutral::one_line;
 use crate::plan::{Plan, Step, Work};
+use crate::sql;
 use crate::system::{self, Waits};
 use crate::{cache, vector};
 
@@ -133,6 +134,7 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
             let Some(step) = queue.next(&lanes) else { break };
             on_event(&Event::Started { address: step.address.clone() });
             let work = perform(step.work.clone(), Arc::clone(clients), recorder.run().clone());
+            let work = sql::telling(clients.system.listener(step.address.clone()), work);
             started.insert(running.spawn(work).id(), (step, Instant::now()));
         }
         let ended = loop {

@@ -223,9 +223,11 @@ impl Embedded {
 
     async fn open_for_writing(&self) -> Result<Database, Error> {
         if let Some(folder) = self.path.parent() {
-            tokio::fs::create_dir_all(folder)
-                .await
-                .map_err(|error| self.refused("making the folder", &error))?;
+            tokio::fs::create_dir_all(folder).await.map_err(|error| Error::Refused {
+                address: self.path.display().to_string(),
+                command: "making the folder".to_owned(),
+                message: error.to_string(),
+            })?;
         }
         let database =
             open_sqlite(&self.path, SqliteMode::Create).await.map_err(|error| self.unusable(&error))?;
@@ -250,9 +252,10 @@ impl Embedded {
         Error::Unusable { address: self.path.display().to_string(), message: error.to_string() }
     }
 
-    fn refused(&self, command: &str, error: &impl ToString) -> Error {
+    fn refused(&self, command: &str, error: &sql::Error) -> Error {
         let address = self.path.display().to_string();
-        Error::Refused { address, command: command.to_owned(), message: error.to_string() }
+        let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+        Error::Refused { address, command: command.to_owned(), message: format!("{error}{help}") }
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) struct ApplyArgs {
     /// How long to wait for servers that are still starting
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     pub wait: Duration,
+    /// How long observing may take, each time
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub refresh_timeout: Duration,
     /// Permit what does not run unless it is named
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<AllowArg>,
@@ -80,7 +83,16 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     };
     let stack = stack?;
     load::refuse_unset_secrets(&stack)?;
-    let saved = args.plan.as_deref().map(plan::read).transpose()?;
+    let saved = match args.plan.clone() {
+        None => None,
+        Some(path) => {
+            let reading = load::aside("the saved plan", move || Ok(plan::read(&path)?));
+            match cancel.unless_asked(reading).await {
+                Some(saved) => Some(saved?),
+                None => return Ok(ending::before_the_first_step(ui)),
+            }
+        }
+    };
     execute(&stack, saved, args, Command::Apply, cancel, ui).await
 }
 
@@ -133,6 +145,13 @@ struct Approved {
     schema: KnownSchema,
 }
 
+/// What was shown before a look, and what this run had done by then.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    plan: &'a Plan,
+    done: Done,
+}
+
 /// What a look leads to.
 enum Decision {
     /// The plan is to be applied.
@@ -141,14 +160,29 @@ enum Decision {
     End(Exit),
 }
 
+/// What became of asking.
+enum Asked {
+    Decided(Decision),
+    /// This plan was approved, and the lock was lost while the question was open.
+    LockLost {
+        plan: Box<Plan>,
+        reason: String,
+    },
+}
+
 impl Applying<'_> {
     async fn run(&mut self) -> Result<Exit, Failure> {
         let (args, ui, clients) = (self.args, self.ui, Arc::clone(&self.clients));
         let take_back = self.command == Command::Destroy;
         let options = Options { only: args.only.clone(), train: args.train, take_back, ..Options::default() };
-        let session = Session { stack: self.stack, clients: &clients, options: &options };
+        let session = Session {
+            stack: self.stack,
+            clients: &clients,
+            options: &options,
+            patience: args.refresh_timeout,
+        };
         let cancel = self.cancel.clone();
-        let Some(decision) = cancel.unless_asked(self.approve(&session, None)).await else {
+        let Some(decision) = cancel.unless_asked(self.decide(&session, None)).await else {
             return Ok(ending::before_the_first_step(ui));
         };
         let mut approved = match decision? {
@@ -166,7 +200,9 @@ impl Applying<'_> {
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
-        let has_written = self.rename(&approved.plan.moves, &mut recorder).await?;
+        let renaming = self.rename(&approved.plan.moves, &mut recorder);
+        let Some(has_written) = cancel.unless_urgent(renaming).await else { return Ok(Exit::Interrupted) };
+        let has_written = has_written?;
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
             let database = Address::new(DATABASE);
@@ -212,13 +248,16 @@ impl Applying<'_> {
         let approval = Approval { addresses: &addresses, held: &held, may_grow, allowed: &allowed };
         let on_event = &mut |event: &Event| progress.event(event);
         let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
-        let verified = session.converge(plan, schema, approval, &mut execution).await;
+        let mut verified = session.converge(plan, schema, approval, &mut execution).await;
         totals.take(&verified.walked);
         totals.blocked += verified.blocked + verified.undone.len();
         totals.deferred = verified.deferred;
         let mut failure = None;
         if verified.converged && !knows_spec {
-            failure = self.record_spec().await.err();
+            match cancel.unless_urgent(self.record_spec()).await {
+                Some(recorded) => failure = recorded.err(),
+                None => verified.walked.interrupted = true,
+            }
         }
         let ending = Ending { verified, totals, has_written, failure, cancel: &cancel };
         ending.finish(recorder, &progress, args, ui).await
@@ -227,14 +266,37 @@ impl Applying<'_> {
     /// Takes the lock of the database that was just made, and looks again.
     async fn look_again(&mut self, session: &Session<'_>, before: &Approved) -> Result<Decision, Failure> {
         self.take_lock().await?;
-        self.approve(session, Some(before)).await
+        self.decide(session, Some(Before { plan: &before.plan, done: Done::Database })).await
+    }
+
+    /// Looks, shows, refuses, asks; and once more where the lock was lost while it asked, since nothing of
+    /// the plan was done yet: a person may think for longer than a server or a firewall keeps a connection.
+    async fn decide(
+        &mut self,
+        session: &Session<'_>,
+        before: Option<Before<'_>>,
+    ) -> Result<Decision, Failure> {
+        let done = before.map_or(Done::Nothing, |before| before.done);
+        let mut asked = self.approve(session, before).await?;
+        loop {
+            let (plan, reason) = match asked {
+                Asked::Decided(decision) => return Ok(decision),
+                Asked::LockLost { plan, reason } => (plan, reason),
+            };
+            let note = format!("the lock was lost while the question was open ({reason}): it is taken again");
+            self.ui.note(&note);
+            self.held = None;
+            self.take_lock().await?;
+            asked = self.approve(session, Some(Before { plan: &plan, done })).await?;
+        }
     }
 
     /// Looks, shows, refuses, asks. What was shown `before` and comes again is not asked for again:
     /// another run may have done some of it while this one waited for the lock.
-    async fn approve(&self, session: &Session<'_>, before: Option<&Approved>) -> Result<Decision, Failure> {
+    async fn approve(&self, session: &Session<'_>, before: Option<Before<'_>>) -> Result<Asked, Failure> {
         let (args, ui) = (self.args, self.ui);
-        let mut seen = session.look().await.map_err(|error| load::no_look(error, ui))?;
+        let mut seen =
+            session.look(&mut |on| load::waits(on, ui)).await.map_err(|error| load::no_look(error, ui))?;
         let bookkeeping = seen.world.journal.bookkeeping;
         let to_run = match &self.saved {
             Some(saved) => {
@@ -254,7 +316,7 @@ impl Applying<'_> {
             }
             None => ToRun::all_of(&seen.plan),
         };
-        let is_new = before.is_none_or(|before| !comes_again(&seen.plan, &before.plan));
+        let is_new = before.is_none_or(|before| !comes_again(&seen.plan, before.plan));
         if is_new {
             if before.is_some() {
                 ui.note("what there is to do changed meanwhile; this is what is left");
@@ -262,30 +324,35 @@ impl Applying<'_> {
             approval::show(&seen.plan, args, ui);
         }
         if let Some(exit) = approval::refused(&seen.plan, &to_run.addresses, args, ui) {
-            return Ok(Decision::End(exit));
+            return Ok(Asked::Decided(Decision::End(exit)));
         }
         let knows_spec = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
         let is_idle = to_run.addresses.is_empty() && seen.plan.moves.is_empty();
-        if is_new && !args.auto_approve && self.saved.is_none() && !to_run.addresses.is_empty() {
-            let done = if before.is_none() { Done::Nothing } else { Done::Database };
+        let asks = is_new && !args.auto_approve && self.saved.is_none() && !to_run.addresses.is_empty();
+        if asks {
+            let done = before.map_or(Done::Nothing, |before| before.done);
             approval::ask(self.command, done, ui).await?;
         }
         if let Some(held) = &self.held {
-            // A person may have thought for an hour.
+            if asks && let Err(lock::Error::Lost { reason }) = held.refuse_lost() {
+                return Ok(Asked::LockLost { plan: Box::new(seen.plan), reason });
+            }
             held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {
             let exit = self.leave(&seen, knows_spec).await?;
             let is_held = exit == Exit::Done && !to_run.held.is_empty();
-            return Ok(Decision::End(if is_held { Exit::Partial } else { exit }));
+            let exit = if is_held { Exit::Partial } else { exit };
+            return Ok(Asked::Decided(Decision::End(exit)));
         }
         if before.is_none() && bookkeeping != Bookkeeping::Missing {
             self.mention_the_dead().await?;
         }
         let Seen { world, plan } = seen;
         let schema = KnownSchema::of(self.stack, world);
-        Ok(Decision::Apply(Box::new(Approved { plan, to_run, knows_spec, schema })))
+        let approved = Approved { plan, to_run, knows_spec, schema };
+        Ok(Asked::Decided(Decision::Apply(Box::new(approved))))
     }
 
     /// Records what a run of a saved plan left unsaid that was killed after its last step: the plan is used

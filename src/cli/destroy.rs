@@ -31,6 +31,9 @@ pub(super) struct DestroyArgs {
     /// How long to wait for another run to end; 0s: do not wait
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "0s")]
     pub lock_timeout: Duration,
+    /// How long observing may take, each time
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub refresh_timeout: Duration,
     /// Permit what does not run unless it is named
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<AllowArg>,
@@ -42,13 +45,14 @@ pub(super) struct DestroyArgs {
 impl DestroyArgs {
     /// The same wishes, as `apply` takes them. The vector store is emptied though training is off.
     pub(super) fn as_apply(&self) -> ApplyArgs {
-        let Self { auto_approve, parallelism, lock_timeout, allow, format } = self;
+        let Self { auto_approve, parallelism, lock_timeout, refresh_timeout, allow, format } = self;
         ApplyArgs {
             plan: None,
             auto_approve: *auto_approve,
             parallelism: *parallelism,
             lock_timeout: *lock_timeout,
             wait: Duration::ZERO,
+            refresh_timeout: *refresh_timeout,
             allow: allow.clone(),
             only: None,
             train: true,

@@ -10,7 +10,7 @@ use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use super::{approval, ending, load};
-use crate::apply::{Accepted, Clients, accept_schema, observe, system_url};
+use crate::apply::{Accepted, Clients, accept_schema, system_url};
 use crate::change::Status;
 use crate::digest::Digest;
 use crate::journal::{RunId, lock};
@@ -66,13 +66,7 @@ pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Resul
 async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Observe, false)?;
-    let observing = tokio::time::timeout(args.refresh_timeout, observe(&stack, &clients));
-    let Ok(world) = observing.await else {
-        let message = format!("observing took longer than {:?}", args.refresh_timeout);
-        let plain = Plain::new("timeout", message).help("give it more time with `--refresh-timeout`");
-        return Err(Failure::new(plain));
-    };
-    let world = world?;
+    let world = load::world(&stack, &clients, args.refresh_timeout, ui).await?;
     let plan =
         plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
     let schema = SchemaBaseline::of(&stack, &world);

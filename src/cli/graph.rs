@@ -1,18 +1,19 @@
 //! `trueup graph`: the dependency graph of what is planned.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, observe};
+use crate::apply::Clients;
 use crate::plan::{self, Options};
 use crate::render::GraphFormat;
 use crate::spec::Contact;
 use crate::system::Purpose;
-use crate::world::File;
 
 /// Arguments of `graph`.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(super) struct GraphArgs {
     /// Include the vector store though auto_train_vector is off
     #[arg(long)]
     pub train: bool,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    pub refresh_timeout: Duration,
 }
 
 /// `--format` of a graph.
@@ -52,9 +56,11 @@ impl From<GraphArg> for GraphFormat {
 pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui).await?;
-    let world = match &args.world {
-        Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
-        None => observe(&stack, &Clients::new(&stack, Purpose::Observe, args.train)?).await?,
+    let world = if let Some(path) = &args.world {
+        load::saved_world(path, &stack).await?
+    } else {
+        let clients = Clients::new(&stack, Purpose::Observe, args.train)?;
+        load::world(&stack, &clients, args.refresh_timeout, ui).await?
     };
     let options = Options { train: args.train, ..Options::default() };
     let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;

@@ -32,7 +32,11 @@ pub(super) struct HistoryArgs {
 
 pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let clients = Clients::new(&stack, Purpose::Observe, false)?;
+    load::within_a_minute("reading the history", Box::pin(read(args, &stack, ui))).await
+}
+
+async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failure> {
+    let clients = Clients::new(stack, Purpose::Observe, false)?;
     let database = match clients.system.presence().await? {
         Presence::Missing => return nothing(ui),
         Presence::Present => clients.system.database().await?,
@@ -42,7 +46,7 @@ pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Res
         return nothing(ui);
     }
     let limit = if args.run.is_some() { i64::MAX } else { i64::from(args.limit) };
-    let runs = judged(journal::history(&database, limit).await?, &stack).await?;
+    let runs = judged(journal::history(&database, limit).await?, stack).await?;
     match &args.run {
         None => {
             list(&runs, args.format, ui);

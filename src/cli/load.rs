@@ -1,14 +1,19 @@
 //! What every command that reads a spec does first: find it, load it, say its warnings.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::exit::{Failure, Plain};
 use super::ui::Ui;
-use crate::apply::LookError;
+use crate::apply::{Clients, LookError, ObserveError, observe_within};
 use crate::change::Fault;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
 use crate::spec::{self, Contact, Stack};
+use crate::world::{File, World};
+
+/// How long what is short may take where nobody says otherwise.
+pub(super) const A_MINUTE: Duration = Duration::from_mins(1);
 
 /// The spec that is meant: the one named, or the first of two names in the current folder.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -28,13 +33,39 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
 /// hangs or a very large folder does not keep the command from seeing Ctrl-C.
 pub(super) async fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<Stack, Failure> {
     let path = find(named)?;
-    let reading = tokio::task::spawn_blocking(move || load(&path, contact));
-    let stack = match reading.await {
-        Ok(stack) => stack?,
-        Err(error) => return Err(Failure::new(Plain::new("load", format!("reading the spec: {error}")))),
-    };
+    let stack = aside("the spec", move || load(&path, contact)).await?;
     warnings(&stack, ui);
     Ok(stack)
+}
+
+/// Asks a server for something short.
+pub(super) async fn within_a_minute<T>(
+    what: &str,
+    asking: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(A_MINUTE, asking).await.unwrap_or_else(|_| {
+        let help =
+            "another session may hold a lock on the bookkeeping (`pg_locks`), or the server is overloaded";
+        Err(Failure::new(Plain::new("timeout", format!("{what} took longer than {A_MINUTE:?}")).help(help)))
+    })
+}
+
+/// Reads on a thread of its own.
+pub(super) async fn aside<T: Send + 'static>(
+    what: &str,
+    reading: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    match tokio::task::spawn_blocking(reading).await {
+        Ok(read) => read,
+        Err(error) => Err(Failure::new(Plain::new("load", format!("reading {what}: {error}")))),
+    }
+}
+
+/// Reads a saved observation of a stack, as it asks for it.
+pub(super) async fn saved_world(path: &Path, stack: &Stack) -> Result<World, Failure> {
+    let (path, name) = (path.to_owned(), stack.name.clone());
+    let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
+    Ok(file.world.as_asked(stack))
 }
 
 /// Loads one spec with the variables of this process.
@@ -42,6 +73,21 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     let stack = spec::load(path, &|name| std::env::var(name).ok(), contact)?;
     redact::remember(&stack);
     Ok(stack)
+}
+
+/// Observes all stores within a time, and says meanwhile whom that waits for.
+pub(super) async fn world(
+    stack: &Stack,
+    clients: &Clients,
+    most: Duration,
+    ui: &Ui,
+) -> Result<World, ObserveError> {
+    observe_within(stack, clients, most, &mut |on| waits(on, ui)).await
+}
+
+/// Says whom a look waits for.
+pub(super) fn waits(on: &str, ui: &Ui) {
+    ui.note(&format!("system waits for {on}"));
 }
 
 /// Says what is remarkable about a valid spec.

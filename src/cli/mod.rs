@@ -26,6 +26,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -35,7 +36,7 @@ use args::{Cli, Command};
 use exit::{Exit, Failure};
 use ui::{Colour, Ui};
 
-use crate::apply::Cancel;
+use crate::apply::{Cancel, Grace};
 
 /// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -98,13 +99,13 @@ fn log_to_stderr(verbose: u8) {
 
 fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
     match &cli.command {
-        Command::Init(args) => init::run(args, ui),
-        Command::Validate(args) => validate::run(args, cli.file.as_deref(), ui),
+        Command::Init(args) => at_once(|| init::run(args, ui)),
+        Command::Validate(args) => at_once(|| validate::run(args, cli.file.as_deref(), ui)),
         Command::Schema(args) => reference::schema(args, ui),
         Command::Completions(args) => reference::completions(args, ui),
         Command::Man => reference::man(ui),
-        Command::Show(args) => show::run(args, ui),
-        Command::Migration(args) => migration::run(args, cli.file.as_deref(), ui),
+        Command::Show(args) => at_once(|| show::run(args, ui)),
+        Command::Migration(args) => at_once(|| migration::run(args, cli.file.as_deref(), ui)),
         Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
         Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
         Command::Drift(args) => wait(until_interrupted(drift::run(args, cli.file.as_deref(), ui))),
@@ -119,16 +120,30 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
 }
 
 /// Ctrl-C and a polite kill, heard from here on: nobody else hears them for a process that is the first
-/// of its container.
+/// of its container. After two of them a command stops at once.
 fn listening() -> Result<Cancel, Failure> {
+    listening_with(Grace { times: 2, most: Duration::from_secs(10) })
+}
+
+/// As [`listening`], for a command that leaves nothing behind.
+const LEAVES_NOTHING: Grace = Grace { times: 1, most: Duration::from_secs(2) };
+
+fn listening_with(grace: Grace) -> Result<Cancel, Failure> {
     let cancel = Cancel::new();
-    cancel.listen().map_err(|error| exit::Plain::io("listen to", "signals", &error))?;
+    cancel.listen(grace).map_err(|error| exit::Plain::io("listen to", "signals", &error))?;
     Ok(cancel)
 }
 
 /// Runs a command that may be left off anywhere, until the first Ctrl-C.
 async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    listening()?.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
+    let cancel = listening_with(LEAVES_NOTHING)?;
+    cancel.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
+}
+
+/// Runs a command that talks to nobody and may be left off anywhere.
+fn at_once(command: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    listening_with(Grace { times: 1, most: Duration::ZERO })?;
+    command()
 }
 
 /// Runs a command that talks to servers, on this thread: steps that run side by side wait for answers,
@@ -139,6 +154,6 @@ fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Fa
     let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", &source)))?;
     let result = runtime.block_on(command);
     // A name look-up that hangs must not keep a finished command from ending.
-    runtime.shutdown_timeout(std::time::Duration::from_millis(200));
+    runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }

@@ -1,13 +1,15 @@
 //! `trueup observe`: what is there now, as a file to plan against elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
+use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, observe};
+use crate::apply::Clients;
 use crate::spec::Contact;
 use crate::system::Purpose;
 use crate::world::File;
@@ -21,12 +23,15 @@ pub(super) struct ObserveArgs {
     /// Observe the vector store though auto_train_vector is off
     #[arg(long)]
     pub train: bool,
+    /// How long observing may take
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub refresh_timeout: Duration,
 }
 
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::new(&stack, Purpose::Survey, args.train)?;
-    let world = observe(&stack, &clients).await?;
+    let world = load::world(&stack, &clients, args.refresh_timeout, ui).await?;
     File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;
     ui.note(&format!("`trueup plan --world {}` plans against it", args.out.display()));
     Ok(Exit::Done)

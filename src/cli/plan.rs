@@ -6,15 +6,15 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::args::duration;
-use super::exit::{Exit, Failure, Plain};
+use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use super::{listening, load};
-use crate::apply::{Clients, observe, rehearse};
+use super::{LEAVES_NOTHING, listening, listening_with, load};
+use crate::apply::{Clients, rehearse};
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
 use crate::system::Purpose;
-use crate::world::{File, World};
+use crate::world::World;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -69,7 +69,8 @@ pub(super) enum PlanFormat {
 }
 
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let cancel = listening()?;
+    // A rehearsal drops its scratch database first.
+    let cancel = if args.rehearse { listening()? } else { listening_with(LEAVES_NOTHING)? };
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let Some(stack) = cancel.unless_asked(load::stack(file, contact, ui)).await else {
         return Ok(Exit::Interrupted);
@@ -77,13 +78,10 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let stack = stack?;
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
-    let world = match &args.world {
-        Some(path) => File::read(path, &stack.name)?.world.as_asked(&stack),
-        None => match cancel.unless_asked(look(&stack, args)).await {
-            Some(world) => world?,
-            None => return Ok(Exit::Interrupted),
-        },
+    let Some(world) = cancel.unless_asked(look(&stack, args, ui)).await else {
+        return Ok(Exit::Interrupted);
     };
+    let world = world?;
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
     let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if args.rehearse {
@@ -101,14 +99,12 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     Ok(verdict(&plan, args.detailed_exitcode))
 }
 
-async fn look(stack: &Stack, args: &PlanArgs) -> Result<World, Failure> {
-    let clients = Clients::new(stack, Purpose::Observe, args.train)?;
-    if let Ok(world) = tokio::time::timeout(args.refresh_timeout, observe(stack, &clients)).await {
-        Ok(world?)
-    } else {
-        let message = format!("observing took longer than {:?}", args.refresh_timeout);
-        Err(Failure::new(Plain::new("timeout", message).help("give it more time with `--refresh-timeout`")))
+async fn look(stack: &Stack, args: &PlanArgs, ui: &Ui) -> Result<World, Failure> {
+    if let Some(path) = &args.world {
+        return load::saved_world(path, stack).await;
     }
+    let clients = Clients::new(stack, Purpose::Observe, args.train)?;
+    Ok(load::world(stack, &clients, args.refresh_timeout, ui).await?)
 }
 
 /// A plan in a format, ending in a newline.

@@ -53,7 +53,8 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
 
 async fn timed(name: impl Into<String>, asking: impl Future<Output = Result<String, String>>) -> Health {
     let started = Instant::now();
-    let verdict = asking.await;
+    let answer = tokio::time::timeout(load::A_MINUTE, asking).await;
+    let verdict = answer.unwrap_or_else(|_| Err(format!("no answer in {:?}", load::A_MINUTE)));
     Health { name: name.into(), verdict, latency: started.elapsed() }
 }
 

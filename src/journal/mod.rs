@@ -114,8 +114,9 @@ fn help_of(error: &sql::Error) -> &'static str {
             "the account, the database or the server only reads: `default_transaction_read_only` is on, or it is \
              a standby"
         }
-        Some(code) if sql::FULL.contains(&code) => sql::FULL_HELP,
-        _ => "it is the schema `trueup` of PostgreSQL, or the tables `trueup_*` of SQLite",
+        _ => error
+            .help()
+            .unwrap_or("it is the schema `trueup` of PostgreSQL, or the tables `trueup_*` of SQLite"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::apply::{Clients, observe};
+use crate::apply::{Clients, observe_within};
 use crate::journal::RunId;
 use crate::spec::Contact;
 use crate::system::Purpose;
@@ -34,7 +34,8 @@ async fn world(stack: &Stack, protected: &[&str]) -> World {
     database.execute("CREATE TABLE IF NOT EXISTS t (id text PRIMARY KEY)", &[]).await.unwrap();
     journal::ensure(&database, &stack.name, &set(protected)).await.unwrap();
     journal::record_flags(&database, &stack.name, &stack.environment, &stack.flags).await.unwrap();
-    observe(stack, &clients).await.unwrap()
+    let most = std::time::Duration::from_mins(1);
+    observe_within(stack, &clients, most, &mut |_| {}).await.unwrap()
 }
 
 fn bookkeeping(plan: &Plan) -> Option<&BTreeSet<Address>> {

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either};
 
-use super::{Database, Error, Result, Row, Transaction, value};
+use super::{Database, Error, Guard, Result, Row, Transaction, value};
 
 /// Before large queries of PostgreSQL's catalogs, for their transaction. Their joins are written in a
 /// good order: looking for a better one takes longer than they do, and so does compiling them, which
@@ -22,9 +22,11 @@ impl Database {
                 let sql = queries.join(";\n");
                 let failed = |error| Error::statement(&sql, error);
                 let mut held = pool.take().await.map_err(failed)?;
-                let answer = answers(&mut held, &sql).await;
+                let (guard, mut waited) = (Guard::of(&held), None);
+                let answer = guard.during_with(answers(&mut held, &sql), &mut waited).await;
                 let read = |rows: Vec<PgRow>| rows.iter().map(value::read_postgres).collect();
-                held.give_back(answer).map_err(failed)?.into_iter().map(read).collect()
+                let answer = held.give_back(answer).map_err(|error| failed(error).after_waiting(waited))?;
+                answer.into_iter().map(read).collect()
             }
             // Nothing travels.
             Self::Sqlite(_) => {
@@ -62,11 +64,15 @@ impl Transaction {
     pub async fn execute_each(&mut self, statements: &[String]) -> Result<()> {
         let sql = statements.join(";\n");
         let all = sqlx::raw_sql(AssertSqlSafe(sql.clone()));
+        let mut waited = None;
         let done = match self {
-            Self::Postgres(held) => all.execute(&mut **held).await.map(|_| ()),
+            Self::Postgres(held) => {
+                let guard = Guard::of(held).sending(sql.len());
+                guard.during_with(all.execute(&mut **held), &mut waited).await.map(|_| ())
+            }
             Self::Sqlite(transaction) => all.execute(&mut **transaction).await.map(|_| ()),
         };
-        done.map_err(|error| Error::statement(&sql, error))
+        done.map_err(|error| Error::statement(&sql, error).after_waiting(waited))
     }
 }
 

@@ -2,6 +2,8 @@
 //! as text, parameters are always bound, secrets in statements are not shown. Knows dialects, not what a
 //! stack is.
 
+mod blocking;
+mod guard;
 mod many;
 mod open;
 mod pool;
@@ -20,6 +22,8 @@ use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 
 use crate::redact::redact;
 
+pub(crate) use blocking::{COLUMNS as COLUMNS_OF_SESSIONS, named as named_sessions};
+pub use guard::{Guard, Listener, Wait, telling};
 pub use many::{OF_CATALOGS, folded, unfolded};
 pub(crate) use open::address;
 pub use open::{
@@ -75,12 +79,14 @@ pub enum Error {
         version: String,
     },
     /// A statement failed.
-    #[error("{}", said(cause))]
+    #[error("{}{}", said(cause), in_vain(waited.as_deref()))]
     Statement {
         /// The statement, with placeholders.
         sql: String,
         /// What the database says; no source, because the message has all of it.
         cause: Box<sqlx::Error>,
+        /// The sessions that held for too long what it needs.
+        waited: Option<String>,
     },
     /// What was prepared is not there, or there already: another client's session answers.
     #[error(
@@ -99,6 +105,10 @@ pub enum Error {
     /// A value that must be there is NULL or missing: a defect of the query.
     #[error("column {0} of a result is empty")]
     Empty(usize),
+}
+
+fn in_vain(waited: Option<&str>) -> String {
+    waited.map(|on| format!("; it waited for {on}")).unwrap_or_default()
 }
 
 /// What the database says. The driver would add the line of the server's own source code, and says of a
@@ -161,12 +171,37 @@ impl Error {
         if is_mixed_up(&source) {
             return Self::Pooler;
         }
-        Self::Statement { sql: sql.to_owned(), cause: Box::new(source) }
+        Self::Statement { sql: sql.to_owned(), cause: Box::new(source), waited: None }
+    }
+
+    /// The same error of a statement that waited for sessions in vain.
+    fn after_waiting(self, on: Option<String>) -> Self {
+        match self {
+            Self::Statement { sql, cause, waited: _ } => Self::Statement { sql, cause, waited: on },
+            other => other,
+        }
     }
 
     /// Whether the disk of the database is full.
     pub fn is_full(&self) -> bool {
         self.code().is_some_and(|code| FULL.contains(&&*code))
+    }
+
+    /// What to do about it, where its code tells.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        // A lock that was not to be had in time: PostgreSQL, and the kinds of SQLite.
+        match self.code().as_deref()? {
+            code if FULL.contains(&code) => Some(FULL_HELP),
+            "55P03" => Some(
+                "another session holds a lock on it: let its transaction end, or end it with `SELECT \
+                 pg_terminate_backend(PID)`, then run the same command again",
+            ),
+            "5" | "6" | "261" | "262" | "517" | "773" => Some(
+                "another process has the file locked (`fuser FILE` names it): let it end, then run the same \
+                 command again",
+            ),
+            _ => None,
+        }
     }
 
     /// Whether the connection ended before the answer was there.
@@ -216,8 +251,10 @@ impl Database {
             Self::Postgres(pool) => {
                 let failed = |error| Error::statement(sql, error);
                 let mut held = pool.take().await.map_err(failed)?;
-                let answer = query_postgres(&mut held, sql, values).await;
-                held.give_back(answer).map_err(failed)?.iter().map(value::read_postgres).collect()
+                let (guard, mut waited) = (Guard::of(&held), None);
+                let answer = guard.during_with(query_postgres(&mut held, sql, values), &mut waited).await;
+                let answer = held.give_back(answer).map_err(|error| failed(error).after_waiting(waited))?;
+                answer.iter().map(value::read_postgres).collect()
             }
             Self::Sqlite(pool) => query_sqlite(pool, sql, values).await,
         }
@@ -229,8 +266,9 @@ impl Database {
             Self::Postgres(pool) => {
                 let failed = |error| Error::statement(sql, error);
                 let mut held = pool.take().await.map_err(failed)?;
-                let answer = execute_postgres(&mut held, sql, values).await;
-                held.give_back(answer).map_err(failed)
+                let (guard, mut waited) = (Guard::of(&held), None);
+                let answer = guard.during_with(execute_postgres(&mut held, sql, values), &mut waited).await;
+                held.give_back(answer).map_err(|error| failed(error).after_waiting(waited))
             }
             Self::Sqlite(pool) => execute_sqlite(pool, sql, values).await,
         }
@@ -244,7 +282,7 @@ impl Database {
             Self::Postgres(pool) => {
                 let begin = async {
                     let mut held = pool.take().await?;
-                    sqlx::raw_sql(BEGIN).execute(&mut *held).await?;
+                    Guard::of(&held).during(sqlx::raw_sql(BEGIN).execute(&mut *held)).await?;
                     Ok(Transaction::Postgres(held))
                 };
                 begin.await.map_err(|error| Error::statement(BEGIN, error))
@@ -289,8 +327,10 @@ impl Transaction {
     pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(held) => {
-                let rows = query_postgres(held, sql, values).await;
-                rows.map_err(|error| Error::statement(sql, error))?.iter().map(value::read_postgres).collect()
+                let (guard, mut waited) = (Guard::of(held), None);
+                let rows = guard.during_with(query_postgres(held, sql, values), &mut waited).await;
+                let rows = rows.map_err(|error| Error::statement(sql, error).after_waiting(waited))?;
+                rows.iter().map(value::read_postgres).collect()
             }
             Self::Sqlite(transaction) => query_sqlite(&mut **transaction, sql, values).await,
         }
@@ -300,8 +340,9 @@ impl Transaction {
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
             Self::Postgres(held) => {
-                let done = execute_postgres(held, sql, values).await;
-                done.map_err(|error| Error::statement(sql, error))
+                let (guard, mut waited) = (Guard::of(held), None);
+                let done = guard.during_with(execute_postgres(held, sql, values), &mut waited).await;
+                done.map_err(|error| Error::statement(sql, error).after_waiting(waited))
             }
             Self::Sqlite(transaction) => execute_sqlite(&mut **transaction, sql, values).await,
         }
@@ -312,7 +353,7 @@ impl Transaction {
         const COMMIT: &str = "COMMIT";
         let committed = match self {
             Self::Postgres(mut held) => {
-                let answer = sqlx::raw_sql(COMMIT).execute(&mut *held).await;
+                let answer = Guard::of(&held).during(sqlx::raw_sql(COMMIT).execute(&mut *held)).await;
                 held.give_back(answer).map(|_| ())
             }
             Self::Sqlite(transaction) => transaction.commit().await,

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use sqlx::Connection as _;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
+use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::guard::Guard;
 use super::is_lost;
 use super::session::{connect_again, end_with_the_client};
 
@@ -30,8 +31,9 @@ const IN_DOUBT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
 
+/// What the holders of connections share.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     options: PgConnectOptions,
     ends_with_client: bool,
     free: Mutex<Vec<Free>>,
@@ -43,14 +45,21 @@ struct Shared {
 
 #[derive(Debug)]
 struct Free {
-    connection: PgConnection,
+    session: Session,
     since: Instant,
+}
+
+/// A connection, and the server's process for it where that is known.
+#[derive(Debug)]
+struct Session {
+    connection: PgConnection,
+    pid: Option<i32>,
 }
 
 /// A connection in use. Dropping it closes it.
 #[derive(Debug)]
 pub struct Held {
-    connection: PgConnection,
+    session: Session,
     shared: Arc<Shared>,
     permit: OwnedSemaphorePermit,
 }
@@ -74,7 +83,7 @@ impl Pool {
     /// The server's version as a number, 150004, as it said on connecting. None comes through some
     /// poolers.
     pub(super) fn version(&self) -> Option<u32> {
-        self.0.free().last().and_then(|free| free.connection.server_version_num())
+        self.0.free().last().and_then(|free| free.session.connection.server_version_num())
     }
 
     /// A connection: the one that was used last, or a new one. Waits for one while all are in use.
@@ -85,13 +94,13 @@ impl Pool {
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let taking = async {
             match shared.alive().await {
-                Some(connection) => Ok(connection),
+                Some(session) => Ok(session),
                 None => shared.connect_at_last().await,
             }
         };
         let taken = tokio::time::timeout(CONNECT_DEADLINE, taking).await;
-        let connection = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
-        Ok(Held { connection, shared: Arc::clone(shared), permit })
+        let session = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        Ok(Held { session, shared: Arc::clone(shared), permit })
     }
 
     /// Takes a connection back that was taken out, and forgets what was set, made or locked in its session.
@@ -104,8 +113,8 @@ impl Pool {
             sqlx::raw_sql("DISCARD ALL").execute(&mut connection).await?;
             shared.prepare(&mut connection).await
         };
-        if let Ok(Ok(())) = tokio::time::timeout(CONNECT_DEADLINE, tidying).await {
-            shared.keep(connection);
+        if let Ok(Ok(pid)) = tokio::time::timeout(CONNECT_DEADLINE, tidying).await {
+            shared.keep(Session { connection, pid });
         }
     }
 
@@ -116,9 +125,9 @@ impl Pool {
         drop(tokio::time::timeout(CONNECT_DEADLINE, unused).await);
         shared.permits.close();
         let free = std::mem::take(&mut *shared.free());
-        for Free { connection, since: _ } in free {
+        for Free { session, since: _ } in free {
             // What it says on leaving matters to nobody.
-            drop(connection.close().await);
+            drop(session.connection.close().await);
         }
     }
 }
@@ -128,22 +137,22 @@ impl Shared {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, connection: PgConnection) {
+    fn keep(&self, session: Session) {
         if !self.permits.is_closed() {
-            self.free().push(Free { connection, since: Instant::now() });
+            self.free().push(Free { session, since: Instant::now() });
         }
     }
 
     /// A free connection that still answers; one that was used a moment ago is not asked.
-    async fn alive(&self) -> Option<PgConnection> {
+    async fn alive(&self) -> Option<Session> {
         loop {
-            let Free { mut connection, since } = self.free().pop()?;
+            let Free { mut session, since } = self.free().pop()?;
             if since.elapsed() < FRESH && !self.is_in_doubt() {
-                return Some(connection);
+                return Some(session);
             }
             // One that does not answer is closed.
-            if let Ok(Ok(())) = tokio::time::timeout(TEST_DEADLINE, connection.ping()).await {
-                return Some(connection);
+            if let Ok(Ok(())) = tokio::time::timeout(TEST_DEADLINE, session.connection.ping()).await {
+                return Some(session);
             }
         }
     }
@@ -154,19 +163,35 @@ impl Shared {
         lost.is_some_and(|lost| lost.elapsed() < IN_DOUBT)
     }
 
-    async fn connect(&self) -> sqlx::Result<PgConnection> {
+    async fn connect(&self) -> sqlx::Result<Session> {
         let mut connection = connect_again(&self.options).await?;
-        self.prepare(&mut connection).await?;
-        Ok(connection)
+        let pid = self.prepare(&mut connection).await?;
+        Ok(Session { connection, pid })
     }
 
-    /// Sets what a new session is asked for.
-    async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<()> {
-        if self.ends_with_client { end_with_the_client(connection).await } else { Ok(()) }
+    /// Sets what a new session is asked for; gives the server's process.
+    async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
+        if self.ends_with_client { end_with_the_client(connection).await } else { Ok(None) }
+    }
+
+    /// The rows of a query about the others: on a connection that is free, or, where all are in use, on one
+    /// that is closed again.
+    pub(super) async fn ask_beside(&self, sql: &str) -> sqlx::Result<Vec<PgRow>> {
+        let permit = self.permits.try_acquire();
+        let free = if permit.is_ok() { self.alive().await } else { None };
+        let mut session = match free {
+            Some(session) => session,
+            None => self.connect().await?,
+        };
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut session.connection).await?;
+        if permit.is_ok() {
+            self.keep(session);
+        }
+        Ok(rows)
     }
 
     /// As [`Self::connect`], and again while the server has no connection to spare.
-    async fn connect_at_last(&self) -> sqlx::Result<PgConnection> {
+    async fn connect_at_last(&self) -> sqlx::Result<Session> {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         let is_full = |error: &sqlx::Error| {
             let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -179,20 +204,30 @@ impl Shared {
 
 impl Held {
     /// Takes the connection out, and another may be opened for it: see [`Pool::take_back`].
-    pub fn detach(self) -> PgConnection {
-        self.connection
+    pub fn detach(self) -> (PgConnection, Guard) {
+        let guard = Guard::of(&self);
+        (self.session.connection, guard)
+    }
+
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// The server's process.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.session.pid
     }
 
     /// Gives the connection back after its answer: one that ended it is not kept.
     pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
-        let Self { connection, shared, permit } = self;
+        let Self { session, shared, permit } = self;
         match &answer {
             Err(error) if !goes_on(error) => {
                 if is_lost(error) {
                     *shared.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
             }
-            _ => shared.keep(connection),
+            _ => shared.keep(session),
         }
         drop(permit);
         answer
@@ -209,12 +244,12 @@ impl Deref for Held {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.connection
+        &self.session.connection
     }
 }
 
 impl DerefMut for Held {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.connection
+        &mut self.session.connection
     }
 }

@@ -10,9 +10,10 @@ use tokio::sync::{Mutex, mpsc};
 use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
+use crate::change::Address;
 use crate::journal::{RunId, lock};
 use crate::spec::{RedactedUrl, SystemUrl};
-use crate::sql::{self, Database, Dialect, Interrupt, PostgresOptions, SqliteMode};
+use crate::sql::{self, Database, Dialect, Interrupt, Listener, PostgresOptions, SqliteMode};
 
 /// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
 const CONNECTIONS: usize = 8;
@@ -144,6 +145,11 @@ impl Client {
         self.board.listen()
     }
 
+    /// Who is told what the statements of a step wait for; [`Self::waits`] gives it to whoever shows the run.
+    pub fn listener(&self, address: Address) -> Listener {
+        self.board.listener(address)
+    }
+
     /// No step may wait for another session any more: what waits is cancelled, and nothing is tried
     /// again.
     pub fn stop_waiting(&self) {
@@ -234,7 +240,9 @@ impl Client {
         database: Option<&str>,
     ) -> sql::Result<Database> {
         let (run, read_only, connections) = match &self.purpose {
-            Purpose::Observe | Purpose::Survey => (&RunId::from_text("observe"), true, 2),
+            Purpose::Observe | Purpose::Survey => {
+                (&RunId::from_text(format!("observe-{}", std::process::id())), true, 2)
+            }
             Purpose::Apply(run) => (run, false, CONNECTIONS),
         };
         let application_name = lock::session_name(&self.stack, run);

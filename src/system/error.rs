@@ -413,7 +413,7 @@ impl Error {
             if source.is_lost() {
                 return Self::Lost { what, source };
             }
-            let help = source.is_full().then_some(sql::FULL_HELP);
+            let help = source.help();
             Self::Statement { what, help, source }
         }
     }

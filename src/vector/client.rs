@@ -224,7 +224,10 @@ pub enum Error {
     #[error("vector store {}: {source}", path.display())]
     #[diagnostic(
         code(trueup::vector::sqlite),
-        help("is the file an SQLite database that this user may read and write?")
+        help(
+            "{}",
+            source.help().unwrap_or("is the file an SQLite database that this user may read and write?")
+        )
     )]
     Sqlite {
         /// The file.

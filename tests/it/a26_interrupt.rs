@@ -78,7 +78,7 @@ fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itsel
 }
 
 /// `apply` on a terminal of its own. What is typed comes before anything is said.
-fn on_a_terminal(world: &World) -> (Child, std::process::ChildStdin) {
+pub(crate) fn on_a_terminal(world: &World) -> (Child, std::process::ChildStdin) {
     let command = format!("{} apply", env!("CARGO_BIN_EXE_trueup"));
     let mut script = std::process::Command::new("script");
     script.args(["--quiet", "--return", "--command", &command, "terminal"]).current_dir(world.path("."));
@@ -214,4 +214,59 @@ fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
     postgres.psql(&format!("SELECT pg_terminate_backend(pid) {READER}"));
     wait_until("the reader's end", || postgres.psql(&format!("SELECT count(*) {READER}")) == "0");
     world.apply().exits(0);
+}
+
+#[test]
+fn a26_signals_are_heard_while_a_file_is_read_that_has_no_end() {
+    let world = world("sqlite://system.db", "CREATE TABLE items (id text PRIMARY KEY);");
+    let spec = world.read("stack.yaml");
+    let seeded = format!("{spec}  seeds: {{ items: {{ table: items, key: [id], rows: items.csv }} }}\n");
+    for pipe in ["pipe.yaml", "items.csv", "plan.json", "world.json"] {
+        run(std::process::Command::new("mkfifo").arg(world.path(pipe)));
+    }
+    let commands: [(&[&str], &str); 7] = [
+        (&["validate", "--file", "pipe.yaml"], &spec),
+        (&["plan", "--file", "pipe.yaml"], &spec),
+        (&["validate"], &seeded),
+        (&["apply", "--auto-approve"], &seeded),
+        (&["apply", "plan.json"], &spec),
+        (&["plan", "--world", "world.json"], &spec),
+        (&["graph", "--world", "world.json"], &spec),
+    ];
+    for (command, spec) in commands {
+        for signal in ["INT", "TERM"] {
+            world.spec(spec);
+            let mut run = world.start(command);
+            std::thread::sleep(Duration::from_millis(700));
+            // What is no file of data may be refused instead.
+            if run.is_running() {
+                run.signal(signal);
+                let began = Instant::now();
+                run.ends().exits(130);
+                assert!(began.elapsed() < Duration::from_secs(5), "{command:?}: {:?}", began.elapsed());
+            } else {
+                run.ends().exits(1);
+            }
+        }
+    }
+    assert!(!world.path("system.db").exists());
+}
+
+#[test]
+fn a26_signals_are_heard_while_nobody_reads_the_answer() {
+    let world = world("sqlite://system.db", "CREATE TABLE items (id text PRIMARY KEY);");
+    // More than a pipe holds.
+    for number in 2..2000 {
+        world.file(&format!("migrations/{number:04}_a_name_that_is_not_short.sql"), "SELECT 1;");
+    }
+    let mut command = world.command(&["plan", "--format", "json"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(child.try_wait().unwrap(), None);
+
+    let began = Instant::now();
+    interrupt(&child);
+
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
 }

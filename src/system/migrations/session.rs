@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use super::super::Error;
 use super::{Limits, TABLE};
 use crate::journal::inventory;
-use crate::sql::{self, Database, Dialect};
+use crate::sql::{self, Database, Dialect, Guard};
 
 /// What a statement of a migration may fail with.
 pub(super) type Failed = sqlx::Error;
@@ -24,6 +24,8 @@ enum Connection {
 #[derive(Debug)]
 pub(in crate::system) struct Session {
     connection: Connection,
+    /// Ends what waits for an answer on a connection of PostgreSQL that went silent.
+    guard: Option<Guard>,
     /// The table of the history, with its schema: a migration may change the search path.
     pub(super) history: String,
     /// Whether there is an inventory to record in.
@@ -50,16 +52,19 @@ impl Session {
     pub(super) async fn open(database: &Database) -> Result<Self, Error> {
         let failed =
             |source| Error::doing("reading the history of migrations")(sql::Error::statement("", source));
-        let connection = match database {
+        let (connection, guard) = match database {
             Database::Postgres(pool) => {
-                Connection::Postgres(Box::new(pool.take().await.map_err(failed)?.detach()))
+                let (connection, guard) = pool.take().await.map_err(failed)?.detach();
+                // What a migration waits for is asked where its name is known.
+                (Connection::Postgres(Box::new(connection)), Some(guard.without_telling()))
             }
             Database::Sqlite(pool) => {
-                Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach()))
+                (Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach())), None)
             }
         };
         let mut session = Self {
             connection,
+            guard,
             history: String::new(),
             has_books: false,
             reset: String::new(),
@@ -187,9 +192,13 @@ impl Session {
 
     /// Runs statements as they stand, several in one round trip.
     pub(super) async fn run(&mut self, sql: impl Into<String>) -> Result<(), Failed> {
-        let sql = sqlx::raw_sql(AssertSqlSafe(sql.into()));
+        let sql = sql.into();
+        let guard = self.guard.clone().map(|guard| guard.sending(sql.len()));
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
         match &mut self.connection {
-            Connection::Postgres(connection) => sql.execute(&mut **connection).await.map(|_| ()),
+            Connection::Postgres(connection) => {
+                guarded(guard.as_ref(), sql.execute(&mut **connection)).await.map(|_| ())
+            }
             Connection::Sqlite(connection) => sql.execute(&mut **connection).await.map(|_| ()),
         }
     }
@@ -199,7 +208,7 @@ impl Session {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql));
         match &mut self.connection {
             Connection::Postgres(connection) => {
-                let rows = sql.fetch_all(&mut **connection).await?;
+                let rows = guarded(self.guard.as_ref(), sql.fetch_all(&mut **connection)).await?;
                 rows.iter().map(|row| Ok([row.try_get(0)?, row.try_get(1)?])).collect()
             }
             Connection::Sqlite(connection) => {
@@ -264,6 +273,16 @@ impl Session {
             Connection::Postgres(connection) => drop(connection.close().await),
             Connection::Sqlite(connection) => drop(connection.close().await),
         }
+    }
+}
+
+async fn guarded<T>(
+    guard: Option<&Guard>,
+    statement: impl Future<Output = Result<T, Failed>>,
+) -> Result<T, Failed> {
+    match guard {
+        Some(guard) => guard.during(statement).await,
+        None => statement.await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a statement waits for: asked on another connection while it runs, told to whoever shows
 //! the run, and given up when the run is asked to stop. Decides nothing about trying again.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -9,14 +9,10 @@ use tokio::sync::{mpsc, watch};
 use super::super::Client;
 use super::{Job, Limits};
 use crate::change::Address;
-use crate::sql::{self, Row, Value};
+use crate::sql::{self, Listener, Value, Wait};
 
 /// How long a statement runs before it is asked for what it waits, at most, and between two questions.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Most sessions that are named.
-const MOST_NAMED: usize = 3;
-/// Of a session's statement, so many characters are shown.
-const SHOWN: usize = 60;
 
 /// A step waits for other sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +26,7 @@ pub struct Waits {
 /// Between the steps of a client and who walks them.
 #[derive(Debug, Default)]
 pub(in crate::system) struct Board {
-    tell: Mutex<Option<mpsc::UnboundedSender<Waits>>>,
+    tell: Arc<Mutex<Option<mpsc::UnboundedSender<Waits>>>>,
     stop: watch::Sender<bool>,
 }
 
@@ -57,11 +53,25 @@ impl Board {
         drop(self.stop.subscribe().wait_for(|stop| *stop).await);
     }
 
+    /// Who is told what the statements of a step wait for.
+    pub(in crate::system) fn listener(&self, address: Address) -> Listener {
+        let tell = Arc::clone(&self.tell);
+        Arc::new(move |wait| {
+            if let Wait::For(on) = wait {
+                send(&tell, &address, on);
+            }
+        })
+    }
+
     fn tell(&self, address: &Address, on: &str) {
-        if let Some(tell) = &*self.tell.lock().unwrap_or_else(PoisonError::into_inner) {
-            // Nobody may listen any more.
-            drop(tell.send(Waits { address: address.clone(), on: on.to_owned() }));
-        }
+        send(&self.tell, address, on);
+    }
+}
+
+fn send(tell: &Mutex<Option<mpsc::UnboundedSender<Waits>>>, address: &Address, on: &str) {
+    if let Some(tell) = &*tell.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Nobody may listen any more.
+        drop(tell.send(Waits { address: address.clone(), on: on.to_owned() }));
     }
 }
 
@@ -149,24 +159,17 @@ impl<'a> Watch<'a> {
 
     /// Who has what the session waits for; `None` while it waits for nobody.
     async fn blocking(&self, pid: i32) -> sql::Result<Option<String>> {
-        // A row for each session in the way: its id, its name, its account, since when its
-        // transaction is open, what it does, and its last statement. Of another account's session
-        // a name and an account are all that everybody may see. A prepared transaction has id 0.
-        const BLOCKING: &str = "
-            SELECT b.pid::text, a.application_name, a.usename::text,
-                   to_char(coalesce(a.xact_start, a.query_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-                   a.state, a.query
-            FROM (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid) b
-                 LEFT JOIN pg_stat_activity a ON a.pid = b.pid
-            ORDER BY a.xact_start NULLS LAST, b.pid";
+        // A row for each session in the way.
+        let sql = format!(
+            "SELECT {}
+             FROM (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid) b
+                  LEFT JOIN pg_stat_activity a ON a.pid = b.pid
+             ORDER BY a.xact_start NULLS LAST, b.pid",
+            sql::COLUMNS_OF_SESSIONS
+        );
         let database = self.client.database().await.map_err(|_| sql::Error::Empty(0))?;
-        let rows = database.query(BLOCKING, &[Value::from(pid.to_string())]).await?;
-        let more = rows.len().saturating_sub(MOST_NAMED);
-        let mut named: Vec<String> = rows.iter().take(MOST_NAMED).map(session).collect();
-        if more > 0 {
-            named.push(format!("{more} more"));
-        }
-        Ok((!named.is_empty()).then(|| named.join("; ")))
+        let rows = database.query(&sql, &[Value::from(pid.to_string())]).await?;
+        Ok(sql::named_sessions(&rows, 0))
     }
 
     async fn cancel(&self, pid: i32) -> bool {
@@ -175,32 +178,4 @@ impl<'a> Watch<'a> {
         let cancelled = database.query(CANCEL, &[Value::from(pid.to_string())]).await;
         cancelled.is_ok_and(|rows| rows.first().is_some_and(|row| row.bool(0).unwrap_or(false)))
     }
-}
-
-/// A session for people: `pid 4242 (psql, account ann), idle in transaction since …, last: …`.
-fn session(row: &Row) -> String {
-    let text = |column: usize| row.get(column).filter(|text| !text.is_empty());
-    let pid = text(0).unwrap_or("0");
-    if pid == "0" {
-        return "a prepared transaction (`SELECT * FROM pg_prepared_xacts`)".to_owned();
-    }
-    let who: Vec<String> = text(1)
-        .map(str::to_owned)
-        .into_iter()
-        .chain(text(2).map(|account| format!("account {account}")))
-        .collect();
-    let mut said = vec![format!("pid {pid}")];
-    if !who.is_empty() {
-        said.push(format!(" ({})", who.join(", ")));
-    }
-    if let (Some(since), Some(state)) = (text(3), text(4)) {
-        said.push(format!(", {state} since {since}"));
-    }
-    if let (Some(query), Some(_)) = (text(5), text(4)) {
-        let query = sql::masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
-        let shown: String = query.chars().take(SHOWN).collect();
-        let rest = if query.chars().count() > SHOWN { "…" } else { "" };
-        said.push(format!(": {shown}{rest}"));
-    }
-    said.concat()
 }

@@ -155,7 +155,9 @@ async fn execute(transaction: &mut Transaction, sql: &str) -> sql::Result<()> {
 
 fn without_text(error: sql::Error) -> sql::Error {
     match error {
-        sql::Error::Statement { cause, .. } => sql::Error::Statement { sql: "ALTER ROLE".to_owned(), cause },
+        sql::Error::Statement { cause, waited, .. } => {
+            sql::Error::Statement { sql: "ALTER ROLE".to_owned(), cause, waited }
+        }
         other => other,
     }
 }

@@ -1,0 +1,66 @@
+//! Observing within bounds: whom it waits for is said meanwhile, and who had not answered when it is given
+//! up. Knows the stores by name only.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::clients::{Clients, ObserveError, observe_noting};
+use crate::spec::Stack;
+use crate::sql::{self, Wait};
+use crate::world::World;
+
+/// The stores that have not answered yet.
+#[derive(Debug, Default)]
+pub(super) struct Unanswered(Mutex<BTreeSet<String>>);
+
+impl Unanswered {
+    /// Asks a store.
+    pub(super) async fn during<T>(&self, store: &str, asking: impl Future<Output = T>) -> T {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(store.to_owned());
+        let answer = asking.await;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(store);
+        answer
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+/// Observes everything that the stack speaks of, and gives up after a time. `say` is told whom it waits for.
+pub async fn observe_within(
+    stack: &Stack,
+    clients: &Clients,
+    most: Duration,
+    say: &mut (dyn FnMut(&str) + Send),
+) -> Result<World, ObserveError> {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let listener = Arc::new(move |wait: Wait<'_>| {
+        let on = match wait {
+            Wait::For(on) => Some(on.to_owned()),
+            Wait::Over => None,
+        };
+        // Who gave up looking does not listen any more.
+        drop(tell.send(on));
+    });
+    let unanswered = Unanswered::default();
+    let mut observing = Box::pin(sql::telling(listener, observe_noting(stack, clients, &unanswered)));
+    let mut over = std::pin::pin!(tokio::time::sleep(most));
+    let mut on = None;
+    loop {
+        tokio::select! {
+            biased;
+            world = &mut observing => return world,
+            Some(now) = told.recv() => {
+                if let Some(now) = &now {
+                    say(now);
+                }
+                on = now;
+            }
+            () = &mut over => return Err(ObserveError::TooLong { most, stores: unanswered.names(), on }),
+        }
+    }
+}
