@@ -53,6 +53,10 @@ pub enum ObserveError {
         /// The sessions that the system database waited for.
         on: Option<String>,
     },
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] journal::lock::Lost),
     /// The system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -77,7 +81,11 @@ impl ObserveError {
         match self {
             Self::System(error) => error.is_lost(),
             Self::Journal(error) => error.is_lost(),
-            Self::Unset { .. } | Self::TooLong { .. } | Self::Vector(_) | Self::Cache(_) => false,
+            Self::Unset { .. }
+            | Self::LockLost(_)
+            | Self::TooLong { .. }
+            | Self::Vector(_)
+            | Self::Cache(_) => false,
         }
     }
 }
@@ -87,10 +95,14 @@ impl Clients {
     /// to be trained: while training is off nothing in it is read.
     pub fn new(stack: &Stack, purpose: Purpose, train: bool) -> Result<Self, ObserveError> {
         let vector = stack.vector.as_ref().filter(|_| train || stack.flags.auto_train_vector());
+        let system = system::Client::new(system_url(stack)?, &stack.name, purpose);
+        let fence = system.fence();
+        let vector = vector.map(vector::Client::new).transpose()?;
+        let cache = stack.cache.as_ref().map(cache::Client::new).transpose()?;
         Ok(Self {
-            system: system::Client::new(system_url(stack)?, &stack.name, purpose),
-            vector: vector.map(vector::Client::new).transpose()?,
-            cache: stack.cache.as_ref().map(cache::Client::new).transpose()?,
+            vector: vector.map(|client| client.behind(fence.clone())),
+            cache: cache.map(|client| client.behind(fence.clone())),
+            system,
         })
     }
 }

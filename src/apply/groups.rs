@@ -36,6 +36,7 @@ pub(super) async fn apply(
         })
         .collect();
     if !claims.is_empty() {
+        system.fence().check().await?;
         let mut transaction = system.database().await?.begin().await.map_err(journal::Error::from)?;
         journal::inventory::record(&mut transaction, run, &claims).await.map_err(journal::Error::from)?;
         transaction.commit().await.map_err(journal::Error::from)?;
@@ -46,6 +47,7 @@ pub(super) async fn apply(
     let forgotten: Vec<Fingerprint> =
         gone.into_iter().filter(|key| !kept.contains(key)).chain(found.iter().map(key_of)).collect();
     if !forgotten.is_empty() {
+        system.fence().check().await?;
         let mut transaction = system.database().await?.begin().await.map_err(journal::Error::from)?;
         journal::inventory::forget(&mut transaction, &address, &forgotten)
             .await

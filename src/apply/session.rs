@@ -295,6 +295,7 @@ impl Session<'_> {
             };
             let seen = seen?;
             schema = schema.after(self.stack, walked, &seen.world.system);
+            self.clients.system.fence().check().await?;
             let recording = self.record_schema(&seen, &schema, walked, execution.recorder.run());
             let Some(recorded) = execution.cancel.unless_urgent(recording).await else {
                 walked.interrupted = true;

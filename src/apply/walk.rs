@@ -11,7 +11,7 @@ use super::groups;
 use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::change::Address;
-use crate::journal::{self, RunId};
+use crate::journal::{self, RunId, lock};
 use crate::neutral::one_line;
 use crate::plan::{Plan, Step, Work};
 use crate::sql;
@@ -92,6 +92,10 @@ impl Walked {
 /// Why a step failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum StepError {
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] lock::Lost),
     /// In the system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -116,6 +120,19 @@ pub enum StepError {
     #[error("the step stopped without an answer: {0}")]
     #[diagnostic(code(trueup::apply::lost))]
     Lost(String),
+}
+
+impl StepError {
+    /// Why the lock is held no more, where that is the error.
+    fn lost_lock(&self) -> Option<&lock::Lost> {
+        match self {
+            Self::LockLost(lost)
+            | Self::System(system::Error::LockLost(lost))
+            | Self::Vector(vector::Error::LockLost(lost))
+            | Self::Cache(cache::Error::LockLost(lost)) => Some(lost),
+            _ => None,
+        }
+    }
 }
 
 /// Walks the steps of a plan, telling what happens and recording how each step ended.
@@ -160,6 +177,9 @@ pub async fn walk(steps: Vec<Step>, clients: &Arc<Clients>, execution: &mut Exec
         };
         let Some(ended) = ended else { break };
         let (id, result) = result_of(ended);
+        if let Some(lost) = result.as_ref().err().and_then(StepError::lost_lock) {
+            cancel.stop(format!("the lock was lost: {}", lost.reason));
+        }
         if let Some((step, began)) = started.remove(&id) {
             migrations -= usize::from(step.is_migration());
             if migrations == 0 {
@@ -204,6 +224,7 @@ fn result_of(ended: Result<(Id, Result<(), StepError>), JoinError>) -> (Id, Resu
 }
 
 async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<(), StepError> {
+    clients.system.fence().check().await?;
     match &work {
         Work::Bookkeeping { stack, protected } => {
             Ok(journal::ensure(&clients.system.database().await?, stack, protected).await?)

@@ -22,6 +22,7 @@ pub use observed::{
 };
 
 use crate::digest::Fingerprint;
+use crate::journal::lock::{Fence, Lost};
 use crate::spec::{self, CacheUrl};
 
 /// The way to one cache. Connects when it is first used, and keeps the connection.
@@ -53,11 +54,25 @@ impl Client {
             Err(unset) => Err(Error::Unset { names: unset.names.join(", ") }),
         }
     }
+
+    /// The client of a run, which writes only while that holds its lock.
+    #[must_use]
+    pub fn behind(mut self, fence: Fence) -> Self {
+        match &mut self.0 {
+            Connector::Redis(redis) => redis.fence = fence,
+            Connector::Embedded(embedded) => embedded.fence = fence,
+        }
+        self
+    }
 }
 
 /// What went wrong with a cache. No message has a password in it.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] Lost),
     /// The URL names variables that are not set.
     #[error("the URL of the cache is not known: {names} is not set")]
     #[diagnostic(code(trueup::cache::unset), help("set it in the environment, then run the command again"))]

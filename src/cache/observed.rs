@@ -161,8 +161,10 @@ fn failure(error: &Error) -> Failure {
     match error {
         Error::Down { .. } => Failure::Down,
         Error::Authentication { .. } => Failure::Authentication,
-        Error::Unset { .. } | Error::Unusable { .. } | Error::Refused { .. } | Error::NoSettings { .. } => {
-            Failure::Unusable
-        }
+        Error::Unset { .. }
+        | Error::Unusable { .. }
+        | Error::Refused { .. }
+        | Error::NoSettings { .. }
+        | Error::LockLost(_) => Failure::Unusable,
     }
 }

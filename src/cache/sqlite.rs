@@ -11,6 +11,7 @@ use tokio::sync::OnceCell;
 use super::Error;
 use super::observed::{EmbeddedSeen, GroupSeen, KeysSeen, NamespaceSeen, StreamSeen};
 use crate::digest::Fingerprint;
+use crate::journal::lock::Fence;
 use crate::sql::{self, Database, SqliteMode, Value, open_sqlite, open_sqlite_to_read};
 
 /// The tables, each made when it is missing. Times are seconds since 1970.
@@ -116,11 +117,13 @@ pub(super) struct Embedded {
     path: PathBuf,
     /// Opened and with its tables, by the first change.
     writer: OnceCell<Database>,
+    /// What each transaction that writes must pass.
+    pub(super) fence: Fence,
 }
 
 impl Embedded {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), writer: OnceCell::new() }
+        Self { path: path.to_owned(), writer: OnceCell::new(), fence: Fence::default() }
     }
 
     /// Five queries, however much there is.
@@ -215,6 +218,7 @@ impl Embedded {
         let refused = |error: sql::Error| self.refused(what, &error);
         let database = self.writer.get_or_try_init(|| self.open_for_writing()).await?;
         let mut transaction = database.begin().await.map_err(refused)?;
+        self.fence.check().await?;
         for (sql, values) in statements {
             transaction.execute(sql, values).await.map_err(refused)?;
         }

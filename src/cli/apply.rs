@@ -334,10 +334,13 @@ impl Applying<'_> {
             approval::ask(self.command, done, ui).await?;
         }
         if let Some(held) = &self.held {
-            if asks && let Err(lock::Error::Lost { reason }) = held.refuse_lost() {
-                return Ok(Asked::LockLost { plan: Box::new(seen.plan), reason });
+            // A person may have thought for an hour.
+            match held.check().await {
+                Err(lock::Error::Lost { reason }) if asks => {
+                    return Ok(Asked::LockLost { plan: Box::new(seen.plan), reason });
+                }
+                checked => checked.map_err(|error| Failure::with(Exit::Failed, error))?,
             }
-            held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
             session.record_unrecorded_schema(&seen, &self.run).await?;
         }
         if is_idle {
@@ -364,7 +367,7 @@ impl Applying<'_> {
         seen: &Seen,
     ) -> Result<(), Failure> {
         let Some(held) = &self.held else { return Ok(()) };
-        held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
+        held.check().await.map_err(|error| Failure::with(Exit::Failed, error))?;
         session.record_unrecorded_schema(seen, &self.run).await?;
         let is_known = seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest);
         if !is_known && saved.spec_digest == self.stack.digest {
@@ -440,7 +443,7 @@ impl Applying<'_> {
                 async { Ok(lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await) };
             match tokio::try_join!(self.clients.system.presence(), locking) {
                 Ok((Presence::Present, locked)) => {
-                    self.held = Some(locked?);
+                    self.hold(locked?);
                     return Ok(Presence::Present);
                 }
                 Ok((Presence::Missing, _)) => return Ok(Presence::Missing),
@@ -459,8 +462,14 @@ impl Applying<'_> {
     async fn take_lock(&mut self) -> Result<(), Failure> {
         let url = system_url(self.stack)?;
         let lock = lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await?;
-        self.held = Some(lock);
+        self.hold(lock);
         Ok(())
+    }
+
+    /// Keeps the lock. From here on nothing is written without it.
+    fn hold(&mut self, lock: lock::Lock) {
+        self.clients.system.fence().set(&lock);
+        self.held = Some(lock);
     }
 }
 

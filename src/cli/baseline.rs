@@ -82,7 +82,7 @@ pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Re
         }
     };
     // Until here nothing was written.
-    held.refuse_lost().map_err(|error| Failure::with(Exit::Failed, error))?;
+    held.check().await.map_err(|error| Failure::with(Exit::Failed, error))?;
     if cancel.is_asked() {
         return Ok(Exit::Interrupted);
     }

@@ -11,7 +11,7 @@ use super::ui::Ui;
 use crate::apply::{Clients, system_url};
 use crate::journal::lock;
 use crate::neutral::one_line;
-use crate::spec::Contact;
+use crate::spec::{CacheUrl, Contact, Stack, VectorUrl};
 use crate::system::{Presence, Purpose};
 
 /// Arguments of `lock`.
@@ -58,8 +58,31 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
                 "ended {sessions} session{plural} of run {}: its lock is free\n",
                 one_line(&run)
             ));
+            say_what_may_still_arrive(&stack, ui);
             Ok(Exit::Done)
         }
+    }
+}
+
+/// Says what ending its sessions on the system database does not keep a run from.
+fn say_what_may_still_arrive(stack: &Stack, ui: &Ui) {
+    ui.note(
+        "if its process still lives (stopped, or cut off from the network), it begins nothing more: it asks \
+         for its lock before each batch",
+    );
+    let vector = stack.vector.as_ref().and_then(|vector| vector.endpoint.to.as_ref().ok());
+    let cache = stack.cache.as_ref().and_then(|cache| cache.endpoint.to.as_ref().ok());
+    let servers = [
+        matches!(vector, Some(VectorUrl::Chroma(_))).then_some("Chroma"),
+        matches!(cache, Some(CacheUrl::Redis(_))).then_some("Redis"),
+    ];
+    let servers: Vec<&str> = servers.into_iter().flatten().collect();
+    if !servers.is_empty() {
+        ui.note(&format!(
+            "one request that it had sent to {} may still be carried out there, which nothing can call back; \
+             `trueup plan` shows what came of it, and `trueup apply` repairs it",
+            servers.join(" or ")
+        ));
     }
 }
 

@@ -11,7 +11,8 @@ use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
 use crate::catalog::{self, Snapshot};
 use crate::change::Address;
-use crate::journal::{RunId, lock};
+use crate::journal::RunId;
+use crate::journal::lock::{self, Fence};
 use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, Listener, PostgresOptions, SqliteMode};
 
@@ -55,6 +56,7 @@ pub struct Client {
     catalog: Mutex<Option<Arc<Snapshot>>>,
     migrator: Mutex<Option<Session>>,
     board: Board,
+    fence: Fence,
 }
 
 impl Client {
@@ -69,6 +71,7 @@ impl Client {
             catalog: Mutex::default(),
             migrator: Mutex::default(),
             board: Board::default(),
+            fence: Fence::default(),
         }
     }
 
@@ -154,6 +157,11 @@ impl Client {
     /// again.
     pub fn stop_waiting(&self) {
         self.board.stop();
+    }
+
+    /// What everything that a run writes must pass.
+    pub fn fence(&self) -> &Fence {
+        &self.fence
     }
 
     /// Where steps say what they wait for.

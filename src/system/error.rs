@@ -50,6 +50,10 @@ const HELP_TO_CREATE: &str =
 /// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] crate::journal::lock::Lost),
     /// The server or file cannot be opened.
     #[error("system: {source}")]
     #[diagnostic(code(trueup::system::unreachable), help("{}", help_of_no_connection(source)))]

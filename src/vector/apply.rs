@@ -9,6 +9,7 @@ use super::client::{Client, Error, Training};
 use super::owner::Owner;
 use super::{Document, key};
 use crate::embed::Embedder;
+use crate::journal::lock::Fence;
 use crate::journal::{Identity, RunId};
 
 /// One step on a collection, with all that executing it needs.
@@ -53,6 +54,8 @@ pub(super) struct Writer {
     pub(super) environment: Option<String>,
     pub(super) identity: Identity,
     pub(super) run: RunId,
+    /// What each batch must pass.
+    pub(super) fence: Fence,
     accepts: BTreeSet<Owner>,
 }
 
@@ -89,6 +92,7 @@ pub async fn apply(change: &Change, client: &Client, identity: Identity, run: &R
         environment: owner.environment.clone(),
         identity,
         run: run.clone(),
+        fence: client.fence.clone(),
         accepts: accepts.clone(),
     };
     match task {

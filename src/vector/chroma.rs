@@ -1,7 +1,7 @@
 //! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. Every call
 //! has a deadline, and as all are idempotent, those that fail to connect are tried again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as _;
 use std::path::Path;
 use std::sync::Once;
@@ -81,6 +81,33 @@ impl Collection {
 struct Documents {
     ids: Vec<String>,
     metadatas: Option<Vec<Metadata>>,
+}
+
+/// What documents that are deleted together have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    owner: Owner,
+    /// Whether they name the run that wrote them; an older trueup wrote none.
+    has_run: bool,
+}
+
+/// Documents under one mark.
+#[derive(Default)]
+struct OwnDocuments {
+    ids: Vec<String>,
+    /// The runs that wrote them.
+    runs: BTreeSet<String>,
+}
+
+/// What must still be so when a delete arrives: the mark that was just read. A document that another
+/// run has written since stays, however long this request was on its way.
+fn unchanged(mark: &Mark, runs: &BTreeSet<String>) -> Value {
+    let Mark { owner, has_run } = mark;
+    let owned = match &owner.identity {
+        Some(identity) => json!({ key::OWNER: identity }),
+        None => json!({ key::STACK: owner.stack }),
+    };
+    if *has_run { json!({ "$and": [owned, { key::RUN: { "$in": runs } }] }) } else { owned }
 }
 
 impl Chroma {
@@ -165,8 +192,8 @@ impl Chroma {
             "metadata": metadata,
             "configuration": { "hnsw": { "space": METRIC } },
         });
-        match self.call::<Value>(Method::POST, &self.path("/collections"), Some(&body)).await {
-            Ok(_) => Ok(()),
+        match self.write(writer, Method::POST, &self.path("/collections"), Some(&body)).await {
+            Ok(()) => Ok(()),
             // Made by a run that was killed before it could say so, by the first of two tries, or by
             // somebody else.
             Err(Error::Server { status: 409, .. }) => self.own_collection(name, writer).await.map(|_| ()),
@@ -181,7 +208,7 @@ impl Chroma {
         metadata.extend(writer.marks());
         let body = json!({ "new_metadata": metadata });
         let path = self.path(&format!("/collections/{}", encode(&collection.id)));
-        self.call::<Value>(Method::PUT, &path, Some(&body)).await.map(|_| ())
+        self.write(writer, Method::PUT, &path, Some(&body)).await
     }
 
     /// A collection that must carry a mark of the writer's own.
@@ -204,8 +231,8 @@ impl Chroma {
         if !is_own || count > 0 {
             return Ok(());
         }
-        match self.call::<Value>(Method::DELETE, &self.collection_path(name), None).await {
-            Ok(_) | Err(Error::Server { status: 404, .. }) => Ok(()),
+        match self.write(writer, Method::DELETE, &self.collection_path(name), None).await {
+            Ok(()) | Err(Error::Server { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -220,6 +247,8 @@ impl Chroma {
         let batch_size = training.batch(limits.max_batch_size);
         let act = |verb| self.documents_path(&collection.id, verb);
         for batch in write.chunks(batch_size) {
+            // First, because it takes longest: what is read after it is still so when it is written.
+            let embeddings = training.embed(batch)?;
             let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
             let there = self.metadata_of(&collection.id, &ids).await?;
             let mut metadatas = Vec::with_capacity(batch.len());
@@ -241,28 +270,23 @@ impl Chroma {
                 "ids": ids,
                 "documents": batch.iter().map(|document| &document.text).collect::<Vec<_>>(),
                 "metadatas": metadatas,
-                "embeddings": training.embed(batch)?,
+                "embeddings": embeddings,
             });
-            self.call::<Value>(Method::POST, &act("upsert"), Some(&body)).await?;
+            self.write(writer, Method::POST, &act("upsert"), Some(&body)).await?;
         }
         for ids in adopt.chunks(batch_size) {
             // What is gone or somebody else's by now is left alone; the next look says so.
-            let ids: Vec<String> =
-                self.own_documents(&collection.id, ids, writer).await?.into_values().flatten().collect();
+            let own = self.own_documents(&collection.id, ids, writer).await?;
+            let ids: Vec<String> = own.into_values().flat_map(|own| own.ids).collect();
             if !ids.is_empty() {
                 let body = json!({ "ids": ids, "metadatas": vec![writer.marks(); ids.len()] });
-                self.call::<Value>(Method::POST, &act("update"), Some(&body)).await?;
+                self.write(writer, Method::POST, &act("update"), Some(&body)).await?;
             }
         }
         for ids in delete.chunks(batch_size) {
-            for (owner, ids) in self.own_documents(&collection.id, ids, writer).await? {
-                // Only while they carry the mark that was just read.
-                let mark = match &owner.identity {
-                    Some(identity) => json!({ key::OWNER: identity }),
-                    None => json!({ key::STACK: owner.stack }),
-                };
-                let body = json!({ "ids": ids, "where": mark });
-                self.call::<Value>(Method::POST, &act("delete"), Some(&body)).await?;
+            for (mark, OwnDocuments { ids, runs }) in self.own_documents(&collection.id, ids, writer).await? {
+                let body = json!({ "ids": ids, "where": unchanged(&mark, &runs) });
+                self.write(writer, Method::POST, &act("delete"), Some(&body)).await?;
             }
         }
         Ok(())
@@ -286,12 +310,16 @@ impl Chroma {
         collection: &str,
         ids: &[String],
         writer: &Writer,
-    ) -> Result<BTreeMap<Owner, Vec<String>>, Error> {
+    ) -> Result<BTreeMap<Mark, OwnDocuments>, Error> {
         let there = self.metadata_of(collection, &ids.iter().collect::<Vec<_>>()).await?;
-        let mut own: BTreeMap<Owner, Vec<String>> = BTreeMap::new();
+        let mut own: BTreeMap<Mark, OwnDocuments> = BTreeMap::new();
         for (id, metadata) in there {
-            if let Some(owner) = owner_in(metadata.as_ref()).filter(|owner| writer.owns(Some(owner))) {
-                own.entry(owner).or_default().push(id);
+            let metadata = metadata.as_ref();
+            if let Some(owner) = owner_in(metadata).filter(|owner| writer.owns(Some(owner))) {
+                let run = text(metadata, key::RUN);
+                let documents = own.entry(Mark { owner, has_run: run.is_some() }).or_default();
+                documents.ids.push(id);
+                documents.runs.extend(run);
             }
         }
         Ok(own)
@@ -397,13 +425,34 @@ impl Chroma {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Error> {
+        self.again(async || self.call_once(method.clone(), path, body).await).await
+    }
+
+    /// Tries again while the server cannot be reached or fails.
+    async fn again<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
         let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES);
         let again = |error: &Error| match error {
             Error::Unreachable { transient, .. } => *transient,
             Error::Server { status, .. } => *status >= 500,
             _ => false,
         };
-        (|| self.call_once(method.clone(), path, body)).retry(pauses).when(again).await
+        attempt.retry(pauses).when(again).await
+    }
+
+    /// One call that writes. Each attempt is preceded by the question whether the run still holds its
+    /// lock: after the time that the attempt before took, another run may hold it.
+    async fn write(
+        &self,
+        writer: &Writer,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(), Error> {
+        self.again(async || {
+            writer.fence.check().await?;
+            self.call_once::<Value>(method.clone(), path, body).await.map(|_| ())
+        })
+        .await
     }
 
     async fn call_once<T: DeserializeOwned>(

@@ -8,12 +8,17 @@ use super::chroma::Chroma;
 use super::observed::Seen;
 use super::sqlite::SqliteStore;
 use crate::embed::{self, Embedder};
+use crate::journal::lock::{Fence, Lost};
 use crate::spec::{self, VectorUrl};
 use crate::sql;
 
 /// A client of a vector store. Making one contacts nothing.
 #[derive(Debug, Clone)]
-pub struct Client(Backend);
+pub struct Client {
+    backend: Backend,
+    /// What all that is written must pass.
+    pub(super) fence: Fence,
+}
 
 #[derive(Debug, Clone)]
 enum Backend {
@@ -57,13 +62,20 @@ impl Client {
         let url =
             vector.endpoint.to.as_ref().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
         match url {
-            VectorUrl::Chroma(url) => Chroma::new(url, vector).map(Backend::Chroma).map(Self),
-            VectorUrl::Sqlite(path) => Ok(Self(Backend::Sqlite(SqliteStore::new(path.clone())))),
+            VectorUrl::Chroma(url) => Chroma::new(url, vector).map(Backend::Chroma),
+            VectorUrl::Sqlite(path) => Ok(Backend::Sqlite(SqliteStore::new(path.clone()))),
         }
+        .map(|backend| Self { backend, fence: Fence::default() })
+    }
+
+    /// The client of a run, which writes only while that holds its lock.
+    #[must_use]
+    pub fn behind(self, fence: Fence) -> Self {
+        Self { fence, ..self }
     }
 
     pub(super) async fn observe(&self) -> Result<Seen, Error> {
-        match &self.0 {
+        match &self.backend {
             Backend::Chroma(chroma) => chroma.observe().await,
             Backend::Sqlite(store) => store.observe().await,
         }
@@ -75,28 +87,28 @@ impl Client {
         embedder: &Embedder,
         writer: &Writer,
     ) -> Result<(), Error> {
-        match &self.0 {
+        match &self.backend {
             Backend::Chroma(chroma) => chroma.create_collection(name, embedder, writer).await,
             Backend::Sqlite(store) => store.create_collection(name, embedder, writer).await,
         }
     }
 
     pub(super) async fn adopt_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
-        match &self.0 {
+        match &self.backend {
             Backend::Chroma(chroma) => chroma.adopt_collection(name, writer).await,
             Backend::Sqlite(store) => store.adopt_collection(name, writer).await,
         }
     }
 
     pub(super) async fn drop_empty_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
-        match &self.0 {
+        match &self.backend {
             Backend::Chroma(chroma) => chroma.drop_empty_collection(name, writer).await,
             Backend::Sqlite(store) => store.drop_empty_collection(name, writer).await,
         }
     }
 
     pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
-        match &self.0 {
+        match &self.backend {
             Backend::Chroma(chroma) => chroma.train(training).await,
             Backend::Sqlite(store) => store.train(training).await,
         }
@@ -106,6 +118,10 @@ impl Client {
 /// What went wrong with a vector store. No message has a password or token in it.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] Lost),
     /// The URL or the token has variables that are not set.
     #[error("the vector store's URL or token needs {names}, which is not set")]
     #[diagnostic(code(trueup::vector::unset), help("set the variable, or plan against a file with --world"))]

@@ -23,6 +23,7 @@ use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
 use super::owner::Owner;
 use super::{Document, METRIC, key};
 use crate::embed::Embedder;
+use crate::journal::lock::Lost;
 use crate::sql::{
     self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite, open_sqlite_to_read,
 };
@@ -47,6 +48,21 @@ const TABLES: [&str; 2] = [
          UNIQUE (collection, key)
      )",
 ];
+
+/// Why something was not written.
+enum Failure {
+    Sql(sql::Error),
+    LockLost(Lost),
+}
+
+impl From<sql::Error> for Failure {
+    fn from(error: sql::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// What comes of a transaction that writes.
+type Written<T> = Result<T, Failure>;
 
 /// One file.
 #[derive(Debug, Clone)]
@@ -120,7 +136,7 @@ impl SqliteStore {
         &self,
         name: &str,
         writer: &Writer,
-        work: impl AsyncFnOnce(&Database) -> sql::Result<Option<Owner>>,
+        work: impl AsyncFnOnce(&Database) -> Written<Option<Owner>>,
     ) -> Result<(), Error> {
         let owner = self.write(work).await?;
         if writer.owns(owner.as_ref()) {
@@ -165,7 +181,7 @@ impl SqliteStore {
         result
     }
 
-    async fn write<T>(&self, work: impl AsyncFnOnce(&Database) -> sql::Result<T>) -> Result<T, Error> {
+    async fn write<T>(&self, work: impl AsyncFnOnce(&Database) -> Written<T>) -> Result<T, Error> {
         let database = self.open_to_write().await?;
         let result = work(&database).await;
         database.close().await;
@@ -183,7 +199,7 @@ impl SqliteStore {
             }
             Ok(database)
         };
-        open.await.map_err(|error| self.wrong(error))
+        open.await.map_err(|error: sql::Error| self.wrong(error))
     }
 
     async fn open_to_read(&self) -> sql::Result<Database> {
@@ -199,9 +215,20 @@ impl SqliteStore {
         if folder.is_dir() { Ok(()) } else { Err(Error::NoFolder { path: folder.to_owned() }) }
     }
 
-    fn wrong(&self, source: sql::Error) -> Error {
-        Error::Sqlite { path: self.path.clone(), source }
+    fn wrong(&self, failure: impl Into<Failure>) -> Error {
+        match failure.into() {
+            Failure::Sql(source) => Error::Sqlite { path: self.path.clone(), source },
+            Failure::LockLost(lost) => lost.into(),
+        }
     }
+}
+
+/// Begins a transaction, and refuses when the run has lost its lock: it may have waited here for one of
+/// the run that holds it now.
+async fn begin(database: &Database, writer: &Writer) -> Written<Transaction> {
+    let transaction = database.begin().await?;
+    writer.fence.check().await.map_err(Failure::LockLost)?;
+    Ok(transaction)
 }
 
 /// The table of a collection's vectors.
@@ -307,8 +334,8 @@ async fn create_collection(
     name: &str,
     embedder: &Embedder,
     writer: &Writer,
-) -> sql::Result<Option<Owner>> {
-    let mut transaction = database.begin().await?;
+) -> Written<Option<Owner>> {
+    let mut transaction = begin(database, writer).await?;
     let dimension = i64::try_from(embedder.dimensions()).unwrap_or(i64::MAX);
     let mut metadata = writer.marks();
     metadata.insert(key::EMBEDDER.to_owned(), embedder.identity().into());
@@ -328,8 +355,8 @@ async fn create_collection(
 }
 
 /// Renews the mark of a collection, if it is the writer's own, and gives its owner.
-async fn adopt_collection(database: &Database, name: &str, writer: &Writer) -> sql::Result<Option<Owner>> {
-    let mut transaction = database.begin().await?;
+async fn adopt_collection(database: &Database, name: &str, writer: &Writer) -> Written<Option<Owner>> {
+    let mut transaction = begin(database, writer).await?;
     let (found, owner) = collection_of(&mut transaction, name).await?;
     if let Some((id, _)) = found.filter(|_| writer.owns(owner.as_ref())) {
         let sql = "UPDATE vector_collections SET metadata = json_patch(metadata, $2) WHERE id = $1";
@@ -365,8 +392,8 @@ async fn ensure_embeddings(
     transaction.execute(&sql, &[]).await.map(|_| ())
 }
 
-async fn drop_empty_collection(database: &Database, name: &str, writer: &Writer) -> sql::Result<()> {
-    let mut transaction = database.begin().await?;
+async fn drop_empty_collection(database: &Database, name: &str, writer: &Writer) -> Written<()> {
+    let mut transaction = begin(database, writer).await?;
     let (found, owner) = collection_of(&mut transaction, name).await?;
     let Some((id, _)) = found.filter(|_| writer.owns(owner.as_ref())) else { return Ok(()) };
     let sql = "DELETE FROM vector_collections WHERE id = $1 \
@@ -375,7 +402,7 @@ async fn drop_empty_collection(database: &Database, name: &str, writer: &Writer)
         let table = identifier(&embeddings(id));
         transaction.execute(&format!("DROP TABLE IF EXISTS {table}"), &[]).await?;
     }
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 /// The documents with these keys that are there: number, key and owner of each.
@@ -402,8 +429,8 @@ async fn write_batch(
     writer: &Writer,
     batch: &[Document],
     vectors: &[Vec<f32>],
-) -> sql::Result<Option<String>> {
-    let mut transaction = database.begin().await?;
+) -> Written<Option<String>> {
+    let mut transaction = begin(database, writer).await?;
     ensure_embeddings(&mut transaction, collection, dimension).await?;
     let ids = batch.iter().map(|document| &document.id);
     let there = documents_of(&mut transaction, collection, ids).await?;
@@ -439,13 +466,8 @@ async fn write_batch(
 }
 
 /// Renews the marks of documents in one transaction, of those that carry one of the writer's own.
-async fn adopt_batch(
-    database: &Database,
-    collection: i64,
-    writer: &Writer,
-    keys: &[String],
-) -> sql::Result<()> {
-    let mut transaction = database.begin().await?;
+async fn adopt_batch(database: &Database, collection: i64, writer: &Writer, keys: &[String]) -> Written<()> {
+    let mut transaction = begin(database, writer).await?;
     let marks = json!(writer.marks()).to_string();
     for (id, _, owner) in documents_of(&mut transaction, collection, keys.iter()).await? {
         if writer.owns(owner.as_ref()) {
@@ -453,17 +475,12 @@ async fn adopt_batch(
             transaction.execute(sql, &[id.into(), marks.as_str().into()]).await?;
         }
     }
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }
 
 /// Deletes documents in one transaction, those that carry a mark of the writer's own.
-async fn delete_batch(
-    database: &Database,
-    collection: i64,
-    writer: &Writer,
-    keys: &[String],
-) -> sql::Result<()> {
-    let mut transaction = database.begin().await?;
+async fn delete_batch(database: &Database, collection: i64, writer: &Writer, keys: &[String]) -> Written<()> {
+    let mut transaction = begin(database, writer).await?;
     let there = documents_of(&mut transaction, collection, keys.iter()).await?;
     let table = embeddings(collection);
     let has_vectors = !transaction
@@ -479,5 +496,5 @@ async fn delete_batch(
             }
         }
     }
-    transaction.commit().await
+    Ok(transaction.commit().await?)
 }

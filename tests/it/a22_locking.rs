@@ -341,7 +341,7 @@ fn a22_two_first_applies_at_once_make_one_database() {
 }
 
 /// The one process of a command that holds the lock.
-fn holding_session(postgres: &Postgres) -> String {
+pub(crate) fn holding_session(postgres: &Postgres) -> String {
     const HOLDS: &str = "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = current_database()";
     wait_until("the lock", || !postgres.psql(HOLDS).is_empty());

@@ -72,6 +72,7 @@ mod e_pipelines;
 mod e_worlds;
 mod examples;
 mod f01_stores_that_come_back;
+mod f03_lost_lock;
 mod f04_waits;
 mod f05_unreadable_sources;
 mod f06_hostile_names;

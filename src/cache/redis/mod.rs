@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use super::{Error, config};
 use crate::cache::observed::RedisSeen;
 use crate::digest::Fingerprint;
+use crate::journal::lock::{Fence, Lost};
 use crate::spec::{RedactedUrl, TlsFiles};
 use keys::{Scan, expire_lasting, read_keys};
 use server::{Server, is_forbidden, is_passing, is_refusal, told};
@@ -46,6 +47,26 @@ pub(super) struct Redis {
     address: String,
     /// Made by the first change, and anew after a failure.
     connection: Mutex<Option<MultiplexedConnection>>,
+    /// What all that is written must pass.
+    pub(super) fence: Fence,
+}
+
+/// Why something was not written.
+enum Failure {
+    Redis(RedisError),
+    LockLost(Lost),
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        Self::Redis(error)
+    }
+}
+
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        Self::LockLost(lost)
+    }
 }
 
 impl fmt::Debug for Redis {
@@ -68,7 +89,7 @@ impl Redis {
             Some(files) => redis::Client::build_with_tls(url.expose().clone(), files),
         };
         let client = client.map_err(|error| unusable(told(&error)))?;
-        Ok(Self { client, address, connection: Mutex::new(None) })
+        Ok(Self { client, address, connection: Mutex::new(None), fence: Fence::default() })
     }
 
     pub(super) async fn observe(
@@ -110,8 +131,10 @@ impl Redis {
     pub(super) async fn set_config(&self, key: &str, value: &str) -> Result<(), Error> {
         let mut command = redis::cmd("CONFIG");
         command.arg("SET").arg(key).arg(value);
-        self.write(&format!("CONFIG SET {key}"), async |connection| command.exec_async(connection).await)
-            .await
+        self.write(&format!("CONFIG SET {key}"), async |connection| {
+            Ok(command.exec_async(connection).await?)
+        })
+        .await
     }
 
     /// Gives every key under a prefix that has no TTL one, but for the streams among them. The
@@ -128,6 +151,7 @@ impl Redis {
             while let Some(mut keys) = scan.page(connection).await? {
                 keys.retain(|key| !std::str::from_utf8(key).is_ok_and(|key| spare.contains(key)));
                 for keys in keys.chunks(BATCH) {
+                    self.fence.check().await?;
                     expire_lasting(connection, keys, ttl.as_secs(), has_nx).await?;
                 }
             }
@@ -162,7 +186,7 @@ impl Redis {
                 match answer.extract_error() {
                     Ok(_) => {}
                     Err(error) if error.code() == Some("BUSYGROUP") => found.extend(group.cloned()),
-                    Err(error) => return Err(error),
+                    Err(error) => return Err(error.into()),
                 }
             }
             Ok(())
@@ -183,28 +207,35 @@ impl Redis {
         }
         // WATCH is of a connection, so that this one is not shared.
         let (mut connection, _) = self.connect().await?;
-        let (address, command) = (self.address.clone(), "XGROUP DESTROY".to_owned());
-        remove_idle(&mut connection, name, groups).await.map_err(|error| Error::Refused {
-            address,
-            command,
-            message: told(&error),
+        remove_idle(&mut connection, name, groups, &self.fence).await.map_err(|failure| match failure {
+            Failure::Redis(error) => self.refused("XGROUP DESTROY", &error),
+            Failure::LockLost(lost) => lost.into(),
         })
     }
 
-    /// Runs commands on the kept connection, and drops it when it broke.
+    /// Runs commands on the kept connection while the run holds its lock, and drops the connection when
+    /// it broke.
     async fn write(
         &self,
         command: &str,
-        commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<()>,
+        commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<(), Failure>,
     ) -> Result<(), Error> {
         let mut connection = self.writable().await?;
-        let Err(error) = commands(&mut connection).await else { return Ok(()) };
-        if error.is_io_error() {
-            *self.connection.lock().await = None;
-            return Err(self.failed(&error));
+        self.fence.check().await?;
+        match commands(&mut connection).await {
+            Ok(()) => Ok(()),
+            Err(Failure::LockLost(lost)) => Err(lost.into()),
+            Err(Failure::Redis(error)) if error.is_io_error() => {
+                *self.connection.lock().await = None;
+                Err(self.failed(&error))
+            }
+            Err(Failure::Redis(error)) => Err(self.refused(command, &error)),
         }
+    }
+
+    fn refused(&self, command: &str, error: &RedisError) -> Error {
         let (address, command) = (self.address.clone(), command.to_owned());
-        Err(Error::Refused { address, command, message: told(&error) })
+        Error::Refused { address, command, message: told(error) }
     }
 
     /// The kept connection, once the server has said again that it is no replica: it may have become

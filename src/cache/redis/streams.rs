@@ -8,10 +8,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::time::Instant;
 
-use super::BATCH;
 use super::keys::Scan;
 use super::server::is_forbidden;
+use super::{BATCH, Failure};
 use crate::cache::observed::{GroupSeen, StreamSeen};
+use crate::journal::lock::Fence;
 
 /// For listing the streams of the db.
 const STREAMS_BUDGET: Duration = Duration::from_secs(2);
@@ -103,7 +104,8 @@ pub(super) async fn remove_idle(
     connection: &mut MultiplexedConnection,
     name: &str,
     groups: &BTreeSet<String>,
-) -> RedisResult<BTreeSet<String>> {
+    fence: &Fence,
+) -> Result<BTreeSet<String>, Failure> {
     /// A stream that is busy all the time is left alone.
     const ATTEMPTS: usize = 3;
     for _ in 0..ATTEMPTS {
@@ -129,6 +131,7 @@ pub(super) async fn remove_idle(
         for group in idle {
             removal.cmd("XGROUP").arg("DESTROY").arg(name).arg(group);
         }
+        fence.check().await?;
         // Nothing comes back when somebody touched the stream meanwhile.
         if removal.query_async::<Option<Vec<Value>>>(connection).await?.is_some() {
             return Ok(kept);

@@ -6,8 +6,26 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Error, Holder, POLL, who};
+use super::{Error, Holder, Lost, POLL, who};
 use crate::journal::RunId;
+
+/// The open file that holds the lock. Nobody can take it from a living process, but the file can be
+/// removed, and then another process locks another one.
+#[derive(Debug)]
+pub struct Held {
+    file: File,
+    path: PathBuf,
+}
+
+impl Held {
+    /// Refuses when the path leads to another file by now, or to none.
+    pub(super) fn check(&self) -> Result<(), Lost> {
+        if is_at(&self.file, &self.path) {
+            return Ok(());
+        }
+        Err(Lost { reason: format!("{} was removed or replaced", self.path.display()) })
+    }
+}
 
 /// Where the lock of an SQLite file is: beside it, and beside the file that a link leads to, so
 /// that two names of one file have one lock.
@@ -22,7 +40,7 @@ pub fn lock_file(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-pub(super) async fn acquire(database: &Path, run: &RunId, patience: Duration) -> Result<File, Error> {
+pub(super) async fn acquire(database: &Path, run: &RunId, patience: Duration) -> Result<Held, Error> {
     let path = lock_file(database);
     let failed = |source| Error::File { path: path.clone(), source };
     let started = Instant::now();
@@ -39,7 +57,7 @@ pub(super) async fn acquire(database: &Path, run: &RunId, patience: Duration) ->
             Ok(()) if !is_at(&file, &path) => continue,
             Ok(()) => {
                 write_holder(&mut file, run).map_err(failed)?;
-                return Ok(file);
+                return Ok(Held { file, path });
             }
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -1,10 +1,12 @@
 //! The lock that lets one run at a time write: a session advisory lock on a connection of its own
 //! in PostgreSQL, an OS file lock beside an SQLite file. It is freed by the death of its holder.
 
+mod fence;
 mod file;
 mod postgres;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::RunId;
 use crate::spec::{RedactedUrl, SystemUrl};
 
+pub use fence::{Fence, Lost};
 pub use file::lock_file;
 
 /// Often enough to feel immediate, rare enough to cost nothing.
@@ -42,12 +45,12 @@ pub enum Lock {
     /// The session that holds it, and who watches that it still does.
     Postgres(postgres::Held),
     /// The open file that holds it.
-    Sqlite(std::fs::File),
+    Sqlite(Arc<file::Held>),
 }
 
 impl Lock {
     /// Waits until it turns out that the lock is held no more, and gives the reason. For ever while
-    /// it is held: the lock of a file cannot be lost.
+    /// it is held. Nobody watches the lock of a file, which only its removal takes away: [`Self::check`].
     pub fn lost(&self) -> impl Future<Output = String> + Send + use<> {
         let watch = match self {
             Self::Postgres(held) => Some(held.watch()),
@@ -61,19 +64,19 @@ impl Lock {
         }
     }
 
-    /// Refuses when it has turned out that the lock is held no more.
-    pub fn refuse_lost(&self) -> Result<(), Error> {
-        let reason = match self {
-            Self::Postgres(held) => held.watch().borrow().clone(),
-            Self::Sqlite(_) => None,
+    /// Refuses when the lock is held no more. Asks the server, unless it said so a moment ago.
+    pub async fn check(&self) -> Result<(), Error> {
+        let checked = match self {
+            Self::Postgres(held) => fence::check(Arc::clone(held.holding())).await,
+            Self::Sqlite(held) => held.check(),
         };
-        reason.map_or(Ok(()), |reason| Err(Error::Lost { reason }))
+        Ok(checked?)
     }
 
     /// Does work that only the holder may do, and gives it up as soon as the lock is lost. What it
     /// has sent to the server is ended there; the next holder waits for that.
     pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
-        self.refuse_lost()?;
+        self.check().await?;
         let reason = tokio::select! {
             biased;
             reason = self.lost() => reason,
@@ -241,7 +244,7 @@ fn held_by(holder: Option<&Holder>) -> String {
 pub async fn acquire(url: &SystemUrl, stack: &str, run: &RunId, patience: Duration) -> Result<Lock, Error> {
     match url {
         SystemUrl::Postgres(url) => postgres::acquire(url, stack, run, patience).await.map(Lock::Postgres),
-        SystemUrl::Sqlite(path) => file::acquire(path, run, patience).await.map(Lock::Sqlite),
+        SystemUrl::Sqlite(path) => file::acquire(path, run, patience).await.map(Arc::new).map(Lock::Sqlite),
     }
 }
 

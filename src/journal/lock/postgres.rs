@@ -1,7 +1,7 @@
 //! The lock of a PostgreSQL database: an advisory lock of a session that does nothing else. Its
 //! connection is in no pool, and a task asks again and again whether it still holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
@@ -9,7 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use super::{Error, Holder, POLL, session_name};
+use super::fence::Moment;
+use super::{Error, Holder, Lost, POLL, session_name};
 use crate::journal::RunId;
 use crate::spec::RedactedUrl;
 use crate::sql;
@@ -33,13 +34,61 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How often the holder asks whether it still holds.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// The session that holds the lock.
+/// The session that holds the lock, and who watches that it still does.
 #[derive(Debug)]
 pub struct Held {
-    connection: Arc<Mutex<PgConnection>>,
-    watch: watch::Receiver<Option<String>>,
+    holding: Arc<Holding>,
     watcher: JoinHandle<()>,
     holder: (RedactedUrl, String, RunId),
+}
+
+/// What is known of a lock that was taken.
+#[derive(Debug)]
+pub(super) struct Holding {
+    connection: Mutex<PgConnection>,
+    /// The server's process of the connection.
+    pid: i32,
+    /// When the last question was sent that was answered with yes.
+    confirmed: std::sync::Mutex<Moment>,
+    /// Why it is held no more.
+    lost: watch::Sender<Option<String>>,
+}
+
+impl Holding {
+    fn new(connection: PgConnection, pid: i32, confirmed: Moment) -> Self {
+        let (connection, confirmed) = (Mutex::new(connection), std::sync::Mutex::new(confirmed));
+        Self { connection, pid, confirmed, lost: watch::Sender::new(None) }
+    }
+
+    /// Whether the server has confirmed the lock a moment ago, and nothing was heard to the contrary.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.lost.borrow().is_none()
+            && self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).is_fresh()
+    }
+
+    /// Refuses when the lock is held no more. Asks the server, unless somebody did a moment ago.
+    pub(super) async fn check(&self) -> Result<(), Lost> {
+        let mut connection = self.connection.lock().await;
+        if let Some(reason) = self.lost.borrow().clone() {
+            return Err(Lost { reason });
+        }
+        // Whoever waited here while another asked takes that answer.
+        if self.is_fresh() {
+            return Ok(());
+        }
+        let asked = Moment::now();
+        let reason = match holds(&mut connection, self.pid).await {
+            Ok(true) => {
+                *self.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+                return Ok(());
+            }
+            Ok(false) => "the server does not have it any more".to_owned(),
+            Err(Error::Database { cause } | Error::ConnectionLost { cause }) => sql::said(&cause),
+            Err(error) => error.to_string(),
+        };
+        self.lost.send_replace(Some(reason.clone()));
+        Err(Lost { reason })
+    }
 }
 
 impl Drop for Held {
@@ -51,7 +100,11 @@ impl Drop for Held {
 
 impl Held {
     pub(super) fn watch(&self) -> watch::Receiver<Option<String>> {
-        self.watch.clone()
+        self.holding.lost.subscribe()
+    }
+
+    pub(super) fn holding(&self) -> &Arc<Holding> {
+        &self.holding
     }
 
     /// Where, for which stack and by which run it is held.
@@ -62,7 +115,7 @@ impl Held {
 
     pub(super) async fn release(self) {
         self.watcher.abort();
-        let mut connection = self.connection.lock().await;
+        let mut connection = self.holding.connection.lock().await;
         // If it fails, the session's end frees the lock all the same.
         let free = sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut *connection);
         let _ = tokio::time::timeout(Duration::from_secs(2), free).await;
@@ -100,16 +153,16 @@ pub(super) async fn acquire(
         tokio::time::sleep(POLL.min(patience.saturating_sub(started.elapsed()))).await;
     }
     let pid = sign(&mut connection, &session_name(stack, run)).await?;
+    let confirmed = Moment::now();
     if !holds(&mut connection, pid).await? {
         return Err(Error::Pooler);
     }
     let patience = patience.saturating_sub(started.elapsed()).max(LINGER);
     outlive_the_dead(&mut connection, run, patience).await?;
 
-    let connection = Arc::new(Mutex::new(connection));
-    let (tell, watch) = watch::channel(None);
-    let watcher = tokio::spawn(keep_watch(Arc::clone(&connection), pid, tell));
-    Ok(Held { connection, watch, watcher, holder: (url.clone(), stack.to_owned(), run.clone()) })
+    let holding = Arc::new(Holding::new(connection, pid, confirmed));
+    let watcher = tokio::spawn(keep_watch(Arc::clone(&holding)));
+    Ok(Held { holding, watcher, holder: (url.clone(), stack.to_owned(), run.clone()) })
 }
 
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
@@ -271,17 +324,12 @@ async fn holds(connection: &mut PgConnection, pid: i32) -> Result<bool, Error> {
     Ok(row.try_get(0)?)
 }
 
-async fn keep_watch(connection: Arc<Mutex<PgConnection>>, pid: i32, tell: watch::Sender<Option<String>>) {
+async fn keep_watch(holding: Arc<Holding>) {
     loop {
         tokio::time::sleep(WATCH).await;
-        let reason = match holds(&mut *connection.lock().await, pid).await {
-            Ok(true) => continue,
-            Ok(false) => "the server does not have it any more".to_owned(),
-            Err(Error::Database { cause } | Error::ConnectionLost { cause }) => sql::said(&cause),
-            Err(error) => error.to_string(),
-        };
-        tell.send_replace(Some(reason));
-        return;
+        if holding.check().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -99,7 +99,8 @@ pub(super) async fn apply(
     let started = Instant::now();
     let done = |number| known.get(&books::done_key(number)).copied();
     for (number, unit) in Unit::of_file(job.sql, session.dialect(), done).iter().enumerate() {
-        let mut step = Step { pending, job, session, run, watch: &mut watch, number, unit, failed: None };
+        let mut step =
+            Step { pending, job, session, client, run, watch: &mut watch, number, unit, failed: None };
         match done(number) {
             _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
             None => step.once(known.contains_key(&books::begun_key(number))).await?,
@@ -140,6 +141,7 @@ struct Step<'a, 'w> {
     pending: &'a Pending,
     job: &'a Job<'a>,
     session: &'a mut Session,
+    client: &'a Client,
     run: &'a RunId,
     watch: &'a mut Watch<'w>,
     number: usize,
@@ -163,6 +165,7 @@ impl Step<'_, '_> {
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         loop {
+            self.client.fence().check().await?;
             let Err(error) = self.send(self.text(at.clone())).await else { return Ok(()) };
             let pause = pauses.next().filter(|_| failure::is_passing(&error));
             match pause {
@@ -187,6 +190,7 @@ impl Step<'_, '_> {
             if let Some(error) = broken {
                 return Err(error);
             }
+            self.client.fence().check().await?;
             let tried = match self.unit.kind {
                 Kind::Transaction(bounds) => self.own_transaction(bounds).await,
                 Kind::Setting | Kind::Statement => self.statement(was_begun, &leavings).await,

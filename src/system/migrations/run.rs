@@ -134,6 +134,7 @@ async fn at_once(
     let message = format!("{before}{}\n;{}", job.sql, end.join("; "));
     let mut watch = Watch::new(job, client);
     let pid = session.pid;
+    client.fence().check().await?;
     let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
     if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
         return Err(lost);
@@ -166,6 +167,10 @@ async fn inside(
             return already(&recorded, pending);
         }
         let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
+        if let Err(lost) = client.fence().check().await {
+            session.rollback().await;
+            return Err(lost.into());
+        }
         let started = Instant::now();
         let pid = session.pid;
         let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {

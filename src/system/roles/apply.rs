@@ -72,7 +72,7 @@ pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &
         .with_jitter()
         .build();
     loop {
-        let attempted = attempt(change, &database, run).await;
+        let attempted = attempt(change, &database, client, run).await;
         let pause = match &attempted {
             Err(error) if error.is_lost_race() => pauses.next(),
             _ => None,
@@ -84,10 +84,11 @@ pub(in super::super) async fn apply(change: &RoleChange, client: &Client, run: &
     }
 }
 
-async fn attempt(change: &RoleChange, database: &Database, run: &RunId) -> Result<()> {
+async fn attempt(change: &RoleChange, database: &Database, client: &Client, run: &RunId) -> Result<()> {
     let RoleChange { address, name, role, sets_password, version, extent } = change;
     let failed = || Error::role(address);
     let mut transaction = database.begin().await.map_err(failed())?;
+    client.fence().check().await?;
     limit(&mut transaction).await.map_err(failed())?;
     let seen = observe_in(&mut transaction).await.map_err(failed())?;
     if *extent == Extent::Whole {

@@ -80,6 +80,8 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let mut transaction = database.begin().await.map_err(doing())?;
+    // Once it is open, a new holder of the lock waits for its end.
+    client.fence().check().await?;
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
     if let Some((write, shape)) = write.as_ref().zip(shape) {

@@ -64,6 +64,7 @@ pub(in super::super) async fn apply(change: &UserChange, client: &Client, run: &
                 return Err(shape(format!("{} needs a value for {}", target.name, lacking.join(", "))));
             }
             let mut transaction = database.begin().await.map_err(doing())?;
+            client.fence().check().await?;
             limit(&mut transaction).await.map_err(doing())?;
             if target.insert(row, &mut transaction).await.map_err(doing())? {
                 inventory::record(&mut transaction, run, &[target.entry()]).await.map_err(doing())?;
@@ -81,6 +82,7 @@ pub(in super::super) async fn apply(change: &UserChange, client: &Client, run: &
             };
             let record = (hashed.is_some() || change.records).then_some(run);
             let row = target.row(hashed, |column| differs.iter().any(|name| name == column))?;
+            client.fence().check().await?;
             target.update(&database, row, record).await.map_err(doing())
         }
     }
