@@ -1,45 +1,33 @@
-//! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. Every call
-//! has a deadline, and as all are idempotent, those that fail to connect are tried again.
+//! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. All calls are
+//! idempotent, so that those that fail may be tried again. A listing has an end, whatever the server says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
-use std::path::Path;
-use std::sync::Once;
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, redirect};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::apply::Writer;
+use super::budget::Budget;
 use super::client::{Error, Training};
+use super::http::Http;
 use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
 use super::owner::Owner;
 use super::{METRIC, key};
 use crate::embed::Embedder;
 use crate::redact::redact;
-use crate::spec::{self, RedactedUrl, TlsFiles};
+use crate::spec::{self, RedactedUrl};
 
-const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
-/// Retries of a call that could not connect or that the server failed to answer.
-const RETRIES: usize = 2;
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Documents or collections of one answer.
 const PAGE: usize = 1_000;
-/// Letters of a server's message that are shown.
-const MESSAGE: usize = 300;
+/// Collections of one database, at most.
+const MOST_COLLECTIONS: usize = 10_000;
 
 /// One database of a Chroma server.
 #[derive(Debug, Clone)]
 pub(super) struct Chroma {
-    http: reqwest::Client,
-    /// The URL up to `/api`.
-    base: RedactedUrl,
-    address: String,
+    http: Http,
     tenant: String,
     database: String,
 }
@@ -112,13 +100,6 @@ fn unchanged(mark: &Mark, runs: &BTreeSet<String>) -> Value {
 
 impl Chroma {
     pub(super) fn new(url: &RedactedUrl, spec: &spec::Vector) -> Result<Self, Error> {
-        // reqwest is built without a provider of its own, so that sqlx, redis and it share one.
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // An error says that another room was first, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-
         let mut headers = HeaderMap::new();
         if let Some(token) = &spec.token {
             let token = token.expose().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
@@ -130,30 +111,17 @@ impl Chroma {
                 headers.insert(reqwest::header::HeaderName::from_static(name), value);
             }
         }
-        let address = url.address();
-        let failed = |reason| Error::Unreachable { address: address.clone(), reason, transient: false };
-        let http = with_tls(reqwest::Client::builder(), url.tls())
-            .map_err(failed)?
-            .connect_timeout(CONNECT_DEADLINE)
-            .timeout(REQUEST_DEADLINE)
-            // A redirect would carry the token to another host.
-            .redirect(redirect::Policy::none())
-            .default_headers(headers)
-            .build()
-            .map_err(|error| failed(reason(&error)))?;
-        let mut base = url.expose().clone();
-        base.set_query(None);
-        base.set_fragment(None);
-        let base = RedactedUrl::new(base);
+        let http = Http::new(url, headers)?;
         let (tenant, database) = (spec.tenant.clone(), spec.database.clone());
-        Ok(Self { http, base, address, tenant, database })
+        Ok(Self { http, tenant, database })
     }
 
     pub(super) async fn observe(&self) -> Result<Seen, Error> {
         self.greet().await?;
-        let version: String = self.call(Method::GET, "/api/v2/version", None).await?;
+        let version: String = self.http.call(Method::GET, "/api/v2/version", None).await?;
         let version = redact(&version).into_owned();
         let mut collections = BTreeMap::new();
+        let mut budget = Budget::default();
         for collection in self.collections().await? {
             let mut seen = CollectionSeen {
                 made_by: owner_in(collection.metadata.as_ref()),
@@ -164,7 +132,7 @@ impl Chroma {
                 ..CollectionSeen::default()
             };
             let Collection { id, name, .. } = collection;
-            match self.note_documents(&id, &mut seen).await {
+            match self.note_documents(&id, &mut seen, &mut budget).await {
                 Ok(()) => {
                     collections.insert(name, seen);
                 }
@@ -192,7 +160,7 @@ impl Chroma {
             "metadata": metadata,
             "configuration": { "hnsw": { "space": METRIC } },
         });
-        match self.write(writer, Method::POST, &self.path("/collections"), Some(&body)).await {
+        match self.http.write(&writer.fence, Method::POST, &self.path("/collections"), Some(&body)).await {
             Ok(()) => Ok(()),
             // Made by a run that was killed before it could say so, by the first of two tries, or by
             // somebody else.
@@ -208,7 +176,7 @@ impl Chroma {
         metadata.extend(writer.marks());
         let body = json!({ "new_metadata": metadata });
         let path = self.path(&format!("/collections/{}", encode(&collection.id)));
-        self.write(writer, Method::PUT, &path, Some(&body)).await
+        self.http.write(&writer.fence, Method::PUT, &path, Some(&body)).await
     }
 
     /// A collection that must carry a mark of the writer's own.
@@ -227,11 +195,12 @@ impl Chroma {
     pub(super) async fn drop_empty_collection(&self, name: &str, writer: &Writer) -> Result<(), Error> {
         let Some(collection) = self.collection(name).await? else { return Ok(()) };
         let is_own = writer.owns(owner_in(collection.metadata.as_ref()).as_ref());
-        let count: u64 = self.call(Method::GET, &self.documents_path(&collection.id, "count"), None).await?;
+        let count: u64 =
+            self.http.call(Method::GET, &self.documents_path(&collection.id, "count"), None).await?;
         if !is_own || count > 0 {
             return Ok(());
         }
-        match self.write(writer, Method::DELETE, &self.collection_path(name), None).await {
+        match self.http.write(&writer.fence, Method::DELETE, &self.collection_path(name), None).await {
             Ok(()) | Err(Error::Server { status: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
@@ -243,7 +212,7 @@ impl Chroma {
             .collection(name)
             .await?
             .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
-        let limits: Preflight = self.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
+        let limits: Preflight = self.http.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
         let batch_size = training.batch(limits.max_batch_size);
         let act = |verb| self.documents_path(&collection.id, verb);
         for batch in write.chunks(batch_size) {
@@ -272,7 +241,7 @@ impl Chroma {
                 "metadatas": metadatas,
                 "embeddings": embeddings,
             });
-            self.write(writer, Method::POST, &act("upsert"), Some(&body)).await?;
+            self.http.write(&writer.fence, Method::POST, &act("upsert"), Some(&body)).await?;
         }
         for ids in adopt.chunks(batch_size) {
             // What is gone or somebody else's by now is left alone; the next look says so.
@@ -280,13 +249,13 @@ impl Chroma {
             let ids: Vec<String> = own.into_values().flat_map(|own| own.ids).collect();
             if !ids.is_empty() {
                 let body = json!({ "ids": ids, "metadatas": vec![writer.marks(); ids.len()] });
-                self.write(writer, Method::POST, &act("update"), Some(&body)).await?;
+                self.http.write(&writer.fence, Method::POST, &act("update"), Some(&body)).await?;
             }
         }
         for ids in delete.chunks(batch_size) {
             for (mark, OwnDocuments { ids, runs }) in self.own_documents(&collection.id, ids, writer).await? {
                 let body = json!({ "ids": ids, "where": unchanged(&mark, &runs) });
-                self.write(writer, Method::POST, &act("delete"), Some(&body)).await?;
+                self.http.write(&writer.fence, Method::POST, &act("delete"), Some(&body)).await?;
             }
         }
         Ok(())
@@ -300,7 +269,7 @@ impl Chroma {
     ) -> Result<BTreeMap<String, Metadata>, Error> {
         let body = json!({ "ids": ids, "include": ["metadatas"] });
         let path = self.documents_path(collection, "get");
-        let there: Documents = self.call(Method::POST, &path, Some(&body)).await?;
+        let there: Documents = self.http.call(Method::POST, &path, Some(&body)).await?;
         Ok(pairs(there).collect())
     }
 
@@ -327,11 +296,11 @@ impl Chroma {
 
     /// Whether it is Chroma, a version that can be spoken to, and has the database.
     async fn greet(&self) -> Result<(), Error> {
-        match self.call::<Value>(Method::GET, "/api/v2/heartbeat", None).await {
+        match self.http.call::<Value>(Method::GET, "/api/v2/heartbeat", None).await {
             Ok(_) => {}
             Err(Error::Server { status: 404 | 405, message, .. }) => {
-                let old = self.call::<Value>(Method::GET, "/api/v1/heartbeat", None).await;
-                let address = self.address.clone();
+                let old = self.http.call::<Value>(Method::GET, "/api/v1/heartbeat", None).await;
+                let address = self.http.address.clone();
                 return Err(if old.is_ok() {
                     Error::TooOld { address }
                 } else {
@@ -340,11 +309,11 @@ impl Chroma {
             }
             Err(error) => return Err(error),
         }
-        match self.call::<Value>(Method::GET, &self.path(""), None).await {
+        match self.http.call::<Value>(Method::GET, &self.path(""), None).await {
             Ok(_) => Ok(()),
             // A list of collections would answer an unknown database with an empty list.
             Err(Error::Server { status: 404, .. }) => Err(Error::NoDatabase {
-                address: self.address.clone(),
+                address: self.http.address.clone(),
                 tenant: self.tenant.clone(),
                 database: self.database.clone(),
             }),
@@ -353,56 +322,80 @@ impl Chroma {
     }
 
     async fn collections(&self) -> Result<Vec<Collection>, Error> {
-        let mut all = Vec::new();
+        let mut all: BTreeMap<String, Collection> = BTreeMap::new();
+        let mut offset = 0;
         loop {
-            let path = format!("{}?limit={PAGE}&offset={}", self.path("/collections"), all.len());
-            let page: Vec<Collection> = self.call(Method::GET, &path, None).await?;
-            let is_last = page.len() < PAGE;
-            all.extend(page);
-            if is_last {
-                return Ok(all);
+            let path = format!("{}?limit={PAGE}&offset={offset}", self.path("/collections"));
+            let page: Vec<Collection> = self.http.call(Method::GET, &path, None).await?;
+            let (count, before) = (page.len(), all.len());
+            all.extend(page.into_iter().map(|collection| (collection.id.clone(), collection)));
+            if count < PAGE {
+                return Ok(all.into_values().collect());
             }
+            if all.len() == before {
+                return Err(self.endless("gives the same collections again and again"));
+            }
+            if all.len() > MOST_COLLECTIONS {
+                return Err(self.endless(&format!("has more than {MOST_COLLECTIONS} collections")));
+            }
+            offset += count;
         }
     }
 
+    /// A listing without end, or one that is longer than what is kept in memory.
+    fn endless(&self, what: &str) -> Error {
+        let (address, database) = (self.http.address.clone(), self.database.clone());
+        Error::TooMuch { address, database, what: what.to_owned() }
+    }
+
     async fn collection(&self, name: &str) -> Result<Option<Collection>, Error> {
-        match self.call(Method::GET, &self.collection_path(name), None).await {
+        match self.http.call(Method::GET, &self.collection_path(name), None).await {
             Ok(collection) => Ok(Some(collection)),
             Err(Error::Server { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn note_documents(&self, collection: &str, seen: &mut CollectionSeen) -> Result<(), Error> {
+    async fn note_documents(
+        &self,
+        collection: &str,
+        seen: &mut CollectionSeen,
+        budget: &mut Budget,
+    ) -> Result<(), Error> {
         let path = self.documents_path(collection, "get");
-        let mut offset = 0;
+        let (mut offset, mut limit) = (0, PAGE);
         loop {
-            let body = json!({ "limit": PAGE, "offset": offset, "include": ["metadatas"] });
-            let page: Documents = self.call(Method::POST, &path, Some(&body)).await?;
-            let count = page.ids.len();
+            let body = json!({ "limit": limit, "offset": offset, "include": ["metadatas"] });
+            let page: Documents = match self.http.call(Method::POST, &path, Some(&body)).await {
+                Ok(page) => page,
+                // Others may keep whole texts in metadata: fewer documents at a time.
+                Err(Error::LongAnswer { .. }) if limit > 1 => {
+                    limit /= 4;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let (count, before) = (page.ids.len(), seen.len());
             for (id, metadata) in pairs(page) {
                 let mark = |key| text(metadata.as_ref(), key);
-                seen.note(
-                    id,
-                    Marks {
-                        owner: owner_in(metadata.as_ref()),
-                        fingerprint: mark(key::FINGERPRINT),
-                        source: mark(key::SOURCE),
-                        embedder: mark(key::EMBEDDER),
-                        run: mark(key::RUN),
-                    },
-                );
+                let marks = Marks {
+                    owner: owner_in(metadata.as_ref()),
+                    fingerprint: mark(key::FINGERPRINT),
+                    source: mark(key::SOURCE),
+                    embedder: mark(key::EMBEDDER),
+                    run: mark(key::RUN),
+                };
+                budget.take(&id, &marks).map_err(|what| self.endless(&what))?;
+                seen.note(id, marks);
             }
             offset += count;
-            if count < PAGE {
+            if count < limit {
                 return Ok(());
             }
+            if seen.len() == before {
+                return Err(self.endless("gives the same documents again and again"));
+            }
         }
-    }
-
-    /// The URL of a path, with the user information that belongs to it.
-    fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base.expose().as_str().trim_end_matches('/'))
     }
 
     /// A path below the database.
@@ -417,98 +410,6 @@ impl Chroma {
     fn documents_path(&self, collection: &str, verb: &str) -> String {
         self.path(&format!("/collections/{}/{verb}", encode(collection)))
     }
-
-    /// One call, tried again while the server cannot be reached or fails.
-    async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<T, Error> {
-        self.again(async || self.call_once(method.clone(), path, body).await).await
-    }
-
-    /// Tries again while the server cannot be reached or fails.
-    async fn again<T>(&self, attempt: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
-        let pauses = ExponentialBuilder::default().with_min_delay(FIRST_PAUSE).with_max_times(RETRIES);
-        let again = |error: &Error| match error {
-            Error::Unreachable { transient, .. } => *transient,
-            Error::Server { status, .. } => *status >= 500,
-            _ => false,
-        };
-        attempt.retry(pauses).when(again).await
-    }
-
-    /// One call that writes. Each attempt is preceded by the question whether the run still holds its
-    /// lock: after the time that the attempt before took, another run may hold it.
-    async fn write(
-        &self,
-        writer: &Writer,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<(), Error> {
-        self.again(async || {
-            writer.fence.check().await?;
-            self.call_once::<Value>(method.clone(), path, body).await.map(|_| ())
-        })
-        .await
-    }
-
-    async fn call_once<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<T, Error> {
-        let unreachable = |error: reqwest::Error| Error::Unreachable {
-            address: self.address.clone(),
-            reason: reason(&error),
-            // All calls are idempotent. One that took its whole time is not tried again.
-            transient: !error.is_timeout(),
-        };
-        let mut request = self.http.request(method, self.url(path));
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        let bytes = response.bytes().await.map_err(unreachable)?;
-        let address = self.address.clone();
-        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
-            return Err(Error::Refused { address, status: status.as_u16() });
-        }
-        if !status.is_success() {
-            return Err(Error::Server { address, status: status.as_u16(), message: message(&bytes) });
-        }
-        serde_json::from_slice(&bytes).map_err(|error| Error::NotChroma {
-            address,
-            reason: format!("an answer that is not understood: {}", redact(&error.to_string())),
-        })
-    }
-}
-
-/// Adds the files of `connection.tls`.
-fn with_tls(
-    mut builder: reqwest::ClientBuilder,
-    files: Option<&TlsFiles>,
-) -> Result<reqwest::ClientBuilder, String> {
-    let Some(files) = files else { return Ok(builder) };
-    let read =
-        |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-    if let Some(ca) = &files.ca {
-        let certificates = reqwest::Certificate::from_pem_bundle(&read(ca)?)
-            .map_err(|_| format!("{} holds no certificates in PEM", ca.display()))?;
-        builder = builder.tls_certs_only(certificates);
-    }
-    if let (Some(cert), Some(key)) = (&files.cert, &files.key) {
-        let both = [read(cert)?, read(key)?].join(&b'\n');
-        let identity = reqwest::Identity::from_pem(&both).map_err(|_| {
-            format!("{} and {} are no certificate and key in PEM", cert.display(), key.display())
-        })?;
-        builder = builder.identity(identity);
-    }
-    Ok(builder)
 }
 
 fn encode(segment: &str) -> String {
@@ -530,29 +431,4 @@ fn text(metadata: Option<&BTreeMap<String, Value>>, key: &str) -> Option<String>
 fn owner_in(metadata: Option<&BTreeMap<String, Value>>) -> Option<Owner> {
     let mark = |key| text(metadata, key);
     owner(mark(key::STACK), mark(key::ENVIRONMENT), mark(key::OWNER))
-}
-
-/// What a server says is wrong, shortened; its errors are `{"error": …, "message": …}`.
-fn message(body: &[u8]) -> String {
-    let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let said = parsed.as_ref().and_then(|body| body.get("message").or_else(|| body.get("error"))?.as_str());
-    let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    // Before it is cut: half a secret would not be found.
-    redact(&text).chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// The innermost cause: "connection refused" says more than "error sending request". Never the
-/// URL, which may hold a password.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_owned();
-    }
-    if !error.is_connect() && (error.is_request() || error.is_body()) {
-        return "the connection was lost".to_owned();
-    }
-    let mut cause = error.source();
-    while let Some(next) = cause.and_then(std::error::Error::source) {
-        cause = Some(next);
-    }
-    cause.map_or_else(|| "the request failed".to_owned(), |cause| redact(&cause.to_string()).into_owned())
 }

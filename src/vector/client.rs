@@ -1,6 +1,7 @@
 //! One door to every store: an enum of backends, and what can go wrong with them.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Document;
 use super::apply::Writer;
@@ -172,6 +173,34 @@ pub enum Error {
         status: u16,
         /// What it says.
         message: String,
+        /// How long it asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// An answer that is not read to its end.
+    #[error("an answer of Chroma at {address} is longer than {megabytes} MB")]
+    #[diagnostic(
+        code(trueup::vector::long_answer),
+        help("is `vector.url` the address of a Chroma server, and not of something that sends without end?")
+    )]
+    LongAnswer {
+        /// `host:port`.
+        address: String,
+        /// What is read at most.
+        megabytes: usize,
+    },
+    /// A listing without end, or one that is too long to be kept in memory.
+    #[error("the database `{database}` of Chroma at {address} {what}")]
+    #[diagnostic(
+        code(trueup::vector::too_much),
+        help("a database is read as a whole: give this stack one of its own with `vector.database`")
+    )]
+    TooMuch {
+        /// `host:port`.
+        address: String,
+        /// `database:`.
+        database: String,
+        /// What there is too much of.
+        what: String,
     },
     /// A Chroma that speaks only its first API.
     #[error("Chroma at {address} speaks only the old API (/api/v1), and version 0.6 or later is needed")]

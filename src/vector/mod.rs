@@ -3,6 +3,7 @@
 //! put into a store it never writes and never deletes; it does not know how a plan is run.
 
 mod apply;
+mod budget;
 mod chroma;
 mod client;
 mod desired;
@@ -10,6 +11,7 @@ mod diff;
 mod difference;
 mod documents;
 mod holding;
+mod http;
 mod observed;
 mod owner;
 mod sqlite;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, Pipeline, RedisResult};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult};
 use tokio::time::Instant;
 
 use super::server::is_forbidden;
@@ -11,6 +11,8 @@ use crate::cache::observed::KeysSeen;
 
 /// Keys that the server looks at for one page: well under a millisecond of its time.
 const PAGE: usize = 1_000;
+/// Pages of one walk, at most: enough for a billion keys, and an end where a server names none.
+const MOST_PAGES: usize = 1_000_000;
 
 /// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
 /// first.
@@ -86,6 +88,8 @@ pub(super) struct Scan {
     /// Where it goes on; `None` at the end.
     cursor: Option<u64>,
     options: Vec<String>,
+    /// How many more pages are asked for.
+    pages: usize,
 }
 
 impl Scan {
@@ -98,11 +102,11 @@ impl Scan {
             pattern.push(letter);
         }
         pattern.push('*');
-        Self { cursor: Some(0), options: vec!["MATCH".to_owned(), pattern] }
+        Self { cursor: Some(0), options: vec!["MATCH".to_owned(), pattern], pages: MOST_PAGES }
     }
 
     pub(super) fn streams() -> Self {
-        Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()] }
+        Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()], pages: MOST_PAGES }
     }
 
     /// The next keys, which may be none; `None` at the end. A key may come twice.
@@ -111,6 +115,9 @@ impl Scan {
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<Option<Vec<Vec<u8>>>> {
         let Some(cursor) = self.cursor else { return Ok(None) };
+        self.pages = self.pages.checked_sub(1).ok_or_else(|| {
+            RedisError::from((ErrorKind::UnexpectedReturnType, "SCAN does not come to an end"))
+        })?;
         let mut command = Cmd::new();
         command.arg("SCAN").arg(cursor).arg(&self.options).arg("COUNT").arg(PAGE);
         let (next, keys): (u64, Vec<Vec<u8>>) = command.query_async(connection).await?;

@@ -1,6 +1,7 @@
 //! Tests of the vector room: rules on values, and one body of store tests for every backend.
 
 mod diffing;
+mod limits;
 mod servers;
 mod stores;
 mod texts;
