@@ -100,6 +100,96 @@ impl Risk {
     }
 }
 
+/// All that a change may cost. One that costs nothing is safe.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Risk>", into = "Vec<Risk>")]
+pub struct Risks {
+    locking: bool,
+    unvalidated: bool,
+    destructive: bool,
+}
+
+impl Risks {
+    /// Nothing.
+    pub const SAFE: Self = Self { locking: false, unvalidated: false, destructive: false };
+
+    /// The worst of them.
+    pub fn worst(self) -> Risk {
+        self.into_iter().next().unwrap_or(Risk::Safe)
+    }
+
+    /// Whether a risk is one of them; `Safe` is where there is no other.
+    pub fn contains(self, risk: Risk) -> bool {
+        match risk {
+            Risk::Safe => self == Self::SAFE,
+            Risk::Locking => self.locking,
+            Risk::Unvalidated => self.unvalidated,
+            Risk::Destructive => self.destructive,
+        }
+    }
+
+    /// These and those of another one.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let Self { locking, unvalidated, destructive } = other;
+        Self {
+            locking: self.locking || locking,
+            unvalidated: self.unvalidated || unvalidated,
+            destructive: self.destructive || destructive,
+        }
+    }
+
+    /// Whether another one has all of them.
+    pub fn are_within(self, other: Self) -> bool {
+        self.and(other) == other
+    }
+
+    /// Their names, the worst first.
+    pub fn names(self) -> String {
+        let names: Vec<_> = self.into_iter().map(Risk::as_str).collect();
+        if names.is_empty() { Risk::Safe.as_str().to_owned() } else { names.join(", ") }
+    }
+}
+
+impl From<Risk> for Risks {
+    fn from(risk: Risk) -> Self {
+        Self {
+            locking: risk == Risk::Locking,
+            unvalidated: risk == Risk::Unvalidated,
+            destructive: risk == Risk::Destructive,
+        }
+    }
+}
+
+impl FromIterator<Risk> for Risks {
+    fn from_iter<I: IntoIterator<Item = Risk>>(risks: I) -> Self {
+        risks.into_iter().fold(Self::SAFE, |all, risk| all.and(risk.into()))
+    }
+}
+
+impl IntoIterator for Risks {
+    type Item = Risk;
+    type IntoIter = std::vec::IntoIter<Risk>;
+
+    /// The worst first.
+    fn into_iter(self) -> Self::IntoIter {
+        let all = [Risk::Destructive, Risk::Unvalidated, Risk::Locking];
+        all.into_iter().filter(|risk| self.contains(*risk)).collect::<Vec<_>>().into_iter()
+    }
+}
+
+impl From<Vec<Risk>> for Risks {
+    fn from(risks: Vec<Risk>) -> Self {
+        risks.into_iter().collect()
+    }
+}
+
+impl From<Risks> for Vec<Risk> {
+    fn from(risks: Risks) -> Self {
+        risks.into_iter().collect()
+    }
+}
+
 /// One step that a component wants taken, with the component's own `change` to execute it.
 #[derive(Debug, Clone)]
 pub struct Planned<C> {
@@ -107,8 +197,8 @@ pub struct Planned<C> {
     pub address: Address,
     /// What it does.
     pub action: Action,
-    /// What it may cost.
-    pub risk: Risk,
+    /// All that it may cost.
+    pub risks: Risks,
     /// Why it is needed, in a few words: `missing`, `pending`, `role differs`.
     pub reason: String,
     /// What must be done before it. Addresses without a change in the plan are already satisfied.
@@ -273,7 +363,7 @@ impl<C> Diff<C> {
                 let Planned {
                     address,
                     action,
-                    risk,
+                    risks,
                     reason,
                     needs,
                     summary,
@@ -288,7 +378,7 @@ impl<C> Diff<C> {
                 Planned {
                     address,
                     action,
-                    risk,
+                    risks,
                     reason,
                     needs,
                     summary,

@@ -479,7 +479,8 @@ fn comes_again(plan: &Plan, before: &Plan) -> bool {
         before.document.changes.iter().map(|change| (&change.address, change)).collect();
     plan.document.changes.iter().all(|change| {
         earlier.get(&change.address).is_some_and(|earlier| {
-            (earlier.action, &earlier.after) == (change.action, &change.after) && change.risk <= earlier.risk
+            (earlier.action, &earlier.after) == (change.action, &change.after)
+                && change.risks().are_within(earlier.risks())
         })
     })
 }

@@ -194,13 +194,15 @@ fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -
         EventFormat::Text => render::lint_text(&files, ui.paint()),
         EventFormat::Json => render::lint_json(&files),
     });
-    let destroys =
-        files.iter().flat_map(|file| &file.statements).any(|statement| statement.risk == Risk::Destructive);
+    let destroys = files
+        .iter()
+        .flat_map(|file| &file.statements)
+        .any(|statement| statement.risks.contains(Risk::Destructive));
     Ok(if destroys { Exit::Denied } else { Exit::Done })
 }
 
 fn linted(dialect: Dialect, versioned: &[&Migration], repeated: &[&Repeatable]) -> Vec<LintedFile> {
-    let mut known = Known::default();
+    let mut known = Known::of_files();
     let versioned = versioned.iter().map(|file| {
         let outside = file.no_transaction || lint::has_transactions(&file.sql, dialect);
         (&file.sql, !outside, &file.at)

@@ -25,7 +25,15 @@ pub(super) enum Act {
         columns: Vec<(String, String)>,
         /// Columns that together tell each row from all others, of a table.
         keys: Vec<Vec<String>>,
+        /// What its constraints say, of a table.
+        facts: Vec<Fact>,
     },
+    /// From here on this holds for all rows of a table.
+    Learns { table: TableName, facts: Vec<Fact> },
+    /// Forbids NULL in a column that is there.
+    SetsNotNull { table: TableName, column: String },
+    /// Makes an index that is there the primary key, whose columns cannot be NULL.
+    KeyByIndex { table: TableName, index: TableName },
     /// Copies all rows of a table, and these columns or all, into these columns or all of another one.
     Copies { from: TableName, to: TableName, columns: Option<Vec<String>>, into: Option<Vec<String>> },
     /// Adds, changes or deletes rows; of any table where none is named.
@@ -47,7 +55,25 @@ pub(super) enum Act {
     /// Drops a column.
     DropsColumn { table: TableName, column: String },
     /// Gives a column another type.
-    Retypes { table: TableName, column: String, kind: String, using: Option<Using> },
+    Retypes { table: TableName, column: String, to: String, using: Option<Using>, has_collation: bool },
+    /// Adds a column of a type that may be a domain.
+    TakesDomain { table: TableName, kind: TableName },
+    /// Makes a domain; one with a constraint or a default is looked at for each row.
+    MakesDomain { name: TableName, is_constrained: bool },
+    /// Makes a partitioned table, or a partition of it.
+    Partitions { table: TableName, has_default: bool },
+    /// Gets a partition, with rows or new, so that rows of it and of the default one are checked.
+    GetsPartition { table: TableName, child: Option<TableName>, reason: String },
+    /// Drops types, which fails while a column has one of them.
+    DropsTypes { names: Vec<TableName> },
+    /// Drops schemas with everything in them.
+    DropsSchemas { names: Vec<String>, if_exists: bool },
+    /// Drops extensions with what they brought.
+    DropsExtensions { names: Vec<String>, if_exists: bool },
+    /// A schema is gone.
+    RemovesSchema { name: String },
+    /// Makes a schema.
+    MakesSchema { name: String, if_missing: bool },
     /// Changes columns of all rows.
     UpdatesAll { table: TableName, columns: Vec<String> },
     /// Holds a lock until the transaction ends that readers or writers of these wait for; of what is not
@@ -97,11 +123,38 @@ impl Read {
     }
 }
 
+/// What holds for all rows of a table, or an index of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Fact {
+    NotNull(String),
+    Nullable(String),
+    Check {
+        name: Option<String>,
+        condition: String,
+        is_valid: bool,
+    },
+    /// A constraint that was not valid is.
+    Validated(String),
+    /// A constraint is gone.
+    Dropped(String),
+    /// An index has these columns, and nothing else.
+    Indexes {
+        index: String,
+        columns: Vec<String>,
+    },
+    /// An index has this expression or condition.
+    Computes {
+        text: String,
+    },
+}
+
 /// What `USING` makes of a column's values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Using {
     /// Casts of the column to one type after the other.
     Casts(Vec<String>),
+    /// Between a moment and a time without a zone, in UTC.
+    AtUtc,
     /// Values of another expression.
     Computes(String),
 }
@@ -111,17 +164,36 @@ impl Act {
         Self::Does { rule, to, reason: reason.into() }
     }
 
+    /// Takes tables out that nothing is done to; false where none is left.
+    pub(super) fn is_done_to(&mut self, is_there: &dyn Fn(&TableName) -> bool) -> bool {
+        match self {
+            Self::Does { to, .. } if !to.is_empty() => {
+                to.retain(is_there);
+                !to.is_empty()
+            }
+            _ => true,
+        }
+    }
+
     /// The names of tables and other things in it.
     pub(super) fn names(&mut self) -> Vec<&mut TableName> {
         match self {
             Self::Does { to, .. }
             | Self::Writes { to }
             | Self::Locks { to }
+            | Self::DropsTypes { names: to }
             | Self::UsesValue { tables: to, .. } => to.iter_mut().collect(),
-            Self::Makes { name, .. } | Self::Removes { name } | Self::Detaches { name } => vec![name],
+            Self::Makes { name, .. }
+            | Self::Removes { name }
+            | Self::Detaches { name }
+            | Self::MakesDomain { name, .. } => vec![name],
             Self::Attaches { name, table } => vec![name, table],
             Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],
             Self::LeavesOut { table }
+            | Self::Partitions { table, .. }
+            | Self::Learns { table, .. }
+            | Self::SetsNotNull { table, .. }
+            | Self::KeyByIndex { table, .. }
             | Self::AddsColumn { table, .. }
             | Self::RenamesColumn { table, .. }
             | Self::DropsColumn { table, .. }
@@ -131,8 +203,15 @@ impl Act {
                 let reads = reads.iter_mut().map(|read| &mut read.table);
                 reads.chain(updates.iter_mut().map(|(table, _)| table)).chain(fills).collect()
             }
+            Self::GetsPartition { table, child, .. } => [table].into_iter().chain(child).collect(),
             Self::Adopts { parent, child } => vec![parent, child],
-            Self::Strays | Self::Shuffles => Vec::new(),
+            Self::TakesDomain { table, kind } => vec![table, kind],
+            Self::DropsSchemas { .. }
+            | Self::DropsExtensions { .. }
+            | Self::RemovesSchema { .. }
+            | Self::MakesSchema { .. }
+            | Self::Strays
+            | Self::Shuffles => Vec::new(),
         }
     }
 }

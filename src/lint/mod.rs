@@ -20,11 +20,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub use known::Known;
+pub use known::{Known, Missing};
 pub use rules::Rule;
 
 use crate::catalog::TableName;
-use crate::change::Risk;
+use crate::change::{Risk, Risks};
 use crate::sql::{self, Dialect};
 use act::Act;
 pub use control::of_client;
@@ -49,12 +49,19 @@ pub struct Statement {
     pub bytes: Range<usize>,
     /// Its line, counted from 1.
     pub line: usize,
-    /// What it may cost.
-    pub risk: Risk,
-    /// The rule that says so; `None` when no rule has anything to say.
+    /// All that it may cost.
+    pub risks: Risks,
+    /// The rule of the worst risk; `None` when no rule has anything to say.
     pub rule: Option<&'static Rule>,
-    /// Why, in one line.
+    /// Why, in one line, for each of the risks.
     pub reason: String,
+}
+
+impl Statement {
+    /// The worst of what it may cost.
+    pub fn risk(&self) -> Risk {
+        self.risks.worst()
+    }
 }
 
 /// Whether a table has rows: the verdict on an assertion.
@@ -92,6 +99,20 @@ pub fn assertions(sql: &str, dialect: Dialect) -> Vec<Assertion> {
     each.collect()
 }
 
+/// The tables and the schemas that a text makes or drops only where they are missing or there, so that
+/// what it costs depends on that.
+pub fn sought(sql: &str, dialect: Dialect) -> (Vec<TableName>, Vec<String>) {
+    match dialect {
+        Dialect::Postgres => {
+            let script = Script::read(sql, dialect);
+            let is_nested = script.nesting.iter().any(|nesting| *nesting > MOST_NESTING);
+            if is_nested { <_>::default() } else { postgres::sought(&script.without_comments(sql)) }
+        }
+        // All that there is in a file of SQLite is known.
+        Dialect::Sqlite => <_>::default(),
+    }
+}
+
 /// Classifies the statements of a text, one after the other, and notes in `known` what they make.
 /// `observed` says of a table whether it has rows, and `None` where nobody has looked.
 pub fn classify(
@@ -124,12 +145,15 @@ pub fn classify(
         for act in &mut acts {
             known.locate(act, dialect);
         }
+        if script::drops_if_exists(sql.get(bytes.clone()).unwrap_or(""), dialect) {
+            acts.retain_mut(|act| act.is_done_to(&|table| !known.is_missing(table)));
+        }
         line += sql.get(counted..bytes.start).map_or(0, |between| between.matches('\n').count());
         counted = bytes.start;
         known.enter(transaction, line);
         let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);
-        let (risk, rule, reason) = match of_client {
-            Some(why) => (Risk::Unvalidated, Some(&rules::CLIENT_COMMAND), why),
+        let Verdict { risks, rule, reason } = match of_client {
+            Some(why) => Verdict::unvalidated(&rules::CLIENT_COMMAND, why),
             None => verdict(&acts, known, &above, dialect, observed),
         };
         for act in &acts {
@@ -141,7 +165,7 @@ pub fn classify(
             None if has_secret => (Some(&rules::LITERAL_SECRET), SECRET.to_owned()),
             rule => (rule, reason),
         };
-        statements.push(Statement { bytes: bytes.clone(), line, risk, rule, reason });
+        statements.push(Statement { bytes: bytes.clone(), line, risks, rule, reason });
     }
     statements
 }
@@ -152,7 +176,23 @@ const SECRET: &str = "a secret stands in it as a literal, which the repository a
 /// Parsers go down as deep as a text is nested, and their stack has an end.
 const MOST_NESTING: usize = 200;
 
-type Verdict = (Risk, Option<&'static Rule>, String);
+/// What is said of a statement.
+struct Verdict {
+    risks: Risks,
+    rule: Option<&'static Rule>,
+    reason: String,
+}
+
+impl Verdict {
+    fn unvalidated(rule: &'static Rule, reason: String) -> Self {
+        Self { risks: Risk::Unvalidated.into(), rule: Some(rule), reason }
+    }
+
+    /// Says more of the same.
+    fn but(self, more: &str) -> Self {
+        Self { reason: format!("{}; {more}", self.reason), ..self }
+    }
+}
 
 /// What a statement may cost, with regard to what stands above it.
 fn verdict(
@@ -162,17 +202,17 @@ fn verdict(
     dialect: Dialect,
     observed: &dyn Fn(&TableName) -> Option<Emptiness>,
 ) -> Verdict {
+    let bare = alone(acts, known, &BTreeSet::new());
     if let Some(unknown) = &above.unknown {
-        let (risk, rule, reason) = alone(acts, known, &BTreeSet::new());
         let said = format!("`{unknown}` is no assertion; there is `trueup:assert-empty TABLE`");
-        return if risk > Risk::Unvalidated {
-            (risk, rule, format!("{reason}; {said}"))
+        return if bare.risks.worst() > Risk::Unvalidated {
+            bare.but(&said)
         } else {
-            (Risk::Unvalidated, Some(&rules::UNKNOWN_ASSERTION), said)
+            let Verdict { risks, rule, reason } = Verdict::unvalidated(&rules::UNKNOWN_ASSERTION, said);
+            Verdict { risks: risks.and(bare.risks), rule, reason }
         };
     }
-    let bare = alone(acts, known, &BTreeSet::new());
-    if above.tables.is_empty() || bare.0 == Risk::Safe {
+    if above.tables.is_empty() || bare.risks == Risks::SAFE {
         return bare;
     }
     let names = |tables: &[&TableName]| tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -182,31 +222,33 @@ fn verdict(
         (alone(acts, known, &free), names(&kept))
     };
     let (all, every) = with(&|_| true);
-    if all.0 >= bare.0 {
-        let (risk, rule, reason) = bare;
-        return (risk, rule, format!("{reason}; that {every} is empty makes no difference to it"));
+    if all.risks == bare.risks {
+        return bare.but(&format!("that {every} is empty makes no difference to it"));
     }
     let (held, _) = with(&|seen| matches!(seen, Some(Emptiness::Empty | Emptiness::Missing)));
-    if held.0 <= all.0 {
-        let reason = if held.0 == Risk::Safe { format!("asserted empty: {every}") } else { held.2 };
-        return (held.0, held.1.or(bare.1), reason);
+    if held.risks == all.risks {
+        let reason = if held.risks == Risks::SAFE { format!("asserted empty: {every}") } else { held.reason };
+        return Verdict { risks: held.risks, rule: held.rule.or(bare.rule), reason };
     }
     let (_, full) = with(&|seen| seen == Some(Emptiness::NotEmpty));
-    let (risk, rule, reason) = bare;
     if full.is_empty() {
-        let reason = format!("{reason}; asserted empty, and nobody has looked yet: {every}");
-        (Risk::Unvalidated, rule, reason)
+        let said = bare.but(&format!("asserted empty, and nobody has looked yet: {every}"));
+        Verdict { risks: all.risks.and(Risk::Unvalidated.into()), ..said }
     } else {
-        (risk, rule, format!("{reason}; asserted empty, and has rows: {full}"))
+        bare.but(&format!("asserted empty, and has rows: {full}"))
     }
 }
 
-/// The worst of what a statement does, when the tables of `free` are of no account.
+/// All that a statement does, when the tables of `free` are of no account: the worst is said first, and then
+/// one reason for each other risk.
 fn alone(acts: &[Act], known: &Known, free: &BTreeSet<TableName>) -> Verdict {
-    let findings = acts.iter().filter_map(|act| rules::judge(act, known, free));
-    let worst = findings.reduce(|worst, next| if next.0.risk > worst.0.risk { next } else { worst });
-    match worst {
-        Some((rule, reason)) => (rule.risk, Some(rule), reason),
-        None => (Risk::Safe, None, "loses nothing and blocks nobody".to_owned()),
-    }
+    let findings: Vec<_> = acts.iter().flat_map(|act| rules::judge(act, known, free)).collect();
+    let risks: Risks = findings.iter().map(|(rule, _)| rule.risk).collect();
+    let first_of = |risk: Risk| findings.iter().find(|(rule, _)| rule.risk == risk);
+    let Some((rule, reason)) = first_of(risks.worst()) else {
+        return Verdict { risks, rule: None, reason: "loses nothing and blocks nobody".to_owned() };
+    };
+    let more = risks.into_iter().skip(1).filter_map(first_of);
+    let more = more.map(|(rule, reason)| format!("; also {} ({}): {reason}", rule.risk.as_str(), rule.name));
+    Verdict { risks, rule: Some(rule), reason: reason.clone() + &more.collect::<String>() }
 }

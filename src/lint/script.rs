@@ -221,6 +221,12 @@ pub(crate) fn name_after(statement: &str, word: &str, dialect: Dialect) -> Optio
     name_at(&tokens, at + 1).map(|(name, _)| told(&name, dialect))
 }
 
+/// Whether a statement drops what it names only where that is there.
+pub(crate) fn drops_if_exists(statement: &str, dialect: Dialect) -> bool {
+    let words = words(statement, dialect);
+    words.first().is_some_and(|word| word == "drop") && words.windows(2).any(|pair| pair == ["if", "exists"])
+}
+
 /// The first words of a statement, in lower case, as far as there is nothing but words.
 pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
     const MOST: usize = 4;

@@ -18,7 +18,8 @@ fn said(
     let in_transaction = !sql.starts_with("-- no-transaction");
     let statements = classify(Text { sql, dialect, in_transaction }, known, rows);
     let line = |statement: &Statement| {
-        let Statement { line, risk, rule, reason, .. } = statement;
+        let Statement { line, rule, reason, .. } = statement;
+        let risk = statement.risk();
         format!("{line} {} {}: {reason}", risk.as_str(), rule.map_or("-", |rule| rule.name))
     };
     statements.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -77,23 +78,23 @@ fn what_destroys_on_postgres() {
     2 destructive drop-table: loses the rows of u, other
     3 destructive drop-column: loses the values of T.name
     4 destructive drop-schema: loses what is in schema app
-    5 destructive drop-type: loses the type mood
+    5 safe -: loses nothing and blocks nobody
     6 destructive drop-type: loses the type mood and every column of it
-    7 destructive drop-type: loses the type d
+    7 safe -: loses nothing and blocks nobody
     8 destructive drop-type: loses an attribute of a type, in all rows that have it
     9 destructive drop-sequence: loses the position of s
     10 destructive drop-extension: loses what extension postgis brought
     11 destructive drop-owned: loses everything that the role owns
-    12 destructive drop-database: loses a whole database
+    12 destructive drop-database: loses a whole database; also unvalidated (ban-in-transaction): it fails in a transaction: let the file begin with `-- no-transaction`
     13 destructive drop-cascade: loses what depends on it, generated columns too
     14 destructive truncate: deletes all rows of t, u
     15 destructive truncate: deletes all rows of t and of the tables that refer to it
-    16 destructive delete-rows: deletes all rows of t
-    17 destructive delete-rows: deletes some rows of t
-    18 destructive delete-rows: deletes all rows of u
-    19 destructive update-all-rows: overwrites name, id in all rows of t
-    20 destructive update-all-rows: overwrites name in all rows of t
-    21 destructive delete-rows: deletes rows of t
+    16 destructive delete-rows: deletes all rows of t; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
+    17 destructive delete-rows: deletes some rows of t; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
+    18 destructive delete-rows: deletes all rows of u; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
+    19 destructive update-all-rows: overwrites name, id in all rows of t; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
+    20 destructive update-all-rows: overwrites name in all rows of t; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
+    21 destructive delete-rows: deletes rows of t; also locking (work-under-lock): everybody who uses t waits until it is done: line 1 locks t until its transaction ends; do this in another migration
     22 safe -: loses nothing and blocks nobody
     ");
 }
@@ -156,15 +157,15 @@ fn what_blocks_on_postgres() {
     ), @r"
     1 locking require-concurrent-index-creation: writers wait while the index is built; use CONCURRENTLY in a migration that begins with `-- no-transaction`
     2 locking require-concurrent-index-deletion: everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`
-    3 locking constraint-missing-not-valid: writers wait while all rows are checked; add it NOT VALID and validate it in another migration
+    3 locking constraint-missing-not-valid: everybody waits while all rows are checked; add it NOT VALID and validate it in another migration
     4 safe -: loses nothing and blocks nobody
     5 locking adding-foreign-key-constraint: writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another migration
     6 locking adding-field-with-default: everybody waits while the table is written anew: its default differs by row
-    7 locking adding-not-nullable-field: everybody waits while all rows are looked at; add a CHECK … NOT VALID first and validate it
+    7 locking adding-not-nullable-field: everybody waits while all rows are looked at; add a CHECK … IS NOT NULL NOT VALID first and validate it in another migration
     8 locking adding-serial-primary-key-field: everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX
     9 locking disallowed-unique-constraint: everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX
     10 locking require-concurrent-reindex: writers wait while the index is built; use CONCURRENTLY
-    11 unvalidated ban-in-transaction: VACUUM fails in a transaction: let the file begin with `-- no-transaction`
+    11 unvalidated ban-in-transaction: VACUUM fails in a transaction: let the file begin with `-- no-transaction`; also locking (rewrite-table): everybody waits while the table is written anew
     12 locking rewrite-table: everybody waits while the table is written anew
     13 locking renaming-column: statements by the old name fail from then on
     14 locking renaming-table: statements that look for t where it was fail from then on
@@ -222,17 +223,17 @@ fn a_new_type_that_holds_all_values_of_the_old_one_loses_nothing() {
          ALTER TABLE elsewhere ALTER COLUMN x TYPE bigint;
          ALTER TABLE elsewhere ALTER COLUMN x TYPE integer"
     ), @r"
-    1 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
-    2 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
-    3 destructive narrow-column-type: t.id: integer does not hold all that numeric(19, 0) does
-    4 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
-    5 destructive narrow-column-type: t.name: varchar(10) does not hold all that text does
-    6 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
-    7 destructive narrow-column-type: t.price: numeric(12, 2) does not hold all that numeric(12, 4) does
-    8 destructive narrow-column-type: t.at: its values become those of USING at AT TIME ZONE 'UTC'
-    9 destructive narrow-column-type: t.at: date does not hold all that timestamptz does
-    10 locking changing-column-type: everybody waits while the table is written anew, unless the types are stored alike
-    11 destructive narrow-column-type: elsewhere.x: integer does not hold all that bigint does
+    1 locking changing-column-type: t.id: everybody waits while the table is written anew
+    2 locking changing-column-type: t.id: everybody waits while the table is written anew
+    3 unvalidated conversion-may-fail: t.id: fails where integer cannot hold a value: it does not hold all that numeric(19, 0) does; also locking (changing-column-type): t.id: everybody waits while the table is written anew
+    4 safe -: loses nothing and blocks nobody
+    5 unvalidated conversion-may-fail: t.name: fails where varchar(10) cannot hold a value: it does not hold all that text does; also locking (changing-column-type): t.name: everybody waits while the table is written anew
+    6 safe -: loses nothing and blocks nobody
+    7 destructive narrow-column-type: t.price: numeric(12, 2) does not hold all that numeric(12, 4) does; also locking (changing-column-type): t.price: everybody waits while the table is written anew
+    8 locking changing-column-type: t.at: everybody waits while the table is written anew
+    9 destructive narrow-column-type: t.at: date does not hold all that timestamptz does; also locking (changing-column-type): t.at: everybody waits while the table is written anew
+    10 locking changing-column-type: elsewhere.x: everybody waits while the table is written anew
+    11 unvalidated conversion-may-fail: elsewhere.x: fails where integer cannot hold a value: it does not hold all that bigint does; also locking (changing-column-type): elsewhere.x: everybody waits while the table is written anew
     ");
 }
 
@@ -346,7 +347,8 @@ fn the_migrations_of_this_repository_are_safe_on_an_empty_database() {
             let statements =
                 classify(Text { sql: &sql, dialect, in_transaction: true }, &mut known, &|_| None);
             assert!(!statements.is_empty());
-            let risky: Vec<_> = statements.iter().filter(|statement| statement.risk != Risk::Safe).collect();
+            let risky: Vec<_> =
+                statements.iter().filter(|statement| statement.risk() != Risk::Safe).collect();
             assert!(risky.is_empty(), "{}: {risky:?}", file.display());
         }
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{Options, Work};
-use crate::change::{Action, Address, Diff, Planned, Risk};
+use crate::change::{Action, Address, Diff, Planned, Risks};
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{Flags, Stack};
@@ -36,7 +36,7 @@ pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options
     let planned = Planned {
         address: Address::new("system.bookkeeping"),
         action,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: reason.to_owned(),
         needs: vec![Address::new("system.database")],
         summary,
@@ -81,7 +81,7 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
     Some(Planned {
         address: Address::new("flags"),
         action: if was.is_some() { Action::Update } else { Action::Create },
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: match (was, other_stack) {
             (_, Some(other)) => format!("last applied as the stack {other}"),
             (None, None) => "never applied".to_owned(),

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::change::{Action, Address, Check, Drift, Held, Risk};
+use crate::change::{Action, Address, Check, Drift, Held, Risk, Risks};
 use crate::digest::Digest;
 
 /// Version of the form. A reader refuses another one.
@@ -94,8 +94,11 @@ pub struct ChangeEntry {
     pub address: Address,
     /// What it does.
     pub action: Action,
-    /// What it may cost.
+    /// The worst of what it may cost.
     pub risk: Risk,
+    /// All that it may cost, the worst first; left out where `risk` says all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub risks: Vec<Risk>,
     /// Why it is needed.
     pub reason: String,
     /// Steps of this plan that come first.
@@ -111,6 +114,13 @@ pub struct ChangeEntry {
     pub diff: Option<String>,
     /// Digest of what was observed and led to this step; a saved plan is stale when it differs.
     pub seen: Digest,
+}
+
+impl ChangeEntry {
+    /// All that it may cost.
+    pub fn risks(&self) -> Risks {
+        self.risks.iter().copied().chain([self.risk]).collect()
+    }
 }
 
 impl Document {

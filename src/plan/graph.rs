@@ -131,14 +131,14 @@ fn rank_of_taking_back(address: &Address) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::{Action, Risk};
+    use crate::change::{Action, Risks};
     use crate::digest::Digest;
 
     fn change(address: &str, needs: &[&str]) -> Planned<()> {
         Planned {
             address: Address::new(address),
             action: Action::Create,
-            risk: Risk::Safe,
+            risks: Risks::SAFE,
             reason: String::new(),
             needs: needs.iter().map(|need| Address::new(*need)).collect(),
             summary: String::new(),

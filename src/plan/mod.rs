@@ -365,7 +365,7 @@ fn split(change: Planned<Work>, depends_on: Vec<Address>) -> (ChangeEntry, Step)
     let Planned {
         address,
         action,
-        risk,
+        risks,
         reason,
         needs: _,
         summary,
@@ -378,5 +378,18 @@ fn split(change: Planned<Work>, depends_on: Vec<Address>) -> (ChangeEntry, Step)
         change: work,
     } = change;
     let step = Step { address: address.clone(), action, needs: depends_on.clone(), work };
-    (ChangeEntry { address, action, risk, reason, depends_on, summary, before, after, diff, seen }, step)
+    let entry = ChangeEntry {
+        address,
+        action,
+        risk: risks.worst(),
+        risks: if risks == risks.worst().into() { Vec::new() } else { risks.into() },
+        reason,
+        depends_on,
+        summary,
+        before,
+        after,
+        diff,
+        seen,
+    };
+    (entry, step)
 }

@@ -34,7 +34,7 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
     for (name, policy) in &stack.policies {
         match &policy.denies {
             Denies::Risk(risk) => {
-                let hit = changes.iter().filter(|change| change.risk == *risk);
+                let hit = changes.iter().filter(|change| change.risks.contains(*risk));
                 held.extend(hit.map(|change| Held {
                     address: change.address.clone(),
                     reason: format!("policy {name} denies: {}", risk.as_str()),
@@ -73,12 +73,12 @@ fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
 
 /// What of some changes must be allowed by name, with what allows it.
 pub(super) fn guarded<C>(changes: &[Planned<C>]) -> Vec<(Address, Allow)> {
-    let allows: fn(&Planned<C>) -> &'static [Allow] = |change| match (change.guard, change.risk) {
-        (Some(Guard::MassDelete), _) => &[Allow::MassDelete],
-        (Some(Guard::Takeover { mass_delete: false }), _) => &[Allow::Takeover],
-        (Some(Guard::Takeover { mass_delete: true }), _) => &[Allow::Takeover, Allow::MassDelete],
-        (None, Risk::Destructive) => &[Allow::Destructive],
-        (None, Risk::Safe | Risk::Locking | Risk::Unvalidated) => &[],
+    let allows: fn(&Planned<C>) -> &'static [Allow] = |change| match change.guard {
+        Some(Guard::MassDelete) => &[Allow::MassDelete],
+        Some(Guard::Takeover { mass_delete: false }) => &[Allow::Takeover],
+        Some(Guard::Takeover { mass_delete: true }) => &[Allow::Takeover, Allow::MassDelete],
+        None if change.risks.contains(Risk::Destructive) => &[Allow::Destructive],
+        None => &[],
     };
     let of = |change: &Planned<C>| {
         let address = change.address.clone();

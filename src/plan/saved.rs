@@ -183,7 +183,8 @@ fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {
         action,
         after,
         seen,
-        risk,
+        risk: _,
+        risks: _,
         reason: _,
         depends_on: _,
         summary: _,
@@ -196,8 +197,10 @@ fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {
         "would now lead to something else"
     } else if *seen != fresh.seen {
         "starts from another state than the one that was planned"
-    } else if *risk < fresh.risk {
+    } else if saved.risk < fresh.risk {
         "has a higher risk now"
+    } else if !fresh.risks().are_within(saved.risks()) {
+        "has a risk now that it did not have"
     } else {
         return Ok(());
     };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{Paint, Tone};
-use crate::change::Risk;
+use crate::change::{Risk, Risks};
 use crate::lint::Statement;
 use crate::neutral::one_line;
 use crate::sql::Dialect;
@@ -25,15 +25,17 @@ const RISKS: [Risk; 4] = [Risk::Safe, Risk::Locking, Risk::Unvalidated, Risk::De
 
 fn count(files: &[LintedFile], risk: Risk) -> usize {
     let statements = files.iter().flat_map(|file| &file.statements);
-    statements.filter(|statement| statement.risk == risk).count()
+    statements.filter(|statement| statement.risk() == risk).count()
 }
 
 /// A line for each statement that a rule speaks of, and one of counts.
 pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
     let mut out = String::new();
     for LintedFile { name, statements, .. } in files {
-        for Statement { line, risk, rule, reason, .. } in statements {
+        for statement in statements {
+            let Statement { line, rule, reason, .. } = statement;
             let Some(rule) = rule else { continue };
+            let risk = statement.risk();
             let tone = match risk {
                 Risk::Safe => Tone::Good,
                 Risk::Locking | Risk::Unvalidated => Tone::Warning,
@@ -58,14 +60,15 @@ pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
 /// One object with all statements, ending in a newline.
 pub fn lint_json(files: &[LintedFile]) -> String {
     let statement = |statement: &Statement| {
-        let Statement { bytes: _, line, risk, rule, reason } = statement;
-        json!({"line": line, "risk": risk, "rule": rule.map(|rule| rule.name), "reason": reason})
+        let Statement { bytes: _, line, risks, rule, reason } = statement;
+        let rule = rule.map(|rule| rule.name);
+        json!({"line": line, "risk": risks.worst(), "risks": risks, "rule": rule, "reason": reason})
     };
     let file = |file: &LintedFile| {
         let LintedFile { name, dialect, statements } = file;
-        let risk = statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe);
+        let risks: Risks = statements.iter().flat_map(|statement| statement.risks).collect();
         let statements: Vec<Value> = statements.iter().map(statement).collect();
-        json!({"file": name, "dialect": dialect, "risk": risk, "statements": statements})
+        json!({"file": name, "dialect": dialect, "risk": risks.worst(), "risks": risks, "statements": statements})
     };
     let summary: serde_json::Map<String, Value> =
         RISKS.iter().map(|risk| (risk.as_str().to_owned(), count(files, *risk).into())).collect();

@@ -113,12 +113,7 @@ fn head(plan: &Document) -> String {
 
 fn row(change: &ChangeEntry) -> String {
     let (sign, _) = sign(change.action);
-    let risk = match change.risk {
-        Risk::Safe => "safe",
-        Risk::Locking => "locking",
-        Risk::Unvalidated => "unvalidated",
-        Risk::Destructive => "**destructive**",
-    };
+    let risk = change.risks().names().replace("destructive", "**destructive**");
     format!(
         "| `{sign}` {} | {} | {risk} | {} | {} |\n",
         change.action.as_str(),

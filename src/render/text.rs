@@ -69,12 +69,11 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
     for change in changes {
         let (sign, tone) = sign(change.action);
         let address = format!("{:width$}", one_line(change.address.as_str()));
+        let risks = format!("[{}]", change.risks().names());
         let risk = match change.risk {
             Risk::Safe => String::new(),
-            Risk::Locking | Risk::Unvalidated => {
-                format!(" {}", paint.tone(Tone::Warning, &format!("[{}]", change.risk.as_str())))
-            }
-            Risk::Destructive => format!(" {}", paint.tone(Tone::Bad, "[destructive]")),
+            Risk::Locking | Risk::Unvalidated => format!(" {}", paint.tone(Tone::Warning, &risks)),
+            Risk::Destructive => format!(" {}", paint.tone(Tone::Bad, &risks)),
         };
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Change, Client, Desired, Error, Observed, Presence, Result};
-use crate::change::{Action, Address, Check, Diff, Fault, Planned, Risk, Status};
+use crate::change::{Action, Address, Check, Diff, Fault, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::sql::{Database, Dialect, identifier};
 
@@ -68,7 +68,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
             diff.changes.push(Planned {
                 address: database(),
                 action: Action::Create,
-                risk: Risk::Safe,
+                risks: Risks::SAFE,
                 reason: "missing".to_owned(),
                 needs: Vec::new(),
                 summary: format!("an empty {} database", desired.dialect),
@@ -94,7 +94,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     diff.changes.extend(missing.into_iter().map(|name| Planned {
         address: extension(name),
         action: Action::Create,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: "missing".to_owned(),
         needs: vec![database()],
         summary: format!("extension {name}"),

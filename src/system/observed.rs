@@ -13,7 +13,7 @@ use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
 use crate::journal::{Entry, Move};
-use crate::lint::Emptiness;
+use crate::lint::{Emptiness, Missing};
 use crate::sql::Dialect;
 
 /// What is there.
@@ -32,6 +32,9 @@ pub struct Observed {
     /// Whether the tables that pending migrations assert to be empty are.
     #[serde(default)]
     pub emptiness: BTreeMap<TableName, Emptiness>,
+    /// What pending migrations make or drop by `IF [NOT] EXISTS`, and is not there.
+    #[serde(default, skip_serializing_if = "Missing::is_empty")]
+    pub missing: Missing,
     /// The tables.
     pub schema: Snapshot,
     /// The roles of the server and what they hold; `None` on SQLite, and where the stack neither has
@@ -56,6 +59,7 @@ impl Observed {
             extensions: BTreeMap::new(),
             migrations: None,
             emptiness: BTreeMap::new(),
+            missing: Missing::default(),
             schema: Snapshot::default(),
             roles: None,
             accounts: None,
@@ -103,6 +107,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
+    let missing = migrations::observe_missing(desired, migrations.as_deref(), &open).await?;
     // The two large questions, at the same time.
     let introspected =
         async { crate::catalog::introspect(&open).await.map_err(super::Error::doing("reading the schema")) };
@@ -118,6 +123,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
         extensions,
         migrations,
         emptiness,
+        missing,
         schema,
         roles,
         accounts,

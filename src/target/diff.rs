@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Access, Desired, Observed, Seen, filtered};
 use crate::catalog::{self, SchemaChange, Snapshot, Table, TableName};
-use crate::change::{Action, Address, Check, Diff, Held, Planned, Risk, Status};
+use crate::change::{Action, Address, Check, Diff, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 
 /// How alike two names must be for one to be suggested for the other.
@@ -167,7 +167,7 @@ fn record(desired: &Desired, recorded: Option<&Snapshot>, snapshot: Snapshot) ->
     Planned {
         address: address(desired, "schema"),
         action,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: reason.to_owned(),
         needs: Vec::new(),
         summary,

@@ -183,7 +183,7 @@ async fn b06_a_schema_is_recorded_once_and_again_when_it_differs() {
 
     let first = diff(&desired, &observe(&desired).await, None);
     let planned = &first.changes[0];
-    assert_eq!((planned.action, planned.risk), (Action::Create, Risk::Safe));
+    assert_eq!((planned.action, planned.risks.worst()), (Action::Create, Risk::Safe));
     let Change::RecordSchema { target, snapshot: recorded } = planned.change.clone();
     assert_eq!((target.as_str(), recorded.tables.len()), ("business", 1));
 

@@ -13,7 +13,7 @@ use super::difference::{Difference, listed, mass_delete};
 use super::holding::Holding;
 use super::observed::{Backend, BackendKind, CollectionSeen, Observed, Seen};
 use super::owner::{Owner, Standing};
-use crate::change::{Action, Address, Check, Diff, Fault, Guard, Held, Planned, Risk, Status};
+use crate::change::{Action, Address, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::Location;
 
@@ -239,7 +239,7 @@ fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
     Planned {
         address: collection_address(thing.name),
         action: Action::Create,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: "missing".to_owned(),
         needs: Vec::new(),
         summary: format!("make the collection for vectors of {embedder}"),
@@ -260,7 +260,7 @@ fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &L
     Planned {
         address: collection_address(thing.name),
         action: Action::Update,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: if needs_takeover {
             format!("another bookkeeping of {owner} made it, which may be lost: `--allow takeover` adopts it")
         } else {
@@ -330,7 +330,7 @@ fn documents(
     let planned = Planned {
         address,
         action,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason,
         needs: std::iter::once(collection_address(name)).chain(targets).collect(),
         summary: difference.summary(),
@@ -356,7 +356,7 @@ fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Pla
     let planned = |address, summary, before, seen, needs, task| Planned {
         address,
         action: Action::Delete,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: "no longer in the spec".to_owned(),
         needs,
         summary,

@@ -76,6 +76,8 @@ fn lint_on_an_empty_database_there_is_nothing_to_lose_until_somebody_uses_it() {
         assert_eq!(migration(&plan, "0001_clean")["risk"], "safe");
         assert_eq!(migration(&plan, "0002_less")["risk"], "safe");
         assert!(!is_gone(database, "t"));
+        assert_eq!(migration(&world.plan_json(), "0003_more")["risk"], "safe");
+        world.file("migrations/0003_more.sql", "DROP TABLE IF EXISTS t;\n");
         assert_eq!(migration(&world.plan_json(), "0003_more")["risk"], "destructive");
     });
 }
@@ -97,6 +99,72 @@ fn e06_a_policy_against_locks_spares_tables_that_the_same_plan_makes() {
         let blocked = plan["blocked"].as_array().unwrap();
         assert_eq!(blocked.len(), 1, "{plan:#}");
         assert_eq!(blocked[0]["reason"], "policy no_locks denies: locking");
+    });
+}
+
+#[test]
+fn lint_what_the_database_does_not_have_is_made_the_first_time() {
+    on_each_database(|world, database| {
+        world.spec(SPEC);
+        world.file(
+            "migrations/0001_first.sql",
+            "CREATE TABLE IF NOT EXISTS first (id integer PRIMARY KEY);\n",
+        );
+        world.apply().exits(0);
+        let second = "CREATE TABLE IF NOT EXISTS second (id integer PRIMARY KEY, f integer REFERENCES first (id));\n\
+                      CREATE INDEX second_f ON second (f);\n";
+        world.file("migrations/0002_second.sql", second);
+        world.file(
+            "migrations/0003_third.sql",
+            "DROP TABLE IF EXISTS second;\nDROP TABLE IF EXISTS never_there;\n",
+        );
+        world.file(
+            "migrations/0004_old.sql",
+            "CREATE TABLE IF NOT EXISTS first (id integer);\nDELETE FROM first;\n",
+        );
+        let is_postgres = matches!(database, Database::Postgres(_));
+        if is_postgres {
+            let sql = "ALTER TABLE second ADD CONSTRAINT c FOREIGN KEY (f) REFERENCES first (id);\n";
+            world.file("migrations/0002_second.sql", format!("{second}{sql}"));
+            let sql = "CREATE SCHEMA side;\nCREATE TABLE side.x (id int);\nDROP TABLE side.x;\nDROP SCHEMA side;\n\
+                       DROP EXTENSION IF EXISTS citext;\nCREATE SCHEMA IF NOT EXISTS s2;\nDROP SCHEMA s2 CASCADE;\n\
+                       CREATE SEQUENCE sq;\nDROP SEQUENCE sq;\n";
+            world.file("migrations/0005_schemas.sql", sql);
+        }
+
+        let plan = world.plan_json();
+
+        assert_eq!(migration(&plan, "0002_second")["risk"], "safe", "{plan:#}");
+        assert_eq!(migration(&plan, "0003_third")["risk"], "safe", "{plan:#}");
+        assert_eq!(migration(&plan, "0004_old")["risk"], "destructive");
+        if is_postgres {
+            assert_eq!(migration(&plan, "0005_schemas")["risk"], "safe", "{plan:#}");
+        }
+    });
+}
+
+#[test]
+fn lint_a_policy_and_leave_look_at_every_risk_of_a_file() {
+    on_each_database(|world, database| {
+        applied(world);
+        world.file("migrations/0002_kept.sql", "CREATE TABLE kept (id integer PRIMARY KEY, x integer);\n");
+        world.apply().exits(0);
+        world.spec(&format!("{SPEC}policies: {{ no_locks: {{ deny: locking }} }}\n"));
+        world.file("migrations/0003_both.sql", "DROP TABLE old;\nCREATE INDEX kept_x ON kept (x);\n");
+
+        let plan = world.trueup(&["plan", "--format", "json"]).exits(3).json();
+
+        let change = migration(&plan, "0003_both");
+        assert_eq!(change["risk"], "destructive");
+        assert_eq!(change["risks"], serde_json::json!(["destructive", "locking"]));
+        assert_eq!(plan["blocked"][0]["reason"], "policy no_locks denies: locking");
+        world.trueup(&["plan"]).says("[destructive, locking]");
+        world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(3);
+        assert!(!is_gone(database, "old"));
+        world.spec(SPEC);
+        world.apply().exits(3).warns("--allow destructive");
+        world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+        assert!(is_gone(database, "old"));
     });
 }
 

@@ -11,6 +11,9 @@
 //! --- file
 //! the file that is judged, which may begin with `-- no-transaction`
 //! ```
+//!
+//! One without `--- file` is that file alone, after `base.sql`. The answers of `held_out.sql` were taken from
+//! PostgreSQL before the lint was tried on them.
 
 mod server;
 
@@ -23,7 +26,9 @@ use server::{Observed, Server};
 
 /// Risks by convention, which no observation of the migration itself shows: others fail afterwards, or wait
 /// for a lock that is held for a moment only.
-const BY_CONVENTION: [&str; 8] = [
+const BY_CONVENTION: [&str; 9] = [
+    // VACUUM FULL runs in no transaction whose locks could be seen.
+    "rewrite-table",
     "renaming-table",
     "renaming-column",
     "lock-table",
@@ -50,7 +55,8 @@ impl<'a> Case<'a> {
         let (risk, title) = head.split_once(": ").unwrap_or_else(|| panic!("{head}"));
         let (risk, since) =
             risk.split_once(" since ").map_or((risk, 0), |(risk, since)| (risk, since.parse().unwrap()));
-        let (before, file) = body.split_once("--- file\n").unwrap_or_else(|| panic!("{head}"));
+        let (before, file) =
+            body.split_once("--- file\n").unwrap_or((include_str!("lint_oracle/base.sql"), body));
         let mut parts = before.split("--- rows\n");
         let before = parts.next().unwrap_or("");
         let mut rows: Vec<_> = parts.collect();
@@ -84,56 +90,75 @@ fn risk_of(observed: &[Observed]) -> Risk {
     }
 }
 
-/// Judges and runs all cases, and says where judgement, observation and expectation differ.
-fn check(name: &str) {
+/// Judges and runs all cases, and says where judgement, observation and expectation differ. Of every hundred
+/// cases `most_wrong` may differ, but none that is not safe may be called safe.
+fn check(name: &str, most_wrong: usize) {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/lint_oracle");
     let cases = &std::fs::read_to_string(format!("{folder}/{name}.sql")).unwrap();
     let database = Postgres::start();
     let version = database.major();
     let server = Server::new(&database);
-    let mut wrong = Vec::new();
+    let (mut wrong, mut missed) = (Vec::new(), Vec::new());
     let mut count = 0;
     for text in cases.split("=== ").skip(1) {
         let case = Case::read(text);
         count += 1;
         let judged = case.judged();
-        let worst = judged.iter().max_by_key(|statement| statement.risk).unwrap();
+        let worst = judged.iter().max_by_key(|statement| statement.risk()).unwrap();
         let lint = format!(
             "{} ({}): {}",
-            worst.risk.as_str(),
+            worst.risk().as_str(),
             worst.rule.map_or("-", |rule| rule.name),
             worst.reason
         );
-        if worst.risk.as_str() != case.risk {
-            wrong.push(format!("{}\n  expected {}\n  lint says {lint}", case.title, case.risk));
-        }
-        if version < case.since {
-            continue;
-        }
-        let run = |rows: &&str| server.run(case.before, rows, &judged, case.file, case.in_transaction());
-        let observed: Vec<Observed> = case.rows.iter().map(run).collect();
+        // The lint cannot look into code, whatever that does.
+        let is_opaque = worst.rule.is_some_and(|rule| rule.name == "code-block");
+        let observed: Vec<Observed> = if version < case.since {
+            Vec::new()
+        } else {
+            let run = |rows: &&str| server.run(case.before, rows, &judged, case.file, case.in_transaction());
+            case.rows.iter().map(run).collect()
+        };
         let is_convention = worst.rule.is_some_and(|rule| BY_CONVENTION.contains(&rule.name));
         let risk = risk_of(&observed);
-        if risk != worst.risk && !(is_convention && risk < worst.risk) {
-            let seen = format!("observed {}: {observed:?}", risk.as_str());
-            wrong.push(format!("{}\n  {seen}\n  lint says {lint}", case.title));
+        let agrees =
+            observed.is_empty() || risk == worst.risk() || is_convention && risk < worst.risk() || is_opaque;
+        if worst.risk().as_str() == case.risk && agrees {
+            continue;
+        }
+        let seen = format!("observed {}: {observed:?}", risk.as_str());
+        let text = format!("{}\n  expected {}\n  {seen}\n  lint says {lint}", case.title, case.risk);
+        if worst.risk() == Risk::Safe {
+            missed.push(text);
+        } else {
+            wrong.push(text);
         }
     }
-    println!("{count} cases on PostgreSQL {version}, {} wrong", wrong.len());
+    println!("{count} cases on PostgreSQL {version}, {} wrong, {} missed", wrong.len(), missed.len());
     assert!(
-        count > 0 && wrong.is_empty(),
-        "{} of {count} wrong on PostgreSQL {version}\n{}",
-        wrong.len(),
+        count > 0 && missed.is_empty() && wrong.len() * 100 <= count * most_wrong,
+        "of {count} on PostgreSQL {version} these are called safe and are not: {}\nand these are wrong: {}",
+        missed.join("\n"),
         wrong.join("\n")
     );
 }
 
 #[test]
 fn lint_oracle_what_fails_in_a_transaction() {
-    check("transactions");
+    check("transactions", 0);
 }
 
 #[test]
 fn lint_oracle_what_is_done_under_a_lock() {
-    check("locks");
+    check("locks", 0);
+}
+
+#[test]
+fn lint_oracle_statements() {
+    check("statements", 0);
+}
+
+#[test]
+fn lint_oracle_held_out_statements() {
+    check("held_out", 5);
 }

@@ -11,7 +11,7 @@ use super::apply::{Change, Unwanted};
 use super::config;
 use super::desired::{Backend, Desired, config_address, namespace_address, stream_address, written};
 use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
-use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risk, Status};
+use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::spec::{Location, Namespace};
@@ -341,7 +341,7 @@ fn planned(
     Planned {
         address,
         action,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason: reason.to_owned(),
         needs: Vec::new(),
         summary: String::new(),

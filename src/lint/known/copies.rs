@@ -19,6 +19,8 @@ pub(super) struct Columns {
     pub keys: Vec<Vec<String>>,
     /// Whether there are no others.
     pub are_all: bool,
+    /// What holds for all rows.
+    pub facts: super::facts::Facts,
 }
 
 /// Tables of this plan that have what others have or had.
@@ -138,6 +140,18 @@ impl Copies {
             | Act::Copies { .. }
             | Act::AddsColumn { .. }
             | Act::Adopts { .. }
+            | Act::Learns { .. }
+            | Act::SetsNotNull { .. }
+            | Act::KeyByIndex { .. }
+            | Act::Partitions { .. }
+            | Act::GetsPartition { .. }
+            | Act::DropsTypes { .. }
+            | Act::TakesDomain { .. }
+            | Act::MakesDomain { .. }
+            | Act::MakesSchema { .. }
+            | Act::RemovesSchema { .. }
+            | Act::DropsSchemas { .. }
+            | Act::DropsExtensions { .. }
             | Act::Strays => {}
         }
     }

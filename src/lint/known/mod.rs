@@ -1,16 +1,22 @@
 //! What is known of the database at a statement: which tables are in use, which nobody uses yet
 //! because this very plan makes them, and the types of columns. Pure.
 
+mod absent;
 mod copies;
+mod facts;
 mod held;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
-use super::act::Act;
+use super::act::{Act, Fact};
 use super::script::{NOWHERE, Script, located, told};
 use crate::catalog::{Snapshot, TableName};
 use crate::sql::Dialect;
+use absent::Absent;
+pub use absent::Missing;
 use copies::{Column, Columns, Copies, keep_all};
+use facts::Facts;
 pub(super) use held::Lock;
 use held::Transaction;
 
@@ -47,6 +53,12 @@ pub struct Known {
     transaction: Transaction,
     /// Whether a name without a schema may lead elsewhere than to the default one.
     has_strayed: bool,
+    /// Domains, and whether each looks at rows that get a column of it.
+    domains: BTreeMap<TableName, bool>,
+    /// Partitioned tables all of whose partitions are known, and whether one of those is the default.
+    partitioned: BTreeMap<TableName, bool>,
+    /// What was looked for and is not there, or may be taken for missing.
+    absent: Absent,
 }
 
 impl Known {
@@ -73,7 +85,8 @@ impl Known {
                 .values()
                 .filter(|index| index.unique && index.valid && index.predicate.is_none());
             let keys = keys.map(|index| index.keys.clone()).chain([table.primary_key.clone()]);
-            let columns = Columns { list: columns.collect(), keys: keys.collect(), are_all: true };
+            let facts = Facts::of(table);
+            let columns = Columns { list: columns.collect(), keys: keys.collect(), are_all: true, facts };
             known.columns.insert(name.clone(), columns);
             for key in &table.foreign_keys {
                 known.referring.entry(told(&key.table)).or_default().insert(name.clone());
@@ -119,6 +132,7 @@ impl Known {
     /// From here on, what was made is in use.
     pub fn settle(&mut self) {
         self.existing.append(&mut self.fresh);
+        self.absent.settle();
         self.fresh_columns.clear();
         self.copies.settle();
     }
@@ -134,7 +148,12 @@ impl Known {
     }
 
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
-        self.rest == Rest::Bare || self.fresh.contains(name)
+        self.rest == Rest::Bare || self.fresh.contains(name) || self.absent.schemas_made(name)
+    }
+
+    /// Whether a type is a domain that looks at each row, as far as it is known.
+    pub(super) fn is_constrained_domain(&self, name: &TableName) -> bool {
+        self.domains.get(name) == Some(&true)
     }
 
     /// Whether a table of this plan has what was dropped with another one.
@@ -154,8 +173,8 @@ impl Known {
     }
 
     fn columns_of(&self, table: &TableName) -> &Columns {
-        const UNKNOWN: &Columns = &Columns { list: Vec::new(), keys: Vec::new(), are_all: false };
-        self.columns.get(table).unwrap_or(UNKNOWN)
+        static UNKNOWN: LazyLock<Columns> = LazyLock::new(Columns::default);
+        self.columns.get(table).unwrap_or(&UNKNOWN)
     }
 
     pub(super) fn is_fresh_column(&self, table: &TableName, column: &str) -> bool {
@@ -167,14 +186,23 @@ impl Known {
         self.columns_of(table).list.iter().find(|(name, _)| name == column).map(|(_, kind)| kind.as_str())
     }
 
+    /// A column that is known to have a type.
+    pub(super) fn column_of(&self, kind: &TableName) -> Option<(&TableName, &str)> {
+        self.columns.iter().find_map(|(table, columns)| {
+            let mut list = columns.list.iter();
+            list.find(|column| is_of(column, kind)).map(|(name, _)| (table, name.as_str()))
+        })
+    }
+
+    /// Whether a partitioned table surely has no default partition.
+    pub(super) fn lacks_default_partition(&self, table: &TableName) -> bool {
+        self.partitioned.get(table) == Some(&false)
+    }
+
     /// Whether a table may have a column of a type: one whose columns are not known may.
     pub(super) fn may_have_column_of(&self, table: &TableName, kind: &TableName) -> bool {
         let columns = self.columns_of(table);
-        let is_of_type = |(_, of): &Column| {
-            let of = of.trim_end_matches("[]").replace('"', "");
-            of.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&kind.name))
-        };
-        !columns.are_all || columns.list.iter().any(is_of_type)
+        !columns.are_all || columns.list.iter().any(|column| is_of(column, kind))
     }
 
     /// Finds out where the names in an act lead.
@@ -208,7 +236,13 @@ impl Known {
     pub(super) fn note(&mut self, act: &Act) {
         self.copies.note(act);
         match act {
-            Act::Makes { name, if_missing, columns, keys } => self.made(name, *if_missing, columns, keys),
+            Act::Makes { name, if_missing, columns, keys, facts } => {
+                if self.made(name, *if_missing, columns, keys) {
+                    self.learn(name, facts);
+                }
+            }
+            Act::Learns { table, facts } => self.learn(table, facts),
+            Act::SetsNotNull { table, column } => self.learn(table, &[Fact::NotNull(column.clone())]),
             Act::Copies { from, to, columns, into } => {
                 let source = (self.columns_of(from), columns.as_deref());
                 let target = (self.columns_of(to), into.as_deref());
@@ -233,6 +267,9 @@ impl Known {
                 if let Some((name, _)) = self.column(table, from) {
                     name.clone_from(to);
                 }
+                if let Some(columns) = self.columns.get_mut(table) {
+                    columns.facts.renamed(from, to);
+                }
                 let keys =
                     self.columns.get_mut(table).into_iter().flat_map(|columns| &mut columns.keys).flatten();
                 for column in keys.filter(|column| *column == from) {
@@ -246,10 +283,11 @@ impl Known {
                 if let Some(columns) = self.columns.get_mut(table) {
                     columns.list.retain(|(name, _)| name != column);
                     columns.keys.retain(|key| !key.contains(column));
+                    columns.facts.dropped(column);
                 }
                 self.fresh_columns.remove(&(table.clone(), column.clone()));
             }
-            Act::Retypes { table, column, kind, .. } => match self.column(table, column) {
+            Act::Retypes { table, column, to: kind, .. } => match self.column(table, column) {
                 Some((_, is)) => is.clone_from(kind),
                 None => {
                     self.columns.entry(table.clone()).or_default().list.push((column.clone(), kind.clone()));
@@ -261,11 +299,27 @@ impl Known {
                     self.wear(parent);
                 }
             }
+            Act::MakesDomain { name, is_constrained } => {
+                self.domains.insert(name.clone(), *is_constrained);
+            }
+            Act::RemovesSchema { name } => self.removed_schema(name),
+            Act::Partitions { table, has_default } => {
+                let is_sure = !self.takes_back && !is_nowhere(table);
+                let has = self.partitioned.entry(table.clone()).or_insert(!is_sure);
+                *has |= *has_default;
+            }
+            Act::MakesSchema { name, if_missing } => self.made_schema(name, *if_missing),
             Act::Locks { to } => self.locked(to),
             Act::Works(work) => self.worked(work),
             Act::Strays => self.has_strayed = true,
             Act::Shuffles => self.settle(),
             Act::Does { .. }
+            | Act::DropsSchemas { .. }
+            | Act::DropsExtensions { .. }
+            | Act::KeyByIndex { .. }
+            | Act::GetsPartition { .. }
+            | Act::DropsTypes { .. }
+            | Act::TakesDomain { .. }
             | Act::UsesValue { .. }
             | Act::UpdatesAll { .. }
             | Act::Writes { .. }
@@ -279,20 +333,25 @@ impl Known {
         self.columns.get_mut(table)?.list.iter_mut().find(|(name, _)| name == column)
     }
 
-    fn made(&mut self, name: &TableName, if_missing: bool, columns: &[Column], keys: &[Vec<String>]) {
+    fn made(&mut self, name: &TableName, if_missing: bool, columns: &[Column], keys: &[Vec<String>]) -> bool {
         let is_there = self.existing.contains(name) || self.fresh.contains(name);
         if if_missing && is_there {
-            return;
+            return false;
         }
-        if if_missing && self.rest == Rest::Anything || self.takes_back || is_nowhere(name) {
+        let may_be_older = if_missing && self.rest == Rest::Anything && !self.is_absent(name);
+        self.absent.made(name, if_missing && self.rest == Rest::Anything);
+        if may_be_older || self.takes_back || is_nowhere(name) {
             // What is there under the name may be older, and may have other columns.
             self.existing.insert(name.clone());
-            return;
+            return false;
         }
         self.fresh.insert(name.clone());
         // What is made from a query, or by a parser that gave up, has columns that nobody listed.
-        let columns = Columns { list: columns.to_vec(), keys: keys.to_vec(), are_all: !columns.is_empty() };
+        let are_all = !columns.is_empty();
+        let columns =
+            Columns { list: columns.to_vec(), keys: keys.to_vec(), are_all, facts: Facts::default() };
         self.columns.insert(name.clone(), columns);
+        true
     }
 
     fn renamed(&mut self, from: &TableName, to: &TableName) {
@@ -300,6 +359,9 @@ impl Known {
             self.settle();
         }
         let renamed = |name: TableName| if name == *from { to.clone() } else { name };
+        if let Some(has_default) = self.partitioned.remove(from) {
+            self.partitioned.insert(to.clone(), has_default);
+        }
         if self.transaction.filled.remove(from) {
             self.transaction.filled.insert(to.clone());
         }
@@ -334,7 +396,9 @@ impl Known {
         }
         self.families.retain(|(parent, child)| parent != name && child != name);
         self.existing.remove(name);
+        self.partitioned.remove(name);
         self.fresh.remove(name);
+        self.absent.removed(name);
         self.columns.remove(name);
         self.fresh_columns.retain(|(table, _)| table != name);
     }
@@ -359,6 +423,11 @@ pub(super) fn temporary(name: &TableName, dialect: Dialect) -> TableName {
         Dialect::Sqlite => "temp",
     };
     TableName { schema: Some(schema.to_owned()), name: name.name.clone() }
+}
+
+fn is_of((_, of): &Column, kind: &TableName) -> bool {
+    let of = of.trim_end_matches("[]").replace('"', "");
+    of.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&kind.name))
 }
 
 fn is_temporary(name: &TableName) -> bool {

@@ -87,11 +87,16 @@ pub(super) fn of(statement: &Stmt) -> Vec<Act> {
     calls.filter(|call| !is_stored(call)).filter_map(|call| act(&call)).collect()
 }
 
+/// Whether a function is one of those that do nothing but give a value.
+pub(super) fn is_known(function: &TableName) -> bool {
+    let is_builtin = function.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
+    is_builtin && HARMLESS.iter().any(|family| family.split_whitespace().any(|known| known == function.name))
+}
+
 fn act(call: &ast::CallExpr) -> Option<Act> {
     // EXTRACT, EXISTS and others with words of their own in them have no name here.
     let TableName { schema, name } = name(call.expr()?.syntax());
-    let is_builtin = schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-    if !is_builtin || !HARMLESS.iter().any(|family| family.split_whitespace().any(|known| known == name)) {
+    if !is_known(&TableName { schema, name: name.clone() }) {
         return opaque(&format!("what the function {name} does is not looked into")).pop();
     }
     (name == "set_config" && may_set_path(call)).then_some(Act::Strays)

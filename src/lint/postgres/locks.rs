@@ -7,7 +7,7 @@ use squawk_syntax::{Parse, SourceFile};
 use crate::lint::rules::{self, Rule};
 
 /// What is used of squawk, with what is said of it.
-const USED: [(Squawk, &Rule, &str); 15] = [
+const USED: [(Squawk, &Rule, &str); 7] = [
     (
         Squawk::RequireConcurrentIndexCreation,
         &rules::INDEX_CREATION,
@@ -17,36 +17,6 @@ const USED: [(Squawk, &Rule, &str); 15] = [
         Squawk::RequireConcurrentIndexDeletion,
         &rules::INDEX_DELETION,
         "everybody waits behind the drop; use CONCURRENTLY in a migration that begins with `-- no-transaction`",
-    ),
-    (
-        Squawk::AddingForeignKeyConstraint,
-        &rules::FOREIGN_KEY,
-        "writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another migration",
-    ),
-    (
-        Squawk::AddingFieldWithDefault,
-        &rules::FIELD_WITH_DEFAULT,
-        "everybody waits while the table is written anew: its default differs by row",
-    ),
-    (
-        Squawk::ChangingColumnType,
-        &rules::COLUMN_TYPE,
-        "everybody waits while the table is written anew, unless the types are stored alike",
-    ),
-    (
-        Squawk::AddingNotNullableField,
-        &rules::NOT_NULL,
-        "everybody waits while all rows are looked at; add a CHECK … NOT VALID first and validate it",
-    ),
-    (
-        Squawk::AddingSerialPrimaryKeyField,
-        &rules::PRIMARY_KEY,
-        "everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX",
-    ),
-    (
-        Squawk::DisallowedUniqueConstraint,
-        &rules::UNIQUE_CONSTRAINT,
-        "everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX",
     ),
     (
         Squawk::RequireConcurrentReindex,
@@ -60,17 +30,6 @@ const USED: [(Squawk, &Rule, &str); 15] = [
         Squawk::BanAlterDomainWithAddConstraint,
         &rules::DOMAIN_CONSTRAINT,
         "writers wait while every table that uses the domain is checked",
-    ),
-    (
-        Squawk::AddingRequiredField,
-        &rules::ADDING_REQUIRED_FIELD,
-        "fails when the table has rows: the column is NOT NULL and has no default",
-    ),
-    // Last, because it is said of every constraint, keys too.
-    (
-        Squawk::ConstraintMissingNotValid,
-        &rules::CONSTRAINT_NOT_VALID,
-        "writers wait while all rows are checked; add it NOT VALID and validate it in another migration",
     ),
 ];
 

@@ -2,11 +2,13 @@
 //! understand all of a statement. What squawk's own rules find is in `locks`.
 
 mod calls;
+mod constraint;
 mod held;
 mod locks;
 mod outside;
 mod rows;
 mod table;
+mod value;
 mod work;
 
 use squawk_syntax::ast::{self, AstNode as _, Stmt};
@@ -54,6 +56,12 @@ pub(super) fn acts(
     let without_made = &without_made(sql, &parse);
     for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made) {
         let index = at(byte);
+        let statement = script.statements.get(index).and_then(|bytes| sql.get(bytes.clone()));
+        let is_unchecked =
+            || words(statement.unwrap_or(""), Dialect::Postgres).ends_with(&["not".into(), "valid".into()]);
+        if *rule == rules::DOMAIN_CONSTRAINT && is_unchecked() {
+            continue;
+        }
         if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
             acts.push(Act::does(rule, subject.clone(), reason));
         }
@@ -142,6 +150,44 @@ fn cascades(node: &SyntaxNode) -> bool {
     behaviour.is_some_and(|behaviour| behaviour.syntax().text().to_string().eq_ignore_ascii_case("cascade"))
 }
 
+fn if_exists(node: &SyntaxNode) -> bool {
+    node.children().any(|node| ast::IfExists::can_cast(node.kind()))
+}
+
+/// The tables and schemas that a text makes or drops only where they are missing or there.
+pub(super) fn sought(sql: &str) -> (Vec<TableName>, Vec<String>) {
+    let (mut tables, mut schemas) = (Vec::new(), Vec::new());
+    for statement in SourceFile::parse(sql).tree().stmts() {
+        let syntax = statement.syntax();
+        let is_conditional =
+            if_exists(syntax) || syntax.children().any(|node| ast::IfNotExists::can_cast(node.kind()));
+        match &statement {
+            _ if !is_conditional => {}
+            Stmt::CreateSchema(create) => {
+                schemas.extend(create.schema_name().map(|schema| name(&schema).name));
+            }
+            Stmt::DropSchema(drop) => {
+                schemas.extend(names(drop.schema_refs()).into_iter().map(|name| name.name));
+            }
+            Stmt::CreateTable(_) | Stmt::CreateTableAs(_) => {
+                tables.extend(
+                    syntax.descendants().find_map(ast::TableName::cast).map(|table| name(table.syntax())),
+                );
+            }
+            Stmt::CreateSequence(create) => {
+                tables.extend(create.sequence().map(|sequence| name(sequence.syntax())));
+            }
+            Stmt::CreateMaterializedView(create) => {
+                tables.extend(create.view().map(|view| name(view.syntax())));
+            }
+            Stmt::DropTable(drop) => tables.extend(names(drop.table_name_refs())),
+            Stmt::DropSequence(drop) => tables.extend(names(drop.sequence_refs())),
+            _ => {}
+        }
+    }
+    (tables, schemas)
+}
+
 /// What a statement's locks are taken on, where that can be told.
 fn subject_of(statement: &Stmt) -> Vec<TableName> {
     let of = |node: Option<ast::TableRelationName>| {
@@ -199,10 +245,26 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
     let syntax = statement.syntax();
     let lost = |rule, what: &str| vec![Act::does(rule, Vec::new(), format!("loses {what}"))];
     match statement {
-        Stmt::CreateIndex(create) => makes(create.index(), create.if_not_exists().is_some()),
+        Stmt::CreateIndex(create) => {
+            let mut acts = makes(create.index(), create.if_not_exists().is_some());
+            acts.extend(constraint::facts_of_index(create));
+            acts
+        }
         Stmt::CreateSequence(create) => makes(create.sequence(), create.if_not_exists().is_some()),
         Stmt::CreateType(create) => makes(create.type_name(), false),
-        Stmt::CreateDomain(create) => makes(create.domain(), false),
+        Stmt::CreateDomain(create) => {
+            let mut acts = makes(create.domain(), false);
+            let is_constrained = create.domain_qualifiers().next().is_some();
+            let domain = create.domain().map(|domain| name(domain.syntax()));
+            acts.extend(domain.map(|name| Act::MakesDomain { name, is_constrained }));
+            acts
+        }
+        Stmt::CreateSchema(create) => {
+            let words = words(&text(syntax), Dialect::Postgres);
+            let if_missing = words.windows(3).any(|words| words == ["if", "not", "exists"]);
+            let schema = create.schema_name().map(|schema| name(&schema).name);
+            schema.map(|name| Act::MakesSchema { name, if_missing }).into_iter().collect()
+        }
         Stmt::CreateMaterializedView(create) => makes(create.view(), create.if_not_exists().is_some()),
         Stmt::CreateView(create) => view_made(create),
         Stmt::DropIndex(drop) => removes(&names(drop.index_refs())),
@@ -212,13 +274,18 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         Stmt::DropType(drop) => type_lost(names(drop.type_name_refs()), cascades(syntax)),
         Stmt::DropDomain(drop) => type_lost(names(drop.domain_refs()), cascades(syntax)),
         Stmt::DropSchema(drop) => {
-            lost(&rules::DROP_SCHEMA, &format!("what is in schema {}", joined(&names(drop.schema_refs()))))
+            let names: Vec<_> = names(drop.schema_refs()).into_iter().map(|name| name.name).collect();
+            let removed =
+                names.iter().map(|name| Act::RemovesSchema { name: name.clone() }).collect::<Vec<_>>();
+            // Without CASCADE it fails while anything is in it.
+            let drops = Act::DropsSchemas { names, if_exists: if_exists(syntax) };
+            Some(drops).filter(|_| cascades(syntax)).into_iter().chain(removed).collect()
         }
         Stmt::DropDatabase(_) => lost(&rules::DROP_DATABASE, "a whole database"),
         Stmt::DropOwned(_) => lost(&rules::DROP_OWNED, "everything that the role owns"),
         Stmt::DropExtension(drop) => {
-            let names = joined(&names(drop.extension_refs()));
-            lost(&rules::DROP_EXTENSION, &format!("what extension {names} brought"))
+            let names = names(drop.extension_refs()).into_iter().map(|name| name.name).collect();
+            vec![Act::DropsExtensions { names, if_exists: if_exists(syntax) }]
         }
         Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if says(syntax, "set", "tablespace") => {
             rewritten(statement)
@@ -322,7 +389,7 @@ fn opaque(reason: &str) -> Vec<Act> {
 
 fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Act> {
     let name = node.map(|node| name(node.syntax()));
-    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() })
+    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() })
         .into_iter()
         .collect()
 }
@@ -334,7 +401,7 @@ fn view_made(create: &ast::CreateView) -> Vec<Act> {
         view = temporary(&view, Dialect::Postgres);
     }
     let if_missing = create.or_replace().is_some();
-    vec![Act::Makes { name: view, if_missing, columns: Vec::new(), keys: Vec::new() }]
+    vec![Act::Makes { name: view, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }]
 }
 
 fn removes(names: &[TableName]) -> Vec<Act> {
@@ -348,10 +415,12 @@ fn dropped(rule: &'static rules::Rule, names: Vec<TableName>, what: &str) -> Vec
     acts
 }
 
-/// Columns of the type go with it when it cascades, in tables that nobody names here.
+/// Columns of the type go with it when it cascades, in tables that nobody names here. Otherwise it fails
+/// while there is one.
 fn type_lost(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
     if !cascades {
-        return dropped(&rules::DROP_TYPE, names, "the type");
+        let removed = removes(&names);
+        return [Act::DropsTypes { names }].into_iter().chain(removed).collect();
     }
     let reason = format!("loses the type {} and every column of it", joined(&names));
     vec![Act::does(&rules::DROP_TYPE, Vec::new(), reason)]

@@ -3,9 +3,9 @@
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
-use super::{joined, name, relation};
+use super::{constraint, name, relation, value};
 use crate::catalog::TableName;
-use crate::lint::act::{Act, Using};
+use crate::lint::act::{Act, Fact, Using};
 use crate::lint::known::temporary;
 use crate::lint::rules;
 use crate::sql::Dialect;
@@ -38,14 +38,25 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         .filter_map(|node| Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase())));
     // What is inherited, or taken over by LIKE, is not listed.
     let columns: Vec<_> = columns.collect();
-    let mut acts = vec![Act::Makes { name: table.clone(), if_missing, columns, keys: keys(statement) }];
+    let mut acts = vec![Act::Makes {
+        name: table.clone(),
+        if_missing,
+        columns,
+        keys: keys(statement),
+        facts: constraint::facts_of_table(statement),
+    }];
     if let Some(partition) = statement.children().find_map(ast::PartitionOf::cast) {
         let parent = partition.table_name_ref().map(|parent| name(parent.syntax()));
-        let to: Vec<_> = parent.clone().into_iter().collect();
-        let reason =
-            format!("everybody who uses {} waits while its default partition is checked", joined(&to));
-        acts.push(Act::does(&rules::ATTACH_PARTITION, to, reason));
-        acts.extend(parent.map(|parent| Act::Adopts { parent, child: table.clone() }));
+        let has_default = statement.children().any(|node| ast::PartitionDefault::can_cast(node.kind()));
+        if let Some(parent) = parent {
+            let reason = format!("everybody who uses {parent} waits while its default partition is checked");
+            acts.push(Act::GetsPartition { table: parent.clone(), child: None, reason });
+            acts.push(Act::Partitions { table: parent.clone(), has_default });
+            acts.push(Act::Adopts { parent, child: table.clone() });
+        }
+    }
+    if statement.children().any(|node| ast::PartitionBy::can_cast(node.kind())) && !if_missing {
+        acts.push(Act::Partitions { table: table.clone(), has_default: false });
     }
     let inherits = statement.children().find_map(ast::Inherits::cast);
     for parent in inherits.into_iter().flat_map(|inherits| inherits.table_name_refs()) {
@@ -85,13 +96,23 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
     };
     match action {
         AlterTableAction::AddColumn(add) => added(table, add),
+        AlterTableAction::AddConstraint(add) => {
+            add.constraint().map(|new| constraint::added(table, &new)).unwrap_or_default()
+        }
         AlterTableAction::AttachPartition(attach) => {
             let child = attach.table_name_ref().map(|child| name(child.syntax()));
-            let to: Vec<_> = [Some(table.clone()), child.clone()].into_iter().flatten().collect();
+            let has_default = attach.partition_type().is_some_and(|kind| {
+                let kind = kind.syntax();
+                ast::PartitionDefault::can_cast(kind.kind())
+                    || kind.children().any(|node| ast::PartitionDefault::can_cast(node.kind()))
+            });
             let reason = "everybody waits while the partition's rows are checked, and those of the default one; \
                           add a CHECK that says the same before";
+            let gets =
+                Act::GetsPartition { table: table.clone(), child: child.clone(), reason: reason.to_owned() };
+            let has = Act::Partitions { table: table.clone(), has_default };
             let adopts = child.map(|child| Act::Adopts { parent: table.clone(), child });
-            [Act::does(&rules::ATTACH_PARTITION, to, reason)].into_iter().chain(adopts).collect()
+            [gets, has].into_iter().chain(adopts).collect()
         }
         AlterTableAction::SetUnlogged(_)
         | AlterTableAction::SetLogged(_)
@@ -121,11 +142,31 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
             Some(Act::RenamesColumn { table, from, to })
         }
         AlterTableAction::AlterColumn(alter) => {
-            let Some(ast::AlterColumnOption::SetType(set)) = alter.option() else { return None };
             let column = column(alter.column_name_ref()?.syntax());
+            let set = match alter.option()? {
+                ast::AlterColumnOption::SetType(set) => set,
+                ast::AlterColumnOption::SetNotNull(_) => return Some(Act::SetsNotNull { table, column }),
+                ast::AlterColumnOption::DropNotNull(_) => {
+                    return Some(Act::Learns { table, facts: vec![Fact::Nullable(column)] });
+                }
+                ast::AlterColumnOption::SetExpression(_) => {
+                    let reason =
+                        format!("everybody waits while {table} is written anew: {column} is computed anew");
+                    return Some(Act::does(&rules::REWRITE_TABLE, vec![table], reason));
+                }
+                _ => return None,
+            };
             let kind = text(set.ty()?.syntax()).to_lowercase();
             let using = set.using_expr().map(|using| using_of(using.expr(), &column));
-            Some(Act::Retypes { table, column, kind, using })
+            Some(Act::Retypes { table, column, to: kind, using, has_collation: set.collate().is_some() })
+        }
+        AlterTableAction::ValidateConstraint(validate) => {
+            let named = self::column(validate.constraint_name_ref()?.syntax());
+            Some(Act::Learns { table, facts: vec![Fact::Validated(named)] })
+        }
+        AlterTableAction::DropConstraint(drop) => {
+            let named = self::column(drop.constraint_name_ref()?.syntax());
+            Some(Act::Learns { table, facts: vec![Fact::Dropped(named)] })
         }
         AlterTableAction::InheritTable(inherit) => {
             Some(Act::Adopts { parent: name(inherit.table_name_ref()?.syntax()), child: table })
@@ -148,15 +189,30 @@ fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Act> {
     let kind = add.ty().map(|kind| text(kind.syntax()).to_lowercase()).unwrap_or_default();
     let mut acts = Vec::new();
     let counts = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
-    if counts.contains(&kind.as_str()) {
-        let reason = "everybody waits while the table is written anew: each row gets a number of its own";
+    let is_counted = counts.contains(&kind.as_str());
+    let is_generated =
+        add.constraints().any(|constraint| matches!(constraint, ast::Constraint::GeneratedConstraint(_)));
+    let default = add.constraints().find_map(|constraint| match constraint {
+        ast::Constraint::DefaultConstraint(default) => default.expr(),
+        _ => None,
+    });
+    let written = if is_counted {
+        Some("each row gets a number of its own")
+    } else if is_generated {
+        Some("each row gets a value that is computed")
+    } else if default.as_ref().is_some_and(|default| value::differs_by_row(default.syntax())) {
+        Some("its default differs by row")
+    } else {
+        None
+    };
+    if let Some(why) = written {
+        let reason = format!("everybody waits while the table is written anew: {why}");
         acts.push(Act::does(&rules::FIELD_WITH_DEFAULT, vec![table.clone()], reason));
+    } else if let Some(kind) = add.ty() {
+        acts.push(Act::TakesDomain { table: table.clone(), kind: name(kind.syntax()) });
     }
-    if add.constraints().any(|constraint| matches!(constraint, ast::Constraint::CheckConstraint(_))) {
-        let reason = "everybody waits while all rows are checked; add the column alone, then the CHECK NOT VALID, \
-                      and validate it in another migration";
-        acts.push(Act::does(&rules::CONSTRAINT_NOT_VALID, vec![table.clone()], reason));
-    }
+    let is_filled = is_counted || is_generated || default.is_some();
+    acts.extend(constraint::of_column(table, add, &column, is_filled));
     let if_missing = add.if_not_exists().is_some();
     acts.push(Act::AddsColumn { table: table.clone(), column, kind, if_missing });
     acts
@@ -166,6 +222,9 @@ fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Act> {
 fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
     let mut casts = Vec::new();
     let mut rest = value.clone();
+    if is_at_utc(value.as_ref(), column_name) {
+        return Using::AtUtc;
+    }
     loop {
         match rest {
             Some(ast::Expr::ParenExpr(inner)) => rest = inner.expr(),
@@ -180,4 +239,15 @@ fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
             _ => return Using::Computes(value.map(|value| text(value.syntax())).unwrap_or_default()),
         }
     }
+}
+
+/// Whether a value is the column between UTC and no zone, which loses nothing either way.
+fn is_at_utc(value: Option<&ast::Expr>, column_name: &str) -> bool {
+    let words = value.map(|value| text(value.syntax()).to_lowercase()).unwrap_or_default();
+    let words = words.trim_start_matches('(').trim_end_matches(')').split_once(" at time zone ");
+    words.is_some_and(|(of, zone)| {
+        let zone = zone.trim().trim_end_matches("::text");
+        super::written_name(of.trim(), Dialect::Postgres) == TableName::plain(column_name)
+            && matches!(zone, "'utc'" | "'gmt'" | "'etc/utc'" | "'z'")
+    })
 }

@@ -36,11 +36,39 @@ pub fn all() -> impl Iterator<Item = &'static Rule> {
     [loss::RULES, rows::RULES, types::RULES, locks::RULES, unseen::RULES].into_iter().flatten().copied()
 }
 
-/// What a rule says of an act; `None` when nothing is lost and nobody blocked by it. Tables that
+/// A rule, and why it applies.
+pub(super) type Finding = (&'static Rule, String);
+
+/// What the rules say of an act; nothing when nothing is lost and nobody blocked by it. Tables that
 /// this plan makes, and those of `free`, are of no account.
-pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<(&'static Rule, String)> {
+pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec<Finding> {
+    let Act::Retypes { table, column, to, using, has_collation } = act else {
+        return one(act, known, free).into_iter().collect();
+    };
+    let is_free = known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
+    if is_free || known.is_fresh_column(table, column) {
+        return Vec::new();
+    }
+    let mut found = retyped(known.kind(table, column), to, using.as_ref());
+    if let Some(why) =
+        known.depends_on(table, column).filter(|_| found.iter().all(|(rule, _)| **rule != COLUMN_TYPE))
+    {
+        found.push((&COLUMN_TYPE, format!("everybody waits: {why}")));
+    }
+    if *has_collation && found.iter().all(|(rule, _)| **rule != COLUMN_TYPE) {
+        found.push((
+            &COLUMN_TYPE,
+            "everybody waits while its indexes are built anew, in another order".to_owned(),
+        ));
+    }
+    found.into_iter().map(|(rule, why)| (rule, format!("{table}.{column}: {why}"))).collect()
+}
+
+fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
     // What this plan copied into a table of its own is still to be lost.
-    let is_free = |table: &TableName| known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
+    let is_new =
+        |table: &TableName| known.is_fresh(table) && !known.is_heir(table) && !known.is_assumed(table);
+    let is_free = |table: &TableName| is_new(table) || free.contains(table);
     match act {
         Act::Does { rule, to, reason } if rule.risk == Risk::Destructive => {
             let kept = |table: &TableName| {
@@ -100,12 +128,49 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
                 Some((&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
             }
         }
-        Act::Retypes { table, column, kind, using } => {
-            if is_free(table) || known.is_fresh_column(table, column) {
-                return None;
-            }
-            narrows(known.kind(table, column), kind, using.as_ref())
-                .map(|why| (&NARROW_COLUMN_TYPE, format!("{table}.{column}: {why}")))
+        Act::DropsTypes { names } => {
+            let (kind, (table, column)) = names.iter().find_map(|kind| Some((kind, known.column_of(kind)?)))?;
+            Some((&TYPE_IN_USE, format!("fails, because {table}.{column} has the type {kind}")))
+        }
+        Act::GetsPartition { table, child, reason } => {
+            let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
+            let is_empty = |child: &TableName| is_free(child) && !known.is_filled(child);
+            let checks_default = !is_free(table) && !known.lacks_default_partition(table);
+            let checks_child = child.as_ref().is_some_and(|child| !is_empty(child));
+            (checks_default || checks_child).then(|| (&ATTACH_PARTITION, reason.clone()))
+        }
+        Act::DropsSchemas { names, if_exists } => {
+            let lost: Vec<_> =
+                names.iter().filter(|name| !known.is_schema_free(name, *if_exists)).map(String::as_str).collect();
+            (!lost.is_empty()).then(|| (&DROP_SCHEMA, format!("loses what is in schema {}", lost.join(", "))))
+        }
+        Act::DropsExtensions { names, if_exists } => {
+            let is_there = |name: &&String| !(*if_exists && known.lacks_extension(name));
+            let lost: Vec<_> = names.iter().filter(is_there).map(String::as_str).collect();
+            (!lost.is_empty()).then(|| (&DROP_EXTENSION, format!("loses what extension {} brought", lost.join(", "))))
+        }
+        Act::SetsNotNull { table, column } => {
+            (!known.is_fresh(table) && !free.contains(table) && !known.is_never_null(table, column)).then(|| {
+                let reason = "everybody waits while all rows are looked at; add a CHECK … IS NOT NULL NOT VALID first and \
+                              validate it in another migration";
+                (&NOT_NULL, reason.to_owned())
+            })
+        }
+        Act::KeyByIndex { table, index } => {
+            let may_be_null = known.is_index_never_null(table, &index.name) == Some(false);
+            (may_be_null && !known.is_fresh(table) && !free.contains(table)).then(|| {
+                let reason = "everybody waits while all rows are looked at: a column of the index may be NULL";
+                (&NOT_NULL, reason.to_owned())
+            })
+        }
+        Act::TakesDomain { table, kind } => {
+            let is_checked = known.is_constrained_domain(kind) && !known.is_fresh(table) && !free.contains(table);
+            is_checked.then(|| {
+                let reason = format!(
+                    "everybody waits while {table} is written anew: the domain {kind} checks or fills each row"
+                );
+                (&FIELD_WITH_DEFAULT, reason)
+            })
         }
         Act::Works(work) => works(work, known, &is_free),
         Act::UsesValue { kind, value, names_type, tables } => {
@@ -131,6 +196,12 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Opt
         | Act::RenamesColumn { .. }
         | Act::Adopts { .. }
         | Act::Locks { .. }
+        | Act::Retypes { .. }
+        | Act::Partitions { .. }
+        | Act::Learns { .. }
+        | Act::MakesDomain { .. }
+        | Act::MakesSchema { .. }
+        | Act::RemovesSchema { .. }
         | Act::Strays
         | Act::Shuffles => None,
     }

@@ -1,18 +1,21 @@
-//! Whether a column's new type keeps every value of the old one.
+//! What a column's new type makes of its values: which are lost, which do not fit, and whether the
+//! table is written anew.
 
 use super::Rule;
 use super::loss::rules;
+use super::{COLUMN_TYPE, CONVERSION};
 use crate::change::Risk::Destructive;
 use crate::lint::act::Using;
 
 rules! {
     NARROW_COLUMN_TYPE = "narrow-column-type", Destructive,
-        "a column gets a type that cannot hold every value of the old one, or values computed anew";
+        "a column gets a type that keeps less of its values, or values computed anew";
 }
 
 /// A type, as far as it matters here. `None` is no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Kind {
+    Boolean,
     Integer {
         bits: u32,
     },
@@ -24,37 +27,76 @@ enum Kind {
     /// `char(n)`, padded.
     Padded(u32),
     Date,
-    /// With its digits of a second.
+    /// With its digits of a second, as the others.
     Timestamp(Option<u32>),
     TimestampTz(Option<u32>),
+    Time(Option<u32>),
+    TimeTz(Option<u32>),
+    Interval(Option<u32>),
+    VarBit(Option<u32>),
     Json,
+    Jsonb,
+    Cidr,
+    Inet,
+    Bytes,
     Other(String),
 }
 
-/// Why a change of type may lose something; `None` when it loses nothing.
-pub(in crate::lint) fn narrows(from: Option<&str>, to: &str, using: Option<&Using>) -> Option<String> {
-    let casts = match using {
+/// What a conversion does to some value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// It is kept.
+    Keeps,
+    /// It makes the statement fail, so that nothing is done.
+    Fails,
+    /// It becomes another one without an error.
+    Loses,
+}
+
+/// What the rules say of a new type.
+pub(super) fn retyped(from: Option<&str>, to: &str, using: Option<&Using>) -> Vec<(&'static Rule, String)> {
+    let (casts, converts) = match using {
         Some(Using::Computes(value)) => {
-            return Some(format!("its values become those of USING {}", one_line(value)));
+            let lost = format!("its values become those of USING {}", one_line(value));
+            let written = "everybody waits while the table is written anew".to_owned();
+            return vec![(&NARROW_COLUMN_TYPE, lost), (&COLUMN_TYPE, written)];
         }
-        Some(Using::Casts(casts)) => casts.as_slice(),
-        None => &[],
+        Some(Using::Casts(casts)) => (casts.as_slice(), false),
+        Some(Using::AtUtc) => (&[][..], true),
+        None => (&[][..], false),
     };
-    let mut from = from;
-    for to in casts.iter().map(String::as_str).chain([to]) {
-        let kind = Kind::read(to);
-        match from {
-            Some(from) if !Kind::read(from).fits(&kind) => {
-                return Some(format!("{} does not hold all that {} does", one_line(to), one_line(from)));
+    let mut found = Vec::new();
+    let mut from = from.map(one_line);
+    let steps = casts.iter().map(|to| (to.as_str(), true)).chain([(to, false)]);
+    let mut is_written = converts;
+    for (to, is_explicit) in steps {
+        let (kind, to) = (Kind::read(to), one_line(to));
+        let was = from.as_deref().map(Kind::read);
+        let fit = match &was {
+            _ if converts => Fit::Keeps,
+            Some(was) => was.fit(&kind, is_explicit),
+            None => kind.fit_of_any(is_explicit),
+        };
+        let what = from
+            .as_deref()
+            .map_or_else(|| "what the column has".to_owned(), |from| format!("all that {from} does"));
+        match fit {
+            Fit::Keeps => {}
+            Fit::Loses => found.push((&NARROW_COLUMN_TYPE, format!("{to} does not hold {what}"))),
+            Fit::Fails => {
+                found.push((
+                    &CONVERSION,
+                    format!("fails where {to} cannot hold a value: it does not hold {what}"),
+                ));
             }
-            None if !kind.is_wide() => {
-                return Some(format!("{} may not hold what the column has", one_line(to)));
-            }
-            Some(_) | None => {}
         }
+        is_written |= !was.is_some_and(|was| was.is_stored_as(&kind));
         from = Some(to);
     }
-    None
+    if is_written {
+        found.push((&COLUMN_TYPE, "everybody waits while the table is written anew".to_owned()));
+    }
+    found
 }
 
 fn one_line(text: &str) -> String {
@@ -64,6 +106,7 @@ fn one_line(text: &str) -> String {
 impl Kind {
     fn read(text: &str) -> Self {
         let text = one_line(&text.to_lowercase());
+        let text = text.strip_prefix("pg_catalog.").map_or(text.clone(), str::to_owned);
         let (name, arguments, rest) = match text.split_once('(') {
             Some((name, rest)) => {
                 let (arguments, rest) = rest.split_once(')').unwrap_or((rest, ""));
@@ -82,72 +125,165 @@ impl Kind {
         let first = numbers.first().copied();
         let name = format!("{name} {rest}");
         match name.trim() {
+            "boolean" | "bool" => Self::Boolean,
             "smallint" | "int2" | "smallserial" | "serial2" => Self::Integer { bits: 16 },
             "integer" | "int" | "int4" | "serial" | "serial4" => Self::Integer { bits: 32 },
             "bigint" | "int8" | "bigserial" | "serial8" => Self::Integer { bits: 64 },
             "real" | "float4" => Self::Float { bits: 32 },
             "float" if first.is_some_and(|bits| bits <= 24) => Self::Float { bits: 32 },
             "double precision" | "float8" | "float" => Self::Float { bits: 64 },
-            "numeric" | "decimal" => {
+            "numeric" | "decimal" | "dec" => {
                 Self::Numeric(first.map(|digits| (digits, numbers.get(1).copied().unwrap_or(0))))
             }
             "text" => Self::Text(None),
-            "varchar" | "character varying" => Self::Text(first),
-            "char" | "character" | "bpchar" => Self::Padded(first.unwrap_or(1)),
+            "varchar" | "character varying" | "char varying" => Self::Text(first),
+            "char" | "character" => Self::Padded(first.unwrap_or(1)),
+            "bpchar" => first.map_or_else(|| Self::Other(text.clone()), Self::Padded),
             "date" => Self::Date,
-            "timestamp" | "timestamp without time zone" => Self::Timestamp(first),
-            "timestamptz" | "timestamp with time zone" => Self::TimestampTz(first),
-            "json" | "jsonb" => Self::Json,
+            "timestamp" | "timestamp without time zone" => Self::Timestamp(digits(first)),
+            "timestamptz" | "timestamp with time zone" => Self::TimestampTz(digits(first)),
+            "time" | "time without time zone" => Self::Time(digits(first)),
+            "timetz" | "time with time zone" => Self::TimeTz(digits(first)),
+            "interval" => Self::Interval(digits(first)),
+            "varbit" | "bit varying" => Self::VarBit(first),
+            "json" => Self::Json,
+            "jsonb" => Self::Jsonb,
+            "cidr" => Self::Cidr,
+            "inet" => Self::Inet,
+            "bytea" => Self::Bytes,
             _ => Self::Other(text),
         }
     }
 
-    /// Whether it is as wide as a type of its sort gets.
-    fn is_wide(&self) -> bool {
+    /// What becomes of values of a type that is not known.
+    fn fit_of_any(&self, is_explicit: bool) -> Fit {
         match self {
-            Self::Integer { bits } | Self::Float { bits } => *bits == 64,
-            Self::Numeric(limit) => limit.is_none(),
-            Self::Text(limit) | Self::Timestamp(limit) | Self::TimestampTz(limit) => limit.is_none(),
-            Self::Json => true,
-            Self::Padded(_) | Self::Date | Self::Other(_) => false,
+            Self::Text(None)
+            | Self::Json
+            | Self::Jsonb
+            | Self::Bytes
+            | Self::Numeric(None)
+            | Self::Timestamp(None)
+            | Self::TimestampTz(None)
+            | Self::Interval(None) => Fit::Keeps,
+            Self::Integer { bits } | Self::Float { bits } if *bits == 64 => Fit::Keeps,
+            Self::Text(Some(_)) | Self::Padded(_) if is_explicit => Fit::Loses,
+            Self::Text(Some(_)) | Self::Padded(_) | Self::Inet => Fit::Fails,
+            // Those that texts are most often made into.
+            Self::Other(name) if is_discrete(name) => Fit::Fails,
+            _ => Fit::Loses,
         }
     }
 
-    /// Whether each of its values is one of the other type, and can be told from all others there.
-    fn fits(&self, to: &Self) -> bool {
-        let within = |have: Option<u32>, most: Option<u32>| match (have, most) {
+    /// What becomes of its values in the other type.
+    fn fit(&self, to: &Self, is_explicit: bool) -> Fit {
+        let within = |have: Option<u32>, most: Option<u32>, otherwise: Fit| match (have, most) {
+            (_, None) => Fit::Keeps,
+            (Some(have), Some(most)) if have <= most => Fit::Keeps,
+            (Some(_) | None, Some(_)) => otherwise,
+        };
+        let keeps = |is_kept: bool, otherwise: Fit| if is_kept { Fit::Keeps } else { otherwise };
+        // An explicit cast cuts a text off, where an assignment fails.
+        let too_long = if is_explicit { Fit::Loses } else { Fit::Fails };
+        match (self, to) {
+            (from, to) if from == to => Fit::Keeps,
+            (Self::Integer { bits }, Self::Integer { bits: to }) => keeps(bits <= to, Fit::Fails),
+            (Self::Float { bits }, Self::Float { bits: to }) => keeps(bits <= to, Fit::Loses),
+            (Self::Integer { bits }, Self::Float { bits: to }) => keeps(bits < to, Fit::Loses),
+            (Self::Integer { bits }, Self::Numeric(Some((digits, scale)))) => {
+                keeps(digits.saturating_sub(*scale) >= integer_digits(*bits), Fit::Fails)
+            }
+            (Self::Numeric(Some((digits, 0))), Self::Integer { bits }) => {
+                keeps(*digits < integer_digits(*bits), Fit::Fails)
+            }
+            (Self::Numeric(Some((digits, scale))), Self::Numeric(Some((most, most_scale)))) => {
+                let is_as_wide = digits.saturating_sub(*scale) <= most.saturating_sub(*most_scale);
+                if scale > most_scale { Fit::Loses } else { keeps(is_as_wide, Fit::Fails) }
+            }
+            (Self::Text(have), Self::Text(most)) | (Self::VarBit(have), Self::VarBit(most)) => {
+                within(*have, *most, too_long)
+            }
+            (Self::Text(have), Self::Padded(most)) => within(*have, Some(*most), too_long),
+            (Self::Padded(have), Self::Text(Some(most)) | Self::Padded(most)) => {
+                keeps(have <= most, too_long)
+            }
+            (Self::Timestamp(have), Self::Timestamp(most) | Self::TimestampTz(most))
+            | (Self::TimestampTz(have), Self::TimestampTz(most))
+            | (Self::Time(have), Self::Time(most) | Self::Interval(most))
+            | (Self::TimeTz(have), Self::TimeTz(most))
+            | (Self::Interval(have), Self::Interval(most)) => within(*have, *most, Fit::Loses),
+            // Bytes are printed in one of two ways.
+            (Self::Bytes, Self::Text(None)) => Fit::Loses,
+            // Any other value can be printed and read back.
+            (_, Self::Text(None))
+            | (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None))
+            | (Self::Boolean, Self::Integer { bits: 32 })
+            | (Self::Cidr, Self::Inet)
+            | (Self::Json, Self::Jsonb)
+            | (Self::Jsonb, Self::Json)
+            | (Self::Date, Self::Timestamp(_) | Self::TimestampTz(_)) => Fit::Keeps,
+            (_, Self::Text(Some(_)) | Self::Padded(_)) => too_long,
+            // A text is read as a value or refused, except that the time of day, a zone or digits
+            // beyond the type's may be left out.
+            (Self::Text(_) | Self::Padded(_), to) => match to {
+                Self::Date
+                | Self::Timestamp(_)
+                | Self::Time(_)
+                | Self::TimestampTz(Some(_))
+                | Self::TimeTz(Some(_))
+                | Self::Interval(Some(_))
+                | Self::Float { .. }
+                | Self::Numeric(Some(_)) => Fit::Loses,
+                _ => Fit::Fails,
+            },
+            // One that the rules do not know is cast to another one by functions that nobody knows.
+            _ => Fit::Loses,
+        }
+    }
+
+    /// Whether PostgreSQL keeps the table as it is, because values of both are the same bytes.
+    fn is_stored_as(&self, to: &Self) -> bool {
+        let within = |have: &Option<u32>, most: &Option<u32>| match (have, most) {
             (_, None) => true,
             (Some(have), Some(most)) => have <= most,
             (None, Some(_)) => false,
         };
         match (self, to) {
-            (from, to) if from == to => true,
-            (Self::Integer { bits }, Self::Integer { bits: to })
-            | (Self::Float { bits }, Self::Float { bits: to }) => bits <= to,
-            (Self::Integer { bits }, Self::Float { bits: to }) => bits < to,
-            (Self::Integer { bits }, Self::Numeric(Some((digits, scale)))) => {
-                let needed = match bits {
-                    16 => 5,
-                    32 => 10,
-                    _ => 19,
-                };
-                digits.saturating_sub(*scale) >= needed
-            }
-            (Self::Numeric(Some((digits, scale))), Self::Numeric(Some((most, most_scale)))) => {
-                scale <= most_scale && digits.saturating_sub(*scale) <= most.saturating_sub(*most_scale)
-            }
-            (Self::Padded(have), Self::Text(Some(most)) | Self::Padded(most)) => have <= most,
             (Self::Text(have), Self::Text(most))
-            | (Self::Timestamp(have), Self::Timestamp(most) | Self::TimestampTz(most))
-            | (Self::TimestampTz(have), Self::TimestampTz(most)) => within(*have, *most),
-            // Any value can be printed and read back; bytes are printed in one of two ways.
-            (Self::Other(name), Self::Text(None)) => name != "bytea",
-            (_, Self::Text(None))
-            | (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None))
-            | (Self::Date, Self::Timestamp(_) | Self::TimestampTz(_)) => true,
-            _ => false,
+            | (Self::VarBit(have), Self::VarBit(most))
+            | (Self::Timestamp(have), Self::Timestamp(most))
+            | (Self::TimestampTz(have), Self::TimestampTz(most))
+            | (Self::Time(have), Self::Time(most))
+            | (Self::TimeTz(have), Self::TimeTz(most))
+            | (Self::Interval(have), Self::Interval(most)) => within(have, most),
+            (Self::Numeric(_), Self::Numeric(None)) | (Self::Cidr, Self::Inet) => true,
+            (Self::Numeric(Some((have, scale))), Self::Numeric(Some((most, most_scale)))) => {
+                scale == most_scale && have <= most
+            }
+            (from, to) => from == to,
         }
     }
+}
+
+/// Digits that hold every integer of a width.
+fn integer_digits(bits: u32) -> u32 {
+    match bits {
+        16 => 5,
+        32 => 10,
+        _ => 19,
+    }
+}
+
+/// Six digits of a second are all that there are.
+fn digits(limit: Option<u32>) -> Option<u32> {
+    limit.filter(|digits| *digits < 6)
+}
+
+/// Types that hold a text as it is, or refuse it: those that are not PostgreSQL's own are most often
+/// enums.
+fn is_discrete(name: &str) -> bool {
+    const LOSSY: [&str; 6] = ["money", "bit", "point", "tsvector", "name", "oid"];
+    !LOSSY.iter().any(|lossy| name.split('(').next() == Some(*lossy))
 }
 
 /// Whether SQLite stores every value of a column of one type as it is in one of another type: it

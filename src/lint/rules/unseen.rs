@@ -13,6 +13,10 @@ rules! {
         "no server can run it: a command of psql or of sqlite3, COPY from or to a terminal";
     ADDING_REQUIRED_FIELD = "adding-required-field", Unvalidated,
         "a NOT NULL column without a default is added, which fails when the table has rows";
+    TYPE_IN_USE = "type-in-use", Unvalidated,
+        "a type is dropped without CASCADE that a column has, which fails";
+    CONVERSION = "conversion-may-fail", Unvalidated,
+        "a column gets a type that some of its values may not fit in, which fails";
     CONCURRENTLY_IN_TRANSACTION = "ban-concurrent-index-creation-in-transaction", Unvalidated,
         "CONCURRENTLY fails in a transaction";
     NOT_IN_TRANSACTION = "ban-in-transaction", Unvalidated,

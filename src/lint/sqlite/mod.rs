@@ -91,7 +91,7 @@ fn trigger(sql: &str) -> Vec<Act> {
 fn without_columns(act: Act) -> Act {
     match act {
         Act::Makes { name, if_missing, .. } => {
-            Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() }
+            Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }
         }
         act => act,
     }
@@ -148,7 +148,13 @@ fn of(statement: &Statement) -> Vec<Act> {
             let columns = columns.collect();
             let name = name(&create.name);
             let name = if create.temporary { temporary(&name, Dialect::Sqlite) } else { name };
-            let made = Act::Makes { name, if_missing: create.if_not_exists, columns, keys: Vec::new() };
+            let made = Act::Makes {
+                name,
+                if_missing: create.if_not_exists,
+                columns,
+                keys: Vec::new(),
+                facts: Vec::new(),
+            };
             [made].into_iter().chain(create.query.iter().flat_map(|query| rows::of_query(query))).collect()
         }
         Statement::CreateVirtualTable { name: table, if_not_exists, .. } => {
@@ -157,6 +163,7 @@ fn of(statement: &Statement) -> Vec<Act> {
                 if_missing: *if_not_exists,
                 columns: Vec::new(),
                 keys: Vec::new(),
+                facts: Vec::new(),
             }]
         }
         Statement::CreateIndex(create) => {
@@ -189,7 +196,7 @@ fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Ve
     let reason = format!("writers of the whole file wait while the index on {table} is built");
     let made = index.map(name).into_iter().flat_map(|name| {
         let attached = Act::Attaches { name: name.clone(), table: table.clone() };
-        [Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new() }, attached]
+        [Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }, attached]
     });
     made.collect::<Vec<_>>().into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
 }

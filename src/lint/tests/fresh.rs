@@ -36,7 +36,7 @@ fn a_table_is_not_new_because_one_of_a_similar_name_is() {
             "destructive drop-table",
         ),
         (
-            "CREATE TYPE x AS ENUM (); ALTER TYPE x RENAME TO y; ALTER TYPE mood RENAME TO x; DROP TYPE x",
+            "CREATE TYPE x AS ENUM (); ALTER TYPE x RENAME TO y; ALTER TYPE mood RENAME TO x; DROP TYPE x CASCADE",
             "destructive drop-type",
         ),
         (

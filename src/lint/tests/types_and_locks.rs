@@ -11,7 +11,6 @@ fn a_cast_in_using_is_as_narrow_as_its_narrowest_type() {
         ("name", "varchar(20) USING name::varchar(3)"),
         ("name", "text USING CAST(name AS char(1))"),
         ("name", "text USING name::varchar(3)::text"),
-        ("id", "int USING (id::smallint)"),
         ("id", "bigint USING u.id"),
         ("id", "bigint USING length(name)"),
         ("other", "numeric USING other::int"),
@@ -21,11 +20,30 @@ fn a_cast_in_using_is_as_narrow_as_its_narrowest_type() {
         assert_eq!(to(column, rest), "destructive narrow-column-type", "{column} {rest}");
     }
     for (column, rest) in [
+        ("id", "int USING (id::smallint)"),
+        ("id", "smallint"),
+        ("name", "varchar(10)"),
+        ("name", "uuid USING name::uuid"),
+        ("price", "numeric(7, 4)"),
+        ("other", "mood USING other::text::mood"),
+    ] {
+        assert_eq!(to(column, rest), "unvalidated conversion-may-fail", "{column} {rest}");
+    }
+    for (column, rest) in [
         ("price", "numeric(12, 4) USING price::numeric(12, 4)"),
         ("price", "numeric USING (price)::numeric"),
-        ("id", "bigint USING CAST(id AS bigint)"),
         ("name", "text USING \"name\""),
+        ("name", "varchar(40)"),
+        ("id", "integer"),
+        ("at", "timestamp(6)"),
+    ] {
+        assert_eq!(to(column, rest), "safe -", "{column} {rest}");
+    }
+    for (column, rest) in [
+        ("id", "bigint USING CAST(id AS bigint)"),
         ("id", "float(53)"),
+        ("at", "timestamptz USING at AT TIME ZONE 'UTC'"),
+        ("name", "varchar(20) COLLATE \"C\""),
         ("other", "text USING other::text"),
     ] {
         assert_eq!(to(column, rest), "locking changing-column-type", "{column} {rest}");
@@ -162,7 +180,7 @@ fn what_scans_or_writes_a_whole_table_makes_others_wait() {
         ("ALTER TABLE t ADD COLUMN j bigserial", "adding-field-with-default"),
         ("ALTER TABLE t ADD COLUMN j int GENERATED ALWAYS AS IDENTITY", "adding-field-with-default"),
         ("ALTER TABLE t ADD COLUMN o int CHECK (o > 0)", "constraint-missing-not-valid"),
-        ("ALTER TABLE t ADD COLUMN o int REFERENCES u (id)", "adding-foreign-key-constraint"),
+        ("ALTER TABLE t ADD COLUMN o int DEFAULT 1 REFERENCES u (id)", "adding-foreign-key-constraint"),
         ("ALTER TABLE t ATTACH PARTITION u FOR VALUES IN (1)", "attach-partition"),
         ("CREATE TABLE x PARTITION OF t DEFAULT", "attach-partition"),
         ("CREATE TABLE x (id int); ALTER TABLE t ATTACH PARTITION x DEFAULT", "attach-partition"),
@@ -179,6 +197,7 @@ fn what_scans_or_writes_a_whole_table_makes_others_wait() {
         "CREATE TABLE p (id int) PARTITION BY LIST (id); CREATE TABLE x PARTITION OF p DEFAULT",
         "CREATE TABLE x (id int); ALTER TABLE x ADD COLUMN j serial",
         "ALTER DOMAIN d DROP NOT NULL",
+        "ALTER TABLE t ADD COLUMN o int REFERENCES u (id)",
     ] {
         assert_eq!(last(&postgres(sql)), "safe -", "{sql}");
     }

@@ -1,7 +1,7 @@
 //! Assertions of migrations: asked read-only when the world is observed, and once more in the
 //! migration's own transaction, right before the statement that relies on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::super::script::Script;
@@ -9,7 +9,7 @@ use super::super::{Desired, Error, Result};
 use super::session::{Failed, Session};
 use super::{Applied, Job};
 use crate::catalog::TableName;
-use crate::lint::{self, Assertion, Emptiness};
+use crate::lint::{self, Assertion, Emptiness, Missing};
 use crate::spec::Migration;
 use crate::sql::{self, Database, Dialect};
 
@@ -23,12 +23,8 @@ pub(in super::super) async fn observe(
     applied: Option<&[Applied]>,
     database: &Database,
 ) -> Result<BTreeMap<TableName, Emptiness>> {
-    let is_applied =
-        |file: &Migration| applied.unwrap_or_default().iter().any(|applied| applied.version == file.version);
-    let pending = desired.migrations.iter().filter(|file| !is_applied(file)).map(|file| &file.sql);
     let mut verdicts = BTreeMap::new();
-    // Which repeatable files are pending is not known here; few assert anything.
-    for sql in pending.chain(desired.repeatables.iter().map(|file| &file.sql)) {
+    for sql in pending(desired, applied) {
         for Assertion { table, .. } in lint::assertions(sql, desired.dialect) {
             if verdicts.contains_key(&table) {
                 continue;
@@ -39,6 +35,53 @@ pub(in super::super) async fn observe(
         }
     }
     Ok(verdicts)
+}
+
+/// The texts that may run. Which repeatable files are pending is not known here.
+fn pending<'a>(desired: &'a Desired, applied: Option<&'a [Applied]>) -> impl Iterator<Item = &'a str> {
+    let is_applied = move |file: &Migration| {
+        applied.unwrap_or_default().iter().any(|applied| applied.version == file.version)
+    };
+    let versions =
+        desired.migrations.iter().filter(move |file| !is_applied(file)).map(|file| file.sql.as_str());
+    versions.chain(desired.repeatables.iter().map(|file| file.sql.as_str()))
+}
+
+/// Which of the tables and schemas that pending migrations make or drop by `IF [NOT] EXISTS` are missing.
+pub(in super::super) async fn observe_missing(
+    desired: &Desired,
+    applied: Option<&[Applied]>,
+    database: &Database,
+) -> Result<Missing> {
+    let mut sought = Missing::default();
+    for sql in pending(desired, applied) {
+        let (tables, schemas) = lint::sought(sql, desired.dialect);
+        sought.tables.extend(tables);
+        sought.schemas.extend(schemas);
+    }
+    if sought.is_empty() {
+        return Ok(sought);
+    }
+    let tables = sought.tables.iter().map(|table| format!("('t', {})", literal(&table.quoted())));
+    let schemas = sought.schemas.iter().map(|schema| format!("('s', {})", literal(&sql::identifier(schema))));
+    let wanted: Vec<String> = tables.chain(schemas).collect();
+    // The kind and the quoted name of each that is missing.
+    let query = format!(
+        "SELECT kind, name FROM (VALUES {}) AS wanted (kind, name) \
+         WHERE CASE kind WHEN 't' THEN to_regclass(name) IS NULL ELSE to_regnamespace(name) IS NULL END",
+        wanted.join(", ")
+    );
+    let failed = || Error::doing("looking for what pending migrations make".to_owned());
+    let rows = database.query(&query, &[]).await.map_err(failed())?;
+    let mut names = BTreeSet::new();
+    for row in &rows {
+        let text = |at| row.text(at).map(str::to_owned).map_err(failed());
+        names.insert((text(0)?, text(1)?));
+    }
+    let is_missing = |kind: &str, name: String| names.contains(&(kind.to_owned(), name));
+    sought.tables.retain(|table| is_missing("t", table.quoted()));
+    sought.schemas.retain(|schema| is_missing("s", sql::identifier(schema)));
+    Ok(sought)
 }
 
 async fn look(table: &TableName, database: &Database) -> Result<Option<Emptiness>> {

@@ -31,7 +31,7 @@ use crate::spec::{Location, Migration, Order};
 use crate::sql::{self, Database, Dialect};
 
 pub use advice::Advice;
-pub(super) use asserted::observe as observe_assertions;
+pub(super) use asserted::{observe as observe_assertions, observe_missing};
 pub use elsewhere::{remember_elsewhere, run_elsewhere};
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
@@ -222,7 +222,7 @@ fn planned(
     needs: Vec<Address>,
 ) -> Planned<Change> {
     let summary = verdict.summary("");
-    let risk::Verdict { risk, assertions, .. } = verdict;
+    let risk::Verdict { risks, assertions, .. } = verdict;
     let checksum = hex(&file.checksum);
     let seen = match assertions {
         None => Digest::of_json(&("pending", late)),
@@ -231,7 +231,7 @@ fn planned(
     Planned {
         address: address(file),
         action: Action::Run,
-        risk,
+        risks,
         reason: late.map_or_else(
             || "pending".to_owned(),
             |newest| format!("pending, out of order: {newest} is applied (order: allow)"),

@@ -63,11 +63,11 @@ pub(in crate::system) fn diff(
         diff.faults.extend(super::of_client(address.clone(), &file.sql, &file.at, desired.dialect));
         let verdict = risk::of(text, observed, known);
         let summary = verdict.summary(", run again whenever the file changes");
-        let risk::Verdict { risk, assertions, .. } = verdict;
+        let risk::Verdict { risks, assertions, .. } = verdict;
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
-            risk,
+            risks,
             reason: if ran.is_some() { "its text changed" } else { "never run" }.to_owned(),
             needs: std::mem::replace(&mut needs, vec![address]),
             summary,

@@ -1,7 +1,7 @@
 //! What a pending migration may cost, from its text and what was observed. Pure.
 
 use super::{Applied, without_mark};
-use crate::change::Risk;
+use crate::change::Risks;
 use crate::lint::{self, Emptiness, Known, Statement, Text};
 use crate::spec::Migration;
 use crate::sql;
@@ -12,7 +12,7 @@ const MOST_NAMED: usize = 5;
 
 /// What is said of a file.
 pub(super) struct Verdict {
-    pub risk: Risk,
+    pub risks: Risks,
     /// How many statements.
     pub count: String,
     /// A line for each statement that is not simply safe, the worst first.
@@ -24,7 +24,7 @@ pub(super) struct Verdict {
 /// What is known of the tables before anything that is pending runs. What an earlier run of the same
 /// plan made is as new as it was when the plan was made.
 pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
-    let Observed { presence, schema, migrations, .. } = observed;
+    let Observed { presence, schema, migrations, missing, extensions, .. } = observed;
     let is_done = |file: &&Migration| desired.done.contains(&super::address(file));
     let done: Vec<&Migration> = desired.migrations.iter().filter(is_done).collect();
     let with_done = |mut known: Known| {
@@ -42,7 +42,9 @@ pub(super) fn known(desired: &Desired, observed: &Observed) -> Known {
     }
     let mut before = schema.clone();
     before.tables.retain(|table, _| !bare.has_made(table, desired.dialect));
-    with_done(Known::of(&before, desired.dialect))
+    let presumed = schema.tables.keys().filter(|table| !before.tables.contains_key(*table)).cloned();
+    let known = Known::of(&before, desired.dialect).looked_at(missing, presumed, extensions.keys().cloned());
+    with_done(known)
 }
 
 /// Classifies what is pending; `known` goes from one text to the next, in their order.
@@ -55,7 +57,7 @@ pub(super) fn of(text: Text<'_>, observed: &Observed, known: &mut Known) -> Verd
         .map(|assertion| seen(&assertion.table).map(|seen| seen != Emptiness::NotEmpty))
         .collect();
     Verdict {
-        risk: statements.iter().map(|statement| statement.risk).max().unwrap_or(Risk::Safe),
+        risks: statements.iter().flat_map(|statement| statement.risks).collect(),
         count: count(&statements, !text.in_transaction),
         findings: findings(&statements),
         assertions: Some(asserted).filter(|asserted| !asserted.is_empty()),
@@ -80,11 +82,11 @@ fn count(statements: &[Statement], no_transaction: bool) -> String {
 fn findings(statements: &[Statement]) -> Vec<String> {
     let mut named: Vec<(&Statement, &lint::Rule)> =
         statements.iter().filter_map(|statement| Some((statement, statement.rule?))).collect();
-    named.sort_by_key(|(statement, _)| std::cmp::Reverse(statement.risk));
+    named.sort_by_key(|(statement, _)| std::cmp::Reverse(statement.risk()));
     let more = named.len().saturating_sub(MOST_NAMED);
     let line = |(statement, rule): &(&Statement, &lint::Rule)| {
-        let Statement { line, risk, reason, .. } = statement;
-        format!("line {line} {} ({}): {reason}", risk.as_str(), rule.name)
+        let Statement { line, reason, .. } = statement;
+        format!("line {line} {} ({}): {reason}", statement.risk().as_str(), rule.name)
     };
     let mut lines: Vec<String> = named.iter().take(MOST_NAMED).map(line).collect();
     if more > 0 {

@@ -11,7 +11,7 @@ use super::apply::{Extent, RoleChange};
 use super::diff::seen_of;
 use super::rights::Difference;
 use super::text;
-use crate::change::{Action, Address, Planned, Risk};
+use crate::change::{Action, Address, Planned, Risks};
 use crate::spec::Role;
 
 /// The prefix of the addresses.
@@ -29,7 +29,7 @@ pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option
     Some(Planned {
         address: address.clone(),
         action: Action::Update,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         needs: vec![database::database()],
         summary: text::of_difference(narrowing, false),
         before: held(deltas().map(|delta| (text::object(&delta.on), &delta.before)).collect()),

@@ -14,7 +14,7 @@ use super::observe::{Roles, Verdict};
 use super::rights::{Difference, OWNER, difference};
 use super::waiting::Waiting;
 use super::{PREFIX, address, inventory_key, text};
-use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
+use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risks};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::spec::{Privilege, Role};
@@ -163,7 +163,7 @@ impl Found {
         Planned {
             address: address(name),
             action,
-            risk: Risk::Safe,
+            risks: Risks::SAFE,
             needs,
             summary,
             before: before(name, seen),

@@ -15,7 +15,7 @@ use super::sample::sample;
 use super::takeback::{Verdict, judge};
 use super::{Lacking, RowSet, RowsChange, Shape, text};
 use crate::catalog::{Snapshot, Table, TableName};
-use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk};
+use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::spec::{Cell, SeedMode};
@@ -288,7 +288,7 @@ fn planned(
     Planned {
         address: address.clone(),
         action,
-        risk: if unchecked.is_some() { Risk::Unvalidated } else { Risk::Safe },
+        risks: if unchecked.is_some() { Risk::Unvalidated.into() } else { Risks::SAFE },
         reason,
         needs,
         summary,

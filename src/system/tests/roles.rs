@@ -49,6 +49,7 @@ fn seen(roles: Option<Roles>) -> Observed {
         extensions: BTreeMap::new(),
         migrations: Some(Vec::new()),
         emptiness: BTreeMap::new(),
+        missing: crate::lint::Missing::default(),
         schema: crate::catalog::Snapshot::default(),
         roles,
         accounts: None,

@@ -12,7 +12,7 @@ use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
 use super::{PREFIX, address, inventory_key, value_print, wanted};
 use crate::catalog::{Table, TableName};
-use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risk};
+use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::spec::{self, Cell, User};
@@ -232,7 +232,7 @@ fn planned(
     Planned {
         address: address(username),
         action,
-        risk: Risk::Safe,
+        risks: Risks::SAFE,
         reason,
         needs,
         summary,

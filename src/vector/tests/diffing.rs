@@ -22,7 +22,7 @@ fn first_training_makes_the_collection_and_then_every_document() {
     let planned = &diff.changes[1];
     let needs: Vec<_> = planned.needs.iter().map(Address::as_str).collect();
     assert_eq!(needs, ["vector.collection.ddl", "target.business.schema"]);
-    assert_eq!((planned.action, planned.risk, planned.guard), (Action::Create, Risk::Safe, None));
+    assert_eq!((planned.action, planned.risks.worst(), planned.guard), (Action::Create, Risk::Safe, None));
     assert_eq!(planned.summary, "3 documents to write");
     assert_eq!(ids(&planned.change).0, ["business/accounts", "business/orders", "business/products"]);
     assert_eq!(diff.checks[0].status, Status::Pass);
@@ -224,7 +224,7 @@ fn a_collection_gone_from_the_spec_is_taken_back_as_far_as_it_is_ours() {
     let actions: Vec<_> = alone
         .changes
         .iter()
-        .map(|planned| (planned.address.as_str(), planned.action, planned.risk))
+        .map(|planned| (planned.address.as_str(), planned.action, planned.risks.worst()))
         .collect();
     assert_eq!(
         actions,

@@ -73,6 +73,8 @@ END $$;
 CREATE FUNCTION oracle.observe(number int) RETURNS SETOF text LANGUAGE sql AS $$
     SELECT format('lock|%s|%s|%s', number, r.name, l.mode) FROM pg_locks l JOIN oracle.relation r ON r.oid = l.relation
     WHERE l.pid = pg_backend_pid() AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+    -- Nobody but REFRESH writes to a materialized view.
+    AND (r.kind <> 'm' OR l.mode = 'AccessExclusiveLock')
     UNION ALL
     SELECT format('rows|%s|%s|%s|%s|%s', number, s.relname, s.seq_tup_read + coalesce(s.idx_tup_fetch, 0),
                   s.n_tup_ins + s.n_tup_upd + s.n_tup_del,

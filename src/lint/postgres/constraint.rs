@@ -1,0 +1,184 @@
+//! Constraints of PostgreSQL's tables: which are checked against all rows as they are made, and what
+//! they say of the rows from then on.
+
+use squawk_syntax::SyntaxNode;
+use squawk_syntax::ast::{self, AstNode as _, Constraint};
+
+use super::table::column;
+use super::{name, names};
+use crate::catalog::TableName;
+use crate::lint::act::{Act, Fact};
+use crate::lint::rules;
+
+/// What `ADD CONSTRAINT` does.
+pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
+    let does = |rule, reason: &str| Some(Act::does(rule, vec![table.clone()], reason));
+    let is_checked = !constraint.is_not_valid() && !is_not_enforced(constraint);
+    let act = match constraint {
+        Constraint::CheckConstraint(_) if is_checked => does(
+            &rules::CONSTRAINT_NOT_VALID,
+            "everybody waits while all rows are checked; add it NOT VALID and validate it in another migration",
+        ),
+        Constraint::ForeignKeyConstraint(_) if is_checked => does(
+            &rules::FOREIGN_KEY,
+            "writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another \
+             migration",
+        ),
+        Constraint::ExcludeConstraint(_) => does(
+            &rules::CONSTRAINT_NOT_VALID,
+            "everybody waits while its index is built and all rows are checked",
+        ),
+        Constraint::UniqueConstraint(unique) if unique.using_index().is_none() => unique_built(table),
+        Constraint::PrimaryKeyConstraint(key) => match key.using_index() {
+            None => key_built(table),
+            Some(using) => using
+                .index_ref()
+                .map(|index| Act::KeyByIndex { table: table.clone(), index: name(index.syntax()) }),
+        },
+        Constraint::NotNullConstraint(not_null) if is_checked => {
+            let column = not_null.column_name_ref().map(|name| column(name.syntax()));
+            column.map(|column| Act::SetsNotNull { table: table.clone(), column })
+        }
+        _ => None,
+    };
+    act.into_iter().chain(learnt(table, facts_of(constraint, None))).collect()
+}
+
+/// What the constraints behind a new column do.
+pub(super) fn of_column(
+    table: &TableName,
+    new: &ast::AddColumn,
+    column_name: &str,
+    is_filled: bool,
+) -> Vec<Act> {
+    let mut acts = Vec::new();
+    let mut facts = Vec::new();
+    for constraint in new.constraints() {
+        match &constraint {
+            Constraint::CheckConstraint(_) if !is_not_enforced(&constraint) => {
+                let reason = "everybody waits while all rows are checked; add the column alone, then the CHECK NOT VALID, \
+                              and validate it in another migration";
+                acts.push(Act::does(&rules::CONSTRAINT_NOT_VALID, vec![table.clone()], reason));
+            }
+            // Where the column is NULL throughout PostgreSQL does not look at it; a default counts, even NULL.
+            Constraint::ReferencesConstraint(_) if is_filled => {
+                let reason = "writers of both tables wait while all rows are checked; add the column alone, then the \
+                              key NOT VALID, and validate it in another migration";
+                acts.push(Act::does(&rules::FOREIGN_KEY, vec![table.clone()], reason));
+            }
+            Constraint::UniqueConstraint(_) => acts.extend(unique_built(table)),
+            Constraint::PrimaryKeyConstraint(_) => acts.extend(key_built(table)),
+            _ => {}
+        }
+        facts.extend(facts_of(&constraint, Some(column_name)));
+    }
+    let is_required = facts.contains(&Fact::NotNull(column_name.to_owned()));
+    if is_required && !has_value(new) {
+        let reason = "fails when the table has rows: the column is NOT NULL and has no default";
+        acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], reason));
+    }
+    acts.extend(learnt(table, facts));
+    acts
+}
+
+/// Whether the rows that are there get a value other than NULL.
+fn has_value(new: &ast::AddColumn) -> bool {
+    let kind = new.ty().map(|kind| kind.syntax().text().to_string().to_lowercase()).unwrap_or_default();
+    kind.contains("serial")
+        || new.constraints().any(|constraint| match constraint {
+            Constraint::DefaultConstraint(default) => default
+                .expr()
+                .is_some_and(|value| !value.syntax().text().to_string().eq_ignore_ascii_case("null")),
+            Constraint::GeneratedConstraint(_) => true,
+            _ => false,
+        })
+}
+
+fn unique_built(table: &TableName) -> Option<Act> {
+    let reason = "everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX";
+    Some(Act::does(&rules::UNIQUE_CONSTRAINT, vec![table.clone()], reason))
+}
+
+fn key_built(table: &TableName) -> Option<Act> {
+    let reason =
+        "everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX";
+    Some(Act::does(&rules::PRIMARY_KEY, vec![table.clone()], reason))
+}
+
+fn is_not_enforced(constraint: &Constraint) -> bool {
+    let text = constraint.syntax().text().to_string().to_lowercase();
+    text.split_whitespace().collect::<Vec<_>>().join(" ").ends_with("not enforced")
+}
+
+fn learnt(table: &TableName, facts: Vec<Fact>) -> Option<Act> {
+    (!facts.is_empty()).then(|| Act::Learns { table: table.clone(), facts })
+}
+
+/// What the constraints of a `CREATE TABLE` say.
+pub(super) fn facts_of_table(statement: &SyntaxNode) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    for node in statement.descendants() {
+        let Some(constraint) = Constraint::cast(node.clone()) else { continue };
+        let of = node.parent().and_then(ast::Column::cast).and_then(|of| of.name());
+        facts.extend(facts_of(&constraint, of.map(|of| column(of.syntax())).as_deref()));
+    }
+    let columns = statement.descendants().filter_map(ast::Column::cast);
+    let counted = columns.filter(|column| {
+        column.ty().is_some_and(|kind| kind.syntax().text().to_string().to_lowercase().contains("serial"))
+    });
+    facts.extend(counted.filter_map(|of| Some(Fact::NotNull(column(of.name()?.syntax())))));
+    facts
+}
+
+/// What a constraint says of all rows, behind a column or alone.
+fn facts_of(constraint: &Constraint, of: Option<&str>) -> Vec<Fact> {
+    let called = constraint.constraint_name().map(|named| column(named.syntax()));
+    match constraint {
+        Constraint::NotNullConstraint(not_null) => {
+            let own = not_null.column_name_ref().map(|name| column(name.syntax()));
+            own.or(of.map(str::to_owned)).map(Fact::NotNull).into_iter().collect()
+        }
+        Constraint::GeneratedConstraint(generated) => {
+            let is_identity =
+                matches!(generated.generated_as(), Some(ast::GeneratedAs::GeneratedIdentity(_)));
+            of.filter(|_| is_identity).map(|of| Fact::NotNull(of.to_owned())).into_iter().collect()
+        }
+        Constraint::PrimaryKeyConstraint(key) => {
+            let columns = key.syntax().descendants().filter_map(ast::ColumnNameRef::cast);
+            let columns = names(columns).into_iter().map(|name| name.name);
+            columns.chain(of.map(str::to_owned)).map(Fact::NotNull).collect()
+        }
+        Constraint::CheckConstraint(check) => {
+            let condition = check.expr().map(|expr| expr.syntax().text().to_string()).unwrap_or_default();
+            let is_valid = !constraint.is_not_valid();
+            vec![Fact::Check { name: called, condition, is_valid }]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What an index says of the columns that it depends on, and which columns it has.
+pub(super) fn facts_of_index(create: &ast::CreateIndex) -> Option<Act> {
+    let table = create.table_relation_name().and_then(|table| super::relation(table.syntax()))?;
+    let items: Vec<_> =
+        create.partition_item_list().into_iter().flat_map(|list| list.partition_items()).collect();
+    let columns: Option<Vec<String>> = items
+        .iter()
+        .map(|item| match item.expr()? {
+            ast::Expr::NameRef(of) => Some(column(of.syntax())),
+            _ => None,
+        })
+        .collect();
+    let mut facts = Vec::new();
+    let index = create.index().map(|index| name(index.syntax()).name);
+    if let (Some(index), Some(columns)) = (index, columns.clone()) {
+        facts.push(Fact::Indexes { index, columns });
+    }
+    let expressions = items.iter().filter(|_| columns.is_none()).map(|item| item.syntax().clone());
+    let condition = create.where_clause().map(|condition| condition.syntax().clone());
+    let computed: Vec<String> = expressions.chain(condition).map(|node| node.text().to_string()).collect();
+    if !computed.is_empty() {
+        facts.push(Fact::Computes { text: computed.join(" ") });
+    }
+    learnt(&table, facts)
+}
