@@ -164,7 +164,7 @@ fn witness(
         let (stopped, released) = &*channels.lock().unwrap();
         stopped.send(()).unwrap();
         if matches!(at, At::Write) {
-            released.recv_timeout(Duration::from_secs(60)).unwrap();
+            released.recv_timeout(Duration::from_mins(1)).unwrap();
         }
     }
 }
