@@ -228,9 +228,17 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
 fn kill_at(world: &World, address: &str) {
     let events = std::fs::File::create(world.path("events")).unwrap();
     let mut command = world.command(&["apply", "plan.json", "--format", "json"]);
-    let mut child = command.stdout(events).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let errors = std::fs::File::create(world.path("errors")).unwrap();
+    let mut child = command.stdout(events).stderr(errors).spawn().unwrap();
     let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
-    crate::servers::wait_until(address, || world.read("events").contains(&began));
+    crate::servers::wait_until(address, || {
+        // Asked first: what ended may have begun the step meanwhile.
+        let ended = child.try_wait().unwrap();
+        let has_begun = world.read("events").contains(&began);
+        let said = || format!("{}\n{}", world.read("events"), world.read("errors"));
+        assert!(has_begun || ended.is_none(), "{address} was not begun: {ended:?}\n{}", said());
+        has_begun
+    });
     child.kill().unwrap();
     child.wait().unwrap();
 }
@@ -243,7 +251,9 @@ fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
             Database::Postgres(postgres) => {
                 postgres.on_server(&format!("DROP DATABASE {}", postgres.name()));
                 let role = format!("{}_reader", postgres.name());
-                ("SELECT pg_sleep(1)", Some(role))
+                // A loaded machine may see a second late what has begun. The server goes on after the kill: with
+                // a shorter sleep the next migrations were done before it, and none of them began again.
+                ("SELECT pg_sleep(4)", Some(role))
             }
             Database::Sqlite => (
                 "CREATE TABLE n AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) AS i FROM n",
