@@ -23,8 +23,12 @@ pub(super) fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
 /// none is recorded.
 pub(super) fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
     let recorded = world.journal.snapshots.get(crate::journal::SYSTEM_SCHEMA)?;
-    let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
     let history = world.system.migrations.as_deref().unwrap_or_default();
+    if system::recorded_elsewhere(history, &world.journal.inventory).is_empty() {
+        // Nothing to explain: the files need not be read for it.
+        return Some(recorded.clone());
+    }
+    let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
     let elsewhere = system::run_elsewhere(&desired, history, &world.journal.inventory);
     Some(system::explained(&desired, recorded, &world.system.schema, &elsewhere))
 }
@@ -36,7 +40,8 @@ pub(super) fn is_migrated_elsewhere(
     history: &[Applied],
     inventory: &Inventory,
 ) -> bool {
-    !system::run_elsewhere(&Desired::new(stack, dialect), history, inventory).is_empty()
+    !system::recorded_elsewhere(history, inventory).is_empty()
+        && !system::run_elsewhere(&Desired::new(stack, dialect), history, inventory).is_empty()
 }
 
 /// The part of a schema that the stack's migrations made, where another tool ran them and nothing is

@@ -208,12 +208,12 @@ impl<'a> Context<'a> {
         path: &Path,
         named_at: Option<Span>,
         max_bytes: u64,
-        shown: impl FnOnce(&str) -> String,
+        shown: impl FnOnce(&str) -> String + Send + 'static,
     ) -> Option<(u32, Rc<File>)> {
         match read_marked(path, max_bytes) {
             Ok((is_marked, text)) => {
-                let shown = shown(&text);
-                Some(self.keep(path, text, shown, is_marked))
+                let copy = text.clone();
+                Some(self.keep(path, text, move || shown(&copy), is_marked))
             }
             Err(reason) => {
                 self.report(self.unreadable(path, named_at, reason));
@@ -239,7 +239,7 @@ impl<'a> Context<'a> {
         let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
         let tree = tree::parse(index, &text);
         let shown = if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
-        self.keep(path, text, shown, is_marked);
+        self.keep(path, text, || shown, is_marked);
         for Problem { code, at, message, label, also, help } in tree.problems {
             let mut error =
                 SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
@@ -251,8 +251,14 @@ impl<'a> Context<'a> {
         if tree.broken { None } else { Some((index, tree.root)) }
     }
 
-    fn keep(&self, path: &Path, text: String, shown: String, is_marked: bool) -> (u32, Rc<File>) {
-        let source = Source::new(path.display().to_string(), shown);
+    fn keep(
+        &self,
+        path: &Path,
+        text: String,
+        shown: impl FnOnce() -> String + Send + 'static,
+        is_marked: bool,
+    ) -> (u32, Rc<File>) {
+        let source = Source::lazy(path.display().to_string(), shown);
         let file = Rc::new(File { path: path.to_owned(), text, is_marked, source });
         let mut files = self.files.borrow_mut();
         files.push(Rc::clone(&file));

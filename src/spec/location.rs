@@ -2,7 +2,7 @@
 //! the file was read. Knows nothing of what the text means.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use miette::{NamedSource, SourceCode, SourceSpan};
 
@@ -12,6 +12,12 @@ use crate::neutral;
 #[derive(Debug)]
 pub struct Source {
     name: String,
+    /// Made when a place in it is first shown: nobody sees most files.
+    masked: LazyLock<Masked, Box<dyn FnOnce() -> Masked + Send>>,
+}
+
+#[derive(Debug)]
+struct Masked {
     shown: NamedSource<String>,
     line_starts: Vec<usize>,
 }
@@ -19,9 +25,21 @@ pub struct Source {
 impl Source {
     /// A source named as the user wrote its path, with its masked text.
     pub fn new(name: impl Into<String>, masked_text: impl Into<String>) -> Arc<Self> {
-        let (name, text) = (name.into(), neutral::same_length(masked_text.into()));
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Arc::new(Self { shown: NamedSource::new(neutral::one_line(&name), text), name, line_starts })
+        let text = masked_text.into();
+        Self::lazy(name, || text)
+    }
+
+    /// As [`Source::new`]; the text is masked when it is first asked for.
+    pub fn lazy(name: impl Into<String>, mask: impl FnOnce() -> String + Send + 'static) -> Arc<Self> {
+        let name = name.into();
+        let title = neutral::one_line(&name).into_owned();
+        let masked: Box<dyn FnOnce() -> Masked + Send> = Box::new(|| {
+            let text = neutral::same_length(mask());
+            let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1));
+            let line_starts = line_starts.collect();
+            Masked { shown: NamedSource::new(title, text), line_starts }
+        });
+        Arc::new(Self { name, masked: LazyLock::new(masked) })
     }
 
     /// The path, as the user wrote it.
@@ -31,12 +49,12 @@ impl Source {
 
     /// The masked text with its name, for miette.
     pub fn shown(&self) -> &NamedSource<String> {
-        &self.shown
+        &self.masked.shown
     }
 
     /// As [`Source::shown`], without a copy.
     pub fn source_code(&self) -> &dyn SourceCode {
-        &self.shown
+        &self.masked.shown
     }
 }
 
@@ -57,23 +75,23 @@ impl Location {
 
     /// Line, counted from 1.
     pub fn line(&self) -> usize {
-        self.source.line_starts.partition_point(|start| *start <= self.span.offset())
+        self.source.masked.line_starts.partition_point(|start| *start <= self.span.offset())
     }
 
     /// Column in characters, counted from 1.
     pub fn column(&self) -> usize {
-        let before = self.source.shown.inner().get(self.line_start()..self.span.offset());
+        let before = self.source.masked.shown.inner().get(self.line_start()..self.span.offset());
         before.map_or(1, |before| before.chars().count() + 1)
     }
 
     /// How long its line is, in bytes.
     pub(super) fn line_bytes(&self) -> usize {
-        let end = self.source.line_starts.get(self.line()).copied();
-        end.unwrap_or(self.source.shown.inner().len()) - self.line_start()
+        let end = self.source.masked.line_starts.get(self.line()).copied();
+        end.unwrap_or(self.source.masked.shown.inner().len()) - self.line_start()
     }
 
     fn line_start(&self) -> usize {
-        self.source.line_starts.get(self.line().saturating_sub(1)).copied().unwrap_or(0)
+        self.source.masked.line_starts.get(self.line().saturating_sub(1)).copied().unwrap_or(0)
     }
 }
 

@@ -39,7 +39,9 @@ pub use diff::{diff, is_managed, managed};
 pub(crate) use error::shortened;
 pub use error::{Error, Lacks, Result};
 pub use explained::explained;
-pub use migrations::{Advice, Applied, Limits, Pending, Repeating, Waits, remember_elsewhere, run_elsewhere};
+pub use migrations::{
+    Advice, Applied, Limits, Pending, Repeating, Waits, recorded_elsewhere, remember_elsewhere, run_elsewhere,
+};
 pub use observed::{Observed, observe};
 pub use reach::{beyond, without_beyond};
 pub use roles::{RoleChange, Roles, are_asked as are_roles_asked};

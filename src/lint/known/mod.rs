@@ -112,8 +112,20 @@ impl Known {
         self.dialect = Some(dialect);
         self.takes_back = takes_back;
         self.has_strayed = false;
-        self.fresh.retain(|name| !is_temporary(name));
-        self.columns.retain(|name, _| !is_temporary(name));
+        // Looked up: a plan of thousands of texts would go through all tables for each.
+        for schema in TEMPORARY {
+            let first = TableName { schema: Some(schema.to_owned()), name: String::new() };
+            let is_there = |name: &&TableName| name.schema.as_deref() == Some(schema);
+            let fresh: Vec<_> = self.fresh.range(&first..).take_while(is_there).cloned().collect();
+            let columns = self.columns.range(&first..).map(|(name, _)| name);
+            let columns: Vec<_> = columns.take_while(is_there).cloned().collect();
+            for name in fresh {
+                self.fresh.remove(&name);
+            }
+            for name in columns {
+                self.columns.remove(&name);
+            }
+        }
         self.transaction.end();
         if takes_back {
             self.settle();
@@ -430,9 +442,8 @@ fn is_of((_, of): &Column, kind: &TableName) -> bool {
     of.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&kind.name))
 }
 
-fn is_temporary(name: &TableName) -> bool {
-    matches!(name.schema.as_deref(), Some("pg_temp" | "temp"))
-}
+/// The schemas of temporary tables.
+const TEMPORARY: [&str; 2] = ["pg_temp", "temp"];
 
 fn is_nowhere(name: &TableName) -> bool {
     name.schema.as_deref() == Some(NOWHERE)

@@ -7,6 +7,15 @@ use super::{Applied, Pending, is_same_text, observe, record_only};
 use crate::journal::{Inventory, RunId};
 use crate::spec::Migration;
 
+/// What the history has whole, and the inventory does not know: another tool recorded it.
+pub fn recorded_elsewhere<'h>(history: &'h [Applied], inventory: &Inventory) -> Vec<&'h Applied> {
+    // By version: a file may have got another name since.
+    let version = |stem: &str| stem.split('_').next().and_then(|number| number.parse::<i64>().ok());
+    let stems = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("system.migration."));
+    let known: BTreeSet<i64> = stems.filter_map(version).collect();
+    history.iter().filter(|applied| applied.success && !known.contains(&applied.version)).collect()
+}
+
 /// The migrations that the history has whole, with the texts of the folder, and that the inventory
 /// does not know.
 pub fn run_elsewhere<'d>(
@@ -14,11 +23,7 @@ pub fn run_elsewhere<'d>(
     history: &[Applied],
     inventory: &Inventory,
 ) -> Vec<&'d Migration> {
-    // By version: a file may have got another name since.
-    let version = |stem: &str| stem.split('_').next().and_then(|number| number.parse::<i64>().ok());
-    let stems = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("system.migration."));
-    let known: BTreeSet<i64> = stems.filter_map(version).collect();
-    let unknown = history.iter().filter(|applied| applied.success && !known.contains(&applied.version));
+    let unknown = recorded_elsewhere(history, inventory).into_iter();
     unknown
         .filter_map(|applied| {
             let at = desired.migrations.binary_search_by_key(&applied.version, |file| file.version).ok()?;

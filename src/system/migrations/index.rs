@@ -86,8 +86,8 @@ impl Building {
         }
     }
 
-    /// The invalid indexes that a try of it may have left, located and quoted.
-    async fn left(&self, session: &mut Session) -> Result<BTreeSet<String>, Failed> {
+    /// The query for the invalid indexes that a try of it may have left, located and quoted.
+    fn query(&self, session: &Session) -> String {
         let which = match self {
             Self::Named { name, table } => {
                 let (name, table) = (session.literal(name), session.literal(table));
@@ -96,18 +96,15 @@ impl Building {
             Self::Unnamed { table } => format!("i.indrelid = to_regclass({})", session.literal(table)),
             Self::Anew => format!("c.relname ~ '{ANEW}'"),
         };
-        let found = session
-            .rows(format!(
-                "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), NULL
-                 FROM pg_catalog.pg_index i
-                 JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-                 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                 WHERE {which} AND c.relkind = 'i' AND n.nspname <> 'pg_toast' AND NOT i.indisvalid
-                   AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
-                                   WHERE p.index_relid = i.indexrelid)"
-            ))
-            .await?;
-        Ok(found.into_iter().filter_map(|[index, _]| index).collect())
+        format!(
+            "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), NULL
+             FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+             WHERE {which} AND c.relkind = 'i' AND n.nspname <> 'pg_toast' AND NOT i.indisvalid
+               AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index p
+                               WHERE p.index_relid = i.indexrelid)"
+        )
     }
 }
 
@@ -123,20 +120,41 @@ impl Leavings {
     /// Of a statement that was not tried yet.
     pub(super) async fn of(statement: &str, session: &mut Session) -> Result<Self, Failed> {
         let building = Building::by(statement).filter(|_| session.dialect() == Dialect::Postgres);
-        let others = match &building {
-            Some(unnamed @ Building::Unnamed { .. }) => unnamed.left(session).await?,
-            Some(Building::Named { .. } | Building::Anew) | None => BTreeSet::new(),
-        };
-        Ok(Self { building, others })
+        let mut leavings = Self { building, others: BTreeSet::new() };
+        if matches!(leavings.building, Some(Building::Unnamed { .. })) {
+            leavings.others = leavings.find(session, String::new()).await?;
+        }
+        Ok(leavings)
+    }
+
+    /// What earlier tries left, after statements that are sent before the question and give no rows.
+    pub(super) async fn find(
+        &self,
+        session: &mut Session,
+        before: String,
+    ) -> Result<BTreeSet<String>, Failed> {
+        let query = self.building.as_ref().map(|building| building.query(session));
+        let message: Vec<String> = [before].into_iter().filter(|sql| !sql.is_empty()).chain(query).collect();
+        if message.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let found = session.rows(message.join("; ")).await?;
+        let found = found.into_iter().filter_map(|[index, _]| index);
+        Ok(found.filter(|index| !self.others.contains(index)).collect())
+    }
+
+    /// Drops what was found.
+    pub(super) async fn drop(&self, left: BTreeSet<String>, session: &mut Session) -> Result<(), Failed> {
+        for index in left {
+            session.run(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
+        }
+        Ok(())
     }
 
     /// Drops what earlier tries left.
     pub(super) async fn drop_all(&self, session: &mut Session) -> Result<(), Failed> {
-        let Some(building) = &self.building else { return Ok(()) };
-        for index in building.left(session).await?.difference(&self.others) {
-            session.run(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
-        }
-        Ok(())
+        let left = self.find(session, String::new()).await?;
+        self.drop(left, session).await
     }
 }
 

@@ -17,6 +17,7 @@ mod session;
 mod unit;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -32,7 +33,7 @@ use crate::sql::{self, Database, Dialect};
 
 pub use advice::Advice;
 pub(super) use asserted::{observe as observe_assertions, observe_missing};
-pub use elsewhere::{remember_elsewhere, run_elsewhere};
+pub use elsewhere::{recorded_elsewhere, remember_elsewhere, run_elsewhere};
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
 pub(super) use repeatable::diff as repeatables;
@@ -182,8 +183,8 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
     }
 
     let newest = history.iter().map(|applied| applied.version).max();
-    let is_applied = |version: &i64| history.iter().any(|applied| applied.version == *version);
-    let pending: Vec<_> = files.iter().filter(|(version, _)| !is_applied(version)).collect();
+    let applied: BTreeSet<i64> = history.iter().map(|applied| applied.version).collect();
+    let pending: Vec<_> = files.iter().filter(|(version, _)| !applied.contains(version)).collect();
     diff.unchanged += files.len() - pending.len();
     if history.is_empty() && begun.is_empty() {
         diff.faults.extend(history::adoption(desired, observed));

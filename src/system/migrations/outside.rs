@@ -2,7 +2,6 @@
 //! the inventory which are done, so that a later run goes on where this one stops. Until it is
 //! whole the history has it with `success` false, which keeps sqlx from beginning it anew.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -14,7 +13,6 @@ use super::unit::{Bounds, Kind, Unit};
 use super::waiting::Watch;
 use super::{Job, Pending, asserted, books, failure, run as inside, without_mark};
 use crate::change::Fault;
-use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
 use crate::lint;
 use crate::spec::Migration;
@@ -79,61 +77,66 @@ pub(in crate::system) fn edited_message(stem: &str, statement: usize) -> String 
 /// What to do then.
 const EDITED_HELP: &str = "restore that statement; those that are not done may be edited";
 
-/// Runs what of a migration is not done.
+/// Runs what of a migration is not done. Gives whether the session is as the file found it: nothing was set
+/// in it that a later file would meet.
 pub(super) async fn apply(
     pending: &Pending,
     job: &Job<'_>,
     session: &mut Session,
     (client, run): (&Client, &RunId),
-) -> Result<()> {
+) -> Result<bool> {
     let mut watch = Watch::new(job, client);
     let version = pending.migration.version;
-    let reading = || inside::doing("reading the history of migrations");
-    let recorded = session.prepare(job.limits, version).await.map_err(reading())?;
-    let known = known(job, session).await.map_err(reading())?;
+    let found = session.prepare(job.limits, version, &job.address).await;
+    let (recorded, known) = found.map_err(inside::doing("reading the history of migrations"))?;
     if let Some(recorded) = &recorded
         && (recorded.success || known.is_empty())
     {
-        return inside::already(recorded, pending);
+        inside::already(recorded, pending)?;
+        return Ok(true);
     }
     let started = Instant::now();
     let done = |number| known.get(&books::done_key(number)).copied();
-    for (number, unit) in Unit::of_file(job.sql, session.dialect(), done).iter().enumerate() {
+    let units = Unit::of_file(job.sql, session.dialect(), done);
+    let last = units.len().saturating_sub(1);
+    let mut is_whole = false;
+    for (number, unit) in units.iter().enumerate() {
+        // Nothing comes behind it that could fail: the file is recorded as whole with it.
+        let ends = (number == last && unit.kind == Kind::Statement).then_some(started);
         let mut step =
-            Step { pending, job, session, client, run, watch: &mut watch, number, unit, failed: None };
+            Step { pending, job, session, client, run, watch: &mut watch, number, unit, ends, failed: None };
         match done(number) {
             _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
-            None => step.once(known.contains_key(&books::begun_key(number))).await?,
+            None => {
+                step.once(known.contains_key(&books::begun_key(number))).await?;
+                is_whole = ends.is_some();
+            }
             Some(print) if print == unit.print(job.sql) => {}
             Some(_) => {
                 return Err(Error::EditedBehind { message: edited_message(job.name, number + 1) });
             }
         }
     }
-    let mut end = vec!["BEGIN".to_owned()];
-    end.extend(inside::own_rights(job.sql, session.dialect()));
-    if session.has_books {
-        end.push(books::forget(session, &job.address, None));
+    if !is_whole {
+        let mut end = vec!["BEGIN".to_owned()];
+        end.extend(inside::own_rights(job.sql, session.dialect()));
+        end.extend(whole(pending, job, session, run, started));
+        end.push("COMMIT".to_owned());
+        session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))?;
     }
-    let took = inside::Took::Known(started.elapsed());
-    end.push(inside::again_in_history(pending, true, took, session));
-    end.extend(inside::remembered(job, true, session, run));
-    end.push("COMMIT".to_owned());
-    session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))
+    Ok(units.iter().all(Unit::is_remembered))
 }
 
-/// What the inventory knows of a migration.
-async fn known(
-    job: &Job<'_>,
-    session: &mut Session,
-) -> std::result::Result<BTreeMap<Fingerprint, Fingerprint>, Failed> {
-    if !session.has_books {
-        return Ok(BTreeMap::new());
+/// The statements that record the file as done, and forget how far it had got.
+fn whole(pending: &Pending, job: &Job<'_>, session: &Session, run: &RunId, started: Instant) -> Vec<String> {
+    let mut statements = Vec::new();
+    if session.has_books {
+        statements.push(books::forget(session, &job.address, None));
     }
-    let (books, address) = (session.books(), session.literal(job.address.as_str()));
-    let rows = session.rows(format!("SELECT key, digest FROM {books} WHERE address = {address}")).await?;
-    let print = |text: &Option<String>| text.as_deref().and_then(Fingerprint::parse);
-    Ok(rows.iter().filter_map(|[key, digest]| Some((print(key)?, print(digest)?))).collect())
+    let took = inside::Took::Known(started.elapsed());
+    statements.push(inside::again_in_history(pending, true, took, session));
+    statements.extend(inside::remembered(job, true, session, run));
+    statements
 }
 
 /// One unit on its way.
@@ -146,6 +149,8 @@ struct Step<'a, 'w> {
     watch: &'a mut Watch<'w>,
     number: usize,
     unit: &'a Unit,
+    /// Since when the file runs, where the unit is its end.
+    ends: Option<Instant>,
     /// The statement that failed, where one of several did.
     failed: Option<Range<usize>>,
 }
@@ -241,11 +246,12 @@ impl Step<'_, '_> {
         if stays_outside(&text, self.session.dialect()) {
             return self.bare(&text, was_begun, leavings).await;
         }
-        let done = self.done();
         self.session.run("BEGIN").await?;
         let tried = match self.send(text.clone()).await {
-            Ok(()) if done.is_empty() => self.session.run("COMMIT").await,
-            Ok(()) => self.session.run(format!("{done}; COMMIT")).await,
+            Ok(()) => match self.done() {
+                done if done.is_empty() => self.session.run("COMMIT").await,
+                done => self.session.run(format!("{done}; COMMIT")).await,
+            },
             Err(error) => Err(error),
         };
         let Err(error) = tried else { return Ok(()) };
@@ -262,13 +268,21 @@ impl Step<'_, '_> {
         was_begun: bool,
         leavings: &Leavings,
     ) -> std::result::Result<(), Failed> {
-        leavings.drop_all(self.session).await?;
         let (number, address) = (self.number, &self.job.address);
+        let mut begun = String::new();
         if self.session.has_books {
-            let begun = (books::begun_key(number), self.unit.print(self.job.sql));
-            let begun = books::remember(self.session, address, begun, self.run);
-            self.record(&begun).await?;
+            let known = (books::begun_key(number), self.unit.print(self.job.sql));
+            begun = self.transaction(&books::remember(self.session, address, known, self.run));
         }
+        // What is left of earlier tries is looked for in the same message.
+        let left = match leavings.find(self.session, begun).await {
+            Ok(left) => left,
+            Err(error) => {
+                self.session.rollback().await;
+                return Err(error);
+            }
+        };
+        leavings.drop(left, self.session).await?;
         match self.send(text.to_owned()).await {
             Ok(()) => {}
             Err(error) if was_begun && is_done(&error) => {}
@@ -290,25 +304,34 @@ impl Step<'_, '_> {
 
     /// Runs statements of the bookkeeping in a transaction, with the rights that the session began with.
     async fn record(&mut self, statements: &str) -> std::result::Result<(), Failed> {
-        let mut all = vec!["BEGIN".to_owned()];
-        all.extend(inside::own_rights(self.job.sql, self.session.dialect()));
-        all.extend([statements.to_owned(), "COMMIT".to_owned()]);
-        let recorded = self.session.run(all.join("; ")).await;
+        let recorded = self.session.run(self.transaction(statements)).await;
         if recorded.is_err() {
             self.session.rollback().await;
         }
         recorded
     }
 
-    /// The statements that remember the unit as done, with the rights that the session began with; empty
-    /// without an inventory.
+    /// Statements of the bookkeeping as a transaction, with the rights that the session began with.
+    fn transaction(&self, statements: &str) -> String {
+        let mut all = vec!["BEGIN".to_owned()];
+        all.extend(inside::own_rights(self.job.sql, self.session.dialect()));
+        all.extend([statements.to_owned(), "COMMIT".to_owned()]);
+        all.join("; ")
+    }
+
+    /// The statements that remember the unit as done, or the file as whole where that is its end, with the
+    /// rights that the session began with; empty where there is nothing to remember it in.
     fn done(&self) -> String {
-        if !self.session.has_books {
+        let (session, address) = (&*self.session, &self.job.address);
+        let mut statements = inside::own_rights(self.job.sql, session.dialect());
+        if let Some(started) = self.ends {
+            statements.extend(whole(self.pending, self.job, session, self.run, started));
+            return statements.join("; ");
+        }
+        if !session.has_books {
             return String::new();
         }
-        let (session, address) = (&*self.session, &self.job.address);
         let done = (books::done_key(self.number), self.unit.print(self.job.sql));
-        let mut statements = inside::own_rights(self.job.sql, session.dialect());
         statements.extend([
             inside::again_in_history(
                 self.pending,

@@ -41,15 +41,14 @@ pub(in super::super) async fn apply(pending: &Pending, client: &Client, run: &Ru
         outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
         match at_once(&job, pending, &mut session, (client, run)).await {
-            Ok(true) => Ok(()),
-            Ok(false) => inside(&job, Some(pending), &mut session, (client, run)).await,
+            Ok(true) => Ok(true),
+            Ok(false) => inside(&job, Some(pending), &mut session, (client, run)).await.map(|()| true),
             Err(error) => Err(error),
         }
     };
     // What a migration outside a transaction left set is not taken over to the next.
-    let is_clean = applied.is_ok() && !pending.migration.no_transaction;
-    leave(client, session, is_clean).await;
-    applied
+    leave(client, session, *applied.as_ref().unwrap_or(&false)).await;
+    applied.map(|_| ())
 }
 
 /// Runs a repeatable migration.

@@ -1,6 +1,8 @@
 //! The connection that migrations run on, one after the other: reset before each of them, and given back
 //! to the pool after the last. Knows statements and records, not what a migration is for.
 
+use std::collections::BTreeMap;
+
 use sqlx::migrate::{Migrate as _, MigrateError};
 use sqlx::postgres::{PgConnection, PgDatabaseError};
 use sqlx::sqlite::SqliteConnection;
@@ -8,11 +10,16 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::super::Error;
 use super::{Limits, TABLE};
+use crate::change::Address;
+use crate::digest::Fingerprint;
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect, Guard};
 
 /// What a statement of a migration may fail with.
 pub(super) type Failed = sqlx::Error;
+
+/// What the inventory knows of one migration.
+pub(super) type Known = BTreeMap<Fingerprint, Fingerprint>;
 
 #[derive(Debug)]
 enum Connection {
@@ -169,15 +176,32 @@ impl Session {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// As [`Self::begin`], without a transaction.
-    pub(super) async fn prepare(&mut self, limits: Limits, version: i64) -> Result<Option<Recorded>, Failed> {
+    /// As [`Self::begin`], without a transaction; with what the inventory knows of a migration.
+    pub(super) async fn prepare(
+        &mut self,
+        limits: Limits,
+        version: i64,
+        address: &Address,
+    ) -> Result<(Option<Recorded>, Known), Failed> {
         let reset = self.reset.clone();
         let limits = match self.dialect() {
             Dialect::Postgres => format!("{}; ", limits.set("")),
             Dialect::Sqlite => String::new(),
         };
         let recorded = self.recorded(Some(version));
-        Ok(read_recorded(self.row(format!("{reset}; {limits}{recorded}")).await?))
+        let known = if self.has_books {
+            let (books, address) = (self.books(), self.literal(address.as_str()));
+            format!("; SELECT key, digest FROM {books} WHERE address = {address}")
+        } else {
+            String::new()
+        };
+        // A row without a text divides the answers.
+        let mut rows = self.rows(format!("{reset}; {limits}{recorded}; SELECT NULL, NULL{known}")).await?;
+        let divider = rows.iter().position(|[first, _]| first.is_none()).unwrap_or(rows.len());
+        let known = rows.split_off(divider);
+        let print = |text: &Option<String>| text.as_deref().and_then(Fingerprint::parse);
+        let known = known.iter().filter_map(|[key, digest]| Some((print(key)?, print(digest)?))).collect();
+        Ok((rows.pop().and_then(read_recorded), known))
     }
 
     fn recorded(&self, version: Option<i64>) -> String {

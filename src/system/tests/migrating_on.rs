@@ -293,6 +293,43 @@ fn what_a_migration_sets_ends_with_it() {
 }
 
 #[test]
+fn files_outside_a_transaction_share_a_session_until_one_sets_something_in_it() {
+    on_each_database(|mut b| async move {
+        if b.dialect() == Dialect::Sqlite {
+            return;
+        }
+        b.keep_books_early().await;
+        b.execute("CREATE TABLE seen (file text, pid integer, setting text)").await;
+        let see = |file: &str| {
+            format!(
+                "INSERT INTO seen VALUES ('{file}', pg_backend_pid(), current_setting('statement_timeout'));"
+            )
+        };
+        let outside = |file: &str, before: &str| format!("-- no-transaction\n{before}{}", see(file));
+        migrate(
+            &mut b,
+            &[
+                ("0001_a", &outside("a", "CREATE INDEX CONCURRENTLY i ON seen (pid);")),
+                ("0002_b", &outside("b", "")),
+                ("0003_c", &see("c")),
+                ("0004_d", &outside("d", "SET statement_timeout = '7min';")),
+                ("0005_e", &outside("e", "")),
+            ],
+        );
+
+        b.converge().await;
+
+        let sessions = "SELECT string_agg(file, '' ORDER BY file) FROM seen GROUP BY pid ORDER BY 1";
+        assert_eq!(b.query(sessions).await, ["abcd", "e"]);
+        assert_eq!(b.query("SELECT file FROM seen WHERE setting = '7min'").await, ["d"]);
+        assert_eq!(b.query("SELECT count(*) FROM _sqlx_migrations WHERE success").await, ["5"]);
+        // Of a file that is whole nothing but its text is remembered.
+        let remembered = "SELECT count(*) FROM trueup.inventory WHERE address LIKE 'system.migration.%'";
+        assert_eq!(b.query(remembered).await, ["5"]);
+    });
+}
+
+#[test]
 fn a_repeatable_file_runs_after_migrations_and_before_rows_and_again_when_its_text_changes() {
     on_each_database(|mut b| async move {
         b.keep_books_early().await;
