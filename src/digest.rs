@@ -2,6 +2,7 @@
 //! documents, of which a world holds many. Pure.
 
 use std::fmt;
+use std::io::{BufWriter, Write};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,11 @@ impl Digest {
     /// A value that cannot be serialised (a map with keys that are no text) has the digest of its
     /// error, which no other value has: it can make a plan stale, never wrong.
     pub fn of_json<T: Serialize>(value: &T) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(bytes) => Self::of(bytes),
+        // Never as a whole: that of a world may have hundreds of megabytes.
+        let mut hasher = BufWriter::new(Hasher(Sha256::new()));
+        let written = serde_json::to_writer(&mut hasher, value).map_err(std::io::Error::from);
+        match written.and_then(|()| hasher.into_inner().map_err(std::io::IntoInnerError::into_error)) {
+            Ok(Hasher(hasher)) => Self(format!("sha256:{}", hex(&hasher.finalize()))),
             Err(error) => Self::of(error.to_string()),
         }
     }
@@ -37,6 +41,20 @@ impl Digest {
     /// As written: `sha256:…`.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What is written into it is digested.
+struct Hasher(Sha256);
+
+impl Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

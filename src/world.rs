@@ -13,7 +13,7 @@ use crate::spec::Stack;
 use crate::{cache, system, target, vector};
 
 /// Version of the file form. A reader refuses another one.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// What was observed. Holds names and digests; never data, never secrets, never a clock's time.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -162,12 +162,12 @@ pub(super) async fn observe_system(
     stack: &Stack,
     client: &system::Client,
 ) -> Result<(system::Observed, journal::Observed), ObserveError> {
-    let (journal, entries) = match client.presence().await? {
-        Presence::Missing => (journal::Observed::missing(), Vec::new()),
+    let (journal, places) = match client.presence().await? {
+        Presence::Missing => (journal::Observed::missing(), journal::Places::default()),
         Presence::Present => journal::observe(&client.database().await?).await?,
     };
     let desired = system::Desired::new(stack, client.dialect());
-    Ok((system::observe(&desired, &entries, client).await?, journal))
+    Ok((system::observe(&desired, &journal.inventory, &places, client).await?, journal))
 }
 
 async fn observe_targets(stack: &Stack, unanswered: &Unanswered) -> BTreeMap<String, target::Observed> {

@@ -8,6 +8,7 @@ use super::*;
 use crate::change::{Action, Diff, Status};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
+use crate::prints::Prints;
 use crate::spec::{Cache, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
 
 fn here() -> Location {
@@ -145,11 +146,12 @@ fn a30_of_unwanted_groups_only_those_go_that_this_tool_made_here_and_nobody_work
     seen.streams.insert("jobs".to_owned(), groups(&jobs));
     seen.streams.insert("gone".to_owned(), groups(&[("workers", GroupSeen::Idle)]));
     seen.streams.insert("used".to_owned(), groups(&[("workers", GroupSeen::InUse)]));
-    let made = |names: &[&str]| -> BTreeMap<Fingerprint, Fingerprint> {
+    let made = |names: &[&str]| -> Prints<Fingerprint> {
         names.iter().map(|name| (Fingerprint::of_text(name), here)).collect()
     };
     let mut in_jobs = made(&["workers", "old", "busy", "removed by hand"]);
-    in_jobs.insert(Fingerprint::of_text("elsewhere"), Fingerprint::of_text("other:6379/0"));
+    let elsewhere = (Fingerprint::of_text("elsewhere"), Fingerprint::of_text("other:6379/0"));
+    in_jobs.extend_with(Prints::from([elsewhere]));
     let address = |name: &str| crate::change::Address::new(format!("cache.stream.{name}"));
     let inventory = Inventory(BTreeMap::from([
         (address("jobs"), in_jobs),

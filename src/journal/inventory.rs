@@ -5,21 +5,31 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::RunId;
+use super::{Places, RunId};
 use crate::change::Address;
 use crate::digest::Fingerprint;
+use crate::prints::Prints;
 use crate::sql::{self, Database, Dialect, Result, Row, Transaction, Value};
 
 /// The inventory as it was observed: digests only, by address and key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Inventory(pub BTreeMap<Address, BTreeMap<Fingerprint, Fingerprint>>);
+pub struct Inventory(pub BTreeMap<Address, Prints<Fingerprint>>);
 
 impl Inventory {
     /// What was put at an address: the digest of the content by the fingerprint of the key.
-    pub fn at(&self, address: &Address) -> Option<&BTreeMap<Fingerprint, Fingerprint>> {
+    pub fn at(&self, address: &Address) -> Option<&Prints<Fingerprint>> {
         self.0.get(address)
     }
+}
+
+/// The inventory as it is read: with the places of rows, which a world does not keep.
+#[derive(Debug, Clone, Default)]
+pub struct Listed {
+    /// What was put where.
+    pub inventory: Inventory,
+    /// Where exactly the rows are.
+    pub places: Places,
 }
 
 /// One thing that this tool put somewhere.
@@ -100,32 +110,63 @@ pub async fn forget(transaction: &mut Transaction, address: &Address, keys: &[Fi
     transaction.execute(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await.map(|_| ())
 }
 
-/// Everything that was put at addresses with this prefix, with the places; `""` for everything.
-/// The table must exist.
-pub async fn entries(database: &Database, prefix: &str) -> Result<Vec<Entry>> {
-    let table = table(database.dialect());
-    let sql = format!(
-        "SELECT address, place, key, digest FROM {table} \
-         WHERE substr(address, 1, length($1)) = $1 ORDER BY address, key"
-    );
-    read(&database.query(&sql, &[Value::from(prefix)]).await?)
+/// What was put at an address under some of its keys, in the caller's transaction.
+pub async fn entries(
+    transaction: &mut Transaction,
+    address: &Address,
+    keys: &[Fingerprint],
+) -> Result<Vec<Entry>> {
+    let dialect = transaction.dialect();
+    let among = match dialect {
+        Dialect::Postgres => "key = ANY($2)",
+        Dialect::Sqlite => "key IN (SELECT value FROM json_each($2))",
+    };
+    let sql = format!("SELECT {COLUMNS} FROM {} WHERE address = $1 AND {among}", table(dialect));
+    let keys = keys.iter().map(|key| Some(key.to_string())).collect();
+    read(&transaction.query(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await?)
 }
 
-/// The query for everything that was put anywhere; on SQLite folded.
-pub(super) fn all(dialect: Dialect) -> String {
-    let query = format!("SELECT address, place, key, digest FROM {} ORDER BY address, key", table(dialect));
+const COLUMNS: &str = "address, place, key, digest";
+
+/// Entries of one page.
+const PAGE: usize = 5_000;
+
+/// The query for the first page of everything that was put anywhere; on SQLite folded.
+pub(super) fn first_page(dialect: Dialect) -> String {
+    page(dialect, "")
+}
+
+/// A page in the order of addresses and keys.
+fn page(dialect: Dialect, after: &str) -> String {
+    let query =
+        format!("SELECT {COLUMNS} FROM {} {after} ORDER BY address, key LIMIT {PAGE}", table(dialect));
     match dialect {
         Dialect::Postgres => query,
         Dialect::Sqlite => sql::folded(&query, 4),
     }
 }
 
-/// The entries of the answer to [`all`].
-pub(super) fn read_all(dialect: Dialect, answer: &[Row]) -> Result<Vec<Entry>> {
-    match dialect {
-        Dialect::Postgres => read(answer),
-        Dialect::Sqlite => read(&sql::unfolded(answer)?),
+/// Everything that was put anywhere: what the first page answered, and the pages behind it.
+pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> Result<Listed> {
+    let dialect = database.dialect();
+    let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
+    let mut places = Places::default();
+    let mut answer = first;
+    loop {
+        let entries = match dialect {
+            Dialect::Postgres => read(&answer)?,
+            Dialect::Sqlite => read(&sql::unfolded(&answer)?)?,
+        };
+        for Entry { address, place, key, digest } in &entries {
+            places.push(address, place, *key);
+            keys.entry(address.clone()).or_default().push((*key, *digest));
+        }
+        let Some(last) = entries.last().filter(|_| entries.len() == PAGE) else { break };
+        let after = [Value::from(last.address.as_str()), Value::from(last.key.to_string())];
+        answer = database.query(&page(dialect, "WHERE (address, key) > ($1, $2)"), &after).await?;
     }
+    let inventory = Inventory(keys.into_iter().map(|(address, keys)| (address, Prints::new(keys))).collect());
+    Ok(Listed { inventory, places })
 }
 
 /// The entries of a query's rows.
@@ -144,14 +185,4 @@ fn read(rows: &[Row]) -> Result<Vec<Entry>> {
         })
     };
     rows.iter().map(entry).collect()
-}
-
-impl FromIterator<Entry> for Inventory {
-    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
-        let mut inventory = Self::default();
-        for Entry { address, key, digest, place: _ } in entries {
-            inventory.0.entry(address).or_default().insert(key, digest);
-        }
-        inventory
-    }
 }

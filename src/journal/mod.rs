@@ -6,6 +6,7 @@ mod identity;
 pub mod inventory;
 pub mod lock;
 mod moves;
+mod places;
 mod runs;
 mod snapshots;
 mod store;
@@ -15,8 +16,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use identity::{Identity, identity};
-pub use inventory::{Entry, Inventory};
+pub use inventory::{Entry, Inventory, Listed};
 pub use moves::{Move, pending_moves, rename};
+pub use places::{Group, Place, Placed, Places};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };

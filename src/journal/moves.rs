@@ -34,10 +34,7 @@ impl Observed {
     pub fn renamed(mut self, moves: &[Move]) -> Self {
         for Move { from, to } in moves {
             if let Some(old) = self.inventory.0.remove(from) {
-                let new = self.inventory.0.entry(to.clone()).or_default();
-                for (key, digest) in old {
-                    new.entry(key).or_insert(digest);
-                }
+                self.inventory.0.entry(to.clone()).or_default().extend_with(old);
             }
             if self.protected.remove(from) {
                 self.protected.insert(to.clone());
@@ -86,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Fingerprint;
+    use crate::prints::Prints;
 
     fn address(text: &str) -> Address {
         Address::new(text)
@@ -97,16 +95,16 @@ mod tests {
         let mut observed = Observed::missing();
         observed.inventory.0.insert(
             address("system.seed.a"),
-            BTreeMap::from([(print("1"), print("old")), (print("2"), print("old"))]),
+            Prints::from([(print("1"), print("old")), (print("2"), print("old"))]),
         );
-        observed.inventory.0.insert(address("system.seed.b"), BTreeMap::from([(print("1"), print("new"))]));
+        observed.inventory.0.insert(address("system.seed.b"), Prints::from([(print("1"), print("new"))]));
         observed.protected.insert(address("system.seed.a"));
         let moved = BTreeMap::from([(address("system.seed.a"), address("system.seed.b"))]);
 
         let moves = pending_moves(&moved, &observed);
         let renamed = observed.renamed(&moves);
 
-        let rows = BTreeMap::from([(print("1"), print("new")), (print("2"), print("old"))]);
+        let rows = Prints::from([(print("1"), print("new")), (print("2"), print("old"))]);
         assert_eq!(renamed.inventory.0, BTreeMap::from([(address("system.seed.b"), rows)]));
         assert_eq!(renamed.protected, BTreeSet::from([address("system.seed.b")]));
         assert_eq!(pending_moves(&moved, &renamed), []);

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Identity, Inventory, Recorded, Result, RunId, identity, inventory, runs, snapshots, table,
+    Error, Identity, Inventory, Listed, Places, Recorded, Result, RunId, identity, inventory, runs,
+    snapshots, table,
 };
 use crate::catalog::Snapshot;
 use crate::change::Address;
@@ -226,10 +227,10 @@ fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>
 }
 
 /// Reads the journal, with the places of the inventory that observing the system needs.
-pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>)> {
+pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
     let tables = tables(database).await?;
     if !tables.contains(FIRST) {
-        return Ok((Observed::missing(), Vec::new()));
+        return Ok((Observed::missing(), Places::default()));
     }
     let dialect = database.dialect();
     let unless_missing = |name: &str, query: String| {
@@ -237,7 +238,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
     };
     let asked = [
         small(dialect, &tables),
-        unless_missing("inventory", inventory::all(dialect)),
+        unless_missing("inventory", inventory::first_page(dialect)),
         unless_missing("snapshots", snapshots::newest(dialect)),
         unless_missing("steps", runs::trained(dialect)),
         unless_missing("runs", runs::unfinished(dialect)),
@@ -256,7 +257,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
     let is_true = |value: &str| matches!(value, "1" | "t" | "true");
     let flags: BTreeMap<String, bool> =
         flags.into_iter().map(|(name, value)| (name, is_true(&value))).collect();
-    let entries = inventory::read_all(dialect, &next())?;
+    let Listed { inventory, places } = inventory::read_all(database, next()).await?;
     let mut snapshots = snapshots::read(&next())?;
     let texts = |rows: Vec<Row>| rows.into_iter().flat_map(Row::into_values).flatten().collect::<Vec<_>>();
     let (trained, unfinished) = (texts(next()), texts(next()));
@@ -274,12 +275,12 @@ pub async fn observe(database: &Database) -> Result<(Observed, Vec<super::Entry>
         flags: (!flags.is_empty()).then_some(Flags(flags)),
         protected: protection.into_keys().map(Address::new).collect(),
         spec_digest: meta.get("spec_digest").map(Digest::from_text),
-        inventory: entries.iter().cloned().collect(),
+        inventory,
         snapshots: snapshots.into_iter().map(|Recorded { owner, snapshot, .. }| (owner, snapshot)).collect(),
         trained: trained.into_iter().map(Address::new).collect(),
         unfinished: unfinished.into_iter().map(RunId::from_text).collect(),
     };
-    Ok((observed, entries))
+    Ok((observed, places))
 }
 
 fn check_format(found: Option<&str>) -> Result<i64> {

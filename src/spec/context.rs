@@ -19,6 +19,8 @@ use crate::sql;
 pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
 /// Data, prose and migrations that a spec names.
 pub(super) const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
+/// Rows as CSV, which are read one after the other.
+pub(super) const MAX_ROWS_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Mistakes that are kept: a file that is wrong in every line must not cost a minute to explain.
 const MAX_ERRORS: usize = 1000;

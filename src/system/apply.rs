@@ -5,6 +5,8 @@ use super::{
     Client, Pending, Repeating, Result, RoleChange, RowsChange, UserChange, database, migrations, roles,
     rows, users,
 };
+use std::sync::Arc;
+
 use crate::catalog::TableName;
 use crate::journal::RunId;
 
@@ -27,7 +29,7 @@ pub enum Change {
     /// Makes or mends an account.
     User(Box<UserChange>),
     /// Writes rows and takes rows back.
-    Rows(Box<RowsChange>),
+    Rows(Arc<RowsChange>),
 }
 
 impl Change {

@@ -2,6 +2,7 @@
 //! the rows of its seeds and ontologies. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::migrations::Limits;
@@ -12,8 +13,9 @@ use super::script::{Script, first_words};
 use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::lint;
+use crate::packed::Rows;
 use crate::spec::{
-    self, Cell, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
+    self, Location, Migration, Ontology, Order, Repeatable, Role, Seed, SeedMode, Stack, Terms, User,
 };
 use crate::sql::Dialect;
 
@@ -199,7 +201,7 @@ fn rows_of(name: &str, seed: &Seed) -> RowSet {
     let Seed { on, when, table, key, columns, rows, mode, at } = seed;
     let asked: Vec<_> = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
     let address = Address::new(format!("system.seed.{name}"));
-    RowSet::new(address, table, key, &asked, rows, *mode, (*on, when.clone()), None, at.clone())
+    RowSet::new(address, table, key, &asked, Arc::clone(rows), *mode, (*on, when.clone()), None, at.clone())
 }
 
 fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
@@ -210,16 +212,17 @@ fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
     columns.extend(terms.synonyms.as_ref().map(list));
     columns.extend(terms.expression.as_ref().map(plain));
     columns.extend(terms.tables.as_ref().map(list));
-    let rows = ontology.terms.iter().map(|term| {
-        let text = |text: &str| Cell::Text(text.to_owned());
-        let list = |items: &[String]| Cell::Json(serde_json::Value::from(items).to_string());
-        let mut row = vec![text(name), text(&term.term)];
-        row.extend(terms.definition.as_ref().map(|_| text(&term.definition)));
-        row.extend(terms.synonyms.as_ref().map(|_| list(&term.synonyms)));
-        row.extend(terms.expression.as_ref().map(|_| term.expression.as_deref().map_or(Cell::Null, text)));
-        row.extend(terms.tables.as_ref().map(|_| list(&term.tables)));
-        row
-    });
+    let mut rows = Rows::new(columns.len());
+    for term in &ontology.terms {
+        let [synonyms, tables] =
+            [&term.synonyms, &term.tables].map(|items| serde_json::Value::from(items.as_slice()).to_string());
+        let mut row = vec![Some(name), Some(&*term.term)];
+        row.extend(terms.definition.as_ref().map(|_| Some(&*term.definition)));
+        row.extend(terms.synonyms.as_ref().map(|_| Some(&*synonyms)));
+        row.extend(terms.expression.as_ref().map(|_| term.expression.as_deref()));
+        row.extend(terms.tables.as_ref().map(|_| Some(&*tables)));
+        rows.push(row);
+    }
     let key = [terms.ontology.clone(), terms.term.clone()];
     let scope = Scope { column: terms.ontology.clone(), value: name.to_owned() };
     RowSet::new(
@@ -227,7 +230,7 @@ fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
         &terms.table,
         &key,
         &columns,
-        &rows.collect::<Vec<_>>(),
+        Arc::new(rows),
         SeedMode::Mirror,
         (true, None),
         Some(scope),

@@ -45,7 +45,7 @@ pub use migrations::{
 pub use observed::{Observed, observe};
 pub use reach::{beyond, without_beyond};
 pub use roles::{RoleChange, Roles, are_asked as are_roles_asked};
-pub use rows::{Answer, Owned, OwnedRow, RowsChange};
+pub use rows::{Answer, Owned, OwnedRow, RowsChange, Ties};
 pub use scratch::within as within_scratch;
 pub use surroundings::{Surroundings, surround};
 pub use users::{Accounts, UserChange};

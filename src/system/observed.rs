@@ -12,7 +12,7 @@ use super::{Applied, Client, Desired, Presence, Result, database, migrations, ro
 use crate::catalog::{Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Digest;
-use crate::journal::{Entry, Move};
+use crate::journal::{Inventory, Move, Places};
 use crate::lint::{Emptiness, Missing};
 use crate::sql::Dialect;
 
@@ -80,11 +80,7 @@ impl Observed {
                 let same = |there: &&mut Owned| there.table == owned.table && there.key == owned.key;
                 match new.iter_mut().find(same) {
                     None => new.push(owned),
-                    Some(there) => {
-                        for (key, row) in owned.rows {
-                            there.rows.entry(key).or_insert(row);
-                        }
-                    }
+                    Some(there) => there.rows.extend_with(owned.rows),
                 }
             }
         }
@@ -94,9 +90,13 @@ impl Observed {
 
 /// Looks at the database: whole where it can be listed, and at the rows that the spec or the
 /// inventory knows.
-pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) -> Result<Observed> {
-    let is_asked = client.is_surveying()
-        || roles::are_asked(&desired.roles, inventory.iter().map(|entry| &entry.address));
+pub async fn observe(
+    desired: &Desired,
+    inventory: &Inventory,
+    places: &Places,
+    client: &Client,
+) -> Result<Observed> {
+    let is_asked = client.is_surveying() || roles::are_asked(&desired.roles, inventory.0.keys());
     if client.presence().await? == Presence::Missing {
         let missing = Observed::missing(client.dialect());
         // Roles are the server's: they may be there before the database is.
@@ -115,7 +115,7 @@ pub async fn observe(desired: &Desired, inventory: &[Entry], client: &Client) ->
     let (schema, roles) = tokio::try_join!(introspected, roles)?;
     let accounts = users::observe(desired, inventory, &schema, &open).await?;
     let rows = rows::observe(desired, &schema, &open).await?;
-    let owned = rows::observe_owned(inventory, &schema, &open).await?;
+    let owned = rows::observe_owned(places, &schema, &open).await?;
     Ok(Observed {
         dialect: open.dialect(),
         version,

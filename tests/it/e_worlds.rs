@@ -93,11 +93,11 @@ fn e01_a_world_of_another_stack_or_form_is_refused() {
     let text = world.read("world.json");
 
     world.file("other.json", text.replacen("\"stack\":\"shop\"", "\"stack\":\"other\"", 1));
-    world.file("later.json", text.replacen("\"format_version\":2", "\"format_version\":3", 1));
+    world.file("later.json", text.replacen("\"format_version\":3", "\"format_version\":4", 1));
     world.file("torn.json", &text[..text.len() / 2]);
 
     world.trueup(&["plan", "--world", "other.json"]).exits(1).warns("\"other\"").warns("\"shop\"");
-    world.trueup(&["plan", "--world", "later.json"]).exits(1).warns("format_version 3");
+    world.trueup(&["plan", "--world", "later.json"]).exits(1).warns("format_version 4");
     world.trueup(&["plan", "--world", "torn.json"]).exits(1).warns("torn.json");
     world.trueup(&["plan", "--world", "nowhere.json"]).exits(1).warns("nowhere.json");
 }

@@ -77,6 +77,7 @@ mod f04_waits;
 mod f05_unreadable_sources;
 mod f06_hostile_names;
 mod f07_secrets;
+mod f08_memory;
 mod f09_late_approval;
 mod f10_together;
 mod insight;

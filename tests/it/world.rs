@@ -176,6 +176,13 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// The most memory that it had at a time, in bytes; `None` once it has ended.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Sends it a signal, such as `INT`.
     pub(crate) fn signal(&self, name: &str) {
         servers::run(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));

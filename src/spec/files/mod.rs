@@ -13,7 +13,7 @@ pub(super) use examples::examples;
 pub(super) use migrations::migrations;
 pub(super) use ontology::ontology;
 pub(super) use prose::prose;
-pub(super) use rows::{Row, Rows, rows};
+pub(super) use rows::{Table, keys, rows};
 
 use super::tree::Span;
 

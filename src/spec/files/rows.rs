@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{Named, csv};
-use crate::spec::Cell;
-use crate::spec::context::{Context, MAX_DATA_BYTES};
+use crate::digest::Fingerprint;
+use crate::packed::Rows;
+use crate::prints::repeated;
+use crate::spec::context::{Context, MAX_DATA_BYTES, MAX_ROWS_BYTES};
 use crate::spec::error::{Code, SpecError};
 use crate::spec::json::json;
 use crate::spec::read::found;
@@ -14,28 +16,33 @@ use crate::spec::suggest::declared;
 use crate::spec::tree::{Entry, Kind, Node, Span};
 
 /// Rows with their places.
-pub(in crate::spec) struct Rows {
+pub(in crate::spec) struct Table {
     pub columns: Vec<String>,
-    pub rows: Vec<Row>,
+    pub rows: Rows,
+    pub places: Vec<Span>,
 }
 
-/// One row.
-pub(in crate::spec) struct Row {
-    pub cells: Vec<Cell>,
-    pub at: Span,
-}
+impl Table {
+    fn new(columns: Vec<String>) -> Self {
+        Self { rows: Rows::new(columns.len()), columns, places: Vec::new() }
+    }
 
-impl Row {
-    /// The values of the key, by the places of its columns.
-    pub(in crate::spec) fn key(&self, places: &[usize]) -> Vec<&Cell> {
-        places.iter().filter_map(|place| self.cells.get(*place)).collect()
+    fn push<'t>(&mut self, row: impl IntoIterator<Item = Option<&'t str>>, at: Span) {
+        self.rows.push(row);
+        self.places.push(at);
     }
 }
 
+/// The fingerprints of the keys of rows, by the places of the key's columns.
+pub(in crate::spec) fn keys<'r>(rows: &'r Rows, places: &'r [usize]) -> impl Iterator<Item = Fingerprint> {
+    let key = |row: Vec<Option<&str>>| Fingerprint::of(places.iter().filter_map(|at| row.get(*at).copied()));
+    rows.iter().map(key)
+}
+
 /// Reads the rows of a seed whose key is `key`; mistakes are reported.
-pub(in crate::spec) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Rows> {
+pub(in crate::spec) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Table> {
     let path = cx.path(named.at, named.path);
-    let rows = match path.extension().and_then(|extension| extension.to_str()) {
+    let table = match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => from_csv(cx, named)?,
         Some("yaml" | "yml" | "json") => from_yaml(cx, named)?,
         _ => {
@@ -44,55 +51,48 @@ pub(in crate::spec) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, 
             return None;
         }
     };
-    if rows.columns.is_empty() {
-        return Some(rows);
+    let Table { columns, .. } = &table;
+    if columns.is_empty() {
+        return Some(table);
     }
     let mut places = Vec::with_capacity(key.len());
     for (name, at) in key {
-        if let Some(place) = rows.columns.iter().position(|column| column == name) {
+        if let Some(place) = columns.iter().position(|column| column == name) {
             places.push(place);
             continue;
         }
         let message = format!("the key column `{name}` is not in {}", named.path);
-        let help = declared(name, rows.columns.iter().map(String::as_str));
+        let help = declared(name, columns.iter().map(String::as_str));
         cx.fail(Code::Rows, *at, message, "not a column", help.replace("declared:", "its columns:"));
     }
-    (places.len() == key.len() && keys_are_unique(cx, &rows, &places)).then_some(rows)
+    (places.len() == key.len() && keys_are_unique(cx, &table, &places)).then_some(table)
 }
 
-fn keys_are_unique(cx: &Context<'_>, rows: &Rows, places: &[usize]) -> bool {
-    let mut seen: HashMap<Vec<&Cell>, Span> = HashMap::with_capacity(rows.rows.len());
-    let mut unique = true;
-    for row in &rows.rows {
-        let key = row.key(places);
-        if key.contains(&&Cell::Null) {
-            cx.fail(Code::Rows, row.at, "the key of a row is empty", "this row", "every row needs its key");
-            unique = false;
-        } else if let Some(first) = seen.get(&key) {
-            let error = SpecError::new(Code::Rows, "two rows have the same key");
-            let error = error.at(cx.at(row.at), "again here").and(cx.at(*first), "first here");
-            cx.report(error.help("remove one of them, or add a column to the seed's `key`"));
-            unique = false;
-        } else {
-            seen.insert(key, row.at);
-        }
+fn keys_are_unique(cx: &Context<'_>, table: &Table, key: &[usize]) -> bool {
+    let Table { rows, places, .. } = table;
+    let is_empty = |row: &Vec<Option<&str>>| key.iter().any(|at| row.get(*at) == Some(&None));
+    let empty: Vec<usize> =
+        rows.iter().enumerate().filter(|(_, row)| is_empty(row)).map(|(at, _)| at).collect();
+    for at in empty.iter().filter_map(|at| places.get(*at)) {
+        cx.fail(Code::Rows, *at, "the key of a row is empty", "this row", "every row needs its key");
     }
-    unique
+    let repeated = repeated(keys(rows, key));
+    let both = repeated.iter().filter(|(_, again)| empty.binary_search(again).is_err());
+    for (first, again) in both.filter_map(|(first, again)| places.get(*first).zip(places.get(*again))) {
+        let error = SpecError::new(Code::Rows, "two rows have the same key");
+        let error = error.at(cx.at(*again), "again here").and(cx.at(*first), "first here");
+        cx.report(error.help("remove one of them, or add a column to the seed's `key`"));
+    }
+    empty.is_empty() && repeated.is_empty()
 }
 
-fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
-    let (index, file) = cx.read(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
+    let (index, file) = cx.read(&cx.path(named.at, named.path), Some(named.at), MAX_ROWS_BYTES)?;
     cx.content(named.label.to_owned(), &file.text);
     let span = |at: &std::ops::Range<usize>| Span::new(index, at);
-    let records = match csv::records(&file.text) {
-        Ok(records) => records,
-        Err(csv::Broken { at, message, help }) => {
-            cx.fail(Code::Rows, span(&at), message, "here", help);
-            return None;
-        }
-    };
-    let mut records = records.into_iter();
-    let Some(header) = records.next() else {
+    let mut records = csv::records(&file.text);
+    let broken = |csv::Broken { at, message, help }| cx.fail(Code::Rows, span(&at), message, "here", help);
+    let Some(header) = records.next().transpose().map_err(broken).ok()? else {
         cx.fail(
             Code::Rows,
             named.at,
@@ -123,14 +123,20 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
         }
         columns.push(name);
     }
-    let mut rows = Vec::with_capacity(records.len());
+    let lines = file.text.bytes().filter(|byte| *byte == b'\n').count();
+    let mut table = Table {
+        rows: Rows::with_capacity(columns.len(), lines, file.text.len()),
+        columns,
+        places: Vec::with_capacity(lines),
+    };
     let mut whole = true;
     for record in records {
-        if record.fields.len() != columns.len() {
+        let record = record.map_err(broken).ok()?;
+        if record.fields.len() != table.columns.len() {
             let message = format!(
                 "a row of {} fields, where the header names {} columns",
                 record.fields.len(),
-                columns.len()
+                table.columns.len()
             );
             cx.fail(
                 Code::Rows,
@@ -142,14 +148,13 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
             whole = false;
             continue;
         }
-        let cell =
-            |field: Option<Cow<'_, str>>| field.map_or(Cell::Null, |text| Cell::Text(text.into_owned()));
-        rows.push(Row { cells: record.fields.into_iter().map(cell).collect(), at: span(&record.at) });
+        table.push(record.fields.iter().map(Option::as_deref), span(&record.at));
     }
-    whole.then_some(Rows { columns, rows })
+    table.rows.shrink();
+    whole.then_some(table)
 }
 
-fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
+fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
     let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
     if let Some(file) = cx.file(Span::new(index, &(0..0))) {
         cx.content(named.label.to_owned(), &file.text);
@@ -173,12 +178,23 @@ fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Rows> {
         _ => Vec::new(),
     };
     let known: HashSet<&str> = columns.iter().map(String::as_str).collect();
-    let rows: Vec<Option<Row>> = items.iter().map(|item| yaml_row(cx, item, &columns, &known)).collect();
-    let rows: Option<Vec<Row>> = rows.into_iter().collect();
-    Some(Rows { rows: rows?, columns })
+    let mut table = Table::new(columns.clone());
+    let mut whole = true;
+    for item in &items {
+        match yaml_row(cx, item, &columns, &known) {
+            Some(row) => table.push(row.iter().map(Option::as_deref), item.at),
+            None => whole = false,
+        }
+    }
+    whole.then_some(table)
 }
 
-fn yaml_row(cx: &Context<'_>, item: &Node, columns: &[String], known: &HashSet<&str>) -> Option<Row> {
+fn yaml_row(
+    cx: &Context<'_>,
+    item: &Node,
+    columns: &[String],
+    known: &HashSet<&str>,
+) -> Option<Vec<Option<String>>> {
     let Kind::Map(entries) = &item.kind else {
         let message = format!("a row is a map, found {}", found(item));
         cx.fail(Code::Rows, item.at, message, "this row", "write `{ column: value }`");
@@ -204,11 +220,11 @@ fn yaml_row(cx: &Context<'_>, item: &Node, columns: &[String], known: &HashSet<&
             return None;
         };
         cells.push(match &value.kind {
-            _ if value.is_null() => Cell::Null,
+            _ if value.is_null() => None,
             // Data is data: a `${` in it is no placeholder.
-            Kind::Scalar { text, .. } => Cell::Text(text.to_string()),
-            Kind::Seq(_) | Kind::Map(_) => Cell::Json(json(cx, value)?),
+            Kind::Scalar { text, .. } => Some(text.to_string()),
+            Kind::Seq(_) | Kind::Map(_) => Some(json(cx, value)?),
         });
     }
-    Some(Row { cells, at: item.at })
+    Some(cells)
 }

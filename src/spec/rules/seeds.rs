@@ -1,16 +1,18 @@
 //! Seeds: rows of files that must be in tables. No two seeds that are on claim one row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::flags::Declared;
 use super::values::{distinct, plain_key, required, table};
+use crate::prints::repeated;
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::Key;
-use crate::spec::files::{self, Named, Row};
+use crate::spec::files::{self, Named, Table};
 use crate::spec::raw::{Seed as RawSeed, System as Raw};
 use crate::spec::tree::Span;
-use crate::spec::{Cell, Seed, SeedMode};
+use crate::spec::{Seed, SeedMode};
 
 /// A seed with the places of its rows.
 struct Read {
@@ -51,16 +53,16 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     let label = format!("seed/{}", key.name);
     let key_places: Vec<(String, Span)> =
         key_columns.texts().into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
-    let files::Rows { columns, rows } = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
+    let table = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
+    let Table { columns, rows, places } = table;
     let when = when.ok()?;
-    let (rows, places) = rows.into_iter().map(|Row { cells, at }| (cells, at)).unzip();
     let seed = Seed {
         on: flags.values.allow(when.as_ref()),
         when,
         table: named_table,
         key: key_names,
         columns,
-        rows,
+        rows: Arc::new(rows),
         mode: mode.or(SeedMode::Insert),
         at: cx.at(key.at),
     };
@@ -72,29 +74,29 @@ fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {
     for (name, read) in seeds.iter().filter(|(_, read)| read.seed.on) {
         tables.entry((&read.seed.table, &read.seed.key)).or_default().push((name, read));
     }
-    for (_, sharing) in tables.into_iter().filter(|(_, sharing)| sharing.len() > 1) {
-        let mut owners: HashMap<Vec<&Cell>, (&String, Span)> = HashMap::new();
-        for (name, Read { seed, places }) in sharing {
-            let columns =
-                seed.key.iter().filter_map(|key| seed.columns.iter().position(|column| column == key));
-            let columns: Vec<usize> = columns.collect();
-            for (row, at) in seed.rows.iter().zip(places) {
-                let key: Vec<&Cell> = columns.iter().filter_map(|column| row.get(*column)).collect();
-                match owners.get(&key) {
-                    Some((owner, first)) => {
-                        let message = format!(
-                            "the seeds `{owner}` and `{name}` have a row with the same key in `{}`",
-                            seed.table
-                        );
-                        let error = SpecError::new(Code::Same, message).at(cx.at(*at), "again here");
-                        let error = error.and(cx.at(*first), format!("first in `{owner}`"));
-                        cx.report(error.help("keep the row in one of them"));
-                    }
-                    None => {
-                        owners.insert(key, (name, *at));
-                    }
-                }
-            }
+    for ((table, _), sharing) in tables.into_iter().filter(|(_, sharing)| sharing.len() > 1) {
+        let key_of = |read: &Read| -> Vec<usize> {
+            let Seed { key, columns, .. } = &read.seed;
+            key.iter().filter_map(|key| columns.iter().position(|column| column == key)).collect()
+        };
+        let keys: Vec<Vec<usize>> = sharing.iter().map(|(_, read)| key_of(read)).collect();
+        let prints = sharing.iter().zip(&keys).flat_map(|((_, read), key)| files::keys(&read.seed.rows, key));
+        let place = |mut at: usize| {
+            sharing.iter().find_map(|(name, Read { places, .. })| {
+                let place = places.get(at);
+                at = at.saturating_sub(places.len());
+                place.map(|place| (*name, *place))
+            })
+        };
+        let same = repeated(prints);
+        for ((owner, first), (name, at)) in
+            same.into_iter().filter_map(|(first, again)| place(first).zip(place(again)))
+        {
+            let message =
+                format!("the seeds `{owner}` and `{name}` have a row with the same key in `{table}`");
+            let error = SpecError::new(Code::Same, message).at(cx.at(at), "again here");
+            let error = error.and(cx.at(first), format!("first in `{owner}`"));
+            cx.report(error.help("keep the row in one of them"));
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Rows that a spec wants in the system database: `ontologies:` with where their `terms:` go, and `seeds:`.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::When;
+use crate::packed::Rows;
 use crate::spec::Location;
 
 /// One value of a row, as written; what it means depends on the column's type.
@@ -15,6 +18,16 @@ pub enum Cell {
     Text(String),
     /// A list or map, as compact JSON with sorted keys.
     Json(String),
+}
+
+impl Cell {
+    /// The text; `None` for NULL.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Null => None,
+            Self::Text(text) | Self::Json(text) => Some(text),
+        }
+    }
 }
 
 /// `terms:` where the terms of ontologies are rows.
@@ -77,8 +90,9 @@ pub struct Seed {
     pub key: Vec<String>,
     /// The columns that the rows have, the key's among them.
     pub columns: Vec<String>,
-    /// The rows, a cell for each of `columns`. No two have one key.
-    pub rows: Vec<Vec<Cell>>,
+    /// The rows, a value for each of `columns`, as written; a list or map is compact JSON with sorted
+    /// keys. No two have one key.
+    pub rows: Arc<Rows>,
     /// `mode:`
     pub mode: SeedMode,
     /// Where it stands.

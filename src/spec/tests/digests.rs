@@ -58,7 +58,7 @@ fn layers_merge_replace_and_remove_and_paths_count_from_their_own_file() {
     let admin = &stack.system.users["admin"];
     assert_eq!((admin.email.as_deref(), admin.role.as_deref()), (None, Some("viewer")));
     assert_eq!(stack.system.lock_timeout.as_secs(), 9);
-    assert_eq!(stack.system.seeds["s"].rows, [[Cell::Text("1".to_owned())]]);
+    assert_eq!(stack.system.seeds["s"].rows.iter().collect::<Vec<_>>(), [[Some("1")]]);
     let SystemUrl::Sqlite(path) = stack.system.endpoint.to.as_ref().unwrap() else { panic!("a file") };
     assert_eq!(path, &folder.path("base/app.db"));
     assert_eq!(stack.policies.len(), 1);

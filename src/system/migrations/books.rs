@@ -5,6 +5,7 @@ use super::session::Session;
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
+use crate::prints::Prints;
 
 /// The key under which the applied text is remembered.
 pub(super) fn text_key() -> Fingerprint {
@@ -34,9 +35,7 @@ pub(super) fn text_print(sql: &str) -> Fingerprint {
 
 /// Whether the inventory knows a migration as begun and not ended.
 pub(super) fn is_begun(inventory: &Inventory, address: &Address) -> bool {
-    let is_part = |keys: &std::collections::BTreeMap<Fingerprint, Fingerprint>| {
-        !keys.contains_key(&text_key()) && !keys.is_empty()
-    };
+    let is_part = |keys: &Prints<Fingerprint>| !keys.contains_key(&text_key()) && !keys.is_empty();
     inventory.at(address).is_some_and(is_part)
 }
 

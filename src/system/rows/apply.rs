@@ -5,18 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Client, Error, Result};
 use super::diff::not_given;
-use super::own::{Place, is_same, print_of_key, value_of};
+use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::sequence::restart_sequences;
 use super::{
-    Asked, BATCH, Lacking, RowSet, Shape, Source, fill_id, read_text, row_print, text, unique_keys,
+    BATCH, Lacking, RowSet, Shape, Source, Values, fill_id, read_text, row_print, unique_keys,
     write_expression, written,
 };
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
-use crate::journal::{Entry, RunId, inventory};
-use crate::spec::{Cell, SeedMode};
+use crate::journal::{Entry, Place, RunId, inventory};
+use crate::prints::Prints;
+use crate::spec::SeedMode;
 use crate::sql::{self, Dialect, Transaction, identifier};
 
 /// Rows to write and to take back for one address.
@@ -25,41 +26,31 @@ pub struct RowsChange {
     address: Address,
     write: Option<Write>,
     /// Keys, with the fingerprint that the row must still have.
-    delete: BTreeMap<Fingerprint, Fingerprint>,
+    delete: Prints<Fingerprint>,
 }
 
+/// Rows of a set.
 #[derive(Debug, Clone)]
 struct Write {
-    table: TableName,
-    key: Vec<String>,
-    columns: Vec<Asked>,
-    rows: Vec<Vec<Cell>>,
-    mode: SeedMode,
-    /// The spec owns the content: what it changes back is as it was written.
-    owns_content: bool,
+    set: RowSet,
+    /// Their positions in it, in order.
+    rows: Vec<usize>,
 }
 
 impl RowsChange {
     pub(super) fn new(
         address: &Address,
         set: Option<&RowSet>,
-        rows: Vec<Vec<Cell>>,
-        delete: BTreeMap<Fingerprint, Fingerprint>,
+        rows: Vec<usize>,
+        delete: Prints<Fingerprint>,
     ) -> Self {
-        let write = set.filter(|_| !rows.is_empty()).map(|set| Write {
-            table: set.table.clone(),
-            key: set.key.clone(),
-            columns: set.columns.clone(),
-            rows,
-            mode: set.mode,
-            owns_content: set.scope.is_some(),
-        });
+        let write = set.filter(|_| !rows.is_empty()).map(|set| Write { set: set.clone(), rows });
         Self { address: address.clone(), write, delete }
     }
 
     /// The table that rows are written to.
     pub(in super::super) fn writes(&self) -> Option<&TableName> {
-        self.write.as_ref().map(|write| &write.table)
+        self.write.as_ref().map(|write| &write.set.table)
     }
 }
 
@@ -68,25 +59,17 @@ pub(in super::super) async fn apply(change: &RowsChange, client: &Client, run: &
     let RowsChange { address, write, delete } = change;
     let database = client.database().await?;
     let schema = client.catalog().await?;
-    let entries = inventory::entries(&database, address.as_str())
-        .await
-        .map_err(Error::doing("reading the inventory"))?;
-    let owned: BTreeMap<Fingerprint, Entry> = entries
-        .into_iter()
-        .filter(|entry| entry.address == *address)
-        .map(|entry| (entry.key, entry))
-        .collect();
-
     let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let mut transaction = database.begin().await.map_err(doing())?;
     // Once it is open, a new holder of the lock waits for its end.
     client.fence().check().await?;
     limit(&mut transaction).await.map_err(doing())?;
-    take_back(address, delete, &owned, &schema, &mut transaction).await.map_err(doing())?;
+    take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
     if let Some((write, shape)) = write.as_ref().zip(shape) {
         for rows in write.rows.chunks(BATCH) {
-            let entries = put(address, write, &shape, rows, &owned, &mut transaction).await?;
+            let rows: Vec<Values<'_>> = rows.iter().filter_map(|at| write.set.row(*at)).collect();
+            let entries = put(address, &write.set, &shape, &rows, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
         }
         restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
@@ -101,12 +84,13 @@ fn shape<'s>(
     schema: &'s Snapshot,
     dialect: Dialect,
 ) -> Result<Shape<'s>> {
-    let shape = Shape::of(&write.table, &write.key, &write.columns, schema, dialect);
+    let Write { set, rows } = write;
+    let shape = Shape::of(&set.table, &set.key, &set.columns, schema, dialect);
     let shape = shape.map_err(|lacking| match lacking {
-        Lacking::Table => format!("table {} does not exist", write.table),
-        Lacking::Column(column) => format!("column {column} does not exist in table {}", write.table),
+        Lacking::Table => format!("table {} does not exist", set.table),
+        Lacking::Column(column) => format!("column {column} does not exist in table {}", set.table),
     });
-    let fitting = shape.and_then(|shape| match shape.refusal(&write.rows) {
+    let fitting = shape.and_then(|shape| match shape.refusal(set, rows) {
         None => Ok(shape),
         Some(message) => Err(message),
     });
@@ -127,29 +111,27 @@ pub(in super::super) async fn limit(transaction: &mut Transaction) -> sql::Resul
 /// Writes some rows and gives the inventory's entries for them.
 async fn put(
     address: &Address,
-    write: &Write,
+    set: &RowSet,
     shape: &Shape<'_>,
-    rows: &[Vec<Cell>],
-    owned: &BTreeMap<Fingerprint, Entry>,
+    rows: &[Values<'_>],
     transaction: &mut Transaction,
 ) -> Result<Vec<Entry>> {
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    let key_of = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
-    let keys: Vec<Fingerprint> = rows.iter().map(key_of).collect();
-    let keyed: BTreeMap<Fingerprint, &Vec<Cell>> = keys.iter().copied().zip(rows).collect();
+    let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_print(shape.key_of(row))).collect();
+    let keyed: BTreeMap<Fingerprint, &Values<'_>> = keys.iter().copied().zip(rows).collect();
     let (there, doubled) = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
-    if doubled && write.mode != SeedMode::Insert {
-        let message = format!("several rows of {} have the same key, and they are not the same", write.table);
+    if doubled && set.mode != SeedMode::Insert {
+        let message = format!("several rows of {} have the same key, and they are not the same", set.table);
         return Err(Error::Shape { address: address.to_string(), message });
     }
 
     // In the order of the file: ids that the database gives follow it.
-    let missing: Vec<&Vec<Cell>> =
+    let missing: Vec<&Values<'_>> =
         keys.iter().zip(rows).filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| row).collect();
-    let different: BTreeMap<Fingerprint, &Vec<Cell>> = match write.mode {
+    let different: BTreeMap<Fingerprint, &Values<'_>> = match set.mode {
         SeedMode::Insert => BTreeMap::new(),
         SeedMode::Upsert | SeedMode::Mirror => {
-            let differs = |key: &Fingerprint, row: &[Cell]| {
+            let differs = |key: &Fingerprint, row: &[Option<&str>]| {
                 there.get(key).is_some_and(|found| !differing(shape, found, row).is_empty())
             };
             keyed.iter().filter(|(key, row)| differs(key, row)).map(|(key, row)| (*key, *row)).collect()
@@ -161,17 +143,22 @@ async fn put(
     let touched = missing.iter().copied().chain(different.values().copied());
     let (now, _) = whole_rows(shape, touched, transaction).await.map_err(doing())?;
     refused(address, shape, &missing, &now)?;
-    if write.mode != SeedMode::Insert {
+    if set.mode != SeedMode::Insert {
         not_kept(address, shape, &keyed, &now)?;
     }
-    let records = |key: &Fingerprint| {
-        let unchanged = |entry: &Entry| {
-            there
-                .get(key)
-                .is_some_and(|found| write.owns_content || row_print(shape.table, found) == entry.digest)
-        };
-        inserted.contains(key) || owned.get(key).is_some_and(unchanged)
+    // What this tool put there and nobody changed since stays its own. The spec owns the content of an
+    // ontology: what it changes back is as it was written.
+    let found: Vec<Fingerprint> = there.keys().copied().collect();
+    let owned = match found.as_slice() {
+        [] => Vec::new(),
+        found => inventory::entries(transaction, address, found).await.map_err(doing())?,
     };
+    let is_own = |entry: &&Entry| {
+        let found = there.get(&entry.key);
+        found.is_some_and(|found| set.scope.is_some() || row_print(shape.table, found) == entry.digest)
+    };
+    let own: BTreeSet<Fingerprint> = owned.iter().filter(is_own).map(|entry| entry.key).collect();
+    let records = |key: &Fingerprint| inserted.contains(key) || own.contains(key);
     let recorded = now.iter().filter(|(key, _)| records(key));
     Ok(recorded.map(|(key, row)| entry(address, shape, *key, row)).collect())
 }
@@ -184,18 +171,17 @@ fn entry(address: &Address, shape: &Shape<'_>, key: Fingerprint, row: &[Option<S
 }
 
 /// The asked columns in which a row of all columns differs from a wanted one.
-fn differing(shape: &Shape<'_>, found: &[Option<String>], wanted: &[Cell]) -> Vec<String> {
+fn differing(shape: &Shape<'_>, found: &[Option<String>], wanted: &[Option<&str>]) -> Vec<String> {
     let found: Vec<_> =
         shape.columns.iter().map(|(column, _)| value_of(shape.table, found, &column.name)).collect();
-    let wanted: Vec<_> = wanted.iter().map(text).collect();
-    shape.differing(&found, &wanted)
+    shape.differing(&found, wanted)
 }
 
 /// A row that reads back otherwise than it was written would be written for ever.
 fn not_kept(
     address: &Address,
     shape: &Shape<'_>,
-    wanted: &BTreeMap<Fingerprint, &Vec<Cell>>,
+    wanted: &BTreeMap<Fingerprint, &Values<'_>>,
     now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
 ) -> Result<()> {
     let both = now.iter().filter_map(|(key, found)| Some((found, wanted.get(key)?)));
@@ -215,14 +201,14 @@ fn not_kept(
 fn refused(
     address: &Address,
     shape: &Shape<'_>,
-    missing: &[&Vec<Cell>],
+    missing: &[&Values<'_>],
     now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
 ) -> Result<()> {
-    let key = |row: &Vec<Cell>| shape.key_print(shape.key_of(row).into_iter().map(text));
+    let key = |row: &Values<'_>| shape.key_print(shape.key_of(row));
     let Some(row) = missing.iter().find(|row| !now.contains_key(&key(row))) else { return Ok(()) };
     let both = shape.key.iter().zip(shape.key_of(row));
     let key: Vec<_> =
-        both.map(|(column, cell)| format!("{} {:?}", column.name, text(cell).unwrap_or(""))).collect();
+        both.map(|(column, value)| format!("{} {:?}", column.name, value.unwrap_or_default())).collect();
     let message = format!(
         "{} has no row with {} after it was inserted: the key is kept in another spelling (12:00:00 for \
          12:00), the table takes it for that of another row (without regard to case), or a trigger or policy \
@@ -235,14 +221,13 @@ fn refused(
 
 /// All columns of the rows with the keys of wanted rows, locked against others where that exists; and
 /// whether rows that are not the same have one key.
-async fn whole_rows(
+async fn whole_rows<'r>(
     shape: &Shape<'_>,
-    rows: impl Iterator<Item = &Vec<Cell>>,
+    rows: impl Iterator<Item = &'r Values<'r>>,
     transaction: &mut Transaction,
 ) -> sql::Result<(BTreeMap<Fingerprint, Vec<Option<String>>>, bool)> {
     let dialect = transaction.dialect();
-    let keys: Vec<_> =
-        rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row).into_iter())).collect();
+    let keys: Vec<_> = rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row))).collect();
     if keys.is_empty() {
         return Ok((BTreeMap::new(), false));
     }
@@ -273,17 +258,17 @@ async fn whole_rows(
 fn parameters<'c>(
     dialect: Dialect,
     columns: &[&Column],
-    cells: impl Iterator<Item = &'c Cell>,
+    values: impl IntoIterator<Item = Option<&'c str>>,
 ) -> Vec<Option<String>> {
-    let both = columns.iter().zip(cells);
-    both.map(|(column, cell)| text(cell).map(|text| written(dialect, column, text))).collect()
+    let both = columns.iter().zip(values);
+    both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
 }
 
 /// Inserts rows and gives the keys of those that were really inserted.
 async fn insert(
     address: &Address,
     shape: &Shape<'_>,
-    rows: &[&Vec<Cell>],
+    rows: &[&Values<'_>],
     transaction: &mut Transaction,
 ) -> Result<BTreeSet<Fingerprint>> {
     if rows.is_empty() {
@@ -298,7 +283,8 @@ async fn insert(
         return Err(Error::Shape { address: address.to_string(), message });
     }
     let id = fill_id(shape.table, &given);
-    let mut values: Vec<_> = rows.iter().map(|row| parameters(dialect, &columns, row.iter())).collect();
+    let mut values: Vec<_> =
+        rows.iter().map(|row| parameters(dialect, &columns, row.iter().copied())).collect();
     if let Some(id) = id {
         columns.push(id);
         for row in &mut values {
@@ -336,9 +322,9 @@ async fn insert(
 }
 
 /// Sets the columns beside the key.
-async fn update(
+async fn update<'r>(
     shape: &Shape<'_>,
-    rows: impl Iterator<Item = &Vec<Cell>>,
+    rows: impl Iterator<Item = &'r Values<'r>>,
     transaction: &mut Transaction,
 ) -> sql::Result<()> {
     let dialect = transaction.dialect();
@@ -348,9 +334,9 @@ async fn update(
     let all: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
     let rows: Vec<Vec<Option<String>>> = rows
         .map(|row| {
-            let cells = all.iter().zip(row).filter(|(column, _)| !is_key(column)).map(|(_, cell)| cell);
-            let mut values = parameters(dialect, &shape.key, shape.key_of(row).into_iter());
-            values.extend(parameters(dialect, &others, cells));
+            let set = all.iter().zip(row).filter(|(column, _)| !is_key(column)).map(|(_, value)| *value);
+            let mut values = parameters(dialect, &shape.key, shape.key_of(row));
+            values.extend(parameters(dialect, &others, set));
             values
         })
         .collect();

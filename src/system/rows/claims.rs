@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{Desired, Observed};
 use super::own::{Owned, OwnedRow, anchor, is_same};
 use super::takeback::Candidate;
-use super::{RowSet, Shape, text, unique_keys};
+use super::{RowSet, Shape, Values, unique_keys};
 use crate::catalog::TableName;
 use crate::change::Address;
 use crate::digest::Fingerprint;
+use crate::prints::Prints;
+use crate::spec::User;
 
 /// What is left of the rows of owners.
 #[derive(Debug, Default)]
@@ -26,16 +28,21 @@ struct Claim<'a> {
     table: TableName,
     /// The columns that identify them, sorted.
     key: Vec<String>,
-    /// The values of these columns.
-    rows: Vec<Vec<&'a str>>,
+    rows: Claimed<'a>,
+}
+
+/// The rows of a claim.
+enum Claimed<'a> {
+    Set(&'a RowSet),
+    Accounts(&'a BTreeMap<String, User>),
 }
 
 /// How the rows of a claim are told from others.
 enum Names {
     /// By the fingerprints of the key that the owner has, too.
-    Keys(BTreeSet<Fingerprint>),
+    Keys(Prints<()>),
     /// By the anchors of another key that no two rows share.
-    Anchors(BTreeSet<Fingerprint>),
+    Anchors(Prints<()>),
     /// Not at all: a row may have another value in each of these columns.
     Unknown,
 }
@@ -50,7 +57,7 @@ pub(super) fn unwanted<'a>(
     let claims: Vec<Claim<'_>> = desired.sets.iter().filter(|set| set.on).map(Claim::of_set).collect();
     let claims: Vec<Claim<'_>> = claims.into_iter().chain(Claim::of_accounts(desired)).collect();
     for (address, owned) in owners {
-        let claims = claims.iter().filter(|claim| claim.table == owned.table && !claim.rows.is_empty());
+        let claims = claims.iter().filter(|claim| claim.table == owned.table && !claim.is_empty());
         let (unknown, known): (Vec<_>, Vec<_>) = claims
             .map(|claim| (claim, claim.names(owned, observed)))
             .partition(|(_, names)| matches!(names, Names::Unknown));
@@ -73,19 +80,11 @@ pub(super) fn unwanted<'a>(
 
 impl<'a> Claim<'a> {
     fn of_set(set: &'a RowSet) -> Self {
-        let at: Vec<usize> = set
-            .key
-            .iter()
-            .filter_map(|key| set.columns.iter().position(|asked| asked.name == *key))
-            .collect();
-        let key_of =
-            |row: &'a Vec<crate::spec::Cell>| at.iter().map(|at| row.get(*at).and_then(text)).collect();
         Self {
             who: set.address.to_string(),
             table: set.table.clone(),
             key: set.key.clone(),
-            // A row without a value in its key is a fault, which is said elsewhere.
-            rows: set.rows.iter().filter_map(key_of).collect(),
+            rows: Claimed::Set(set),
         }
     }
 
@@ -95,8 +94,29 @@ impl<'a> Claim<'a> {
             who: "the accounts".to_owned(),
             table: TableName::parse(&accounts.table),
             key: vec![accounts.username.clone()],
-            rows: desired.users.keys().map(|name| vec![name.as_str()]).collect(),
+            rows: Claimed::Accounts(&desired.users),
         })
+    }
+
+    fn is_empty(&self) -> bool {
+        match self.rows {
+            Claimed::Set(set) => set.rows.is_empty(),
+            Claimed::Accounts(users) => users.is_empty(),
+        }
+    }
+
+    /// The fingerprints of the keys. A row without a value in its key is a fault, which is said elsewhere.
+    fn prints(&self, print: impl Fn(&[&str]) -> Option<Fingerprint>) -> Prints<()> {
+        match self.rows {
+            Claimed::Set(set) => {
+                let place = |key: &String| set.columns.iter().position(|asked| asked.name == *key);
+                let places: Vec<usize> = set.key.iter().filter_map(place).collect();
+                let key =
+                    |row: Values<'a>| places.iter().map(|at| *row.get(*at)?).collect::<Option<Vec<_>>>();
+                set.rows().filter_map(|row| Some((print(&key(row)?)?, ()))).collect()
+            }
+            Claimed::Accounts(users) => users.keys().filter_map(|name| Some((print(&[name])?, ()))).collect(),
+        }
     }
 
     fn names(&self, owned: &Owned, observed: &Observed) -> Names {
@@ -105,28 +125,26 @@ impl<'a> Claim<'a> {
             return Names::Unknown;
         };
         if self.key == owned.key {
-            let print = |row: &Vec<&str>| shape.key_print(row.iter().copied().map(Some));
-            return Names::Keys(self.rows.iter().map(print).collect());
+            return Names::Keys(self.prints(|key| Some(shape.key_print(key.iter().copied().map(Some)))));
         }
         let Some(columns) = unique_keys(shape.table).find(|columns| is_same(columns, &shape.key)) else {
             return Names::Unknown;
         };
-        let named = |row: &Vec<&str>| {
+        Names::Anchors(self.prints(|key| {
             let value = |name: &String| {
                 let at = self.key.iter().position(|key| key == name)?;
-                row.get(at).copied()
+                key.get(at).copied()
             };
             anchor(*dialect, shape.name, shape.table, columns, columns.iter().map(value))
-        };
-        Names::Anchors(self.rows.iter().filter_map(named).collect())
+        }))
     }
 }
 
 impl Names {
     fn has(&self, key: Fingerprint, row: &OwnedRow) -> bool {
         match self {
-            Self::Keys(keys) => keys.contains(&key),
-            Self::Anchors(anchors) => row.anchors.iter().any(|anchor| anchors.contains(anchor)),
+            Self::Keys(keys) => keys.contains_key(&key),
+            Self::Anchors(anchors) => row.anchors().iter().any(|anchor| anchors.contains_key(anchor)),
             Self::Unknown => false,
         }
     }

@@ -1,8 +1,10 @@
 //! Wanted rows against the answers: what to insert, to change and to take back, one change an
 //! address. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::super::order::TableOrder;
@@ -13,12 +15,13 @@ use super::fits::Misfit;
 use super::own::Owned;
 use super::sample::sample;
 use super::takeback::{Verdict, judge};
-use super::{Lacking, RowSet, RowsChange, Shape, text};
+use super::{Lacking, RowSet, RowsChange, Shape, Values};
 use crate::catalog::{Snapshot, Table, TableName};
 use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
-use crate::spec::{Cell, SeedMode};
+use crate::prints::Prints;
+use crate::spec::SeedMode;
 
 /// Rows that a plan shows of those that it writes.
 const SHOWN: usize = 3;
@@ -30,10 +33,8 @@ struct Writes {
     insert: Vec<usize>,
     /// Positions of rows that are there with other content.
     change: Vec<usize>,
-    /// Keys of all wanted rows, where the table tells how to read them.
-    wanted: BTreeSet<Fingerprint>,
     /// Content that was seen, of the rows to be written.
-    seen: BTreeMap<Fingerprint, Option<Fingerprint>>,
+    seen: Prints<Option<Fingerprint>>,
     /// Rows of an ontology that are there and not wanted.
     others: usize,
     /// Why it cannot be written before the pending migrations, which may change that.
@@ -84,15 +85,14 @@ pub(in super::super) fn diff(
         if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
             diff.unchanged += usize::from(verdict.later == 0);
         } else {
-            diff.changes.push(planned(address, Some(set), &writes, verdict, pending));
+            diff.changes.push(planned(address, Some(set), writes, verdict, pending));
         }
     }
     for (address, verdict) in verdicts {
         let set = sets.get(&address).copied();
-        let writes = Writes::default();
         remark_on_what_stays(&mut diff, &address, &verdict);
         if !verdict.delete.is_empty() {
-            diff.changes.push(planned(&address, set, &writes, verdict, pending));
+            diff.changes.push(planned(&address, set, Writes::default(), verdict, pending));
         }
     }
     diff
@@ -115,7 +115,7 @@ fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result
         }
     };
     let mut unchecked = None;
-    let misfits = set.rows.iter().filter_map(|row| shape.misfit(row)).filter(|misfit| {
+    let misfits = set.rows().filter_map(|row| shape.misfit(&row)).filter(|misfit| {
         let Misfit { column, message } = misfit;
         let may_fit = column.is_some_and(|column| upcoming.may_change_column(&set.table, column));
         if may_fit {
@@ -131,12 +131,17 @@ fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result
     }
     let unobserved = || Stop::Later("not observed".to_owned());
     let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
+    if let Some(message) = shape.same_key(set.rows()) {
+        return Err(Stop::Faults(vec![fault(set, message, None)]));
+    }
     let mut writes = Writes { unchecked: unchecked.zip(upcoming.last_of_all.cloned()), ..Writes::default() };
-    for (at, row) in set.rows.iter().enumerate() {
-        let key = shape.key_print(shape.key_of(row).into_iter().map(text));
+    let mut seen = Vec::new();
+    let mut there = 0;
+    for (at, row) in set.rows().enumerate() {
+        let key = shape.key_print(shape.key_of(&row));
         let found = match answer.rows.get(&key) {
             Some(found) => *found,
-            None if answer.whole || shape.key_misfit(row).is_some() => None,
+            None if answer.whole || shape.key_misfit(&row).is_some() => None,
             None => return Err(unobserved()),
         };
         match (found, set.mode) {
@@ -144,27 +149,25 @@ fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result
             (Some(_), SeedMode::Insert) => {}
             (Some(content), SeedMode::Upsert | SeedMode::Mirror) => {
                 if answer.doubled.contains(&key) {
-                    return Err(Stop::Faults(vec![doubled(set, &shape, row)]));
+                    return Err(Stop::Faults(vec![doubled(set, &shape, &row)]));
                 }
-                if content != shape.content_print(row.iter().map(text)) {
+                if content != shape.content_print(row) {
                     writes.change.push(at);
-                    writes.seen.insert(key, found);
+                    seen.push((key, found));
                 }
             }
         }
-        if found.is_none() {
-            writes.seen.insert(key, None);
-        }
-        if !writes.wanted.insert(key) {
-            return Err(Stop::Faults(vec![fault(set, shape.same_key(row), None)]));
+        match found {
+            Some(_) => there += 1,
+            None => seen.push((key, None)),
         }
     }
-    if writes.insert.len() == set.rows.len() {
+    if there > 0 {
         // Nothing of it is there: the same to a saved plan whether the table was there or not.
-        writes.seen.clear();
+        writes.seen = Prints::new(seen);
     }
-    let there = answer.rows.iter().filter(|(key, found)| found.is_some() && !writes.wanted.contains(key));
-    writes.others = if answer.whole { there.count() } else { 0 };
+    let all = answer.rows.iter().filter(|(_, found)| found.is_some()).count();
+    writes.others = if answer.whole { all - there } else { 0 };
     let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
     let lacking = not_given(shape.table, &given);
     let is_fixed = !upcoming.may_change(&set.table);
@@ -221,20 +224,20 @@ fn owners<'a>(
 fn planned(
     address: &Address,
     set: Option<&RowSet>,
-    writes: &Writes,
+    writes: Writes,
     verdict: Verdict,
     pending: Option<&Address>,
 ) -> Planned<Change> {
-    let Writes { insert, change, wanted: _, seen, others: _, unchecked } = writes;
+    let Writes { insert, change, seen, others: _, unchecked } = writes;
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
     let noun = |count| set.map_or_else(|| noun_of(address, count), |set| set.noun(count));
 
-    let mut rows: Vec<usize> = insert.iter().chain(change).copied().collect();
+    let sample = on.and_then(|set| sample(set, &insert, &change));
+    let mut rows = insert;
+    rows.extend(change);
     rows.sort_unstable();
-    let write: Vec<Vec<Cell>> =
-        on.map(|set| rows.iter().filter_map(|at| set.rows.get(*at).cloned()).collect()).unwrap_or_default();
     let action = match (rows.len(), deletes) {
         (0, _) => Action::Delete,
         (writes, 0) if inserts == writes && inserts == total => Action::Create,
@@ -247,8 +250,8 @@ fn planned(
         format!("{count} {noun}{what}")
     });
     let mut summary = counted.collect::<Vec<_>>().join(", ");
-    let unchecked = unchecked.as_ref().filter(|_| !rows.is_empty());
-    if let Some((message, last)) = unchecked {
+    let unchecked = unchecked.filter(|_| !rows.is_empty());
+    if let Some((message, last)) = &unchecked {
         summary = format!("{summary}\ncannot be checked before {last}: {message}");
     }
     let reason = match (action, set) {
@@ -273,12 +276,11 @@ fn planned(
         _ => Some(json!({ "rows": total - inserts + deletes, "different": changes, "unwanted": deletes })),
     };
     let after = on.filter(|_| action != Action::Delete || total > 0).map(|set| {
-        let shown = write.iter().take(SHOWN).map(|row| shown(set, row)).collect::<Vec<_>>();
-        let content: Vec<Vec<Option<&str>>> =
-            set.rows.iter().map(|row| row.iter().map(text).collect()).collect();
+        let first = rows.iter().filter_map(|at| set.row(*at)).take(SHOWN);
         json!({
-            "table": set.table.to_string(), "rows": total, "first": shown,
-            "digest": Digest::of_json(&(&set.columns, content)),
+            "table": set.table.to_string(), "rows": total,
+            "first": first.map(|row| shown(set, row)).collect::<Vec<_>>(),
+            "digest": Digest::of_json(&(&set.columns, Content(set))),
         })
     });
     let mut needs = vec![super::super::database::database()];
@@ -294,11 +296,11 @@ fn planned(
         summary,
         before,
         after,
-        diff: on.and_then(|set| sample(set, insert, change)),
+        diff: sample,
         seen: Digest::of_json(&(seen, &verdict.delete)),
         guard: empties.then_some(Guard::MassDelete),
         at: set.map(|set| set.at.clone()),
-        change: Change::Rows(Box::new(RowsChange::new(address, on, write, verdict.delete))),
+        change: Change::Rows(Arc::new(RowsChange::new(address, on, rows, verdict.delete))),
     }
 }
 
@@ -311,10 +313,20 @@ fn noun_of(address: &Address, count: usize) -> &'static str {
     }
 }
 
-fn shown(set: &RowSet, row: &[Cell]) -> Value {
-    let cells = set.columns.iter().zip(row);
-    let cells = cells.map(|(asked, cell)| (asked.name.clone(), text(cell).map_or(Value::Null, Value::from)));
-    Value::Object(cells.collect::<Map<_, _>>())
+fn shown(set: &RowSet, row: Values<'_>) -> Value {
+    let values = set.columns.iter().zip(row);
+    Value::Object(
+        values.map(|(asked, value)| (asked.name.clone(), Value::from(value))).collect::<Map<_, _>>(),
+    )
+}
+
+/// All rows of a set for their digest, one after the other.
+struct Content<'a>(&'a RowSet);
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.rows())
+    }
 }
 
 fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
@@ -348,9 +360,9 @@ fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Ve
 }
 
 /// Changing one of several rows would change them all.
-fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Cell]) -> Fault {
+fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Option<&str>]) -> Fault {
     let both = set.key.iter().zip(shape.key_of(row));
-    let key: Vec<_> = both.map(|(name, cell)| format!("{name} {:?}", text(cell).unwrap_or(""))).collect();
+    let key: Vec<_> = both.map(|(name, value)| format!("{name} {:?}", value.unwrap_or_default())).collect();
     let message = format!("several rows of {} have {}, and they are not the same", set.table, key.join(", "));
     let help = "name a `key` that identifies one row, or use `mode: insert`, which changes none";
     fault(set, message, Some(help.to_owned()))

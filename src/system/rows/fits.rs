@@ -1,10 +1,8 @@
 //! What a table cannot hold of the rows that are wanted in it, as far as the catalog tells. Pure.
 
-use std::collections::BTreeSet;
-
-use super::{Shape, text};
+use super::{RowSet, Shape};
 use crate::catalog::{Array, Column, Table, ValueKind, canonical};
-use crate::spec::Cell;
+use crate::prints::repeated;
 use crate::sql::{Dialect, identifier};
 
 /// Letters of a value that are shown.
@@ -21,20 +19,22 @@ pub(super) struct Misfit<'a> {
 impl<'a> Shape<'a> {
     /// Why these rows cannot be written, if they cannot: where the table was not there when they were
     /// planned, nobody has looked yet.
-    pub(super) fn refusal(&self, rows: &[Vec<Cell>]) -> Option<String> {
-        let mut keys = BTreeSet::new();
-        let refused = |row: &Vec<Cell>| {
-            let is_new = keys.insert(self.key_print(self.key_of(row).into_iter().map(text)));
-            let misfit = self.misfit(row).map(|misfit| misfit.message);
-            misfit.or_else(|| (!is_new).then(|| self.same_key(row)))
-        };
-        self.computed().or_else(|| rows.iter().find_map(refused))
+    pub(super) fn refusal(&self, set: &RowSet, rows: &[usize]) -> Option<String> {
+        let rows = || rows.iter().filter_map(|at| set.row(*at));
+        let misfit = |row: Vec<Option<&str>>| self.misfit(&row).map(|misfit| misfit.message);
+        self.computed().or_else(|| rows().find_map(misfit)).or_else(|| self.same_key(rows()))
     }
 
-    /// What is said of a second row with one key.
-    pub(super) fn same_key(&self, row: &[Cell]) -> String {
-        let key: Vec<&str> = self.key_of(row).into_iter().filter_map(text).collect();
-        format!("two rows have the same key: {}", key.join(", "))
+    /// What is said of a second row with one key, if there is one.
+    pub(super) fn same_key<'r>(
+        &self,
+        mut rows: impl Iterator<Item = Vec<Option<&'r str>>> + Clone,
+    ) -> Option<String> {
+        let prints = rows.clone().map(|row| self.key_print(self.key_of(&row)));
+        let (_, again) = repeated(prints).into_iter().next()?;
+        let row = rows.nth(again)?;
+        let key: Vec<&str> = self.key_of(&row).into_iter().flatten().collect();
+        Some(format!("two rows have the same key: {}", key.join(", ")))
     }
 
     /// What is said of a column that takes no value.
@@ -45,29 +45,29 @@ impl<'a> Shape<'a> {
 
     /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
     /// no value of its column. SQLite holds any text anywhere.
-    pub(super) fn misfit(&self, row: &[Cell]) -> Option<Misfit<'a>> {
-        let columns = self.columns.iter().map(|(column, _)| *column).zip(row);
+    pub(super) fn misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
+        let columns = self.columns.iter().map(|(column, _)| *column).zip(row.iter().copied());
         self.null_in_key(row).or_else(|| self.first_misfit(columns))
     }
 
     /// What of a row's key the table cannot hold: such a row cannot be there, nor be asked for.
-    pub(super) fn key_misfit(&self, row: &[Cell]) -> Option<Misfit<'a>> {
+    pub(super) fn key_misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let key = self.key.iter().copied().zip(self.key_of(row));
         self.null_in_key(row).or_else(|| self.first_misfit(key))
     }
 
-    fn null_in_key(&self, row: &[Cell]) -> Option<Misfit<'a>> {
+    fn null_in_key(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let mut key = self.key.iter().zip(self.key_of(row));
-        let (column, _) = key.find(|(_, cell)| **cell == Cell::Null)?;
+        let (column, _) = key.find(|(_, value)| value.is_none())?;
         Some(Misfit { column: None, message: format!("the key column {} is empty", column.name) })
     }
 
     fn first_misfit<'c>(
         &self,
-        mut cells: impl Iterator<Item = (&'a Column, &'c Cell)>,
+        mut values: impl Iterator<Item = (&'a Column, Option<&'c str>)>,
     ) -> Option<Misfit<'a>> {
-        cells.find_map(|(column, cell)| {
-            let text = text(cell).filter(|text| !self.takes(column, text))?;
+        values.find_map(|(column, value)| {
+            let text = value.filter(|text| !self.takes(column, text))?;
             let mut shown: String = text.chars().take(MOST_LETTERS).collect();
             if shown.len() < text.len() {
                 shown.push('…');

@@ -13,23 +13,26 @@ mod sequence;
 mod statement;
 mod takeback;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
 use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
-use crate::spec::{Cell, Location, SeedMode, When};
+use crate::packed::Rows;
+use crate::spec::{Location, SeedMode, When};
 use crate::sql::{Dialect, identifier};
 
 pub use apply::RowsChange;
 pub use observe::Answer;
-pub use own::{Owned, OwnedRow};
+pub use own::{Owned, OwnedRow, Ties};
 
 pub(super) use apply::{apply, limit};
 pub(super) use diff::{diff, lacking_message, nearest, not_given};
 pub(super) use observe::observe;
 pub(super) use own::observe as observe_owned;
-pub(super) use statement::{BATCH, Source, fill_id, read_text, write_expression, written};
+pub(super) use statement::{BATCH, Source, fill_id, in_batches, read_text, write_expression, written};
 
 /// The rows that one seed or ontology wants.
 #[derive(Debug, Clone)]
@@ -42,8 +45,10 @@ pub(super) struct RowSet {
     pub(super) key: Vec<String>,
     /// The columns that the rows have, sorted by name.
     pub(super) columns: Vec<Asked>,
-    /// A cell for each of `columns`.
-    pub(super) rows: Vec<Vec<Cell>>,
+    /// As the spec has them; see [`Self::row`].
+    pub(super) rows: Arc<Rows>,
+    /// Where each of `columns` is in them.
+    order: Vec<usize>,
     /// What happens to rows that differ or are no longer wanted.
     pub(super) mode: SeedMode,
     /// Whether its `when` holds.
@@ -88,7 +93,7 @@ impl RowSet {
         table: &str,
         key: &[String],
         columns: &[Asked],
-        rows: &[Vec<Cell>],
+        rows: Arc<Rows>,
         mode: SeedMode,
         (on, when): (bool, Option<When>),
         scope: Option<Scope>,
@@ -96,16 +101,25 @@ impl RowSet {
     ) -> Self {
         let mut order: Vec<usize> = (0..columns.len()).collect();
         order.sort_by(|a, b| columns.get(*a).cmp(&columns.get(*b)));
-        let rows = rows.iter().map(|row| permuted(row, &order)).collect();
         let columns = permuted(columns, &order);
         let mut key = key.to_vec();
         key.sort();
-        Self { address, table: TableName::parse(table), key, columns, rows, mode, on, when, scope, at }
+        Self { address, table: TableName::parse(table), key, columns, rows, order, mode, on, when, scope, at }
     }
 
     pub(super) fn question(&self) -> Question {
         let Self { table, key, columns, scope, .. } = self;
         Question { table: table.clone(), key: key.clone(), columns: columns.clone(), scope: scope.clone() }
+    }
+
+    /// The values of a row in the order of `columns`.
+    pub(super) fn row(&self, at: usize) -> Option<Values<'_>> {
+        self.rows.get(at).map(|row| permuted(&row, &self.order))
+    }
+
+    /// All rows, in the order of the file.
+    pub(super) fn rows(&self) -> impl Iterator<Item = Values<'_>> + Clone {
+        self.rows.iter().map(|row| permuted(&row, &self.order))
     }
 
     /// `rows` or `terms`.
@@ -135,6 +149,9 @@ pub(super) enum Lacking {
     Table,
     Column(String),
 }
+
+/// The values of one row; `None` is NULL.
+pub(super) type Values<'r> = Vec<Option<&'r str>>;
 
 /// Asked columns found in a table.
 #[derive(Debug, Clone)]
@@ -167,8 +184,8 @@ impl<'a> Shape<'a> {
     }
 
     /// The key's values in a row of `columns`.
-    pub(super) fn key_of<'r, T>(&self, row: &'r [T]) -> Vec<&'r T> {
-        self.key_at.iter().filter_map(|at| row.get(*at)).collect()
+    pub(super) fn key_of<T: Copy>(&self, row: &[T]) -> Vec<T> {
+        self.key_at.iter().filter_map(|at| row.get(*at).copied()).collect()
     }
 
     /// The fingerprint of a key, its values in the order of the key.
@@ -226,14 +243,6 @@ pub(super) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str)
             format!("[{}]", items.join(","))
         }
         None => column.canonical(dialect, text),
-    }
-}
-
-/// The text of a cell; `None` for NULL.
-pub(super) fn text(cell: &Cell) -> Option<&str> {
-    match cell {
-        Cell::Null => None,
-        Cell::Text(text) | Cell::Json(text) => Some(text),
     }
 }
 

@@ -6,9 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Desired, Error, Result};
-use super::{BATCH, Lacking, Question, RowSet, Shape, Source, read_text, text, write_expression, written};
+use super::{
+    Lacking, Question, RowSet, Shape, Source, Values, in_batches, read_text, write_expression, written,
+};
 use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
+use crate::prints::Prints;
 use crate::sql::{Database, Dialect, Row, Value, identifier};
 
 /// What a table answered to one question.
@@ -17,7 +20,7 @@ pub struct Answer {
     /// Whether every row in question was read: a key that is not here is not there.
     pub whole: bool,
     /// The content's fingerprint by the key's, `None` for a key that was asked and is not there.
-    pub rows: BTreeMap<Fingerprint, Option<Fingerprint>>,
+    pub rows: Prints<Option<Fingerprint>>,
     /// Keys that several rows have which are not the same.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubled: BTreeSet<Fingerprint>,
@@ -26,12 +29,24 @@ pub struct Answer {
     pub is_read_only: bool,
 }
 
-impl Answer {
-    fn take(&mut self, (key, content): (Fingerprint, Option<Fingerprint>)) {
-        let before = self.rows.insert(key, content).flatten();
-        if before.is_some() && before != content {
-            self.doubled.insert(key);
+/// The contents that were read, by their keys.
+#[derive(Default)]
+struct Read {
+    rows: Vec<(Fingerprint, Fingerprint)>,
+    doubled: BTreeSet<Fingerprint>,
+}
+
+impl Read {
+    /// Takes rows in. All those of one key come at once, or the same again.
+    fn take(&mut self, shape: &Shape<'_>, rows: &[Row]) {
+        let mut contents: BTreeMap<Fingerprint, Fingerprint> = BTreeMap::new();
+        for (key, content) in rows.iter().map(|row| fingerprints(shape, row)) {
+            let before = contents.insert(key, content);
+            if before.is_some_and(|before| before != content) {
+                self.doubled.insert(key);
+            }
         }
+        self.rows.extend(contents);
     }
 }
 
@@ -104,26 +119,23 @@ async fn ask_scope(
         write_expression(database.dialect(), column, 0),
     );
     let rows = database.query(&sql, &source.values).await?;
-    let mut answer = Answer { whole: true, ..Answer::default() };
-    for row in &rows {
-        answer.take(fingerprints(shape, row));
-    }
-    Ok(answer)
+    let mut read = Read::default();
+    read.take(shape, &rows);
+    let Read { rows, doubled } = read;
+    let rows = rows.into_iter().map(|(key, content)| (key, Some(content))).collect();
+    Ok(Answer { whole: true, rows, doubled, is_read_only: false })
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
     let dialect = database.dialect();
-    let mut asked: BTreeMap<Fingerprint, Vec<Option<String>>> = BTreeMap::new();
-    for row in sets.iter().flat_map(|set| &set.rows).filter(|row| shape.key_misfit(row).is_none()) {
-        let key: Vec<Option<&str>> = shape.key_of(row).into_iter().map(text).collect();
-        let values = key.iter().zip(&shape.key);
-        let values = values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect();
-        asked.insert(shape.key_print(key), values);
-    }
-    let mut answer = Answer { rows: asked.keys().map(|key| (*key, None)).collect(), ..Answer::default() };
-    let keys: Vec<_> = asked.into_values().collect();
-    for keys in keys.chunks(BATCH) {
-        let source = Source::new(dialect, shape.key.len(), keys);
+    let rows = || sets.iter().flat_map(|set| set.rows()).filter(|row| shape.key_misfit(row).is_none());
+    let mut read = Read::default();
+    for rows in in_batches(rows()) {
+        let parameters = |row: &Values<'_>| {
+            let values = shape.key_of(row).into_iter().zip(&shape.key);
+            values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect()
+        };
+        let source = Source::new(dialect, shape.key.len(), &rows.iter().map(parameters).collect::<Vec<_>>());
         let sql = format!(
             "SELECT {} FROM {} AS t JOIN {} ON {}",
             select(shape, database),
@@ -131,12 +143,15 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
             source.sql,
             shape.joined(dialect),
         );
-        let rows = database.query(&sql, &source.values).await?;
-        for row in &rows {
-            answer.take(fingerprints(shape, row));
-        }
+        read.take(shape, &database.query(&sql, &source.values).await?);
     }
-    Ok(answer)
+    let Read { rows: found, doubled } = read;
+    let found = Prints::new(found);
+    let mut answers: Vec<(Fingerprint, Option<Fingerprint>)> = Vec::with_capacity(found.len());
+    answers.extend(
+        rows().map(|row| shape.key_print(shape.key_of(&row))).map(|key| (key, found.get(&key).copied())),
+    );
+    Ok(Answer { whole: false, rows: Prints::new(answers), doubled, is_read_only: false })
 }
 
 fn select(shape: &Shape<'_>, database: &Database) -> String {
@@ -144,8 +159,7 @@ fn select(shape: &Shape<'_>, database: &Database) -> String {
     columns.collect::<Vec<_>>().join(", ")
 }
 
-fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Option<Fingerprint>) {
-    let values = row.values();
-    let key = shape.key_of(values).into_iter().map(Option::as_deref);
-    (shape.key_print(key), Some(shape.content_print(values.iter().map(Option::as_deref))))
+fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Fingerprint) {
+    let values: Values<'_> = row.values().iter().map(Option::as_deref).collect();
+    (shape.key_print(shape.key_of(&values)), shape.content_print(values))
 }

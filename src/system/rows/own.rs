@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Error, Result};
 use super::fits::fits;
-use super::{BATCH, Shape, Source, read_text, row_print, unique_keys, written};
+use super::{Shape, Source, Values, in_batches, read_text, row_print, unique_keys, written};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::change::Address;
 use crate::digest::Fingerprint;
-use crate::journal::Entry;
+use crate::journal::{Group, Placed, Places};
+use crate::prints::Prints;
 use crate::sql::{self, Database, Dialect, Row, Transaction, Value, identifier};
 
 /// The rows of one table that were put there for one address and are there now.
@@ -22,7 +23,7 @@ pub struct Owned {
     /// The columns that identified them, sorted.
     pub key: Vec<String>,
     /// By the fingerprint of their key.
-    pub rows: BTreeMap<Fingerprint, OwnedRow>,
+    pub rows: Prints<OwnedRow>,
 }
 
 /// One such row, without its values.
@@ -30,47 +31,38 @@ pub struct Owned {
 pub struct OwnedRow {
     /// The fingerprint of all its columns.
     pub row: Fingerprint,
+    /// What ties it to other rows; most have nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ties: Option<Box<Ties>>,
+}
+
+/// What ties a row to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ties {
     /// How many rows refer to it through foreign keys.
-    #[serde(default, skip_serializing_if = "is_zero")]
     pub references: u64,
     /// What rows that refer to it point at, and what else tells it from all others in its table.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub anchors: Vec<Fingerprint>,
+    pub anchors: Box<[Fingerprint]>,
     /// The anchors of other rows of this tool that it refers to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub points: Vec<Fingerprint>,
+    pub points: Box<[Fingerprint]>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(count: &u64) -> bool {
-    *count == 0
-}
-
-/// Where a row was put, as the inventory keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(super) struct Place {
-    pub(super) table: TableName,
-    pub(super) key: BTreeMap<String, Option<String>>,
-}
-
-impl Place {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+impl OwnedRow {
+    /// How many rows refer to it through foreign keys.
+    pub fn references(&self) -> u64 {
+        self.ties.as_ref().map_or(0, |ties| ties.references)
     }
 
-    /// Compact JSON with sorted keys.
-    pub(super) fn written(&self) -> String {
-        let Self { table, key } = self;
-        serde_json::json!({ "key": key, "table": table }).to_string()
+    /// See [`Ties::anchors`].
+    pub fn anchors(&self) -> &[Fingerprint] {
+        self.ties.as_ref().map_or(&[], |ties| &ties.anchors)
     }
 
-    fn group(&self) -> (TableName, Vec<String>) {
-        (self.table.clone(), self.key.keys().cloned().collect())
+    /// See [`Ties::points`].
+    pub fn points(&self) -> &[Fingerprint] {
+        self.ties.as_ref().map_or(&[], |ties| &ties.points)
     }
 }
-
-/// Entries of the inventory by their table and the columns of their key.
-type Groups<'e> = BTreeMap<(TableName, Vec<String>), Vec<(&'e Entry, Place)>>;
 
 /// An open database or transaction: where the same question can be asked.
 pub(super) enum Session<'a> {
@@ -107,94 +99,94 @@ impl Session<'_> {
 
 /// What is still there of what the inventory knows, by address.
 pub(in super::super) async fn observe(
-    inventory: &[Entry],
+    places: &Places,
     schema: &Snapshot,
     database: &Database,
 ) -> Result<BTreeMap<Address, Vec<Owned>>> {
-    let mut groups: Groups<'_> = BTreeMap::new();
-    let of_rows = |entry: &&Entry| {
-        let address = entry.address.as_str();
-        address.starts_with("system.seed.") || address.starts_with("system.ontology.")
+    let mut groups: BTreeMap<&Group, Vec<(&Address, &Placed)>> = BTreeMap::new();
+    let of_rows = |address: &Address| {
+        address.as_str().starts_with("system.seed.") || address.as_str().starts_with("system.ontology.")
     };
-    for entry in inventory.iter().filter(of_rows) {
-        if let Some(place) = Place::parse(&entry.place) {
-            groups.entry(place.group()).or_default().push((entry, place));
+    for (address, placed) in places.0.iter().filter(|(address, _)| of_rows(address)) {
+        for (group, placed) in placed {
+            groups.entry(group).or_default().push((address, placed));
         }
     }
     let tables: BTreeSet<&TableName> = groups.keys().map(|(table, _)| table).collect();
     let mut owned: BTreeMap<Address, Vec<Owned>> = BTreeMap::new();
-    for ((table, key), entries) in &groups {
+    for ((table, key), placed) in &groups {
         // A table or column that is gone took the rows with it.
         let Ok(shape) = Shape::of(table, key, &[], schema, database.dialect()) else { continue };
-        let places: Vec<&Place> = entries.iter().map(|(_, place)| place).collect();
-        let read = read(&shape, &places, schema, &tables, &mut Session::Database(database)).await;
-        let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
-        let mut by_address: BTreeMap<&Address, BTreeMap<Fingerprint, OwnedRow>> = BTreeMap::new();
-        for (entry, _) in entries {
-            if let Some(row) = rows.get(&entry.key) {
-                by_address.entry(&entry.address).or_default().insert(entry.key, row.clone());
+        let mut found: BTreeMap<&Address, Vec<(Fingerprint, OwnedRow)>> = BTreeMap::new();
+        let rows = placed.iter().flat_map(|(address, placed)| {
+            placed.prints.iter().zip(placed.keys.iter()).map(move |(print, key)| (*address, *print, key))
+        });
+        for batch in in_batches(rows) {
+            let keys = batch.iter().map(|(.., key)| key);
+            let read = read(&shape, keys, schema, &tables, &mut Session::Database(database)).await;
+            let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
+            for (address, print, _) in &batch {
+                if let Some(row) = rows.get(print) {
+                    found.entry(address).or_default().push((*print, row.clone()));
+                }
             }
         }
-        for (address, rows) in by_address {
-            let set = Owned { table: table.clone(), key: key.clone(), rows };
+        for (address, rows) in found {
+            let set = Owned { table: table.clone(), key: key.clone(), rows: Prints::new(rows) };
             owned.entry(address.clone()).or_default().push(set);
         }
     }
     Ok(owned)
 }
 
-/// The rows at some places of one table, by the fingerprint of their key: one query for their
-/// content and one for each foreign key that refers to the table.
+/// The rows with some keys of one table, by the fingerprint of their key: one query for their content and
+/// one for each foreign key that refers to the table.
 ///
 /// In a transaction the rows are locked before those that refer to them are counted: a change that is
 /// being made is waited for and seen, and so is a row that was inserted to refer to one of them.
-pub(super) async fn read(
+pub(super) async fn read<'k>(
     shape: &Shape<'_>,
-    places: &[&Place],
+    keys: impl Iterator<Item = &'k Values<'k>>,
     schema: &Snapshot,
     tables: &BTreeSet<&TableName>,
     session: &mut Session<'_>,
 ) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {
     let dialect = session.dialect();
-    let keys: Vec<Vec<Option<String>>> =
-        places.iter().filter_map(|place| key_values(shape, place, dialect)).collect();
+    let keys: Vec<Vec<Option<String>>> = keys.filter_map(|key| key_values(shape, key, dialect)).collect();
     let incoming = incoming(shape.name, shape.table, schema);
     let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
     let key_columns: Vec<String> = shape.key.iter().map(|column| read_text(dialect, column)).collect();
-    let mut rows = BTreeMap::new();
-    for keys in keys.chunks(BATCH) {
-        let source = Source::new(dialect, shape.key.len(), keys);
-        let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
-        let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
-        for row in session.query(&sql, &source.values).await? {
-            let values = row.into_values();
-            let mut row = describe(shape, &values, &incoming, schema, tables);
-            let key = print_of_key(shape, &values);
-            if let Some(other) = rows.get(&key) {
-                // The key does not tell which of them is ours: together they are none that was put here.
-                let OwnedRow { row: other, .. } = other;
-                row.row = Fingerprint::of(
-                    [Some(other.to_string()), Some(row.row.to_string())].iter().map(Option::as_ref),
-                );
-            }
-            rows.insert(key, row);
+    let source = Source::new(dialect, shape.key.len(), &keys);
+    let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
+    let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
+    let mut rows: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
+    for row in session.query(&sql, &source.values).await? {
+        let values = row.into_values();
+        let mut row = describe(shape, &values, &incoming, schema, tables);
+        let key = print_of_key(shape, &values);
+        if let Some(other) = rows.get(&key) {
+            // The key does not tell which of them is ours: together they are none that was put here.
+            let both = [Some(other.row.to_string()), Some(row.row.to_string())];
+            row.row = Fingerprint::of(both.iter().map(Option::as_ref));
         }
-        for (child, foreign_key, references) in &incoming {
-            let on = foreign_key.columns.iter().zip(*references).map(|(column, referenced)| {
+        rows.insert(key, row);
+    }
+    for (child, foreign_key, references) in &incoming {
+        let on =
+            foreign_key.columns.iter().zip(*references).map(|(column, referenced)| {
                 format!("c.{} = t.{}", identifier(column), identifier(referenced))
             });
-            let sql = format!(
-                "SELECT {keys}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {keys}",
-                keys = key_columns.join(", "),
-                child = child.located(dialect),
-                on = on.collect::<Vec<_>>().join(" AND "),
-            );
-            for row in session.query(&sql, &source.values).await? {
-                let count = row.integer(shape.key.len())?.unsigned_abs();
-                let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
-                if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
-                    owned.references += count;
-                }
+        let sql = format!(
+            "SELECT {keys}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {keys}",
+            keys = key_columns.join(", "),
+            child = child.located(dialect),
+            on = on.collect::<Vec<_>>().join(" AND "),
+        );
+        for row in session.query(&sql, &source.values).await? {
+            let count = row.integer(shape.key.len())?.unsigned_abs();
+            let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
+            if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
+                owned.ties.get_or_insert_default().references += count;
             }
         }
     }
@@ -202,13 +194,13 @@ pub(super) async fn read(
 }
 
 /// The key of a place as parameters; `None` where the column's type no longer takes it.
-fn key_values(shape: &Shape<'_>, place: &Place, dialect: Dialect) -> Option<Vec<Option<String>>> {
-    let value = |column: &&Column| {
-        let text = place.key.get(&column.name)?.as_deref()?;
+fn key_values(shape: &Shape<'_>, key: &[Option<&str>], dialect: Dialect) -> Option<Vec<Option<String>>> {
+    let value = |(column, text): (&&Column, Option<&str>)| {
+        let text = text?;
         let takes = dialect == Dialect::Sqlite || fits(column, text);
         takes.then(|| Some(written(dialect, column, text)))
     };
-    shape.key.iter().map(value).collect()
+    shape.key.iter().zip(key.iter().copied()).map(value).collect()
 }
 
 /// The key's fingerprint in a row of all columns of the table.
@@ -258,12 +250,9 @@ fn describe(
             let values = key.columns.iter().map(|name| value_of(shape.table, values, name));
             anchor(shape.dialect, &key.table, parent, referenced(key, parent), values)
         });
-    OwnedRow {
-        row: row_print(shape.table, values),
-        references: 0,
-        anchors: anchors.collect(),
-        points: points.collect(),
-    }
+    let ties = Ties { references: 0, anchors: anchors.collect(), points: points.collect() };
+    let ties = (ties != Ties::default()).then(|| Box::new(ties));
+    OwnedRow { row: row_print(shape.table, values), ties }
 }
 
 /// Whether these are the columns of a key, in any order.

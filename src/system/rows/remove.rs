@@ -3,80 +3,98 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::own::{self, Place, Session};
-use super::{Shape, Source, write_expression, written};
-use crate::catalog::{Snapshot, TableName};
+use super::own::{self, OwnedRow, Session};
+use super::{BATCH, Shape, Source, Values, in_batches, write_expression, written};
+use crate::catalog::Snapshot;
 use crate::change::Address;
 use crate::digest::Fingerprint;
-use crate::journal::{Entry, inventory};
+use crate::journal::{Placed, Places, inventory};
+use crate::prints::Prints;
 use crate::sql::{self, Transaction, identifier};
 
 /// Deletes the rows that are still what they were and that nobody refers to.
 pub(super) async fn take_back(
     address: &Address,
-    delete: &BTreeMap<Fingerprint, Fingerprint>,
-    owned: &BTreeMap<Fingerprint, Entry>,
+    delete: &Prints<Fingerprint>,
     schema: &Snapshot,
     transaction: &mut Transaction,
 ) -> sql::Result<()> {
-    let mut groups: BTreeMap<(TableName, Vec<String>), Vec<Place>> = BTreeMap::new();
-    for place in delete.keys().filter_map(|key| Place::parse(&owned.get(key)?.place)) {
-        let key = place.key.keys().cloned().collect();
-        groups.entry((place.table.clone(), key)).or_default().push(place);
+    let mut places = Places::default();
+    for keys in in_batches(delete.keys().copied()) {
+        for entry in inventory::entries(transaction, address, &keys).await? {
+            places.push(address, &entry.place, entry.key);
+        }
     }
-    let dialect = transaction.dialect();
-    let mut forgotten = Vec::new();
-    for ((table, key), places) in &groups {
-        let Ok(shape) = Shape::of(table, key, &[], schema, dialect) else { continue };
-        let places: Vec<&Place> = places.iter().collect();
-        let tables = BTreeSet::from([table]);
-        let found =
-            own::read(&shape, &places, schema, &tables, &mut Session::Transaction(transaction)).await?;
-        let unchanged = found.iter().filter(|(key, row)| delete.get(key) == Some(&row.row));
-        // Rows of this very change may refer to each other: one statement deletes them together.
-        let mut going: BTreeMap<Fingerprint, &own::OwnedRow> =
-            unchanged.map(|(key, row)| (*key, row)).collect();
+    for ((table, key), placed) in places.0.into_values().flatten() {
+        let Ok(shape) = Shape::of(&table, &key, &[], schema, transaction.dialect()) else { continue };
+        let going = going(&shape, &placed, delete, schema, transaction).await?;
+        let is_going = |key: &Values<'_>| going.contains_key(&shape.key_print(key.iter().copied()));
+        // One statement deletes rows that refer to each other.
+        let at_once =
+            if shape.table.foreign_keys.iter().any(|key| key.table == table) { usize::MAX } else { BATCH };
+        let mut keys = placed.keys.iter().filter(is_going);
         loop {
-            let points = going.values().flat_map(|row| &row.points);
-            let mut pointing: BTreeMap<Fingerprint, u64> = BTreeMap::new();
-            points.for_each(|anchor| *pointing.entry(*anchor).or_default() += 1);
-            let before = going.len();
-            going.retain(|_, row| {
-                let ours: u64 = row.anchors.iter().filter_map(|anchor| pointing.get(anchor)).sum();
-                ours >= row.references
-            });
-            if going.len() == before {
+            let keys: Vec<Values<'_>> = keys.by_ref().take(at_once).collect();
+            if keys.is_empty() {
                 break;
             }
+            remove(&shape, &keys, transaction).await?;
         }
-        let by_print = |place: &&&Place| {
-            let key = shape.key_print(place.key.values().map(Option::as_deref));
-            going.contains_key(&key)
-        };
-        let keys: Vec<Vec<Option<String>>> = places
-            .iter()
-            .filter(by_print)
-            .map(|place| {
-                let both = shape.key.iter().zip(place.key.values());
-                both.map(|(column, value)| value.as_deref().map(|text| written(dialect, column, text)))
-                    .collect()
-            })
-            .collect();
-        if !keys.is_empty() {
-            let source = Source::new(dialect, shape.key.len(), &keys);
-            let expressions = shape.key.iter().enumerate();
-            let expressions = expressions.map(|(at, column)| write_expression(dialect, column, at));
-            let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
-            let sql = format!(
-                "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
-                shape.place(),
-                names.collect::<Vec<_>>().join(", "),
-                expressions.collect::<Vec<_>>().join(", "),
-                source.sql
-            );
-            transaction.execute(&sql, &source.values).await?;
+        for keys in in_batches(going.into_keys()) {
+            inventory::forget(transaction, address, &keys).await?;
         }
-        forgotten.extend(going.into_keys());
     }
-    if forgotten.is_empty() { Ok(()) } else { inventory::forget(transaction, address, &forgotten).await }
+    Ok(())
+}
+
+/// The rows that go, which are locked now.
+async fn going(
+    shape: &Shape<'_>,
+    placed: &Placed,
+    delete: &Prints<Fingerprint>,
+    schema: &Snapshot,
+    transaction: &mut Transaction,
+) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {
+    let tables = BTreeSet::from([shape.name]);
+    let mut going: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
+    for keys in in_batches(placed.keys.iter()) {
+        let mut session = Session::Transaction(transaction);
+        let found = own::read(shape, keys.iter(), schema, &tables, &mut session).await?;
+        going.extend(found.into_iter().filter(|(key, row)| delete.get(key) == Some(&row.row)));
+    }
+    // Rows of this very change may refer to each other.
+    loop {
+        let mut pointing: BTreeMap<Fingerprint, u64> = BTreeMap::new();
+        let points = going.values().flat_map(OwnedRow::points);
+        points.for_each(|anchor| *pointing.entry(*anchor).or_default() += 1);
+        let before = going.len();
+        going.retain(|_, row| {
+            let ours: u64 = row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).sum();
+            ours >= row.references()
+        });
+        if going.len() == before {
+            return Ok(going);
+        }
+    }
+}
+
+/// Deletes the rows with some keys.
+async fn remove(shape: &Shape<'_>, keys: &[Values<'_>], transaction: &mut Transaction) -> sql::Result<()> {
+    let dialect = transaction.dialect();
+    let parameters = |key: &Values<'_>| {
+        let both = shape.key.iter().zip(key);
+        both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
+    };
+    let source = Source::new(dialect, shape.key.len(), &keys.iter().map(parameters).collect::<Vec<_>>());
+    let expressions = shape.key.iter().enumerate();
+    let expressions = expressions.map(|(at, column)| write_expression(dialect, column, at));
+    let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
+    let sql = format!(
+        "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
+        shape.place(),
+        names.collect::<Vec<_>>().join(", "),
+        expressions.collect::<Vec<_>>().join(", "),
+        source.sql
+    );
+    transaction.execute(&sql, &source.values).await.map(|_| ())
 }

@@ -1,24 +1,24 @@
 //! The first rows that a change writes, for people: what the spec wants, never what is there. Pure.
 
-use super::{RowSet, text};
+use super::RowSet;
 use crate::neutral::{is_live, one_line};
-use crate::spec::Cell;
 
 /// Rows that are shown.
 const MOST_ROWS: usize = 5;
 /// Characters of a value that are shown.
 const MOST_LETTERS: usize = 40;
 
-/// A line for each of the first rows to insert and to change, by their positions in the set; `None`
-/// when none is.
+/// A line for each of the first rows to insert and to change, by their positions in the set, in order;
+/// `None` when none is.
 pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option<String> {
-    let mut rows: Vec<(usize, char)> =
-        insert.iter().map(|at| (*at, '+')).chain(change.iter().map(|at| (*at, '~'))).collect();
+    let first =
+        |rows: &[usize], sign| rows.iter().take(MOST_ROWS).map(move |at| (*at, sign)).collect::<Vec<_>>();
+    let mut rows = [first(insert, '+'), first(change, '~')].concat();
     rows.sort_unstable();
     let shown = rows.iter().take(MOST_ROWS);
     let mut lines: Vec<String> =
-        shown.filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, set.rows.get(*at)?)))).collect();
-    let more = rows.len().saturating_sub(MOST_ROWS);
+        shown.filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, &set.row(*at)?)))).collect();
+    let more = (insert.len() + change.len()).saturating_sub(MOST_ROWS);
     if more > 0 {
         lines.push(format!(" … {more} more {}", set.noun(more)));
     }
@@ -26,15 +26,15 @@ pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option
 }
 
 /// The columns of a row with their values.
-fn line(set: &RowSet, row: &[Cell]) -> String {
-    let cells = set.columns.iter().zip(row);
-    let cells = cells.map(|(column, cell)| format!("{}: {}", column.name, value(cell)));
-    one_line(&cells.collect::<Vec<_>>().join(", ")).into_owned()
+fn line(set: &RowSet, row: &[Option<&str>]) -> String {
+    let values = set.columns.iter().zip(row);
+    let values = values.map(|(column, text)| format!("{}: {}", column.name, value(*text)));
+    one_line(&values.collect::<Vec<_>>().join(", ")).into_owned()
 }
 
 /// A value on one line. Texts that would be taken for something else are quoted.
-fn value(cell: &Cell) -> String {
-    let Some(text) = text(cell) else { return "null".to_owned() };
+fn value(text: Option<&str>) -> String {
+    let Some(text) = text else { return "null".to_owned() };
     let mut letters = text.chars();
     let mut short: String = letters.by_ref().take(MOST_LETTERS).collect();
     if letters.next().is_some() {

@@ -7,6 +7,13 @@ use crate::sql::{Dialect, Value, identifier};
 /// Keys or rows of one statement at most.
 pub(in super::super) const BATCH: usize = 5_000;
 
+/// Items in lists that one statement takes.
+pub(in super::super) fn in_batches<T>(mut items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
+    std::iter::from_fn(move || {
+        Some(items.by_ref().take(BATCH).collect()).filter(|batch: &Vec<T>| !batch.is_empty())
+    })
+}
+
 /// A list of rows as a relation `q` with the columns `c0`, `c1`, …, all text.
 #[derive(Debug)]
 pub(in super::super) struct Source {

@@ -8,6 +8,7 @@ use super::own::{Owned, OwnedRow};
 use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
+use crate::prints::Prints;
 
 /// A row that its owner no longer wants.
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Candidate<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     /// They go, with the fingerprint that they must still have.
-    pub(super) delete: BTreeMap<Fingerprint, Fingerprint>,
+    pub(super) delete: Prints<Fingerprint>,
     /// Rows that refer to them go first; their addresses.
     pub(super) after: BTreeSet<Address>,
     /// They go once changes of these addresses are done, in another round.
@@ -68,13 +69,19 @@ pub(super) fn judge(
 
     let pointing = pointers(now.iter().chain(&later));
     let after = |candidate: &Candidate<'_>| -> BTreeSet<Address> {
-        let others = candidate.row.anchors.iter().filter_map(|anchor| pointing.get(anchor)).flatten();
+        let others = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
         others.map(|other| other.address.clone()).filter(|address| address != candidate.address).collect()
     };
+    let mut delete: BTreeMap<&Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
     for candidate in &now {
-        let verdict = verdicts.entry(candidate.address.clone()).or_default();
-        verdict.delete.insert(candidate.key, candidate.row.row);
-        verdict.after.extend(after(candidate));
+        delete.entry(candidate.address).or_default().push((candidate.key, candidate.row.row));
+        let after = after(candidate);
+        if !after.is_empty() {
+            verdicts.entry(candidate.address.clone()).or_default().after.extend(after);
+        }
+    }
+    for (address, rows) in delete {
+        verdicts.entry(address.clone()).or_default().delete = Prints::new(rows);
     }
     for candidate in &later {
         let verdict = verdicts.entry(candidate.address.clone()).or_default();
@@ -95,9 +102,9 @@ fn settle<'a>(
         let keep: Vec<bool> = {
             let pointing = pointers(&going);
             let goes = |candidate: &Candidate<'a>| {
-                let from = candidate.row.anchors.iter().filter_map(|anchor| pointing.get(anchor)).flatten();
+                let from = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
                 let count = from.filter(|other| counts(candidate, other)).count();
-                u64::try_from(count).is_ok_and(|count| count >= candidate.row.references)
+                u64::try_from(count).is_ok_and(|count| count >= candidate.row.references())
             };
             going.iter().map(goes).collect()
         };
@@ -118,7 +125,7 @@ fn pointers<'r, 'a: 'r>(
 ) -> HashMap<Fingerprint, Vec<&'r Candidate<'a>>> {
     let mut pointing: HashMap<_, Vec<_>> = HashMap::new();
     for candidate in rows {
-        for anchor in &candidate.row.points {
+        for anchor in candidate.row.points() {
             pointing.entry(*anchor).or_default().push(candidate);
         }
     }

@@ -58,8 +58,7 @@ fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written
             }
         };
         b.stack.system.migrations.common = vec![migration("0001_notes", tables)];
-        let rows = &mut b.stack.system.seeds.get_mut("notes").unwrap().rows;
-        rows[1][0] = Cell::Text("A".into());
+        edit(b.stack.system.seeds.get_mut("notes").unwrap(), |rows| rows[1][0] = some("A"));
 
         let failed = b.apply(b.diff().await).await.unwrap_err().to_string();
 

@@ -232,7 +232,9 @@ fn observing_leaves_nothing_beside_the_file() {
         let before = list();
 
         let client = Client::new(b.url.clone(), "test", Purpose::Observe);
-        observe(&Desired::new(&b.stack, Dialect::Sqlite), &[], &client).await.unwrap();
+        observe(&Desired::new(&b.stack, Dialect::Sqlite), &Inventory::default(), &Places::default(), &client)
+            .await
+            .unwrap();
 
         assert_eq!(list(), before);
     });

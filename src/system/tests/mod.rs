@@ -12,15 +12,18 @@ mod rows;
 mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use sha2::Digest as _;
 
 use super::*;
-use crate::change::{Action, Diff, Planned};
-use crate::digest::Digest;
-use crate::journal::{Inventory, RunId, inventory};
+use crate::change::{Action, Address, Diff, Planned};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::{Entry, Inventory, Places, RunId, inventory};
+use crate::packed::Rows;
+use crate::prints::Prints;
 use crate::spec::{
     self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Location, Migration, MigrationSets, Ontology,
     Order, PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Source, Stack, System, SystemUrl,
@@ -109,7 +112,9 @@ impl Bench {
             Dialect::Sqlite => "SELECT count(*) FROM sqlite_master WHERE name = 'trueup_inventory'",
         };
         if database.query(sql, &[]).await.unwrap()[0].bool(0).unwrap() {
-            inventory::entries(&database, "").await.unwrap()
+            let table = inventory::table(database.dialect());
+            let sql = format!("SELECT address, place, key, digest FROM {table} ORDER BY address, key");
+            database.query(&sql, &[]).await.unwrap().iter().map(entry).collect()
         } else {
             Vec::new()
         }
@@ -125,10 +130,19 @@ impl Bench {
     async fn observe(&self) -> (Observed, Inventory) {
         let client = Client::new(self.url.clone(), "test", Purpose::Observe);
         let entries = self.entries().await;
-        let observed = observe(&Desired::new(&self.stack, self.dialect()), &entries, &client).await.unwrap();
+        let mut places = Places::default();
+        let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
+        for Entry { address, place, key, digest } in &entries {
+            places.push(address, place, *key);
+            keys.entry(address.clone()).or_default().push((*key, *digest));
+        }
+        let keys = keys.into_iter().map(|(address, keys)| (address, Prints::new(keys)));
+        let inventory = Inventory(keys.collect());
+        let desired = Desired::new(&self.stack, self.dialect());
+        let observed = observe(&desired, &inventory, &places, &client).await.unwrap();
         // What a world file keeps is all that a diff may use.
         let observed = serde_json::from_str(&serde_json::to_string(&observed).unwrap()).unwrap();
-        (observed, entries.into_iter().collect())
+        (observed, inventory)
     }
 
     async fn diff(&self) -> Diff<Change> {
@@ -275,16 +289,49 @@ fn migration(stem: &str, sql: &str) -> Migration {
 }
 
 fn seed(table: &str, key: &str, mode: SeedMode, columns: &[&str], rows: &[&[&str]]) -> Seed {
-    let cell = |text: &&str| if *text == "NULL" { Cell::Null } else { Cell::Text((*text).into()) };
+    let cell = |text: &&str| if *text == "NULL" { None } else { some(text) };
     Seed {
         on: true,
         when: None,
         table: table.into(),
         key: vec![key.into()],
         columns: columns.iter().map(|column| (*column).to_owned()).collect(),
-        rows: rows.iter().map(|row| row.iter().map(cell).collect()).collect(),
+        rows: packed(
+            columns.len(),
+            &rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<_>>(),
+        ),
         mode,
         at: somewhere(),
+    }
+}
+
+fn some(text: &str) -> Option<String> {
+    Some(text.to_owned())
+}
+
+fn packed(width: usize, rows: &[Vec<Option<String>>]) -> Arc<Rows> {
+    let mut packed = Rows::new(width);
+    for row in rows {
+        packed.push(row.iter().map(Option::as_deref));
+    }
+    Arc::new(packed)
+}
+
+/// Changes the rows of a seed.
+fn edit(seed: &mut Seed, change: impl FnOnce(&mut Vec<Vec<Option<String>>>)) {
+    let owned = |row: Vec<Option<&str>>| row.into_iter().map(|value| value.map(str::to_owned)).collect();
+    let mut rows: Vec<_> = seed.rows.iter().map(owned).collect();
+    change(&mut rows);
+    seed.rows = packed(seed.columns.len(), &rows);
+}
+
+fn entry(row: &crate::sql::Row) -> Entry {
+    let print = |column| Fingerprint::parse(row.text(column).unwrap()).unwrap();
+    Entry {
+        address: Address::new(row.text(0).unwrap()),
+        place: row.text(1).unwrap().to_owned(),
+        key: print(2),
+        digest: print(3),
     }
 }
 

@@ -52,9 +52,10 @@ fn a02_equal_values_in_other_spellings_are_no_change() {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
 
-        let rows = &mut seed_of(&mut b, "z_accounts").rows;
-        rows[0][2] = Cell::Text("yes".into());
-        rows[0][3] = Cell::Text("1.5".into());
+        edit(seed_of(&mut b, "z_accounts"), |rows| {
+            rows[0][2] = some("yes");
+            rows[0][3] = some("1.5");
+        });
 
         let diff = b.diff().await;
         assert!(diff.changes.is_empty());
@@ -83,7 +84,7 @@ fn a18_upsert_changes_what_differs_and_deletes_nothing() {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
         b.execute("UPDATE accounts SET name = 'Till' WHERE id = 1").await;
-        seed_of(&mut b, "a_transactions").rows.pop();
+        edit(seed_of(&mut b, "a_transactions"), |rows| drop(rows.pop()));
 
         let steps = b.converge().await;
 
@@ -99,7 +100,7 @@ fn a18_mirror_deletes_only_what_this_tool_inserted() {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
         b.execute("INSERT INTO transactions (id, account_id, note) VALUES (12, 1, 'by hand')").await;
-        seed_of(&mut b, "a_transactions").rows.pop();
+        edit(seed_of(&mut b, "a_transactions"), |rows| drop(rows.pop()));
 
         let steps = b.converge().await;
 
@@ -219,10 +220,8 @@ fn mirrors_that_insert_and_delete_on_both_sides_of_a_reference_settle_in_rounds(
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
-        let text = |text: &str| Cell::Text(text.into());
-        seed_of(&mut b, "z_accounts").rows[1] =
-            vec![text("3"), text("New"), Cell::Null, Cell::Null, Cell::Null];
-        seed_of(&mut b, "a_transactions").rows[1] = vec![text("13"), text("3"), Cell::Null];
+        edit(seed_of(&mut b, "z_accounts"), |rows| rows[1] = vec![some("3"), some("New"), None, None, None]);
+        edit(seed_of(&mut b, "a_transactions"), |rows| rows[1] = vec![some("13"), some("3"), None]);
 
         let diff = b.diff().await;
         let waiting: Vec<_> = diff.deferred.iter().map(|held| held.reason.clone()).collect();
@@ -259,7 +258,7 @@ fn an_empty_mirror_is_guarded_against_mass_deletion() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
-        seed_of(&mut b, "a_transactions").rows.clear();
+        edit(seed_of(&mut b, "a_transactions"), Vec::clear);
 
         let diff = b.diff().await;
 
@@ -271,7 +270,7 @@ fn an_empty_mirror_is_guarded_against_mass_deletion() {
 fn a_text_that_is_too_long_is_an_error_and_never_cut() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
-        seed_of(&mut b, "z_accounts").rows[0][1] = Cell::Text("x".repeat(21));
+        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][1] = some(&"x".repeat(21)));
 
         let failed = b.apply(b.diff().await).await;
 
@@ -313,7 +312,7 @@ fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
 fn a_value_that_its_column_rounds_converges() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
-        seed_of(&mut b, "z_accounts").rows[0][3] = Cell::Text("1.005".into());
+        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][3] = some("1.005"));
 
         b.converge().await;
     });
@@ -346,7 +345,7 @@ fn a_world_that_was_not_asked_defers() {
         let mut b = bench(b, SeedMode::Insert);
         b.converge().await;
         let (observed, inventory) = b.observe().await;
-        seed_of(&mut b, "z_accounts").rows[0][0] = Cell::Text("5".into());
+        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][0] = some("5"));
         seed_of(&mut b, "a_transactions").key = vec!["note".into()];
 
         let diff = diff(&Desired::new(&b.stack, b.dialect()), &observed, &inventory);
@@ -362,8 +361,8 @@ fn a_row_without_a_key_and_two_rows_with_one_are_faults() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
-        seed_of(&mut b, "z_accounts").rows[1][0] = Cell::Text("01".into());
-        seed_of(&mut b, "a_transactions").rows[0][0] = Cell::Null;
+        edit(seed_of(&mut b, "z_accounts"), |rows| rows[1][0] = some("01"));
+        edit(seed_of(&mut b, "a_transactions"), |rows| rows[0][0] = None);
 
         let faults = b.diff().await.faults;
 

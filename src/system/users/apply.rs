@@ -109,7 +109,7 @@ impl<'a> Target<'a> {
         let UserChange { accounts, username, columns, .. } = self.change;
         let mut row = vec![(self.column(&accounts.username)?, Some(username.clone()))];
         for (name, cell) in columns.iter().filter(|(name, _)| chosen(name)) {
-            row.push((self.column(name)?, super::super::rows::text(cell).map(str::to_owned)));
+            row.push((self.column(name)?, cell.text().map(str::to_owned)));
         }
         if let Some(hashed) = hashed {
             row.push((self.column(&accounts.password)?, Some(hashed)));

@@ -1,11 +1,10 @@
 //! Rows of seeds that would make another account of a declared one. Pure.
 
-use super::super::rows::text;
 use super::super::{Desired, Observed};
 use super::{address, value_print, wanted};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
-use crate::spec::{Cell, SeedMode};
+use crate::spec::SeedMode;
 
 /// A fault for each row of a seed that says otherwise than the account of that name does, where both
 /// would be written. `insert` by the username leaves an account that is there alone.
@@ -16,25 +15,24 @@ pub(super) fn conflicts(desired: &Desired, observed: &Observed) -> Vec<Fault> {
     let mut faults = Vec::new();
     for set in desired.sets.iter().filter(|set| set.on && set.table == name) {
         let at = set.columns.iter().position(|asked| asked.name == accounts.username);
-        let username = |row: &Vec<Cell>| row.get(at?).and_then(text).map(str::to_owned);
-        let declared = set.rows.iter().filter_map(|row| {
-            let (username, user) = desired.users.get_key_value(&username(row)?)?;
+        let declared = set.rows().filter_map(|row| {
+            let (username, user) = desired.users.get_key_value(row.get(at?).copied().flatten()?)?;
             Some((row, username, user))
         });
         for (row, username, user) in declared {
             let account = wanted(accounts, user);
-            let is_other = |name: &str, cell: &Cell| {
+            let is_other = |name: &str, value: Option<&str>| {
                 let is_key = set.key.iter().any(|key| key == name);
                 let is_written = is_key || set.mode != SeedMode::Insert;
                 let differs = match account.iter().find(|(column, _)| column == name) {
-                    Some((_, said)) => !is_equal(observed, table, name, text(said), text(cell)),
+                    Some((_, said)) => !is_equal(observed, table, name, said.text(), value),
                     None => is_key || name == accounts.password,
                 };
                 name != accounts.username && is_written && differs
             };
-            let cells = set.columns.iter().zip(row).map(|(asked, cell)| (asked.name.as_str(), cell));
+            let values = set.columns.iter().zip(row).map(|(asked, value)| (asked.name.as_str(), value));
             let others: Vec<&str> =
-                cells.filter(|(name, cell)| is_other(name, cell)).map(|(name, _)| name).collect();
+                values.filter(|(name, value)| is_other(name, *value)).map(|(name, _)| name).collect();
             if !others.is_empty() {
                 let (others, user) = (others.join(", "), address(username));
                 faults.push(Fault {

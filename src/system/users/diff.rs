@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value, json};
 
 use super::super::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
-use super::super::rows::{Lacking, lacking_message, not_given, text};
+use super::super::rows::{Lacking, lacking_message, not_given};
 use super::super::upcoming::Upcoming;
 use super::super::{Change, Desired, Observed};
 use super::apply::{Task, UserChange};
@@ -154,7 +154,7 @@ fn compare(
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
             return Verdict::Unobserved;
         };
-        if *print != value_print(observed.dialect, column, text(cell)) {
+        if *print != value_print(observed.dialect, column, cell.text()) {
             differs.push(column.name.clone());
         }
     }
@@ -183,7 +183,7 @@ fn planned(
     let version = user.password_version.unwrap_or(UNNAMED_VERSION);
     let mut after: Map<String, Value> = columns
         .iter()
-        .map(|(column, cell)| (column.clone(), text(cell).map_or(Value::Null, Value::from)))
+        .map(|(column, cell)| (column.clone(), cell.text().map_or(Value::Null, Value::from)))
         .collect();
     after.extend(user.password_version.map(|version| ("password_version".to_owned(), Value::from(version))));
     let hash = match user.hash {

@@ -10,7 +10,7 @@ use super::super::{Desired, Error, Result};
 use super::{PREFIX, value_print, wanted};
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
-use crate::journal::Entry;
+use crate::journal::Inventory;
 use crate::sql::{Database, identifier};
 
 /// The accounts that were asked for.
@@ -27,7 +27,7 @@ pub struct Accounts {
 /// The accounts; `None` where none are asked for or their table does not exist.
 pub(in super::super) async fn observe(
     desired: &Desired,
-    inventory: &[Entry],
+    inventory: &Inventory,
     schema: &Snapshot,
     database: &Database,
 ) -> Result<Option<Accounts>> {
@@ -36,7 +36,7 @@ pub(in super::super) async fn observe(
     let Some(table) = schema.tables.get(&name) else { return Ok(None) };
     let Some(username) = table.column(&accounts.username) else { return Ok(None) };
 
-    let known = inventory.iter().filter_map(|entry| entry.address.as_str().strip_prefix(PREFIX));
+    let known = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix(PREFIX));
     let names: BTreeSet<&str> = desired.users.keys().map(String::as_str).chain(known).collect();
     let mut asked: BTreeSet<String> =
         [Some(&accounts.email), accounts.role.as_ref(), accounts.active.as_ref()]
