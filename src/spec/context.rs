@@ -16,14 +16,36 @@ use crate::digest::Digest;
 use crate::sql;
 
 /// Specs are written by people; what is larger was not.
-pub(super) const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
+const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
 /// Data, prose and migrations that a spec names.
 pub(super) const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
 /// Rows as CSV, which are read one after the other.
 pub(super) const MAX_ROWS_BYTES: u64 = 1024 * 1024 * 1024;
 
+/// What to do about a path with a line feed or a tab in it, which is hardly ever meant.
+pub(super) const ESCAPED: &str = "in double quotes `\\n` is a line feed and `\\t` a tab: write a text with `\\` in it in \
+                                  single quotes";
+
 /// Mistakes that are kept: a file that is wrong in every line must not cost a minute to explain.
 const MAX_ERRORS: usize = 1000;
+
+/// What a YAML file is read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Yaml {
+    /// A spec or a layer of one: placeholders are replaced.
+    Spec,
+    /// Data that a spec names: every value is taken as it is written.
+    Data,
+}
+
+impl Yaml {
+    fn max_bytes(self) -> u64 {
+        match self {
+            Self::Spec => MAX_SPEC_BYTES,
+            Self::Data => MAX_DATA_BYTES,
+        }
+    }
+}
 
 /// A file that was read.
 pub(super) struct File {
@@ -33,6 +55,8 @@ pub(super) struct File {
     pub text: String,
     /// Whether it began with one.
     is_marked: bool,
+    /// Whether its values are taken as they are.
+    is_data: bool,
     /// As it may be shown.
     pub source: Arc<Source>,
 }
@@ -159,6 +183,26 @@ impl<'a> Context<'a> {
         self.files.borrow().get(at.file as usize).cloned()
     }
 
+    /// Whether a place is in a file of data, whose values are taken as they are.
+    pub(super) fn is_data(&self, at: Span) -> bool {
+        self.files.borrow().get(at.file as usize).is_some_and(|file| file.is_data)
+    }
+
+    /// A value of a file of data, as it is written. One with a NUL in it is a mistake.
+    pub(super) fn data(&self, at: Span, text: &str) -> Option<String> {
+        if text.contains('\0') {
+            self.refuse_nul(at);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// Reports a value with a NUL in it: PostgreSQL stores none, and SQLite and C programs end a text there.
+    pub(super) fn refuse_nul(&self, at: Span) {
+        let help = "no text of a database can hold it everywhere: take it out";
+        self.fail(Code::BadValue, at, "a NUL character (`\\0`, `\\u0000`) in a text", "in this value", help);
+    }
+
     /// A place, for messages and for the stack.
     pub(super) fn at(&self, at: Span) -> Location {
         match self.file(at) {
@@ -215,7 +259,7 @@ impl<'a> Context<'a> {
         match read_marked(path, max_bytes) {
             Ok((is_marked, text)) => {
                 let copy = text.clone();
-                Some(self.keep(path, text, move || shown(&copy), is_marked))
+                Some(self.keep(path, text, move || shown(&copy), is_marked, true))
             }
             Err(reason) => {
                 self.report(self.unreadable(path, named_at, reason));
@@ -229,9 +273,9 @@ impl<'a> Context<'a> {
         &self,
         path: &Path,
         named_at: Option<Span>,
-        max_bytes: u64,
+        read_as: Yaml,
     ) -> Option<(u32, Option<Node>)> {
-        let (is_marked, text) = match read_marked(path, max_bytes) {
+        let (is_marked, text) = match read_marked(path, read_as.max_bytes()) {
             Ok(read) => read,
             Err(reason) => {
                 self.report(self.unreadable(path, named_at, reason));
@@ -241,7 +285,7 @@ impl<'a> Context<'a> {
         let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
         let tree = tree::parse(index, &text);
         let shown = if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
-        self.keep(path, text, || shown, is_marked);
+        self.keep(path, text, || shown, is_marked, read_as == Yaml::Data);
         for Problem { code, at, message, label, also, help } in tree.problems {
             let mut error =
                 SpecError::new(code, message).at(self.at(Span::new(index, &at)), label).help(help);
@@ -259,9 +303,10 @@ impl<'a> Context<'a> {
         text: String,
         shown: impl FnOnce() -> String + Send + 'static,
         is_marked: bool,
+        is_data: bool,
     ) -> (u32, Rc<File>) {
         let source = Source::lazy(path.display().to_string(), shown);
-        let file = Rc::new(File { path: path.to_owned(), text, is_marked, source });
+        let file = Rc::new(File { path: path.to_owned(), text, is_marked, is_data, source });
         let mut files = self.files.borrow_mut();
         files.push(Rc::clone(&file));
         (u32::try_from(files.len() - 1).unwrap_or(u32::MAX), file)
@@ -270,7 +315,9 @@ impl<'a> Context<'a> {
     /// The mistake of naming a file that cannot be read.
     pub(super) fn unreadable(&self, path: &Path, named_at: Option<Span>, reason: Unread) -> SpecError {
         let Unread { what, help, missing } = reason;
-        let error = SpecError::new(Code::Unreadable, format!("cannot read {}: {what}", path.display()));
+        let shown = path.display().to_string();
+        let help = if shown.contains(char::is_control) { ESCAPED.to_owned() } else { help };
+        let error = SpecError::new(Code::Unreadable, format!("cannot read {shown}: {what}"));
         let error = error.help(help);
         match named_at {
             Some(at) => error.at(self.at(at), "named here"),
@@ -318,8 +365,10 @@ fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
         Some(rest) => (true, rest.to_vec()),
         None => (false, bytes),
     };
-    if bytes.contains(&0) {
-        return Err(Unread::new("it is binary, not text", "name a text file in UTF-8"));
+    if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+        let line = bytes.iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+        let what = format!("line {line} has a NUL byte: it is binary, not text");
+        return Err(Unread::new(what, "name a text file in UTF-8, and take NUL bytes out of it"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();

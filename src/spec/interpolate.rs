@@ -81,6 +81,48 @@ pub(super) fn foreign_placeholder(text: &str) -> Option<&str> {
     (begins && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).then_some(name)
 }
 
+/// The name in what looks like a placeholder of another tool anywhere in a text. A name in lower case
+/// counts where it stands between blanks or the separators of a URL: passwords may have a `$` in them.
+fn foreign_placeholder_within(text: &str) -> Option<&str> {
+    let separates = |c: char| c.is_whitespace() || matches!(c, ':' | '@' | '/' | '?' | '&' | '=' | ',');
+    let braces = || {
+        let (_, rest) = text.split_once("{{")?;
+        Some(rest.split_once("}}")?.0.trim())
+    };
+    let dollar = || text.split('$').skip(1).find_map(|rest| upper_name(rest, |_| true));
+    let percent = || {
+        text.match_indices('%').find_map(|(at, _)| {
+            let rest = text.get(at + 1..)?;
+            // `%DB…` may be an encoded byte.
+            let is_encoded = rest.chars().take(2).all(|c| c.is_ascii_hexdigit());
+            upper_name(rest, |next| next == Some('%')).filter(|name| !is_encoded || name.len() > 4)
+        })
+    };
+    foreign_placeholder(text)
+        .or_else(|| text.split(separates).find_map(foreign_placeholder))
+        .or_else(braces)
+        .or_else(dollar)
+        .or_else(percent)
+}
+
+/// The name in capitals that a text begins with, when it has three letters at least and `ends` takes what
+/// follows it.
+fn upper_name(text: &str, ends: impl Fn(Option<char>) -> bool) -> Option<&str> {
+    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let length = text.find(|c| !is_part(c)).unwrap_or(text.len());
+    let (name, rest) = text.split_at_checked(length)?;
+    let next = rest.chars().next();
+    let is_name = name.len() > 2 && !name.starts_with(|c: char| c.is_ascii_digit());
+    (is_name && !next.is_some_and(|c| c.is_ascii_lowercase()) && ends(next)).then_some(name)
+}
+
+/// What to write for what another tool calls `name`.
+fn own_placeholder(name: &str) -> String {
+    let name = name.trim_matches(['.', '$']);
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    format!("`${{{}}}`", if is_name { name } else { "NAME" })
+}
+
 /// Where in a URL a placeholder stands, as the URL is written: what it gives cannot change that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UrlPlace {
@@ -216,8 +258,12 @@ impl Context<'_> {
 
     /// Reports a secret that is the placeholder of another tool: as a literal it would be no secret.
     pub(super) fn refuse_foreign_placeholder(&self, at: Span, text: &str) -> bool {
-        let Some(name) = foreign_placeholder(text) else { return false };
-        let help = format!("write `${{{name}}}`");
+        let in_piece = |piece: &Piece<'_>| match *piece {
+            Piece::Literal(text) => foreign_placeholder_within(text).map(own_placeholder),
+            Piece::Variable { .. } | Piece::File { .. } | Piece::Wrong { .. } => None,
+        };
+        let Some(own) = pieces(text).iter().find_map(in_piece) else { return false };
+        let help = format!("write {own}; what has such a text in it belongs into a variable or a file");
         self.fail(Code::BadPlaceholder, at, FOREIGN, "taken as it stands", help);
         true
     }
@@ -225,8 +271,20 @@ impl Context<'_> {
     /// Warns of a text that is the placeholder of another tool.
     pub(super) fn warn_of_foreign_placeholder(&self, at: Span, text: &str) {
         if let Some(name) = foreign_placeholder(text) {
-            self.warn(at, FOREIGN, format!("it is taken as it stands; write `${{{name}}}` for the variable"));
+            self.warn_of_foreign(at, name);
         }
+    }
+
+    /// As [`Self::warn_of_foreign_placeholder`], where it may stand among other text.
+    pub(super) fn warn_of_foreign_placeholder_within(&self, at: Span, text: &str) {
+        if let Some(name) = foreign_placeholder_within(text) {
+            self.warn_of_foreign(at, name);
+        }
+    }
+
+    fn warn_of_foreign(&self, at: Span, name: &str) {
+        let own = own_placeholder(name);
+        self.warn(at, FOREIGN, format!("it is taken as it stands; write {own} for the variable"));
     }
 
     /// The text of a scalar that is no secret; a variable that is not set is a mistake.
@@ -321,6 +379,28 @@ mod tests {
                 Piece::File { path: "/h", written: "${file:/h}" },
             ]
         );
+    }
+
+    #[test]
+    fn placeholders_of_other_tools_are_found_among_other_text() {
+        for text in [
+            "x$DB_PASSWORD",
+            "$db_password:6379",
+            "Bearer $token",
+            "a{{ .Values.password }}b",
+            "x%DB_PASSWORD%",
+            "%PASSWORD%x",
+            "$PW$OTHER",
+        ] {
+            assert!(foreign_placeholder_within(text).is_some(), "{text}");
+        }
+        for text in
+            ["pa$$w0rd", "abc$def-ghi", "a%20b%2Fc", "%C3%A9%C3", "%AB1%CD", "US$ 100", "{a}}", "5$AB"]
+        {
+            assert_eq!(foreign_placeholder_within(text), None, "{text}");
+        }
+        assert_eq!(own_placeholder(".Values.password"), "`${NAME}`");
+        assert_eq!(own_placeholder("$db"), "`${db}`");
     }
 
     #[test]

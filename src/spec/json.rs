@@ -9,7 +9,7 @@ pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
     match &node.kind {
         _ if node.is_null() => Some("null".to_owned()),
         Kind::Scalar { text, plain } => {
-            let value = cx.text(node.at, text)?;
+            let value = if cx.is_data(node.at) { cx.data(node.at, text)? } else { cx.text(node.at, text)? };
             let bare = *plain && (matches!(&*value, "true" | "false") || is_json_number(&value));
             Some(if bare { value } else { serde_json::Value::String(value).to_string() })
         }

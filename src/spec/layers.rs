@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use super::context::{Context, MAX_SPEC_BYTES};
+use super::context::{Context, Yaml};
 use super::error::{Code, Reported, SpecError};
 use super::tree::{Entry, Kind, Node, Span};
 
@@ -24,7 +24,7 @@ pub(super) fn load(cx: &Context<'_>, file: &Path) -> Option<Node> {
             return None;
         }
         let real = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let (index, root) = cx.yaml(&path, named_at, MAX_SPEC_BYTES)?;
+        let (index, root) = cx.yaml(&path, named_at, Yaml::Spec)?;
         chain.push((path, real));
         let mut root = map_of(cx, index, root)?;
         next = extends(cx, &mut root).ok()?;

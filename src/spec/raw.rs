@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, TextOr, Value, Written};
-use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode};
+use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode, VectorAuth};
 
 /// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,
 /// scalars and lists replace, `null` removes.
@@ -274,8 +274,29 @@ pub(super) struct Target {
     pub require_read_only: Opt<bool>,
     /// Verified copies of it.
     pub backup: Opt<Backup>,
+    /// A file that this one is a copy of.
+    pub copy_of: Opt<String>,
+    /// How many rows of a table may enter documents, by table.
+    pub samples: Opt<Named<u32>>,
+    /// Globs of columns that no document names: `*.ssn`.
+    pub hide_columns: Opt<Vec<Field<String>>>,
+    /// Many databases instead of one `url`.
+    pub discover: Opt<Discover>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
+}
+
+/// Databases that are found, each a target.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "Described and refused: no backend yet")]
+pub(super) struct Discover {
+    /// Glob of SQLite files.
+    pub glob: Opt<String>,
+    /// A server.
+    pub url: Opt<Written>,
+    /// Glob of its databases.
+    pub databases: Opt<String>,
 }
 
 /// Verified copies of a target.
@@ -305,6 +326,8 @@ pub(super) struct Vector {
     pub database: Opt<String>,
     /// Token of Chroma.
     pub token: Opt<Written>,
+    /// How the token is sent to Chroma. Default `token` for Chroma Cloud, else `bearer`.
+    pub auth: Opt<VectorAuth>,
     /// What stands before every collection's name in the store, so that environments can share one. Default none.
     pub prefix: Opt<String>,
     /// How texts become vectors.
@@ -325,7 +348,7 @@ pub(super) struct Vector {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedder {
-    /// `minilm`, `hashing` or `http`. Required.
+    /// `static`, `minilm`, `bert`, `hashing` or `http`. Required.
     pub kind: Opt<EmbedderKind>,
     /// Folder of the model, for `minilm`.
     pub path: Opt<String>,
@@ -337,14 +360,26 @@ pub(super) struct Embedder {
     pub dimensions: Opt<u32>,
     /// Token of the service, for `http`.
     pub token: Opt<Written>,
+    /// What stands before a question, for `bert`.
+    pub query_prefix: Opt<String>,
+    /// What stands before a document, for `bert`.
+    pub document_prefix: Opt<String>,
+    /// Price of a million tokens, for `http`.
+    pub price: Opt<Setting>,
+    /// Where paid vectors are kept, for `http`: a folder, or `system`.
+    pub cache: Opt<String>,
 }
 
 /// Kinds of embedders.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum EmbedderKind {
+    /// Vectors of words, built in.
+    Static,
     /// all-MiniLM-L6-v2 on the CPU.
     Minilm,
+    /// Another model of the BERT family on the CPU.
+    Bert,
     /// Feature hashing of words and character n-grams; needs no model.
     Hashing,
     /// A service that speaks `OpenAI`'s protocol.
@@ -416,6 +451,8 @@ pub(super) struct Cache {
     pub config: Opt<Named<Setting>>,
     /// Users of Redis, by name.
     pub acl: Opt<Named<AclUser>>,
+    /// Write changed configuration into the server's own file (`CONFIG REWRITE`). Default false.
+    pub persist: Opt<bool>,
     /// Key prefixes and how long their keys live.
     pub namespaces: Opt<Named<Namespace>>,
     /// Streams and their consumer groups.
@@ -435,8 +472,27 @@ pub(super) struct AclUser {
     pub keys: Opt<Vec<Field<String>>>,
     /// Commands that it may use.
     pub commands: Opt<Vec<Field<String>>>,
+    /// Passwords while they are rotated.
+    pub passwords: Opt<Vec<Field<Written>>>,
+    /// Patterns of the channels that it may use.
+    pub channels: Opt<Vec<Field<String>>>,
+    /// Further sets of keys and commands.
+    pub selectors: Opt<Vec<Field<AclSelector>>>,
+    /// End its live connections when it may do less. Default false.
+    pub revoke: Opt<bool>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
+}
+
+/// A further set of keys and commands of a user of Redis.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "Described and refused: no backend yet")]
+pub(super) struct AclSelector {
+    /// Patterns of the keys that it may touch.
+    pub keys: Opt<Vec<Field<String>>>,
+    /// Commands that it may use.
+    pub commands: Opt<Vec<Field<String>>>,
 }
 
 /// A key prefix.
@@ -461,6 +517,8 @@ pub(super) struct Stream {
     pub groups: Opt<Vec<Field<String>>>,
     /// How many entries it keeps.
     pub maxlen: Opt<u64>,
+    /// Trim it to `maxlen`, as far as it is read. Default false.
+    pub trim: Opt<bool>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
 }

@@ -17,7 +17,7 @@ use super::tree::{Entry, Kind, Node, Span};
 
 /// Reads a whole tree. Mistakes are reported to the context.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {
-    match T::deserialize(Reader { cx, node }) {
+    match T::deserialize(Reader::new(cx, node)) {
         Ok(value) => Some(value),
         Err(failed) => {
             failed.report(cx, node.at);
@@ -57,6 +57,14 @@ impl de::Error for Failed {
 struct Reader<'c, 'v> {
     cx: &'c Context<'v>,
     node: &'c Node,
+    /// Whether what belongs to it was not indented, which is reported: it is there, and wrong.
+    lost_children: bool,
+}
+
+impl<'c, 'v> Reader<'c, 'v> {
+    fn new(cx: &'c Context<'v>, node: &'c Node) -> Self {
+        Self { cx, node, lost_children: false }
+    }
 }
 
 impl Reader<'_, '_> {
@@ -83,6 +91,13 @@ impl Reader<'_, '_> {
     /// The text of a scalar, placeholders replaced.
     fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), Failed> {
         let (text, plain) = self.written(wanted)?;
+        if text.contains('\0') {
+            self.cx.refuse_nul(self.node.at);
+            return Err(Failed(None));
+        }
+        if self.cx.is_data(self.node.at) {
+            return Ok((Cow::Borrowed(text), plain));
+        }
         if !text.contains("${") {
             self.cx.warn_of_foreign_placeholder(self.node.at, text);
             return Ok((Cow::Borrowed(text), plain));
@@ -193,7 +208,11 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
-        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        if self.node.is_null() && !self.lost_children {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -244,6 +263,7 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
                 entries: entries.iter(),
                 value: None,
                 known: None,
+                lost_children: false,
             }),
             Kind::Scalar { .. } | Kind::Seq(_) => {
                 Err(self.wrong("a map", "write `key: value` pairs, indented"))
@@ -263,9 +283,12 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
                 entries: entries.iter(),
                 value: None,
                 known: Some(fields),
+                lost_children: false,
             }),
             Kind::Scalar { .. } | Kind::Seq(_) => {
-                let help = format!("accepted keys: {}", one_of(fields.iter().copied()));
+                let keys = one_of(fields.iter().copied());
+                let below = if self.node.is_null() { "indent its keys below it; " } else { "" };
+                let help = format!("{below}accepted keys: {keys}");
                 Err(self.wrong("a map", &help))
             }
         }
@@ -323,6 +346,9 @@ impl<'de> de::SeqAccess<'de> for FieldAccess<'_, '_> {
         if self.step == 1 {
             return seed.deserialize(field::pack(self.reader.node.at).into_deserializer()).map(Some);
         }
+        if self.reader.lost_children {
+            return Ok(None);
+        }
         match seed.deserialize(self.reader) {
             Ok(value) => Ok(Some(value)),
             Err(failed) => {
@@ -345,7 +371,7 @@ impl<'de> de::SeqAccess<'de> for ItemAccess<'_, '_> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Failed> {
-        self.items.next().map(|node| seed.deserialize(Reader { cx: self.cx, node })).transpose()
+        self.items.next().map(|node| seed.deserialize(Reader::new(self.cx, node))).transpose()
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -358,9 +384,34 @@ struct EntryAccess<'c, 'v> {
     entries: std::slice::Iter<'c, Entry>,
     value: Option<&'c Node>,
     known: Option<&'static [&'static str]>,
+    lost_children: bool,
 }
 
 impl EntryAccess<'_, '_> {
+    /// Takes the entries that follow a key without a value, are not known here, and so were meant to be
+    /// below it; one report for all of them.
+    fn children_beside(&mut self, parent: &Entry, known: &[&str]) -> bool {
+        let rest = self.entries.as_slice();
+        let mut last = parent.key_at;
+        let count = rest.iter().take_while(|entry| {
+            let follows = entry.key_at.file == last.file && entry.key_at.start > last.start;
+            last = entry.key_at;
+            follows && !known.contains(&&*entry.key)
+        });
+        let children = rest.get(..count.count()).unwrap_or_default();
+        let Some(first) = children.first().filter(|_| parent.value.is_null()) else { return false };
+        // One that is near to a key of this level is a typo of that.
+        if nearest(&first.key, known.iter().copied()).is_some() {
+            return false;
+        }
+        let message = format!("`{}` is not indented, and so is not below `{}:`", first.key, parent.key);
+        let names = one_of(children.iter().map(|entry| &*entry.key));
+        let help = format!("indent what belongs to `{}:`, for example by two spaces: {names}", parent.key);
+        self.cx.fail(Code::UnknownKey, first.key_at, message, "indent this", help);
+        self.entries = rest.get(children.len()..).unwrap_or_default().iter();
+        true
+    }
+
     fn unknown(&self, entry: &Entry, known: &[&str]) {
         if self.cx.is_full() {
             return self.cx.fail(Code::UnknownKey, entry.key_at, "", "", "");
@@ -387,7 +438,8 @@ impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
             let Some(entry) = self.entries.next() else { return Ok(None) };
             match self.known {
                 Some(known) if !known.contains(&&*entry.key) => self.unknown(entry, known),
-                _ => {
+                known => {
+                    self.lost_children = known.is_some_and(|known| self.children_beside(entry, known));
                     self.value = Some(&entry.value);
                     return seed.deserialize(KeyReader { entry }).map(Some);
                 }
@@ -397,7 +449,7 @@ impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
 
     fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
         match self.value.take() {
-            Some(node) => seed.deserialize(Reader { cx: self.cx, node }),
+            Some(node) => seed.deserialize(Reader { cx: self.cx, node, lost_children: self.lost_children }),
             None => Err(de::Error::custom("a value without a key")),
         }
     }

@@ -9,6 +9,7 @@ use super::*;
 
 mod digests;
 mod flags;
+mod messages;
 mod robust;
 mod stacks;
 

@@ -155,7 +155,9 @@ pub(super) fn parse(file: u32, text: &str) -> Tree {
 
 /// What to do about the mistakes that people make most.
 fn syntax_help(info: &str) -> &'static str {
-    if info.contains("tab") {
+    if info.contains("escape") {
+        "in double quotes `\\` begins an escape: write the text in single quotes, where `\\` is itself"
+    } else if info.contains("tab") {
         "indent with spaces"
     } else if info.contains("mapping values") {
         "quote a text that ends with `:` or has `: ` in it, and indent what belongs together alike"

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::apply::Writer;
+use super::auth;
 use super::budget::Budget;
 use super::client::{Error, Training};
 use super::http::Http;
@@ -100,17 +100,7 @@ fn unchanged(mark: &Mark, runs: &BTreeSet<String>) -> Value {
 
 impl Chroma {
     pub(super) fn new(url: &RedactedUrl, spec: &spec::Vector) -> Result<Self, Error> {
-        let mut headers = HeaderMap::new();
-        if let Some(token) = &spec.token {
-            let token = token.expose().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
-            for (name, value) in
-                [("x-chroma-token", token), (AUTHORIZATION.as_str(), &format!("Bearer {token}"))]
-            {
-                let mut value = HeaderValue::from_str(value).map_err(|_| Error::Token)?;
-                value.set_sensitive(true);
-                headers.insert(reqwest::header::HeaderName::from_static(name), value);
-            }
-        }
+        let headers = auth::headers(url.expose().host_str(), spec)?;
         let http = Http::new(url, headers)?;
         let (tenant, database) = (spec.tenant.clone(), spec.database.clone());
         Ok(Self { http, tenant, database })

@@ -3,6 +3,7 @@
 //! put into a store it never writes and never deletes; it does not know how a plan is run.
 
 mod apply;
+mod auth;
 mod budget;
 mod chroma;
 mod client;

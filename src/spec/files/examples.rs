@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::Named;
-use crate::spec::context::{Context, MAX_DATA_BYTES};
+use crate::spec::context::{Context, Yaml};
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Opt};
 use crate::spec::suggest::declared;
@@ -23,7 +23,7 @@ pub(in crate::spec) fn examples(
     named: Named<'_>,
     targets: &[&str],
 ) -> Option<Vec<Example>> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
     if let Some(file) = cx.file(Span::new(index, &(0..0))) {
         cx.content(named.label.to_owned(), &file.text);
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::Named;
-use crate::spec::context::{Context, MAX_DATA_BYTES};
+use crate::spec::context::{Context, Yaml};
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{self, Field, Key, Opt};
 use crate::spec::tree::Span;
@@ -29,7 +29,7 @@ struct RawTerm {
 
 /// Reads an ontology that the spec calls `name`; mistakes are reported.
 pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
     let top = Span::new(index, &(0..0));
     if let Some(file) = cx.file(top) {
         cx.content(named.label.to_owned(), &file.text);

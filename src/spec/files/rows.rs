@@ -8,7 +8,7 @@ use super::{Named, csv};
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 use crate::prints::repeated;
-use crate::spec::context::{Context, MAX_DATA_BYTES, MAX_ROWS_BYTES};
+use crate::spec::context::{Context, MAX_ROWS_BYTES, Yaml};
 use crate::spec::error::{Code, SpecError};
 use crate::spec::json::json;
 use crate::spec::read::found;
@@ -155,7 +155,7 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
 }
 
 fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), MAX_DATA_BYTES)?;
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
     if let Some(file) = cx.file(Span::new(index, &(0..0))) {
         cx.content(named.label.to_owned(), &file.text);
     }
@@ -221,8 +221,7 @@ fn yaml_row(
         };
         cells.push(match &value.kind {
             _ if value.is_null() => None,
-            // Data is data: a `${` in it is no placeholder.
-            Kind::Scalar { text, .. } => Some(text.to_string()),
+            Kind::Scalar { text, .. } => Some(cx.data(value.at, text)?),
             Kind::Seq(_) | Kind::Map(_) => Some(json(cx, value)?),
         });
     }

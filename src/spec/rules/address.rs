@@ -6,9 +6,9 @@ use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
-use crate::spec::context::Context;
+use crate::spec::context::{Context, ESCAPED};
 use crate::spec::error::{Code, SpecError};
-use crate::spec::interpolate::{Resolved, unset};
+use crate::spec::interpolate::{Resolved, foreign_placeholder, unset};
 use crate::spec::mask;
 use crate::spec::server_url::is_scheme;
 use crate::spec::tree::Span;
@@ -37,9 +37,11 @@ pub(super) fn address(
     let password =
         written.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(info, _)| info);
     let password = password.and_then(|info| info.split_once(':')).map_or("", |(_, password)| password);
-    if cx.refuse_foreign_placeholder(at, password) || cx.refuse_foreign_placeholder(at, written) {
+    let is_whole = foreign_placeholder(written).is_some();
+    if cx.refuse_foreign_placeholder(at, if is_whole { written } else { password }) {
         return None;
     }
+    cx.warn_of_foreign_placeholder_within(at, written);
     let to = match cx.resolve_url(at, written) {
         Resolved::Text(text) => Ok(parse(cx, at, written, &text, accepted)?),
         Resolved::Failed => return None,
@@ -91,6 +93,18 @@ fn sqlite(cx: &Context<'_>, at: Span, rest: &str, refuse: &dyn Fn(&str, &str)) -
             "an address of a file takes no options",
             "remove what follows the `?`: modes are chosen by what is done",
         );
+        return None;
+    }
+    let drive = path.trim_start_matches('/').split_once(':').map(|(drive, rest)| (drive.len(), rest));
+    if drive.is_some_and(|(length, rest)| length == 1 && rest.starts_with(['/', '\\'])) {
+        refuse(
+            "the path is one of Windows",
+            "write it with `/` and without a drive: `sqlite:///data/app.db`",
+        );
+        return None;
+    }
+    if path.contains(char::is_control) {
+        refuse("a control character in the path", ESCAPED);
         return None;
     }
     let Ok(path) = percent_decode_str(path).decode_utf8() else {

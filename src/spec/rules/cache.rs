@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{distinct, duration, not_built, plain_key, required, visible_key};
+use super::values::{check_range, distinct, duration, not_built, plain_key, required, visible_key};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Addresses, Field, Key};
@@ -16,11 +16,19 @@ use crate::spec::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 const ACCEPTED: &str =
     "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 
+/// A hundred years, within what Redis can count in milliseconds.
+const LONGEST_TTL: Duration = Duration::from_hours(36_500 * 24);
+/// Redis reads a signed number.
+const LONGEST_STREAM: u64 = i64::MAX as u64;
+
 /// The cache; `None` when it is wrong.
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
-    let Raw { url: _, connection: _, databases, config, acl, namespaces, streams, protect: _ } = raw;
+    let Raw { url: _, connection: _, databases, config, acl, persist, namespaces, streams, protect: _ } = raw;
     if let Some(at) = acl.at() {
         not_built(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
+    }
+    if let Some((true, at)) = persist.located() {
+        not_built(cx, at, "`persist`", "remove it, and run CONFIG REWRITE yourself");
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(CacheUrl::Sqlite(_)), .. }) = &endpoint {
@@ -142,14 +150,14 @@ fn namespaces_of(
         let lifetime = required(cx, ttl, "ttl", key.at, "how long its keys live, such as `24h`")
             .map(|(_, at)| (duration(cx, ttl, Duration::from_secs(1)), at));
         if let Some((lifetime, at)) = lifetime
-            && (lifetime.is_zero() || lifetime.subsec_nanos() > 0)
+            && (lifetime.is_zero() || lifetime.subsec_nanos() > 0 || lifetime > LONGEST_TTL)
         {
             cx.fail(
                 Code::BadValue,
                 at,
                 "not a time to live",
                 "this value",
-                "a whole number of seconds, at least `1s`",
+                "a whole number of seconds from `1s` to `36500d`; a key without a namespace lives for ever",
             );
         }
         let (Some((prefix, prefix_at)), Some((lifetime, _))) = (prefix, lifetime) else {
@@ -187,19 +195,14 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
     let mut whole = true;
     for (key, field) in entries {
         visible_key(cx, "stream", key);
-        let Some(RawStream { groups, maxlen, protect: _ }) = &field.value else {
+        let Some(RawStream { groups, maxlen, trim, protect: _ }) = &field.value else {
             whole = false;
             continue;
         };
-        if let Some((0, at)) = maxlen.located() {
-            cx.fail(
-                Code::BadValue,
-                at,
-                "a stream that keeps nothing",
-                "this value",
-                "at least 1, or no `maxlen`",
-            );
+        if let Some((true, at)) = trim.located() {
+            not_built(cx, at, "`trim`", "remove it");
         }
+        check_range(cx, maxlen, &(1..=LONGEST_STREAM));
         let groups = distinct(cx, groups, "the group");
         streams
             .insert(key.name.clone(), Stream { groups, maxlen: maxlen.value().copied(), at: cx.at(key.at) });

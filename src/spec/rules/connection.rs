@@ -1,7 +1,7 @@
 //! `connection:`, the parts of a URL as keys.
 
 use super::address::{Address, address, refuse_url};
-use super::values::required;
+use super::values::{check_range, required};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Opt, Written};
@@ -57,6 +57,10 @@ pub(super) fn written(url: &Opt<Written>) -> Option<Option<(&str, Span)>> {
 fn of_parts(cx: &Context<'_>, raw: &Connection, at: Span, accepted: &str) -> Option<Endpoint<Address>> {
     let Connection { kind, host, port, user, password, database, tls } = raw;
     let kind = required(cx, kind, "kind", at, "`postgres`, `redis` or `chroma`");
+    check_range(cx, port, &(1..=u16::MAX));
+    if port.value() == Some(&0) {
+        return None;
+    }
     let host = required(cx, host, "host", at, "where the server is");
     let secret = match password.field() {
         None => None,

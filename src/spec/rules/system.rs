@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, duration, plain_key, required, table};
+use super::values::{distinct, duration_within, plain_key, required, table};
 use super::{roles, seeds, users};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
@@ -19,6 +19,8 @@ use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System,
 const ACCEPTED: &str =
     "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+/// PostgreSQL counts milliseconds in 31 bits, which are a little more.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(24 * 24);
 
 /// The system database; `None` when it is wrong.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
@@ -30,8 +32,20 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     }
     let extensions = distinct(cx, &raw.extensions, "the extension");
     let migrations = migrations(cx, raw, endpoint.as_ref());
-    let lock_timeout = duration(cx, &raw.lock_timeout, LOCK_TIMEOUT);
-    let statement_timeout = duration(cx, &raw.statement_timeout, Duration::ZERO);
+    let lock_timeout = duration_within(
+        cx,
+        &raw.lock_timeout,
+        LOCK_TIMEOUT,
+        &(Duration::from_millis(1)..=LONGEST_TIMEOUT),
+        "`1ms` to `24d`: without a limit a migration and all that wait behind it would wait for ever",
+    );
+    let statement_timeout = duration_within(
+        cx,
+        &raw.statement_timeout,
+        Duration::ZERO,
+        &(Duration::ZERO..=LONGEST_TIMEOUT),
+        "`1ms` to `24d`, and `0s` for no limit",
+    );
     let accounts = users::accounts(cx, raw, at);
     let users = users::users(cx, raw, accounts.as_ref().ok().and_then(Option::as_ref));
     let roles = roles::roles(cx, raw, endpoint.as_ref());

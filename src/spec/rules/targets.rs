@@ -30,9 +30,32 @@ pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option
 }
 
 fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Target> {
-    let Raw { when, url, connection, include, exclude, require, require_read_only, backup, protect: _ } = raw;
+    let Raw {
+        when,
+        url,
+        connection,
+        include,
+        exclude,
+        require,
+        require_read_only,
+        backup,
+        copy_of,
+        samples,
+        hide_columns,
+        discover,
+        protect: _,
+    } = raw;
     if let Some(at) = backup.at() {
         not_built(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
+    }
+    let places = [
+        ("copy_of", copy_of.at()),
+        ("samples", samples.at()),
+        ("hide_columns", hide_columns.at()),
+        ("discover", discover.at()),
+    ];
+    for (key, at) in places.into_iter().filter_map(|(key, at)| Some((key, at?))) {
+        not_built(cx, at, &format!("`{key}` of a target"), "remove it; `exclude` leaves out whole tables");
     }
     let when = flags.when(cx, when);
     let endpoint = connection::written(url)

@@ -1,6 +1,7 @@
 //! Small values that many sections share: names, durations, lists, defaults.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use globset::GlobBuilder;
@@ -121,6 +122,39 @@ pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration)
     let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h` or `7d`";
     cx.fail(Code::BadValue, at, "not a duration", "this value", help);
     default
+}
+
+/// A duration of a range, or its default.
+pub(super) fn duration_within(
+    cx: &Context<'_>,
+    field: &Opt<String>,
+    default: Duration,
+    range: &RangeInclusive<Duration>,
+    accepted: &str,
+) -> Duration {
+    let duration = duration(cx, field, default);
+    match field.at() {
+        Some(at) if !range.contains(&duration) => {
+            let help = format!("accepted are {accepted}");
+            cx.fail(Code::BadValue, at, "a duration out of range", "this value", help);
+            default
+        }
+        _ => duration,
+    }
+}
+
+/// Reports a number that is not in its range.
+pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
+    cx: &Context<'_>,
+    field: &Opt<T>,
+    range: &RangeInclusive<T>,
+) {
+    if let Some((number, at)) = field.located()
+        && !range.contains(number)
+    {
+        let help = format!("accepted are {} to {}", range.start(), range.end());
+        cx.fail(Code::BadValue, at, format!("{number} is out of range"), "this value", help);
+    }
 }
 
 /// A duration as specs and options write it: `500ms`, `5s`, `10m`, `24h`, `7d`.

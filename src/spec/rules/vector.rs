@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{distinct, not_built, plain_key, required};
+use super::values::{check_range, distinct, not_built, plain_key, required};
 use crate::spec::context::Context;
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Key, Opt};
@@ -18,6 +18,8 @@ use crate::spec::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
 
 const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const DIMENSIONS: u32 = 384;
+/// Each is a whole copy of a collection, and all are listed at every plan.
+const MOST_GENERATIONS: u32 = 100;
 
 /// The vector store; `None` when it is wrong.
 pub(super) fn vector(
@@ -33,6 +35,7 @@ pub(super) fn vector(
         tenant,
         database,
         token,
+        auth,
         prefix,
         embedder,
         layout,
@@ -49,7 +52,12 @@ pub(super) fn vector(
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(VectorUrl::Sqlite(_)), .. }) = &endpoint {
-        let places = [("tenant", tenant.at()), ("database", database.at()), ("token", token.at())];
+        let places = [
+            ("tenant", tenant.at()),
+            ("database", database.at()),
+            ("token", token.at()),
+            ("auth", auth.at()),
+        ];
         for (key, at) in places.into_iter().filter_map(|(key, at)| Some((key, at?))) {
             let message = format!("`{key}` is for Chroma, and this vector store is a file");
             cx.fail(Code::NotForThisKind, at, message, "not for this store", "remove it, or use `http://…`");
@@ -63,7 +71,17 @@ pub(super) fn vector(
             cx.secret(*at, &token.0, cx.contact == Contact::Offline).map(Some)
         }
     };
+    if let (Some(at), None) = (auth.at(), raw.token.at()) {
+        cx.fail(
+            Code::MissingKey,
+            at,
+            "`auth` without a `token`",
+            "nothing to send",
+            "add `token: ${CHROMA_TOKEN}`",
+        );
+    }
     let embedder = embedder_of(cx, embedder, at);
+    check_range(cx, keep_generations, &(0..=MOST_GENERATIONS));
     if let Some((written, at)) = prefix.located() {
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if !written.chars().all(is_part) {
@@ -90,6 +108,7 @@ pub(super) fn vector(
         tenant: tenant.or("default_tenant".to_owned()),
         database: database.or("default_database".to_owned()),
         token: token?,
+        auth: auth.value().copied(),
         prefix: prefix.or(String::new()),
         embedder: embedder?,
         collections: whole.then_some(known)?,
@@ -150,17 +169,38 @@ fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<Vect
 fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Option<Embedder> {
     const HELP: &str = "write `embedder: { kind: hashing }`";
     let Some(Field { at, value }) = embedder.field() else {
-        not_built(cx, at, "the embedder `minilm`, which is the default,", HELP);
+        not_built(cx, at, "the embedder `static`, which is the default,", HELP);
         return None;
     };
-    let RawEmbedder { kind, path, url, model, dimensions, token } = value.as_ref()?;
-    let (kind, kind_at) = required(cx, kind, "kind", *at, "`minilm`, `hashing` or `http`")?;
+    let RawEmbedder {
+        kind,
+        path,
+        url,
+        model,
+        dimensions,
+        token,
+        query_prefix,
+        document_prefix,
+        price,
+        cache,
+    } = value.as_ref()?;
+    let (kind, kind_at) = required(cx, kind, "kind", *at, "`static`, `minilm`, `bert`, `hashing` or `http`")?;
     match kind {
+        EmbedderKind::Static => not_built(cx, kind_at, "the embedder `static`", HELP),
         EmbedderKind::Minilm => not_built(cx, kind_at, "the embedder `minilm`", HELP),
+        EmbedderKind::Bert => not_built(cx, kind_at, "the embedder `bert`", HELP),
         EmbedderKind::Http => not_built(cx, kind_at, "the embedder `http`", HELP),
         EmbedderKind::Hashing => {
-            let foreign =
-                [("path", path.at()), ("url", url.at()), ("model", model.at()), ("token", token.at())];
+            let foreign = [
+                ("path", path.at()),
+                ("url", url.at()),
+                ("model", model.at()),
+                ("token", token.at()),
+                ("query_prefix", query_prefix.at()),
+                ("document_prefix", document_prefix.at()),
+                ("price", price.at()),
+                ("cache", cache.at()),
+            ];
             for (key, at) in foreign.into_iter().filter_map(|(key, at)| Some((key, at?))) {
                 let message = format!("`{key}` is for another kind of embedder");
                 cx.fail(
@@ -172,17 +212,7 @@ fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Optio
                 );
             }
             let size = dimensions.or(DIMENSIONS);
-            if let Some((size, at)) = dimensions.located()
-                && !(8..=8192).contains(size)
-            {
-                cx.fail(
-                    Code::BadValue,
-                    at,
-                    "not a length of vectors",
-                    "this value",
-                    "accepted are 8 to 8192",
-                );
-            }
+            check_range(cx, dimensions, &(8..=8192));
             return usize::try_from(size).ok().map(|dimensions| Embedder::Hashing { dimensions });
         }
     }

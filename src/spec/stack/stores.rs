@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::Deserialize;
+
 use crate::spec::{Endpoint, Location, RedactedUrl, Secret, When};
 
 /// One of `targets:`: a business database, read and never written.
@@ -45,6 +48,8 @@ pub struct Vector {
     pub database: String,
     /// `token:` of Chroma.
     pub token: Option<Secret>,
+    /// `auth:` of Chroma; `None` for the default of its host.
+    pub auth: Option<VectorAuth>,
     /// `prefix:` of every collection's name in the store; empty by default.
     pub prefix: String,
     /// `embedder:`
@@ -55,6 +60,18 @@ pub struct Vector {
     pub keep_generations: u32,
     /// Where it stands.
     pub at: Location,
+}
+
+/// How the token is shown to Chroma.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorAuth {
+    /// `x-chroma-token: TOKEN`
+    Token,
+    /// `Authorization: Bearer TOKEN`
+    Bearer,
+    /// `Authorization: Basic …` of `user:password`
+    Basic,
 }
 
 /// An address of a vector store.

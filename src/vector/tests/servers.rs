@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::worlds::{chroma_vector, here};
-use crate::spec::Secret;
+use crate::spec::{Secret, VectorAuth};
 use crate::vector::{Client, Observed, observe};
 
 #[tokio::test]
@@ -79,17 +79,23 @@ async fn a_failing_server_is_asked_again_and_a_refusing_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_token_is_sent_in_both_headers_and_shown_nowhere() {
-    let (url, requests) = fake(|_, _| (500, "{\"error\":\"broken\"}")).await;
-    let mut vector = chroma_vector(&url);
-    let token = "open-sesame-1234";
-    vector.token = Some(Secret::new("${TOKEN}", Ok(token.into()), here()));
-    let client = Client::new(&vector).unwrap();
+async fn a_token_is_sent_in_the_header_of_auth_and_shown_nowhere() {
+    let token = "user:open-sesame-1234";
+    for (auth, header, other) in [
+        (None, "authorization: bearer user:open-sesame-1234", "x-chroma-token"),
+        (Some(VectorAuth::Bearer), "authorization: bearer user:open-sesame-1234", "x-chroma-token"),
+        (Some(VectorAuth::Token), "x-chroma-token: user:open-sesame-1234", "authorization"),
+        (Some(VectorAuth::Basic), "authorization: basic dxnlcjpvcgvulxnlc2ftzs0xmjm0", "x-chroma-token"),
+    ] {
+        let (url, requests) = fake(|_, _| (500, "{\"error\":\"broken\"}")).await;
+        let mut vector = chroma_vector(&url);
+        (vector.token, vector.auth) = (Some(Secret::new("${TOKEN}", Ok(token.into()), here())), auth);
+        let client = Client::new(&vector).unwrap();
 
-    let seen = observe(&client).await;
+        let seen = observe(&client).await;
 
-    let request = requests.lock().unwrap()[0].clone();
-    assert!(request.contains("x-chroma-token: open-sesame-1234"), "{request}");
-    assert!(request.contains("authorization: bearer open-sesame-1234"), "{request}");
-    assert!(!format!("{seen:?} {client:?} {vector:?}").contains(token));
+        let request = requests.lock().unwrap()[0].to_lowercase();
+        assert!(request.contains(header) && !request.contains(other), "{request}");
+        assert!(!format!("{seen:?} {client:?} {vector:?}").contains(token));
+    }
 }

@@ -31,6 +31,7 @@ pub(super) fn sqlite_vector(path: &Path) -> Vector {
         tenant: "default_tenant".to_owned(),
         database: "default_database".to_owned(),
         token: None,
+        auth: None,
         prefix: String::new(),
         embedder: Embedder::Hashing { dimensions: 64 },
         collections: BTreeMap::new(),
@@ -182,6 +183,7 @@ pub(super) fn table(columns: &[&str]) -> Table {
         checks: BTreeSet::new(),
         comment: None,
         definition: None,
+        strict: false,
     }
 }
 

@@ -1,0 +1,31 @@
+//! How a token is shown to Chroma: in one header, so that no proxy sees it in a form that it passes on.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+
+use super::client::Error;
+use crate::spec::{self, VectorAuth};
+
+/// Chroma Cloud takes its own header alone.
+const CLOUD: &str = ".trychroma.com";
+const CHROMA_TOKEN: &str = "x-chroma-token";
+
+/// The headers of each request to a host.
+pub(super) fn headers(host: Option<&str>, spec: &spec::Vector) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    let Some(token) = &spec.token else { return Ok(headers) };
+    let token = token.expose().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
+    let is_cloud = host.is_some_and(|host| host.ends_with(CLOUD));
+    let (name, value) = match (spec.auth, is_cloud) {
+        (Some(VectorAuth::Token), _) | (None, true) => {
+            (HeaderName::from_static(CHROMA_TOKEN), token.to_owned())
+        }
+        (Some(VectorAuth::Bearer), _) | (None, false) => (AUTHORIZATION, format!("Bearer {token}")),
+        (Some(VectorAuth::Basic), _) => (AUTHORIZATION, format!("Basic {}", STANDARD.encode(token))),
+    };
+    let mut value = HeaderValue::from_str(&value).map_err(|_| Error::Token)?;
+    value.set_sensitive(true);
+    headers.insert(name, value);
+    Ok(headers)
+}
