@@ -57,7 +57,7 @@ pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Resul
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui).await?;
     let world = if let Some(path) = &args.world {
-        load::saved_world(path, &stack).await?
+        load::saved_world(path, &stack, ui).await?
     } else {
         let clients = Clients::new(&stack, Purpose::Observe, args.train)?;
         load::world(&stack, &clients, args.refresh_timeout, ui).await?

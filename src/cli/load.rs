@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::exit::{Failure, Plain};
 use super::ui::Ui;
 use crate::apply::{Clients, LookError, ObserveError, observe_within};
@@ -61,11 +63,28 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
-/// Reads a saved observation of a stack, as it asks for it.
-pub(super) async fn saved_world(path: &Path, stack: &Stack) -> Result<World, Failure> {
+/// Reads a saved observation of a stack, as it asks for it, and says how old it is.
+pub(super) async fn saved_world(path: &Path, stack: &Stack, ui: &Ui) -> Result<World, Failure> {
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
+    ui.note(&age(&file.observed_at));
     Ok(file.world.as_asked(stack))
+}
+
+/// How old an observation is. It depends on the clock, and so stands beside the plan.
+fn age(observed_at: &str) -> String {
+    let Ok(moment) = observed_at.parse::<Timestamp>() else {
+        return format!("planned against what was observed at {observed_at}");
+    };
+    let minutes = Timestamp::now().duration_since(moment).as_mins();
+    let age = match minutes {
+        ..0 => "in the future by this clock".to_owned(),
+        0 => "less than a minute ago".to_owned(),
+        1..120 => format!("{minutes} min ago"),
+        120..2880 => format!("{} hours ago", minutes / 60),
+        _ => format!("{} days ago", minutes / 60 / 24),
+    };
+    format!("planned against what was observed {age} ({observed_at})")
 }
 
 /// Loads one spec with the variables of this process.

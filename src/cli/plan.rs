@@ -10,6 +10,7 @@ use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use super::{LEAVES_NOTHING, listening, listening_with, load};
 use crate::apply::{Clients, rehearse};
+use crate::change::Address;
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
@@ -95,13 +96,14 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         plan::write(path, &plan.document)?;
     }
     ui.answer(&print(&plan.document, args.format, args.max_bytes, ui));
-    hints(&plan, args, ui);
-    Ok(verdict(&plan, args.detailed_exitcode))
+    let exit = verdict(&plan, args.detailed_exitcode);
+    hints(&plan, args, exit, ui);
+    Ok(exit)
 }
 
 async fn look(stack: &Stack, args: &PlanArgs, ui: &Ui) -> Result<World, Failure> {
     if let Some(path) = &args.world {
-        return load::saved_world(path, stack).await;
+        return load::saved_world(path, stack, ui).await;
     }
     let clients = Clients::new(stack, Purpose::Observe, args.train)?;
     Ok(load::world(stack, &clients, args.refresh_timeout, ui).await?)
@@ -116,16 +118,20 @@ pub(super) fn print(document: &Document, format: PlanFormat, most_bytes: usize, 
     }
 }
 
-fn hints(plan: &Plan, args: &PlanArgs, ui: &Ui) {
-    let refusals = plan.refusals(&[]);
-    for (address, allow) in &refusals {
+/// What to do with the plan. `apply` is named only where it would do just this.
+fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
+    let is_denied = |address: &Address| plan.denied.iter().any(|held| held.address == *address);
+    // What a policy denies, no option allows.
+    for (address, allow) in plan.refusals(&[]).iter().filter(|(address, _)| !is_denied(address)) {
         ui.note(&format!("{address} runs only with `apply --allow {}`", allow.as_str()));
     }
     match &args.out {
-        Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
-        None if plan.document.has_changes() && plan.denied.is_empty() => {
-            ui.note("`trueup apply` does this after asking");
+        Some(_) if exit == Exit::Denied => {
+            ui.note("the plan is saved; first mend what is denied or fails in it, and plan anew");
         }
+        Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
+        None if exit == Exit::Denied || args.world.is_some() || args.format == PlanFormat::Json => {}
+        None if plan.document.has_changes() => ui.note("`trueup apply` does this after asking"),
         None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
     }

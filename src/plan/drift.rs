@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{ChangeEntry, Document, Work};
 use crate::catalog::{self, SchemaChange, Snapshot};
-use crate::change::{Address, Check, Diff, Drift, Held, Planned, Status};
+use crate::change::{Action, Address, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{Migration, SchemaDrift, Stack};
 use crate::system;
@@ -183,6 +183,12 @@ pub struct Drifted {
     pub schema: SchemaBaseline,
 }
 
+/// Whether an earlier run put something at an address, as far as the bookkeeping tells.
+fn was_put(journal: &journal::Observed, address: &Address) -> bool {
+    journal.trained.contains(address)
+        || journal.inventory.at(address).is_some_and(|entries| !entries.is_empty())
+}
+
 /// What of a plan is drift.
 ///
 /// A run that applies a spec whole leaves nothing to do, and records the spec's digest. As long as
@@ -198,10 +204,14 @@ pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBasel
         journal.bookkeeping == Bookkeeping::Outdated && change.address.as_str() == "system.bookkeeping"
     };
     let changes: Vec<ChangeEntry> = plan.changes.iter().filter(|change| !is_own(change)).cloned().collect();
-    let (changes, untold) = match baseline {
-        Baseline::Same => (changes, 0),
-        Baseline::SpecChanged | Baseline::NeverApplied => (Vec::new(), changes.len()),
+    // Whatever the spec says now, what this tool put there and what is missing was taken away.
+    let is_gone = |change: &ChangeEntry| change.action == Action::Create && was_put(journal, &change.address);
+    let (changes, untold): (Vec<ChangeEntry>, Vec<ChangeEntry>) = match baseline {
+        Baseline::Same => (changes, Vec::new()),
+        Baseline::SpecChanged => changes.into_iter().partition(is_gone),
+        Baseline::NeverApplied => (Vec::new(), changes),
     };
+    let untold = untold.len();
     Drifted {
         stack: plan.stack.clone(),
         environment: plan.environment.clone(),

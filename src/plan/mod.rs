@@ -6,6 +6,7 @@ mod bookkeeping;
 mod document;
 mod drift;
 mod graph;
+mod mentions;
 mod only;
 mod owner;
 mod policy;
@@ -230,6 +231,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     if let Some(desired) = vector::Desired::new(stack, &schemas, vector::Claimant::new(stack, &world.journal))
     {
         if options.train || stack.flags.auto_train_vector() {
+            diff.notes.extend(mentions::notes(stack, world));
             diff.merge(vector_diff(&desired, world));
         } else {
             diff.notes

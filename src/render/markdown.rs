@@ -105,6 +105,13 @@ fn head(plan: &Document) -> String {
              **{run}** to run, {unchanged} unchanged.\n"
         );
         let _ = writeln!(out, "| | address | risk | what | why |\n|---|---|---|---|---|");
+    } else if !plan.blocked.is_empty() || plan.checks.iter().any(|check| check.status == Status::Fail) {
+        let _ = writeln!(
+            out,
+            "**Nothing can be changed now:** {} blocked, {} known later, {unchanged} unchanged.",
+            plan.blocked.len(),
+            plan.deferred.len()
+        );
     } else {
         let _ = writeln!(out, "**No changes.** {unchanged} unchanged.");
     }

@@ -243,19 +243,26 @@ fn unmanaged(out: &mut String, plan: &Document, paint: Paint) {
 fn counts(plan: &Document, paint: Paint) -> String {
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     if plan.changes.is_empty() {
+        let failed = plan.checks.iter().filter(|check| check.status == Status::Fail).count();
+        if failed > 0 || !plan.blocked.is_empty() {
+            let checks =
+                if failed == 1 { "1 failed check".to_owned() } else { format!("{failed} failed checks") };
+            let nothing = paint.tone(Tone::Bad, "Nothing can be changed now:");
+            return format!(
+                "{nothing} {} blocked, {} known later, {checks}; {unchanged} unchanged.",
+                plan.blocked.len(),
+                plan.deferred.len()
+            );
+        }
         let nothing = paint.tone(Tone::Good, "No changes.");
         return if !plan.drift.is_empty() {
             format!(
                 "{nothing} {unchanged} unchanged; what was changed by hand is shown above and is left alone."
             )
-        } else if plan.complete && plan.blocked.is_empty() {
+        } else if plan.complete {
             format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
         } else {
-            format!(
-                "{nothing} {unchanged} unchanged, {} blocked, {} known later.",
-                plan.blocked.len(),
-                plan.deferred.len()
-            )
+            format!("{nothing} {unchanged} unchanged, {} known later.", plan.deferred.len())
         };
     }
     let replace = if replace > 0 { format!(", {replace} to replace") } else { String::new() };

@@ -5,6 +5,7 @@
 mod blocking;
 mod guard;
 mod many;
+mod mentioned;
 mod open;
 mod pool;
 mod quote;
@@ -25,6 +26,7 @@ use crate::redact::redact;
 pub(crate) use blocking::{COLUMNS as COLUMNS_OF_SESSIONS, named as named_sessions};
 pub use guard::{Guard, Listener, Wait, telling};
 pub use many::{OF_CATALOGS, folded, unfolded};
+pub use mentioned::tables_mentioned;
 pub(crate) use open::address;
 pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,

@@ -2,6 +2,7 @@
 //! for SCRAM. Roles belong to the server, so that each test has names of its own.
 
 mod beyond;
+mod looking;
 mod migrating;
 
 use std::process::{Command, Output};

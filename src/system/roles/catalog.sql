@@ -19,7 +19,15 @@ WITH spaces AS (
       WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
 ), account AS (
-  SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user
+  -- Who applies. An account that may not write the bookkeeping only looks, and what it would own or grant
+  -- by default is nothing: then it is the owner of the bookkeeping, whose defaults hold for what comes.
+  SELECT COALESCE(
+    (SELECT b.relowner
+     FROM pg_catalog.pg_class b
+     JOIN pg_catalog.pg_namespace n ON n.oid = b.relnamespace
+     WHERE n.nspname = 'trueup' AND b.relname = 'runs' AND NOT has_table_privilege(b.oid, 'INSERT')),
+    (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = current_user)
+  ) AS oid
 ), future AS (
   SELECT d.oid, d.defaclnamespace AS space, d.defaclobjtype AS kind, d.defaclrole AS owner, d.defaclacl AS acl
   FROM pg_catalog.pg_default_acl d
@@ -112,7 +120,7 @@ WITH spaces AS (
            'future_tables', ft.rights, 'future_sequences', fs.rights, 'future_schemas', fn.rights,
            'open', has_schema_privilege('public', s.oid, 'CREATE'),
            'given', has_schema_privilege('public', s.oid, 'USAGE')
-                    AND NOT has_schema_privilege(s.oid, 'USAGE WITH GRANT OPTION')) AS space
+                    AND NOT has_schema_privilege((SELECT oid FROM account), s.oid, 'USAGE WITH GRANT OPTION')) AS space
   FROM (SELECT oid, name FROM spaces UNION ALL SELECT 0, '') s
   LEFT JOIN rights h ON h.kind = 'space' AND h.oid = s.oid
   LEFT JOIN tables t ON t.space = s.oid

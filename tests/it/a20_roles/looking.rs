@@ -1,0 +1,56 @@
+//! A20: an account that may only read plans what the account of `system.url` would do.
+
+use super::Server;
+
+/// The rights to read everything, the bookkeeping too.
+fn account_that_reads(server: &Server) -> (String, String) {
+    let account = format!("{}_looks", server.database.name());
+    server.sql(&format!("CREATE ROLE {account} LOGIN PASSWORD 'for the reader'"));
+    for schema in ["public", "trueup"] {
+        server.sql(&format!(
+            "GRANT USAGE ON SCHEMA {schema} TO {account}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {account}"
+        ));
+    }
+    let url = server.database.url();
+    let (_, host) = url.rsplit_once('@').unwrap();
+    let url = format!("postgres://{account}:for%20the%20reader@{host}");
+    (account, url)
+}
+
+#[test]
+fn a20_an_account_that_may_only_read_sees_no_false_change_of_roles() {
+    let server = Server::start();
+    let owner = server.owner();
+    let own_url = server.world.variables()["DATABASE_URL"].clone();
+    server.spec(
+        r#"APP: { login: true, password: "${PASSWORD_1}", grants: { "*": [select, insert] } }
+READER: { login: true, grants: { "*": [select] } }"#,
+    );
+    server.converge();
+    let (reads, its_url) = account_that_reads(&server);
+
+    server.world.env("DATABASE_URL", &its_url);
+    assert_eq!((server.planned("APP"), server.planned("READER")), (None, None));
+    server.world.plan().exits(0);
+    server.world.trueup(&["drift"]).exits(0).says("No drift.");
+
+    // What it plans is what the owner applies.
+    server.migration("0002_more", "CREATE TABLE more (id int)");
+    server.world.trueup(&["plan", "--out", "plan.json"]).exits(0);
+    server.world.env("DATABASE_URL", &own_url);
+    server.world.trueup(&["apply", "plan.json"]).exits(0);
+    server.world.plan().exits(0);
+
+    // A default that is really missing is seen by both.
+    server.sql(&format!(
+        "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public REVOKE SELECT ON TABLES FROM READER"
+    ));
+    let by_owner = server.planned("READER");
+    server.sql(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA trueup, public TO {reads}"));
+    server.world.env("DATABASE_URL", &its_url);
+    assert!(by_owner.is_some());
+    assert_eq!(server.planned("READER"), by_owner);
+
+    server.sql(&format!("DROP OWNED BY {reads}; DROP ROLE {reads}"));
+    server.drop_owner(&owner);
+}
