@@ -96,7 +96,8 @@ enum Commas {
 }
 
 fn written(name: &TableName, table: &Table, commas: Commas) -> String {
-    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition } = table;
+    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition, strict: _ } =
+        table;
     let mut text = comment.as_deref().map(remark).unwrap_or_default();
     let quoted = qualified(name);
     match (kind, definition) {

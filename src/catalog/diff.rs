@@ -222,6 +222,7 @@ fn nameless(name: &TableName, table: &Table) -> Digest {
         checks: _,
         comment: _,
         definition: _,
+        strict: _,
     } = table;
     let itself = TableName::plain("");
     let foreign_keys = foreign_keys.iter().cloned().map(|mut key| {
@@ -236,12 +237,14 @@ fn nameless(name: &TableName, table: &Table) -> Digest {
     Digest::of_json(&Table {
         foreign_keys: foreign_keys.collect(),
         indexes: indexes.collect(),
+        strict: false,
         ..table.clone()
     })
 }
 
 fn diff_table(from: &Table, to: &Table) -> Vec<TableChange> {
-    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition } = from;
+    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition, strict: _ } =
+        from;
     let mut changes = Vec::new();
     if *kind != to.kind {
         changes.push(TableChange::ModifyKind { from: *kind, to: to.kind });

@@ -173,6 +173,10 @@ pub struct Table {
     pub comment: Option<String>,
     /// The statement of a view.
     pub definition: Option<String>,
+    /// Whether SQLite refuses values of other types than the columns' (STRICT). Compared with nothing: what was
+    /// recorded before this was known says no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
 }
 
 impl Table {
@@ -187,6 +191,7 @@ impl Table {
             checks: BTreeSet::new(),
             comment: None,
             definition: None,
+            strict: false,
         }
     }
 

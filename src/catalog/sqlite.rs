@@ -6,9 +6,9 @@ use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::sql::{Database, Result, Row, Value, folded, masked, unfolded};
 
-/// Name, kind, whether it is WITHOUT ROWID, statement. No shadow tables of virtual ones.
+/// Name, kind, whether it is WITHOUT ROWID, statement, whether it is STRICT. No shadow tables of virtual ones.
 const TABLES: &str = "
-    SELECT t.name, t.type, t.wr, s.sql
+    SELECT t.name, t.type, t.wr, s.sql, t.strict
     FROM pragma_table_list t
     JOIN sqlite_schema s ON s.name = t.name AND s.type IN ('table', 'view')
     WHERE t.schema = 'main'
@@ -62,14 +62,14 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     let modules: BTreeSet<String> = modules.into_iter().map(|name| name.to_lowercase()).collect();
     let mut snapshot = Snapshot::default();
     let (mut written, mut stored, mut computed) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for row in all(database, TABLES, 4, &[]).await? {
+    for row in all(database, TABLES, 5, &[]).await? {
         let (name, sql) = (row.text(0)?.to_owned(), row.get(3).unwrap_or(""));
         let kind = match row.text(1)? {
             "view" => TableKind::View,
             "virtual" => TableKind::Foreign,
             _ => TableKind::Table,
         };
-        let mut table = Table::empty(kind);
+        let mut table = Table { strict: row.bool(4)?, ..Table::empty(kind) };
         match kind {
             TableKind::View => {
                 table.definition = Some(masked(&sqlite_ddl::view_body(sql)));

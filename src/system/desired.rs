@@ -198,10 +198,13 @@ impl Desired {
 }
 
 fn rows_of(name: &str, seed: &Seed) -> RowSet {
-    let Seed { on, when, table, key, columns, rows, mode, at } = seed;
+    let Seed { on, when, table, key, columns, rows, mode, lines, at } = seed;
     let asked: Vec<_> = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
     let address = Address::new(format!("system.seed.{name}"));
-    RowSet::new(address, table, key, &asked, Arc::clone(rows), *mode, (*on, when.clone()), None, at.clone())
+    let (rows, when) = (Arc::clone(rows), when.clone());
+    let mut set = RowSet::new(address, table, key, &asked, rows, *mode, (*on, when), None, at.clone());
+    set.lines = lines.clone();
+    set
 }
 
 fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {

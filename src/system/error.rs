@@ -342,7 +342,7 @@ pub enum Error {
     },
     /// A row was written and reads back differently, so that no plan would ever be empty.
     #[error(
-        "{address}: {table} keeps other values than the spec writes, in {}; nothing was written",
+        "{address}: {table} keeps other values than the spec writes, in {}; nothing was written{example}",
         columns.join(", ")
     )]
     #[diagnostic(
@@ -356,6 +356,8 @@ pub enum Error {
         table: String,
         /// The columns.
         columns: Vec<String>,
+        /// One of the rows: its key, what the spec writes and what is stored.
+        example: String,
     },
 }
 

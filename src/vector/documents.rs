@@ -144,7 +144,8 @@ impl Author<'_> {
 
 /// A table in words.
 fn describe(target: &str, name: &TableName, table: &Table, terms: &[&Term]) -> String {
-    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition } = table;
+    let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition, strict: _ } =
+        table;
     let kind = match kind {
         TableKind::Table => "Table",
         TableKind::View => "View",

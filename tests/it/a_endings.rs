@@ -31,6 +31,7 @@ fn a_plan_names_apply_only_where_it_would_do_just_this() {
     world.file("world.json", aged(&world.read("world.json")));
     world.trueup(&["plan", "--world", "world.json"]).exits(0).warns("days ago (2020-02-03T04:05:06Z)");
 
+    world.apply().exits(0);
     world.file("migrations/0002_wrong.sql", "INSERT INTO nowhere VALUES (1);\n");
     let rehearsed = world.trueup(&["plan", "--rehearse", "--out", "plan.json"]);
     rehearsed.exits(3).never_says(AFTER_ASKING).never_says("runs it").warns("first mend");

@@ -56,6 +56,8 @@ mod a26_interrupt;
 mod a27_pooler;
 mod a28_protect_and_destroy;
 mod a_core;
+mod a_endings;
+mod a_misfits;
 mod a_ontology;
 mod a_rows;
 mod a_rows_takeback;

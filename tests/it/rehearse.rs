@@ -136,7 +136,7 @@ fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
 
 #[test]
 fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
-    on_each_database(|world, database| {
+    on_each_database(|world, _| {
         world.file("migrations/0001_a.sql", A);
         let mut spec = format!("{SPEC}  seeds:\n");
         for (name, row) in [("good", "1,y"), ("misfit", "two,z"), ("refused", "2,x")] {
@@ -152,11 +152,7 @@ fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
         let checks = checks(&run);
         assert_eq!(checks.len(), 2, "{checks:?}");
         assert!(checks[0].starts_with("fail system.rehearsal.seed.misfit: stack.yaml:12: "), "{checks:?}");
-        let why = match database {
-            Database::Sqlite(_) => "datatype mismatch",
-            Database::Postgres(_) => "two",
-        };
-        assert!(checks[0].contains(why), "{checks:?}");
+        assert!(checks[0].contains("\"two\" is no value of column id"), "{checks:?}");
         assert!(checks[1].starts_with("fail system.rehearsal.seed.refused: stack.yaml:13: "), "{checks:?}");
         assert!(checks[1].to_lowercase().contains("check constraint"), "{checks:?}");
     });

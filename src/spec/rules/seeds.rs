@@ -12,7 +12,7 @@ use crate::spec::field::Key;
 use crate::spec::files::{self, Named, Table};
 use crate::spec::raw::{Seed as RawSeed, System as Raw};
 use crate::spec::tree::Span;
-use crate::spec::{Seed, SeedMode};
+use crate::spec::{RowLines, Seed, SeedMode};
 
 /// A seed with the places of its rows.
 struct Read {
@@ -56,6 +56,7 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     let table = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
     let Table { columns, rows, places } = table;
     let when = when.ok()?;
+    let lines = lines_of(cx, path, &places);
     let seed = Seed {
         on: flags.values.allow(when.as_ref()),
         when,
@@ -64,9 +65,24 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
         columns,
         rows: Arc::new(rows),
         mode: mode.or(SeedMode::Insert),
+        lines,
         at: cx.at(key.at),
     };
     Some(Read { seed, places })
+}
+
+/// The lines of rows that stand in the order of their file.
+fn lines_of(cx: &Context<'_>, path: &str, places: &[Span]) -> RowLines {
+    let Some(file) = places.first().and_then(|first| cx.file(*first)) else { return RowLines::default() };
+    let (mut line, mut counted) = (1_u32, 0_usize);
+    let lines = places.iter().map(|place| {
+        let start = place.range().start;
+        let breaks = file.text.get(counted..start).unwrap_or_default().matches('\n').count();
+        line = line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX));
+        counted = counted.max(start);
+        line
+    });
+    RowLines { lines: lines.collect(), file: path.into() }
 }
 
 fn rows_have_one_owner(cx: &Context<'_>, seeds: &BTreeMap<String, Read>) {

@@ -95,8 +95,26 @@ pub struct Seed {
     pub rows: Arc<Rows>,
     /// `mode:`
     pub mode: SeedMode,
+    /// Where the rows stand in their file.
+    pub lines: RowLines,
     /// Where it stands.
     pub at: Location,
+}
+
+/// Where the rows of a seed stand, at four bytes a row.
+#[derive(Debug, Clone, Default)]
+pub struct RowLines {
+    /// The file, as it is named.
+    pub file: Arc<str>,
+    /// The line of each row, from 1.
+    pub lines: Arc<[u32]>,
+}
+
+impl RowLines {
+    /// `file:line` of a row, where that is known.
+    pub fn place(&self, row: usize) -> Option<String> {
+        self.lines.get(row).map(|line| format!("{}:{line}", self.file))
+    }
 }
 
 /// `mode:` of a seed.

@@ -184,16 +184,29 @@ fn not_kept(
     wanted: &BTreeMap<Fingerprint, &Values<'_>>,
     now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
 ) -> Result<()> {
-    let both = now.iter().filter_map(|(key, found)| Some((found, wanted.get(key)?)));
+    let both = || now.iter().filter_map(|(key, found)| Some((found, *wanted.get(key)?)));
     let columns: BTreeSet<String> =
-        both.flat_map(|(found, wanted)| differing(shape, found, wanted)).collect();
+        both().flat_map(|(found, wanted)| differing(shape, found, wanted)).collect();
     if columns.is_empty() {
         return Ok(());
     }
+    let example = both().find_map(|(found, wanted)| {
+        let column = differing(shape, found, wanted).into_iter().next()?;
+        let at = shape.columns.iter().position(|(asked, _)| asked.name == column)?;
+        let key: Vec<&str> = shape.key_of(wanted).into_iter().flatten().collect();
+        let stored =
+            value_of(shape.table, found, &column).map_or("NULL".to_owned(), |text| format!("{text:?}"));
+        let spec = wanted.get(at).copied().flatten().map_or("NULL".to_owned(), |text| format!("{text:?}"));
+        Some(format!(
+            "; of the row {}, {column} is {spec} in the spec and stored as {stored}",
+            key.join(", ")
+        ))
+    });
     Err(Error::NotKept {
         address: address.to_string(),
         table: shape.name.to_string(),
         columns: columns.into_iter().collect(),
+        example: example.unwrap_or_default(),
     })
 }
 

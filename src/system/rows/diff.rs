@@ -39,6 +39,8 @@ struct Writes {
     others: usize,
     /// Why it cannot be written before the pending migrations, which may change that.
     unchecked: Option<(String, Address)>,
+    /// The first value that SQLite stores though it is none of its column, and how many rows have another.
+    loose: Option<(String, usize)>,
 }
 
 /// Why a set cannot be compared.
@@ -115,7 +117,11 @@ fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result
         }
     };
     let mut unchecked = None;
-    let misfits = set.rows().filter_map(|row| shape.misfit(&row)).filter(|misfit| {
+    let misfits = set.rows().enumerate().filter_map(|(at, row)| {
+        let misfit = shape.misfit(&row)?;
+        Some(Misfit { message: set.placed(at, &misfit.message), ..misfit })
+    });
+    let misfits = misfits.filter(|misfit| {
         let Misfit { column, message } = misfit;
         let may_fit = column.is_some_and(|column| upcoming.may_change_column(&set.table, column));
         if may_fit {
@@ -134,7 +140,10 @@ fn compare(set: &RowSet, observed: &Observed, upcoming: &Upcoming<'_>) -> Result
     if let Some(message) = shape.same_key(set.rows()) {
         return Err(Stop::Faults(vec![fault(set, message, None)]));
     }
-    let mut writes = Writes { unchecked: unchecked.zip(upcoming.last_of_all.cloned()), ..Writes::default() };
+    let mut loose = set.rows().enumerate().filter_map(|(at, row)| Some((at, shape.stored_as_text(&row)?)));
+    let loose = loose.next().map(|(at, first)| (set.placed(at, &first), loose.count()));
+    let unchecked = unchecked.zip(upcoming.last_of_all.cloned());
+    let mut writes = Writes { unchecked, loose, ..Writes::default() };
     let mut seen = Vec::new();
     let mut there = 0;
     for (at, row) in set.rows().enumerate() {
@@ -228,7 +237,7 @@ fn planned(
     verdict: Verdict,
     pending: Option<&Address>,
 ) -> Planned<Change> {
-    let Writes { insert, change, seen, others: _, unchecked } = writes;
+    let Writes { insert, change, seen, others: _, unchecked, loose: _ } = writes;
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
@@ -330,6 +339,10 @@ impl Serialize for Content<'_> {
 }
 
 fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
+    if let Some((first, more)) = &writes.loose {
+        let more = if *more > 0 { format!(" (and {more} more)") } else { String::new() };
+        diff.notes.push(format!("{address}: {first}{more}"));
+    }
     remark_on_what_stays(diff, address, verdict);
     let Verdict { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
         verdict;

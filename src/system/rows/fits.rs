@@ -44,7 +44,7 @@ impl<'a> Shape<'a> {
     }
 
     /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
-    /// no value of its column. SQLite holds any text anywhere.
+    /// no value of its column. SQLite holds any text in most columns.
     pub(super) fn misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let columns = self.columns.iter().map(|(column, _)| *column).zip(row.iter().copied());
         self.null_in_key(row).or_else(|| self.first_misfit(columns))
@@ -79,7 +79,55 @@ impl<'a> Shape<'a> {
 
     /// Whether a column can hold a text.
     pub(super) fn takes(&self, column: &Column, text: &str) -> bool {
-        self.dialect != Dialect::Postgres || fits(column, text) && is_label(self.table, column, text)
+        match self.dialect {
+            Dialect::Postgres => fits(column, text) && is_label(self.table, column, text),
+            Dialect::Sqlite => {
+                let is_checked = self.table.strict || column.identity || column.kind == ValueKind::Bytes;
+                !is_checked || is_of_type(column, text)
+            }
+        }
+    }
+
+    /// The first value that SQLite stores as a text in a column of another type, where nothing refuses it:
+    /// it is found by no comparison with a number.
+    pub(super) fn stored_as_text(&self, row: &[Option<&str>]) -> Option<String> {
+        if self.dialect != Dialect::Sqlite || self.table.strict {
+            return None;
+        }
+        let mut values = self.columns.iter().zip(row);
+        values.find_map(|((column, _), value)| {
+            let text = value.filter(|text| !is_of_type(column, text))?;
+            let shown: String = text.chars().take(MOST_LETTERS).collect();
+            let (name, data_type) = (&column.name, &column.data_type);
+            Some(format!("{shown:?} is no value of column {name} ({data_type}): SQLite stores it as a text"))
+        })
+    }
+}
+
+/// Whether SQLite stores a text as a value of its column's type. What the server of no other database would
+/// read, such as a date, it never does.
+fn is_of_type(column: &Column, text: &str) -> bool {
+    let canonical = canonical(column.kind, text);
+    match column.kind {
+        // `1.0` becomes 1, and 1.5 stays what it is.
+        ValueKind::Integer => canonical.parse::<i64>().is_ok(),
+        ValueKind::Float => canonical.parse::<f64>().is_ok(),
+        ValueKind::Decimal => {
+            // By its rules of affinity any unknown type is one of numbers, STRING too.
+            let declared = column.data_type.trim_start().to_ascii_uppercase();
+            let is_number = declared.starts_with("DEC") || declared.starts_with("NUM");
+            !is_number || canonical.parse::<f64>().is_ok()
+        }
+        ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
+        ValueKind::Bytes => {
+            canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
+        }
+        ValueKind::Text
+        | ValueKind::Date
+        | ValueKind::Timestamp
+        | ValueKind::TimestampTz
+        | ValueKind::Json
+        | ValueKind::Uuid => true,
     }
 }
 

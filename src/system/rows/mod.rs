@@ -21,7 +21,7 @@ use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
 use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
 use crate::packed::Rows;
-use crate::spec::{Location, SeedMode, When};
+use crate::spec::{Location, RowLines, SeedMode, When};
 use crate::sql::{Dialect, identifier};
 
 pub use apply::RowsChange;
@@ -57,6 +57,8 @@ pub(super) struct RowSet {
     pub(super) when: Option<When>,
     /// For an ontology the column and value that all of its rows share: it is observed whole.
     pub(super) scope: Option<Scope>,
+    /// Where its rows stand.
+    pub(super) lines: RowLines,
     /// Where it stands.
     pub(super) at: Location,
 }
@@ -104,7 +106,8 @@ impl RowSet {
         let columns = permuted(columns, &order);
         let mut key = key.to_vec();
         key.sort();
-        Self { address, table: TableName::parse(table), key, columns, rows, order, mode, on, when, scope, at }
+        let (table, lines) = (TableName::parse(table), RowLines::default());
+        Self { address, table, key, columns, rows, order, mode, on, when, scope, lines, at }
     }
 
     pub(super) fn question(&self) -> Question {
@@ -120,6 +123,14 @@ impl RowSet {
     /// All rows, in the order of the file.
     pub(super) fn rows(&self) -> impl Iterator<Item = Values<'_>> + Clone {
         self.rows.iter().map(|row| permuted(&row, &self.order))
+    }
+
+    /// A message about a row, with its file and line where they are known.
+    pub(super) fn placed(&self, row: usize, message: &str) -> String {
+        match self.lines.place(row) {
+            Some(place) => format!("{place}: {message}"),
+            None => message.to_owned(),
+        }
     }
 
     /// `rows` or `terms`.

@@ -301,6 +301,7 @@ fn seed(table: &str, key: &str, mode: SeedMode, columns: &[&str], rows: &[&[&str
             &rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<_>>(),
         ),
         mode,
+        lines: crate::spec::RowLines::default(),
         at: somewhere(),
     }
 }

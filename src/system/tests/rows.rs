@@ -303,6 +303,7 @@ fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
         if !keeps {
             let said = done.as_ref().unwrap_err().to_string();
             assert!(said.contains("keeps other values than the spec writes, in wait"), "{said}");
+            assert!(said.contains("in the spec and stored as \""), "{said}");
         }
         assert_eq!(b.query("SELECT count(*) FROM waits").await, [if keeps { "1" } else { "0" }]);
     });

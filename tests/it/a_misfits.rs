@@ -1,0 +1,62 @@
+//! Values of rows that their columns cannot hold, or hold as something else: said by the plan, with file,
+//! line and column.
+
+use crate::stacks::{Database, on_each_database};
+use crate::world::{Run, World};
+
+fn spec(table: &str, rows: &str) -> String {
+    format!(
+        "version: 1\nstack: shop\nenvironment: dev\nsystem: {{ url: \"${{DATABASE_URL}}\", create_database: true, \
+         migrations: migrations, accounts: false, seeds: {{ s: {{ table: {table}, key: [id], rows: {rows} }} }} }}\n"
+    )
+}
+
+fn plan(world: &World, table: &str, file: &str, rows: &str) -> Run {
+    world.file(file, rows).spec(&spec(table, file)).plan()
+}
+
+#[test]
+fn a_value_that_its_column_cannot_hold_is_said_with_file_line_and_column() {
+    on_each_database(|world, database| {
+        let strict = if let Database::Sqlite(_) = database { " STRICT" } else { "" };
+        world.file(
+            "migrations/0001_t.sql",
+            format!("CREATE TABLE t (id integer PRIMARY KEY, n integer, r real){strict};\n"),
+        );
+        plan(world, "t", "rows.csv", "id,n,r\n").exits(2);
+        world.apply().exits(0);
+
+        let csv = plan(world, "t", "rows.csv", "id,n,r\n1,2,3\n\n2,abc,1\n");
+        csv.exits(1).warns("rows.csv:4: \"abc\" is no value of column n");
+        let yaml = plan(world, "t", "rows.yaml", "- { id: 1, n: 2, r: 1.5 }\n- id: 2\n  n: 1\n  r: much\n");
+        yaml.exits(1).warns("rows.yaml:2: \"much\" is no value of column r");
+        let key = plan(world, "t", "rows.json", "[\n{\"id\": \"x\", \"n\": null, \"r\": null}]");
+        key.exits(1).warns("rows.json:2: \"x\" is no value of column id");
+
+        plan(world, "t", "rows.csv", "id,n,r\n1,-7,1e3\n2,,\n3,0,2.5\n").exits(2);
+        world.apply().exits(0);
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn what_sqlite_would_store_as_another_type_is_remarked_or_refused() {
+    let world = World::new();
+    world.env("DATABASE_URL", "sqlite://system.db");
+    world.file(
+        "migrations/0001_t.sql",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, d DECIMAL(9, 2), odd STRING, b BLOB);\n",
+    );
+    plan(&world, "t", "rows.csv", "id,n,d,odd,b\n1,1.0,2.50,any,0aff\n").exits(2).never_says("no value of");
+    world.apply().exits(0);
+
+    let rows = "id,n,d,odd,b\n1,1,2.5,any,0aff\n2,abc,1,any,\n3,1,x,any,\n";
+    plan(&world, "t", "rows.csv", rows).exits(2).says(
+        "rows.csv:3: \"abc\" is no value of column n (INTEGER): SQLite stores it as a text (and 1 more)",
+    );
+    // A rowid is a number, and no text is bytes.
+    plan(&world, "t", "rows.csv", "id,n\nx,1\n").exits(1).warns("rows.csv:2: \"x\" is no value of column id");
+    plan(&world, "t", "rows.csv", "id,b\n2,xyz\n")
+        .exits(1)
+        .warns("rows.csv:2: \"xyz\" is no value of column b");
+}
