@@ -23,7 +23,6 @@ impl Address {
         Self(text.into())
     }
 
-    /// The address as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -110,7 +109,6 @@ pub struct Risks {
 }
 
 impl Risks {
-    /// Nothing.
     pub const SAFE: Self = Self { locking: false, unvalidated: false, destructive: false };
 
     /// The worst of them.
@@ -195,7 +193,6 @@ impl From<Risks> for Vec<Risk> {
 pub struct Planned<C> {
     /// What it is about. One plan has at most one change for an address.
     pub address: Address,
-    /// What it does.
     pub action: Action,
     /// All that it may cost.
     pub risks: Risks,

@@ -90,7 +90,6 @@ impl Fingerprint {
         Self(short)
     }
 
-    /// The fingerprint of one text.
     pub fn of_text(text: &str) -> Self {
         Self::of([Some(text)])
     }

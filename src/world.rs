@@ -59,7 +59,6 @@ impl World {
 pub struct File {
     /// Version of this form.
     pub format_version: u32,
-    /// The trueup that made it.
     pub trueup_version: String,
     /// The stack it was observed for.
     pub stack: String,
@@ -80,7 +79,6 @@ pub enum Error {
         verb: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// It is no world of this stack.

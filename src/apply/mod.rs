@@ -30,10 +30,7 @@ use crate::change::Address;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// A step begins.
-    Started {
-        /// Which.
-        address: Address,
-    },
+    Started { address: Address },
     /// A step that runs, or a look, waits for other sessions of its database.
     Waiting {
         /// Which step, or which store.
@@ -43,14 +40,12 @@ pub enum Event {
     },
     /// A step is done.
     Finished {
-        /// Which.
         address: Address,
         /// How long it took.
         elapsed: Duration,
     },
     /// A step failed.
     Failed {
-        /// Which.
         address: Address,
         /// How long it took.
         elapsed: Duration,
@@ -58,12 +53,7 @@ pub enum Event {
         error: String,
     },
     /// A step is not started.
-    Blocked {
-        /// Which.
-        address: Address,
-        /// Why.
-        reason: String,
-    },
+    Blocked { address: Address, reason: String },
     /// The run was asked to stop, and waits for the steps that run.
     Stopping,
 }

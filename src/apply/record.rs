@@ -56,7 +56,6 @@ impl Recorder {
         }
     }
 
-    /// The run.
     pub fn run(&self) -> &RunId {
         &self.run.id
     }

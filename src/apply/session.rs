@@ -20,11 +20,9 @@ const MOST_ROUNDS: usize = 3;
 /// What a run works on.
 #[derive(Debug, Clone, Copy)]
 pub struct Session<'a> {
-    /// The stack.
     pub stack: &'a Stack,
     /// Its stores.
     pub clients: &'a Arc<Clients>,
-    /// What of it.
     pub options: &'a Options,
     /// How long a look may take.
     pub patience: Duration,

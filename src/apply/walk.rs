@@ -108,7 +108,6 @@ pub enum StepError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Vector(#[from] vector::Error),
-    /// In the cache.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cache(#[from] cache::Error),

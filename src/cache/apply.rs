@@ -19,7 +19,6 @@ pub enum Change {
     },
     /// Record a namespace, where the cache records them, and give its keys without a TTL one.
     Namespace {
-        /// Its name.
         name: String,
         /// What its keys begin with.
         prefix: String,

@@ -91,13 +91,11 @@ pub enum KeysSeen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamSeen {
-    /// Nothing.
     Missing,
     /// Something that is no stream.
     NotAStream,
     /// The server does not let this user look.
     Forbidden,
-    /// A stream.
     Stream {
         /// Its consumer groups, by name.
         groups: BTreeMap<String, GroupSeen>,

@@ -11,30 +11,23 @@ use crate::digest::Digest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaChange {
-    /// A table is new.
     AddTable {
-        /// Its name.
         name: TableName,
-        /// All of it.
         table: Table,
     },
     /// A table is gone.
     DropTable {
-        /// Its name.
         name: TableName,
-        /// All of it.
         table: Table,
     },
     /// A table has another name and is otherwise as it was.
     RenameTable {
         /// The old name.
         from: TableName,
-        /// The new one.
         to: TableName,
     },
     /// A table is otherwise.
     ModifyTable {
-        /// Its name.
         name: TableName,
         /// What of it, at least one.
         changes: Vec<TableChange>,
@@ -59,20 +52,15 @@ impl SchemaChange {
 pub enum TableChange {
     /// A table became a view, or the like.
     ModifyKind {
-        /// What it was.
         from: TableKind,
-        /// What it is.
         to: TableKind,
     },
-    /// A column is new.
     AddColumn(Column),
     /// A column is gone.
     DropColumn(Column),
     /// A column is otherwise.
     ModifyColumn {
-        /// What it was.
         from: Column,
-        /// What it is.
         to: Column,
         /// What of it, at least one.
         kinds: BTreeSet<ColumnAspect>,
@@ -86,9 +74,7 @@ pub enum TableChange {
     },
     /// The primary key is another one.
     ModifyPrimaryKey {
-        /// What it was.
         from: Vec<String>,
-        /// What it is.
         to: Vec<String>,
     },
     /// A reference is new.
@@ -97,43 +83,31 @@ pub enum TableChange {
     DropForeignKey(ForeignKey),
     /// An index or unique constraint is new.
     AddIndex {
-        /// Its name.
         name: String,
-        /// All of it.
         index: Index,
     },
     /// An index or unique constraint is gone.
     DropIndex {
-        /// Its name.
         name: String,
-        /// All of it.
         index: Index,
     },
     /// An index is otherwise.
     ModifyIndex {
-        /// Its name.
         name: String,
-        /// What it was.
         from: Index,
-        /// What it is.
         to: Index,
     },
-    /// A check is new.
     AddCheck(String),
     /// A check is gone.
     DropCheck(String),
     /// The comment is another one.
     ModifyComment {
-        /// What it was.
         from: Option<String>,
-        /// What it is.
         to: Option<String>,
     },
     /// The statement of a view is another one.
     ModifyDefinition {
-        /// What it was.
         from: Option<String>,
-        /// What it is.
         to: Option<String>,
     },
 }
@@ -142,17 +116,14 @@ pub enum TableChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnAspect {
-    /// Its type.
     Type,
     /// Whether NULL is allowed.
     Null,
-    /// Its default.
     Default,
     /// The expression that generates it.
     Generated,
     /// Whether the database makes its values.
     Identity,
-    /// Its comment.
     Comment,
 }
 

@@ -20,7 +20,6 @@ pub struct Snapshot {
     /// The major version of PostgreSQL that wrote the statements of its views in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<u32>,
-    /// By name.
     pub tables: BTreeMap<TableName, Table>,
 }
 
@@ -156,7 +155,6 @@ impl<'de> Deserialize<'de> for TableName {
 /// One table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// What it is.
     pub kind: TableKind,
     /// In the order of the table.
     pub columns: Vec<Column>,
@@ -195,7 +193,6 @@ impl Table {
         }
     }
 
-    /// The column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
@@ -207,9 +204,7 @@ impl Table {
 pub enum TableKind {
     /// A table with rows, partitioned ones too.
     Table,
-    /// A view.
     View,
-    /// A materialized view.
     MaterializedView,
     /// A virtual or foreign table.
     Foreign,
@@ -218,7 +213,6 @@ pub enum TableKind {
 /// One column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Its name.
     pub name: String,
     /// Its type, as the database prints it: `numeric(12,2)`, `TEXT`.
     pub data_type: String,
@@ -232,7 +226,6 @@ pub struct Column {
     pub generated: Option<String>,
     /// Whether the database makes its values: identity, serial, rowid alias.
     pub identity: bool,
-    /// Its comment.
     pub comment: Option<String>,
 }
 
@@ -267,7 +260,6 @@ pub enum ValueKind {
     Float,
     /// A truth value.
     Boolean,
-    /// A date.
     Date,
     /// A date and time without a zone.
     Timestamp,
@@ -275,7 +267,6 @@ pub enum ValueKind {
     TimestampTz,
     /// A JSON document.
     Json,
-    /// A UUID.
     Uuid,
     /// Bytes, written in hexadecimal.
     Bytes,
@@ -286,7 +277,6 @@ pub enum ValueKind {
 pub struct ForeignKey {
     /// Columns of this table.
     pub columns: Vec<String>,
-    /// The other table.
     pub table: TableName,
     /// Its columns; empty where they are its primary key and not said.
     pub references: Vec<String>,

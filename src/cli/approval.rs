@@ -151,7 +151,6 @@ fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
 /// What a run has done before it asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
-    /// Nothing.
     Nothing,
     /// It made the database, in which it found another plan than the one that was approved.
     Database,

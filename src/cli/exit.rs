@@ -24,7 +24,6 @@ pub(super) enum Exit {
     Partial = 6,
     /// Wrong usage, or no way to approve.
     Usage = 64,
-    /// Interrupted.
     Interrupted = 130,
 }
 
@@ -157,7 +156,6 @@ impl Plain {
         self
     }
 
-    /// Where in the spec.
     pub(super) fn at(mut self, at: Option<crate::spec::Location>) -> Self {
         self.at = at;
         self

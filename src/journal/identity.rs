@@ -17,7 +17,6 @@ pub(super) const KEY: &str = "identity";
 pub struct Identity(String);
 
 impl Identity {
-    /// A new one.
     pub fn new() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }

@@ -33,7 +33,6 @@ use crate::sql;
 pub struct RunId(String);
 
 impl RunId {
-    /// A new run.
     pub fn new() -> Self {
         Self(uuid::Uuid::now_v7().to_string())
     }

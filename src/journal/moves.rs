@@ -10,9 +10,7 @@ use crate::sql::{Database, Value};
 /// A name that the bookkeeping still has to learn.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Move {
-    /// What it was.
     pub from: Address,
-    /// What it is.
     pub to: Address,
 }
 

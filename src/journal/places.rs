@@ -13,7 +13,6 @@ use crate::packed::Rows;
 /// Where a row was put, as the inventory keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// The table.
     pub table: TableName,
     /// The columns that identify the row, and their values.
     pub key: BTreeMap<String, Option<String>>,

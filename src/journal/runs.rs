@@ -13,9 +13,7 @@ pub struct Run {
     pub id: RunId,
     /// `apply`, or another command that changes something.
     pub command: String,
-    /// The stack.
     pub stack: String,
-    /// The environment.
     pub environment: String,
     /// How it ended, or that it has not.
     pub status: RunStatus,
@@ -25,13 +23,10 @@ pub struct Run {
     pub finished_at: Option<String>,
     /// User and host.
     pub who: String,
-    /// The version of this tool.
     pub tool_version: String,
     /// The commit that the spec was read from, where it lies in a git checkout.
     pub git_commit: Option<String>,
-    /// The digest of the spec.
     pub spec_digest: String,
-    /// The digest of the plan.
     pub plan_digest: String,
     /// One line: what was done.
     pub summary: Option<String>,
@@ -47,7 +42,6 @@ pub enum RunStatus {
     Succeeded,
     /// A step failed or was blocked, or the world did not converge.
     Failed,
-    /// It was interrupted.
     Interrupted,
     /// It never finished, and does not hold the lock any more: killed, most likely. Never stored:
     /// found when it is shown.
@@ -91,7 +85,6 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// Done.
     Done,
     /// It failed, with the error.
     Failed(String),

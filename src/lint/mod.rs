@@ -34,7 +34,6 @@ use script::{Script, told};
 /// The text of one migration.
 #[derive(Debug, Clone, Copy)]
 pub struct Text<'a> {
-    /// All of it.
     pub sql: &'a str,
     /// What it is written in.
     pub dialect: Dialect,
@@ -45,7 +44,6 @@ pub struct Text<'a> {
 /// One statement, with what it may cost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// Its bytes in the text.
     pub bytes: Range<usize>,
     /// Its line, counted from 1.
     pub line: usize,
@@ -68,7 +66,6 @@ impl Statement {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Emptiness {
-    /// It has none.
     Empty,
     /// It has some.
     NotEmpty,

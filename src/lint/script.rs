@@ -97,7 +97,6 @@ impl Script {
         out
     }
 
-    /// The statement at a byte.
     pub(crate) fn statement_at(&self, byte: usize) -> Option<&Range<usize>> {
         self.statements.iter().find(|statement| byte < statement.end)
     }

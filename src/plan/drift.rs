@@ -97,7 +97,6 @@ fn run_elsewhere<'d>(world: &World, desired: &'d system::Desired) -> Vec<&'d Mig
 pub enum SchemaBaseline {
     /// The spec has no migrations, or wants no comparison.
     Ignored,
-    /// A schema is recorded.
     Recorded {
         /// Migrations that another tool ran since, which explain a part of what differs.
         run_elsewhere: Vec<String>,
@@ -167,9 +166,7 @@ pub enum Baseline {
 /// What `drift` says.
 #[derive(Debug, Clone, Serialize)]
 pub struct Drifted {
-    /// The stack.
     pub stack: String,
-    /// The environment.
     pub environment: String,
     /// Whether `changes` could be told.
     pub baseline: Baseline,

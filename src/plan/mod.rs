@@ -69,7 +69,6 @@ pub struct Plan {
 pub struct Step {
     /// What it is about.
     pub address: Address,
-    /// What it does.
     pub action: Action,
     /// Steps of this plan that come first.
     pub needs: Vec<Address>,
@@ -99,7 +98,6 @@ pub enum Work {
     Bookkeeping {
         /// The stack that it is made for.
         stack: String,
-        /// All that is protected.
         protected: BTreeSet<Address>,
     },
     /// A change of the system database.
@@ -108,15 +106,11 @@ pub enum Work {
     Target(target::Change),
     /// A change of the vector store.
     Vector(vector::Change),
-    /// A change of the cache.
     Cache(cache::Change),
     /// Record the stack, its environment and its flags; comes last, and only when nothing failed.
     Flags {
-        /// The stack.
         stack: String,
-        /// The environment.
         environment: String,
-        /// The flags.
         flags: Flags,
     },
 }

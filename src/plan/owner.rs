@@ -27,7 +27,6 @@ impl Applied {
 /// Why a spec may not be applied to a database, unless that is allowed by name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum Anothers {
-    /// Another stack was.
     #[error("this system database was last applied as the stack {before}, and the spec says {now}")]
     #[diagnostic(
         code(trueup::plan::another_stack),

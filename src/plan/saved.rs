@@ -21,7 +21,6 @@ pub enum Error {
         verb: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// It is no plan.
@@ -64,10 +63,7 @@ pub enum Error {
         code(trueup::plan::used_up),
         help("there is nothing left to do; `trueup plan` shows what is new")
     )]
-    UsedUp {
-        /// The run.
-        run: String,
-    },
+    UsedUp { run: String },
 }
 
 /// Writes a plan for the owner's eyes only (mode 0600), replacing a file at the path in one move.
@@ -104,7 +100,6 @@ pub fn read(path: &Path) -> Result<Document, Error> {
 /// What of a saved plan is to be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reconciled {
-    /// To run.
     pub run: Vec<Address>,
     /// Done by an earlier run of this plan.
     pub skipped: Vec<Address>,

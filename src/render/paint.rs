@@ -14,7 +14,6 @@ pub enum Tone {
     Bad,
     /// To be looked at.
     Warning,
-    /// A name.
     Name,
     /// A heading.
     Strong,

@@ -47,7 +47,6 @@ pub enum Code {
     BadPassword,
     /// Flags that contradict each other or what is declared.
     Flags,
-    /// Demo data in production.
     DemoDataInProduction,
     /// A key that this kind of database, vector store or cache does not have.
     NotForThisKind,

@@ -110,7 +110,6 @@ impl fmt::Debug for Location {
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Located<T> {
-    /// The value.
     pub value: T,
     /// Where it stands.
     pub at: Location,

@@ -15,7 +15,6 @@ pub(super) struct Shield<'t> {
 }
 
 impl<'t> Shield<'t> {
-    /// Shields a text.
     pub(super) fn new(text: &'t str) -> Self {
         // Three bytes long, allowed in YAML, and not in this text.
         let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');

@@ -45,7 +45,6 @@ pub use value::{Row, Value};
 pub enum Dialect {
     /// PostgreSQL 12 or later.
     Postgres,
-    /// SQLite 3.
     Sqlite,
 }
 
@@ -350,7 +349,6 @@ impl Transaction {
         }
     }
 
-    /// Commits.
     pub async fn commit(self) -> Result<()> {
         const COMMIT: &str = "COMMIT";
         let committed = match self {

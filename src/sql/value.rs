@@ -12,13 +12,11 @@ use super::{Error, Result};
 pub enum Value {
     /// NULL, of type text: cast it in the statement where the type matters.
     Null,
-    /// A text.
     Text(String),
     /// A whole number.
     Integer(i64),
     /// A truth value; 0 or 1 in SQLite.
     Bool(bool),
-    /// Bytes.
     Bytes(Vec<u8>),
     /// A list of texts: `text[]` in PostgreSQL, a JSON array for `json_each` in SQLite. One
     /// parameter for any number of values, where `IN ($1, $2, …)` would hit a limit.

@@ -16,10 +16,7 @@ pub enum Change {
     /// Makes the database or file.
     CreateDatabase,
     /// Installs an extension.
-    CreateExtension {
-        /// Its name.
-        name: String,
-    },
+    CreateExtension { name: String },
     /// Runs a migration.
     Migrate(Box<Pending>),
     /// Runs a repeatable migration.

@@ -90,10 +90,7 @@ pub enum Error {
     /// The path of an SQLite file is something else.
     #[error("{} is not a file", path.display())]
     #[diagnostic(code(trueup::system::not_a_file), help("correct `system.url`"))]
-    NotAFile {
-        /// The path.
-        path: PathBuf,
-    },
+    NotAFile { path: PathBuf },
     /// Another run is creating it, and does not end.
     #[error("another run has been creating database {database} for {seconds} s")]
     #[diagnostic(code(trueup::system::creation_locked), help("wait for that run to end, and apply again"))]
@@ -135,7 +132,6 @@ pub enum Error {
     ScratchFolder {
         /// The folder.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// No file has the version that was asked for.
@@ -186,7 +182,6 @@ pub enum Error {
         stem: String,
         /// Line of the statement, or of the place in it that the database names.
         line: usize,
-        /// The statement.
         statement: String,
         /// The file, with its text.
         #[source_code]
@@ -198,28 +193,19 @@ pub enum Error {
         message: String,
         /// What it found missing, where the code says so.
         lacks: Option<Lacks>,
-        /// What to do.
         advice: Box<Advice>,
     },
     /// A migration that no server can run.
     #[error("{file} cannot be run: {why}")]
     #[diagnostic(code(trueup::system::of_client), help("{}", crate::lint::OF_CLIENT_HELP))]
-    OfClient {
-        /// The file.
-        file: String,
-        /// Why.
-        why: String,
-    },
+    OfClient { file: String, why: String },
     /// A statement that an earlier run did is not what the file has in its place.
     #[error("{message}")]
     #[diagnostic(
         code(trueup::system::edited_behind),
         help("restore that statement; those that are not done may be edited")
     )]
-    EditedBehind {
-        /// Which.
-        message: String,
-    },
+    EditedBehind { message: String },
     /// A migration relies on a table being empty, and it is not any more.
     #[error(
         "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
@@ -234,9 +220,7 @@ pub enum Error {
     Asserted {
         /// The migration.
         stem: String,
-        /// The table.
         table: String,
-        /// The file.
         file: String,
         /// Line of the statement that relies on it.
         line: usize,
@@ -255,7 +239,6 @@ pub enum Error {
         stem: String,
         /// What the history has.
         applied: String,
-        /// What the file has.
         file: String,
     },
     /// A secret is needed now and its variable is unset.
@@ -306,7 +289,6 @@ pub enum Error {
     Refused {
         /// The seed or ontology.
         address: String,
-        /// Which.
         message: String,
     },
     /// A role could not be made or mended.
@@ -352,9 +334,7 @@ pub enum Error {
     NotKept {
         /// The seed or ontology.
         address: String,
-        /// The table.
         table: String,
-        /// The columns.
         columns: Vec<String>,
         /// One of the rows: its key, what the spec writes and what is stored.
         example: String,

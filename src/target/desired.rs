@@ -14,7 +14,6 @@ pub struct Desired {
     pub name: String,
     /// Whether it is on; one that is off is neither observed nor compared by the caller.
     pub on: bool,
-    /// Where it is.
     pub endpoint: Endpoint<TargetUrl>,
     /// Columns by table that must be there.
     pub require: BTreeMap<String, Vec<String>>,

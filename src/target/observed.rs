@@ -16,7 +16,6 @@ pub enum Observed {
     Failed {
         /// Where it is looked for: the path of a file.
         place: String,
-        /// Why.
         failure: Failure,
     },
 }

@@ -23,7 +23,6 @@ pub struct Change {
     pub owner: Owner,
     /// Other marks that count as this owner's, because the plan said so.
     pub accepts: BTreeSet<Owner>,
-    /// What to do.
     pub task: Task,
 }
 

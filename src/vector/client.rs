@@ -171,7 +171,6 @@ pub enum Error {
         address: String,
         /// The HTTP status.
         status: u16,
-        /// What it says.
         message: String,
         /// How long it asks to be left alone.
         retry_after: Option<Duration>,
@@ -260,7 +259,6 @@ pub enum Error {
         help("delete or rename that document by hand, or use a collection of another name")
     )]
     ForeignDocument {
-        /// The collection.
         collection: String,
         /// The document.
         id: String,

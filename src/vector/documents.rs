@@ -78,7 +78,6 @@ impl Author<'_> {
         self.documents(&id, texts, &facts, &Source::Target(target.to_owned()))
     }
 
-    /// A term of an ontology.
     pub(super) fn term(&self, ontology: &str, term: &Term) -> Vec<Document> {
         let id = format!("{ontology}/{}", term.term);
         let mut text = sentence(term);

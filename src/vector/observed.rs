@@ -36,7 +36,6 @@ pub struct Seen {
 /// The software of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
-    /// Which.
     pub kind: BackendKind,
     /// The version that it reports; unknown for a file that is not there yet.
     pub version: Option<String>,

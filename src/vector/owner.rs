@@ -14,7 +14,6 @@ use crate::spec::Stack;
 /// The owner that a mark names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
-    /// The stack.
     pub stack: String,
     /// Its environment; an older trueup wrote none.
     pub environment: Option<String>,

@@ -42,7 +42,6 @@ impl Relations {
         rows.iter().map(read).collect::<Result<_>>().map(Self)
     }
 
-    /// The one with a number.
     pub(super) fn get(&self, number: Number) -> Option<&Relation> {
         self.0.get(&number)
     }

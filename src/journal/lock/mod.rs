@@ -116,10 +116,7 @@ pub enum Error {
         code(trueup::lock::held),
         help("wait for it, or give it time with `--lock-timeout 5m`; `trueup lock status` shows the holder")
     )]
-    Held {
-        /// Who.
-        holder: Holder,
-    },
+    Held { holder: Holder },
     /// The lock is free, and the server still executes what a dead run sent.
     #[error("run {run} has ended and the server still executes its statement, since {since}: {statement}")]
     #[diagnostic(
@@ -147,10 +144,7 @@ pub enum Error {
     /// A lock that only the death of its holder frees.
     #[error("the process that holds the lock is alive: {}", holder.who)]
     #[diagnostic(code(trueup::lock::alive), help("end that process; its lock is free at once"))]
-    Alive {
-        /// Who.
-        holder: Holder,
-    },
+    Alive { holder: Holder },
     /// Somebody else holds it, not the run that was named.
     #[error("the lock is not held by run {wanted}{}", held_by(holder.as_ref()))]
     #[diagnostic(code(trueup::lock::other_run), help("`trueup lock status` shows the holder"))]
@@ -177,12 +171,7 @@ pub enum Error {
     /// What was given to name a run names several.
     #[error("{wanted} is the beginning or the end of several runs: {}", runs.join(", "))]
     #[diagnostic(code(trueup::lock::many_runs), help("give more of the id"))]
-    ManyRuns {
-        /// What was given.
-        wanted: String,
-        /// The runs.
-        runs: Vec<String>,
-    },
+    ManyRuns { wanted: String, runs: Vec<String> },
     /// The server did not answer at all.
     #[error("cannot take the lock in the system database: {what} takes longer than {seconds} s")]
     #[diagnostic(
@@ -204,7 +193,6 @@ pub enum Error {
     File {
         /// The lock file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// A pooler hands out another backend for each transaction.
@@ -259,7 +247,6 @@ pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Erro
 /// What became of breaking a run's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// The run.
     pub run: String,
     /// How many sessions of it were ended.
     pub sessions: u64,

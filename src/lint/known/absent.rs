@@ -14,7 +14,6 @@ pub struct Missing {
     /// Tables, views and sequences.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<TableName>,
-    /// Schemas.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub schemas: BTreeSet<String>,
 }

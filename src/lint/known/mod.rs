@@ -25,7 +25,6 @@ use held::Transaction;
 enum Rest {
     /// Nothing, and all that there is was made by this plan.
     Bare,
-    /// Nothing.
     Nothing,
     #[default]
     Anything,

@@ -33,7 +33,6 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
     /// The certificate of this client.
     pub cert: Option<PathBuf>,
-    /// Its key.
     pub key: Option<PathBuf>,
 }
 

@@ -41,7 +41,6 @@ pub enum UrlError {
     /// A parameter that nothing reads. The name is there where it is a well-known one.
     #[error("it has {}, which is not supported", .name.as_ref().map_or_else(|| "a parameter".to_owned(), |name| format!("the parameter `{name}`")))]
     Parameter {
-        /// Its name.
         name: Option<&'static str>,
         /// Those that are accepted.
         known: &'static [&'static str],

@@ -98,9 +98,7 @@ pub fn is_production(environment: &str) -> bool {
 pub struct Warning {
     /// What is remarkable.
     pub message: String,
-    /// What to do.
     pub help: Option<String>,
-    /// Where.
     pub at: Option<Location>,
 }
 
@@ -141,7 +139,6 @@ pub struct When {
 /// One of `policies:`: what a plan may not contain.
 #[derive(Debug, Clone)]
 pub struct Policy {
-    /// What it denies.
     pub denies: Denies,
     /// Where it stands.
     pub at: Location,

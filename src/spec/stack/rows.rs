@@ -104,7 +104,6 @@ pub struct Seed {
 /// Where the rows of a seed stand, at four bytes a row.
 #[derive(Debug, Clone, Default)]
 pub struct RowLines {
-    /// The file, as it is named.
     pub file: Arc<str>,
     /// The line of each row, from 1.
     pub lines: Arc<[u32]>,

@@ -16,7 +16,6 @@ pub struct Target {
     pub on: bool,
     /// `when:`
     pub when: Option<When>,
-    /// Where it is.
     pub endpoint: Endpoint<TargetUrl>,
     /// `include:`, globs of table names; `*` by default.
     pub include: Vec<String>,
@@ -40,7 +39,6 @@ pub enum TargetUrl {
 /// `vector:` the vector store and what it is trained from.
 #[derive(Debug, Clone)]
 pub struct Vector {
-    /// Where it is.
     pub endpoint: Endpoint<VectorUrl>,
     /// `tenant:` of Chroma.
     pub tenant: String,
@@ -119,14 +117,12 @@ pub struct Collection {
 pub struct SourceFile {
     /// Path relative to the spec file that names it, with `/`: part of the document's id.
     pub name: String,
-    /// Its text.
     pub text: String,
 }
 
 /// A question and the SQL that answers it.
 #[derive(Debug, Clone)]
 pub struct Example {
-    /// The question.
     pub question: String,
     /// The statement that answers it.
     pub sql: String,
@@ -139,7 +135,6 @@ pub struct Example {
 /// `cache:`
 #[derive(Debug, Clone)]
 pub struct Cache {
-    /// Where it is.
     pub endpoint: Endpoint<CacheUrl>,
     /// `databases:`, what lives on which db number.
     pub databases: BTreeMap<String, u32>,

@@ -13,7 +13,6 @@ use crate::spec::{Endpoint, Location, RedactedUrl, Secret};
 /// `system:` the application's own database.
 #[derive(Debug, Clone)]
 pub struct System {
-    /// Where it is.
     pub endpoint: Endpoint<SystemUrl>,
     /// Where `system:` stands.
     pub at: Location,
@@ -163,13 +162,11 @@ pub struct Accounts {
 pub struct User {
     /// Its address.
     pub email: Option<String>,
-    /// Its role.
     pub role: Option<String>,
     /// Whether it may sign in; true by default.
     pub active: bool,
     /// Its password, at least 12 characters.
     pub password: Secret,
-    /// How the password is hashed.
     pub hash: PasswordHash,
     /// Raised to set the password again.
     pub password_version: Option<u32>,

@@ -14,7 +14,6 @@ use crate::spec::Repeatable;
 /// A repeatable migration to run.
 #[derive(Debug, Clone)]
 pub struct Repeating {
-    /// The file.
     pub file: Repeatable,
     /// What its statements run under.
     pub limits: Limits,

@@ -23,7 +23,6 @@ pub(super) enum Kind {
     Setting,
     /// A transaction of the file's own.
     Transaction(Bounds),
-    /// One statement.
     Statement,
 }
 
@@ -111,7 +110,6 @@ impl Unit {
         units
     }
 
-    /// The fingerprint of its text.
     pub(super) fn print(&self, sql: &str) -> Fingerprint {
         books::bare_print(sql.get(self.at.clone()).unwrap_or(""))
     }

@@ -44,7 +44,6 @@ pub struct RoleChange {
 /// How much of a role a step brings in line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// All of it.
     Whole,
     /// Takes back default privileges, before there is anything that they would open.
     Defaults,

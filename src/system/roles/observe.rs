@@ -79,7 +79,6 @@ pub struct Role {
 /// How a role is a member of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
-    /// Who made it one.
     #[serde(default)]
     pub grantors: Vec<String>,
     /// Whether it has the other's privileges, since PostgreSQL 16 a matter of each membership.
@@ -149,7 +148,6 @@ pub struct Sequence {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// It is.
     Same,
     /// It is not, or the server has none, or none by SCRAM.
     Differs,

@@ -36,7 +36,6 @@ pub(super) struct Verdict {
     pub(super) referenced: usize,
     /// They stay: somebody else may want them.
     pub(super) unclear: usize,
-    /// Who that is.
     pub(super) unclear_for: BTreeSet<String>,
 }
 

@@ -16,7 +16,6 @@ use crate::sql::{Database, identifier};
 /// The accounts that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounts {
-    /// The table.
     pub table: TableName,
     /// The column of the usernames.
     pub username: String,
