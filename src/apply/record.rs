@@ -13,8 +13,9 @@ use crate::sql::{Database, Dialect};
 const MOST_BEHIND: Duration = Duration::from_secs(1);
 /// How long the walk stands still for the journal while a step holds the one connection to a file.
 const ASIDE: Duration = Duration::from_millis(200);
-/// How long a write to the journal may take: as long as a lock's session has for an answer.
-const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a write to the journal may take: longer than it takes until a connection that went silent is given
+/// up or a wait for a lock ends, whose errors say more than that it is late.
+const DEADLINE: Duration = Duration::from_secs(45);
 /// How long a run that must end at once tries to write down how it ended.
 const HURRY: Duration = Duration::from_secs(1);
 
