@@ -1,5 +1,5 @@
 //! Rows of texts in one buffer. A value costs its letters and a byte, a row sixteen bytes more, where a
-//! list of lists of texts costs ten times as much: a seed may have millions. Pure.
+//! list of lists of texts costs several times as much: a seed may have millions. Pure.
 
 use std::fmt;
 

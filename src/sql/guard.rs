@@ -19,7 +19,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// PostgreSQL: a lock was not to be had in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// What a statement waits for, told when it changes.
+/// What a statement waits for, reported whenever it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait<'a> {
     /// Other sessions of the server, named for people.
@@ -28,14 +28,14 @@ pub enum Wait<'a> {
     Over,
 }
 
-/// Who is told what the statements of a task wait for.
+/// A function that is called with what the statements of a task wait for.
 pub type Listener = Arc<dyn Fn(Wait<'_>) + Send + Sync>;
 
 tokio::task_local! {
     static LISTENER: Listener;
 }
 
-/// Does work whose statements tell somebody what they wait for.
+/// Does work, and calls the listener with what its statements wait for.
 pub fn telling<T>(listener: Listener, work: impl Future<Output = T>) -> impl Future<Output = T> {
     LISTENER.scope(listener, work)
 }
@@ -45,7 +45,7 @@ pub fn telling<T>(listener: Listener, work: impl Future<Output = T>) -> impl Fut
 pub struct Guard {
     shared: Arc<Shared>,
     pid: Option<i32>,
-    /// Whether it tells what statements wait for.
+    /// Whether the listener is called.
     tells: bool,
     /// How long the server may have nothing to do.
     silence: Duration,
@@ -141,7 +141,7 @@ impl Guard {
 /// The watch over one statement.
 struct Watch<'a> {
     guard: &'a Guard,
-    /// The sessions that were told last.
+    /// The sessions that the listener was last called with.
     told: Option<String>,
     /// Since when the server has nothing to do for it, and since when it says so.
     quiet: Option<(Instant, String)>,

@@ -188,7 +188,7 @@ impl Error {
         self.code().is_some_and(|code| FULL.contains(&&*code))
     }
 
-    /// What to do about it, where its code tells.
+    /// Advice for the user, for errors whose code has some.
     pub(crate) fn help(&self) -> Option<&'static str> {
         // A lock that was not to be had in time: PostgreSQL, and the kinds of SQLite.
         match self.code().as_deref()? {
