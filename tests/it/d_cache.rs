@@ -264,6 +264,7 @@ async fn d06_observing_leaves_nothing_behind() {
         "scan",
         "select",
         "ttl",
+        "type",
         "xinfo|groups",
         "xinfo|stream",
     ];

@@ -1,7 +1,11 @@
-//! F08: memory stays bounded, however many rows a seed has.
+//! F08: memory stays bounded, however many rows a seed has and whatever a server sends.
 
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
 
+use crate::servers::Redis;
 use crate::world::World;
 
 const SPEC: &str = "\
@@ -83,5 +87,83 @@ fn f08_a_file_of_rows_that_is_too_large_is_refused_before_it_is_read() {
         let refused = world.trueup(&["validate"]);
 
         refused.exits(1).warns(name).warns("it has 2048 MiB, which is too large").warns(limit);
+    }
+}
+
+/// A port in front of a Redis that answers with a flood, once a client sends some text.
+fn flooding(redis: u16, at: &'static str, flood: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let Ok(client) = client else { return };
+            thread::spawn(move || flood_at(client, redis, at, flood));
+        }
+    });
+    port
+}
+
+/// Passes on what is sent, up to a request that is answered with a flood. Ends with an error when the client
+/// hangs up.
+fn flood_at(mut client: TcpStream, redis: u16, at: &str, flood: &[u8]) -> std::io::Result<()> {
+    let mut server = TcpStream::connect(("127.0.0.1", redis))?;
+    let (mut answers, mut to_client) = (server.try_clone()?, client.try_clone()?);
+    thread::spawn(move || std::io::copy(&mut answers, &mut to_client));
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        let count = client.read(&mut buffer)?;
+        if count == 0 {
+            return server.shutdown(std::net::Shutdown::Both);
+        }
+        if buffer[..count].windows(at.len()).any(|window| window == at.as_bytes()) {
+            break;
+        }
+        server.write_all(&buffer[..count])?;
+    }
+    let (head, rest) = flood.split_at(flood.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1));
+    client.write_all(head)?;
+    let many = rest.repeat((1 << 20) / rest.len());
+    loop {
+        client.write_all(&many)?;
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn f08_an_answer_of_redis_without_end_is_an_error_and_takes_no_memory() {
+    const MOST: u64 = 400 << 20;
+    let redis = Redis::start();
+    for (at, flood) in [
+        // The first thing that is asked, a text of 10 GB, a list of a billion, a line and a list that do not end.
+        ("HELLO", b"$10000000000\r\nx".as_slice()),
+        ("CONFIG", b"$10000000000\r\nx"),
+        ("CONFIG", b"*1000000000\r\n_\r\n"),
+        ("CONFIG", b"*1000000000\r\n*0\r\n"),
+        ("SCAN", b"*1000000000\r\n+x\r\n"),
+        ("XINFO", b"-ERR no\nx"),
+    ] {
+        let world = World::new();
+        let port = flooding(redis.port(), at, flood);
+        world.spec(&format!(
+            "version: 1\nstack: flood\nenvironment: dev\nsystem: {{ url: 'sqlite://app.db', create_database: true }}\n\
+             cache:\n  url: redis://127.0.0.1:{port}/0\n  config: {{ maxmemory: 64mb }}\n  streams: {{ jobs: {{}} }}\n\
+             \x20 namespaces: {{ a: {{ prefix: 'a:', ttl: 1h }} }}\n"
+        ));
+
+        let mut running = world.start(&["plan"]);
+        let mut peak = 0;
+        while running.is_running() {
+            peak = running.peak_memory().unwrap_or(peak);
+            thread::sleep(std::time::Duration::from_millis(2));
+        }
+
+        let text = String::from_utf8_lossy(flood).into_owned();
+        println!("{at} {text:?}: {} MiB", peak >> 20);
+        running
+            .ends()
+            .exits(3)
+            .says("it sent an answer of more than 8 MB")
+            .says(&format!("127.0.0.1:{port}"));
+        assert!(peak > 0 && peak < MOST, "{at} {text:?}: {} MiB", peak >> 20);
     }
 }

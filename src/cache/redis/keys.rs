@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult};
 use tokio::time::Instant;
 
+use super::connect::Connection;
 use super::server::is_forbidden;
 use crate::cache::observed::KeysSeen;
 
@@ -17,7 +17,7 @@ const MOST_PAGES: usize = 1_000_000;
 /// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
 /// first.
 pub(super) async fn read_keys(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     prefix: &str,
     spare: &BTreeSet<&str>,
     deadline: Instant,
@@ -41,7 +41,7 @@ pub(super) async fn read_keys(
 
 /// Gives those of some keys that have no TTL one.
 pub(super) async fn expire_lasting(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     keys: &[Vec<u8>],
     seconds: u64,
     has_nx: bool,
@@ -63,7 +63,7 @@ pub(super) async fn expire_lasting(
 
 /// Those of some keys that exist, have no TTL and are not to be spared.
 async fn without_ttl(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     keys: Vec<Vec<u8>>,
     is_spared: impl Fn(&str) -> bool,
 ) -> RedisResult<Vec<Vec<u8>>> {
@@ -110,13 +110,14 @@ impl Scan {
     }
 
     /// The next keys, which may be none; `None` at the end. A key may come twice.
-    pub(super) async fn page(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-    ) -> RedisResult<Option<Vec<Vec<u8>>>> {
+    pub(super) async fn page(&mut self, connection: &mut Connection) -> RedisResult<Option<Vec<Vec<u8>>>> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         self.pages = self.pages.checked_sub(1).ok_or_else(|| {
-            RedisError::from((ErrorKind::UnexpectedReturnType, "SCAN does not come to an end"))
+            RedisError::from((
+                ErrorKind::UnexpectedReturnType,
+                "endless",
+                "SCAN does not come to an end".to_owned(),
+            ))
         })?;
         let mut command = Cmd::new();
         command.arg("SCAN").arg(cursor).arg(&self.options).arg("COUNT").arg(PAGE);

@@ -1,23 +1,17 @@
 //! A Redis server. Keys are walked with SCAN, a page at a time, so that no command holds the server
 //! up; every answer has a deadline. Observing writes nothing, not even to prove that it could.
 
+mod connect;
 mod keys;
 mod server;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, ClientTlsConfig, ConnectionAddr, Pipeline, RedisError, RedisResult,
-    TlsCertificates, Value,
-};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use redis::{Pipeline, RedisError, RedisResult, Value};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
@@ -25,17 +19,14 @@ use super::{Error, config};
 use crate::cache::observed::RedisSeen;
 use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
-use crate::spec::{RedactedUrl, TlsFiles};
+use crate::spec::RedactedUrl;
+use connect::{Connection, Way};
 use keys::{Scan, expire_lasting, read_keys};
-use server::{Server, is_forbidden, is_passing, is_refusal, told};
+use server::{Server, is_broken, is_forbidden, is_not_redis, is_passing, is_refusal, told};
 use streams::{read_streams, remove_idle};
 
-/// For one attempt to connect, the handshake of TLS and the login in it.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// For all attempts.
+/// For all attempts to connect.
 const CONNECT_BUDGET: Duration = Duration::from_secs(6);
-/// For the answer to one command or pipeline; pages are small, so that a slow link is enough.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
 /// For looking at the TTLs of all namespaces; a million keys take about 3 s.
 const KEYS_BUDGET: Duration = Duration::from_secs(6);
 /// Commands in one pipeline.
@@ -43,10 +34,10 @@ const BATCH: usize = 500;
 
 /// The way to one server.
 pub(super) struct Redis {
-    client: redis::Client,
+    way: Way,
     address: String,
     /// Made by the first change, and anew after a failure.
-    connection: Mutex<Option<MultiplexedConnection>>,
+    connection: Mutex<Option<Connection>>,
     /// What all that is written must pass.
     pub(super) fence: Fence,
 }
@@ -70,7 +61,7 @@ impl From<Lost> for Failure {
 }
 
 impl fmt::Debug for Redis {
-    /// The client knows the password; the address does not.
+    /// The way knows the password; the address does not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("address", &self.address).finish_non_exhaustive()
     }
@@ -82,48 +73,54 @@ impl Redis {
         if url.expose().port().is_none() {
             address.push_str(":6379");
         }
-        let unusable = |message| Error::Unusable { address: address.clone(), message };
-        let files = tls_files(url.tls()).map_err(unusable)?;
-        let client = match files {
-            None => redis::Client::open(url.expose().clone()),
-            Some(files) => redis::Client::build_with_tls(url.expose().clone(), files),
-        };
-        let client = client.map_err(|error| unusable(told(&error)))?;
-        Ok(Self { client, address, connection: Mutex::new(None), fence: Fence::default() })
+        let way = Way::new(url).map_err(|message| Error::Unusable { address: address.clone(), message })?;
+        Ok(Self { way, address, connection: Mutex::new(None), fence: Fence::default() })
     }
 
+    /// Looks, and once more on another connection where the first was lost meanwhile.
     pub(super) async fn observe(
         &self,
         prefixes: &BTreeSet<&str>,
         streams: &BTreeSet<&str>,
         databases: &BTreeSet<u32>,
     ) -> Result<RedisSeen, Error> {
-        let (mut connection, Server { version, .. }) = self.connect().await?;
-        let failed = |error: RedisError| self.failed(&error);
-        let config = read_config(&mut connection).await.map_err(failed)?;
+        let asked = (prefixes, streams, databases);
+        let (connection, server) = self.connect().await?;
+        let looked = match self.look(connection, server, asked).await {
+            Err(error) if error.is_io_error() => {
+                let (connection, server) = self.connect().await?;
+                self.look(connection, server, asked).await
+            }
+            looked => looked,
+        };
+        looked.map_err(|error| self.failed(&error))
+    }
+
+    async fn look(
+        &self,
+        mut connection: Connection,
+        Server { version, .. }: Server,
+        (prefixes, asked, databases): (&BTreeSet<&str>, &BTreeSet<&str>, &BTreeSet<u32>),
+    ) -> RedisResult<RedisSeen> {
+        let config = read_config(&mut connection).await?;
         let absent_databases = match config {
             Some(_) => BTreeSet::new(),
-            None => read_absent_databases(&mut connection, databases, self.db()).await.map_err(failed)?,
+            None => read_absent_databases(&mut connection, databases, self.way.db()).await?,
         };
-        let asked = streams;
-        let (streams, streams_complete) = read_streams(&mut connection, asked).await.map_err(failed)?;
+        let (streams, streams_complete) = read_streams(&mut connection, asked).await?;
         let deadline = Instant::now() + KEYS_BUDGET;
         let mut keys = BTreeMap::new();
         for prefix in prefixes {
-            let seen = read_keys(&mut connection, prefix, asked, deadline).await.map_err(failed)?;
+            let seen = read_keys(&mut connection, prefix, asked, deadline).await?;
             keys.insert((*prefix).to_owned(), seen);
         }
         let place = Some(self.place());
         Ok(RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete })
     }
 
-    fn db(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
-    }
-
     /// Of host, port and db number.
     pub(super) fn place(&self) -> Fingerprint {
-        Fingerprint::of_text(&format!("{}/{}", self.address, self.db()))
+        Fingerprint::of_text(&format!("{}/{}", self.address, self.way.db()))
     }
 
     /// Sets a setting until the server restarts: where it has a configuration file, that file is
@@ -218,14 +215,14 @@ impl Redis {
     async fn write(
         &self,
         command: &str,
-        commands: impl AsyncFnOnce(&mut MultiplexedConnection) -> Result<(), Failure>,
+        commands: impl AsyncFnOnce(&mut Connection) -> Result<(), Failure>,
     ) -> Result<(), Error> {
         let mut connection = self.writable().await?;
         self.fence.check().await?;
         match commands(&mut connection).await {
             Ok(()) => Ok(()),
             Err(Failure::LockLost(lost)) => Err(lost.into()),
-            Err(Failure::Redis(error)) if error.is_io_error() => {
+            Err(Failure::Redis(error)) if is_broken(&error) => {
                 *self.connection.lock().await = None;
                 Err(self.failed(&error))
             }
@@ -240,12 +237,12 @@ impl Redis {
 
     /// The kept connection, once the server has said again that it is no replica: it may have become
     /// one, or the connection may have been cut, since it was used last.
-    async fn writable(&self) -> Result<MultiplexedConnection, Error> {
+    async fn writable(&self) -> Result<Connection, Error> {
         let mut kept = self.connection.lock().await;
         if let Some(connection) = kept.as_mut() {
             match Server::ask(connection).await {
                 Ok(server) => return self.accept(connection.clone(), server).await.map(|(usable, _)| usable),
-                Err(error) if error.is_io_error() => *kept = None,
+                Err(error) if is_broken(&error) => *kept = None,
                 Err(error) => return Err(self.failed(&error)),
             }
         }
@@ -255,12 +252,9 @@ impl Redis {
 
     /// A connection to a server that changes may be made on, and what it says of itself. Only what
     /// may pass by itself is tried again.
-    async fn connect(&self) -> Result<(MultiplexedConnection, Server), Error> {
-        let deadlines = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_DEADLINE))
-            .set_response_timeout(Some(ANSWER_DEADLINE));
+    async fn connect(&self) -> Result<(Connection, Server), Error> {
         let attempt = async || {
-            let mut connection = self.client.get_multiplexed_async_connection_with_config(&deadlines).await?;
+            let mut connection = self.way.connect().await?;
             let server = Server::ask(&mut connection).await?;
             Ok((connection, server))
         };
@@ -273,34 +267,17 @@ impl Redis {
             Err(_) => {}
         }
         let without_tls =
-            if self.answers_plainly().await { "; what answers there does so without TLS" } else { "" };
+            if self.way.answers_plainly().await { "; what answers there does so without TLS" } else { "" };
         let message = format!("no answer in {} s{without_tls}", CONNECT_BUDGET.as_secs());
         Err(Error::Down { address: self.address.clone(), message })
-    }
-
-    /// Whether the server of a `rediss://` address answers without TLS. A plain one waits for the end
-    /// of a line, which the greeting of TLS need not have. Sends no secret.
-    async fn answers_plainly(&self) -> bool {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let ConnectionAddr::TcpTls { host, port, .. } = self.client.get_connection_info().addr() else {
-            return false;
-        };
-        let asking = async {
-            let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-            stream.write_all(b"PING\r\n").await?;
-            let mut first = [0; 1];
-            stream.read_exact(&mut first).await?;
-            std::io::Result::Ok(matches!(&first, b"+" | b"-"))
-        };
-        matches!(timeout(PATIENCE, asking).await, Ok(Ok(true)))
     }
 
     /// Turns away a server that is not what `cache.url` may lead to.
     async fn accept(
         &self,
-        mut connection: MultiplexedConnection,
+        mut connection: Connection,
         server: Server,
-    ) -> Result<(MultiplexedConnection, Server), Error> {
+    ) -> Result<(Connection, Server), Error> {
         match server.objection(&mut connection).await {
             Some(message) => Err(Error::Unusable { address: self.address.clone(), message }),
             None => Ok((connection, server)),
@@ -311,7 +288,7 @@ impl Redis {
         let (address, message) = (self.address.clone(), told(error));
         if is_refusal(error) {
             Error::Authentication { address, message }
-        } else if error.code().is_some() && !is_passing(error) {
+        } else if is_not_redis(error) || error.code().is_some() && !is_passing(error) {
             Error::Unusable { address, message }
         } else {
             Error::Down { address, message }
@@ -319,23 +296,8 @@ impl Redis {
     }
 }
 
-/// The files of `connection.tls`, read; `None` when there are none.
-fn tls_files(files: Option<&TlsFiles>) -> Result<Option<TlsCertificates>, String> {
-    let Some(files) = files else { return Ok(None) };
-    let read =
-        |path: &Path| std::fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-    let client_tls = match (&files.cert, &files.key) {
-        (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
-        _ => None,
-    };
-    let root_cert = files.ca.as_deref().map(read).transpose()?;
-    Ok(Some(TlsCertificates { client_tls, root_cert }))
-}
-
 /// All settings but the secret ones; `None` when the server forbids to ask.
-async fn read_config(
-    connection: &mut MultiplexedConnection,
-) -> RedisResult<Option<BTreeMap<String, String>>> {
+async fn read_config(connection: &mut Connection) -> RedisResult<Option<BTreeMap<String, String>>> {
     let answer =
         redis::cmd("CONFIG").arg("GET").arg("*").query_async::<BTreeMap<String, String>>(connection).await;
     match answer {
@@ -351,7 +313,7 @@ async fn read_config(
 /// Which of some db numbers the server does not have. Asked where it forbids CONFIG, which says how
 /// many it has.
 async fn read_absent_databases(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     asked: &BTreeSet<u32>,
     current: i64,
 ) -> RedisResult<BTreeSet<u32>> {

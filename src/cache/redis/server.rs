@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use redis::aio::MultiplexedConnection;
 use redis::{ErrorKind, RedisError, RedisResult, Value};
 
+use super::connect::Connection;
 use crate::redact::redact;
 
 /// What a server says of itself; nothing where it forbids to ask.
@@ -17,7 +17,7 @@ pub(super) struct Server {
 
 impl Server {
     /// HELLO needs no right, unlike INFO. Where a provider removed it, ROLE tells at least that much.
-    pub(super) async fn ask(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
+    pub(super) async fn ask(connection: &mut Connection) -> RedisResult<Self> {
         match redis::cmd("HELLO").query_async::<HashMap<String, Value>>(connection).await {
             Ok(hello) => {
                 let text = |key| hello.get(key).and_then(text_of);
@@ -27,10 +27,12 @@ impl Server {
                     role: text("role"),
                 })
             }
-            Err(error) if is_forbidden(&error) => {
-                let role = role(connection).await?.first().and_then(text_of);
-                Ok(Self { role, ..Self::default() })
-            }
+            Err(error) if is_forbidden(&error) => match role(connection).await {
+                Ok(answer) => Ok(Self { role: answer.first().and_then(text_of), ..Self::default() }),
+                // A server that has too many clients says so to the first command, and ends the connection.
+                Err(_) if error.code() == Some("ERR") => Err(error),
+                Err(other) => Err(other),
+            },
             Err(error) => Err(error),
         }
     }
@@ -43,7 +45,7 @@ impl Server {
 
     /// Why it is not what `cache.url` may lead to. A replica takes settings, and would lose them and
     /// whatever else it takes.
-    pub(super) async fn objection(&self, connection: &mut MultiplexedConnection) -> Option<String> {
+    pub(super) async fn objection(&self, connection: &mut Connection) -> Option<String> {
         match (self.mode.as_deref(), self.role.as_deref()) {
             (Some("cluster"), _) => {
                 Some("it is a node of a Redis Cluster, which is not supported yet".to_owned())
@@ -68,7 +70,7 @@ impl Server {
 
 /// The answer to ROLE, which begins with the role and, of a replica, where its master is; empty where
 /// it may not be asked.
-async fn role(connection: &mut MultiplexedConnection) -> RedisResult<Vec<Value>> {
+async fn role(connection: &mut Connection) -> RedisResult<Vec<Value>> {
     match redis::cmd("ROLE").query_async(connection).await {
         Err(error) if is_forbidden(&error) => Ok(Vec::new()),
         answer => answer,
@@ -90,11 +92,20 @@ pub(super) fn is_passing(error: &RedisError) -> bool {
     error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
 }
 
-/// Whether the server refuses one command: by its ACL, or because a provider removed it.
+/// Whether the server refuses one command: by its ACL, or because it does not have it. For that Redis has
+/// the code of all that has no other: it is asked of commands whose arguments are right on every server.
 pub(super) fn is_forbidden(error: &RedisError) -> bool {
-    error.code() == Some("NOPERM")
-        || error.code() == Some("ERR")
-            && error.detail().is_some_and(|detail| detail.starts_with("unknown command"))
+    matches!(error.code(), Some("NOPERM" | "ERR"))
+}
+
+/// Whether what came is no answer of a Redis, or one without end.
+pub(super) fn is_not_redis(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::UnexpectedReturnType
+}
+
+/// Whether the connection is of no use any more.
+pub(super) fn is_broken(error: &RedisError) -> bool {
+    error.is_io_error() || error.kind() == ErrorKind::Parse || is_not_redis(error)
 }
 
 /// What a server or the driver says, in its own words.

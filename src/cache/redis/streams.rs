@@ -4,22 +4,24 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
 use redis::{Pipeline, RedisResult, Value};
 use tokio::time::Instant;
 
+use super::Failure;
+use super::connect::Connection;
 use super::keys::Scan;
 use super::server::is_forbidden;
-use super::{BATCH, Failure};
 use crate::cache::observed::{GroupSeen, StreamSeen};
 use crate::journal::lock::Fence;
 
 /// For listing the streams of the db.
 const STREAMS_BUDGET: Duration = Duration::from_secs(2);
+/// Streams that are asked about at one time: a stream may have many groups, and an answer has a limit.
+const STREAMS: usize = 100;
 
 /// The streams that were asked and, within the budget, all others; and whether those are all.
 pub(super) async fn read_streams(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     asked: &BTreeSet<&str>,
 ) -> RedisResult<(BTreeMap<String, StreamSeen>, bool)> {
     let mut names: BTreeSet<String> = asked.iter().map(|name| (*name).to_owned()).collect();
@@ -39,60 +41,80 @@ pub(super) async fn read_streams(
     };
     let names: Vec<String> = names.into_iter().collect();
     let mut streams = BTreeMap::new();
-    for batch in names.chunks(BATCH) {
+    for batch in names.chunks(STREAMS) {
         let mut pipeline = Pipeline::with_capacity(batch.len() * 2);
         pipeline.ignore_errors();
         for name in batch {
-            pipeline.cmd("XINFO").arg("GROUPS").arg(name).cmd("XINFO").arg("STREAM").arg(name);
+            pipeline.cmd("TYPE").arg(name).cmd("XINFO").arg("GROUPS").arg(name);
         }
         let answers: Vec<Value> = pipeline.query_async(connection).await?;
         let mut answers = answers.into_iter();
         for name in batch {
-            let (Some(groups), Some(stream)) = (answers.next(), answers.next()) else { break };
-            streams.insert(name.clone(), stream_of(groups, stream)?);
+            let (Some(kind), Some(groups)) = (answers.next(), answers.next()) else { break };
+            streams.insert(name.clone(), stream_of(connection, name, kind, groups).await?);
         }
     }
     Ok((streams, complete))
 }
 
-/// What the answers to XINFO GROUPS and XINFO STREAM say.
-fn stream_of(groups: Value, stream: Value) -> RedisResult<StreamSeen> {
+/// What the answers to TYPE and XINFO GROUPS say of a key.
+async fn stream_of(
+    connection: &mut Connection,
+    name: &str,
+    kind: Value,
+    groups: Value,
+) -> RedisResult<StreamSeen> {
     match groups.extract_error() {
-        Ok(groups) => Ok(StreamSeen::Stream { groups: groups_of(groups, stream)?, maxlen: None }),
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
-        Err(error)
-            if error.code() == Some("ERR") && error.detail().is_some_and(|d| d.contains("no such key")) =>
-        {
-            Ok(StreamSeen::Missing)
+        Ok(groups) => {
+            let groups: Vec<HashMap<String, Value>> = redis::from_redis_value(groups)?;
+            let newest = if groups.iter().any(needs_newest) { newest(connection, name).await? } else { None };
+            let named = |group: &HashMap<String, Value>| {
+                let name = redis::from_redis_value_ref::<String>(group.get("name")?).ok()?;
+                Some((name, use_of(group, newest.as_ref())))
+            };
+            Ok(StreamSeen::Stream { groups: groups.iter().filter_map(named).collect(), maxlen: None })
         }
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
+        // Of a key that does not exist XINFO has no code of its own.
+        Err(error) if error.code() == Some("ERR") && is_none(kind) => Ok(StreamSeen::Missing),
         Err(error) if is_forbidden(&error) => Ok(StreamSeen::Forbidden),
         Err(error) => Err(error),
     }
 }
 
-fn groups_of(groups: Value, stream: Value) -> RedisResult<BTreeMap<String, GroupSeen>> {
-    let groups: Vec<HashMap<String, Value>> = redis::from_redis_value(groups)?;
-    // A stream that may not be looked at is one of which nothing is taken back.
-    let stream: HashMap<String, Value> = stream
-        .extract_error()
-        .ok()
-        .and_then(|stream| redis::from_redis_value(stream).ok())
-        .unwrap_or_default();
-    let newest = stream.get("last-generated-id");
-    let named = |group: HashMap<String, Value>| {
-        let name = group.get("name").and_then(|name| redis::from_redis_value_ref::<String>(name).ok())?;
-        Some((name, use_of(&group, newest)))
-    };
-    Ok(groups.into_iter().filter_map(named).collect())
+/// Whether an answer to TYPE says that there is no such key; so too where it may not be asked.
+fn is_none(kind: Value) -> bool {
+    let kind = kind.extract_error().and_then(|kind| Ok(redis::from_redis_value::<String>(kind)?));
+    kind.map_or(true, |kind| kind == "none")
 }
 
-/// Whether a group has consumers, something pending, or something to read. Before Redis 7 there is
-/// no `lag`, and later it may be unknown: then it has read all when its last entry is the newest.
+fn count(group: &HashMap<String, Value>, key: &str) -> Option<i64> {
+    group.get(key).and_then(|value| redis::from_redis_value_ref(value).ok())
+}
+
+/// Whether a group is idle if its last entry is the newest: before Redis 7 there is no `lag`, and later
+/// it may be unknown.
+fn needs_newest(group: &HashMap<String, Value>) -> bool {
+    (count(group, "consumers"), count(group, "pending"), count(group, "lag")) == (Some(0), Some(0), None)
+}
+
+/// The id of the newest entry that a stream ever had; `None` where that may not be asked. The answer has
+/// two entries of the stream too, which may be large: it is asked of one stream at a time.
+async fn newest(connection: &mut Connection, name: &str) -> RedisResult<Option<Value>> {
+    let asked = redis::cmd("XINFO").arg("STREAM").arg(name).query_async(connection).await;
+    match asked {
+        Ok::<HashMap<String, Value>, _>(mut stream) => Ok(stream.remove("last-generated-id")),
+        // A stream that may not be looked at is one of which nothing is taken back.
+        Err(error) if error.code().is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a group has consumers, something pending, or something to read.
 fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupSeen {
-    let count = |key| group.get(key).and_then(|value| redis::from_redis_value_ref::<i64>(value).ok());
     let has_read_all =
-        count("lag") == Some(0) || (newest.is_some() && group.get("last-delivered-id") == newest);
-    if (count("consumers"), count("pending"), has_read_all) == (Some(0), Some(0), true) {
+        count(group, "lag") == Some(0) || (newest.is_some() && group.get("last-delivered-id") == newest);
+    if (count(group, "consumers"), count(group, "pending"), has_read_all) == (Some(0), Some(0), true) {
         GroupSeen::Idle
     } else {
         GroupSeen::InUse
@@ -101,7 +123,7 @@ fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupSeen {
 
 /// Removes those of the groups that are idle, in one step with finding that they are.
 pub(super) async fn remove_idle(
-    connection: &mut MultiplexedConnection,
+    connection: &mut Connection,
     name: &str,
     groups: &BTreeSet<String>,
     fence: &Fence,
@@ -111,11 +133,11 @@ pub(super) async fn remove_idle(
     for _ in 0..ATTEMPTS {
         let mut look = Pipeline::with_capacity(3);
         look.ignore_errors();
-        look.cmd("WATCH").arg(name).cmd("XINFO").arg("GROUPS").arg(name).cmd("XINFO").arg("STREAM").arg(name);
+        look.cmd("WATCH").arg(name).cmd("TYPE").arg(name).cmd("XINFO").arg("GROUPS").arg(name);
         let answers: Vec<Value> = look.query_async(connection).await?;
-        let [_, seen, stream] =
+        let [_, kind, groups_seen] =
             <[Value; 3]>::try_from(answers).unwrap_or([Value::Nil, Value::Nil, Value::Nil]);
-        let seen = match stream_of(seen, stream)? {
+        let seen = match stream_of(connection, name, kind, groups_seen).await? {
             StreamSeen::Stream { groups, maxlen: _ } => groups,
             StreamSeen::Missing | StreamSeen::NotAStream | StreamSeen::Forbidden => BTreeMap::new(),
         };
