@@ -26,6 +26,12 @@ impl Identity {
         Self(text.into())
     }
 
+    /// The first letters, which tell it from others for people.
+    pub fn shortened(&self) -> &str {
+        const SHOWN: usize = 8;
+        self.0.char_indices().nth(SHOWN).map_or(&self.0, |(end, _)| self.0.get(..end).unwrap_or_default())
+    }
+
     /// As written.
     pub fn as_str(&self) -> &str {
         &self.0

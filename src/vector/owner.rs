@@ -23,9 +23,17 @@ pub struct Owner {
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.environment {
-            Some(environment) => write!(f, "the stack {}, environment {environment}", self.stack),
-            None => write!(f, "the stack {} (an older trueup wrote no environment)", self.stack),
+        let Self { stack, environment, identity } = self;
+        match (environment, identity) {
+            (Some(environment), Some(identity)) => {
+                write!(
+                    f,
+                    "the stack {stack}, environment {environment} (bookkeeping {})",
+                    identity.shortened()
+                )
+            }
+            (Some(environment), None) => write!(f, "the stack {stack}, environment {environment}"),
+            (None, _) => write!(f, "the stack {stack} (an older trueup wrote no environment)"),
         }
     }
 }

@@ -42,7 +42,9 @@ fn destroy_of_one_environment_leaves_the_vectors_of_another() {
         let plan = world.trueup(&["--file", "review.yaml", "plan"]);
         assert_ne!(plan.code, Some(0), "{plan:?}");
         let said = format!("{}{}", plan.stdout, plan.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(said.contains("belongs to the stack shop, environment prod"), "{said}");
+        let identity = world.sqlite("prod.db", "SELECT value FROM trueup_meta WHERE key = 'identity'");
+        let whose = format!("belongs to the stack shop, environment prod (bookkeeping {})", &identity[..8]);
+        assert!(said.contains(&whose), "{said}");
         assert!(said.contains("`prefix`"), "{said}");
         world.trueup(&["--file", "review.yaml", "apply", "--auto-approve"]);
         world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]);

@@ -1,6 +1,7 @@
 //! What has to change: a pure function of what is desired and what was observed. For each desired
 //! thing one verdict; no I/O, no clock, and nothing for what the spec does not name.
 
+mod shared;
 mod streams;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -104,6 +105,7 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
     let mut diff: Diff<Change> =
         checks.chain(numbers).chain(settings).chain(namespaces).chain(wanted_streams).chain(gone).collect();
     diff.notes.extend(maxlen_note(desired, &diff.changes));
+    diff.notes.extend(shared::notes(desired, &diff.changes, streams, inventory));
     diff
 }
 
