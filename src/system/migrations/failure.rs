@@ -18,6 +18,8 @@ pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
 /// PostgreSQL: among others, `statement_timeout` was over.
 const QUERY_CANCELED: &str = "57014";
 
+/// SQLite: any error that has no code of its own.
+const GENERIC: &str = "1";
 /// PostgreSQL: a statement refuses to run in a transaction.
 const ACTIVE_TRANSACTION: &str = "25001";
 /// PostgreSQL: a value of an enum is used in the transaction that adds it.
@@ -63,7 +65,7 @@ pub(super) async fn of_whole(
 ) -> Error {
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
-        let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
+        let advice = advice(error, job.sql.get(at.clone()), (tries, watch)).unwrap_or(Advice::Whole);
         return failure(job, (&said(error), session::code(error)), Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
@@ -76,7 +78,8 @@ pub(super) async fn of_whole(
         }
         None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
-    let advice = advice(error, tries, watch).unwrap_or(Advice::Whole);
+    let statement = place.as_ref().and_then(|(_, at)| job.sql.get(at.clone()?));
+    let advice = advice(error, statement, (tries, watch)).unwrap_or(Advice::Whole);
     failure(job, (&said(error), session::code(error)), place, advice)
 }
 
@@ -110,7 +113,7 @@ pub(super) fn of_message(
             _ => return None,
         },
     };
-    let advice = advice(error, 1, watch).unwrap_or(Advice::Whole);
+    let advice = advice(error, None, (1, watch)).unwrap_or(Advice::Whole);
     Some(failure(job, (&said(error), session::code(error)), place, advice))
 }
 
@@ -127,7 +130,7 @@ pub(super) fn of_statement(
 ) -> Error {
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
-    let advice = advice(error, tries, watch).unwrap_or(Advice::Rest);
+    let advice = advice(error, None, (tries, watch)).unwrap_or(Advice::Rest);
     failure(job, (&said(error), session::code(error)), Some((byte, Some(at.clone()))), advice)
 }
 
@@ -156,12 +159,27 @@ fn at_end(job: &Job<'_>, message: (&str, Option<String>), advice: Advice) -> Err
     failed
 }
 
-fn advice(error: &Failed, tries: usize, watch: &Watch<'_>) -> Option<Advice> {
+/// What to do about an error of a statement, which ran in the transaction around the file where it is given.
+fn advice(error: &Failed, statement: Option<&str>, (tries, watch): (usize, &Watch<'_>)) -> Option<Advice> {
     let on = watch.seen().map(str::to_owned);
     match session::code(error).as_deref() {
         _ if watch.gave_up() => Some(Advice::Stopped { on }),
         Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
+        Some(GENERIC) if statement.is_some_and(refuses_transactions) => Some(Advice::Outside),
         _ => of_code(error),
+    }
+}
+
+/// Whether a statement for SQLite is one that never runs in a transaction.
+fn refuses_transactions(statement: &str) -> bool {
+    let mut words =
+        statement.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
+    match words.next() {
+        Some(first) if is(first, "vacuum") => true,
+        // The name of a database may stand before that of the setting.
+        Some(first) if is(first, "pragma") => words.take(2).any(|word| is(word, "journal_mode")),
+        _ => false,
     }
 }
 
@@ -174,8 +192,6 @@ fn of_code(error: &Failed) -> Option<Advice> {
         Some(INSUFFICIENT_PRIVILEGE) => Some(Advice::Denied),
         Some(code) if EXISTS.contains(&code) => Some(Advice::Exists),
         Some(code) if sql::FULL.contains(&code) => Some(Advice::Full),
-        // SQLite has no code for it.
-        _ if said(error).contains("from within a transaction") => Some(Advice::Outside),
         _ => None,
     }
 }
@@ -235,4 +251,24 @@ fn failure(
 /// What the database says, without the driver's words around it.
 fn said(error: &Failed) -> String {
     sql::said(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_sqlite_refuses_in_a_transaction_is_known_by_the_statement() {
+        for (statement, refuses) in [
+            ("VACUUM", true),
+            ("vacuum;", true),
+            ("VACUUM main INTO 'copy.db'", true),
+            ("PRAGMA journal_mode=wal", true),
+            ("pragma main.journal_mode = WAL", true),
+            ("PRAGMA user_version = 1", false),
+            ("CREATE TABLE vacuum (journal_mode text)", false),
+        ] {
+            assert_eq!(refuses_transactions(statement), refuses, "{statement}");
+        }
+    }
 }
