@@ -131,7 +131,7 @@ impl Verified {
 
     /// Whether everything was done and the world converged.
     pub fn is_whole(&self) -> bool {
-        let Walked { done: _, failed, blocked, interrupted } = &self.walked;
+        let Walked { done: _, failed, failed_idly: _, blocked, interrupted } = &self.walked;
         failed.is_empty()
             && blocked.is_empty()
             && !interrupted
@@ -145,7 +145,7 @@ impl Verified {
     /// Judges a run by its last look.
     fn judge(walked: Walked, first: &Document, last: &Plan, approval: Approval<'_>) -> Self {
         let Document { changes, checks, blocked, deferred, notes, .. } = &last.document;
-        let Walked { done, failed, blocked: not_started, interrupted: _ } = &walked;
+        let Walked { done, failed, failed_idly: _, blocked: not_started, interrupted: _ } = &walked;
         let done: BTreeSet<&Address> = done.iter().map(|(step, _)| &step.address).collect();
         let counted: BTreeSet<&Address> = failed
             .iter()

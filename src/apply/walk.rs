@@ -37,6 +37,8 @@ pub struct Walked {
     pub done: Vec<(Step, Duration)>,
     /// Steps that failed, with the error.
     pub failed: Vec<(Step, Duration, String)>,
+    /// How many of the failed steps have certainly changed nothing.
+    pub failed_idly: usize,
     /// Steps that were not started, with the reason.
     pub blocked: Vec<(Step, String)>,
     /// Whether it was stopped before its end.
@@ -46,9 +48,10 @@ pub struct Walked {
 impl Walked {
     /// Adds a later walk of the same run.
     pub(super) fn extend(&mut self, later: Self) {
-        let Self { done, failed, blocked, interrupted } = later;
+        let Self { done, failed, failed_idly, blocked, interrupted } = later;
         self.done.extend(done);
         self.failed.extend(failed);
+        self.failed_idly += failed_idly;
         self.blocked.extend(blocked);
         self.interrupted |= interrupted;
     }
@@ -122,6 +125,11 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Whether the step has certainly changed nothing.
+    fn has_changed_nothing(&self) -> bool {
+        matches!(self, Self::System(error) if error.has_changed_nothing())
+    }
+
     /// Why the lock is held no more, where that is the error.
     fn lost_lock(&self) -> Option<&lock::Lost> {
         match self {
@@ -270,13 +278,14 @@ fn settle(
             walked.done.push((step, elapsed));
         }
         Err(error) => {
-            let error = describe(&step.address, &error);
-            on_event(&Event::Failed { address: step.address.clone(), elapsed, error: error.clone() });
+            let text = describe(&step.address, &error);
+            walked.failed_idly += usize::from(error.has_changed_nothing());
+            on_event(&Event::Failed { address: step.address.clone(), elapsed, error: text.clone() });
             for (blocked, reason) in queue.failed(&step.address) {
                 on_event(&Event::Blocked { address: blocked.address.clone(), reason: reason.clone() });
                 walked.blocked.push((blocked, reason));
             }
-            walked.failed.push((step, elapsed, error));
+            walked.failed.push((step, elapsed, text));
         }
     }
 }

@@ -128,7 +128,7 @@ impl Ending<'_> {
         if let Some(error) = unverified {
             failure = Some(load::no_look(error, ui));
         }
-        let has_changed = has_written || (totals.applied, totals.failed) != (0, 0);
+        let has_changed = has_written || totals.applied > 0 || totals.failed > totals.failed_idly;
         let (status, mut exit) = if cancel.reason().is_some() {
             (RunStatus::Failed, Exit::Partial)
         } else if verified.walked.interrupted {
@@ -138,13 +138,18 @@ impl Ending<'_> {
             (RunStatus::Failed, if has_changed { exit.after_changes() } else { exit })
         } else if verified.is_whole() {
             (RunStatus::Succeeded, Exit::Done)
+        } else if totals.failed > 0 && !has_changed {
+            (RunStatus::Failed, Exit::Failed)
         } else {
             (RunStatus::Failed, Exit::Partial)
         };
         let summary = render::summary_text(&totals, render::Paint::Plain);
         let recorded = recorder.finish(status, &summary, cancel).await;
         if let Some(reason) = cancel.reason() {
-            ui.say(&format!("error: {reason}; this run stopped at once, and another may be at work"));
+            ui.say(&format!(
+                "error: {reason}; this run stopped at once, and another may be at work: `trueup lock status` tells, \
+                 and the same command goes on from what is there"
+            ));
         }
         if let Some(failure) = &failure {
             ui.report(failure);
@@ -172,8 +177,12 @@ impl Ending<'_> {
                 exit = Exit::Partial;
             }
         }
-        if exit == Exit::Partial || exit == Exit::Interrupted {
-            ui.note(&format!("`{}` goes on from here", command_line(std::env::args_os())));
+        let going_on = format!("`{}` goes on from here", command_line(std::env::args_os()));
+        match exit {
+            // What to do after an error is part of it, also where notes are not wanted.
+            Exit::Partial => ui.say(&format!("help: {going_on}")),
+            Exit::Interrupted => ui.note(&going_on),
+            _ => {}
         }
         Ok(exit)
     }

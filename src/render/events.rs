@@ -15,6 +15,8 @@ pub struct Totals {
     pub unchanged: usize,
     /// Steps that failed.
     pub failed: usize,
+    /// How many of the failed steps have certainly changed nothing.
+    pub failed_idly: usize,
     /// Steps that were not started.
     pub blocked: usize,
     /// What could not be planned.
@@ -26,6 +28,7 @@ impl Totals {
     pub fn take(&mut self, walked: &Walked) {
         self.applied += walked.done.len();
         self.failed += walked.failed.len();
+        self.failed_idly += walked.failed_idly;
         self.blocked += walked.blocked.len();
     }
 }
@@ -49,7 +52,7 @@ pub fn event_json(event: &Event, at: &str) -> Option<Value> {
 
 /// The last object of `apply --format json`.
 pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
-    let Totals { applied, unchanged, failed, blocked, deferred } = totals;
+    let Totals { applied, unchanged, failed, failed_idly: _, blocked, deferred } = totals;
     json!({
         "event": "summary", "applied": applied, "unchanged": unchanged, "failed": failed,
         "blocked": blocked, "deferred": deferred, "run": run,
@@ -78,10 +81,12 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
 
 /// The summary as one line of text.
 pub fn summary_text(totals: &Totals, paint: Paint) -> String {
-    let Totals { applied, unchanged, failed, blocked, deferred } = *totals;
-    let good = failed + blocked == 0;
-    let head =
-        if good { paint.tone(Tone::Good, "Applied:") } else { paint.tone(Tone::Bad, "Applied in part:") };
+    let Totals { applied, unchanged, failed, failed_idly, blocked, deferred } = *totals;
+    let head = match (applied, failed, blocked) {
+        (_, 0, 0) => paint.tone(Tone::Good, "Applied:"),
+        (0, 1.., _) if failed == failed_idly => paint.tone(Tone::Bad, "Nothing applied:"),
+        _ => paint.tone(Tone::Bad, "Applied in part:"),
+    };
     let deferred = if deferred > 0 { format!(", {deferred} known later") } else { String::new() };
     format!("{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{deferred}.")
 }

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::unconstrained;
+
 use super::pool::{Held, Shared};
 use super::{Row, blocking, value};
 
@@ -91,7 +93,8 @@ impl Guard {
         let answer = tokio::select! {
             biased;
             answer = &mut statement => answer,
-            () = Box::pin(watch.until_silent()) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+            // A server that sends without end uses up what the task may do at one time; the watch goes on.
+            () = Box::pin(unconstrained(watch.until_silent())) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
         let told = watch.told.take();
         if told.is_some() {

@@ -99,7 +99,7 @@ impl Pool {
             }
         };
         let taken = tokio::time::timeout(CONNECT_DEADLINE, taking).await;
-        let session = taken.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        let session = taken.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         Ok(Held { session, shared: Arc::clone(shared), permit })
     }
 

@@ -1,6 +1,7 @@
 //! The server beside the system database: its other databases, which are made and dropped from one for
 //! maintenance, and its roles. Nothing here touches the system database itself.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, database_name};
@@ -74,25 +75,44 @@ impl Client {
 
     /// Makes the database, one run at a time: under a lock in the maintenance database, because a
     /// database that does not exist has none. Between two attempts nothing is connected: a session
-    /// in `template1` would keep everybody else from copying it.
+    /// in `template1` would keep everybody else from copying it. After a lost connection it is looked for,
+    /// and made once more where it is not there.
     pub(super) async fn create_on_server(&self, url: &RedactedUrl) -> Result<()> {
         const DEADLINE: Duration = Duration::from_secs(30);
         const PAUSE: Duration = Duration::from_millis(200);
         const OBJECT_IN_USE: &str = "55006";
+        /// Connections that may be lost before it is only looked for.
+        const LOSSES: usize = 2;
         let database = database_name(url);
-        let failed = |source| Error::CreateDatabase { database: database.clone(), source };
-        let started = Instant::now();
+        let mut progress = Creation::NotAsked;
+        let (mut losses, mut last_loss) = (0, None);
+        let mut started = Instant::now();
         loop {
-            let opened = self.maintenance(url).await;
-            let maintenance = opened.map_err(|source| Error::connecting(source, failed))?;
-            let created = create_under_lock(&maintenance, &database).await;
+            let failed = |source| Error::CreateDatabase { database: database.clone(), progress, source };
+            let maintenance = match self.maintenance(url).await {
+                Ok(maintenance) => maintenance,
+                // What an attempt before this one asked for may be there.
+                Err(source) if progress == Creation::Unknown => return Err(failed(source)),
+                Err(source) => return Err(Error::connecting(source, failed)),
+            };
+            let gives_up = if losses == LOSSES { last_loss.take() } else { None };
+            let created = create_under_lock(&maintenance, &database, &mut progress, gives_up).await;
             maintenance.close().await;
+            let failed = |source| Error::CreateDatabase { database: database.clone(), progress, source };
             match created {
                 Ok(true) => return Ok(()),
                 Ok(false) if started.elapsed() < DEADLINE => {}
-                Ok(false) => return Err(Error::CreationLocked { database, seconds: DEADLINE.as_secs() }),
+                Ok(false) => {
+                    return Err(Error::CreationLocked { database, progress, seconds: DEADLINE.as_secs() });
+                }
                 Err(error)
                     if error.code().as_deref() == Some(OBJECT_IN_USE) && started.elapsed() < DEADLINE => {}
+                Err(error) if error.is_lost() && losses < LOSSES => {
+                    losses += 1;
+                    last_loss = Some(error);
+                    // To notice that a connection is silent takes longer than all attempts may.
+                    started = Instant::now();
+                }
                 Err(source) => return Err(failed(source)),
             }
             tokio::time::sleep(PAUSE).await;
@@ -100,8 +120,32 @@ impl Client {
     }
 }
 
-/// Creates the database, unless it is there; false when another run is about to.
-async fn create_under_lock(maintenance: &Database, database: &str) -> sql::Result<bool> {
+/// What is known of a database that was to be made, and that nobody could look for afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// The server was not asked to make it, or refused.
+    NotAsked,
+    /// It was asked, and did not answer.
+    Unknown,
+}
+
+impl fmt::Display for Creation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAsked => "it was not made",
+            Self::Unknown => "whether it was made is not known",
+        })
+    }
+}
+
+/// Creates the database, unless it is there or `gives_up` has the error to end with; false when another run
+/// is about to.
+async fn create_under_lock(
+    maintenance: &Database,
+    database: &str,
+    progress: &mut Creation,
+    gives_up: Option<sql::Error>,
+) -> sql::Result<bool> {
     const DUPLICATE_DATABASE: &str = "42P04";
     const UNIQUE_VIOLATION: &str = "23505";
     // The key is `trup` and the name's hash. It goes with the only session, so with this run.
@@ -115,13 +159,24 @@ async fn create_under_lock(maintenance: &Database, database: &str) -> sql::Resul
     if there.first().map_or(Ok(false), |row| row.bool(0))? {
         return Ok(true);
     }
+    // An attempt before this one is over, since the lock was free.
+    *progress = Creation::NotAsked;
+    if let Some(error) = gives_up {
+        return Err(error);
+    }
     let create = format!("CREATE DATABASE {}", sql::identifier(database));
+    *progress = Creation::Unknown;
     match maintenance.execute(&create, &[]).await {
         Ok(_) => Ok(true),
         // Somebody without this lock was faster.
         Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
             Ok(true)
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            if !error.is_lost() {
+                *progress = Creation::NotAsked;
+            }
+            Err(error)
+        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
+use super::beside::Creation;
 use super::migrations::Advice;
 use crate::sql;
 
@@ -92,16 +93,18 @@ pub enum Error {
     #[diagnostic(code(trueup::system::not_a_file), help("correct `system.url`"))]
     NotAFile { path: PathBuf },
     /// Another run is creating it, and does not end.
-    #[error("another run has been creating database {database} for {seconds} s")]
+    #[error("another run has been creating database {database} for {seconds} s; {progress}")]
     #[diagnostic(code(trueup::system::creation_locked), help("wait for that run to end, and apply again"))]
     CreationLocked {
         /// Its name.
         database: String,
+        /// What this run did before.
+        progress: Creation,
         /// How long it was waited for.
         seconds: u64,
     },
     /// No maintenance database lets the database be created.
-    #[error("cannot create database {database}: {source}")]
+    #[error("cannot create database {database}: {source}; {progress}")]
     #[diagnostic(
         code(trueup::system::create_database),
         help("{}", if source.is_lost() { sql::HELP_OF_LOST } else { HELP_TO_CREATE })
@@ -109,6 +112,8 @@ pub enum Error {
     CreateDatabase {
         /// Its name.
         database: String,
+        /// Whether it may be there.
+        progress: Creation,
         /// What the server says.
         #[source]
         source: sql::Error,
@@ -342,6 +347,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the step that it ends has certainly changed nothing. All others may have done a part.
+    pub fn has_changed_nothing(&self) -> bool {
+        match self {
+            Self::CreateDatabase { progress, .. } | Self::CreationLocked { progress, .. } => {
+                *progress == Creation::NotAsked
+            }
+            Self::NoFolder { .. } | Self::NotAFile { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether waiting may help: nothing answers, or the server is still starting.
     pub fn is_unreachable(&self) -> bool {
         // PostgreSQL: it cannot connect now, as while it starts; it has too many clients.

@@ -33,6 +33,7 @@ use crate::lint::script;
 
 pub use apply::{Change, apply};
 pub use baseline::{Until, Verdict, compare, made_by, record};
+pub use beside::Creation;
 pub use client::{Client, Presence, Purpose, STEPS_AT_ONCE};
 pub use desired::Desired;
 pub use diff::{diff, is_managed, managed};

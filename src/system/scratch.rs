@@ -43,7 +43,9 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             elsewhere.set_path(&utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string());
             let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)), &run);
             scratch.create_database().await.map_err(|error| match error {
-                Error::CreateDatabase { database, source } => Error::Scratch { database, source },
+                Error::CreateDatabase { database, source, progress: _ } => {
+                    Error::Scratch { database, source }
+                }
                 other => other,
             })?;
             let result = work(&scratch).await;
