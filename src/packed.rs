@@ -1,5 +1,5 @@
-//! Rows of texts in one buffer. A value costs its letters and a byte, a row sixteen bytes more, where a
-//! list of lists of texts costs several times as much: a seed may have millions. Pure.
+//! Rows of texts in one buffer. A value costs its letters and a byte, and a row one byte more, where a
+//! list of lists of texts costs many times as much: a seed may have millions. Pure.
 
 use std::fmt;
 
@@ -11,9 +11,13 @@ pub struct Rows {
     letters: String,
     /// The length of each value plus one in seven bits a byte, the lowest first; 0 is NULL.
     lengths: Vec<u8>,
-    /// Where each row begins in both.
+    rows: usize,
+    /// Where a row begins in both, for every [`STRIDE`]th row: those between are found by reading on.
     starts: Vec<(usize, usize)>,
 }
+
+/// Rows from one whose beginning is kept to the next.
+const STRIDE: usize = 16;
 
 impl Rows {
     /// No rows, of so many values each.
@@ -27,13 +31,17 @@ impl Rows {
             width,
             letters: String::with_capacity(letters),
             lengths: Vec::with_capacity(rows.saturating_mul(width)),
-            starts: Vec::with_capacity(rows),
+            rows: 0,
+            starts: Vec::with_capacity(rows.div_ceil(STRIDE)),
         }
     }
 
     /// Adds a row. What it lacks is NULL, and what it has too many is left out.
     pub fn push<'t>(&mut self, row: impl IntoIterator<Item = Option<&'t str>>) {
-        self.starts.push((self.letters.len(), self.lengths.len()));
+        if self.rows.is_multiple_of(STRIDE) {
+            self.starts.push((self.letters.len(), self.lengths.len()));
+        }
+        self.rows += 1;
         let mut row = row.into_iter();
         for _ in 0..self.width {
             let value = row.next().flatten();
@@ -56,38 +64,79 @@ impl Rows {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.starts.len()
+        self.rows
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
+        self.rows == 0
     }
 
     /// The values of a row; `None` past the last one.
     pub fn get(&self, at: usize) -> Option<Vec<Option<&str>>> {
-        let (letters, lengths) = self.starts.get(at)?;
-        let mut letters = self.letters.get(*letters..)?;
-        let mut lengths = self.lengths.get(*lengths..)?.iter();
-        let mut next = || {
-            let (mut length, mut shift) = (0, 0);
-            for byte in lengths.by_ref() {
-                length |= usize::from(byte & 0x7f) << shift;
-                shift += 7;
-                if byte & 0x80 == 0 {
-                    break;
-                }
-            }
-            let (text, rest) = letters.split_at_checked(length.checked_sub(1)?)?;
-            letters = rest;
-            Some(text)
-        };
-        Some((0..self.width).map(|_| next()).collect())
+        self.from(at).next()
     }
 
     /// All rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = Vec<Option<&str>>> + Clone {
-        (0..self.len()).filter_map(|at| self.get(at))
+        self.from(0)
+    }
+
+    /// The rows from one on.
+    fn from(&self, at: usize) -> Reader<'_> {
+        let (letters, lengths) = self.starts.get(at / STRIDE).copied().unwrap_or_default();
+        let mut reader = Reader {
+            width: self.width,
+            left: self.rows.saturating_sub(at),
+            letters: self.letters.get(letters..).unwrap_or_default(),
+            lengths: self.lengths.get(lengths..).unwrap_or_default(),
+        };
+        if reader.left > 0 {
+            for _ in 0..(at % STRIDE) * self.width {
+                reader.value();
+            }
+        }
+        reader
+    }
+}
+
+/// Reads rows one behind the other.
+#[derive(Clone)]
+struct Reader<'a> {
+    width: usize,
+    /// Rows that are not read.
+    left: usize,
+    letters: &'a str,
+    lengths: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn value(&mut self) -> Option<&'a str> {
+        let (mut length, mut shift) = (0, 0);
+        while let Some((byte, rest)) = self.lengths.split_first() {
+            self.lengths = rest;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (text, rest) = self.letters.split_at_checked(length.checked_sub(1)?)?;
+        self.letters = rest;
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Vec<Option<&'a str>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some((0..self.width).map(|_| self.value()).collect())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
     }
 }
 
@@ -114,5 +163,21 @@ mod tests {
 
         assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
         assert_eq!(packed.get(3), None);
+    }
+
+    #[test]
+    fn any_row_is_found_between_those_whose_beginning_is_kept() {
+        let count = STRIDE * 2 + 3;
+        let texts: Vec<String> = (0..count).map(|at| "x".repeat(at * 20)).collect();
+        let mut packed = Rows::new(2);
+
+        for text in &texts {
+            packed.push([Some(text.as_str()), None]);
+        }
+
+        let expected: Vec<_> = texts.iter().map(|text| vec![Some(text.as_str()), None]).collect();
+        assert_eq!((packed.len(), packed.iter().collect::<Vec<_>>()), (count, expected.clone()));
+        let each: Vec<_> = (0..=count).map(|at| packed.get(at)).collect();
+        assert_eq!(each, expected.into_iter().map(Some).chain([None]).collect::<Vec<_>>());
     }
 }

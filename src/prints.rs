@@ -41,6 +41,11 @@ impl<V> Prints<V> {
         self.get(key).is_some()
     }
 
+    /// A key and what stands behind it, counted in the order of the keys.
+    pub fn nth(&self, at: usize) -> Option<(&Fingerprint, &V)> {
+        self.0.get(at).map(|(key, value)| (key, value))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Desired, Observed};
 use super::own::{Owned, OwnedRow, anchor, is_same};
-use super::takeback::Candidate;
+use super::takeback::Candidates;
 use super::{RowSet, Shape, Values, unique_keys};
 use crate::catalog::TableName;
 use crate::change::Address;
@@ -17,7 +17,7 @@ use crate::spec::User;
 #[derive(Debug, Default)]
 pub(super) struct Unwanted<'a> {
     /// Nobody wants them.
-    pub(super) rows: Vec<Candidate<'a>>,
+    pub(super) rows: Candidates<'a>,
     /// How many may be wanted by somebody else, and by whom.
     pub(super) unclear: BTreeMap<&'a Address, (usize, BTreeSet<String>)>,
 }
@@ -61,17 +61,16 @@ pub(super) fn unwanted<'a>(
         let (unknown, known): (Vec<_>, Vec<_>) = claims
             .map(|claim| (claim, claim.names(owned, observed)))
             .partition(|(_, names)| matches!(names, Names::Unknown));
-        let free: Vec<_> = owned
-            .rows
-            .iter()
-            .filter(|(key, row)| !known.iter().any(|(_, names)| names.has(**key, row)))
-            .collect();
+        let is_free =
+            |(key, row): (&Fingerprint, &OwnedRow)| !known.iter().any(|(_, names)| names.has(*key, row));
         if unknown.is_empty() {
-            let candidates = free.into_iter().map(|(key, row)| Candidate { address, owned, key: *key, row });
-            unwanted.rows.extend(candidates);
-        } else if !free.is_empty() {
+            unwanted.rows.add(address, owned, is_free);
+            continue;
+        }
+        let free = owned.rows.iter().filter(|row| is_free(*row)).count();
+        if free > 0 {
             let (count, who) = unwanted.unclear.entry(address).or_default();
-            *count += free.len();
+            *count += free;
             who.extend(unknown.into_iter().map(|(claim, _)| claim.who.clone()));
         }
     }

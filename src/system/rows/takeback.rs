@@ -10,13 +10,62 @@ use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 use crate::prints::Prints;
 
-/// A row that its owner no longer wants.
-#[derive(Debug)]
-pub(super) struct Candidate<'a> {
-    pub(super) address: &'a Address,
-    pub(super) owned: &'a Owned,
-    pub(super) key: Fingerprint,
-    pub(super) row: &'a OwnedRow,
+/// Rows that their owners no longer want.
+#[derive(Debug, Default)]
+pub(super) struct Candidates<'a> {
+    owners: Vec<(&'a Address, &'a Owned)>,
+    rows: Vec<Place>,
+}
+
+/// Where a candidate is: there may be millions, so that what is known of one is looked up.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Counted among the owners.
+    owner: usize,
+    /// Counted among the rows of the owner.
+    row: usize,
+}
+
+/// One such row.
+#[derive(Debug, Clone, Copy)]
+struct Candidate<'a> {
+    address: &'a Address,
+    owned: &'a Owned,
+    key: Fingerprint,
+    row: &'a OwnedRow,
+}
+
+impl<'a> Candidates<'a> {
+    /// Adds those rows of an owner that are free to go.
+    pub(super) fn add(
+        &mut self,
+        address: &'a Address,
+        owned: &'a Owned,
+        is_free: impl Fn((&Fingerprint, &OwnedRow)) -> bool,
+    ) {
+        let owner = self.owners.len();
+        self.owners.push((address, owned));
+        let free = owned.rows.iter().enumerate().filter(|(_, row)| is_free(*row));
+        self.rows.extend(free.map(|(row, _)| Place { owner, row }));
+    }
+
+    fn get(&self, place: Place) -> Option<Candidate<'a>> {
+        let (address, owned) = *self.owners.get(place.owner)?;
+        let (key, row) = owned.rows.nth(place.row)?;
+        Some(Candidate { address, owned, key: *key, row })
+    }
+
+    /// Takes out the rows that something holds for.
+    fn take_out(&mut self, mut holds: impl FnMut(Candidate<'a>) -> bool) -> Self {
+        let mut rows = std::mem::take(&mut self.rows);
+        let out = rows.extract_if(.., |place| self.get(*place).is_some_and(&mut holds)).collect();
+        self.rows = rows;
+        Self { owners: self.owners.clone(), rows: out }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Candidate<'a>> {
+        self.rows.iter().filter_map(|place| self.get(*place))
+    }
 }
 
 /// What becomes of the unwanted rows of one address.
@@ -43,36 +92,36 @@ pub(super) struct Verdict {
 /// `writing` has the addresses that also insert or change rows: their one change cannot come
 /// both before and after that of another.
 pub(super) fn judge(
-    candidates: Vec<Candidate<'_>>,
+    mut candidates: Candidates<'_>,
     inventory: &Inventory,
     writing: &BTreeSet<Address>,
     order: &TableOrder,
 ) -> BTreeMap<Address, Verdict> {
     let mut verdicts: BTreeMap<Address, Verdict> = BTreeMap::new();
-    let (unchanged, changed): (Vec<_>, Vec<_>) = candidates.into_iter().partition(|candidate| {
+    let changed = candidates.take_out(|candidate| {
         let recorded = inventory.at(candidate.address).and_then(|rows| rows.get(&candidate.key));
-        recorded == Some(&candidate.row.row)
+        recorded != Some(&candidate.row.row)
     });
-    for candidate in changed {
+    for candidate in changed.iter() {
         verdicts.entry(candidate.address.clone()).or_default().changed += 1;
     }
 
-    let (gone, kept) = settle(unchanged, |_, _| true);
-    for candidate in kept {
+    let kept = settle(&mut candidates, |_, _| true);
+    for candidate in kept.iter() {
         verdicts.entry(candidate.address.clone()).or_default().referenced += 1;
     }
-    let (now, later) = settle(gone, |row, pointing| {
+    let later = settle(&mut candidates, |row, pointing| {
         row.address == pointing.address
             || !writing.contains(pointing.address) && order.is_before(&row.owned.table, &pointing.owned.table)
     });
 
-    let pointing = pointers(now.iter().chain(&later));
-    let after = |candidate: &Candidate<'_>| -> BTreeSet<Address> {
+    let pointing = pointers(candidates.iter().chain(later.iter()));
+    let after = |candidate: Candidate<'_>| -> BTreeSet<Address> {
         let others = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
         others.map(|other| other.address.clone()).filter(|address| address != candidate.address).collect()
     };
     let mut delete: BTreeMap<&Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
-    for candidate in &now {
+    for candidate in candidates.iter() {
         delete.entry(candidate.address).or_default().push((candidate.key, candidate.row.row));
         let after = after(candidate);
         if !after.is_empty() {
@@ -82,7 +131,7 @@ pub(super) fn judge(
     for (address, rows) in delete {
         verdicts.entry(address.clone()).or_default().delete = Prints::new(rows);
     }
-    for candidate in &later {
+    for candidate in later.iter() {
         let verdict = verdicts.entry(candidate.address.clone()).or_default();
         verdict.later += 1;
         verdict.later_after.extend(after(candidate));
@@ -90,38 +139,29 @@ pub(super) fn judge(
     verdicts
 }
 
-/// Splits rows into those that all references to come from rows that go too, and the others:
-/// whatever stays makes what it points at stay, until nothing more does.
+/// Takes out the rows to which not all references come from rows that go too: whatever stays makes what it
+/// points at stay, until nothing more does.
 fn settle<'a>(
-    mut going: Vec<Candidate<'a>>,
-    counts: impl Fn(&Candidate<'a>, &Candidate<'a>) -> bool,
-) -> (Vec<Candidate<'a>>, Vec<Candidate<'a>>) {
-    let mut staying = Vec::new();
+    going: &mut Candidates<'a>,
+    counts: impl Fn(Candidate<'a>, Candidate<'a>) -> bool,
+) -> Candidates<'a> {
+    let mut staying = Candidates { owners: going.owners.clone(), rows: Vec::new() };
     loop {
-        let keep: Vec<bool> = {
-            let pointing = pointers(&going);
-            let goes = |candidate: &Candidate<'a>| {
-                let from = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
-                let count = from.filter(|other| counts(candidate, other)).count();
-                u64::try_from(count).is_ok_and(|count| count >= candidate.row.references())
-            };
-            going.iter().map(goes).collect()
-        };
-        let before = going.len();
-        let mut keep = keep.into_iter();
-        let (goes, stays): (Vec<_>, Vec<_>) = going.into_iter().partition(|_| keep.next().unwrap_or(false));
-        going = goes;
-        staying.extend(stays);
-        if going.len() == before {
-            return (going, staying);
+        let pointing = pointers(going.iter());
+        let stays = going.take_out(|candidate| {
+            let from = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
+            let count = from.filter(|other| counts(candidate, **other)).count();
+            !u64::try_from(count).is_ok_and(|count| count >= candidate.row.references())
+        });
+        if stays.rows.is_empty() {
+            return staying;
         }
+        staying.rows.extend(stays.rows);
     }
 }
 
 /// The rows that point at each anchor.
-fn pointers<'r, 'a: 'r>(
-    rows: impl IntoIterator<Item = &'r Candidate<'a>>,
-) -> HashMap<Fingerprint, Vec<&'r Candidate<'a>>> {
+fn pointers<'a>(rows: impl Iterator<Item = Candidate<'a>>) -> HashMap<Fingerprint, Vec<Candidate<'a>>> {
     let mut pointing: HashMap<_, Vec<_>> = HashMap::new();
     for candidate in rows {
         for anchor in candidate.row.points() {
