@@ -21,7 +21,7 @@ use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
-use crate::spec::{Contact, Stack, SystemUrl};
+use crate::spec::{Contact, Stack};
 use crate::system::{self, Presence, Purpose};
 
 /// The one step that comes before the lock.
@@ -436,21 +436,16 @@ impl Applying<'_> {
     /// Opens the system database and takes its lock, where it exists.
     async fn open(&mut self) -> Result<Presence, Failure> {
         let url = system_url(self.stack)?;
-        let first = if let SystemUrl::Postgres(_) = &url {
-            // Each opens a connection, which takes longer than all that is asked then. Without a
-            // database there is nothing to lock, and that is no failure of the lock.
-            let locking =
-                async { Ok(lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await) };
-            match tokio::try_join!(self.clients.system.presence(), locking) {
-                Ok((Presence::Present, locked)) => {
-                    self.hold(locked?);
-                    return Ok(Presence::Present);
-                }
-                Ok((Presence::Missing, _)) => return Ok(Presence::Missing),
-                Err(error) => Err(error),
+        // A connection takes longer than all that is asked on it. Without a database there is nothing to lock,
+        // and that is no failure of the lock.
+        let opening = async { Ok(lock::open(&url, &self.stack.name).await) };
+        let first = match tokio::try_join!(self.clients.system.presence(), opening) {
+            Ok((Presence::Present, opened)) => {
+                self.take(opened?).await?;
+                return Ok(Presence::Present);
             }
-        } else {
-            self.clients.system.presence().await
+            Ok((Presence::Missing, _)) => Ok(Presence::Missing),
+            Err(error) => Err(error),
         };
         let presence = wait_for_system(first, &self.clients, self.args.wait, self.ui).await?;
         if presence == Presence::Present {
@@ -460,8 +455,13 @@ impl Applying<'_> {
     }
 
     async fn take_lock(&mut self) -> Result<(), Failure> {
-        let url = system_url(self.stack)?;
-        let lock = lock::acquire(&url, &self.stack.name, &self.run, self.args.lock_timeout).await?;
+        let opened = lock::open(&system_url(self.stack)?, &self.stack.name).await?;
+        self.take(opened).await
+    }
+
+    async fn take(&mut self, session: lock::Session) -> Result<(), Failure> {
+        let database = self.clients.system.database().await?;
+        let lock = session.take(&database, &self.run, self.args.lock_timeout).await?;
         self.hold(lock);
         Ok(())
     }

@@ -124,7 +124,8 @@ async fn open(
             Plain::new("nothing_to_adopt", "the system database does not exist: there is nothing to adopt");
         return Err(Failure::new(plain.help("`trueup apply` makes it and runs the migrations")));
     }
-    let held = lock::acquire(&system_url(stack)?, &stack.name, run, patience).await?;
+    let (url, database) = (system_url(stack)?, clients.system.database().await?);
+    let held = lock::acquire(&url, &database, &stack.name, run, patience).await?;
     approval::refuse_anothers(stack, clients).await?;
     Ok(held)
 }

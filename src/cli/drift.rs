@@ -113,7 +113,8 @@ async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit,
     if clients.system.presence().await? == Presence::Missing {
         return Err(never());
     }
-    let held = lock::acquire(&system_url(&stack)?, &stack.name, &run, args.lock_timeout).await?;
+    let (url, database) = (system_url(&stack)?, clients.system.database().await?);
+    let held = lock::acquire(&url, &database, &stack.name, &run, args.lock_timeout).await?;
     approval::refuse_anothers(&stack, &clients).await?;
     let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
     let accepted = held.while_held(accept_schema(&stack, &clients, &record)).await??;

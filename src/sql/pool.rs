@@ -219,7 +219,7 @@ impl Held {
     }
 
     /// Gives the connection back after its answer: one that ended it is not kept.
-    pub(super) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
+    pub(crate) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { session, shared, permit } = self;
         match &answer {
             Err(error) if !goes_on(error) => {

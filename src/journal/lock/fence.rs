@@ -102,6 +102,7 @@ mod tests {
     use super::*;
     use crate::journal::{RunId, lock};
     use crate::spec::SystemUrl;
+    use crate::sql::{self, SqliteMode};
 
     #[test]
     fn f03_an_answer_counts_only_while_no_clock_has_jumped() {
@@ -121,15 +122,18 @@ mod tests {
     #[tokio::test]
     async fn f03_a_fence_lets_pass_without_a_lock_and_not_after_its_file_was_taken_away() {
         let folder = tempfile::tempdir().unwrap();
-        let url = SystemUrl::Sqlite(folder.path().join("system.db"));
+        let path = folder.path().join("system.db");
+        let (url, database) =
+            (SystemUrl::Sqlite(path.clone()), sql::open_sqlite(&path, SqliteMode::Create).await.unwrap());
+        let take = async || lock::acquire(&url, &database, "s", &RunId::new(), Duration::ZERO).await.unwrap();
         let fence = Fence::default();
         fence.check().await.unwrap();
-        let first = lock::acquire(&url, "s", &RunId::new(), Duration::ZERO).await.unwrap();
+        let first = take().await;
         fence.set(&first);
         fence.check().await.unwrap();
 
-        std::fs::remove_file(lock::lock_file(&folder.path().join("system.db"))).unwrap();
-        let _second = lock::acquire(&url, "s", &RunId::new(), Duration::ZERO).await.unwrap();
+        std::fs::remove_file(lock::lock_file(&path)).unwrap();
+        let _second = take().await;
 
         let lost = fence.check().await.unwrap_err();
         assert!(lost.reason.contains("trueup-lock"), "{lost}");

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunId;
 use crate::spec::{RedactedUrl, SystemUrl};
+use crate::sql::Database;
 
 pub use fence::{Fence, Lost};
 pub use file::lock_file;
@@ -225,15 +226,44 @@ fn held_by(holder: Option<&Holder>) -> String {
     format!(" but by {}: {}", holder.run.as_deref().unwrap_or("an unknown run"), holder.who)
 }
 
-/// Takes the lock of a system database that exists, waiting at most `patience`.
-///
-/// It polls a lock that never waits: a waiting one deadlocks with `CREATE INDEX CONCURRENTLY`. On
-/// PostgreSQL it then waits until the server executes nothing of another run any more.
-pub async fn acquire(url: &SystemUrl, stack: &str, run: &RunId, patience: Duration) -> Result<Lock, Error> {
-    match url {
-        SystemUrl::Postgres(url) => postgres::acquire(url, stack, run, patience).await.map(Lock::Postgres),
-        SystemUrl::Sqlite(path) => file::acquire(path, run, patience).await.map(Arc::new).map(Lock::Sqlite),
+/// Where the lock of a system database is to be taken.
+#[derive(Debug)]
+pub enum Session {
+    /// A connection that nothing was asked on yet.
+    Postgres(Box<postgres::Session>),
+    Sqlite(PathBuf),
+}
+
+/// Opens what the lock is to be taken in. May run while the database itself is opened.
+pub async fn open(url: &SystemUrl, stack: &str) -> Result<Session, Error> {
+    Ok(match url {
+        SystemUrl::Postgres(url) => Session::Postgres(Box::new(postgres::Session::open(url, stack).await?)),
+        SystemUrl::Sqlite(path) => Session::Sqlite(path.clone()),
+    })
+}
+
+impl Session {
+    /// Takes the lock of a system database, waiting at most `patience`.
+    ///
+    /// It polls a lock that never waits: a waiting one deadlocks with `CREATE INDEX CONCURRENTLY`. On
+    /// PostgreSQL it then waits until the server executes nothing of another run any more.
+    pub async fn take(self, database: &Database, run: &RunId, patience: Duration) -> Result<Lock, Error> {
+        match self {
+            Self::Postgres(session) => session.take(database, run, patience).await.map(Lock::Postgres),
+            Self::Sqlite(path) => file::acquire(&path, run, patience).await.map(Arc::new).map(Lock::Sqlite),
+        }
     }
+}
+
+/// Takes the lock of a system database that is open: see [`Session::take`].
+pub async fn acquire(
+    url: &SystemUrl,
+    database: &Database,
+    stack: &str,
+    run: &RunId,
+    patience: Duration,
+) -> Result<Lock, Error> {
+    open(url, stack).await?.take(database, run, patience).await
 }
 
 /// Who holds the lock now, if anybody does. Takes nothing and makes nothing.
@@ -314,21 +344,24 @@ pub fn who() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::{self, SqliteMode};
 
     #[tokio::test]
     async fn a22_a_second_run_is_told_who_holds_the_lock_of_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let url = SystemUrl::Sqlite(folder.path().join("system.db"));
+        let database = sql::open_sqlite(&folder.path().join("system.db"), SqliteMode::Create).await.unwrap();
         let first = RunId::new();
-        let lock = acquire(&url, "s", &first, Duration::ZERO).await.unwrap();
-        let refused = acquire(&url, "s", &RunId::new(), Duration::from_millis(50)).await.unwrap_err();
+        let lock = acquire(&url, &database, "s", &first, Duration::ZERO).await.unwrap();
+        let patience = Duration::from_millis(50);
+        let refused = acquire(&url, &database, "s", &RunId::new(), patience).await.unwrap_err();
         let Error::Held { holder } = refused else { panic!("{refused}") };
         assert_eq!(holder.run.as_deref(), Some(first.as_str()));
         assert_eq!(status(&url, "s").await.unwrap().unwrap(), holder);
 
         drop(lock);
         assert_eq!(status(&url, "s").await.unwrap(), None);
-        acquire(&url, "s", &RunId::new(), Duration::ZERO).await.unwrap();
+        acquire(&url, &database, "s", &RunId::new(), Duration::ZERO).await.unwrap();
     }
 
     #[test]

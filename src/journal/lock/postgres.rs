@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 
 use super::fence::Moment;
 use super::{Error, Holder, Lost, POLL, session_name};
+use crate::digest::hex;
 use crate::journal::RunId;
 use crate::spec::RedactedUrl;
-use crate::sql;
+use crate::sql::{self, Database};
 
 /// The key of the advisory lock: `trueup` in ASCII. One a database, whatever the stack. PostgreSQL
 /// shows its upper half as `classid` and its lower half as `objid`, with 1 as `objsubid`.
@@ -131,38 +132,56 @@ pub(super) async fn lost(mut watch: watch::Receiver<Option<String>>) -> String {
     }
 }
 
-pub(super) async fn acquire(
-    url: &RedactedUrl,
-    stack: &str,
-    run: &RunId,
-    patience: Duration,
-) -> Result<Held, Error> {
-    let started = Instant::now();
-    // Until it holds, the session is none of a run: nobody must wait for the end of who waits.
-    let waiting = format!("trueup/{}/{WAITING}", stack.chars().take(40).collect::<String>());
-    let (mut connection, second) = tokio::try_join!(connect(url, &waiting), connect(url, &waiting))?;
-    refuse_pooler(&mut connection, second).await?;
-    loop {
-        if try_take(&mut connection).await? {
-            break;
-        }
-        if started.elapsed() >= patience {
-            let holder = holder(&mut connection).await?.unwrap_or_else(Holder::unknown);
-            return Err(Error::Held { holder });
-        }
-        tokio::time::sleep(POLL.min(patience.saturating_sub(started.elapsed()))).await;
-    }
-    let pid = sign(&mut connection, &session_name(stack, run)).await?;
-    let confirmed = Moment::now();
-    if !holds(&mut connection, pid).await? {
-        return Err(Error::Pooler);
-    }
-    let patience = patience.saturating_sub(started.elapsed()).max(LINGER);
-    outlive_the_dead(&mut connection, run, patience).await?;
+/// A connection of its own, on which the lock is to be taken.
+#[derive(Debug)]
+pub struct Session {
+    connection: PgConnection,
+    url: RedactedUrl,
+    stack: String,
+}
 
-    let holding = Arc::new(Holding::new(connection, pid, confirmed));
-    let watcher = tokio::spawn(keep_watch(Arc::clone(&holding)));
-    Ok(Held { holding, watcher, holder: (url.clone(), stack.to_owned(), run.clone()) })
+impl Session {
+    pub(super) async fn open(url: &RedactedUrl, stack: &str) -> Result<Self, Error> {
+        // Until it holds, the session is none of a run: nobody must wait for the end of who waits.
+        let waiting = format!("trueup/{}/{WAITING}", stack.chars().take(40).collect::<String>());
+        let connection = connect(url, &waiting).await?;
+        Ok(Self { connection, url: url.clone(), stack: stack.to_owned() })
+    }
+
+    /// Takes the lock. A connection to the database that the run has already is the second one that a pooler
+    /// is told by.
+    pub(super) async fn take(
+        self,
+        database: &Database,
+        run: &RunId,
+        patience: Duration,
+    ) -> Result<Held, Error> {
+        let Self { mut connection, url, stack } = self;
+        let started = Instant::now();
+        if let Database::Postgres(pool) = database {
+            let mut second = pool.take().await?;
+            let asked = refuse_pooler(&mut connection, &mut second).await;
+            // One that was left in the middle of an answer is closed.
+            if asked.is_ok() {
+                second.give_back(Ok(()))?;
+            }
+            asked?;
+        }
+        while !try_take(&mut connection).await? {
+            if started.elapsed() >= patience {
+                let holder = holder(&mut connection).await?.unwrap_or_else(Holder::unknown);
+                return Err(Error::Held { holder });
+            }
+            tokio::time::sleep(POLL.min(patience.saturating_sub(started.elapsed()))).await;
+        }
+        let pid = sign(&mut connection, &session_name(&stack, run)).await?;
+        let patience = patience.saturating_sub(started.elapsed()).max(LINGER);
+        let confirmed = outlive_the_dead(&mut connection, pid, patience).await?;
+
+        let holding = Arc::new(Holding::new(connection, pid, confirmed));
+        let watcher = tokio::spawn(keep_watch(Arc::clone(&holding)));
+        Ok(Held { holding, watcher, holder: (url, stack, run.clone()) })
+    }
 }
 
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
@@ -236,8 +255,10 @@ pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) 
 /// those of other clients' sessions.
 async fn ask(url: &RedactedUrl, stack: &str, what: &str) -> Result<PgConnection, Error> {
     let name = session_name(stack, &RunId::from_text(what));
-    let (mut connection, second) = tokio::try_join!(connect(url, &name), connect(url, &name))?;
-    refuse_pooler(&mut connection, second).await?;
+    let (mut connection, mut second) = tokio::try_join!(connect(url, &name), connect(url, &name))?;
+    refuse_pooler(&mut connection, &mut second).await?;
+    // It says good-bye while the other one is used. What comes of that matters to nobody.
+    tokio::spawn(second.close());
     Ok(connection)
 }
 
@@ -264,16 +285,14 @@ async fn answered<T>(
 /// in turn, and one among many gets whichever is free. The order is such that no rule of handing
 /// out (last used first, in turn) makes two sets look like two backends. Nothing is prepared here:
 /// a prepared statement would fail first, and with another message.
-async fn refuse_pooler(first: &mut PgConnection, mut second: PgConnection) -> Result<(), Error> {
+async fn refuse_pooler(first: &mut PgConnection, second: &mut PgConnection) -> Result<(), Error> {
     let ours = backend(first).await?;
-    let theirs = backend(&mut second).await?;
+    let theirs = backend(second).await?;
     let mut is_pooler = ours == theirs;
     for ask_first in [false, true, true, false, true, false, false, true] {
-        let (connection, expected) = if ask_first { (&mut *first, ours) } else { (&mut second, theirs) };
+        let (connection, expected) = if ask_first { (&mut *first, ours) } else { (&mut *second, theirs) };
         is_pooler |= backend(connection).await? != expected;
     }
-    // It says good-bye while the lock is taken. What comes of that matters to nobody.
-    tokio::spawn(second.close());
     if is_pooler { Err(Error::Pooler) } else { Ok(()) }
 }
 
@@ -299,29 +318,34 @@ async fn try_take(connection: &mut PgConnection) -> Result<bool, Error> {
 
 /// Says on the session who holds the lock and since when; gives the backend's process id.
 async fn sign(connection: &mut PgConnection, name: &str) -> Result<i32, Error> {
-    const SIGN: &str = "
-        SELECT pg_backend_pid(), set_config('application_name', $1, false),
-               pg_try_advisory_lock($2, (extract(epoch FROM now())::bigint - $3)::int)";
-    let query = sqlx::query(SIGN).bind(name).bind(SINCE).bind(EPOCH).fetch_one(connection);
-    Ok(answered("the lock", query).await?.try_get(0)?)
+    let sql = format!(
+        "SELECT pg_backend_pid(), set_config('application_name', convert_from(decode('{}', 'hex'), 'UTF8'), false),
+                pg_try_advisory_lock({SINCE}, (extract(epoch FROM now())::bigint - {EPOCH})::int)",
+        hex(name.as_bytes())
+    );
+    let signed = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection);
+    Ok(answered("the lock", signed).await?.try_get(0)?)
 }
 
-/// Whether a backend holds the lock, as a condition.
+/// Whether a backend of this database holds the lock, as a condition. The functions behind the views are asked:
+/// a new session takes longer to unfold a view than to answer.
 fn held_by(pid: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = {pid} \
-         AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
+        "EXISTS (SELECT FROM pg_lock_status() WHERE locktype = 'advisory' AND granted AND pid = {pid} \
          AND classid = {} AND objid = {} AND objsubid = 1)",
         KEY >> 32,
         KEY & 0xffff_ffff
     )
 }
 
-/// Whether the connection still leads to the backend that took the lock, and that still has it.
+/// The query for whether the connection still leads to the backend that took the lock, and that still has it.
+fn is_holding(pid: i32) -> String {
+    format!("SELECT pg_backend_pid() = {pid} AND {}", held_by(&pid.to_string()))
+}
+
 async fn holds(connection: &mut PgConnection, pid: i32) -> Result<bool, Error> {
-    let sql = format!("SELECT pg_backend_pid() = {pid} AND {}", held_by(&pid.to_string()));
-    let row = answered("the lock", sqlx::raw_sql(AssertSqlSafe(sql)).fetch_one(connection)).await?;
-    Ok(row.try_get(0)?)
+    let asked = sqlx::raw_sql(AssertSqlSafe(is_holding(pid))).fetch_one(connection);
+    Ok(answered("the lock", asked).await?.try_get(0)?)
 }
 
 async fn keep_watch(holding: Arc<Holding>) {
@@ -334,29 +358,38 @@ async fn keep_watch(holding: Arc<Holding>) {
 }
 
 /// Waits until the server executes nothing that another run sent: the lock of a killed run is free
-/// at once, and its statement may commit seconds later. What is idle can do nothing any more.
+/// at once, and its statement may commit seconds later. What is idle can do nothing any more. Gives when the
+/// lock was last known to be held: it is asked for in a message of its own, where a pooler shows itself.
 async fn outlive_the_dead(
     connection: &mut PgConnection,
-    run: &RunId,
+    pid: i32,
     patience: Duration,
-) -> Result<(), Error> {
+) -> Result<Moment, Error> {
     // A row for each session of another run that executes something or has a transaction open. The
     // state of another role's session is hidden (NULL), and counts as busy.
     const BUSY: &str = "
         SELECT split_part(application_name, '/', 3),
                to_char(coalesce(query_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
-               regexp_replace(coalesce(query, ''), '\\s+', ' ', 'g')
-        FROM pg_stat_activity
-        WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+               regexp_replace(coalesce(query, ''), '[[:space:]]+', ' ', 'g')
+        FROM pg_stat_get_activity(NULL)
+        WHERE datid = (SELECT datid FROM pg_stat_get_activity(pg_backend_pid()))
+          AND pid <> pg_backend_pid() AND backend_type = 'client backend'
           AND application_name LIKE 'trueup/%/%'
           AND split_part(application_name, '/', 3) ~ '^[0-9a-f-]{36}$'
-          AND split_part(application_name, '/', 3) <> $1
+          AND split_part(application_name, '/', 3) <> split_part(current_setting('application_name'), '/', 3)
           AND state IS DISTINCT FROM 'idle'
         ORDER BY 2 LIMIT 1";
+    let sql = format!("{}; {BUSY}", is_holding(pid));
     let started = Instant::now();
     loop {
-        let query = sqlx::query(BUSY).bind(run.as_str()).fetch_optional(&mut *connection);
-        let Some(row) = answered("the lock", query).await? else { return Ok(()) };
+        let asked = Moment::now();
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.clone())).fetch_all(&mut *connection);
+        let rows = answered("the lock", rows).await?;
+        let (holds, busy) = (rows.first().map(|row| row.try_get(0)), rows.get(1));
+        if !holds.transpose()?.unwrap_or(false) {
+            return Err(Error::Pooler);
+        }
+        let Some(row) = busy else { return Ok(asked) };
         if started.elapsed() >= patience {
             let (run, since) = (row.try_get(0)?, row.try_get(1)?);
             let statement = sql::masked(row.try_get(2)?).chars().take(60).collect();
