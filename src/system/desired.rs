@@ -2,7 +2,7 @@
 //! the rows of its seeds and ontologies. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::migrations::Limits;
@@ -41,20 +41,48 @@ pub struct Desired {
     pub(super) order: Order,
     pub(super) lock_timeout: Duration,
     pub(super) statement_timeout: Duration,
-    /// Tables that a migration creates, in lower case.
-    pub(super) created: BTreeSet<TableName>,
+    /// What the texts of the migrations declare, read when it is first asked for: where nothing is to be done,
+    /// nobody asks, and a history may have thousands of files.
+    declared: OnceLock<Declared>,
     /// Tables that were there when a run of this tool recorded what its migrations had left.
     recorded: BTreeSet<TableName>,
     /// Whether the bookkeeping has recorded a whole run.
     pub(super) is_established: bool,
-    /// Tables and those that they refer to in the migrations, in lower case.
-    pub(super) references: BTreeSet<(TableName, TableName)>,
     /// Empty on SQLite, which has none.
     pub(super) roles: BTreeMap<String, Role>,
     pub(super) accounts: Option<spec::Accounts>,
     pub(super) users: BTreeMap<String, User>,
     /// Seeds, those that are off too, and ontologies.
     pub(super) sets: Vec<RowSet>,
+}
+
+/// What the texts of migrations declare, in lower case.
+#[derive(Debug, Clone, Default)]
+struct Declared {
+    /// Tables that a migration creates.
+    created: BTreeSet<TableName>,
+    /// Tables and those that they refer to.
+    references: BTreeSet<(TableName, TableName)>,
+}
+
+impl Declared {
+    fn read(migrations: &[Migration], dialect: Dialect) -> Self {
+        let mut declared = Self::default();
+        let Self { created, references } = &mut declared;
+        for migration in migrations {
+            let script = Script::read(&migration.sql, dialect);
+            created.extend(script.creates.iter().map(folded));
+            for at in &script.statements {
+                let names = renamed(migration.sql.get(at.clone()).unwrap_or(""), dialect);
+                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
+                    created.insert(new);
+                }
+            }
+            references
+                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
+        }
+        declared
+    }
 }
 
 impl Desired {
@@ -90,20 +118,9 @@ impl Desired {
         repeatables.sort_by(|a, b| a.name.cmp(&b.name));
         let mut migrations: Vec<Migration> = migrations.common.iter().chain(own).cloned().collect();
         migrations.sort_by_key(|migration| migration.version);
-        let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
         for migration in &mut migrations {
-            let script = Script::read(&migration.sql, dialect);
             // Its own COMMIT would part it from its record.
             migration.no_transaction |= lint::has_transactions(&migration.sql, dialect);
-            created.extend(script.creates.iter().map(folded));
-            for at in &script.statements {
-                let names = renamed(migration.sql.get(at.clone()).unwrap_or(""), dialect);
-                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
-                    created.insert(new);
-                }
-            }
-            references
-                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
         }
         let ontologies = ontologies.iter().map(|(name, ontology)| terms_of(name, ontology, terms));
         let seeds = seeds.iter().map(|(name, seed)| rows_of(name, seed));
@@ -121,10 +138,9 @@ impl Desired {
             order: *order,
             lock_timeout: *lock_timeout,
             statement_timeout: *statement_timeout,
-            created,
+            declared: OnceLock::new(),
             recorded: BTreeSet::new(),
             is_established: false,
-            references,
             roles,
             accounts: accounts.clone(),
             users: users.clone(),
@@ -183,9 +199,23 @@ impl Desired {
         Limits { lock: self.lock_timeout, statement: self.statement_timeout }
     }
 
+    fn declared(&self) -> &Declared {
+        self.declared.get_or_init(|| Declared::read(&self.migrations, self.dialect))
+    }
+
+    /// Whether the text of a migration creates a table.
+    pub(super) fn creates(&self, table: &TableName) -> bool {
+        self.declared().created.contains(&folded(table))
+    }
+
+    /// Tables and those that they refer to in the migrations, in lower case.
+    pub(super) fn references(&self) -> &BTreeSet<(TableName, TableName)> {
+        &self.declared().references
+    }
+
     /// Whether a migration makes a table, or left it when the schema was recorded.
     pub(super) fn makes(&self, table: &TableName) -> bool {
-        self.created.contains(&folded(table)) || self.recorded.contains(table)
+        self.recorded.contains(table) || self.creates(table)
     }
 
     /// Whether somebody declared a table: a migration, or the spec by writing rows to it.

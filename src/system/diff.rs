@@ -1,5 +1,7 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
+use std::collections::BTreeSet;
+
 use super::order::TableOrder;
 use super::upcoming::Upcoming;
 use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
@@ -14,7 +16,9 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
         return diff;
     }
     let migrations = migrations::diff(desired, observed, inventory);
-    let order = TableOrder::of(&observed.schema, &desired.references);
+    // What is applied stands in the schema.
+    let references = if migrations.changes.is_empty() { &BTreeSet::new() } else { desired.references() };
+    let order = TableOrder::of(&observed.schema, references);
     diff.merge(migrations);
     let repeatables = migrations::repeatables(desired, observed, inventory, &diff.changes);
     let last = repeatables.changes.last().map(|planned| planned.address.clone());

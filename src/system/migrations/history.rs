@@ -149,7 +149,7 @@ pub(super) fn adoption(desired: &Desired, observed: &Observed) -> Option<Fault> 
         .schema
         .tables
         .keys()
-        .filter(|table| desired.created.contains(&super::super::desired::folded(table)))
+        .filter(|table| desired.creates(table))
         .map(ToString::to_string)
         .collect();
     let newest = desired.migrations.iter().max_by_key(|file| file.version)?;

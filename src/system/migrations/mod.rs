@@ -194,9 +194,10 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
 
     let mut needs = vec![Address::new("system.database")];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
-    let mut known = risk::known(desired, observed);
+    let mut known = None;
     for (version, file) in pending {
-        let risk = risk::of(file.text(desired.dialect), observed, &mut known);
+        let known = known.get_or_insert_with(|| risk::known(desired, observed));
+        let risk = risk::of(file.text(desired.dialect), observed, known);
         let late = newest.filter(|newest| version < newest);
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));
