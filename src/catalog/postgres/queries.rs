@@ -20,10 +20,11 @@ pub(super) const RELATIONS: &str = "
     SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
            NOT c.relispartition AND n.nspname <> 'trueup'
              AND c.relname NOT LIKE 'trueup\\_%' AND c.relname <> '_sqlx_migrations'
-             AND NOT EXISTS (
-               SELECT FROM pg_catalog.pg_depend d
-               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-             ),
+             AND c.oid <> ALL (ARRAY (
+               SELECT d.objid FROM pg_catalog.pg_depend d
+               WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass
+                 AND d.classid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'e'
+             )),
            CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) END
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

@@ -86,6 +86,17 @@ impl Building {
         }
     }
 
+    /// The query for one row where there may be such an index: the table of one statement of many has none.
+    fn has_any(&self, session: &Session) -> String {
+        let which = match self {
+            Self::Named { table, .. } | Self::Unnamed { table } => {
+                format!("i.indrelid = to_regclass({}) AND ", session.literal(table))
+            }
+            Self::Anew => String::new(),
+        };
+        format!("SELECT '1', NULL FROM pg_catalog.pg_index i WHERE {which}NOT i.indisvalid LIMIT 1")
+    }
+
     /// The query for the invalid indexes that a try of it may have left, located and quoted.
     fn query(&self, session: &Session) -> String {
         let which = match self {
@@ -133,12 +144,14 @@ impl Leavings {
         session: &mut Session,
         before: String,
     ) -> Result<BTreeSet<String>, Failed> {
-        let query = self.building.as_ref().map(|building| building.query(session));
-        let message: Vec<String> = [before].into_iter().filter(|sql| !sql.is_empty()).chain(query).collect();
-        if message.is_empty() {
+        let has_any = self.building.as_ref().map(|building| building.has_any(session));
+        let message: Vec<String> =
+            [before].into_iter().filter(|sql| !sql.is_empty()).chain(has_any).collect();
+        if message.is_empty() || session.rows(message.join("; ")).await?.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let found = session.rows(message.join("; ")).await?;
+        let Some(building) = &self.building else { return Ok(BTreeSet::new()) };
+        let found = session.rows(building.query(session)).await?;
         let found = found.into_iter().filter_map(|[index, _]| index);
         Ok(found.filter(|index| !self.others.contains(index)).collect())
     }
