@@ -123,7 +123,7 @@ pub async fn entries(
     };
     let sql = format!("SELECT {COLUMNS} FROM {} WHERE address = $1 AND {among}", table(dialect));
     let keys = keys.iter().map(|key| Some(key.to_string())).collect();
-    read(&transaction.query(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await?)
+    read(&transaction.query_many(&sql, 4, &[Value::from(address.as_str()), Value::Texts(keys)]).await?)
 }
 
 const COLUMNS: &str = "address, place, key, digest";

@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Either};
 
-use super::{Database, Error, Guard, Result, Row, Transaction, value};
+use super::{Database, Error, Guard, Result, Row, Transaction, Value, value};
 
 /// Before large queries of PostgreSQL's catalogs, for their transaction. Their joins are written in a
 /// good order: looking for a better one takes longer than they do, and so does compiling them, which
@@ -49,6 +49,93 @@ pub fn folded(query: &str, columns: usize) -> String {
     format!("WITH answer ({names}) AS ({query}) SELECT json_group_array(json_array({names})) FROM answer")
 }
 
+/// As [`folded`], for columns of any values, each as a text that begins with its kind: `r` for a number with a
+/// fraction that fifteen digits tell from all others, `x` for one that they do not, and `t` for all else. SQLite
+/// writes more digits than that not exactly, and reads numbers of this size and length exactly.
+fn folded_values(query: &str, columns: usize) -> String {
+    let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
+    let values = names.iter().map(|name| {
+        format!(
+            "CASE typeof({name}) WHEN 'blob' THEN 't' || lower(hex({name})) \
+             WHEN 'real' THEN CASE \
+               WHEN {name} = 0 THEN 'r0' \
+               WHEN abs({name}) BETWEEN 1e-5 AND 1e15 AND CAST(printf('%.15g', {name}) AS REAL) = {name} \
+               THEN 'r' || printf('%.15g', {name}) ELSE 'x' END \
+             ELSE 't' || {name} END"
+        )
+    });
+    format!(
+        "WITH answer ({}) AS ({query}) SELECT json_group_array(json_array({})) FROM answer",
+        names.join(", "),
+        values.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// The rows of a [`folded_values`] query's answer; `None` where one has a number that the answer does not tell.
+fn unfolded_values(answer: &[Row]) -> Result<Option<Vec<Row>>> {
+    let mut rows = Vec::new();
+    for row in answer {
+        for values in row.json::<Vec<Vec<Option<String>>>>(0)? {
+            let mut read = Vec::with_capacity(values.len());
+            for (column, value) in values.into_iter().enumerate() {
+                let Some(mut text) = value else {
+                    read.push(None);
+                    continue;
+                };
+                if text.starts_with('x') {
+                    return Ok(None);
+                }
+                let kind = text.remove(0);
+                if kind == 'r' {
+                    let unreadable = |_| Error::Decode { column, kind: format!("text {text:?}") };
+                    text = text.parse::<f64>().map_err(unreadable)?.to_string();
+                }
+                read.push(Some(text));
+            }
+            rows.push(Row::new(read));
+        }
+    }
+    Ok(Some(rows))
+}
+
+/// Whether an answer is larger than a value of SQLite may be.
+fn is_too_big(error: &Error) -> bool {
+    const TOO_BIG: &str = "18";
+    error.code().is_some_and(|code| code == TOO_BIG)
+}
+
+impl Database {
+    /// As [`Self::query`], for a query with so many columns that gives very many rows.
+    pub async fn query_many(&self, sql: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
+        match self {
+            Self::Postgres(_) => self.query(sql, values).await,
+            Self::Sqlite(_) => match self.query(&folded_values(sql, columns), values).await {
+                Err(error) if is_too_big(&error) => self.query(sql, values).await,
+                answer => match unfolded_values(&answer?)? {
+                    Some(rows) => Ok(rows),
+                    None => self.query(sql, values).await,
+                },
+            },
+        }
+    }
+}
+
+impl Transaction {
+    /// As [`Database::query_many`].
+    pub async fn query_many(&mut self, sql: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
+        match self {
+            Self::Postgres(_) => self.query(sql, values).await,
+            Self::Sqlite(_) => match self.query(&folded_values(sql, columns), values).await {
+                Err(error) if is_too_big(&error) => self.query(sql, values).await,
+                answer => match unfolded_values(&answer?)? {
+                    Some(rows) => Ok(rows),
+                    None => self.query(sql, values).await,
+                },
+            },
+        }
+    }
+}
+
 /// The rows of a [`folded`] query's answer.
 pub fn unfolded(answer: &[Row]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -90,7 +177,7 @@ async fn answers(connection: &mut PgConnection, sql: &str) -> sqlx::Result<Vec<V
 
 #[cfg(test)]
 mod tests {
-    use super::{folded, unfolded};
+    use super::{folded, folded_values, unfolded, unfolded_values};
     use crate::sql::{SqliteMode, open_sqlite};
 
     #[tokio::test]
@@ -114,5 +201,55 @@ mod tests {
 
         assert_eq!(unfolded(&folded).unwrap(), database.query(query, &[]).await.unwrap());
         assert_eq!(unfolded(&folded).unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn many_rows_have_the_values_that_they_have_one_by_one() {
+        /// Numbers of any magnitude, by a generator of Marsaglia's.
+        const NUMBERS: usize = 20_000;
+        const NUMBERS_OF_DIGITS: i32 = 20_000;
+        let folder = tempfile::tempdir().unwrap();
+        let database = open_sqlite(&folder.path().join("a.db"), SqliteMode::Create).await.unwrap();
+        database.execute("CREATE TABLE t (x)", &[]).await.unwrap();
+        database.execute("CREATE TABLE d (x)", &[]).await.unwrap();
+        let sql = "INSERT INTO t VALUES (NULL), (''), ('é \" \\'), ('r1.5'), ('0.10'), (-9223372036854775808), (0.1), \
+                   (-0.0), (1e300), (5e-324), (1.7976931348623157e308), (9e999), (-9e999), (x''), (x'00ff'), \
+                   (CAST(x'610062' AS TEXT)), (1.0), (123456789012345680.0)";
+        database.execute(sql, &[]).await.unwrap();
+        let mut state = 88_172_645_463_325_252_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            f64::from_bits(state)
+        };
+        let numbers: Vec<f64> =
+            std::iter::from_fn(|| Some(next())).filter(|number| number.is_finite()).take(NUMBERS).collect();
+        let crate::sql::Database::Sqlite(pool) = &database else { panic!("it is one of SQLite") };
+        let mut transaction = pool.begin().await.unwrap();
+        for number in &numbers {
+            sqlx::query("INSERT INTO t VALUES ($1)").bind(number).execute(&mut *transaction).await.unwrap();
+        }
+        let decimals: Vec<f64> =
+            (0..NUMBERS_OF_DIGITS).map(|n| f64::from(n * 7919) / 10_f64.powi(n % 8)).collect();
+        for number in &decimals {
+            sqlx::query("INSERT INTO d VALUES (-$1)").bind(number).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        let told = database.query(&folded_values("SELECT x, rowid FROM d", 2), &[]).await.unwrap();
+        assert!(unfolded_values(&told).unwrap().is_some(), "numbers of few digits are told");
+        for query in ["SELECT x, rowid FROM t ORDER BY rowid", "SELECT x, rowid FROM d ORDER BY rowid"] {
+            let many = database.query_many(query, 2, &[]).await.unwrap();
+
+            let one_by_one = database.query(query, &[]).await.unwrap();
+            assert!(many.len() >= 10_000);
+            assert_eq!(many.len(), one_by_one.len());
+            for (many, one) in many.iter().zip(&one_by_one) {
+                assert_eq!(many, one);
+            }
+            let mut transaction = database.begin().await.unwrap();
+            assert_eq!(transaction.query_many(query, 2, &[]).await.unwrap(), many);
+            transaction.commit().await.unwrap();
+        }
     }
 }

@@ -22,6 +22,9 @@ pub(super) const OLDEST: u32 = 12;
 /// What a major version counts in a version's number.
 const MAJOR: u32 = 10_000;
 
+/// Rows that SQLite's thread may be ahead of who reads them: at fewer it would stop and wait at each.
+const ROWS_AHEAD: usize = 5_000;
+
 /// How long a statement waits for the end of others of this process. Its queue is no failure: what
 /// holds the file ends, or is stopped.
 const TURN_DEADLINE: Duration = Duration::from_hours(24);
@@ -99,8 +102,11 @@ fn is_refused_option(error: &sqlx::Error) -> bool {
 
 /// The driver's options for a file in a mode.
 pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
-    let options =
-        SqliteConnectOptions::new().filename(path).busy_timeout(BUSY_DEADLINE).disable_statement_logging();
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_DEADLINE)
+        .row_buffer_size(ROWS_AHEAD)
+        .disable_statement_logging();
     match mode {
         SqliteMode::ReadOnly => options.read_only(true),
         SqliteMode::Immutable => options.read_only(true).immutable(true),

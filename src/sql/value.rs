@@ -58,6 +58,10 @@ impl From<bool> for Value {
 pub struct Row(Vec<Option<String>>);
 
 impl Row {
+    pub(super) fn new(values: Vec<Option<String>>) -> Self {
+        Self(values)
+    }
+
     /// The value of a column counted from 0; `None` for NULL and past the end.
     pub fn get(&self, column: usize) -> Option<&str> {
         self.0.get(column).and_then(Option::as_deref)
@@ -156,7 +160,8 @@ pub(super) fn read_sqlite(row: &SqliteRow) -> Result<Row> {
         };
         let value = match kind.as_str() {
             "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(column).map(|v| Some(v.to_string())),
-            "REAL" => row.try_get_unchecked::<f64, _>(column).map(|v| Some(v.to_string())),
+            // A zero has no sign, as SQLite itself writes it.
+            "REAL" => row.try_get_unchecked::<f64, _>(column).map(|v| Some((v + 0.0).to_string())),
             "BLOB" => row.try_get_unchecked::<Vec<u8>, _>(column).map(|v| Some(crate::digest::hex(&v))),
             _ => row.try_get_unchecked::<String, _>(column).map(Some),
         };

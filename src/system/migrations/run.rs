@@ -1,7 +1,7 @@
 //! Runs a migration in one transaction with its record, and again when somebody else had a lock.
 //! Takes no lock of its own: the caller holds the run's.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
@@ -110,24 +110,31 @@ async fn leave(client: &Client, session: Session, is_clean: bool) {
 /// The whole of it in one message: begin, the file, its record with the commit. False when the file
 /// has to be run step by step, and nothing of it is kept.
 ///
-/// What a server says of one message does not always tell whether the file or the record is meant: an
-/// error without a place in the file is looked for by running step by step, which runs the file once
-/// more, as looking for the statement did before.
+/// What a server says of one message does not always tell whether the file or the record is meant, and SQLite
+/// never says where: such an error is looked for by running step by step, which runs the file once more.
 async fn at_once(
     job: &Job<'_>,
     pending: &Pending,
     session: &mut Session,
     (client, run): (&Client, &RunId),
 ) -> Result<bool> {
-    let is_plain = session.dialect() == Dialect::Postgres
-        && job.sql.len() <= MOST_AT_ONCE
-        && lint::assertions(job.sql, Dialect::Postgres).is_empty();
+    let dialect = session.dialect();
+    let can_end = match dialect {
+        Dialect::Postgres => true,
+        // A comment that never ends is none to SQLite: it would swallow the record and the commit.
+        Dialect::Sqlite => !job.sql.contains("/*") && !lint::without_keys(job.sql),
+    };
+    let is_plain = can_end && job.sql.len() <= MOST_AT_ONCE && lint::assertions(job.sql, dialect).is_empty();
     if !is_plain {
         return Ok(false);
     }
     let before = session.beginning(job.limits);
     // A history that has the version refuses its record, and with it all that comes before.
-    let mut end = record(job, Some(pending), Took::Measured, session, run);
+    let took = match dialect {
+        Dialect::Postgres => Took::InTransaction,
+        Dialect::Sqlite => Took::Since(SystemTime::now()),
+    };
+    let mut end = record(job, Some(pending), took, session, run);
     end.push("COMMIT".to_owned());
     // A comment may end the file without an end of its line.
     let message = format!("{before}{}\n;{}", job.sql, end.join("; "));
@@ -135,10 +142,13 @@ async fn at_once(
     let pid = session.pid;
     client.fence().check().await?;
     let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
-    if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
+    if let Some(lost) = failure::of_lost(job, &error, dialect) {
         return Err(lost);
     }
     session.rollback().await;
+    if dialect == Dialect::Sqlite {
+        return Ok(false);
+    }
     match failure::of_message(job, &error, &before, &mut watch) {
         None => Ok(false),
         // Somebody ran it since the plan was made: what it makes is there.
@@ -234,7 +244,9 @@ pub(super) enum Took {
     /// So long.
     Known(Duration),
     /// As long as its transaction is old: PostgreSQL says it.
-    Measured,
+    InTransaction,
+    /// Since this moment: SQLite looks at the clock.
+    Since(SystemTime),
 }
 
 /// The statements that record a migration as done, in sqlx's history and in the inventory.
@@ -285,7 +297,14 @@ pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: 
     let file = &pending.migration;
     let nanoseconds = match took {
         Took::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
-        Took::Measured => {
+        Took::Since(began) => {
+            let since_1970 = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            format!(
+                "CAST(max(0, unixepoch('subsec') * 1000 - {}) AS INTEGER) * 1000000",
+                since_1970.as_millis()
+            )
+        }
+        Took::InTransaction => {
             "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::\
                            pg_catalog.int8"
                 .to_owned()

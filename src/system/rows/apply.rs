@@ -257,7 +257,7 @@ async fn whole_rows<'r>(
         source.sql,
         shape.joined(dialect)
     );
-    let found = transaction.query(&sql, &source.values).await?;
+    let found = transaction.query_many(&sql, columns.len(), &source.values).await?;
     let mut rows = BTreeMap::new();
     let mut doubled = false;
     for row in found.into_iter().map(sql::Row::into_values) {

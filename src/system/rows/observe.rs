@@ -118,7 +118,7 @@ async fn ask_scope(
         identifier(&column.name),
         write_expression(database.dialect(), column, 0),
     );
-    let rows = database.query(&sql, &source.values).await?;
+    let rows = database.query_many(&sql, shape.columns.len(), &source.values).await?;
     let mut read = Read::default();
     read.take(shape, &rows);
     let Read { rows, doubled } = read;
@@ -143,7 +143,7 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
             source.sql,
             shape.joined(dialect),
         );
-        read.take(shape, &database.query(&sql, &source.values).await?);
+        read.take(shape, &database.query_many(&sql, shape.columns.len(), &source.values).await?);
     }
     let Read { rows: found, doubled } = read;
     let found = Prints::new(found);

@@ -89,10 +89,10 @@ impl Session<'_> {
         }
     }
 
-    pub(super) async fn query(&mut self, sql: &str, values: &[Value]) -> sql::Result<Vec<Row>> {
+    async fn query(&mut self, sql: &str, columns: usize, values: &[Value]) -> sql::Result<Vec<Row>> {
         match self {
-            Self::Database(database) => database.query(sql, values).await,
-            Self::Transaction(transaction) => transaction.query(sql, values).await,
+            Self::Database(database) => database.query_many(sql, columns, values).await,
+            Self::Transaction(transaction) => transaction.query_many(sql, columns, values).await,
         }
     }
 }
@@ -160,7 +160,7 @@ pub(super) async fn read<'k>(
     let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
     let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
     let mut rows: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
-    for row in session.query(&sql, &source.values).await? {
+    for row in session.query(&sql, columns.len(), &source.values).await? {
         let values = row.into_values();
         let mut row = describe(shape, &values, &incoming, schema, tables);
         let key = print_of_key(shape, &values);
@@ -182,7 +182,7 @@ pub(super) async fn read<'k>(
             child = child.located(dialect),
             on = on.collect::<Vec<_>>().join(" AND "),
         );
-        for row in session.query(&sql, &source.values).await? {
+        for row in session.query(&sql, shape.key.len() + 1, &source.values).await? {
             let count = row.integer(shape.key.len())?.unsigned_abs();
             let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
             if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
