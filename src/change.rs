@@ -1,48 +1,13 @@
-//! The vocabulary that the four components share with the plan: addresses, actions, risks and
-//! what a `diff` returns. Plain values; this room does no I/O and decides nothing.
-
-use std::fmt;
+//! The vocabulary that the four components share with the plan: actions, risks and what a `diff`
+//! returns. Plain values; this room does no I/O and decides nothing.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::address::Address;
 use crate::digest::Digest;
 use crate::spec::Location;
-
-/// The name of one thing that a plan can change or check, such as `system.user.admin`.
-///
-/// The parts are those of the contract; see `docs/reference/addresses.md`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Address(String);
-
-impl Address {
-    /// An address as written. Addresses are made by the components from validated names.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The part before the first dot: `system`, `target`, `vector`, `cache` or `flags`.
-    pub fn component(&self) -> &str {
-        self.0.split('.').next().unwrap_or(&self.0)
-    }
-
-    /// Whether `selector` (an address, or a prefix of one that ends at a dot) selects this one.
-    pub fn is_selected_by(&self, selector: &str) -> bool {
-        self.0 == selector || self.0.strip_prefix(selector).is_some_and(|rest| rest.starts_with('.'))
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What a change does to the thing at its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -256,8 +221,8 @@ pub struct Check {
 
 impl Check {
     /// A check with its verdict.
-    pub fn new(address: impl Into<String>, status: Status, message: impl Into<String>) -> Self {
-        Self { address: Address::new(address), status, message: message.into() }
+    pub fn new(address: impl Into<Address>, status: Status, message: impl Into<String>) -> Self {
+        Self { address: address.into(), status, message: message.into() }
     }
 }
 

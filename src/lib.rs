@@ -8,6 +8,7 @@
 //! (the smallest component, with all four doors), `apply/mod.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
+pub mod address;
 pub mod apply;
 pub mod cache;
 pub mod catalog;

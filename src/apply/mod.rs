@@ -24,7 +24,7 @@ pub use rehearse::rehearse;
 pub use session::{Approval, KnownSchema, LookError, Seen, Session, Verified};
 pub use walk::{Execution, StepError, Walked, walk};
 
-use crate::change::Address;
+use crate::address::Address;
 
 /// What happens during a run.
 #[derive(Debug, Clone, PartialEq)]

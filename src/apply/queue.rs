@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::change::Address;
+use crate::address::Address;
 use crate::plan::{Step, Work};
 use crate::{cache, system};
 
@@ -145,13 +145,18 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::address::Kind;
     use crate::change::Action;
 
-    fn step(address: &str, needs: &[&str]) -> Step {
+    fn seed(name: &str) -> Address {
+        Kind::Seed.named(name)
+    }
+
+    fn step(name: &str, needs: &[&str]) -> Step {
         Step {
-            address: Address::new(address),
+            address: seed(name),
             action: Action::Run,
-            needs: needs.iter().map(|need| Address::new(*need)).collect(),
+            needs: needs.iter().map(|need| seed(need)).collect(),
             work: Work::Bookkeeping { stack: "s".to_owned(), protected: BTreeSet::new() },
         }
     }
@@ -169,9 +174,12 @@ mod tests {
     fn a_failed_step_blocks_what_needs_it_and_nothing_else() {
         let mut queue =
             Queue::new(vec![step("a", &[]), step("b", &["a"]), step("c", &["b"]), step("d", &[])]);
-        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
-        assert_eq!(names(&queue.failed(&Address::new("a"))), ["b: needs a", "c: needs b"]);
-        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "d");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.name(), "a");
+        assert_eq!(
+            names(&queue.failed(&seed("a"))),
+            ["system.seed.b: needs system.seed.a", "system.seed.c: needs system.seed.b"]
+        );
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.name(), "d");
         assert!(queue.next(&Lanes::default()).is_none());
     }
 
@@ -180,10 +188,10 @@ mod tests {
         let mut queue = Queue::new(vec![step("a", &[]), step("b", &[]), step("c", &["a", "b"])]);
         queue.next(&Lanes::default());
         queue.next(&busy());
-        queue.done(&Address::new("a"));
+        queue.done(&seed("a"));
         assert!(queue.next(&busy()).is_none());
-        queue.done(&Address::new("b"));
-        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "c");
+        queue.done(&seed("b"));
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.name(), "c");
     }
 
     #[test]
@@ -191,17 +199,17 @@ mod tests {
         let flags = || {
             let flags = crate::spec::Flags(BTreeMap::new());
             let work = Work::Flags { stack: "s".to_owned(), environment: "dev".to_owned(), flags };
-            Step { work, ..step("flags", &[]) }
+            Step { work, address: Kind::Flags.alone(), ..step("", &[]) }
         };
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
-        assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "a");
+        assert_eq!(queue.next(&Lanes::default()).unwrap().address.name(), "a");
         assert!(queue.next(&busy()).is_none(), "while another step runs");
-        queue.done(&Address::new("a"));
+        queue.done(&seed("a"));
         assert_eq!(queue.next(&Lanes::default()).unwrap().address.as_str(), "flags");
 
         let mut queue = Queue::new(vec![flags(), step("a", &[])]);
         queue.next(&Lanes::default());
-        queue.failed(&Address::new("a"));
+        queue.failed(&seed("a"));
         assert!(queue.next(&Lanes::default()).is_none());
         assert_eq!(names(&queue.drain("a step before it failed")), ["flags: a step before it failed"]);
     }
@@ -221,8 +229,8 @@ mod tests {
         }
 
         assert_eq!(running.len(), system::STEPS_AT_ONCE + 1);
-        assert_eq!(running.last().unwrap().address.as_str(), "cache");
-        assert_eq!(running.remove(0).address.as_str(), "0");
+        assert_eq!(running.last().unwrap().address.name(), "cache");
+        assert_eq!(running.remove(0).address.name(), "0");
         assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::OnceCell;
 use super::clients::observe_system;
 use super::walk::causes;
 use super::{Cancel, ObserveError, system_url};
+use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
-use crate::change::{Action, Address, Check, Fault, Status};
+use crate::change::{Action, Check, Fault, Status};
 use crate::journal::{self, RunId};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
@@ -18,7 +19,6 @@ use crate::system::{self, Change, Client, Desired, Lacks, Purpose, Surroundings}
 use crate::world::World;
 
 /// The address of the rehearsal itself.
-const ADDRESS: &str = "system.rehearsal";
 /// What becomes plannable while others run gives another round.
 const MOST_ROUNDS: usize = 3;
 
@@ -36,7 +36,7 @@ pub async fn rehearse(
     let rehearsal = Rehearsal { stack, world, document, run, live, surroundings: OnceCell::new() };
     if rehearsal.pending().is_empty() {
         let message = "nothing is pending that can be rehearsed; no scratch database was made";
-        return Ok(Some(vec![Check::new(ADDRESS, Status::Pass, message)]));
+        return Ok(Some(vec![Check::new(Addressed::Rehearsal, Status::Pass, message)]));
     }
     let ended = system::within_scratch(&client, async |scratch: &Client| {
         tokio::select! {
@@ -47,7 +47,7 @@ pub async fn rehearse(
     });
     let failed = |why: String| {
         let message = format!("nothing was rehearsed: {why}");
-        Ok(Some(vec![Check::new(ADDRESS, Status::Fail, message)]))
+        Ok(Some(vec![Check::new(Addressed::Rehearsal, Status::Fail, message)]))
     };
     match Box::pin(ended).await {
         Ok(None) => Ok(None),
@@ -120,9 +120,17 @@ impl Rehearsal<'_> {
     /// What the plan wants done and can be tried without data: not users, who need passwords, and
     /// no taking back.
     fn pending(&self) -> BTreeSet<&Address> {
-        let kinds =
-            ["system.extension", "system.migration", "system.repeatable", "system.ontology", "system.seed"];
-        let is_tried = |address: &Address| kinds.iter().any(|kind| address.is_selected_by(kind));
+        let is_tried = |address: &Address| {
+            let kind = address.kind();
+            matches!(
+                kind,
+                Addressed::Extension
+                    | Addressed::Migration
+                    | Addressed::Repeatable
+                    | Addressed::Ontology
+                    | Addressed::Seed
+            )
+        };
         let changes = self.document.changes.iter().filter(|change| change.action != Action::Delete);
         let later = self.document.deferred.iter().map(|held| &held.address);
         changes.map(|change| &change.address).chain(later).filter(|address| is_tried(address)).collect()
@@ -137,7 +145,7 @@ impl Rehearsal<'_> {
                 "nothing was rehearsed: the schema as it is cannot be made again from the files, {address}: {message}"
             );
             let status = if *kind == Kind::LacksObjects { Status::Warn } else { Status::Fail };
-            return Ok(vec![Check::new(ADDRESS, status, message)]);
+            return Ok(vec![Check::new(Addressed::Rehearsal, status, message)]);
         }
         let mut outcome = Outcome::default();
         self.leave_out_what_has_no_table(&mut stack, scratch, &mut outcome).await?;
@@ -154,8 +162,7 @@ impl Rehearsal<'_> {
         let is_applied =
             |file: &Migration| history.iter().any(|row| row.version == file.version && row.success);
         let pending = self.pending();
-        let is_current =
-            |file: &Repeatable| !pending.contains(&Address::new(format!("system.repeatable.{}", file.name)));
+        let is_current = |file: &Repeatable| !pending.contains(&Addressed::Repeatable.named(&file.name));
         let dialect = observed.dialect;
         let mut live = stack.clone();
         live.system.extensions.retain(|name| observed.extensions.contains_key(name));
@@ -188,19 +195,19 @@ impl Rehearsal<'_> {
     ) -> Result<(), ObserveError> {
         let made = scratch.catalog().await?;
         let there = &self.world.system.schema;
-        let mut is_lacking = |address: String, table: &str| {
+        let mut is_lacking = |address: Address, table: &str| {
             let name = TableName::parse(table);
             let lacks = there.tables.contains_key(&name) && !made.tables.contains_key(&name);
             if lacks {
                 let message = format!("no migration makes its table {table}");
                 let trouble = skipped(message);
-                outcome.failed.insert(Address::new(address), trouble);
+                outcome.failed.insert(address, trouble);
             }
             lacks
         };
-        stack.system.seeds.retain(|name, seed| !is_lacking(format!("system.seed.{name}"), &seed.table));
+        stack.system.seeds.retain(|name, seed| !is_lacking(Addressed::Seed.named(name), &seed.table));
         let terms = stack.system.terms.table.clone();
-        stack.system.ontologies.retain(|name, _| !is_lacking(format!("system.ontology.{name}"), &terms));
+        stack.system.ontologies.retain(|name, _| !is_lacking(Addressed::Ontology.named(name), &terms));
         Ok(())
     }
 
@@ -225,7 +232,7 @@ impl Rehearsal<'_> {
                 }
                 Err(failure @ (Failure::NothingSelected(_) | Failure::Cycle(_))) => {
                     let trouble = Trouble::from(format!("cannot be planned: {failure:?}"));
-                    outcome.failed.insert(Address::new("system"), trouble);
+                    outcome.failed.insert(Addressed::System.alone(), trouble);
                     return Ok(());
                 }
             };
@@ -327,10 +334,11 @@ impl Rehearsal<'_> {
     /// Where a seed or an ontology stands.
     fn place(&self, address: &Address) -> Option<&Location> {
         let system = &self.stack.system;
-        let address = address.as_str();
-        let seed = address.strip_prefix("system.seed.").and_then(|name| system.seeds.get(name));
-        let ontology = address.strip_prefix("system.ontology.").and_then(|name| system.ontologies.get(name));
-        seed.map(|seed| &seed.at).or(ontology.map(|ontology| &ontology.at))
+        match address.kind() {
+            Addressed::Seed => system.seeds.get(address.name()).map(|seed| &seed.at),
+            Addressed::Ontology => system.ontologies.get(address.name()).map(|ontology| &ontology.at),
+            _ => None,
+        }
     }
 
     /// One check for each step that failed, or one for all of them.
@@ -364,10 +372,10 @@ impl Rehearsal<'_> {
                 message = format!("{message}; not rehearsed after it: {}", after.join(", "));
             }
             let tail = address.as_str().strip_prefix("system.").unwrap_or(address.as_str());
-            checks.push(Check::new(format!("{ADDRESS}.{tail}"), status, message));
+            checks.push(Check::new(Addressed::Rehearsal.named(tail), status, message));
         }
         if checks.iter().all(|check| check.status != Status::Fail) {
-            checks.push(Check::new(ADDRESS, Status::Pass, self.counts(&pending, outcome)));
+            checks.push(Check::new(Addressed::Rehearsal, Status::Pass, self.counts(&pending, outcome)));
         }
         checks
     }
@@ -375,7 +383,7 @@ impl Rehearsal<'_> {
     fn counts(&self, pending: &BTreeSet<&Address>, outcome: &Outcome) -> String {
         let done = pending.iter().filter(|address| outcome.done.contains(**address)).count();
         let plural = if pending.len() == 1 { "" } else { "s" };
-        let users = self.document.changes.iter().filter(|step| step.address.is_selected_by("system.user"));
+        let users = self.document.changes.iter().filter(|step| step.address.kind() == Addressed::User);
         let left_out = match users.count() {
             0 => String::new(),
             1 => "; 1 user was left out".to_owned(),
@@ -408,11 +416,11 @@ fn system_alone(stack: &Stack) -> Stack {
 fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool {
     let mut is_less = false;
     for Fault { address, message, help: _, at } in faults {
-        let text = address.as_str();
-        let seed = text.strip_prefix("system.seed.").and_then(|name| stack.system.seeds.remove(name));
-        let ontology =
-            text.strip_prefix("system.ontology.").and_then(|name| stack.system.ontologies.remove(name));
-        is_less |= seed.is_some() || ontology.is_some();
+        is_less |= match address.kind() {
+            Addressed::Seed => stack.system.seeds.remove(address.name()).is_some(),
+            Addressed::Ontology => stack.system.ontologies.remove(address.name()).is_some(),
+            _ => false,
+        };
         let message = match at {
             Some(at) => format!("{}:{}: {message}", at.source.name(), at.line()),
             None => message,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Clients, Event, Execution, ObserveError, Walked, observe_within, schema, walk};
+use crate::address::{Address, Kind};
 use crate::catalog::Snapshot;
-use crate::change::{Address, Check, Held, Status};
+use crate::change::{Check, Held, Status};
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Allow, Document, Failure, Options, Plan, Step, Work};
 use crate::spec::Stack;
@@ -285,7 +286,7 @@ impl Session<'_> {
             let options = Options { completed, ..self.options.clone() };
             let on_event = &mut *execution.on_event;
             let mut say = |on: &str| {
-                on_event(&Event::Waiting { address: Address::new("system"), on: on.to_owned() });
+                on_event(&Event::Waiting { address: Kind::System.alone(), on: on.to_owned() });
             };
             let Some(seen) = execution.cancel.unless_urgent(self.look_with(&options, &mut say)).await else {
                 walked.interrupted = true;
@@ -367,7 +368,7 @@ impl Session<'_> {
         walked: &mut Walked,
     ) -> Result<(), ObserveError> {
         let (first, rest): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| step.address.as_str() == "system.bookkeeping");
+            steps.into_iter().partition(|step| step.address.kind() == Kind::Bookkeeping);
         if !first.is_empty() {
             walked.extend(walk(first, self.clients, execution).await);
             if !walked.failed.is_empty() {

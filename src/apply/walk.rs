@@ -10,7 +10,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::groups;
 use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
-use crate::change::Address;
+use crate::address::Address;
 use crate::journal::{self, RunId, lock};
 use crate::neutral::one_line;
 use crate::plan::{Plan, Step, Work};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::spec::{self, CacheUrl, Location, Namespace, Stream};
 
 /// The kinds of cache.
@@ -69,15 +69,15 @@ impl Desired {
 }
 
 pub(super) fn config_address(key: &str) -> Address {
-    Address::new(format!("cache.config.{key}"))
+    Kind::Config.named(key)
 }
 
 pub(super) fn namespace_address(name: &str) -> Address {
-    Address::new(format!("cache.namespace.{name}"))
+    Kind::Namespace.named(name)
 }
 
 pub(super) fn stream_address(name: &str) -> Address {
-    Address::new(format!("cache.stream.{name}"))
+    Kind::Stream.named(name)
 }
 
 /// A duration as a spec would write it: `24h`, `90s`.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::apply::{Change, Unwanted};
 use super::desired::stream_address;
 use super::observed::{GroupSeen, Observed, StreamSeen};
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 
@@ -40,7 +40,7 @@ pub(super) fn unwanted(
 
 /// The streams of the inventory, by name.
 pub(super) fn known_streams(inventory: &Inventory) -> impl Iterator<Item = &str> {
-    inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("cache.stream."))
+    inventory.0.keys().filter_map(|address| address.name_of(Kind::Stream))
 }
 
 /// What a change makes and takes back, for the inventory.

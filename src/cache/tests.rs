@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::address::Kind;
 use crate::change::{Action, Diff, Status};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
@@ -152,7 +153,7 @@ fn a30_of_unwanted_groups_only_those_go_that_this_tool_made_here_and_nobody_work
     let mut in_jobs = made(&["workers", "old", "busy", "removed by hand"]);
     let elsewhere = (Fingerprint::of_text("elsewhere"), Fingerprint::of_text("other:6379/0"));
     in_jobs.extend_with(Prints::from([elsewhere]));
-    let address = |name: &str| crate::change::Address::new(format!("cache.stream.{name}"));
+    let address = |name: &str| Kind::Stream.named(name);
     let inventory = Inventory(BTreeMap::from([
         (address("jobs"), in_jobs),
         (address("gone"), made(&["workers"])),

@@ -14,18 +14,15 @@ use super::exit::{Exit, Failure};
 use super::progress::Progress;
 use super::ui::Ui;
 use super::{listening, load};
+use crate::address::{Address, Kind};
 use crate::apply::{
     Approval, Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
 };
-use crate::change::Address;
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
 use crate::spec::{Contact, Stack};
 use crate::system::{self, Presence, Purpose};
-
-/// The one step that comes before the lock.
-const DATABASE: &str = "system.database";
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -205,7 +202,7 @@ impl Applying<'_> {
         let has_written = has_written?;
         if self.held.is_none() {
             // Nothing can be locked before there is a database: make it, take the lock, look again.
-            let database = Address::new(DATABASE);
+            let database = Kind::Database.alone();
             let on_event = &mut |event: &Event| progress.event(event);
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
@@ -227,7 +224,7 @@ impl Applying<'_> {
                     walked.interrupted = true;
                     (Some("interrupted".to_owned()), None)
                 }
-                None => (Some(format!("needs {DATABASE}")), None),
+                None => (Some(format!("needs {}", Kind::Database.alone())), None),
             };
             if let Some(why) = why {
                 let on_event = &mut |event: &Event| progress.event(event);
@@ -307,7 +304,7 @@ impl Applying<'_> {
                     let again = plan::plan(self.stack, &seen.world, &going_on);
                     seen.plan = again.map_err(|failure| load::no_plan(failure, ui))?;
                 }
-                let own = before.map(|_| Address::new(DATABASE));
+                let own = before.map(|_| Kind::Database.alone());
                 let reconciled = approval::reconciled(saved, &seen.plan, earlier.as_ref(), own.as_ref(), ui);
                 if reconciled.is_err() && earlier.is_some() && seen.plan.is_empty() {
                     self.say_last_words(session, saved, &seen).await?;

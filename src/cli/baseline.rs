@@ -9,6 +9,7 @@ use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use super::{approval, ending, listening, load};
+use crate::address::Kind;
 use crate::apply::{Clients, system_url};
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
@@ -178,7 +179,7 @@ async fn record(
 fn step(stem: &str, position: i64) -> StepRecord {
     StepRecord {
         position,
-        address: format!("system.migration.{stem}"),
+        address: Kind::Migration.named(stem).to_string(),
         action: "record".to_owned(),
         outcome: Outcome::Done,
         finished_at: journal::now(),

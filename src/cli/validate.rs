@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
+use crate::address::Kind;
 use crate::change::Status;
 use crate::neutral::one_line;
 use crate::plan;
@@ -62,7 +63,7 @@ fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, F
         .document
         .checks
         .iter()
-        .filter(|check| check.status == Status::Fail && check.address.as_str().ends_with(".contract"));
+        .filter(|check| check.status == Status::Fail && check.address.kind() == Kind::TargetContract);
     let mut holds = true;
     for check in broken {
         ui.say(&format!("error: {}: {}", check.address, check.message));

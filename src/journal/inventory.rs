@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Places, RunId};
-use crate::change::Address;
+use crate::address::Address;
 use crate::digest::Fingerprint;
 use crate::prints::Prints;
 use crate::sql::{self, Database, Dialect, Result, Row, Transaction, Value};
@@ -178,7 +178,7 @@ fn read(rows: &[Row]) -> Result<Vec<Entry>> {
                 .ok_or_else(|| sql::Error::Decode { column, kind: format!("text {text:?}") })
         };
         Ok(Entry {
-            address: Address::new(row.text(0)?),
+            address: Address::parse(row.text(0)?)?,
             place: row.text(1)?.to_owned(),
             key: print(2)?,
             digest: print(3)?,

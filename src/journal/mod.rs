@@ -25,6 +25,7 @@ pub use runs::{
 pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, exists, observe, record_flags, record_spec};
 
+use crate::address;
 use crate::sql;
 
 /// The identity of one run of `apply`: a UUID of version 7, so that runs sort by time.
@@ -81,6 +82,13 @@ pub enum Error {
         /// The format that was found.
         found: i64,
     },
+    /// It names a kind of thing that this version does not have.
+    #[error("in the bookkeeping, {0}")]
+    #[diagnostic(
+        code(trueup::journal::unknown_address),
+        help("use the version of trueup that applied last, or a newer one")
+    )]
+    UnknownAddress(#[from] address::Unknown),
     /// What stands in it cannot be read.
     #[error("the bookkeeping holds something unreadable: {what}")]
     #[diagnostic(

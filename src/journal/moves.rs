@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{Observed, Result, store, table};
-use crate::change::Address;
+use crate::address::Address;
 use crate::sql::{Database, Value};
 
 /// A name that the bookkeeping still has to learn.
@@ -84,7 +84,7 @@ mod tests {
     use crate::prints::Prints;
 
     fn address(text: &str) -> Address {
-        Address::new(text)
+        Address::from(text)
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::catalog::TableName;
-use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 

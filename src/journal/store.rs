@@ -9,8 +9,8 @@ use super::{
     Error, Identity, Inventory, Listed, Places, Recorded, Result, RunId, identity, inventory, runs,
     snapshots, table,
 };
+use crate::address::Address;
 use crate::catalog::Snapshot;
-use crate::change::Address;
 use crate::digest::Digest;
 use crate::spec::Flags;
 use crate::sql::{Database, Dialect, Row, Transaction, Value};
@@ -273,14 +273,18 @@ pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
         stack: meta.get("stack").cloned(),
         environment: meta.get("environment").cloned(),
         flags: (!flags.is_empty()).then_some(Flags(flags)),
-        protected: protection.into_keys().map(Address::new).collect(),
+        protected: addresses(protection.into_keys())?,
         spec_digest: meta.get("spec_digest").map(Digest::from_text),
         inventory,
         snapshots: snapshots.into_iter().map(|Recorded { owner, snapshot, .. }| (owner, snapshot)).collect(),
-        trained: trained.into_iter().map(Address::new).collect(),
+        trained: addresses(trained)?,
         unfinished: unfinished.into_iter().map(RunId::from_text).collect(),
     };
     Ok((observed, places))
+}
+
+fn addresses(texts: impl IntoIterator<Item = String>) -> Result<BTreeSet<Address>> {
+    texts.into_iter().map(|text| Ok(Address::parse(text)?)).collect()
 }
 
 fn check_format(found: Option<&str>) -> Result<i64> {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::json;
 
 use super::{Options, Work};
-use crate::change::{Action, Address, Diff, Planned, Risks};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Diff, Planned, Risks};
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{Flags, Stack};
@@ -34,11 +35,11 @@ pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options
         Action::Update | Action::Delete | Action::Replace | Action::Run => changed(before, &after),
     };
     let planned = Planned {
-        address: Address::new("system.bookkeeping"),
+        address: Kind::Bookkeeping.alone(),
         action,
         risks: Risks::SAFE,
         reason: reason.to_owned(),
-        needs: vec![Address::new("system.database")],
+        needs: vec![Kind::Database.alone()],
         summary,
         before: (action == Action::Update).then(|| shown(before)),
         after: (action == Action::Update || !after.is_empty()).then(|| shown(&after)),
@@ -79,7 +80,7 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
         return None;
     }
     Some(Planned {
-        address: Address::new("flags"),
+        address: Kind::Flags.alone(),
         action: if was.is_some() { Action::Update } else { Action::Create },
         risks: Risks::SAFE,
         reason: match (was, other_stack) {
@@ -114,7 +115,7 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
 
 /// Everything is recorded, so everything but the database itself comes after the bookkeeping.
 pub(super) fn link(changes: &mut [Planned<Work>]) {
-    let bookkeeping = Address::new("system.bookkeeping");
+    let bookkeeping = Kind::Bookkeeping.alone();
     let planned: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
     if !planned.contains(&bookkeeping) {
         return;
@@ -122,8 +123,8 @@ pub(super) fn link(changes: &mut [Planned<Work>]) {
     for change in changes {
         // A need that is planned leads to the bookkeeping by itself; the database alone does not.
         let leads_there =
-            change.needs.iter().any(|need| planned.contains(need) && need.as_str() != "system.database");
-        let before_it = ["system.database", "system.bookkeeping"].contains(&change.address.as_str());
+            change.needs.iter().any(|need| planned.contains(need) && need.kind() != Kind::Database);
+        let before_it = matches!(change.address.kind(), Kind::Database | Kind::Bookkeeping);
         if !before_it && !leads_there {
             change.needs.push(bookkeeping.clone());
         }

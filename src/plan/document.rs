@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::change::{Action, Address, Check, Drift, Held, Risk, Risks};
+use crate::address::Address;
+use crate::change::{Action, Check, Drift, Held, Risk, Risks};
 use crate::digest::Digest;
 
 /// Version of the form. A reader refuses another one.

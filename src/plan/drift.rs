@@ -8,8 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ChangeEntry, Document, Work};
+use crate::address::{Address, Kind};
 use crate::catalog::{self, SchemaChange, Snapshot};
-use crate::change::{Action, Address, Check, Diff, Drift, Held, Planned, Status};
+use crate::change::{Action, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{Migration, SchemaDrift, Stack};
 use crate::system;
@@ -60,7 +61,7 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     }
     let text = catalog::text_diff(&before, &now);
     let summary = format!("changed by hand: {summary}");
-    diff.drift.push(Drift { address: Address::new("system.schema"), summary, diff: text });
+    diff.drift.push(Drift { address: Kind::Schema.alone(), summary, diff: text });
     diff
 }
 
@@ -79,10 +80,10 @@ fn check(
     if !pending.is_empty() && catalog::diff(&after, now).is_empty() {
         let message =
             format!("changed by hand: {summary}; the pending migrations name all of it and may run");
-        return Check::new("system.schema", Status::Warn, message);
+        return Check::new(Kind::Schema, Status::Warn, message);
     }
     let help = "undo it, write it as a migration, or record it with `trueup drift accept`";
-    Check::new("system.schema", Status::Fail, format!("changed by hand: {summary}; {help}"))
+    Check::new(Kind::Schema, Status::Fail, format!("changed by hand: {summary}; {help}"))
 }
 
 /// The migrations that another tool ran since the schema was recorded.
@@ -122,8 +123,7 @@ impl SchemaBaseline {
 
 /// Holds back what would run on a schema that fails its check, and all that needs it.
 pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
-    let migrations = ["system.migration", "system.repeatable"];
-    let is_migration = |address: &Address| migrations.iter().any(|prefix| address.is_selected_by(prefix));
+    let is_migration = |address: &Address| matches!(address.kind(), Kind::Migration | Kind::Repeatable);
     let mut held: BTreeSet<Address> = BTreeSet::new();
     loop {
         let needs_held = |change: &Planned<Work>| change.needs.iter().any(|need| held.contains(need));
@@ -134,7 +134,7 @@ pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
             return;
         }
         for change in more {
-            let reason = "failed check system.schema".to_owned();
+            let reason = format!("failed check {}", Kind::Schema.alone());
             diff.blocked.push(Held { address: change.address.clone(), reason });
             held.insert(change.address);
         }
@@ -198,7 +198,7 @@ pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBasel
     };
     // A newer trueup that wants more tables is nobody's hand.
     let is_own = |change: &&ChangeEntry| {
-        journal.bookkeeping == Bookkeeping::Outdated && change.address.as_str() == "system.bookkeeping"
+        journal.bookkeeping == Bookkeeping::Outdated && change.address.kind() == Kind::Bookkeeping
     };
     let changes: Vec<ChangeEntry> = plan.changes.iter().filter(|change| !is_own(change)).cloned().collect();
     // Whatever the spec says now, what this tool put there and what is missing was taken away.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use petgraph::Direction;
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::change::{Address, Planned};
+use crate::address::{Address, Kind};
+use crate::change::Planned;
 
 /// A cycle among changes: a defect of this tool, not of the spec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +65,7 @@ impl Graph {
     /// One valid execution order: Kahn's algorithm, the smallest ready address first. What is taken
     /// back goes the other way round: first what was made last.
     pub(super) fn order(&self, take_back: bool) -> Result<Vec<Address>, Cycle> {
-        let rank = |address: &Address| if take_back { rank_of_taking_back(address) } else { rank(address) };
+        let rank = |address: &Address| rank(address.kind(), take_back);
         let mut missing: BTreeMap<NodeIndex, usize> = BTreeMap::new();
         let mut ready = BinaryHeap::new();
         for (address, node) in &self.nodes {
@@ -96,35 +97,15 @@ impl Graph {
     }
 }
 
-/// Where the graph leaves a choice: the system first, then targets, vectors, cache, flags.
-const ORDER: [&str; 15] = [
-    "system.database",
-    "system.bookkeeping",
-    "system.extension",
-    "system.defaults",
-    "system.role",
-    "system.migration",
-    "system.repeatable",
-    "system.user",
-    "system.ontology",
-    "system.seed",
-    "target",
-    "vector",
-    "cache",
-    "policy",
-    "flags",
-];
-
-fn rank(address: &Address) -> usize {
-    ORDER.iter().position(|prefix| address.is_selected_by(prefix)).unwrap_or(ORDER.len())
-}
-
-/// The same in reverse, but for what every run begins and ends with.
-fn rank_of_taking_back(address: &Address) -> usize {
-    match rank(address) {
-        first @ 0..=1 => first,
-        last if address.as_str() == "flags" => last,
-        between => ORDER.len().saturating_sub(between),
+/// Where the graph leaves a choice, what is taken back goes in the reverse order of what is made, but for
+/// what every run begins and ends with.
+fn rank(kind: Kind, take_back: bool) -> (u8, usize) {
+    let place = kind as usize;
+    match kind {
+        Kind::Database | Kind::Bookkeeping => (0, place),
+        Kind::Flags => (2, place),
+        _ if take_back => (1, Kind::ALL.len() - place),
+        _ => (1, place),
     }
 }
 
@@ -136,11 +117,11 @@ mod tests {
 
     fn change(address: &str, needs: &[&str]) -> Planned<()> {
         Planned {
-            address: Address::new(address),
+            address: address.into(),
             action: Action::Create,
             risks: Risks::SAFE,
             reason: String::new(),
-            needs: needs.iter().map(|need| Address::new(*need)).collect(),
+            needs: needs.iter().map(|need| Address::from(*need)).collect(),
             summary: String::new(),
             before: None,
             after: None,
@@ -205,7 +186,11 @@ mod tests {
 
     #[test]
     fn a_cycle_is_named() {
-        let changes = [change("a", &["b"]), change("b", &["a"])];
-        assert_eq!(Graph::new(&changes).order(false), Err(Cycle(vec![Address::new("a"), Address::new("b")])));
+        let changes =
+            [change("system.seed.a", &["system.seed.b"]), change("system.seed.b", &["system.seed.a"])];
+        assert_eq!(
+            Graph::new(&changes).order(false),
+            Err(Cycle(vec!["system.seed.a".into(), "system.seed.b".into()]))
+        );
     }
 }

@@ -25,7 +25,8 @@ pub use owner::Anothers;
 pub use policy::Allow;
 pub use saved::{Error as SavedError, Reconciled, done_of, read, reconcile, write};
 
-use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Status};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Check, Diff, Fault, Held, Planned, Status};
 use crate::digest::Digest;
 use crate::journal::{self, Move};
 use crate::spec::{self, Flags, Stack};
@@ -150,7 +151,7 @@ impl Plan {
         let mut refused: Vec<_> =
             self.guarded.iter().filter(|(_, allow)| !allowed.contains(allow)).cloned().collect();
         if self.document.is_anothers().is_some() {
-            refused.insert(0, (Address::new("flags"), Allow::Environment));
+            refused.insert(0, (Kind::Flags.alone(), Allow::Environment));
         }
         refused.retain(|(_, allow)| !allowed.contains(allow));
         refused
@@ -245,7 +246,8 @@ fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, v
     let Some(observed) = world.targets.get(name) else {
         let why = format!("target {name} was not observed");
         let mut diff = Diff::default();
-        diff.deferred.push(Held { address: schema_address(name), reason: "not observed".to_owned() });
+        diff.deferred
+            .push(Held { address: Kind::TargetSchema.named(name), reason: "not observed".to_owned() });
         return (diff, vector::Schema::Unknown(why));
     };
     let recorded = world.journal.snapshots.get(&format!("target.{name}"));
@@ -268,27 +270,23 @@ fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, v
     (diff, schema)
 }
 
-fn schema_address(target: &str) -> Address {
-    Address::new(format!("target.{target}.schema"))
-}
-
 fn vector_diff(desired: &vector::Desired, world: &World) -> Diff<Work> {
     match &world.vector {
         Some(observed) => vector::diff(desired, observed).map(Work::Vector),
-        None => not_observed("vector"),
+        None => not_observed(Kind::Vector),
     }
 }
 
 fn cache_diff(desired: &cache::Desired, world: &World) -> Diff<Work> {
     match &world.cache {
         Some(observed) => cache::diff(desired, observed, &world.journal.inventory).map(Work::Cache),
-        None => not_observed("cache"),
+        None => not_observed(Kind::Cache),
     }
 }
 
-fn not_observed(component: &str) -> Diff<Work> {
+fn not_observed(component: Kind) -> Diff<Work> {
     let mut diff = Diff::default();
-    diff.deferred.push(Held { address: Address::new(component), reason: "not observed".to_owned() });
+    diff.deferred.push(Held { address: component.alone(), reason: "not observed".to_owned() });
     diff
 }
 

@@ -1,33 +1,9 @@
 //! `--only`: keeps a part of a plan with what it needs, and refuses a name that nothing has. Pure.
 
 use super::{Failure, Graph, Work};
-use crate::change::{Address, Diff};
+use crate::address::{Address, Component, Kind};
+use crate::change::Diff;
 use crate::spec::{MigrationSets, Stack};
-
-const COMPONENTS: [&str; 5] = ["system", "target", "vector", "cache", "flags"];
-
-/// Kinds of things that an address may name, below their components.
-const KINDS: [&str; 19] = [
-    "system.bookkeeping",
-    "system.database",
-    "system.defaults",
-    "system.extension",
-    "system.index",
-    "system.migration",
-    "system.ontology",
-    "system.repeatable",
-    "system.role",
-    "system.schema",
-    "system.seed",
-    "system.table",
-    "system.user",
-    "vector.collection",
-    "vector.documents",
-    "cache.config",
-    "cache.acl",
-    "cache.namespace",
-    "cache.stream",
-];
 
 /// Keeps what `--only` selects and what that needs.
 pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result<(), Failure> {
@@ -39,7 +15,7 @@ pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result
         return Err(Failure::NothingSelected(only.to_owned()));
     }
     diff.changes.retain(|change| kept.contains(&change.address));
-    diff.checks.retain(|check| selected(&check.address) || check.address.as_str() == "system");
+    diff.checks.retain(|check| selected(&check.address) || check.address.kind() == Kind::System);
     for held in [&mut diff.deferred, &mut diff.blocked] {
         held.retain(|held| selected(&held.address));
     }
@@ -62,27 +38,31 @@ fn is_spoken_of(diff: &Diff<Work>, only: &str) -> bool {
 /// Whether the spec has something of that name, or could have: a slip of the pen must not look like
 /// a plan without changes.
 fn is_known(only: &str, stack: &Stack) -> bool {
-    match only.split('.').collect::<Vec<_>>().as_slice() {
-        [component] => COMPONENTS.contains(component),
-        ["target", name, ..] => stack.targets.contains_key(*name),
-        ["cache", "config", ..] | ["vector", "check", ..] => true,
-        [component, kind] => KINDS.contains(&format!("{component}.{kind}").as_str()),
-        ["system", "migration" | "repeatable", ..] => is_file(only, &stack.system.migrations),
-        ["system", "defaults", name @ ..] => {
-            stack.declared.contains(&Address::new(format!("system.role.{}", name.join("."))))
+    let begins = Component::ALL.iter().map(|component| component.as_str());
+    if begins.chain(Kind::ALL.iter().map(|kind| kind.prefix())).any(|begin| only == begin) {
+        return true;
+    }
+    let Ok(address) = Address::parse(only) else {
+        return only.strip_prefix("target.").is_some_and(|name| stack.targets.contains_key(name));
+    };
+    let name = address.name();
+    match address.kind() {
+        Kind::Config | Kind::RetrievalCheck => true,
+        Kind::Migration | Kind::Repeatable => is_file(&address, &stack.system.migrations),
+        Kind::Defaults => stack.declared.contains(&Kind::Role.named(name)),
+        Kind::Extension => stack.system.extensions.iter().any(|extension| extension == name),
+        Kind::Documents => stack.declared.contains(&Kind::Collection.named(name)),
+        Kind::Target | Kind::TargetAccess | Kind::TargetContract | Kind::TargetSchema => {
+            stack.targets.contains_key(name)
         }
-        ["system", "extension", name] => stack.system.extensions.iter().any(|extension| extension == name),
-        ["vector", "documents", name] => {
-            stack.declared.contains(&Address::new(format!("vector.collection.{name}")))
-        }
-        _ => stack.declared.contains(&Address::new(only)),
+        _ => stack.declared.contains(&address),
     }
 }
 
-fn is_file(only: &str, sets: &MigrationSets) -> bool {
+fn is_file(address: &Address, sets: &MigrationSets) -> bool {
     let MigrationSets { folder: _, common, postgres, sqlite, repeatable } = sets;
-    let versions = common.iter().chain(postgres).chain(sqlite).map(|file| ("migration", &file.stem));
+    let versions = common.iter().chain(postgres).chain(sqlite).map(|file| (Kind::Migration, &file.stem));
     let repeated = repeatable.common.iter().chain(&repeatable.postgres).chain(&repeatable.sqlite);
-    let repeated = repeated.map(|file| ("repeatable", &file.name));
-    versions.chain(repeated).any(|(kind, name)| only == format!("system.{kind}.{name}"))
+    let repeated = repeated.map(|file| (Kind::Repeatable, &file.name));
+    versions.chain(repeated).any(|(kind, name)| address.name_of(kind) == Some(name))
 }

@@ -1,6 +1,7 @@
 //! What may not run: policies of the spec, and what must be allowed by name. Pure.
 
-use crate::change::{Address, Guard, Held, Planned, Risk};
+use crate::address::{Address, Component, Kind};
+use crate::change::{Guard, Held, Planned, Risk};
 use crate::spec::{Denies, Stack};
 
 /// What `--allow` permits, once.
@@ -42,7 +43,7 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
             }
             Denies::Flag(flag) if stack.flags.is_on(flag) => {
                 let reason = format!("policy {name} denies the flag {flag}");
-                held.push(Held { address: Address::new("flags"), reason: reason.clone() });
+                held.push(Held { address: Kind::Flags.alone(), reason: reason.clone() });
                 let hit = changes.iter().filter(|change| switched_by(stack, flag, &change.address));
                 held.extend(
                     hit.map(|change| Held { address: change.address.clone(), reason: reason.clone() }),
@@ -58,16 +59,16 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
 fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
     let names =
         |when: Option<&crate::spec::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
-    match address.as_str().split('.').collect::<Vec<_>>().as_slice() {
-        ["system", "seed", name] => {
-            stack.system.seeds.get(*name).is_some_and(|seed| names(seed.when.as_ref()))
+    match (address.component(), address.name()) {
+        (Component::System, name) if address.kind() == Kind::Seed => {
+            stack.system.seeds.get(name).is_some_and(|seed| names(seed.when.as_ref()))
         }
-        ["target", name, ..] => {
+        (Component::Target, name) => {
             flag == "enable_target_db"
-                || stack.targets.get(*name).is_some_and(|target| names(target.when.as_ref()))
+                || stack.targets.get(name).is_some_and(|target| names(target.when.as_ref()))
         }
-        ["vector", ..] => flag == "auto_train_vector",
-        _ => false,
+        (Component::Vector, _) => flag == "auto_train_vector",
+        (Component::System | Component::Cache | Component::Flags, _) => false,
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::Options;
-use crate::change::{Action, Address, Held, Planned};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Held, Planned};
 use crate::journal;
 use crate::spec::Stack;
 
@@ -59,8 +60,8 @@ fn takes_away<C>(change: &Planned<C>) -> bool {
 
 /// The thing of the spec that a change is about.
 fn thing(address: &Address) -> Address {
-    match address.as_str().split_once(".documents.") {
-        Some(("vector", name)) => Address::new(format!("vector.collection.{name}")),
-        Some(_) | None => address.clone(),
+    match address.name_of(Kind::Documents) {
+        Some(name) => Kind::Collection.named(name),
+        None => address.clone(),
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{ChangeEntry, Document, FORMAT_VERSION};
-use crate::change::{Address, Check, Held, Status};
+use crate::address::{Address, Component, Kind};
+use crate::change::{Check, Held, Status};
 
 /// A plan file is text of a few kilobytes a change; more than this is no plan.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -144,17 +145,19 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
 /// Why a plan cannot tell whether a change is still needed: the change itself is blocked, or a check of
 /// its component fails. The system database is always observed.
 fn held_back(fresh: &Document, address: &Address) -> Option<String> {
-    if address.is_selected_by("system") {
+    if address.component() == Component::System {
         return None;
     }
     if let Some(held) = fresh.blocked.iter().find(|held| held.address == *address) {
         return Some(held.reason.clone());
     }
     let fails = |check: &&Check| {
-        let component = check.address.as_str();
         // The access of a target is checked under an address of its own.
-        let component = component.strip_suffix(".access").unwrap_or(component);
-        check.status == Status::Fail && address.is_selected_by(component)
+        let checked = match check.address.name_of(Kind::TargetAccess) {
+            Some(target) => Kind::Target.named(target),
+            None => check.address.clone(),
+        };
+        check.status == Status::Fail && address.is_selected_by(checked.as_str())
     };
     fresh.checks.iter().find(fails).map(|check| format!("failed check {}", check.address))
 }
@@ -168,7 +171,7 @@ pub fn done_of(saved: &Document, fresh: &Document) -> BTreeSet<Address> {
 
 /// The two steps that may be done before a run can be recorded, so that no earlier run is known.
 fn only_makes_room(address: &Address) -> bool {
-    matches!(address.as_str(), "system.database" | "system.bookkeeping")
+    matches!(address.kind(), Kind::Database | Kind::Bookkeeping)
 }
 
 fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! `destroy`: the plan of an emptied stack, with what stays and why. Pure.
 
 use super::Work;
+use crate::address::{Address, Component, Kind};
 use crate::cache;
-use crate::change::{Action, Address, Diff, Planned};
+use crate::change::{Action, Diff, Planned};
 use crate::journal::Bookkeeping;
 use crate::spec::Stack;
 use crate::vector;
@@ -26,7 +27,7 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
         ),
     });
     let accounts: Vec<&str> =
-        diff.unmanaged.iter().filter_map(|address| address.as_str().strip_prefix("system.user.")).collect();
+        diff.unmanaged.iter().filter_map(|address| address.name_of(Kind::User)).collect();
     if !accounts.is_empty() {
         diff.notes.push(format!("accounts stay, because people use them: {}", accounts.join(", ")));
     }
@@ -50,11 +51,11 @@ fn derived_first(diff: &mut Diff<Work>) {
         .changes
         .iter_mut()
         .filter(is_gone)
-        .filter(|change| matches!(change.address.component(), "vector" | "cache"))
+        .filter(|change| matches!(change.address.component(), Component::Vector | Component::Cache))
         .map(|change| change.address.clone())
         .collect();
     for change in diff.changes.iter_mut().filter(is_gone) {
-        if change.address.component() == "system" {
+        if change.address.component() == Component::System {
             change.needs.extend(derived.iter().cloned());
         }
     }

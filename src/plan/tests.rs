@@ -23,7 +23,7 @@ fn seed(protect: bool) -> String {
 }
 
 fn set(addresses: &[&str]) -> BTreeSet<Address> {
-    addresses.iter().map(|address| Address::new(*address)).collect()
+    addresses.iter().map(|address| Address::from(*address)).collect()
 }
 
 /// The world of a database with the table `t` and a bookkeeping that protects something.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Paint, Tone};
+use crate::address::Kind;
 use crate::change::{Action, Check, Drift, Held, Risk, Status};
 use crate::neutral::{block, one_line};
 use crate::plan::{ChangeEntry, Document, Summary};
@@ -78,8 +79,7 @@ pub(super) fn changes(out: &mut String, changes: &[ChangeEntry], paint: Paint) {
         let head = paint.tone(tone, &format!("  {sign} {address}"));
         let why = paint.tone(Tone::Faint, &format!("({})", change.reason));
         // Findings of the lint stand below what a migration does; any other summary has one line.
-        let has_findings = change.address.as_str().starts_with("system.migration.")
-            || change.address.as_str().starts_with("system.repeatable.");
+        let has_findings = matches!(change.address.kind(), Kind::Migration | Kind::Repeatable);
         let (first, findings) = match change.summary.split_once('\n') {
             Some((first, findings)) if has_findings => (first, findings),
             _ => (change.summary.as_str(), ""),

@@ -9,8 +9,8 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::migrations::{Board, Session, Waits};
 use super::{Error, Result};
+use crate::address::Address;
 use crate::catalog::{self, Snapshot};
-use crate::change::Address;
 use crate::journal::RunId;
 use crate::journal::lock::{self, Fence};
 use crate::spec::{RedactedUrl, SystemUrl};

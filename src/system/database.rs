@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{Change, Client, Desired, Error, Observed, Presence, Result};
-use crate::change::{Action, Address, Check, Diff, Fault, Planned, Risks, Status};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Check, Diff, Fault, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::sql::{Database, Dialect, identifier};
 
 /// The address of the database.
 pub(super) fn database() -> Address {
-    Address::new("system.database")
+    Kind::Database.alone()
 }
 
 /// The address of an extension.
 pub(super) fn extension(name: &str) -> Address {
-    Address::new(format!("system.extension.{name}"))
+    Kind::Extension.named(name)
 }
 
 /// What a database says of itself in one round trip.
@@ -60,11 +61,11 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
         (Presence::Present, _) => {
             diff.unchanged += 1;
             let message = format!("{} {version} answers", observed.dialect);
-            diff.checks.push(Check::new("system", Status::Pass, message));
+            diff.checks.push(Check::new(Kind::System, Status::Pass, message));
         }
         (Presence::Missing, true) => {
             let message = format!("{} can be reached; the database is to be made", observed.dialect);
-            diff.checks.push(Check::new("system", Status::Pass, message));
+            diff.checks.push(Check::new(Kind::System, Status::Pass, message));
             diff.changes.push(Planned {
                 address: database(),
                 action: Action::Create,

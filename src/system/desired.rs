@@ -10,8 +10,8 @@ use super::renamed::renamed;
 use super::rows::{Asked, RowSet, Scope};
 pub(super) use super::script::folded;
 use super::script::{Script, first_words};
+use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
-use crate::change::Address;
 use crate::lint;
 use crate::packed::Rows;
 use crate::spec::{
@@ -230,7 +230,7 @@ impl Desired {
 fn rows_of(name: &str, seed: &Seed) -> RowSet {
     let Seed { on, when, table, key, columns, rows, mode, lines, at } = seed;
     let asked: Vec<_> = columns.iter().map(|name| Asked { name: name.clone(), list: false }).collect();
-    let address = Address::new(format!("system.seed.{name}"));
+    let address = Kind::Seed.named(name);
     let (rows, when) = (Arc::clone(rows), when.clone());
     let mut set = RowSet::new(address, table, key, &asked, rows, *mode, (*on, when), None, at.clone());
     set.lines = lines.clone();
@@ -259,7 +259,7 @@ fn terms_of(name: &str, ontology: &Ontology, terms: &Terms) -> RowSet {
     let key = [terms.ontology.clone(), terms.term.clone()];
     let scope = Scope { column: terms.ontology.clone(), value: name.to_owned() };
     RowSet::new(
-        Address::new(format!("system.ontology.{name}")),
+        Kind::Ontology.named(name),
         &terms.table,
         &key,
         &columns,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::order::TableOrder;
 use super::upcoming::Upcoming;
 use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
+use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, Table, TableKind, TableName};
-use crate::change::{Address, Diff};
+use crate::change::Diff;
 use crate::journal::Inventory;
 
 /// Every change of the system database, and what is to be said of it.
@@ -48,7 +49,7 @@ fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     }
     let tables = observed.schema.tables.iter();
     let undeclared = tables.filter(|(name, table)| !is_managed(desired, name, table));
-    undeclared.map(|(name, _)| Address::new(format!("system.table.{name}"))).collect()
+    undeclared.map(|(name, _)| Kind::Table.named(name)).collect()
 }
 
 /// The part of a schema that is looked after: not the tables that nobody declared.

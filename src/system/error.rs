@@ -395,7 +395,7 @@ impl Error {
     }
 
     /// An error of a statement that is about a role.
-    pub(super) fn role(address: &crate::change::Address) -> impl FnOnce(sql::Error) -> Self {
+    pub(super) fn role(address: &crate::address::Address) -> impl FnOnce(sql::Error) -> Self {
         let address = address.to_string();
         move |source| Self::Role { address, source }
     }

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::folded;
+use crate::address::Address;
 use crate::catalog::{Snapshot, TableName};
-use crate::change::{Address, Planned};
+use crate::change::Planned;
 use crate::system::Change;
 
 /// Tables in an order in which their rows can be inserted. Circles of references are cut.

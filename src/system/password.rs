@@ -5,7 +5,7 @@ use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
 
 use super::{Error, Result};
-use crate::change::Address;
+use crate::address::Address;
 use crate::spec::{PasswordHash, Secret};
 
 /// The strength of bcrypt that the contract names.

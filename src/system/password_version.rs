@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 
 /// What is recorded for a password that was set while the spec named no version.
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_note_names_some_of_many_accounts() {
-        let addresses = (1..=7).map(|number| Address::new(format!("system.user.u{number}"))).collect();
+        let addresses = (1..=7).map(|number| Kind::User.named(format!("u{number}"))).collect();
         let note = note_uncompared(&addresses).unwrap();
         assert!(note.contains("system.user.u5 and 2 more"), "{note}");
         assert_eq!(note_uncompared(&BTreeSet::new()), None);

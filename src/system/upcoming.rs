@@ -2,8 +2,9 @@
 
 use super::Change;
 use super::texts::Texts;
+use crate::address::Address;
 use crate::catalog::{Column, TableName};
-use crate::change::{Address, Planned};
+use crate::change::Planned;
 
 /// Pending migrations and repeatable files.
 #[derive(Debug, Default)]

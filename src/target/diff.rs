@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{Access, Desired, Observed, Seen, filtered};
+use crate::address::{Address, Kind};
 use crate::catalog::{self, SchemaChange, Snapshot, Table, TableName};
-use crate::change::{Action, Address, Check, Diff, Held, Planned, Risks, Status};
+use crate::change::{Action, Check, Diff, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 
 /// How alike two names must be for one to be suggested for the other.
@@ -48,12 +49,15 @@ pub fn diff(desired: &Desired, observed: &Observed, recorded: Option<&Snapshot>)
     diff
 }
 
-fn address(desired: &Desired, part: &str) -> Address {
-    Address::new(format!("target.{}.{part}", desired.name))
+fn address(desired: &Desired, kind: Kind) -> Address {
+    kind.named(&desired.name)
 }
 
 fn held(desired: &Desired) -> Held {
-    Held { address: address(desired, "schema"), reason: format!("{} failed", address(desired, "access")) }
+    Held {
+        address: address(desired, Kind::TargetSchema),
+        reason: format!("{} failed", address(desired, Kind::TargetAccess)),
+    }
 }
 
 fn access_check(desired: &Desired, observed: &Observed) -> Check {
@@ -61,7 +65,7 @@ fn access_check(desired: &Desired, observed: &Observed) -> Check {
         Observed::Failed { place, failure } => (Status::Fail, failure.message(place)),
         Observed::Readable(seen) => readable(desired, seen),
     };
-    Check { address: address(desired, "access"), status, message }
+    Check { address: address(desired, Kind::TargetAccess), status, message }
 }
 
 fn readable(desired: &Desired, seen: &Seen) -> (Status, String) {
@@ -132,7 +136,7 @@ fn contract_check(desired: &Desired, snapshot: &Snapshot) -> Check {
         let what = missing.join("; ");
         (Status::Fail, format!("{what}: correct the target, or `require` in the spec"))
     };
-    Check { address: address(desired, "contract"), status, message }
+    Check { address: address(desired, Kind::TargetContract), status, message }
 }
 
 /// SQLite's names are equal in any case of ASCII.
@@ -165,7 +169,7 @@ fn record(desired: &Desired, recorded: Option<&Snapshot>, snapshot: Snapshot) ->
         ),
     };
     Planned {
-        address: address(desired, "schema"),
+        address: address(desired, Kind::TargetSchema),
         action,
         risks: Risks::SAFE,
         reason: reason.to_owned(),

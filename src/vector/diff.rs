@@ -13,7 +13,8 @@ use super::difference::{Difference, listed, mass_delete};
 use super::holding::Holding;
 use super::observed::{Backend, BackendKind, CollectionSeen, Observed, Seen};
 use super::owner::{Owner, Standing};
-use crate::change::{Action, Address, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
 use crate::digest::{Digest, Fingerprint};
 use crate::spec::Location;
 
@@ -55,7 +56,7 @@ fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
     let addresses =
         desired.collections.keys().flat_map(|name| [collection_address(name), documents_address(name)]);
     Diff {
-        checks: vec![Check::new("vector", Status::Fail, message)],
+        checks: vec![Check::new(Kind::Vector, Status::Fail, message)],
         blocked: addresses.map(held).collect(),
         ..Diff::default()
     }
@@ -64,7 +65,7 @@ fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
 fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     let Seen { backend, collections } = seen;
     let message = name_of(backend);
-    let mut diff = Diff { checks: vec![Check::new("vector", Status::Pass, message)], ..Diff::default() };
+    let mut diff = Diff { checks: vec![Check::new(Kind::Vector, Status::Pass, message)], ..Diff::default() };
     let wanted: BTreeMap<String, (&String, &Collection)> =
         desired.collections.iter().map(|(name, wanted)| (desired.stored(name), (name, wanted))).collect();
     for (stored, (name, wanted)) in &wanted {
@@ -326,7 +327,7 @@ fn documents(
         "embedder": desired.embedder.identity(),
         "ids": listed(wanted.documents.keys()),
     });
-    let targets = wanted.targets.iter().map(|target| Address::new(format!("target.{target}.schema")));
+    let targets = wanted.targets.iter().map(|target| Kind::TargetSchema.named(target));
     let planned = Planned {
         address,
         action,
@@ -451,9 +452,9 @@ pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &Collection
 }
 
 pub(super) fn collection_address(name: &str) -> Address {
-    Address::new(format!("vector.collection.{name}"))
+    Kind::Collection.named(name)
 }
 
 pub(super) fn documents_address(name: &str) -> Address {
-    Address::new(format!("vector.documents.{name}"))
+    Kind::Documents.named(name)
 }

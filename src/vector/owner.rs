@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::diff::{collection_address, documents_address};
-use crate::change::Address;
+use crate::address::Address;
 use crate::journal::{self, Identity};
 use crate::spec::Stack;
 

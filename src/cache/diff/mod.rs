@@ -12,7 +12,8 @@ use super::apply::{Change, Unwanted};
 use super::config;
 use super::desired::{Backend, Desired, config_address, namespace_address, stream_address, written};
 use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
-use crate::change::{Action, Address, Check, Diff, Fault, Held, Planned, Risks, Status};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::spec::{Location, Namespace};
@@ -70,7 +71,7 @@ fn unreachable(desired: &Desired, failure: Failure, message: &str) -> Diff<Chang
         Failure::Unusable => "the cache cannot be used",
     };
     Diff {
-        checks: vec![Check::new("cache", Status::Fail, message)],
+        checks: vec![Check::new(Kind::Cache, Status::Fail, message)],
         blocked: desired.addresses().into_iter().map(|address| held(address, reason)).collect(),
         ..Diff::default()
     }
@@ -83,7 +84,7 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
         Some(version) => format!("Redis {version}"),
         None => "Redis answers".to_owned(),
     };
-    let checks = [Some(Check::new("cache", Status::Pass, reachable)), eviction(desired, config.as_ref())];
+    let checks = [Some(Check::new(Kind::Cache, Status::Pass, reachable)), eviction(desired, config.as_ref())];
     let checks = checks.into_iter().flatten().map(Verdict::Check);
 
     let numbers = absent_numbers(desired, config.as_ref(), absent_databases);
@@ -116,7 +117,7 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Di
         Some(version) => format!("embedded in SQLite {version}"),
         None => "embedded; its file is made when it is first needed".to_owned(),
     };
-    let checks = std::iter::once(Verdict::Check(Check::new("cache", Status::Pass, reachable)));
+    let checks = std::iter::once(Verdict::Check(Check::new(Kind::Cache, Status::Pass, reachable)));
 
     let settings = desired.config.keys().map(|key| {
         fault(
@@ -152,7 +153,7 @@ fn absent_numbers(
         let message = format!("{name} is to live on db {number}, and {has}");
         let help = "write a number that the server has, or raise `databases` in the server's own configuration \
                     and restart it";
-        fault(Address::new("cache.databases"), &message, help, desired)
+        fault(Kind::Databases.alone(), &message, help, desired)
     };
     desired.databases.iter().filter(|(_, number)| is_absent(number)).map(fault_of).collect()
 }
@@ -207,7 +208,7 @@ fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
         return Vec::new();
     }
     let message = format!("the server forbids CONFIG; check and set by hand: {}", by_hand.join(", "));
-    vec![Verdict::Check(Check::new("cache.config", Status::Warn, message))]
+    vec![Verdict::Check(Check::new(Kind::Config, Status::Warn, message))]
 }
 
 /// Whether the policy that will be in force may evict what is no cache.
@@ -227,7 +228,7 @@ fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Opt
              use a volatile-* policy or noeviction, or another instance",
             lost.join(", ")
         );
-        Check::new("cache.databases", Status::Warn, message)
+        Check::new(Kind::Databases, Status::Warn, message)
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::change::Address;
+use crate::address::{Address, Kind, Moving};
 use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Named, Opt, TextOr};
@@ -24,80 +24,62 @@ pub(super) struct Things {
 /// Gathers the things of a spec and checks `moved`.
 pub(super) fn things(cx: &Context<'_>, spec: &Spec) -> Things {
     let all = all(spec);
-    let declared: BTreeSet<Address> = all.iter().map(|(address, _)| Address::new(address)).collect();
-    let protected = all.iter().filter(|(_, protect)| *protect).map(|(address, _)| Address::new(address));
-    let protected = protected.collect();
+    let declared: BTreeSet<Address> = all.iter().map(|(address, _)| address.clone()).collect();
+    let protected = all.into_iter().filter(|(_, protect)| *protect).map(|(address, _)| address).collect();
     let moved = moved(cx, spec, &declared);
     Things { declared, protected, moved }
 }
 
 /// Each address with whether it is protected.
-fn all(spec: &Spec) -> Vec<(String, bool)> {
+fn all(spec: &Spec) -> Vec<(Address, bool)> {
     let mut all = Vec::new();
     if let Some(system) = spec.system.value() {
-        all.push(("system".to_owned(), system.protect.or(false)));
-        named(&mut all, "system.role", &system.roles, |role| &role.protect);
-        named(&mut all, "system.user", &system.users, |user| &user.protect);
-        named(&mut all, "system.seed", &system.seeds, |seed| &seed.protect);
+        all.push((Kind::System.alone(), system.protect.or(false)));
+        named(&mut all, Kind::Role, &system.roles, |role| &role.protect);
+        named(&mut all, Kind::User, &system.users, |user| &user.protect);
+        named(&mut all, Kind::Seed, &system.seeds, |seed| &seed.protect);
         for (key, field) in system.ontologies.entries() {
             let protect = match &field.value {
                 Some(TextOr::Map(file)) => file.protect.or(false),
                 Some(TextOr::Text(_)) | None => false,
             };
-            all.push((format!("system.ontology.{}", key.name), protect));
+            all.push((Kind::Ontology.named(&key.name), protect));
         }
     }
-    named(&mut all, "target", &spec.targets, |target| &target.protect);
+    named(&mut all, Kind::Target, &spec.targets, |target| &target.protect);
     if let Some(vector) = spec.vector.value() {
-        all.push(("vector".to_owned(), vector.protect.or(false)));
-        named(&mut all, "vector.collection", &vector.collections, |collection| &collection.protect);
+        all.push((Kind::Vector.alone(), vector.protect.or(false)));
+        named(&mut all, Kind::Collection, &vector.collections, |collection| &collection.protect);
     }
     if let Some(cache) = spec.cache.value() {
-        all.push(("cache".to_owned(), cache.protect.or(false)));
-        named(&mut all, "cache.acl", &cache.acl, |user| &user.protect);
-        named(&mut all, "cache.namespace", &cache.namespaces, |namespace| &namespace.protect);
-        named(&mut all, "cache.stream", &cache.streams, |stream| &stream.protect);
+        all.push((Kind::Cache.alone(), cache.protect.or(false)));
+        named(&mut all, Kind::Acl, &cache.acl, |user| &user.protect);
+        named(&mut all, Kind::Namespace, &cache.namespaces, |namespace| &namespace.protect);
+        named(&mut all, Kind::Stream, &cache.streams, |stream| &stream.protect);
     }
     all
 }
 
 fn named<T>(
-    all: &mut Vec<(String, bool)>,
-    prefix: &str,
+    all: &mut Vec<(Address, bool)>,
+    kind: Kind,
     things: &Opt<Named<T>>,
     protect: fn(&T) -> &Opt<bool>,
 ) {
     let entries = things.entries().iter();
     all.extend(entries.map(|(key, field)| {
         let is_protected = field.value.as_ref().is_some_and(|thing| protect(thing).or(false));
-        (format!("{prefix}.{}", key.name), is_protected)
+        (kind.named(&key.name), is_protected)
     }));
 }
 
-/// What a thing is, as far as another name is concerned.
-enum Kind {
-    /// Its name is known to the bookkeeping alone.
-    Movable(&'static str),
-    /// Its name stands in a store; why that cannot be changed here.
-    Fixed(&'static str),
-    /// No thing of a spec has such an address.
-    Unknown,
-}
-
-fn kind(address: &str) -> Kind {
-    match address.split('.').collect::<Vec<_>>().as_slice() {
-        ["system", "seed", _] => Kind::Movable("system.seed"),
-        ["target", _] => Kind::Movable("target"),
-        ["system", "user", ..] => Kind::Fixed("a user's name is the username in the table of accounts"),
-        ["system", "role", ..] => Kind::Fixed("a role's name is its name on the server"),
-        ["system", "ontology", ..] => Kind::Fixed("an ontology's name stands in each row of its terms"),
-        ["vector", "collection" | "documents", ..] => {
-            Kind::Fixed("a collection's name is its name in the vector store, where applications look for it")
-        }
-        ["cache", "acl", ..] => Kind::Fixed("an ACL user's name is its name in Redis"),
-        ["cache", "namespace", ..] => Kind::Fixed("a namespace's name stands in the cache"),
-        ["cache", "stream", ..] => Kind::Fixed("a stream's name is its key in the cache"),
-        _ => Kind::Unknown,
+/// The address of a thing that may get another name, or why it is none.
+fn movable(text: &str) -> Result<Address, Moving> {
+    let Ok(address) = Address::parse(text) else { return Err(Moving::NotNamed) };
+    match address.kind().moving() {
+        Moving::Movable if !address.name().contains('.') => Ok(address),
+        Moving::Movable => Err(Moving::NotNamed),
+        other @ (Moving::Fixed(_) | Moving::NotNamed) => Err(other),
     }
 }
 
@@ -121,25 +103,25 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
             continue;
         };
         let old = key.name.as_str();
-        let (kind_of_old, kind_of_new) = match (kind(old), kind(new)) {
-            (Kind::Movable(old), Kind::Movable(new)) => (old, new),
-            (Kind::Fixed(why), _) => {
+        let (from, to) = match (movable(old), movable(new)) {
+            (Ok(from), Ok(to)) => (from, to),
+            (Err(Moving::Fixed(why)), _) => {
                 let message = format!("`{old}` cannot be moved: {why}");
                 refuse(error(Code::BadValue, message, key.at, "this address").help(MOVABLE));
                 continue;
             }
-            (Kind::Unknown, _) => {
+            (Err(_), _) => {
                 let message = format!("`{old}` is no address of a thing that can be moved");
                 refuse(error(Code::BadValue, message, key.at, "this address").help(MOVABLE));
                 continue;
             }
-            (_, Kind::Fixed(_) | Kind::Unknown) => {
+            (_, Err(_)) => {
                 let message = format!("`{old}` cannot become `{new}`");
                 refuse(error(Code::BadValue, message, field.at, "a thing of another kind").help(MOVABLE));
                 continue;
             }
         };
-        if kind_of_old != kind_of_new {
+        if from.kind() != to.kind() {
             let message = format!("`{old}` cannot become `{new}`");
             let help = "a thing keeps its kind when it gets another name";
             refuse(error(Code::BadValue, message, field.at, "a thing of another kind").help(help));
@@ -151,12 +133,12 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
                     .and(cx.at(*again), "and from here")
                     .help(help),
             );
-        } else if declared.contains(&Address::new(old)) {
+        } else if declared.contains(&from) {
             let message = format!("`{old}` is still in the spec");
             let help = "rename its block, or remove this line";
             refuse(error(Code::BadValue, message, key.at, "the old address").help(help));
-        } else if !declared.contains(&Address::new(new)) {
-            let same = declared.iter().map(Address::as_str).filter(|name| name.starts_with(kind_of_new));
+        } else if !declared.contains(&to) {
+            let same = declared.iter().filter(|thing| thing.kind() == to.kind()).map(Address::as_str);
             let message = format!("`{new}` is not in the spec");
             refuse(error(Code::UnknownReference, message, field.at, "not declared").help(advice(new, same)));
         } else if let Some(first) = taken.insert(new, field.at) {
@@ -166,7 +148,7 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
                 error(Code::Same, message, field.at, "again here").and(cx.at(first), "first here").help(help),
             );
         } else {
-            moved.insert(Address::new(old), Address::new(new));
+            moved.insert(from, to);
         }
     }
     whole.then_some(moved)

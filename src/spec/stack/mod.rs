@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Endpoint, Location, Secret};
-use crate::change::{Address, Risk};
+use crate::address::Address;
+use crate::change::Risk;
 use crate::digest::Digest;
 
 pub use migrations::*;

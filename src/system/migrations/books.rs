@@ -2,7 +2,7 @@
 //! and how far one got that runs outside a transaction. Pure but for the statements it gives.
 
 use super::session::Session;
-use crate::change::Address;
+use crate::address::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Inventory, RunId};
 use crate::prints::Prints;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::super::{Client, Desired, Result, database};
 use super::{Applied, Pending, is_same_text, observe, record_only};
+use crate::address::Kind;
 use crate::journal::{Inventory, RunId};
 use crate::spec::Migration;
 
@@ -11,7 +12,7 @@ use crate::spec::Migration;
 pub fn recorded_elsewhere<'h>(history: &'h [Applied], inventory: &Inventory) -> Vec<&'h Applied> {
     // By version: a file may have got another name since.
     let version = |stem: &str| stem.split('_').next().and_then(|number| number.parse::<i64>().ok());
-    let stems = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix("system.migration."));
+    let stems = inventory.0.keys().filter_map(|address| address.name_of(Kind::Migration));
     let known: BTreeSet<i64> = stems.filter_map(version).collect();
     history.iter().filter(|applied| applied.success && !known.contains(&applied.version)).collect()
 }

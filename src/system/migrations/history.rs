@@ -6,7 +6,8 @@ use sha2::{Digest as _, Sha384};
 
 use super::super::{Desired, Observed};
 use super::{Applied, address, books, reached};
-use crate::change::{Address, Fault};
+use crate::address::{Address, Kind};
+use crate::change::Fault;
 use crate::digest::hex;
 use crate::journal::Inventory;
 use crate::spec::Migration;
@@ -105,7 +106,7 @@ fn missing(applied: &Applied, files: &Files<'_>) -> Fault {
         ),
     };
     Fault {
-        address: Address::new(format!("system.migration.{version}")),
+        address: Kind::Migration.named(version),
         message,
         help: Some(help),
         at: twin.map(|twin| twin.at.clone()),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::super::script::Script;
 use super::super::{Desired, Observed};
 use super::session::{Failed, Session};
+use crate::address::Kind;
 use crate::change::{Check, Status};
 use crate::spec::Migration;
 use crate::sql::{Dialect, identifier};
@@ -227,7 +228,7 @@ pub(super) fn checks(desired: &Desired, observed: &Observed, pending: &[&Migrati
         let message = format!(
             "the index {name} of {table} is INVALID: it was not built to its end, and no query uses it; {way_out}"
         );
-        Check::new(format!("system.index.{name}"), Status::Warn, message)
+        Check::new(Kind::Index.named(name), Status::Warn, message)
     })
     .collect()
 }

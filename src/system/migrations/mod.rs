@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Change, Desired, Error, Observed, Result};
-use crate::change::{Action, Address, Diff, Fault, Planned};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Diff, Fault, Planned};
 use crate::digest::{Digest, hex};
 use crate::journal::Inventory;
 use crate::lint::{self, Text};
@@ -156,7 +157,7 @@ fn history(checksum: &str) -> String {
 
 /// The address of a migration.
 pub(super) fn address(migration: &Migration) -> Address {
-    Address::new(format!("system.migration.{}", migration.stem))
+    Kind::Migration.named(&migration.stem)
 }
 
 /// What of a history does not fit the files.
@@ -192,7 +193,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory
     let made_anew: Vec<&Migration> = pending.iter().map(|(_, file)| **file).collect();
     diff.checks.extend(index::checks(desired, observed, &made_anew));
 
-    let mut needs = vec![Address::new("system.database")];
+    let mut needs = vec![Kind::Database.alone()];
     needs.extend(desired.extensions.iter().map(|name| super::database::extension(name)));
     let mut known = None;
     for (version, file) in pending {

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::super::{Change, Desired, Observed};
 use super::{Job, Limits, books, risk, without_mark};
-use crate::change::{Action, Address, Diff, Fault, Planned};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Diff, Fault, Planned};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::lint::{self, Known, Text};
@@ -27,7 +28,7 @@ impl Repeating {
 }
 
 fn address(file: &Repeatable) -> Address {
-    Address::new(format!("system.repeatable.{}", file.name))
+    Kind::Repeatable.named(&file.name)
 }
 
 /// The files against what was run last, one after the other in the order of their names, after the

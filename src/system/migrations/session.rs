@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::super::Error;
 use super::{Limits, TABLE};
-use crate::change::Address;
+use crate::address::Address;
 use crate::digest::Fingerprint;
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect, Guard};

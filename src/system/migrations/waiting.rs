@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::super::Client;
 use super::{Job, Limits};
-use crate::change::Address;
+use crate::address::Address;
 use crate::sql::{self, Listener, Value, Wait};
 
 /// How long a statement runs before it is asked for what it waits, at most, and between two questions.

@@ -15,7 +15,7 @@ use super::globs::Globs;
 use super::observe::{Roles, observe_in};
 use super::rights::{Difference, Kind, Object, VALID_UNTIL, Verb, difference, grouped};
 use super::{inventory_key, scram, text};
-use crate::change::Address;
+use crate::address::Address;
 use crate::journal::{Entry, RunId, inventory};
 use crate::spec::Role;
 use crate::sql::{self, Database, Transaction, identifier};

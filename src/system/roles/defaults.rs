@@ -11,18 +11,16 @@ use super::apply::{Extent, RoleChange};
 use super::diff::seen_of;
 use super::rights::Difference;
 use super::text;
-use crate::change::{Action, Address, Planned, Risks};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Planned, Risks};
 use crate::spec::Role;
-
-/// The prefix of the addresses.
-const PREFIX: &str = "system.defaults.";
 
 /// The step, where there is something to take back. It needs no migration, nor what the role needs.
 pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option<Planned<Change>> {
     if narrowing.is_empty() {
         return None;
     }
-    let address = Address::new(format!("{PREFIX}{name}"));
+    let address = Kind::Defaults.named(name);
     let held = |deltas: BTreeMap<String, _>| Some(json!(deltas));
     let deltas = || narrowing.deltas.iter();
     let diff = text::diff(narrowing);
@@ -62,6 +60,6 @@ pub(in super::super) fn come_first(roles: &[Planned<Change>], planned: &mut [Pla
     };
     if let Some(first) = planned.iter_mut().find(is_migration) {
         let steps = roles.iter().map(|planned| &planned.address);
-        first.needs.extend(steps.filter(|address| address.as_str().starts_with(PREFIX)).cloned());
+        first.needs.extend(steps.filter(|address| address.kind() == Kind::Defaults).cloned());
     }
 }

@@ -13,8 +13,9 @@ use super::globs::Globs;
 use super::observe::{Roles, Verdict};
 use super::rights::{Difference, OWNER, difference};
 use super::waiting::Waiting;
-use super::{PREFIX, address, inventory_key, text};
-use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risks};
+use super::{address, inventory_key, text};
+use crate::address::{Address, Kind};
+use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::spec::{Privilege, Role};
@@ -288,7 +289,7 @@ fn notes(name: &str, seen: &Roles) -> Vec<String> {
 /// Roles that this tool made, that are still there and that the spec no longer names.
 fn unmanaged(desired: &Desired, seen: &Roles, inventory: &Inventory) -> Vec<Address> {
     let known = inventory.0.keys().filter(|address| {
-        let name = address.as_str().strip_prefix(PREFIX);
+        let name = address.name_of(Kind::Role);
         name.is_some_and(|name| seen.roles.contains_key(name) && !desired.roles.contains_key(name))
     });
     known.cloned().collect()

@@ -11,7 +11,7 @@ mod scram;
 mod text;
 mod waiting;
 
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 
 pub use apply::RoleChange;
@@ -22,12 +22,9 @@ pub(super) use defaults::come_first;
 pub(super) use diff::diff;
 pub(super) use observe::observe;
 
-/// The prefix of the addresses.
-const PREFIX: &str = "system.role.";
-
 /// The address of a role.
 fn address(name: &str) -> Address {
-    Address::new(format!("{PREFIX}{name}"))
+    Kind::Role.named(name)
 }
 
 /// The key of a role in the inventory.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Desired, Error, Result};
 use super::scram;
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::spec;
 use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
 
@@ -160,7 +160,7 @@ pub fn are_asked<'a>(
     wanted: &BTreeMap<String, spec::Role>,
     mut known: impl Iterator<Item = &'a Address>,
 ) -> bool {
-    !wanted.is_empty() || known.any(|address| address.is_selected_by("system.role"))
+    !wanted.is_empty() || known.any(|address| address.kind() == Kind::Role)
 }
 
 /// All roles; `None` where there are none to speak of.

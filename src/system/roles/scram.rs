@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::{Error, Result};
 use super::observe::Verdict;
-use crate::change::Address;
+use crate::address::{Address, Kind};
 use crate::spec::Secret;
 
 /// What PostgreSQL itself does where it is not told otherwise.
@@ -129,7 +129,7 @@ mod tests {
     async fn a_verifier_tells_its_password_from_others() {
         let at = || Location::new(&Source::new("stack.yaml", "x"), 0, 1);
         let secret = |text: &str| Secret::new("${P}", Ok(SecretString::from(text)), at());
-        let whose = Address::new("system.role.app");
+        let whose = Kind::Role.named("app");
 
         let stored = verifier(&whose, &secret("pass\u{a0}word of i\u{ad}x"), 4096).await.unwrap();
 

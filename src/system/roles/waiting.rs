@@ -7,8 +7,9 @@ use super::super::{Change, Desired, Observed};
 use super::address;
 use super::globs::Globs;
 use super::observe::Roles;
+use crate::address::Address;
 use crate::catalog::TableName;
-use crate::change::{Address, Planned};
+use crate::change::Planned;
 use crate::spec::Role;
 use crate::sql::Dialect;
 

@@ -12,8 +12,8 @@ use super::{
     BATCH, Lacking, RowSet, Shape, Source, Values, fill_id, read_text, row_print, unique_keys,
     write_expression, written,
 };
+use crate::address::Address;
 use crate::catalog::{Column, Snapshot, TableName};
-use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, Place, RunId, inventory};
 use crate::prints::Prints;

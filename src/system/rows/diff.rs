@@ -16,8 +16,9 @@ use super::own::Owned;
 use super::sample::sample;
 use super::takeback::{Verdict, judge};
 use super::{Lacking, RowSet, RowsChange, Shape, Values};
+use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, Table, TableName};
-use crate::change::{Action, Address, Diff, Fault, Guard, Held, Planned, Risk, Risks};
+use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::prints::Prints;
@@ -314,7 +315,7 @@ fn planned(
 }
 
 fn noun_of(address: &Address, count: usize) -> &'static str {
-    match (address.as_str().starts_with("system.ontology."), count) {
+    match (address.kind() == Kind::Ontology, count) {
         (true, 1) => "term",
         (true, _) => "terms",
         (false, 1) => "row",

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::address::Address;
 use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
-use crate::change::Address;
 use crate::digest::{Digest, Fingerprint};
 use crate::packed::Rows;
 use crate::spec::{Location, RowLines, SeedMode, When};

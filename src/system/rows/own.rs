@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::super::{Error, Result};
 use super::fits::fits;
 use super::{Shape, Source, Values, in_batches, read_text, row_print, unique_keys, written};
+use crate::address::{Address, Kind};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
-use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Group, Placed, Places};
 use crate::prints::Prints;
@@ -104,9 +104,7 @@ pub(in super::super) async fn observe(
     database: &Database,
 ) -> Result<BTreeMap<Address, Vec<Owned>>> {
     let mut groups: BTreeMap<&Group, Vec<(&Address, &Placed)>> = BTreeMap::new();
-    let of_rows = |address: &Address| {
-        address.as_str().starts_with("system.seed.") || address.as_str().starts_with("system.ontology.")
-    };
+    let of_rows = |address: &Address| matches!(address.kind(), Kind::Seed | Kind::Ontology);
     for (address, placed) in places.0.iter().filter(|(address, _)| of_rows(address)) {
         for (group, placed) in placed {
             groups.entry(group).or_default().push((address, placed));

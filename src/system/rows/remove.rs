@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::own::{self, OwnedRow, Session};
 use super::{BATCH, Shape, Source, Values, in_batches, write_expression, written};
+use crate::address::Address;
 use crate::catalog::Snapshot;
-use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::journal::{Placed, Places, inventory};
 use crate::prints::Prints;

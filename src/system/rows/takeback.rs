@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::order::TableOrder;
 use super::own::{Owned, OwnedRow};
-use crate::change::Address;
+use crate::address::Address;
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 use crate::prints::Prints;

@@ -160,7 +160,7 @@ fn a17_a_renamed_account_is_made_anew_and_the_old_one_is_named() {
 
         let diff = b.diff().await;
 
-        assert_eq!(diff.unmanaged, [crate::change::Address::new("system.user.admin")]);
+        assert_eq!(diff.unmanaged, [crate::address::Kind::User.named("admin")]);
         b.apply(diff).await.unwrap();
         assert_eq!(b.query("SELECT username FROM users ORDER BY 1").await, ["admin", "root"]);
     });

@@ -156,7 +156,7 @@ fn a13_tables_that_nobody_declared_are_listed_once_and_kept() {
         let diff = b.diff().await;
 
         assert!(diff.changes.is_empty());
-        assert_eq!(diff.unmanaged, [crate::change::Address::new("system.table.projects")]);
+        assert_eq!(diff.unmanaged, [crate::address::Kind::Table.named("projects")]);
         b.stack.system.migrations = MigrationSets::default();
         assert!(b.diff().await.unmanaged.is_empty());
     });

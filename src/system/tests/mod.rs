@@ -19,7 +19,8 @@ use secrecy::SecretString;
 use sha2::Digest as _;
 
 use super::*;
-use crate::change::{Action, Address, Diff, Planned};
+use crate::address::Address;
+use crate::change::{Action, Diff, Planned};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::{Entry, Inventory, Places, RunId, inventory};
 use crate::packed::Rows;
@@ -329,7 +330,7 @@ fn edit(seed: &mut Seed, change: impl FnOnce(&mut Vec<Vec<Option<String>>>)) {
 fn entry(row: &crate::sql::Row) -> Entry {
     let print = |column| Fingerprint::parse(row.text(column).unwrap()).unwrap();
     Entry {
-        address: Address::new(row.text(0).unwrap()),
+        address: Address::from(row.text(0).unwrap()),
         place: row.text(1).unwrap().to_owned(),
         key: print(2),
         digest: print(3),

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::change::Address;
+use crate::address::Address;
 use crate::spec::{Privilege, Role};
 use crate::system::roles::Roles;
 
@@ -203,7 +203,7 @@ fn a20_default_privileges_that_are_too_wide_are_taken_back_before_the_migrations
         "update system.defaults.app: revokes INSERT, SELECT on future tables in public \
          (default privileges give more than the spec)"
     );
-    assert_eq!(defaults.needs, [Address::new("system.database")]);
+    assert_eq!(defaults.needs, [Address::from("system.database")]);
     assert!(find(&wide, "system.migration.0001_t").unwrap().needs.contains(&defaults.address));
     assert!(find(&right, "system.defaults.app").is_none());
     // A saved plan goes on where it stopped between the two: the other step has seen the same.

@@ -10,9 +10,10 @@ use super::super::upcoming::Upcoming;
 use super::super::{Change, Desired, Observed};
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{PREFIX, address, inventory_key, value_print, wanted};
+use super::{address, inventory_key, value_print, wanted};
+use crate::address::{Address, Kind};
 use crate::catalog::{Table, TableName};
-use crate::change::{Action, Address, Diff, Fault, Held, Planned, Risks};
+use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::spec::{self, Cell, User};
@@ -259,7 +260,7 @@ fn unmanaged(desired: &Desired, observed: &Observed, inventory: &Inventory) -> V
     let seen: Option<&BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>> =
         observed.accounts.as_ref().map(|accounts| &accounts.users);
     let known = inventory.0.keys().filter(|address| {
-        address.as_str().strip_prefix(PREFIX).is_some_and(|name| {
+        address.name_of(Kind::User).is_some_and(|name| {
             let there = seen.and_then(|seen| seen.get(name)).is_some_and(Option::is_some);
             there && !desired.users.contains_key(name)
         })

@@ -6,8 +6,8 @@ mod conflict;
 mod diff;
 mod observe;
 
+use crate::address::{Address, Kind};
 use crate::catalog::Column;
-use crate::change::Address;
 use crate::digest::Fingerprint;
 use crate::spec::{self, Cell, User};
 use crate::sql::Dialect;
@@ -19,12 +19,9 @@ pub(super) use apply::apply;
 pub(super) use diff::diff;
 pub(super) use observe::observe;
 
-/// The prefix of the addresses.
-const PREFIX: &str = "system.user.";
-
 /// The address of an account.
 fn address(username: &str) -> Address {
-    Address::new(format!("{PREFIX}{username}"))
+    Kind::User.named(username)
 }
 
 /// The key of an account in the inventory.

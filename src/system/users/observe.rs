@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::rows::{BATCH, Source, read_text, write_expression};
 use super::super::{Desired, Error, Result};
-use super::{PREFIX, value_print, wanted};
+use super::{value_print, wanted};
+use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
@@ -35,7 +36,7 @@ pub(in super::super) async fn observe(
     let Some(table) = schema.tables.get(&name) else { return Ok(None) };
     let Some(username) = table.column(&accounts.username) else { return Ok(None) };
 
-    let known = inventory.0.keys().filter_map(|address| address.as_str().strip_prefix(PREFIX));
+    let known = inventory.0.keys().filter_map(|address| address.name_of(Kind::User));
     let names: BTreeSet<&str> = desired.users.keys().map(String::as_str).chain(known).collect();
     let mut asked: BTreeSet<String> =
         [Some(&accounts.email), accounts.role.as_ref(), accounts.active.as_ref()]

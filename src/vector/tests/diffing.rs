@@ -6,7 +6,8 @@ use super::worlds::{
     claimant, desired, diff, empty, ids, mine, nothing, of_files, of_schema, ontology, own, owner, schema,
     stack_with, term, three_tables, trained,
 };
-use crate::change::{Action, Address, Guard, Risk, Status};
+use crate::address::Address;
+use crate::change::{Action, Guard, Risk, Status};
 use crate::digest::Fingerprint;
 use crate::spec::{Collection, Embedder};
 use crate::vector::{Observed, OwnedSeen, Schema, Task};
