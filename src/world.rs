@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::journal;
+use crate::roles;
 use crate::spec::Stack;
 use crate::{cache, system, target, vector};
 
@@ -42,7 +43,7 @@ impl World {
     /// whether it was made from one or the other.
     #[must_use]
     pub fn as_asked(mut self, stack: &Stack) -> Self {
-        if !system::are_roles_asked(&stack.system.roles, self.journal.inventory.0.keys()) {
+        if !roles::are_asked(&stack.system.roles, self.journal.inventory.0.keys()) {
             self.system.roles = None;
         }
         self

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Clients, ObserveError, schema};
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
+use crate::migrations;
 use crate::spec::Stack;
 use crate::system;
 
@@ -40,7 +41,7 @@ pub async fn accept_schema(stack: &Stack, clients: &Clients, run: &Run) -> Resul
     }
     journal::begin(&database, run).await?;
     journal::record_snapshot(&database, &run.id, journal::SYSTEM_SCHEMA, &schema).await?;
-    system::remember_elsewhere(&desired, &journal.inventory, &clients.system, &run.id).await?;
+    migrations::remember_elsewhere(&desired.migrations, &journal.inventory, &clients.system, &run.id).await?;
     let step = StepRecord {
         position: 0,
         address: "system.schema".to_owned(),

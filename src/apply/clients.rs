@@ -6,17 +6,18 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 
 use super::look::Unanswered;
-use crate::journal;
+use crate::connection::{self, Client, Presence, Purpose};
 use crate::spec::{Stack, SystemUrl, Unset};
-use crate::system::{self, Presence, Purpose};
+use crate::system;
 use crate::world::World;
 use crate::{cache, target, vector};
+use crate::{journal, migrations};
 
 /// The clients of a stack's stores.
 #[derive(Debug)]
 pub struct Clients {
     /// Of the system database.
-    pub system: system::Client,
+    pub system: Client,
     /// Of the vector store, where the spec has one and training is asked for.
     pub vector: Option<vector::Client>,
     /// Of the cache, where the spec has one.
@@ -75,6 +76,20 @@ pub enum ObserveError {
     Cache(#[from] cache::Error),
 }
 
+// What is wrong with the system database is so wherever it shows.
+
+impl From<connection::Error> for ObserveError {
+    fn from(error: connection::Error) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl From<migrations::Error> for ObserveError {
+    fn from(error: migrations::Error) -> Self {
+        Self::System(error.into())
+    }
+}
+
 impl ObserveError {
     /// Whether a connection ended before the answer was there.
     fn is_lost(&self) -> bool {
@@ -95,7 +110,7 @@ impl Clients {
     /// to be trained: while training is off nothing in it is read.
     pub fn new(stack: &Stack, purpose: Purpose, train: bool) -> Result<Self, ObserveError> {
         let vector = stack.vector.as_ref().filter(|_| train || stack.flags.auto_train_vector());
-        let system = system::Client::new(system_url(stack)?, &stack.name, purpose);
+        let system = Client::new(system_url(stack)?, &stack.name, purpose);
         let fence = system.fence();
         let vector = vector.map(vector::Client::new).transpose()?;
         let cache = stack.cache.as_ref().map(cache::Client::new).transpose()?;
@@ -151,7 +166,7 @@ pub(super) async fn observe_noting(
 /// Observes the system database, and again where its connection was cut: looking changes nothing.
 async fn observe_system_again(
     stack: &Stack,
-    client: &system::Client,
+    client: &Client,
 ) -> Result<(system::Observed, journal::Observed), ObserveError> {
     let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
     (|| observe_system(stack, client)).retry(pauses).when(ObserveError::is_lost).await
@@ -160,7 +175,7 @@ async fn observe_system_again(
 /// Observes the system database alone.
 pub(super) async fn observe_system(
     stack: &Stack,
-    client: &system::Client,
+    client: &Client,
 ) -> Result<(system::Observed, journal::Observed), ObserveError> {
     let (journal, places) = match client.presence().await? {
         Presence::Missing => (journal::Observed::missing(), journal::Places::default()),

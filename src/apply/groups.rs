@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::StepError;
 use crate::cache::{self, Applied, Change, Claims};
+use crate::connection;
 use crate::digest::Fingerprint;
 use crate::journal::{self, Entry, RunId};
-use crate::system;
 
 /// Executes one change of the cache.
 ///
@@ -19,7 +19,7 @@ use crate::system;
 pub(super) async fn apply(
     change: &Change,
     client: &cache::Client,
-    system: &system::Client,
+    system: &connection::Client,
     run: &RunId,
 ) -> Result<(), StepError> {
     let Some(Claims { address, stream, made, gone }) = cache::claims(change) else {

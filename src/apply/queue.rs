@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::address::Address;
+use crate::connection;
 use crate::plan::{Step, Work};
 use crate::{cache, system};
 
@@ -31,7 +32,7 @@ impl Lanes {
     /// Whether a step would wait for others if it began now.
     fn are_free_for(&self, step: &Step) -> bool {
         // Grants on one object are one row of a catalog: at one time, PostgreSQL fails one of them.
-        (self.system < system::STEPS_AT_ONCE || !uses_system(&step.work))
+        (self.system < connection::STEPS_AT_ONCE || !uses_system(&step.work))
             && (self.roles == 0 || !is_role(&step.work))
     }
 }
@@ -228,7 +229,7 @@ mod tests {
             running.push(step);
         }
 
-        assert_eq!(running.len(), system::STEPS_AT_ONCE + 1);
+        assert_eq!(running.len(), connection::STEPS_AT_ONCE + 1);
         assert_eq!(running.last().unwrap().address.name(), "cache");
         assert_eq!(running.remove(0).address.name(), "0");
         assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");

@@ -11,11 +11,13 @@ use super::{Cancel, ObserveError, system_url};
 use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
 use crate::change::{Action, Check, Fault, Status};
+use crate::connection::{Client, Lacks, Purpose};
 use crate::journal::{self, RunId};
+use crate::migrations::{self, beyond, shortened, without_beyond};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Location, Migration, Repeatable, SchemaDrift, Stack};
 use crate::sql;
-use crate::system::{self, Change, Client, Desired, Lacks, Purpose, Surroundings};
+use crate::system::{self, Change, Desired, Surroundings};
 use crate::world::World;
 
 /// The address of the rehearsal itself.
@@ -173,14 +175,14 @@ impl Rehearsal<'_> {
             files.retain(is_applied);
             // Roles are the server's, and there already.
             for file in files {
-                file.sql = system::without_beyond(&file.sql, dialect);
+                file.sql = without_beyond(&file.sql, dialect);
             }
         }
         let repeatable = &mut sets.repeatable;
         for files in [&mut repeatable.common, &mut repeatable.postgres, &mut repeatable.sqlite] {
             files.retain(is_current);
             for file in files {
-                file.sql = system::without_beyond(&file.sql, dialect);
+                file.sql = without_beyond(&file.sql, dialect);
             }
         }
         live
@@ -276,17 +278,14 @@ impl Rehearsal<'_> {
     /// Executes a change, unless it would reach beyond the scratch database.
     async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), Trouble> {
         let file = match change {
-            Change::Migrate(pending) => Some((&pending.migration.sql, &pending.migration.at)),
-            Change::Repeat(repeating) => Some((&repeating.file.sql, &repeating.file.at)),
+            Change::Migration(change) => Some(change.text()),
             Change::Role(_) => return Err(skipped("a role is of the whole server".to_owned())),
-            Change::CreateDatabase | Change::CreateExtension { .. } | Change::User(_) | Change::Rows(_) => {
-                None
-            }
+            Change::CreateDatabase | Change::CreateExtension { .. } | Change::Rows(_) => None,
         };
         let reaching = file.and_then(|(sql, at)| {
-            let range = system::beyond(sql, scratch.dialect()).into_iter().next()?;
+            let range = beyond(sql, scratch.dialect()).into_iter().next()?;
             let line = sql.get(..range.start)?.matches('\n').count() + 1;
-            Some((format!("{}:{line}", at.source.name()), system::shortened(&sql::masked(sql.get(range)?))))
+            Some((format!("{}:{line}", at.source.name()), shortened(&sql::masked(sql.get(range)?))))
         });
         if let Some((place, statement)) = reaching {
             return Err(skipped(format!("{place}: {statement} changes more than its own database")));
@@ -310,8 +309,14 @@ impl Rehearsal<'_> {
     /// What a step's error says, with the place in the files.
     fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
         let message = match error {
-            system::Error::Migration { line, statement, text, message, .. } => {
-                let statement = system::shortened(statement);
+            system::Error::Migrations(migrations::Error::Migration {
+                line,
+                statement,
+                text,
+                message,
+                ..
+            }) => {
+                let statement = shortened(statement);
                 format!("{}:{line}: {message}, at {statement}", text.name())
             }
             error => {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::Clients;
 use crate::catalog::{Snapshot, TableKind};
 use crate::journal::Inventory;
+use crate::migrations::{self, Applied};
 use crate::plan::Step;
 use crate::spec::{Migration, Stack};
 use crate::sql::Dialect;
-use crate::system::{self, Applied, Desired};
+use crate::system::{self, Desired};
 use crate::world::World;
 
 /// How long the migrations may run in a scratch database.
@@ -24,12 +25,12 @@ pub(super) fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
 pub(super) fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
     let recorded = world.journal.snapshots.get(crate::journal::SYSTEM_SCHEMA)?;
     let history = world.system.migrations.as_deref().unwrap_or_default();
-    if system::recorded_elsewhere(history, &world.journal.inventory).is_empty() {
+    if migrations::recorded_elsewhere(history, &world.journal.inventory).is_empty() {
         // Nothing to explain: the files need not be read for it.
         return Some(recorded.clone());
     }
     let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
-    let elsewhere = system::run_elsewhere(&desired, history, &world.journal.inventory);
+    let elsewhere = migrations::run_elsewhere(&desired.migrations, history, &world.journal.inventory);
     Some(system::explained(&desired, recorded, &world.system.schema, &elsewhere))
 }
 
@@ -40,8 +41,9 @@ pub(super) fn is_migrated_elsewhere(
     history: &[Applied],
     inventory: &Inventory,
 ) -> bool {
-    !system::recorded_elsewhere(history, inventory).is_empty()
-        && !system::run_elsewhere(&Desired::new(stack, dialect), history, inventory).is_empty()
+    !migrations::recorded_elsewhere(history, inventory).is_empty()
+        && !migrations::run_elsewhere(&migrations::Desired::new(&stack.system, dialect), history, inventory)
+            .is_empty()
 }
 
 /// The part of a schema that the stack's migrations made, where another tool ran them and nothing is
@@ -53,7 +55,7 @@ pub(super) async fn adopted(stack: &Stack, schema: &Snapshot, clients: &Clients)
     let is_missing = |(name, table): (&_, &crate::catalog::Table)| {
         table.kind == TableKind::Table && !managed.tables.contains_key(name)
     };
-    if !schema.tables.iter().any(is_missing) || !desired.runs_code() {
+    if !schema.tables.iter().any(is_missing) || !desired.migrations.runs_code() {
         return managed;
     }
     let files: Vec<&Migration> = desired.migrations().iter().collect();

@@ -9,6 +9,7 @@ use crate::address::{Address, Kind};
 use crate::catalog::Snapshot;
 use crate::change::{Check, Held, Status};
 use crate::journal::{self, Bookkeeping, RunId};
+use crate::migrations;
 use crate::plan::{self, Allow, Document, Failure, Options, Plan, Step, Work};
 use crate::spec::Stack;
 use crate::system;
@@ -356,7 +357,8 @@ impl Session<'_> {
         let database = self.clients.system.database().await?;
         journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema).await?;
         let desired = system::Desired::new(self.stack, system.dialect);
-        system::remember_elsewhere(&desired, &journal.inventory, &self.clients.system, run).await?;
+        migrations::remember_elsewhere(&desired.migrations, &journal.inventory, &self.clients.system, run)
+            .await?;
         Ok(())
     }
 

@@ -11,11 +11,12 @@ use super::groups;
 use super::queue::{Lanes, Queue};
 use super::{Cancel, Clients, Event, Recorder};
 use crate::address::Address;
+use crate::connection::{self, Waits};
 use crate::journal::{self, RunId, lock};
 use crate::neutral::one_line;
 use crate::plan::{Plan, Step, Work};
 use crate::sql;
-use crate::system::{self, Waits};
+use crate::system;
 use crate::{cache, vector};
 
 /// What a run walks under.
@@ -124,6 +125,12 @@ pub enum StepError {
     Lost(String),
 }
 
+impl From<connection::Error> for StepError {
+    fn from(error: connection::Error) -> Self {
+        Self::System(error.into())
+    }
+}
+
 impl StepError {
     /// Whether the step has certainly changed nothing.
     fn has_changed_nothing(&self) -> bool {
@@ -134,7 +141,7 @@ impl StepError {
     fn lost_lock(&self) -> Option<&lock::Lost> {
         match self {
             Self::LockLost(lost)
-            | Self::System(system::Error::LockLost(lost))
+            | Self::System(system::Error::Connection(connection::Error::LockLost(lost)))
             | Self::Vector(vector::Error::LockLost(lost))
             | Self::Cache(cache::Error::LockLost(lost)) => Some(lost),
             _ => None,

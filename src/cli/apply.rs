@@ -18,11 +18,11 @@ use crate::address::{Address, Kind};
 use crate::apply::{
     Approval, Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
 };
+use crate::connection::{self, Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
-use crate::spec::{Contact, Stack};
-use crate::system::{self, Presence, Purpose};
+use crate::spec::{Contact, Stack, SystemUrl};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -484,7 +484,7 @@ fn comes_again(plan: &Plan, before: &Plan) -> bool {
 
 /// Waits until the system database answers, for as long as `--wait` says. It was asked once already.
 async fn wait_for_system(
-    first: system::Result<Presence>,
+    first: connection::Result<Presence>,
     clients: &Clients,
     patience: Duration,
     ui: &Ui,

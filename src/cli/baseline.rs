@@ -12,11 +12,13 @@ use super::{approval, ending, listening, load};
 use crate::address::Kind;
 use crate::apply::{Clients, system_url};
 use crate::catalog::Snapshot;
+use crate::connection::{Presence, Purpose};
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
+use crate::migrations;
 use crate::plan::Failure as PlanFailure;
 use crate::spec::{Contact, Migration, Stack};
-use crate::system::{self, Desired, Presence, Purpose, Until, Verdict};
+use crate::system::{self, Desired, Until, Verdict};
 
 /// Arguments of `baseline`.
 #[derive(Debug, Args)]
@@ -164,7 +166,7 @@ async fn record(
     journal::record_snapshot(&database, &run.id, journal::SYSTEM_SCHEMA, schema).await?;
     let desired = Desired::new(stack, clients.system.dialect());
     let known = journal::observe(&database).await?.0.inventory;
-    system::remember_elsewhere(&desired, &known, &clients.system, &run.id).await?;
+    migrations::remember_elsewhere(&desired.migrations, &known, &clients.system, &run.id).await?;
     let steps: Vec<StepRecord> = lacking.iter().zip(0..).map(|(file, at)| step(&file.stem, at)).collect();
     journal::record_steps(&database, &run.id, &steps).await?;
     let plural = if lacking.len() == 1 { "" } else { "s" };

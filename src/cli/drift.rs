@@ -12,12 +12,12 @@ use super::ui::Ui;
 use super::{approval, ending, load};
 use crate::apply::{Accepted, Clients, accept_schema, system_url};
 use crate::change::Status;
+use crate::connection::{Presence, Purpose};
 use crate::digest::Digest;
 use crate::journal::{RunId, lock};
 use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
 use crate::render;
 use crate::spec::Contact;
-use crate::system::{Presence, Purpose};
 
 /// Arguments of `drift`.
 #[derive(Debug, Args)]

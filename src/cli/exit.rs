@@ -94,6 +94,8 @@ failed!(
     crate::world::Error,
     crate::apply::ObserveError,
     crate::journal::Error,
+    crate::connection::Error,
+    crate::migrations::Error,
     crate::system::Error,
     Plain,
 );

@@ -10,10 +10,10 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::apply::Clients;
+use crate::connection::Purpose;
 use crate::plan::{self, Options};
 use crate::render::GraphFormat;
 use crate::spec::Contact;
-use crate::system::Purpose;
 
 /// Arguments of `graph`.
 #[derive(Debug, Args)]

@@ -10,12 +10,12 @@ use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
 use crate::apply::{Clients, system_url};
+use crate::connection::{Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::neutral::{block, one_line};
 use crate::render::Tone;
 use crate::spec::{Contact, Stack};
 use crate::sql::Database;
-use crate::system::{Presence, Purpose};
 
 /// Arguments of `history`.
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::apply::Clients;
+use crate::connection::Purpose;
 use crate::spec::Contact;
-use crate::system::Purpose;
 use crate::world::File;
 
 /// Arguments of `observe`.

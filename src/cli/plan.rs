@@ -11,10 +11,10 @@ use super::ui::Ui;
 use super::{LEAVES_NOTHING, listening, listening_with, load};
 use crate::address::Address;
 use crate::apply::{Clients, rehearse};
+use crate::connection::Purpose;
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
-use crate::system::Purpose;
 use crate::world::World;
 
 /// Arguments of `plan`.

@@ -12,10 +12,10 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::Clients;
 use crate::change::Status;
+use crate::connection::{Presence, Purpose};
 use crate::neutral::one_line;
 use crate::render::Tone;
 use crate::spec::{Contact, Stack};
-use crate::system::{Presence, Purpose};
 use crate::{cache, target, vector};
 
 /// Arguments of `status`.

@@ -123,7 +123,8 @@ pub async fn entries(
     };
     let sql = format!("SELECT {COLUMNS} FROM {} WHERE address = $1 AND {among}", table(dialect));
     let keys = keys.iter().map(|key| Some(key.to_string())).collect();
-    read(&transaction.query_many(&sql, 4, &[Value::from(address.as_str()), Value::Texts(keys)]).await?)
+    let rows = transaction.query(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await?;
+    rows.iter().map(|row| entry(row, address.clone())).collect()
 }
 
 const COLUMNS: &str = "address, place, key, digest";
@@ -147,7 +148,7 @@ fn page(dialect: Dialect, after: &str) -> String {
 }
 
 /// Everything that was put anywhere: what the first page answered, and the pages behind it.
-pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> Result<Listed> {
+pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> super::Result<Listed> {
     let dialect = database.dialect();
     let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
     let mut places = Places::default();
@@ -170,19 +171,15 @@ pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> Result<Lis
 }
 
 /// The entries of a query's rows.
-fn read(rows: &[Row]) -> Result<Vec<Entry>> {
-    let entry = |row: &Row| {
-        let print = |column| {
-            let text = row.text(column)?;
-            Fingerprint::parse(text)
-                .ok_or_else(|| sql::Error::Decode { column, kind: format!("text {text:?}") })
-        };
-        Ok(Entry {
-            address: Address::parse(row.text(0)?)?,
-            place: row.text(1)?.to_owned(),
-            key: print(2)?,
-            digest: print(3)?,
-        })
+fn read(rows: &[Row]) -> super::Result<Vec<Entry>> {
+    rows.iter().map(|row| Ok(entry(row, Address::parse(row.text(0)?)?)?)).collect()
+}
+
+/// The entry of a row, whose address is known.
+fn entry(row: &Row, address: Address) -> Result<Entry> {
+    let print = |column| {
+        let text = row.text(column)?;
+        Fingerprint::parse(text).ok_or_else(|| sql::Error::Decode { column, kind: format!("text {text:?}") })
     };
-    rows.iter().map(entry).collect()
+    Ok(Entry { address, place: row.text(1)?.to_owned(), key: print(2)?, digest: print(3)? })
 }

@@ -6,6 +6,7 @@ mod identity;
 pub mod inventory;
 pub mod lock;
 mod moves;
+pub(crate) mod password_version;
 mod places;
 mod runs;
 mod snapshots;

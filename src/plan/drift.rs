@@ -13,8 +13,8 @@ use crate::catalog::{self, SchemaChange, Snapshot};
 use crate::change::{Action, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
 use crate::spec::{Migration, SchemaDrift, Stack};
-use crate::system;
 use crate::world::World;
+use crate::{migrations, system};
 
 /// Compares the schema with the one recorded after the last migration. Nothing is known of a
 /// database that this tool never migrated.
@@ -89,7 +89,7 @@ fn check(
 /// The migrations that another tool ran since the schema was recorded.
 fn run_elsewhere<'d>(world: &World, desired: &'d system::Desired) -> Vec<&'d Migration> {
     let history = world.system.migrations.as_deref().unwrap_or_default();
-    system::run_elsewhere(desired, history, &world.journal.inventory)
+    migrations::run_elsewhere(&desired.migrations, history, &world.journal.inventory)
 }
 
 /// What the system's schema is compared with.

@@ -31,7 +31,7 @@ use crate::digest::Digest;
 use crate::journal::{self, Move};
 use crate::spec::{self, Flags, Stack};
 use crate::world::World;
-use crate::{cache, system, target, vector};
+use crate::{cache, migrations, system, target, vector};
 use graph::Graph;
 use owner::Applied;
 
@@ -81,14 +81,16 @@ impl Step {
     /// The file that it runs, where that is a numbered one.
     pub fn migration(&self) -> Option<&spec::Migration> {
         match &self.work {
-            Work::System(system::Change::Migrate(pending)) => Some(&pending.migration),
+            Work::System(system::Change::Migration(migrations::Change::Run(pending))) => {
+                Some(&pending.migration)
+            }
             _ => None,
         }
     }
 
     /// Whether it runs a file of migrations.
     pub fn is_migration(&self) -> bool {
-        matches!(self.work, Work::System(system::Change::Migrate(_) | system::Change::Repeat(_)))
+        matches!(self.work, Work::System(system::Change::Migration(_)))
     }
 }
 

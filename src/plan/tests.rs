@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::*;
 use crate::apply::{Clients, observe_within};
+use crate::connection::Purpose;
 use crate::journal::RunId;
 use crate::spec::Contact;
-use crate::system::Purpose;
 
 const HEAD: &str = "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://system.db\n";
 

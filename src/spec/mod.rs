@@ -21,7 +21,6 @@ mod secret;
 mod server_url;
 mod shield;
 mod stack;
-mod suggest;
 mod tree;
 
 use std::path::Path;
@@ -30,7 +29,7 @@ pub use error::{Code, SpecError, SpecErrors};
 pub use location::{Located, Location, Source};
 pub use rules::parse_duration;
 pub use schema::json_schema;
-pub use secret::{Endpoint, Secret, Unset};
+pub use secret::{Endpoint, PasswordError, Secret, Unset};
 pub use server_url::{RedactedUrl, TlsFiles, UrlError};
 pub use stack::*;
 

@@ -12,8 +12,8 @@ use super::error::Code;
 use super::field;
 use super::json::json;
 use super::read_key::KeyReader;
-use super::suggest::{nearest, one_of};
 use super::tree::{Entry, Kind, Node, Span};
+use crate::suggest::{nearest, one_of};
 
 /// Reads a whole tree. Mistakes are reported to the context.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {

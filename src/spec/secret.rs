@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use miette::Diagnostic;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Location;
@@ -21,6 +22,29 @@ pub struct Secret {
 pub struct Unset {
     /// As written between `${` and `}`.
     pub names: Vec<String>,
+}
+
+/// Why the password of an account or role cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum PasswordError {
+    /// It is needed now and its variable is unset.
+    #[error("the password of {whose} needs {}, which is not set", names.join(", "))]
+    #[diagnostic(code(trueup::system::unset_secret), help("set the variable and run again"))]
+    Unset {
+        /// The address of the account or role.
+        whose: String,
+        /// The variables.
+        names: Vec<String>,
+    },
+    /// Its hash could not be computed.
+    #[error("cannot hash the password of {whose}: {message}")]
+    #[diagnostic(code(trueup::system::hash))]
+    Hash {
+        /// The address of the account or role.
+        whose: String,
+        /// What the library says.
+        message: String,
+    },
 }
 
 impl Secret {

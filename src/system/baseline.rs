@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::error::Lacks;
-use super::migrations::{self, Advice, Limits};
 use super::surroundings::{Surroundings, surround};
-use super::{Client, Desired, Error, Pending, Result, database, scratch, without_beyond};
+use super::{Desired, Error, Result, database, scratch};
 use crate::catalog::{self, Objects, Snapshot, TableKind, TableName};
 use crate::change::Fault;
+use crate::connection::{Client, Lacks, Limits};
 use crate::journal::{Inventory, RunId};
+use crate::migrations::{self, Advice, Pending, without_beyond};
 use crate::spec::Migration;
 
 /// What comparing gave.
@@ -57,15 +57,15 @@ pub async fn compare(
     client: &Client,
     stop: impl Future<Output = ()>,
 ) -> Result<Verdict> {
-    let until: Vec<&Migration> = desired.migrations.iter().filter(|file| file.version <= to).collect();
+    let until: Vec<&Migration> = desired.migrations().iter().filter(|file| file.version <= to).collect();
     if !until.iter().any(|file| file.version == to) {
-        let known = desired.migrations.iter().map(|file| file.stem.clone()).collect();
-        return Err(Error::NoSuchMigration { version: to, known });
+        let known = desired.migrations().iter().map(|file| file.stem.clone()).collect();
+        return Err(migrations::Error::NoSuchMigration { version: to, known }.into());
     }
     let live = client.database().await?;
     let is_migrated = database::observe(&live).await?.has_history;
     let history = if is_migrated { migrations::observe(&live).await? } else { Vec::new() };
-    let faults = migrations::faults(desired, &history, &Inventory::default());
+    let faults = migrations::faults(&desired.migrations, &history, &Inventory::default());
     if !faults.is_empty() {
         return Ok(Verdict::Faults(faults));
     }
@@ -117,17 +117,18 @@ async fn make(
     }
     let mut surroundings = None;
     for file in files {
-        let mut pending = pending(file, desired.limits());
+        let mut pending = pending(file, desired.migrations.limits());
         // Roles are the server's: there already, and not to be made by a trial.
         pending.migration.sql = without_beyond(&file.sql, desired.dialect);
-        let mut made = migrations::apply(&pending, scratch, &run).await;
+        let change = migrations::Change::Run(Box::new(pending));
+        let mut made = migrations::apply(&change, scratch, &run).await;
         if surroundings.is_none()
             && made.as_ref().is_err_and(|error| error.lacks().is_some_and(Lacks::is_of_schema))
         {
             surroundings = Some(surround(desired, live, scratch).await?);
-            made = migrations::apply(&pending, scratch, &run).await;
+            made = migrations::apply(&change, scratch, &run).await;
         }
-        made.map_err(|error| in_scratch(error, surroundings.as_ref()))?;
+        made.map_err(|error| in_scratch(error.into(), surroundings.as_ref()))?;
     }
     let made = catalog::objects(&scratch.database().await?).await;
     let made = made.map_err(Error::doing("reading the schema of the scratch database"))?;
@@ -140,7 +141,7 @@ async fn make(
 
 /// What to do about a migration that fails in a scratch database, and may not in the real one.
 fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
-    if let Error::Migration { advice, .. } = &mut error {
+    if let Error::Migrations(migrations::Error::Migration { advice, .. }) = &mut error {
         let left = surroundings.map(|made| made.left(Lacks::Object)).unwrap_or_default();
         **advice = Advice::Scratch { left, baseline: None };
     }
@@ -149,7 +150,7 @@ fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
 
 /// The same, with the way to record the migrations all the same.
 fn unchecked(mut error: Error, to: i64) -> Error {
-    if let Error::Migration { advice, .. } = &mut error
+    if let Error::Migrations(migrations::Error::Migration { advice, .. }) = &mut error
         && let Advice::Scratch { baseline, .. } = &mut **advice
     {
         *baseline = Some(to);
@@ -173,7 +174,7 @@ pub async fn made_by(
 pub async fn record(lacking: &[Migration], client: &Client, run: &RunId) -> Result<()> {
     let limits = Limits { lock: std::time::Duration::ZERO, statement: std::time::Duration::ZERO };
     let lacking: Vec<Pending> = lacking.iter().map(|file| pending(file, limits)).collect();
-    migrations::record_only(&lacking, &[], client, run).await
+    Ok(migrations::record_only(&lacking, &[], client, run).await?)
 }
 
 fn pending(file: &Migration, limits: Limits) -> Pending {

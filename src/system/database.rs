@@ -4,21 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::{Change, Client, Desired, Error, Observed, Presence, Result};
-use crate::address::{Address, Kind};
+use super::{Change, Desired, Error, Observed, Result};
+use crate::address::Kind;
 use crate::change::{Action, Check, Diff, Fault, Planned, Risks, Status};
+use crate::connection::{Client, Presence, history_exists};
 use crate::digest::Digest;
 use crate::sql::{Database, Dialect, identifier};
-
-/// The address of the database.
-pub(super) fn database() -> Address {
-    Kind::Database.alone()
-}
-
-/// The address of an extension.
-pub(super) fn extension(name: &str) -> Address {
-    Kind::Extension.named(name)
-}
 
 /// What a database says of itself in one round trip.
 pub(super) struct Seen {
@@ -39,7 +30,7 @@ pub(super) async fn observe(database: &Database) -> Result<Seen> {
         ),
         Dialect::Sqlite => ("SELECT sqlite_version()", "SELECT NULL, NULL WHERE false"),
     };
-    let history = super::migrations::history_exists(database.dialect());
+    let history = history_exists(database.dialect());
     let read = async || {
         let mut answers = database.query_each(&[version, installed, history]).await?.into_iter();
         let mut next = || answers.next().unwrap_or_default();
@@ -67,7 +58,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
             let message = format!("{} can be reached; the database is to be made", observed.dialect);
             diff.checks.push(Check::new(Kind::System, Status::Pass, message));
             diff.changes.push(Planned {
-                address: database(),
+                address: Kind::Database.alone(),
                 action: Action::Create,
                 risks: Risks::SAFE,
                 reason: "missing".to_owned(),
@@ -83,7 +74,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
             });
         }
         (Presence::Missing, false) => diff.faults.push(Fault {
-            address: database(),
+            address: Kind::Database.alone(),
             message: "the system database does not exist".to_owned(),
             help: Some("set `system.create_database: true`, or create it".to_owned()),
             at: Some(desired.endpoint_at.clone()),
@@ -93,11 +84,11 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
         desired.extensions.iter().partition(|name| observed.extensions.contains_key(*name));
     diff.unchanged += there.len();
     diff.changes.extend(missing.into_iter().map(|name| Planned {
-        address: extension(name),
+        address: Kind::Extension.named(name),
         action: Action::Create,
         risks: Risks::SAFE,
         reason: "missing".to_owned(),
-        needs: vec![database()],
+        needs: vec![Kind::Database.alone()],
         summary: format!("extension {name}"),
         before: None,
         after: Some(json!({ "extension": name })),

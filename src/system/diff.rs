@@ -1,14 +1,13 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
-use std::collections::BTreeSet;
-
-use super::order::TableOrder;
-use super::upcoming::Upcoming;
-use super::{Change, Desired, Observed, Presence, database, migrations, roles, rows, users};
+use super::{Change, Desired, Observed, database};
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, Table, TableKind, TableName};
 use crate::change::Diff;
+use crate::connection::Presence;
 use crate::journal::Inventory;
+use crate::migrations::{self, Upcoming};
+use crate::{roles, rows};
 
 /// Every change of the system database, and what is to be said of it.
 pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
@@ -16,27 +15,29 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     if observed.presence == Presence::Missing && !desired.create_database {
         return diff;
     }
-    let migrations = migrations::diff(desired, observed, inventory);
-    // What is applied stands in the schema.
-    let references = if migrations.changes.is_empty() { &BTreeSet::new() } else { desired.references() };
-    let order = TableOrder::of(&observed.schema, references);
-    diff.merge(migrations);
-    let repeatables = migrations::repeatables(desired, observed, inventory, &diff.changes);
+    let extensions = desired.extension_addresses();
+    let mut before = vec![Kind::Database.alone()];
+    before.extend(extensions.iter().cloned());
+    let seen = observed.for_migrations();
+    let mut migrations = migrations::diff(&desired.migrations, seen, inventory, &before);
+    let repeatables =
+        migrations::repeatables(&desired.migrations, seen, inventory, (&before, &migrations.changes));
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
-    diff.merge(repeatables);
-    let upcoming = Upcoming::of(&diff.changes);
-    let mut written = users::diff(desired, observed, inventory, &upcoming);
-    written.merge(rows::diff(desired, observed, inventory, &order, &upcoming));
+    migrations.merge(repeatables);
+    let upcoming = Upcoming::of(&migrations.changes);
+    let references = desired.migrations.references();
+    let mut rows = rows::diff(&desired.rows, observed.for_rows(), inventory, references, &upcoming);
     if let Some(last) = last {
         // Rows come last: a view or a trigger may be what they are written through.
-        written.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
+        rows.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
     // Views are granted like tables, so they are there first.
-    let roles = roles::diff(desired, observed, inventory, &diff.changes);
-    roles::come_first(&roles.changes, &mut diff.changes);
-    diff.merge(roles);
-    diff.merge(written);
-    order.connect(&mut diff.changes);
+    let planned = (migrations.changes.as_slice(), extensions.as_slice());
+    let roles = roles::diff(&desired.roles, observed.for_roles(), inventory, planned);
+    roles::come_first(&roles.changes, &mut migrations.changes);
+    diff.merge(migrations.map(Change::Migration));
+    diff.merge(roles.map(|change| Change::Role(Box::new(change))));
+    diff.merge(rows.map(Change::Rows));
     diff.unmanaged.extend(unmanaged_tables(desired, observed));
     diff.unmanaged.sort();
     diff
@@ -44,7 +45,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
 
 /// Tables that nobody declared. Without migrations nobody declares any, and none is listed.
 fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
-    if desired.migrations.is_empty() {
+    if desired.migrations().is_empty() {
         return Vec::new();
     }
     let tables = observed.schema.tables.iter();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Desired;
 use super::diff::is_managed;
-use super::texts::{Texts, any_in};
 use crate::catalog::{Column, Snapshot, Table, TableName};
+use crate::migrations::{Texts, any_in};
 use crate::spec::Migration;
 
 /// The recorded schema with the changes that some migrations account for taken over from the one that is

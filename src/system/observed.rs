@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::roles::Roles;
-use super::rows::{Answer, Owned};
-use super::users::Accounts;
-use super::{Applied, Client, Desired, Presence, Result, database, migrations, roles, rows, users};
+use super::{Desired, Error, Result, database};
 use crate::address::Address;
-use crate::catalog::{Snapshot, TableName};
+use crate::catalog::{self, Snapshot, TableName};
+use crate::connection::{Client, Presence, database_name};
 use crate::digest::Digest;
 use crate::journal::{Inventory, Move, Places};
 use crate::lint::{Emptiness, Missing};
+use crate::migrations::{self, Applied};
+use crate::roles::{self, Roles};
+use crate::rows::{self, Accounts, Answer, Owned};
+use crate::spec::SystemUrl;
 use crate::sql::Dialect;
 
 /// What is there.
@@ -67,9 +69,39 @@ impl Observed {
             owned: BTreeMap::new(),
         }
     }
-}
 
-impl Observed {
+    /// What of it concerns migrations.
+    pub(crate) fn for_migrations(&self) -> migrations::Seen<'_> {
+        migrations::Seen {
+            exists: self.presence == Presence::Present,
+            schema: &self.schema,
+            extensions: &self.extensions,
+            history: self.migrations.as_deref(),
+            emptiness: &self.emptiness,
+            missing: &self.missing,
+        }
+    }
+
+    /// What of it concerns rows.
+    pub(crate) fn for_rows(&self) -> rows::Seen<'_> {
+        rows::Seen {
+            dialect: self.dialect,
+            schema: &self.schema,
+            accounts: self.accounts.as_ref(),
+            rows: &self.rows,
+            owned: &self.owned,
+        }
+    }
+
+    /// What of it concerns roles.
+    pub(crate) fn for_roles(&self) -> roles::Seen<'_> {
+        roles::Seen {
+            exists: self.presence == Presence::Present,
+            is_migrated: self.migrations.is_some(),
+            roles: self.roles.as_ref(),
+        }
+    }
+
     /// The same with the new names of what the spec calls otherwise than before.
     #[must_use]
     pub fn renamed(mut self, moves: &[Move]) -> Self {
@@ -96,25 +128,24 @@ pub async fn observe(
     places: &Places,
     client: &Client,
 ) -> Result<Observed> {
-    let is_asked = client.is_surveying() || roles::are_asked(&desired.roles, inventory.0.keys());
+    let is_asked = client.is_surveying() || desired.roles.are_asked(inventory);
     if client.presence().await? == Presence::Missing {
         let missing = Observed::missing(client.dialect());
         // Roles are the server's: they may be there before the database is.
-        let roles = if is_asked { client.roles_beside(desired).await? } else { None };
+        let roles = if is_asked { roles_beside(desired, client).await? } else { None };
         return Ok(Observed { roles, ..missing });
     }
     let open = client.database().await?;
     let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
     let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
-    let emptiness = migrations::observe_assertions(desired, migrations.as_deref(), &open).await?;
-    let missing = migrations::observe_missing(desired, migrations.as_deref(), &open).await?;
+    let emptiness = migrations::observe_assertions(&desired.migrations, migrations.as_deref(), &open).await?;
+    let missing = migrations::observe_missing(&desired.migrations, migrations.as_deref(), &open).await?;
     // The two large questions, at the same time.
-    let introspected =
-        async { crate::catalog::introspect(&open).await.map_err(super::Error::doing("reading the schema")) };
-    let roles = async { if is_asked { roles::observe(desired, &open).await } else { Ok(None) } };
+    let introspected = async { catalog::introspect(&open).await.map_err(Error::doing("reading the schema")) };
+    let roles = async { if is_asked { Ok(roles::observe(&desired.roles, &open).await?) } else { Ok(None) } };
     let (schema, roles) = tokio::try_join!(introspected, roles)?;
-    let accounts = users::observe(desired, inventory, &schema, &open).await?;
-    let rows = rows::observe(desired, &schema, &open).await?;
+    let accounts = rows::observe_accounts(&desired.rows, inventory, &schema, &open).await?;
+    let rows = rows::observe(&desired.rows, &schema, &open).await?;
     let owned = rows::observe_owned(places, &schema, &open).await?;
     Ok(Observed {
         dialect: open.dialect(),
@@ -130,4 +161,14 @@ pub async fn observe(
         rows,
         owned,
     })
+}
+
+/// The roles of the server, as they will be in the database that is missing. Nothing is known of them
+/// where the account may use no other database.
+async fn roles_beside(desired: &Desired, client: &Client) -> Result<Option<Roles>> {
+    let SystemUrl::Postgres(url) = client.url() else { return Ok(None) };
+    let Ok(maintenance) = client.maintenance(url).await else { return Ok(None) };
+    let roles = roles::observe(&desired.roles, &maintenance).await;
+    maintenance.close().await;
+    Ok(roles?.map(|roles| roles.in_new_database(database_name(url))))
 }

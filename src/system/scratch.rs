@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{Client, Error, Result};
+use super::{Error, Result};
+use crate::connection::{self, Client};
 use crate::journal::RunId;
 use crate::spec::{RedactedUrl, SystemUrl};
 
@@ -43,10 +44,10 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             elsewhere.set_path(&utf8_percent_encode(&name, NON_ALPHANUMERIC).to_string());
             let scratch = client.elsewhere(SystemUrl::Postgres(RedactedUrl::new(elsewhere)), &run);
             scratch.create_database().await.map_err(|error| match error {
-                Error::CreateDatabase { database, source, progress: _ } => {
+                connection::Error::CreateDatabase { database, source, progress: _ } => {
                     Error::Scratch { database, source }
                 }
-                other => other,
+                other => other.into(),
             })?;
             let result = work(&scratch).await;
             close(&scratch).await;
@@ -58,7 +59,8 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
                 tracing::warn!(%error, "scratch databases that were left over stay");
             }
             let result = result?;
-            dropped.map(|()| result)
+            dropped?;
+            Ok(result)
         }
     }
 }

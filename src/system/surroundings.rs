@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use super::script::{Script, words};
-use super::texts::Texts;
-use super::{Client, Desired, Error, Lacks, Result};
+use super::{Desired, Error, Result};
 use crate::catalog::TableName;
+use crate::connection::{Client, Lacks};
+use crate::lint::script::{Script, words};
+use crate::migrations::Texts;
 use crate::sql::{self, Database, Dialect};
 
 /// An object, and the statement that makes it again.
@@ -53,12 +54,14 @@ impl Surroundings {
 /// that can be done.
 pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Result<Surroundings> {
     let objects = objects(&live.database().await?).await.map_err(Error::doing("reading the schema"))?;
-    let texts = Texts::of(desired.migrations.iter().map(|file| file.sql.as_str()));
+    let texts = Texts::of(desired.migrations().iter().map(|file| file.sql.as_str()));
     let views = views(desired);
     let is_foreign = |object: &Object| {
         let name = object.name.name.to_lowercase();
         match object.kind {
-            Kind::Table | Kind::OfTable => !desired.makes(&object.name) && name != "_sqlx_migrations",
+            Kind::Table | Kind::OfTable => {
+                !desired.migrations.makes(&object.name) && name != "_sqlx_migrations"
+            }
             // Every view is recorded with a schema, whoever made it.
             Kind::View => !views.contains(&name),
             Kind::Tables | Kind::Other => !texts.objects.contains(&name),
@@ -102,7 +105,7 @@ fn is_there(error: &sql::Error) -> bool {
 /// The names of the views that migrations make, in lower case and without their schemas.
 fn views(desired: &Desired) -> BTreeSet<String> {
     let mut views = BTreeSet::new();
-    for file in &desired.migrations {
+    for file in desired.migrations() {
         let statements = Script::read(&file.sql, desired.dialect).statements;
         for statement in statements.iter().filter_map(|at| file.sql.get(at.clone())) {
             let words = words(statement, desired.dialect);

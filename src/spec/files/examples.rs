@@ -6,9 +6,9 @@ use super::Named;
 use crate::spec::context::{Context, Yaml};
 use crate::spec::error::Code;
 use crate::spec::field::{Field, Opt};
-use crate::spec::suggest::declared;
 use crate::spec::tree::Span;
 use crate::spec::{Example, read};
+use crate::suggest::declared;
 
 #[derive(Deserialize)]
 struct RawExample {

@@ -12,8 +12,8 @@ use crate::spec::context::{Context, MAX_ROWS_BYTES, Yaml};
 use crate::spec::error::{Code, SpecError};
 use crate::spec::json::json;
 use crate::spec::read::found;
-use crate::spec::suggest::declared;
 use crate::spec::tree::{Entry, Kind, Node, Span};
+use crate::suggest::declared;
 
 /// Rows with their places.
 pub(in crate::spec) struct Table {

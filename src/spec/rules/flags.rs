@@ -7,9 +7,9 @@ use crate::spec::context::Context;
 use crate::spec::error::{Code, Reported};
 use crate::spec::field::Opt;
 use crate::spec::raw::Spec;
-use crate::spec::suggest::declared;
 use crate::spec::tree::Span;
 use crate::spec::{Flags, When, is_production};
+use crate::suggest::declared;
 
 const SEED: &str = "seed_demo_data";
 const TARGETS: &str = "enable_target_db";

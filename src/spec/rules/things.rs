@@ -8,8 +8,8 @@ use crate::spec::context::Context;
 use crate::spec::error::{Code, SpecError};
 use crate::spec::field::{Named, Opt, TextOr};
 use crate::spec::raw::Spec;
-use crate::spec::suggest::declared as advice;
 use crate::spec::tree::Span;
+use crate::suggest::declared as advice;
 
 /// The things of a spec.
 pub(super) struct Things {

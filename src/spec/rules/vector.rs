@@ -12,9 +12,9 @@ use crate::spec::files::{self, Named};
 use crate::spec::raw::{
     Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
 };
-use crate::spec::suggest::declared;
 use crate::spec::tree::Span;
 use crate::spec::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
+use crate::suggest::declared;
 
 const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const DIMENSIONS: u32 = 384;

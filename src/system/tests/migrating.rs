@@ -35,7 +35,9 @@ fn a08_a_failing_migration_names_file_line_and_statement_and_a_second_run_goes_o
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { text, line, statement, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { text, line, statement, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         assert_eq!(
             (text.name(), *line, statement.as_str()),
             ("migrations/0002_b.sql", 4, "CREATE TABLE a (id integer)")
@@ -62,7 +64,9 @@ fn a08_a_place_that_the_database_names_gives_the_line() {
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { line, statement, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { line, statement, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         assert!(*line == 3 || *line == 4, "line {line}");
         assert!(statement.starts_with("CREATE INDEX i"));
     });
@@ -196,7 +200,7 @@ fn a_folder_that_does_not_exist_is_named() {
         let client = Client::new(url, "test", Purpose::Apply(RunId::new()));
 
         assert_eq!(client.presence().await.unwrap(), Presence::Missing);
-        assert!(matches!(client.create_database().await, Err(Error::NoFolder { .. })));
+        assert!(matches!(client.create_database().await, Err(connection::Error::NoFolder { .. })));
     });
 }
 

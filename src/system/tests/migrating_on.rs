@@ -87,7 +87,9 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { line, statement, advice, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { line, statement, advice, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         assert_eq!(
             (*line, statement.as_str(), &**advice),
             (4, "INSERT INTO nowhere VALUES (1)", &Advice::Rest)
@@ -239,7 +241,9 @@ fn a_lock_that_another_session_holds_is_waited_for_a_number_of_times() {
         holder.execute("LOCK TABLE t IN ACCESS SHARE MODE", &[]).await.unwrap();
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
-        let Error::Migration { line, advice, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { line, advice, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         let Advice::Lock { tries: 6, on: Some(on) } = &**advice else { panic!("{advice:?}") };
         assert!(on.contains("trueup/test/") && on.contains("idle in transaction since 20"), "{on}");
         assert!(on.contains("LOCK TABLE t IN ACCESS SHARE MODE"), "{on}");
@@ -266,7 +270,9 @@ fn a_statement_that_takes_too_long_is_cancelled() {
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { advice, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { advice, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         assert_eq!(**advice, Advice::Slow);
     });
 }
@@ -374,7 +380,9 @@ fn a_repeatable_file_that_fails_is_named_with_its_line() {
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
-        let Error::Migration { text, line, .. } = &failed else { panic!("{failed:?}") };
+        let Error::Migrations(migrations::Error::Migration { text, line, .. }) = &failed else {
+            panic!("{failed:?}")
+        };
         assert_eq!((text.name(), *line), ("migrations/repeatable/v.sql", 2));
     });
 }
@@ -389,10 +397,13 @@ fn a_scratch_database_is_gone_however_the_trial_ends() {
         let failed = within_scratch(&client, async |scratch: &Client| {
             *there.lock().unwrap() = scratch.address();
             scratch.database().await?.execute("CREATE TABLE t (a integer)", &[]).await.unwrap();
-            Err::<(), _>(Error::NoSuchMigration { version: 7, known: Vec::new() })
+            Err::<(), _>(migrations::Error::NoSuchMigration { version: 7, known: Vec::new() }.into())
         });
 
-        assert!(matches!(failed.await, Err(Error::NoSuchMigration { version: 7, .. })));
+        assert!(matches!(
+            failed.await,
+            Err(Error::Migrations(migrations::Error::NoSuchMigration { version: 7, .. }))
+        ));
         let there = there.into_inner().unwrap();
         match b.dialect() {
             Dialect::Sqlite => assert!(!std::path::Path::new(&there).exists(), "{there}"),

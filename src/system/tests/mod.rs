@@ -21,8 +21,10 @@ use sha2::Digest as _;
 use super::*;
 use crate::address::Address;
 use crate::change::{Action, Diff, Planned};
+use crate::connection::{self, Client, Presence, Purpose};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::{Entry, Inventory, Places, RunId, inventory};
+use crate::migrations::{self, Advice};
 use crate::packed::Rows;
 use crate::prints::Prints;
 use crate::spec::{

@@ -4,8 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::address::Address;
+use crate::roles::Roles;
 use crate::spec::{Privilege, Role};
-use crate::system::roles::Roles;
 
 fn role(grants: &[(&str, &[Privilege])]) -> Role {
     let grants = grants.iter().map(|(glob, list)| ((*glob).to_owned(), list.iter().copied().collect()));

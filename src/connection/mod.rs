@@ -1,0 +1,18 @@
+//! The connection room: the connection to the system database, what bounds its statements and what they
+//! wait for. Knows nothing of what a stack wants there.
+
+mod board;
+mod client;
+mod error;
+mod limits;
+mod server;
+mod session;
+
+pub use board::Waits;
+pub(crate) use client::database_name;
+pub use client::{Client, Presence, Purpose, STEPS_AT_ONCE};
+pub use error::{Error, Lacks, Result};
+pub use limits::Limits;
+pub(crate) use limits::limit;
+pub use server::Creation;
+pub(crate) use session::{Failed, HISTORY, Recorded, Session, character, code, history_exists};

@@ -1,0 +1,78 @@
+//! Which tables, types and other objects the texts of migrations name. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::TableName;
+
+/// The names in the texts of migrations.
+#[derive(Debug, Default)]
+pub(crate) struct Texts {
+    /// All their words, in lower case.
+    pub(crate) words: BTreeSet<String>,
+    /// Names of types, functions, schemas and the like that they make, change or drop. A statement about
+    /// one of these changes tables that it does not name.
+    pub(crate) objects: BTreeSet<String>,
+    /// Whether a statement is put together when it runs, so that the text does not show it.
+    pub(crate) is_dynamic: bool,
+    /// Whether anything is dropped, which may take tables along.
+    pub(crate) drops: bool,
+}
+
+impl Texts {
+    pub(crate) fn of<'s>(sources: impl IntoIterator<Item = &'s str>) -> Self {
+        const KINDS: [&str; 9] = [
+            "type",
+            "domain",
+            "function",
+            "procedure",
+            "aggregate",
+            "schema",
+            "extension",
+            "sequence",
+            "collation",
+        ];
+        let mut texts = Self::default();
+        for source in sources {
+            let lower = source.to_lowercase();
+            let all: Vec<&str> = identifiers(&lower).collect();
+            for (at, pair) in all.windows(2).enumerate() {
+                let [verb, kind] = pair else { continue };
+                texts.is_dynamic |= *verb == "execute" && !matches!(*kind, "function" | "procedure" | "on");
+                if matches!(*verb, "create" | "alter" | "drop" | "replace") && KINDS.contains(kind) {
+                    let behind = all.iter().skip(at + 2);
+                    let mut names = behind.skip_while(|word| matches!(**word, "if" | "not" | "exists"));
+                    // With its schema, or with what comes next.
+                    texts.objects.extend(names.by_ref().take(2).map(|word| (*word).to_owned()));
+                }
+            }
+            texts.words.extend(all.into_iter().map(str::to_owned));
+        }
+        texts.drops = texts.words.contains("drop");
+        texts
+    }
+
+    /// Whether they name a table, or its schema.
+    pub(crate) fn name(&self, table: &TableName) -> bool {
+        let has = |name: &String| self.words.contains(&name.to_lowercase());
+        has(&table.name) || table.schema.as_ref().is_some_and(has)
+    }
+
+    /// Whether they make, change or drop something that a text names, such as the type of a column.
+    pub(crate) fn change_any_in(&self, text: &str) -> bool {
+        any_in(&self.objects, text)
+    }
+}
+
+/// Whether a text has one of some names in it.
+pub(crate) fn any_in(words: &BTreeSet<String>, text: &str) -> bool {
+    // Keywords of expressions, which say nothing of what is meant.
+    const COMMON: [&str; 12] =
+        ["check", "in", "and", "or", "not", "null", "is", "any", "array", "text", "true", "false"];
+    let lower = text.to_lowercase();
+    identifiers(&lower).any(|word| !COMMON.contains(&word) && words.contains(word))
+}
+
+/// Words that may be names, from a text in lower case.
+fn identifiers(lower: &str) -> impl Iterator<Item = &str> {
+    lower.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
+}

@@ -1,0 +1,89 @@
+//! Roles of the server and what they may do in this database. The spec owns what its roles hold:
+//! what is granted beyond it is revoked. Never drops a role, and no password leaves this machine.
+
+mod apply;
+mod defaults;
+mod diff;
+mod error;
+mod globs;
+mod observe;
+mod rights;
+mod scram;
+mod text;
+mod waiting;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::address::{Address, Kind};
+use crate::digest::Fingerprint;
+use crate::journal::Inventory;
+use crate::spec::{self, Role};
+use crate::sql::Dialect;
+
+pub use apply::RoleChange;
+pub use error::{Error, Result};
+pub use observe::{Roles, are_asked};
+
+pub(crate) use apply::apply;
+pub(crate) use defaults::come_first;
+pub(crate) use diff::diff;
+pub(crate) use observe::observe;
+
+/// What is wanted.
+#[derive(Debug, Clone)]
+pub struct Desired {
+    /// Empty on SQLite, which has none.
+    roles: BTreeMap<String, Role>,
+    /// What this run did before it looked again.
+    completed: BTreeSet<Address>,
+    /// Whether the bookkeeping has recorded a whole run. Until then, a password may have been set for its
+    /// version although nothing says so.
+    is_established: bool,
+}
+
+impl Desired {
+    /// What the spec wants of a database that speaks a dialect.
+    pub fn new(system: &spec::System, dialect: Dialect) -> Self {
+        let roles = match dialect {
+            Dialect::Postgres => system.roles.clone(),
+            Dialect::Sqlite => BTreeMap::new(),
+        };
+        Self { roles, completed: BTreeSet::new(), is_established: false }
+    }
+
+    /// The same, where it is known whether the bookkeeping has recorded a whole run.
+    pub(crate) fn establish(&mut self, is_established: bool) {
+        self.is_established = is_established;
+    }
+
+    /// The same, for a look at what this run did.
+    pub(crate) fn complete(&mut self, completed: &BTreeSet<Address>) {
+        self.completed.clone_from(completed);
+    }
+
+    /// Whether a plan needs to know of roles.
+    pub(crate) fn are_asked(&self, inventory: &Inventory) -> bool {
+        are_asked(&self.roles, inventory.0.keys())
+    }
+}
+
+/// What of an observed database concerns roles.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// Whether there is a database.
+    pub exists: bool,
+    /// Whether it was ever migrated.
+    pub is_migrated: bool,
+    /// The roles; `None` where they were not looked at.
+    pub roles: Option<&'a Roles>,
+}
+
+/// The address of a role.
+fn address(name: &str) -> Address {
+    Kind::Role.named(name)
+}
+
+/// The key of a role in the inventory.
+fn inventory_key(name: &str) -> Fingerprint {
+    Fingerprint::of_text(name)
+}

@@ -1,0 +1,151 @@
+//! SCRAM-SHA-256 as PostgreSQL stores it (RFC 5802, RFC 7677): the server is sent a verifier, from
+//! which it can tell the password when it sees it, and which is no password itself.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::Result;
+use super::observe::Verdict;
+use crate::address::Address;
+use crate::spec::{PasswordError, Secret};
+
+/// What PostgreSQL itself does where it is not told otherwise.
+pub(super) const ITERATIONS: u32 = 4096;
+/// A stored verifier that asks for more work than this is not compared.
+const MOST_ITERATIONS: u32 = 2_000_000;
+/// Bytes of a salt, as PostgreSQL makes it.
+const SALT_BYTES: usize = 16;
+
+/// A verifier of a password.
+#[derive(PartialEq, Eq)]
+struct Verifier {
+    iterations: u32,
+    salt: Vec<u8>,
+    stored_key: Vec<u8>,
+    server_key: Vec<u8>,
+}
+
+impl Verifier {
+    /// The verifier that a password has under a salt.
+    fn of(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
+        // PostgreSQL takes a password that cannot be normalised as it is.
+        let normal = stringprep::saslprep(password);
+        let password = normal.as_deref().unwrap_or(password);
+        let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, iterations);
+        let stored_key = Sha256::digest(keyed(&salted, b"Client Key")).to_vec();
+        let server_key = keyed(&salted, b"Server Key");
+        Self { iterations, salt, stored_key, server_key }
+    }
+
+    /// Reads what `pg_authid` keeps; `None` for an MD5 hash and for anything else.
+    fn parse(stored: &str) -> Option<Self> {
+        let (cost, keys) = stored.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
+        let ((iterations, salt), (stored_key, server_key)) = (cost.split_once(':')?, keys.split_once(':')?);
+        let decoded = |text: &str| BASE64.decode(text).ok();
+        Some(Self {
+            iterations: iterations.parse().ok().filter(|iterations| *iterations > 0)?,
+            salt: decoded(salt)?,
+            stored_key: decoded(stored_key)?,
+            server_key: decoded(server_key)?,
+        })
+    }
+
+    /// As `pg_authid` keeps it.
+    fn text(&self) -> String {
+        let Self { iterations, salt, stored_key, server_key } = self;
+        let [salt, stored_key, server_key] = [salt, stored_key, server_key].map(|bytes| BASE64.encode(bytes));
+        format!("SCRAM-SHA-256${iterations}:{salt}${stored_key}:{server_key}")
+    }
+}
+
+fn keyed(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
+    // A key of any length is a key of HMAC; the error has no case.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    mac.update(text);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A new verifier of a secret, as the server stores it.
+pub(super) async fn verifier(whose: &Address, secret: &Secret, iterations: u32) -> Result<String> {
+    let unset = |unset: &crate::spec::Unset| PasswordError::Unset {
+        whose: whose.to_string(),
+        names: unset.names.clone(),
+    };
+    let password = SecretString::from(secret.expose().map_err(unset)?);
+    let failed = |message: String| PasswordError::Hash { whose: whose.to_string(), message };
+    let mut salt = vec![0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|error| failed(error.to_string()))?;
+    let computed =
+        tokio::task::spawn_blocking(move || Verifier::of(password.expose_secret(), salt, iterations).text());
+    Ok(computed.await.map_err(|error| failed(error.to_string()))?)
+}
+
+/// Whether a secret is what the server has stored.
+pub(super) async fn compare(secret: &Secret, stored: &str) -> Verdict {
+    let Ok(password) = secret.expose().map(SecretString::from) else { return Verdict::Unknown };
+    let Some(stored) = Verifier::parse(stored) else { return Verdict::Differs };
+    if stored.iterations > MOST_ITERATIONS {
+        return Verdict::Unknown;
+    }
+    let computed = tokio::task::spawn_blocking(move || {
+        Verifier::of(password.expose_secret(), stored.salt.clone(), stored.iterations) == stored
+    });
+    match computed.await {
+        Ok(true) => Verdict::Same,
+        Ok(false) => Verdict::Differs,
+        Err(_) => Verdict::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Kind;
+    use crate::spec::{Location, Source, Unset};
+
+    /// The exchange of RFC 7677, section 3: user `user`, password `pencil`.
+    #[test]
+    fn the_keys_are_those_that_rfc_7677_proves_with() {
+        let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();
+        let message = "n=user,r=rOprNGfwEbeRWgbNEkqO,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                       s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,\
+                       r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0";
+
+        let verifier = Verifier::of("pencil", salt, 4096);
+
+        let server_key: [u8; 32] = verifier.server_key.clone().try_into().unwrap();
+        let signature = keyed(&server_key, message.as_bytes());
+        assert_eq!(BASE64.encode(signature), "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=");
+        let stored_key: [u8; 32] = verifier.stored_key.clone().try_into().unwrap();
+        let proof = BASE64.decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=").unwrap();
+        let client_key: Vec<u8> =
+            keyed(&stored_key, message.as_bytes()).iter().zip(proof).map(|(a, b)| a ^ b).collect();
+        assert_eq!(Sha256::digest(client_key).to_vec(), verifier.stored_key);
+    }
+
+    #[tokio::test]
+    async fn a_verifier_tells_its_password_from_others() {
+        let at = || Location::new(&Source::new("stack.yaml", "x"), 0, 1);
+        let secret = |text: &str| Secret::new("${P}", Ok(SecretString::from(text)), at());
+        let whose = Kind::Role.named("app");
+
+        let stored = verifier(&whose, &secret("pass\u{a0}word of i\u{ad}x"), 4096).await.unwrap();
+
+        assert!(stored.starts_with("SCRAM-SHA-256$4096:"), "{stored}");
+        assert!(!stored.contains("word"));
+        assert_eq!(compare(&secret("pass word of ix"), &stored).await, Verdict::Same);
+        assert_eq!(compare(&secret("pass word of iy"), &stored).await, Verdict::Differs);
+        for no_scram in ["", "md5c4ca4238a0b923820dcc509a6f75849b", "SCRAM-SHA-256$0:AA==$AA==:AA=="] {
+            assert_eq!(compare(&secret("pass word of ix"), no_scram).await, Verdict::Differs);
+        }
+        let unset = Secret::new("${P}", Err(Unset { names: vec!["P".into()] }), at());
+        assert_eq!(compare(&unset, &stored).await, Verdict::Unknown);
+        assert!(matches!(
+            verifier(&whose, &unset, 1).await,
+            Err(crate::roles::Error::Password(PasswordError::Unset { .. }))
+        ));
+    }
+}

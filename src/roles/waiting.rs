@@ -1,0 +1,138 @@
+//! What the migrations that are going to run mean for roles. Pure.
+
+use std::collections::BTreeSet;
+
+use super::globs::Globs;
+use super::observe::Roles;
+use super::{Seen, address};
+use crate::address::{Address, Kind};
+use crate::catalog::TableName;
+use crate::change::Planned;
+use crate::lint::script::{self, Script, folded};
+use crate::migrations::Change;
+use crate::spec::Role;
+use crate::sql::Dialect;
+
+/// First words of statements whose text tells all that they mean for rights.
+const TOLD: [&str; 21] = [
+    "create",
+    "drop",
+    "comment",
+    "insert",
+    "update",
+    "delete",
+    "truncate",
+    "copy",
+    "lock",
+    "analyze",
+    "vacuum",
+    "reindex",
+    "refresh",
+    "cluster",
+    "begin",
+    "start",
+    "commit",
+    "end",
+    "rollback",
+    "savepoint",
+    "release",
+];
+
+/// Migrations that are going to run, repeatable ones too.
+pub(super) struct Waiting<'a> {
+    /// The last of them; each needs the one before it.
+    pub(super) last: Option<&'a Address>,
+    /// Extensions that are going to be installed, whose tables and schemas may be granted.
+    extensions: &'a [Address],
+    /// Tables that they make, in lower case.
+    creates: BTreeSet<TableName>,
+    /// What they say, in lower case.
+    words: BTreeSet<String>,
+    /// Whether one of them says something about rights, owners or schemas.
+    grants: bool,
+}
+
+impl<'a> Waiting<'a> {
+    pub(super) fn of(planned: &'a [Planned<Change>], extensions: &'a [Address]) -> Self {
+        let mut waiting = Self {
+            last: planned.last().map(|planned| &planned.address),
+            extensions,
+            creates: BTreeSet::new(),
+            words: BTreeSet::new(),
+            grants: false,
+        };
+        for planned in planned {
+            let (sql, _) = planned.change.text();
+            // Only a server of PostgreSQL has roles.
+            let script = Script::read(sql, Dialect::Postgres);
+            let mut statements = script.statements.iter().filter_map(|range| sql.get(range.clone()));
+            waiting.grants |= statements.any(may_grant);
+            waiting.creates.extend(script.creates.iter().map(folded));
+            waiting.words.extend(words(sql).map(str::to_lowercase));
+        }
+        waiting
+    }
+}
+
+/// What of a text may be a part of a name.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// Whether a statement may change who holds what, other than by making a table, or what globs say of a
+/// table that is there. Code that is not looked into may do anything; what rows are written with, and
+/// the triggers that it fires, is left out: hardly any is there for that.
+fn may_grant(statement: &str) -> bool {
+    let words = script::words(statement, Dialect::Postgres);
+    let mut words = words.iter().map(String::as_str);
+    match (words.next(), words.next()) {
+        (
+            Some("create" | "alter" | "drop"),
+            Some("schema" | "default" | "role" | "user" | "group" | "database"),
+        ) => true,
+        (Some("alter"), _) => words.any(|word| matches!(word, "owner" | "schema" | "attach" | "detach")),
+        (Some("create"), Some("table")) => words.any(|word| word == "partition"),
+        (Some(first), _) => !TOLD.contains(&first),
+        (None, _) => false,
+    }
+}
+
+impl Waiting<'_> {
+    /// What comes before a role, membership above all: who fails blocks nobody else.
+    pub(super) fn needs(&self, name: &str, role: &Role) -> Vec<Address> {
+        let mut needs = vec![Kind::Database.alone()];
+        if !role.grants.is_empty() {
+            needs.extend(self.extensions.iter().cloned());
+        }
+        if !role.grants.is_empty()
+            || self.grants
+            || self.speak_of(name)
+            || role.member_of.iter().any(|parent| self.speak_of(parent))
+        {
+            needs.extend(self.last.cloned());
+        }
+        needs.extend(role.member_of.iter().map(|parent| address(parent)));
+        needs
+    }
+
+    /// Whether a migration has the name in it: of a policy, or of an owner.
+    pub(super) fn speak_of(&self, name: &str) -> bool {
+        words(name).all(|word| self.words.contains(&word.to_lowercase()))
+    }
+
+    /// Whether the right privileges may not follow from the default privileges alone, so that the
+    /// role must be looked at again once the migrations are done.
+    pub(super) fn concern(&self, role: &Role, seen: &Roles, observed: Seen<'_>) -> bool {
+        if self.last.is_none() {
+            return false;
+        }
+        let in_new_schema =
+            |table: &TableName| !seen.schemas.contains_key(table.schema.as_deref().unwrap_or("public"));
+        let beyond_defaults = || {
+            !Globs::new(&role.grants).are_for_all()
+                || !observed.is_migrated
+                || self.creates.iter().any(in_new_schema)
+        };
+        self.grants || (!role.grants.is_empty() && beyond_defaults())
+    }
+}

@@ -1,0 +1,361 @@
+//! Writes rows and takes them back, in one transaction with their inventory. Looks at each row
+//! again as it acts, so that running a change twice ends the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::diff::not_given;
+use super::own::{is_same, print_of_key, value_of};
+use super::remove::take_back;
+use super::sequence::restart_sequences;
+use super::{
+    BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, read_text, row_print, unique_keys,
+    write_expression, written,
+};
+use crate::address::Address;
+use crate::catalog::{Column, Snapshot, TableName};
+use crate::connection::{Client, limit};
+use crate::digest::Fingerprint;
+use crate::journal::{Entry, Place, RunId, inventory};
+use crate::prints::Prints;
+use crate::spec::SeedMode;
+use crate::sql::{self, Dialect, Transaction, identifier};
+
+/// Rows to write and to take back for one address.
+#[derive(Debug, Clone)]
+pub struct RowsChange {
+    address: Address,
+    write: Option<Write>,
+    /// Keys, with the fingerprint that the row must still have.
+    delete: Prints<Fingerprint>,
+}
+
+/// Rows of a set.
+#[derive(Debug, Clone)]
+struct Write {
+    set: RowSet,
+    /// Their positions in it, in order.
+    rows: Vec<usize>,
+}
+
+impl RowsChange {
+    pub(super) fn new(
+        address: &Address,
+        set: Option<&RowSet>,
+        rows: Vec<usize>,
+        delete: Prints<Fingerprint>,
+    ) -> Self {
+        let write = set.filter(|_| !rows.is_empty()).map(|set| Write { set: set.clone(), rows });
+        Self { address: address.clone(), write, delete }
+    }
+
+    /// The table that rows are written to.
+    pub(super) fn writes(&self) -> Option<&TableName> {
+        self.write.as_ref().map(|write| &write.set.table)
+    }
+}
+
+/// Takes back and writes, all or nothing.
+pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> Result<()> {
+    let RowsChange { address, write, delete } = change;
+    let database = client.database().await?;
+    let schema = client.catalog().await?;
+    let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
+    let doing = || Error::doing(format!("writing the rows of {address}"));
+    let mut transaction = database.begin().await.map_err(doing())?;
+    // Once it is open, a new holder of the lock waits for its end.
+    client.check_lock().await?;
+    limit(&mut transaction).await.map_err(doing())?;
+    take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
+    if let Some((write, shape)) = write.as_ref().zip(shape) {
+        for rows in write.rows.chunks(BATCH) {
+            let rows: Vec<Values<'_>> = rows.iter().filter_map(|at| write.set.row(*at)).collect();
+            let entries = put(address, &write.set, &shape, &rows, &mut transaction).await?;
+            inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
+        }
+        restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
+    }
+    transaction.commit().await.map_err(doing())
+}
+
+/// The table as the rows need it, which they were planned without where a migration made it.
+fn shape<'s>(
+    address: &Address,
+    write: &'s Write,
+    schema: &'s Snapshot,
+    dialect: Dialect,
+) -> Result<Shape<'s>> {
+    let Write { set, rows } = write;
+    let shape = Shape::of(&set.table, &set.key, &set.columns, schema, dialect);
+    let shape = shape.map_err(|lacking| match lacking {
+        Lacking::Table => format!("table {} does not exist", set.table),
+        Lacking::Column(column) => format!("column {column} does not exist in table {}", set.table),
+    });
+    let fitting = shape.and_then(|shape| match shape.refusal(set, rows) {
+        None => Ok(shape),
+        Some(message) => Err(message),
+    });
+    fitting.map_err(|message| Error::Shape { address: address.to_string(), message })
+}
+
+/// Writes some rows and gives the inventory's entries for them.
+async fn put(
+    address: &Address,
+    set: &RowSet,
+    shape: &Shape<'_>,
+    rows: &[Values<'_>],
+    transaction: &mut Transaction,
+) -> Result<Vec<Entry>> {
+    let doing = || Error::doing(format!("writing the rows of {address}"));
+    let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_print(shape.key_of(row))).collect();
+    let keyed: BTreeMap<Fingerprint, &Values<'_>> = keys.iter().copied().zip(rows).collect();
+    let (there, doubled) = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
+    if doubled && set.mode != SeedMode::Insert {
+        let message = format!("several rows of {} have the same key, and they are not the same", set.table);
+        return Err(Error::Shape { address: address.to_string(), message });
+    }
+
+    // In the order of the file: ids that the database gives follow it.
+    let missing: Vec<&Values<'_>> =
+        keys.iter().zip(rows).filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| row).collect();
+    let different: BTreeMap<Fingerprint, &Values<'_>> = match set.mode {
+        SeedMode::Insert => BTreeMap::new(),
+        SeedMode::Upsert | SeedMode::Mirror => {
+            let differs = |key: &Fingerprint, row: &[Option<&str>]| {
+                there.get(key).is_some_and(|found| !differing(shape, found, row).is_empty())
+            };
+            keyed.iter().filter(|(key, row)| differs(key, row)).map(|(key, row)| (*key, *row)).collect()
+        }
+    };
+    let inserted = insert(address, shape, &missing, transaction).await?;
+    update(shape, different.values().copied(), transaction).await.map_err(doing())?;
+
+    let touched = missing.iter().copied().chain(different.values().copied());
+    let (now, _) = whole_rows(shape, touched, transaction).await.map_err(doing())?;
+    refused(address, shape, &missing, &now)?;
+    if set.mode != SeedMode::Insert {
+        not_kept(address, shape, &keyed, &now)?;
+    }
+    // What this tool put there and nobody changed since stays its own. The spec owns the content of an
+    // ontology: what it changes back is as it was written.
+    let found: Vec<Fingerprint> = there.keys().copied().collect();
+    let owned = match found.as_slice() {
+        [] => Vec::new(),
+        found => inventory::entries(transaction, address, found).await.map_err(doing())?,
+    };
+    let is_own = |entry: &&Entry| {
+        let found = there.get(&entry.key);
+        found.is_some_and(|found| set.scope.is_some() || row_print(shape.table, found) == entry.digest)
+    };
+    let own: BTreeSet<Fingerprint> = owned.iter().filter(is_own).map(|entry| entry.key).collect();
+    let records = |key: &Fingerprint| inserted.contains(key) || own.contains(key);
+    let recorded = now.iter().filter(|(key, _)| records(key));
+    Ok(recorded.map(|(key, row)| entry(address, shape, *key, row)).collect())
+}
+
+fn entry(address: &Address, shape: &Shape<'_>, key: Fingerprint, row: &[Option<String>]) -> Entry {
+    let value =
+        |column: &&Column| (column.name.clone(), value_of(shape.table, row, &column.name).map(str::to_owned));
+    let place = Place { table: shape.name.clone(), key: shape.key.iter().map(value).collect() };
+    Entry { address: address.clone(), place: place.written(), key, digest: row_print(shape.table, row) }
+}
+
+/// The asked columns in which a row of all columns differs from a wanted one.
+fn differing(shape: &Shape<'_>, found: &[Option<String>], wanted: &[Option<&str>]) -> Vec<String> {
+    let found: Vec<_> =
+        shape.columns.iter().map(|(column, _)| value_of(shape.table, found, &column.name)).collect();
+    shape.differing(&found, wanted)
+}
+
+/// A row that reads back otherwise than it was written would be written for ever.
+fn not_kept(
+    address: &Address,
+    shape: &Shape<'_>,
+    wanted: &BTreeMap<Fingerprint, &Values<'_>>,
+    now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
+) -> Result<()> {
+    let both = || now.iter().filter_map(|(key, found)| Some((found, *wanted.get(key)?)));
+    let columns: BTreeSet<String> =
+        both().flat_map(|(found, wanted)| differing(shape, found, wanted)).collect();
+    if columns.is_empty() {
+        return Ok(());
+    }
+    let example = both().find_map(|(found, wanted)| {
+        let column = differing(shape, found, wanted).into_iter().next()?;
+        let at = shape.columns.iter().position(|(asked, _)| asked.name == column)?;
+        let key: Vec<&str> = shape.key_of(wanted).into_iter().flatten().collect();
+        let stored =
+            value_of(shape.table, found, &column).map_or("NULL".to_owned(), |text| format!("{text:?}"));
+        let spec = wanted.get(at).copied().flatten().map_or("NULL".to_owned(), |text| format!("{text:?}"));
+        Some(format!(
+            "; of the row {}, {column} is {spec} in the spec and stored as {stored}",
+            key.join(", ")
+        ))
+    });
+    Err(Error::NotKept {
+        address: address.to_string(),
+        table: shape.name.to_string(),
+        columns: columns.into_iter().collect(),
+        example: example.unwrap_or_default(),
+    })
+}
+
+/// A row that was inserted and is not there would be inserted for ever.
+fn refused(
+    address: &Address,
+    shape: &Shape<'_>,
+    missing: &[&Values<'_>],
+    now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
+) -> Result<()> {
+    let key = |row: &Values<'_>| shape.key_print(shape.key_of(row));
+    let Some(row) = missing.iter().find(|row| !now.contains_key(&key(row))) else { return Ok(()) };
+    let both = shape.key.iter().zip(shape.key_of(row));
+    let key: Vec<_> =
+        both.map(|(column, value)| format!("{} {:?}", column.name, value.unwrap_or_default())).collect();
+    let message = format!(
+        "{} has no row with {} after it was inserted: the key is kept in another spelling (12:00:00 for \
+         12:00), the table takes it for that of another row (without regard to case), or a trigger or policy \
+         is in the way",
+        shape.name,
+        key.join(", ")
+    );
+    Err(Error::Refused { address: address.to_string(), message })
+}
+
+/// All columns of the rows with the keys of wanted rows, locked against others where that exists; and
+/// whether rows that are not the same have one key.
+async fn whole_rows<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = &'r Values<'r>>,
+    transaction: &mut Transaction,
+) -> sql::Result<(BTreeMap<Fingerprint, Vec<Option<String>>>, bool)> {
+    let dialect = transaction.dialect();
+    let keys: Vec<_> = rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row))).collect();
+    if keys.is_empty() {
+        return Ok((BTreeMap::new(), false));
+    }
+    let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
+    let source = Source::new(dialect, shape.key.len(), &keys);
+    let locked = match dialect {
+        Dialect::Postgres => " FOR UPDATE OF t",
+        Dialect::Sqlite => "",
+    };
+    let sql = format!(
+        "SELECT {} FROM {} AS t JOIN {} ON {}{locked}",
+        columns.join(", "),
+        shape.place(),
+        source.sql,
+        shape.joined(dialect)
+    );
+    let found = transaction.query_many(&sql, columns.len(), &source.values).await?;
+    let mut rows = BTreeMap::new();
+    let mut doubled = false;
+    for row in found.into_iter().map(sql::Row::into_values) {
+        if let Some(other) = rows.insert(print_of_key(shape, &row), row.clone()) {
+            doubled |= other != row;
+        }
+    }
+    Ok((rows, doubled))
+}
+
+fn parameters<'c>(
+    dialect: Dialect,
+    columns: &[&Column],
+    values: impl IntoIterator<Item = Option<&'c str>>,
+) -> Vec<Option<String>> {
+    let both = columns.iter().zip(values);
+    both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
+}
+
+/// Inserts rows and gives the keys of those that were really inserted.
+async fn insert(
+    address: &Address,
+    shape: &Shape<'_>,
+    rows: &[&Values<'_>],
+    transaction: &mut Transaction,
+) -> Result<BTreeSet<Fingerprint>> {
+    if rows.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let dialect = transaction.dialect();
+    let mut columns: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
+    let given: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let lacking = not_given(shape.table, &given);
+    if !lacking.is_empty() {
+        let message = format!("{} needs a value for {}", shape.name, lacking.join(", "));
+        return Err(Error::Shape { address: address.to_string(), message });
+    }
+    let id = fill_id(shape.table, &given);
+    let mut values: Vec<_> =
+        rows.iter().map(|row| parameters(dialect, &columns, row.iter().copied())).collect();
+    if let Some(id) = id {
+        columns.push(id);
+        for row in &mut values {
+            row.push(Some(uuid::Uuid::new_v4().to_string()));
+        }
+    }
+    let source = Source::new(dialect, columns.len(), &values);
+    let names = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");
+    let expressions = columns.iter().enumerate().map(|(at, column)| write_expression(dialect, column, at));
+    let keys: Vec<String> = shape.key.iter().map(|column| identifier(&column.name)).collect();
+    let returned = keys.iter().map(|key| match dialect {
+        Dialect::Postgres => format!("{key}::text"),
+        Dialect::Sqlite => key.clone(),
+    });
+    let given_identity = dialect == Dialect::Postgres && columns.iter().any(|column| column.identity);
+    let sql = format!(
+        "INSERT INTO {} ({names}){} SELECT {} FROM {} WHERE true{} RETURNING {}",
+        shape.place(),
+        if given_identity { " OVERRIDING SYSTEM VALUE" } else { "" },
+        expressions.collect::<Vec<_>>().join(", "),
+        source.sql,
+        // Somebody else may insert the row at this moment; only where a unique key can tell.
+        if unique_keys(shape.table).any(|columns| is_same(columns, &shape.key)) {
+            format!(" ON CONFLICT ({}) DO NOTHING", keys.join(", "))
+        } else {
+            String::new()
+        },
+        returned.collect::<Vec<_>>().join(", "),
+    );
+    let inserted = transaction
+        .query(&sql, &source.values)
+        .await
+        .map_err(Error::doing(format!("inserting rows of {address}")))?;
+    Ok(inserted.iter().map(|row| shape.key_print(row.values().iter().map(Option::as_deref))).collect())
+}
+
+/// Sets the columns beside the key.
+async fn update<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = &'r Values<'r>>,
+    transaction: &mut Transaction,
+) -> sql::Result<()> {
+    let dialect = transaction.dialect();
+    let is_key = |column: &Column| shape.key.iter().any(|key| key.name == column.name);
+    let others: Vec<&Column> =
+        shape.columns.iter().map(|(column, _)| *column).filter(|column| !is_key(column)).collect();
+    let all: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
+    let rows: Vec<Vec<Option<String>>> = rows
+        .map(|row| {
+            let set = all.iter().zip(row).filter(|(column, _)| !is_key(column)).map(|(_, value)| *value);
+            let mut values = parameters(dialect, &shape.key, shape.key_of(row));
+            values.extend(parameters(dialect, &others, set));
+            values
+        })
+        .collect();
+    if rows.is_empty() || others.is_empty() {
+        return Ok(());
+    }
+    let source = Source::new(dialect, shape.key.len() + others.len(), &rows);
+    let set = others.iter().enumerate().map(|(at, column)| {
+        let value = write_expression(dialect, column, shape.key.len() + at);
+        format!("{} = {value}", identifier(&column.name))
+    });
+    let sql = format!(
+        "UPDATE {} AS t SET {} FROM {} WHERE {}",
+        shape.place(),
+        set.collect::<Vec<_>>().join(", "),
+        source.sql,
+        shape.joined(dialect)
+    );
+    transaction.execute(&sql, &source.values).await.map(|_| ())
+}

@@ -1,0 +1,415 @@
+//! Wanted rows against the answers: what to insert, to change and to take back, one change an
+//! address. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
+
+use super::claims::{Unwanted, unwanted};
+use super::fits::Misfit;
+use super::order::TableOrder;
+use super::own::Owned;
+use super::sample::sample;
+use super::takeback::{Verdict, judge};
+use super::{Change, Desired, Lacking, RowSet, RowsChange, Seen, Shape, Values};
+use crate::address::{Address, Kind};
+use crate::catalog::{Snapshot, Table, TableName};
+use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::Inventory;
+use crate::migrations::Upcoming;
+use crate::prints::Prints;
+use crate::spec::SeedMode;
+use crate::suggest;
+
+/// Rows that a plan shows of those that it writes.
+const SHOWN: usize = 3;
+
+/// What comparing one set with its answer gives.
+#[derive(Debug, Default)]
+struct Writes {
+    /// Positions of rows that are not there.
+    insert: Vec<usize>,
+    /// Positions of rows that are there with other content.
+    change: Vec<usize>,
+    /// Content that was seen, of the rows to be written.
+    seen: Prints<Option<Fingerprint>>,
+    /// Rows of an ontology that are there and not wanted.
+    others: usize,
+    /// Why it cannot be written before the pending migrations, which may change that.
+    unchecked: Option<(String, Address)>,
+    /// The first value that SQLite stores though it is none of its column, and how many rows have another.
+    loose: Option<(String, usize)>,
+}
+
+/// Why a set cannot be compared.
+enum Stop {
+    Later(String),
+    Faults(Vec<Fault>),
+}
+
+/// Seeds and ontologies, and what is left of those that are off or gone.
+pub(super) fn diff(
+    desired: &Desired,
+    seen: Seen<'_>,
+    inventory: &Inventory,
+    order: &TableOrder,
+    upcoming: &Upcoming<'_>,
+) -> Diff<Change> {
+    let pending = upcoming.last;
+    let mut diff = Diff::default();
+    let sets: BTreeMap<&Address, &RowSet> = desired.sets.iter().map(|set| (&set.address, set)).collect();
+    let mut compared: BTreeMap<&Address, (&RowSet, Writes)> = BTreeMap::new();
+    for set in sets.values().copied().filter(|set| set.on) {
+        match compare(set, seen, upcoming) {
+            Ok(writes) => drop(compared.insert(&set.address, (set, writes))),
+            Err(Stop::Later(reason)) => {
+                diff.deferred.push(Held { address: set.address.clone(), reason });
+            }
+            Err(Stop::Faults(faults)) => diff.faults.extend(faults),
+        }
+    }
+
+    let Unwanted { rows, unclear } = unwanted(owners(&sets, seen, &compared), desired, seen);
+    let writing =
+        compared.iter().filter(|(_, (_, writes))| !writes.insert.is_empty() || !writes.change.is_empty());
+    let writing = writing.map(|(address, _)| (*address).clone()).collect();
+    let mut verdicts = judge(rows, inventory, &writing, order);
+    for (address, (count, who)) in unclear {
+        let verdict = verdicts.entry(address.clone()).or_default();
+        (verdict.unclear, verdict.unclear_for) = (count, who);
+    }
+
+    for (address, (set, writes)) in compared {
+        let verdict = verdicts.remove(address).unwrap_or_default();
+        remark(&mut diff, address, set, &verdict, &writes);
+        if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
+            diff.unchanged += usize::from(verdict.later == 0);
+        } else {
+            diff.changes.push(planned(address, Some(set), writes, verdict, pending));
+        }
+    }
+    for (address, verdict) in verdicts {
+        let set = sets.get(&address).copied();
+        remark_on_what_stays(&mut diff, &address, &verdict);
+        if !verdict.delete.is_empty() {
+            diff.changes.push(planned(&address, set, Writes::default(), verdict, pending));
+        }
+    }
+    diff
+}
+
+fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<Writes, Stop> {
+    let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
+    let shape = match (
+        Shape::of(&set.table, &set.key, &set.columns, observed.schema, observed.dialect),
+        upcoming.last,
+    ) {
+        (Ok(shape), _) => shape,
+        (Err(Lacking::Table), Some(_)) => return Ok(everything()),
+        (Err(Lacking::Column(_)), Some(pending)) => {
+            return Err(Stop::Later(format!("known after {pending}")));
+        }
+        (Err(lacking), None) => {
+            let (message, help) = lacking_message(&lacking, &set.table, observed.schema);
+            return Err(Stop::Faults(vec![fault(set, message, help)]));
+        }
+    };
+    let mut unchecked = None;
+    let misfits = set.rows().enumerate().filter_map(|(at, row)| {
+        let misfit = shape.misfit(&row)?;
+        Some(Misfit { message: set.placed(at, &misfit.message), ..misfit })
+    });
+    let misfits = misfits.filter(|misfit| {
+        let Misfit { column, message } = misfit;
+        let may_fit = column.is_some_and(|column| upcoming.may_change_column(&set.table, column));
+        if may_fit {
+            unchecked.get_or_insert_with(|| message.clone());
+        }
+        !may_fit
+    });
+    let computed = shape.computed().filter(|_| !upcoming.may_change(&set.table));
+    let misfits = computed.into_iter().chain(misfits.map(|misfit| misfit.message));
+    let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
+    if !misfits.is_empty() {
+        return Err(Stop::Faults(misfits));
+    }
+    let unobserved = || Stop::Later("not observed".to_owned());
+    let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
+    if let Some(message) = shape.same_key(set.rows()) {
+        return Err(Stop::Faults(vec![fault(set, message, None)]));
+    }
+    let mut loose = set.rows().enumerate().filter_map(|(at, row)| Some((at, shape.stored_as_text(&row)?)));
+    let loose = loose.next().map(|(at, first)| (set.placed(at, &first), loose.count()));
+    let unchecked = unchecked.zip(upcoming.last_of_all.cloned());
+    let mut writes = Writes { unchecked, loose, ..Writes::default() };
+    let mut seen = Vec::new();
+    let mut there = 0;
+    for (at, row) in set.rows().enumerate() {
+        let key = shape.key_print(shape.key_of(&row));
+        let found = match answer.rows.get(&key) {
+            Some(found) => *found,
+            None if answer.whole || shape.key_misfit(&row).is_some() => None,
+            None => return Err(unobserved()),
+        };
+        match (found, set.mode) {
+            (None, _) => writes.insert.push(at),
+            (Some(_), SeedMode::Insert) => {}
+            (Some(content), SeedMode::Upsert | SeedMode::Mirror) => {
+                if answer.doubled.contains(&key) {
+                    return Err(Stop::Faults(vec![doubled(set, &shape, &row)]));
+                }
+                if content != shape.content_print(row) {
+                    writes.change.push(at);
+                    seen.push((key, found));
+                }
+            }
+        }
+        match found {
+            Some(_) => there += 1,
+            None => seen.push((key, None)),
+        }
+    }
+    if there > 0 {
+        // Nothing of it is there: the same to a saved plan whether the table was there or not.
+        writes.seen = Prints::new(seen);
+    }
+    let all = answer.rows.iter().filter(|(_, found)| found.is_some()).count();
+    writes.others = if answer.whole { all - there } else { 0 };
+    let given: Vec<&str> = set.columns.iter().map(|asked| asked.name.as_str()).collect();
+    let lacking = not_given(shape.table, &given);
+    let is_fixed = !upcoming.may_change(&set.table);
+    if !writes.insert.is_empty() && answer.is_read_only && is_fixed {
+        let message = format!("{} is a view that no rows can be inserted into", set.table);
+        let help = "name the table that it reads, or give it an INSTEAD OF INSERT trigger in a migration";
+        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+    }
+    if !writes.insert.is_empty() && !lacking.is_empty() {
+        let message =
+            format!("{} needs a value for {}, which the rows do not have", set.table, lacking.join(", "));
+        if !is_fixed {
+            writes.unchecked = writes.unchecked.or_else(|| Some(message).zip(upcoming.last_of_all.cloned()));
+            return Ok(writes);
+        }
+        let help = "give the columns in the rows, or give them a default in a migration";
+        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+    }
+    Ok(writes)
+}
+
+/// Columns that must have a value and get none from the database, the spec or this tool.
+pub(super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
+    let id = super::fill_id(table, given).map(|column| column.name.as_str());
+    let needed = table.columns.iter().filter(|column| {
+        let filled = column.default.is_some() || column.generated.is_some() || column.identity;
+        !column.nullable
+            && !filled
+            && !given.contains(&column.name.as_str())
+            && id != Some(column.name.as_str())
+    });
+    needed.map(|column| column.name.clone()).collect()
+}
+
+/// The rows of what is off or gone, those of mirrors, which may want them no more, and those that were put
+/// into another table than the spec says now.
+fn owners<'a>(
+    sets: &BTreeMap<&Address, &RowSet>,
+    seen: Seen<'a>,
+    compared: &BTreeMap<&Address, (&RowSet, Writes)>,
+) -> impl Iterator<Item = (&'a Address, &'a Owned)> {
+    let owned = seen.owned.iter();
+    let owned = owned.flat_map(|(address, sets)| sets.iter().map(move |owned| (address, owned)));
+    owned.filter(|(address, owned)| {
+        let on = sets.get(*address).filter(|set| set.on);
+        on.is_none_or(|set| {
+            let may_be_left = set.mode == SeedMode::Mirror || set.table != owned.table;
+            // What could not be compared is left alone.
+            may_be_left && compared.contains_key(*address)
+        })
+    })
+}
+
+fn planned(
+    address: &Address,
+    set: Option<&RowSet>,
+    writes: Writes,
+    verdict: Verdict,
+    pending: Option<&Address>,
+) -> Planned<Change> {
+    let Writes { insert, change, seen, others: _, unchecked, loose: _ } = writes;
+    let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
+    let on = set.filter(|set| set.on);
+    let total = on.map_or(0, |set| set.rows.len());
+    let noun = |count| set.map_or_else(|| noun_of(address, count), |set| set.noun(count));
+
+    let sample = on.and_then(|set| sample(set, &insert, &change));
+    let mut rows = insert;
+    rows.extend(change);
+    rows.sort_unstable();
+    let action = match (rows.len(), deletes) {
+        (0, _) => Action::Delete,
+        (writes, 0) if inserts == writes && inserts == total => Action::Create,
+        _ => Action::Update,
+    };
+    let counts = [(inserts, "to insert"), (changes, "to change"), (deletes, "to delete")];
+    let mut first = true;
+    let counted = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| {
+        let noun = if std::mem::take(&mut first) { format!("{} ", noun(*count)) } else { String::new() };
+        format!("{count} {noun}{what}")
+    });
+    let mut summary = counted.collect::<Vec<_>>().join(", ");
+    let unchecked = unchecked.filter(|_| !rows.is_empty());
+    if let Some((message, last)) = &unchecked {
+        summary = format!("{summary}\ncannot be checked before {last}: {message}");
+    }
+    let reason = match (action, set) {
+        (Action::Delete, None) => "gone from the spec".to_owned(),
+        (Action::Delete, Some(set)) if !set.on => match &set.when {
+            Some(when) => format!("flag {} is {}", when.flag, if when.negated { "on" } else { "off" }),
+            None => "switched off".to_owned(),
+        },
+        (Action::Delete, Some(set)) if set.rows.is_empty() => {
+            format!("its source has no rows any more, and {deletes} came from it")
+        }
+        (Action::Create, _) => "missing".to_owned(),
+        _ => {
+            let parts = [(inserts, "missing"), (changes, "different"), (deletes, "no longer in the spec")];
+            let parts =
+                parts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+            parts.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let before = match action {
+        Action::Create => None,
+        _ => Some(json!({ "rows": total - inserts + deletes, "different": changes, "unwanted": deletes })),
+    };
+    let after = on.filter(|_| action != Action::Delete || total > 0).map(|set| {
+        let first = rows.iter().filter_map(|at| set.row(*at)).take(SHOWN);
+        json!({
+            "table": set.table.to_string(), "rows": total,
+            "first": first.map(|row| shown(set, row)).collect::<Vec<_>>(),
+            "digest": Digest::of_json(&(&set.columns, Content(set))),
+        })
+    });
+    let mut needs = vec![Kind::Database.alone()];
+    needs.extend(pending.cloned());
+    needs.extend(verdict.after);
+    let empties = on.is_some_and(|set| set.rows.is_empty()) && deletes > 0;
+    Planned {
+        address: address.clone(),
+        action,
+        risks: if unchecked.is_some() { Risk::Unvalidated.into() } else { Risks::SAFE },
+        reason,
+        needs,
+        summary,
+        before,
+        after,
+        diff: sample,
+        seen: Digest::of_json(&(seen, &verdict.delete)),
+        guard: empties.then_some(Guard::MassDelete),
+        at: set.map(|set| set.at.clone()),
+        change: Change::Set(Arc::new(RowsChange::new(address, on, rows, verdict.delete))),
+    }
+}
+
+fn noun_of(address: &Address, count: usize) -> &'static str {
+    match (address.kind() == Kind::Ontology, count) {
+        (true, 1) => "term",
+        (true, _) => "terms",
+        (false, 1) => "row",
+        (false, _) => "rows",
+    }
+}
+
+fn shown(set: &RowSet, row: Values<'_>) -> Value {
+    let values = set.columns.iter().zip(row);
+    Value::Object(
+        values.map(|(asked, value)| (asked.name.clone(), Value::from(value))).collect::<Map<_, _>>(),
+    )
+}
+
+/// All rows of a set for their digest, one after the other.
+struct Content<'a>(&'a RowSet);
+
+impl Serialize for Content<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.rows())
+    }
+}
+
+fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
+    if let Some((first, more)) = &writes.loose {
+        let more = if *more > 0 { format!(" (and {more} more)") } else { String::new() };
+        diff.notes.push(format!("{address}: {first}{more}"));
+    }
+    remark_on_what_stays(diff, address, verdict);
+    let Verdict { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
+        verdict;
+    let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
+    if foreign > 0 {
+        diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
+    }
+}
+
+fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict) {
+    let others = verdict.unclear_for.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let reasons = [
+        (verdict.changed, "changed since this tool wrote them".to_owned()),
+        (verdict.referenced, "referred to by rows that stay".to_owned()),
+        (verdict.unclear, format!("perhaps wanted by {others}, where other columns are the key")),
+    ];
+    for (count, why) in reasons.iter().filter(|(count, _)| *count > 0) {
+        diff.notes.push(format!(
+            "{address}: {count} {} no longer wanted and left alone: {why}",
+            noun_of(address, *count)
+        ));
+    }
+    if verdict.later > 0 {
+        let waits: Vec<_> = verdict.later_after.iter().map(ToString::to_string).collect();
+        let reason = format!("{} to delete, known after {}", verdict.later, waits.join(", "));
+        diff.deferred.push(Held { address: address.clone(), reason });
+    }
+}
+
+/// Changing one of several rows would change them all.
+fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Option<&str>]) -> Fault {
+    let both = set.key.iter().zip(shape.key_of(row));
+    let key: Vec<_> = both.map(|(name, value)| format!("{name} {:?}", value.unwrap_or_default())).collect();
+    let message = format!("several rows of {} have {}, and they are not the same", set.table, key.join(", "));
+    let help = "name a `key` that identifies one row, or use `mode: insert`, which changes none";
+    fault(set, message, Some(help.to_owned()))
+}
+
+fn fault(set: &RowSet, message: String, help: Option<String>) -> Fault {
+    Fault { address: set.address.clone(), message, help, at: Some(set.at.clone()) }
+}
+
+/// What to say of a table or column that does not exist, with the nearest name.
+pub(super) fn lacking_message(
+    lacking: &Lacking,
+    table: &TableName,
+    schema: &Snapshot,
+) -> (String, Option<String>) {
+    match lacking {
+        Lacking::Table => {
+            let names: Vec<String> = schema.tables.keys().map(ToString::to_string).collect();
+            let message =
+                format!("table {table} does not exist, and no migration is pending that could make it");
+            let elsewhere = schema.tables.keys().find(|other| other.name == table.name);
+            let help = elsewhere.map_or_else(
+                || suggest::meant(&table.to_string(), names.iter().map(String::as_str)),
+                |other| Some(format!("there is {other}: name the table with its schema")),
+            );
+            (message, help)
+        }
+        Lacking::Column(column) => {
+            let columns = schema.tables.get(table).into_iter().flat_map(|table| &table.columns);
+            (
+                format!("column {column} does not exist in table {table}, and no migration is pending"),
+                suggest::meant(column, columns.map(|column| column.name.as_str())),
+            )
+        }
+    }
+}

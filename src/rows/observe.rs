@@ -1,0 +1,165 @@
+//! Asks which of the wanted rows are there and with what content: one query for 5,000 keys of a
+//! table, whatever the number of seeds. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Values, in_batches, read_text,
+    write_expression, written,
+};
+use crate::catalog::{Snapshot, TableKind};
+use crate::digest::{Digest, Fingerprint};
+use crate::prints::Prints;
+use crate::sql::{Database, Dialect, Row, Value, identifier};
+
+/// What a table answered to one question.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether every row in question was read: a key that is not here is not there.
+    pub whole: bool,
+    /// The content's fingerprint by the key's, `None` for a key that was asked and is not there.
+    pub rows: Prints<Option<Fingerprint>>,
+    /// Keys that several rows have which are not the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub doubled: BTreeSet<Fingerprint>,
+    /// Whether it is a view that takes no rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_read_only: bool,
+}
+
+/// The contents that were read, by their keys.
+#[derive(Default)]
+struct Read {
+    rows: Vec<(Fingerprint, Fingerprint)>,
+    doubled: BTreeSet<Fingerprint>,
+}
+
+impl Read {
+    /// Takes rows in. All those of one key come at once, or the same again.
+    fn take(&mut self, shape: &Shape<'_>, rows: &[Row]) {
+        let mut contents: BTreeMap<Fingerprint, Fingerprint> = BTreeMap::new();
+        for (key, content) in rows.iter().map(|row| fingerprints(shape, row)) {
+            let before = contents.insert(key, content);
+            if before.is_some_and(|before| before != content) {
+                self.doubled.insert(key);
+            }
+        }
+        self.rows.extend(contents);
+    }
+}
+
+/// The answers by the digest of their questions. Tables and columns that do not exist are no
+/// error here: the diff knows whether they are about to be made.
+pub(crate) async fn observe(
+    desired: &Desired,
+    schema: &Snapshot,
+    database: &Database,
+) -> Result<BTreeMap<Digest, Answer>> {
+    let mut sets: BTreeMap<Question, Vec<&RowSet>> = BTreeMap::new();
+    for set in &desired.sets {
+        sets.entry(set.question()).or_default().push(set);
+    }
+    let mut answers = BTreeMap::new();
+    for (question, sets) in &sets {
+        let shape =
+            match Shape::of(&question.table, &question.key, &question.columns, schema, database.dialect()) {
+                Ok(shape) => shape,
+                Err(Lacking::Table | Lacking::Column(_)) => continue,
+            };
+        let answer = match &question.scope {
+            Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
+            None => ask_keys(&shape, sets, database).await,
+        };
+        let doing = || Error::doing(format!("reading rows of {}", question.table));
+        let mut answer = answer.map_err(doing())?;
+        answer.is_read_only = is_read_only(&shape, database).await.map_err(doing())?;
+        answers.insert(question.digest(), answer);
+    }
+    Ok(answers)
+}
+
+/// Whether it is a view without anything that inserts rows through it.
+async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Result<bool> {
+    match shape.table.kind {
+        TableKind::Table | TableKind::Foreign => return Ok(false),
+        TableKind::MaterializedView => return Ok(true),
+        TableKind::View => {}
+    }
+    let (sql, name) = match database.dialect() {
+        Dialect::Postgres => ("SELECT pg_relation_is_updatable($1::regclass, true) & 8 = 0", shape.place()),
+        Dialect::Sqlite => (
+            "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE nocase \
+             AND sql LIKE '%instead%of%insert%')",
+            shape.name.name.clone(),
+        ),
+    };
+    let rows = database.query(sql, &[Value::Text(name)]).await?;
+    rows.first().map_or(Ok(false), |row| row.bool(0))
+}
+
+async fn ask_scope(
+    shape: &Shape<'_>,
+    column: &str,
+    value: &str,
+    database: &Database,
+) -> crate::sql::Result<Answer> {
+    let Some(column) = shape.table.column(column) else { return Ok(Answer::default()) };
+    if !shape.takes(column, value) {
+        return Ok(Answer { whole: true, ..Answer::default() });
+    }
+    let source = Source::new(database.dialect(), 1, &[vec![Some(value.to_owned())]]);
+    let sql = format!(
+        "SELECT {} FROM {} AS t JOIN {} ON t.{} = {}",
+        select(shape, database),
+        shape.place(),
+        source.sql,
+        identifier(&column.name),
+        write_expression(database.dialect(), column, 0),
+    );
+    let rows = database.query_many(&sql, shape.columns.len(), &source.values).await?;
+    let mut read = Read::default();
+    read.take(shape, &rows);
+    let Read { rows, doubled } = read;
+    let rows = rows.into_iter().map(|(key, content)| (key, Some(content))).collect();
+    Ok(Answer { whole: true, rows, doubled, is_read_only: false })
+}
+
+async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
+    let dialect = database.dialect();
+    let rows = || sets.iter().flat_map(|set| set.rows()).filter(|row| shape.key_misfit(row).is_none());
+    let mut read = Read::default();
+    for rows in in_batches(rows()) {
+        let parameters = |row: &Values<'_>| {
+            let values = shape.key_of(row).into_iter().zip(&shape.key);
+            values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect()
+        };
+        let source = Source::new(dialect, shape.key.len(), &rows.iter().map(parameters).collect::<Vec<_>>());
+        let sql = format!(
+            "SELECT {} FROM {} AS t JOIN {} ON {}",
+            select(shape, database),
+            shape.place(),
+            source.sql,
+            shape.joined(dialect),
+        );
+        read.take(shape, &database.query_many(&sql, shape.columns.len(), &source.values).await?);
+    }
+    let Read { rows: found, doubled } = read;
+    let found = Prints::new(found);
+    let mut answers: Vec<(Fingerprint, Option<Fingerprint>)> = Vec::with_capacity(found.len());
+    answers.extend(
+        rows().map(|row| shape.key_print(shape.key_of(&row))).map(|key| (key, found.get(&key).copied())),
+    );
+    Ok(Answer { whole: false, rows: Prints::new(answers), doubled, is_read_only: false })
+}
+
+fn select(shape: &Shape<'_>, database: &Database) -> String {
+    let columns = shape.columns.iter().map(|(column, _)| read_text(database.dialect(), column));
+    columns.collect::<Vec<_>>().join(", ")
+}
+
+fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Fingerprint) {
+    let values: Values<'_> = row.values().iter().map(Option::as_deref).collect();
+    (shape.key_print(shape.key_of(&values)), shape.content_print(values))
+}

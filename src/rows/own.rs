@@ -1,0 +1,274 @@
+//! The rows that the inventory says this tool put there: whether they are still what they were,
+//! and who refers to them. Reads only; whether they go is decided in `takeback`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::fits::fits;
+use super::{Error, Result, Shape, Source, Values, in_batches, read_text, row_print, unique_keys, written};
+use crate::address::{Address, Kind};
+use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
+use crate::digest::Fingerprint;
+use crate::journal::{Group, Placed, Places};
+use crate::prints::Prints;
+use crate::sql::{self, Database, Dialect, Row, Transaction, Value, identifier};
+
+/// The rows of one table that were put there for one address and are there now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// The table they were put into.
+    pub table: TableName,
+    /// The columns that identified them, sorted.
+    pub key: Vec<String>,
+    /// By the fingerprint of their key.
+    pub rows: Prints<OwnedRow>,
+}
+
+/// One such row, without its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedRow {
+    /// The fingerprint of all its columns.
+    pub row: Fingerprint,
+    /// What ties it to other rows; most have nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ties: Option<Box<Ties>>,
+}
+
+/// What ties a row to others.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ties {
+    /// How many rows refer to it through foreign keys.
+    pub references: u64,
+    /// What rows that refer to it point at, and what else tells it from all others in its table.
+    pub anchors: Box<[Fingerprint]>,
+    /// The anchors of other rows of this tool that it refers to.
+    pub points: Box<[Fingerprint]>,
+}
+
+impl OwnedRow {
+    /// How many rows refer to it through foreign keys.
+    pub fn references(&self) -> u64 {
+        self.ties.as_ref().map_or(0, |ties| ties.references)
+    }
+
+    /// See [`Ties::anchors`].
+    pub fn anchors(&self) -> &[Fingerprint] {
+        self.ties.as_ref().map_or(&[], |ties| &ties.anchors)
+    }
+
+    /// See [`Ties::points`].
+    pub fn points(&self) -> &[Fingerprint] {
+        self.ties.as_ref().map_or(&[], |ties| &ties.points)
+    }
+}
+
+/// An open database or transaction: where the same question can be asked.
+pub(super) enum Session<'a> {
+    Database(&'a Database),
+    Transaction(&'a mut Transaction),
+}
+
+impl Session<'_> {
+    fn dialect(&self) -> Dialect {
+        match self {
+            Self::Database(database) => database.dialect(),
+            Self::Transaction(transaction) => transaction.dialect(),
+        }
+    }
+
+    /// What holds rows of `t` as they are read, until the end of a transaction.
+    fn locking(&self) -> &'static str {
+        match self {
+            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => {
+                " FOR UPDATE OF t"
+            }
+            // SQLite has one writer.
+            Self::Database(_) | Self::Transaction(_) => "",
+        }
+    }
+
+    async fn query(&mut self, sql: &str, columns: usize, values: &[Value]) -> sql::Result<Vec<Row>> {
+        match self {
+            Self::Database(database) => database.query_many(sql, columns, values).await,
+            Self::Transaction(transaction) => transaction.query_many(sql, columns, values).await,
+        }
+    }
+}
+
+/// What is still there of what the inventory knows, by address.
+pub(crate) async fn observe(
+    places: &Places,
+    schema: &Snapshot,
+    database: &Database,
+) -> Result<BTreeMap<Address, Vec<Owned>>> {
+    let mut groups: BTreeMap<&Group, Vec<(&Address, &Placed)>> = BTreeMap::new();
+    let of_rows = |address: &Address| matches!(address.kind(), Kind::Seed | Kind::Ontology);
+    for (address, placed) in places.0.iter().filter(|(address, _)| of_rows(address)) {
+        for (group, placed) in placed {
+            groups.entry(group).or_default().push((address, placed));
+        }
+    }
+    let tables: BTreeSet<&TableName> = groups.keys().map(|(table, _)| table).collect();
+    let mut owned: BTreeMap<Address, Vec<Owned>> = BTreeMap::new();
+    for ((table, key), placed) in &groups {
+        // A table or column that is gone took the rows with it.
+        let Ok(shape) = Shape::of(table, key, &[], schema, database.dialect()) else { continue };
+        let mut found: BTreeMap<&Address, Vec<(Fingerprint, OwnedRow)>> = BTreeMap::new();
+        let rows = placed.iter().flat_map(|(address, placed)| {
+            placed.prints.iter().zip(placed.keys.iter()).map(move |(print, key)| (*address, *print, key))
+        });
+        for batch in in_batches(rows) {
+            let keys = batch.iter().map(|(.., key)| key);
+            let read = read(&shape, keys, schema, &tables, &mut Session::Database(database)).await;
+            let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
+            for (address, print, _) in &batch {
+                if let Some(row) = rows.get(print) {
+                    found.entry(address).or_default().push((*print, row.clone()));
+                }
+            }
+        }
+        for (address, rows) in found {
+            let set = Owned { table: table.clone(), key: key.clone(), rows: Prints::new(rows) };
+            owned.entry(address.clone()).or_default().push(set);
+        }
+    }
+    Ok(owned)
+}
+
+/// The rows with some keys of one table, by the fingerprint of their key: one query for their content and
+/// one for each foreign key that refers to the table.
+///
+/// In a transaction the rows are locked before those that refer to them are counted: a change that is
+/// being made is waited for and seen, and so is a row that was inserted to refer to one of them.
+pub(super) async fn read<'k>(
+    shape: &Shape<'_>,
+    keys: impl Iterator<Item = &'k Values<'k>>,
+    schema: &Snapshot,
+    tables: &BTreeSet<&TableName>,
+    session: &mut Session<'_>,
+) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {
+    let dialect = session.dialect();
+    let keys: Vec<Vec<Option<String>>> = keys.filter_map(|key| key_values(shape, key, dialect)).collect();
+    let incoming = incoming(shape.name, shape.table, schema);
+    let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
+    let key_columns: Vec<String> = shape.key.iter().map(|column| read_text(dialect, column)).collect();
+    let source = Source::new(dialect, shape.key.len(), &keys);
+    let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
+    let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
+    let mut rows: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
+    for row in session.query(&sql, columns.len(), &source.values).await? {
+        let values = row.into_values();
+        let mut row = describe(shape, &values, &incoming, schema, tables);
+        let key = print_of_key(shape, &values);
+        if let Some(other) = rows.get(&key) {
+            // The key does not tell which of them is ours: together they are none that was put here.
+            let both = [Some(other.row.to_string()), Some(row.row.to_string())];
+            row.row = Fingerprint::of(both.iter().map(Option::as_ref));
+        }
+        rows.insert(key, row);
+    }
+    for (child, foreign_key, references) in &incoming {
+        let on =
+            foreign_key.columns.iter().zip(*references).map(|(column, referenced)| {
+                format!("c.{} = t.{}", identifier(column), identifier(referenced))
+            });
+        let sql = format!(
+            "SELECT {keys}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {keys}",
+            keys = key_columns.join(", "),
+            child = child.located(dialect),
+            on = on.collect::<Vec<_>>().join(" AND "),
+        );
+        for row in session.query(&sql, shape.key.len() + 1, &source.values).await? {
+            let count = row.integer(shape.key.len())?.unsigned_abs();
+            let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
+            if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
+                owned.ties.get_or_insert_default().references += count;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// The key of a place as parameters; `None` where the column's type no longer takes it.
+fn key_values(shape: &Shape<'_>, key: &[Option<&str>], dialect: Dialect) -> Option<Vec<Option<String>>> {
+    let value = |(column, text): (&&Column, Option<&str>)| {
+        let text = text?;
+        let takes = dialect == Dialect::Sqlite || fits(column, text);
+        takes.then(|| Some(written(dialect, column, text)))
+    };
+    shape.key.iter().zip(key.iter().copied()).map(value).collect()
+}
+
+/// The key's fingerprint in a row of all columns of the table.
+pub(super) fn print_of_key(shape: &Shape<'_>, values: &[Option<String>]) -> Fingerprint {
+    shape.key_print(shape.key.iter().map(|column| value_of(shape.table, values, &column.name)))
+}
+
+/// A column's value in a row of all columns of a table.
+pub(super) fn value_of<'v>(table: &Table, values: &'v [Option<String>], name: &str) -> Option<&'v str> {
+    let at = table.columns.iter().position(|column| column.name == name)?;
+    values.get(at).and_then(Option::as_deref)
+}
+
+type Incoming<'a> = Vec<(&'a TableName, &'a ForeignKey, &'a [String])>;
+
+/// The foreign keys that refer to a table, with the columns that they refer to.
+fn incoming<'a>(name: &TableName, table: &'a Table, schema: &'a Snapshot) -> Incoming<'a> {
+    let keys = schema
+        .tables
+        .iter()
+        .flat_map(|(child, described)| described.foreign_keys.iter().map(move |key| (child, key)));
+    let to_this = keys.filter(|(_, key)| key.table == *name);
+    to_this.map(|(child, key)| (child, key, referenced(key, table))).collect()
+}
+
+fn referenced<'a>(key: &'a ForeignKey, parent: &'a Table) -> &'a [String] {
+    if key.references.is_empty() { &parent.primary_key } else { &key.references }
+}
+
+fn describe(
+    shape: &Shape<'_>,
+    values: &[Option<String>],
+    incoming: &Incoming<'_>,
+    schema: &Snapshot,
+    tables: &BTreeSet<&TableName>,
+) -> OwnedRow {
+    let keys = unique_keys(shape.table).filter(|columns| !is_same(columns, &shape.key));
+    let anchored: BTreeSet<&[String]> =
+        incoming.iter().map(|(_, _, references)| *references).chain(keys).collect();
+    let anchors = anchored.into_iter().filter_map(|columns| {
+        let values = columns.iter().map(|name| value_of(shape.table, values, name));
+        anchor(shape.dialect, shape.name, shape.table, columns, values)
+    });
+    let points =
+        shape.table.foreign_keys.iter().filter(|key| tables.contains(&key.table)).filter_map(|key| {
+            let parent = schema.tables.get(&key.table)?;
+            let values = key.columns.iter().map(|name| value_of(shape.table, values, name));
+            anchor(shape.dialect, &key.table, parent, referenced(key, parent), values)
+        });
+    let ties = Ties { references: 0, anchors: anchors.collect(), points: points.collect() };
+    let ties = (ties != Ties::default()).then(|| Box::new(ties));
+    OwnedRow { row: row_print(shape.table, values), ties }
+}
+
+/// Whether these are the columns of a key, in any order.
+pub(super) fn is_same(columns: &[String], key: &[&Column]) -> bool {
+    columns.len() == key.len() && key.iter().all(|column| columns.contains(&column.name))
+}
+
+/// The identity of a row as foreign keys see it; `None` where one of the values is NULL.
+pub(super) fn anchor<'v>(
+    dialect: Dialect,
+    table: &TableName,
+    described: &Table,
+    columns: &[String],
+    values: impl Iterator<Item = Option<&'v str>>,
+) -> Option<Fingerprint> {
+    let mut fields = vec![table.to_string()];
+    for (name, value) in columns.iter().zip(values) {
+        let column = described.column(name)?;
+        fields.extend([name.clone(), column.canonical(dialect, value?)]);
+    }
+    Some(Fingerprint::of(fields.iter().map(Some)))
+}

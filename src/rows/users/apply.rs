@@ -1,0 +1,198 @@
+//! Makes or mends one account. The hash is computed before the transaction begins, so that no lock
+//! waits for it.
+
+use serde_json::json;
+
+use super::super::{Error, Result, Source, fill_id, not_given, write_expression, written};
+use super::{address, inventory_key, password};
+use crate::address::Address;
+use crate::catalog::{Column, Table, TableName};
+use crate::connection::{Client, limit};
+use crate::journal::password_version::version_print;
+use crate::journal::{Entry, RunId, inventory};
+use crate::spec::{self, Cell, PasswordHash, Secret};
+use crate::sql::{self, Database, Dialect, Transaction, identifier};
+
+/// An account to make or to mend.
+#[derive(Debug, Clone)]
+pub struct UserChange {
+    pub(super) address: Address,
+    pub(super) accounts: spec::Accounts,
+    pub(super) username: String,
+    /// Every column that the spec speaks of, but for the name and the password.
+    pub(super) columns: Vec<(String, Cell)>,
+    /// The password's version afterwards.
+    pub(super) version: u32,
+    /// Whether the spec declares the version, so that it is taken down for an account of others.
+    pub(super) records: bool,
+    pub(super) task: Task,
+}
+
+/// What to do with the account.
+#[derive(Debug, Clone)]
+pub(super) enum Task {
+    /// It is not there.
+    Create { password: Secret, hash: PasswordHash },
+    /// It is there; these columns differ, and the password may be set again.
+    Update { differs: Vec<String>, password: Option<(Secret, PasswordHash)> },
+}
+
+impl UserChange {
+    /// The table that the account is written to, when it is a new row.
+    pub(crate) fn table(&self) -> TableName {
+        TableName::parse(&self.accounts.table)
+    }
+}
+
+/// Makes or mends the account.
+pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> Result<()> {
+    let database = client.database().await?;
+    let schema = client.catalog().await?;
+    let name = change.table();
+    let shape = |message| Error::Shape { address: change.address.to_string(), message };
+    let table = schema.tables.get(&name).ok_or_else(|| shape(format!("table {name} does not exist")))?;
+    let target = Target { name, table, change };
+    let doing = || Error::doing(format!("writing {}", change.address));
+
+    match &change.task {
+        Task::Create { password, hash } if !target.exists(&database).await.map_err(doing())? => {
+            let hashed = password::hash(&change.address, password, *hash).await?;
+            let row = target.row(Some(hashed), |_| true)?;
+            let lacking =
+                not_given(table, &row.iter().map(|(column, _)| column.name.as_str()).collect::<Vec<_>>());
+            if !lacking.is_empty() {
+                return Err(shape(format!("{} needs a value for {}", target.name, lacking.join(", "))));
+            }
+            let mut transaction = database.begin().await.map_err(doing())?;
+            client.check_lock().await?;
+            limit(&mut transaction).await.map_err(doing())?;
+            if target.insert(row, &mut transaction).await.map_err(doing())? {
+                inventory::record(&mut transaction, run, &[target.entry()]).await.map_err(doing())?;
+            }
+            transaction.commit().await.map_err(doing())
+        }
+        // An earlier, interrupted run made it: then nothing differs, and nothing is lost by saying so again.
+        Task::Create { .. } => {
+            target.update(&database, target.row(None, |_| true)?, None).await.map_err(doing())
+        }
+        Task::Update { differs, password } => {
+            let hashed = match password {
+                Some((secret, hash)) => Some(password::hash(&change.address, secret, *hash).await?),
+                None => None,
+            };
+            let record = (hashed.is_some() || change.records).then_some(run);
+            let row = target.row(hashed, |column| differs.iter().any(|name| name == column))?;
+            client.check_lock().await?;
+            target.update(&database, row, record).await.map_err(doing())
+        }
+    }
+}
+
+struct Target<'a> {
+    name: TableName,
+    table: &'a Table,
+    change: &'a UserChange,
+}
+
+type Values<'a> = Vec<(&'a Column, Option<String>)>;
+
+impl<'a> Target<'a> {
+    fn column(&self, name: &str) -> Result<&'a Column> {
+        self.table.column(name).ok_or_else(|| Error::Shape {
+            address: self.change.address.to_string(),
+            message: format!("column {name} does not exist in table {}", self.name),
+        })
+    }
+
+    /// The name first, then the chosen columns, then the password's hash.
+    fn row(&self, hashed: Option<String>, chosen: impl Fn(&str) -> bool) -> Result<Values<'a>> {
+        let UserChange { accounts, username, columns, .. } = self.change;
+        let mut row = vec![(self.column(&accounts.username)?, Some(username.clone()))];
+        for (name, cell) in columns.iter().filter(|(name, _)| chosen(name)) {
+            row.push((self.column(name)?, cell.text().map(str::to_owned)));
+        }
+        if let Some(hashed) = hashed {
+            row.push((self.column(&accounts.password)?, Some(hashed)));
+        }
+        Ok(row)
+    }
+
+    fn source(dialect: Dialect, row: &Values<'_>) -> Source {
+        let values =
+            row.iter().map(|(column, text)| text.as_deref().map(|text| written(dialect, column, text)));
+        Source::new(dialect, row.len(), &[values.collect()])
+    }
+
+    async fn exists(&self, database: &Database) -> sql::Result<bool> {
+        let Some(column) = self.table.column(&self.change.accounts.username) else { return Ok(false) };
+        let source = Self::source(database.dialect(), &vec![(column, Some(self.change.username.clone()))]);
+        let sql = format!(
+            "SELECT 1 FROM {} AS t JOIN {} ON t.{} = {}",
+            self.name.located(database.dialect()),
+            source.sql,
+            identifier(&column.name),
+            write_expression(database.dialect(), column, 0)
+        );
+        Ok(!database.query(&sql, &source.values).await?.is_empty())
+    }
+
+    /// Inserts the row unless somebody else just did; says whether it did.
+    async fn insert(&self, mut row: Values<'a>, transaction: &mut Transaction) -> sql::Result<bool> {
+        let dialect = transaction.dialect();
+        let given: Vec<&str> = row.iter().map(|(column, _)| column.name.as_str()).collect();
+        if let Some(id) = fill_id(self.table, &given) {
+            row.push((id, Some(uuid::Uuid::new_v4().to_string())));
+        }
+        let source = Self::source(dialect, &row);
+        let names = row.iter().map(|(column, _)| identifier(&column.name));
+        let values = row.iter().enumerate().map(|(at, (column, _))| write_expression(dialect, column, at));
+        let username = identifier(&self.change.accounts.username);
+        let sql = format!(
+            "INSERT INTO {table} ({}) SELECT {} FROM {} \
+             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.{username} = {})",
+            names.collect::<Vec<_>>().join(", "),
+            values.collect::<Vec<_>>().join(", "),
+            source.sql,
+            row.first().map_or_else(String::new, |(column, _)| write_expression(dialect, column, 0)),
+            table = self.name.located(dialect),
+        );
+        Ok(transaction.execute(&sql, &source.values).await? > 0)
+    }
+
+    /// Sets the columns after the first, which is the name; takes down the version for a run.
+    async fn update(&self, database: &Database, row: Values<'a>, record: Option<&RunId>) -> sql::Result<()> {
+        let dialect = database.dialect();
+        let mut transaction = database.begin().await?;
+        limit(&mut transaction).await?;
+        if let Some((username, _)) = row.first().filter(|_| row.len() > 1) {
+            let source = Self::source(dialect, &row);
+            let set = row.iter().enumerate().skip(1).map(|(at, (column, _))| {
+                format!("{} = {}", identifier(&column.name), write_expression(dialect, column, at))
+            });
+            let sql = format!(
+                "UPDATE {} AS t SET {} FROM {} WHERE t.{} = {}",
+                self.name.located(dialect),
+                set.collect::<Vec<_>>().join(", "),
+                source.sql,
+                identifier(&username.name),
+                write_expression(dialect, username, 0)
+            );
+            transaction.execute(&sql, &source.values).await?;
+        }
+        if let Some(run) = record {
+            inventory::record(&mut transaction, run, &[self.entry()]).await?;
+        }
+        transaction.commit().await
+    }
+
+    fn entry(&self) -> Entry {
+        let UserChange { accounts, username, version, .. } = self.change;
+        let place = json!({ "key": { &accounts.username: username }, "table": self.name.to_string() });
+        Entry {
+            address: address(username),
+            place: place.to_string(),
+            key: inventory_key(username),
+            digest: version_print(*version),
+        }
+    }
+}

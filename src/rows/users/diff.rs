@@ -1,0 +1,267 @@
+//! Declared accounts against those that are there. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::super::{Change, Desired, Lacking, Seen, lacking_message, not_given};
+use super::apply::{Task, UserChange};
+use super::conflict::conflicts;
+use super::{address, inventory_key, value_print, wanted};
+use crate::address::{Address, Kind};
+use crate::catalog::{Table, TableName};
+use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
+use crate::digest::{Digest, Fingerprint};
+use crate::journal::Inventory;
+use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
+use crate::migrations::Upcoming;
+use crate::spec::{self, Cell, User};
+
+/// What is to be done about one account.
+enum Verdict {
+    Same,
+    Unobserved,
+    Create,
+    /// The columns that differ, and what becomes of the password.
+    Update {
+        differs: Vec<String>,
+        version: Versioned,
+    },
+}
+
+/// The accounts, and those that this tool made and the spec no longer has.
+pub(crate) fn diff(
+    desired: &Desired,
+    observed: Seen<'_>,
+    inventory: &Inventory,
+    upcoming: &Upcoming<'_>,
+) -> Diff<Change> {
+    let pending = upcoming.last;
+    let mut diff = Diff {
+        unmanaged: unmanaged(desired, observed, inventory),
+        faults: conflicts(desired, observed),
+        ..Diff::default()
+    };
+    let Some(accounts) = desired.accounts.as_ref().filter(|_| !desired.users.is_empty()) else { return diff };
+    let name = TableName::parse(&accounts.table);
+    let table = match (find(accounts, &name, desired, observed), pending) {
+        (Ok(table), _) => Some(table),
+        (Err(Lacking::Table), Some(_)) => None,
+        (Err(Lacking::Column(_)), Some(pending)) => {
+            let reason = format!("known after {pending}");
+            let held = |name: &String| Held { address: address(name), reason: reason.clone() };
+            diff.deferred.extend(desired.users.keys().map(held));
+            return diff;
+        }
+        (Err(lacking), None) => {
+            // One mistake of the mapping is one fault, not one an account.
+            let (message, help) = lacking_message(&lacking, &name, observed.schema);
+            let first = desired.users.keys().next().map_or("", String::as_str);
+            diff.faults.push(Fault { address: address(first), message, help, at: Some(accounts.at.clone()) });
+            return diff;
+        }
+    };
+    let mut kept = BTreeSet::new();
+    for (username, user) in &desired.users {
+        let columns = wanted(accounts, user);
+        let verdict = match table {
+            None => Verdict::Create,
+            Some(table) => {
+                let version = Versioned::new(
+                    user.password_version,
+                    recorded_version(username, inventory),
+                    desired.is_established,
+                );
+                compare(username, version, &columns, table, (accounts, &name), observed)
+            }
+        };
+        let is_kept = match &verdict {
+            Verdict::Same => true,
+            Verdict::Update { version, .. } => !version.sets_password(),
+            Verdict::Create | Verdict::Unobserved => false,
+        };
+        if is_kept && !desired.completed.contains(&address(username)) {
+            kept.insert(address(username));
+        }
+        let lacking = match (&verdict, table) {
+            (Verdict::Create, Some(table)) if !upcoming.may_change(&name) => {
+                lacking_values(accounts, &columns, table)
+            }
+            _ => Vec::new(),
+        };
+        match verdict {
+            Verdict::Same => diff.unchanged += 1,
+            Verdict::Unobserved => {
+                diff.deferred.push(Held { address: address(username), reason: "not observed".to_owned() });
+            }
+            Verdict::Create if !lacking.is_empty() => diff.faults.push(Fault {
+                address: address(username),
+                message: format!(
+                    "{name} needs a value for {}, which the account does not have",
+                    lacking.join(", ")
+                ),
+                help: Some("give it under the account's `columns`, or give the column a default".to_owned()),
+                at: Some(user.at.clone()),
+            }),
+            Verdict::Create | Verdict::Update { .. } => {
+                diff.changes.push(planned(accounts, username, user, columns, verdict, pending));
+            }
+        }
+    }
+    diff.notes.extend(note_uncompared(&kept));
+    diff
+}
+
+/// The table, when it and every column that the accounts use exist.
+fn find<'a>(
+    accounts: &spec::Accounts,
+    name: &TableName,
+    desired: &Desired,
+    observed: Seen<'a>,
+) -> Result<&'a Table, Lacking> {
+    let table = observed.schema.tables.get(name).ok_or(Lacking::Table)?;
+    let mut used: BTreeSet<String> = [&accounts.username, &accounts.password].into_iter().cloned().collect();
+    used.extend(desired.users.values().flat_map(|user| wanted(accounts, user)).map(|(column, _)| column));
+    match used.into_iter().find(|column| table.column(column).is_none()) {
+        Some(column) => Err(Lacking::Column(column)),
+        None => Ok(table),
+    }
+}
+
+fn lacking_values(accounts: &spec::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
+    let mut given: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
+    given.extend([accounts.username.as_str(), accounts.password.as_str()]);
+    not_given(table, &given)
+}
+
+fn compare(
+    username: &str,
+    version: Versioned,
+    columns: &[(String, Cell)],
+    table: &Table,
+    (accounts, name): (&spec::Accounts, &TableName),
+    observed: Seen<'_>,
+) -> Verdict {
+    let seen = observed.accounts.filter(|seen| seen.table == *name && seen.username == accounts.username);
+    let prints = match seen.and_then(|seen| seen.users.get(username)) {
+        None => return Verdict::Unobserved,
+        Some(None) => return Verdict::Create,
+        Some(Some(prints)) => prints,
+    };
+    let mut differs = Vec::new();
+    for (column, cell) in columns {
+        let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
+            return Verdict::Unobserved;
+        };
+        if *print != value_print(observed.dialect, column, cell.text()) {
+            differs.push(column.name.clone());
+        }
+    }
+    if differs.is_empty() && version == Versioned::Settled {
+        Verdict::Same
+    } else {
+        Verdict::Update { differs, version }
+    }
+}
+
+fn recorded_version(username: &str, inventory: &Inventory) -> Option<u32> {
+    let recorded = inventory.at(&address(username))?.get(&inventory_key(username))?;
+    version_of(*recorded)
+}
+
+fn planned(
+    accounts: &spec::Accounts,
+    username: &str,
+    user: &User,
+    columns: Vec<(String, Cell)>,
+    verdict: Verdict,
+    pending: Option<&Address>,
+) -> Planned<Change> {
+    let mut needs = vec![Kind::Database.alone()];
+    needs.extend(pending.cloned());
+    let version = user.password_version.unwrap_or(UNNAMED_VERSION);
+    let mut after: Map<String, Value> = columns
+        .iter()
+        .map(|(column, cell)| (column.clone(), cell.text().map_or(Value::Null, Value::from)))
+        .collect();
+    after.extend(user.password_version.map(|version| ("password_version".to_owned(), Value::from(version))));
+    let hash = match user.hash {
+        spec::PasswordHash::Argon2id => "argon2id",
+        spec::PasswordHash::Bcrypt => "bcrypt",
+    };
+    let (action, reason, summary, before, differs, task) = match verdict {
+        Verdict::Update { differs, version: versioned } => {
+            let plural = if differs.len() == 1 { "s" } else { "" };
+            let differ = (!differs.is_empty()).then(|| format!("{} differ{plural}", differs.join(", ")));
+            let reasons: Vec<String> =
+                differ.into_iter().chain(versioned.reason().map(str::to_owned)).collect();
+            let summary = match versioned {
+                Versioned::Unrecorded if differs.is_empty() => {
+                    format!(
+                        "records password_version {version} as applied; raise it to set the password again"
+                    )
+                }
+                Versioned::Named | Versioned::Raised => {
+                    format!("account in {}: password set again", accounts.table)
+                }
+                Versioned::Unrecorded | Versioned::Settled => {
+                    format!("account in {}: password untouched", accounts.table)
+                }
+            };
+            let before = Some(json!({ "differs": differs }));
+            let password = versioned.sets_password().then(|| (user.password.clone(), user.hash));
+            (
+                Action::Update,
+                reasons.join("; "),
+                summary,
+                before,
+                differs.clone(),
+                Task::Update { differs, password },
+            )
+        }
+        Verdict::Create | Verdict::Same | Verdict::Unobserved => (
+            Action::Create,
+            "missing".to_owned(),
+            format!("account in {}, password hashed with {hash}", accounts.table),
+            None,
+            Vec::new(),
+            Task::Create { password: user.password.clone(), hash: user.hash },
+        ),
+    };
+    Planned {
+        address: address(username),
+        action,
+        risks: Risks::SAFE,
+        reason,
+        needs,
+        summary,
+        before,
+        after: Some(Value::Object(after)),
+        diff: None,
+        seen: Digest::of_json(&(action, differs)),
+        guard: None,
+        at: Some(user.at.clone()),
+        change: Change::User(Box::new(UserChange {
+            address: address(username),
+            accounts: accounts.clone(),
+            username: username.to_owned(),
+            columns,
+            version,
+            records: user.password_version.is_some(),
+            task,
+        })),
+    }
+}
+
+/// Accounts that this tool made, that are still there and that the spec no longer names.
+fn unmanaged(desired: &Desired, observed: Seen<'_>, inventory: &Inventory) -> Vec<Address> {
+    let seen: Option<&BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>> =
+        observed.accounts.map(|accounts| &accounts.users);
+    let known = inventory.0.keys().filter(|address| {
+        address.name_of(Kind::User).is_some_and(|name| {
+            let there = seen.and_then(|seen| seen.get(name)).is_some_and(Option::is_some);
+            there && !desired.users.contains_key(name)
+        })
+    });
+    known.cloned().collect()
+}

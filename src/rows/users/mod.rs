@@ -1,0 +1,48 @@
+//! Application accounts as rows of a table that the spec maps. Passwords are never read, and set
+//! only for a new account or when `password_version` is raised.
+
+mod apply;
+mod conflict;
+mod diff;
+mod observe;
+mod password;
+
+use crate::address::{Address, Kind};
+use crate::catalog::Column;
+use crate::digest::Fingerprint;
+use crate::spec::{self, Cell, User};
+use crate::sql::Dialect;
+
+pub use apply::UserChange;
+pub use observe::Accounts;
+
+pub(super) use apply::apply;
+pub(super) use diff::diff;
+pub(crate) use observe::observe;
+
+/// The address of an account.
+fn address(username: &str) -> Address {
+    Kind::User.named(username)
+}
+
+/// The key of an account in the inventory.
+fn inventory_key(username: &str) -> Fingerprint {
+    Fingerprint::of_text(username)
+}
+
+/// What the spec wants in the columns of an account, but for its name and password.
+fn wanted(accounts: &spec::Accounts, user: &User) -> Vec<(String, Cell)> {
+    let text = |text: &String| Cell::Text(text.clone());
+    let mut columns = Vec::new();
+    columns.extend(user.email.iter().map(|email| (accounts.email.clone(), text(email))));
+    columns.extend(accounts.role.iter().zip(&user.role).map(|(column, role)| (column.clone(), text(role))));
+    columns
+        .extend(accounts.active.iter().map(|column| (column.clone(), Cell::Text(user.active.to_string()))));
+    columns.extend(user.columns.iter().map(|(column, cell)| (column.clone(), cell.clone())));
+    columns
+}
+
+/// The fingerprint of one value of a column.
+fn value_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
+    Fingerprint::of([text.map(|text| column.canonical(dialect, text))])
+}

@@ -1,0 +1,73 @@
+//! Looks at the declared accounts, and at those that the inventory knows, in one query. Keeps a
+//! fingerprint a column; the password's column is not read at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::super::{BATCH, Desired, Error, Result, Source, read_text, write_expression};
+use super::{value_print, wanted};
+use crate::address::Kind;
+use crate::catalog::{Column, Snapshot, TableName};
+use crate::digest::Fingerprint;
+use crate::journal::Inventory;
+use crate::sql::{Database, identifier};
+
+/// The accounts that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    pub table: TableName,
+    /// The column of the usernames.
+    pub username: String,
+    /// Fingerprints of the asked columns by username; `None` for one that is not there.
+    pub users: BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>,
+}
+
+/// The accounts; `None` where none are asked for or their table does not exist.
+pub(crate) async fn observe(
+    desired: &Desired,
+    inventory: &Inventory,
+    schema: &Snapshot,
+    database: &Database,
+) -> Result<Option<Accounts>> {
+    let Some(accounts) = &desired.accounts else { return Ok(None) };
+    let name = TableName::parse(&accounts.table);
+    let Some(table) = schema.tables.get(&name) else { return Ok(None) };
+    let Some(username) = table.column(&accounts.username) else { return Ok(None) };
+
+    let known = inventory.0.keys().filter_map(|address| address.name_of(Kind::User));
+    let names: BTreeSet<&str> = desired.users.keys().map(String::as_str).chain(known).collect();
+    let mut asked: BTreeSet<String> =
+        [Some(&accounts.email), accounts.role.as_ref(), accounts.active.as_ref()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+    asked.extend(desired.users.values().flat_map(|user| wanted(accounts, user)).map(|(column, _)| column));
+    asked.remove(&accounts.password);
+    let columns: Vec<&Column> = asked.iter().filter_map(|name| table.column(name)).collect();
+
+    let mut users: BTreeMap<_, _> = names.iter().map(|name| ((*name).to_owned(), None)).collect();
+    let names: Vec<Vec<Option<String>>> = names.into_iter().map(|name| vec![Some(name.to_owned())]).collect();
+    for names in names.chunks(BATCH) {
+        let source = Source::new(database.dialect(), 1, names);
+        let read = columns.iter().map(|column| format!(", {}", read_text(database.dialect(), column)));
+        let sql = format!(
+            "SELECT q.c0{} FROM {} AS t JOIN {} ON t.{} = {}",
+            read.collect::<String>(),
+            name.located(database.dialect()),
+            source.sql,
+            identifier(&username.name),
+            write_expression(database.dialect(), username, 0),
+        );
+        let doing = || Error::doing(format!("reading the accounts in {name}"));
+        for row in database.query(&sql, &source.values).await.map_err(doing())? {
+            let prints = columns.iter().zip(row.values().iter().skip(1));
+            let prints = prints.map(|(column, value)| {
+                (column.name.clone(), value_print(database.dialect(), column, value.as_deref()))
+            });
+            users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
+        }
+    }
+    Ok(Some(Accounts { table: name, username: username.name.clone(), users }))
+}

@@ -1,0 +1,41 @@
+//! Hashes passwords, off the threads that serve connections. A hash leaves this room only into the
+//! row that it is for.
+
+use argon2::Argon2;
+use argon2::password_hash::PasswordHasher as _;
+
+use super::super::{Error, Result};
+use crate::address::Address;
+use crate::spec::{PasswordError, PasswordHash, Secret};
+
+/// The strength of bcrypt that the contract names.
+const BCRYPT_COST: u32 = 12;
+/// What bcrypt reads of a password.
+const BCRYPT_BYTES: usize = 72;
+
+/// The hash of a secret as it is stored: a PHC string of argon2id, or `$2b$12$…` of bcrypt.
+pub(super) async fn hash(whose: &Address, secret: &Secret, kind: PasswordHash) -> Result<String> {
+    let unset = |unset: &crate::spec::Unset| PasswordError::Unset {
+        whose: whose.to_string(),
+        names: unset.names.clone(),
+    };
+    let password = secret.expose().map_err(unset)?;
+    if kind == PasswordHash::Bcrypt && password.len() > BCRYPT_BYTES {
+        return Err(Error::LongPassword { whose: whose.to_string(), bytes: password.len() });
+    }
+    // secrecy's own text is wiped when it is dropped; this copy is too.
+    let password = secrecy::SecretString::from(password);
+    let hashed = tokio::task::spawn_blocking(move || {
+        use secrecy::ExposeSecret as _;
+        let password = password.expose_secret();
+        match kind {
+            PasswordHash::Argon2id => Argon2::default()
+                .hash_password(password.as_bytes())
+                .map(|hash| hash.to_string())
+                .map_err(|error| error.to_string()),
+            PasswordHash::Bcrypt => bcrypt::hash(password, BCRYPT_COST).map_err(|error| error.to_string()),
+        }
+    });
+    let failed = |message| PasswordError::Hash { whose: whose.to_string(), message };
+    Ok(hashed.await.map_err(|error| failed(error.to_string()))?.map_err(failed)?)
+}
