@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::address::Address;
 use crate::digest::Digest;
-use crate::spec::Location;
+use crate::location::Location;
 
 /// What a change does to the thing at its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

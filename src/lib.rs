@@ -19,6 +19,7 @@ pub mod digest;
 pub mod embed;
 pub mod journal;
 pub mod lint;
+pub mod location;
 pub mod migrations;
 pub mod neutral;
 pub mod packed;

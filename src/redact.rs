@@ -9,7 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::neutral::one_line;
-use crate::spec::{CacheUrl, RedactedUrl, Stack, SystemUrl, VectorUrl};
 
 /// What stands for a secret.
 const MASK: &str = "***";
@@ -46,9 +45,9 @@ enum Form {
 /// What this process has read. Log lines of drivers have no other way to it.
 static KNOWN: RwLock<Redactor> = RwLock::new(Redactor { patterns: Vec::new() });
 
-/// Adds the secrets of a stack to those that [`redact`] looks for.
-pub fn remember(stack: &Stack) {
-    let Redactor { patterns } = Redactor::new(stack);
+/// Adds secrets to those that [`redact`] looks for.
+pub fn remember(secrets: Redactor) {
+    let Redactor { patterns } = secrets;
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     for pattern in patterns {
         known.push(pattern);
@@ -67,47 +66,6 @@ pub fn redact_own(text: &str) -> Cow<'_, str> {
 }
 
 impl Redactor {
-    /// The secrets of a stack that are known.
-    pub fn new(stack: &Stack) -> Self {
-        let mut redactor = Self::default();
-        if let Ok(SystemUrl::Postgres(url)) = &stack.system.endpoint.to {
-            redactor.add_url(url);
-        }
-        let roles = stack.system.roles.values().filter_map(|role| role.password.as_ref());
-        let users = stack.system.users.values().map(|user| &user.password);
-        if let Some(vector) = &stack.vector {
-            if let Ok(VectorUrl::Chroma(url)) = &vector.endpoint.to {
-                redactor.add_url(url);
-            }
-            if let Some(Ok(token)) = vector.token.as_ref().map(crate::spec::Secret::expose) {
-                redactor.add(token);
-            }
-        }
-        if let Some(Ok(CacheUrl::Redis(url))) = stack.cache.as_ref().map(|cache| &cache.endpoint.to) {
-            redactor.add_url(url);
-        }
-        for secret in roles.chain(users).filter_map(|secret| secret.expose().ok()) {
-            redactor.add(secret);
-        }
-        redactor
-    }
-
-    fn add_url(&mut self, url: &RedactedUrl) {
-        let user = url.user().unwrap_or_default();
-        let written = url.expose().password().unwrap_or_default();
-        let password = url.password().unwrap_or_default();
-        if !password.is_empty() {
-            // As in the header of HTTP, where it has no other form.
-            self.add_base64(&format!("{user}:{password}"), 0);
-        }
-        let database = url.expose().path().trim_start_matches('/');
-        // What is shown as the name of something is no secret to be found.
-        if ![user.as_str(), database, &url.host()].contains(&password.as_str()) {
-            self.add(&password);
-            self.add(written);
-        }
-    }
-
     /// Adds a secret.
     pub fn add(&mut self, secret: &str) {
         let count = secret.chars().count();
@@ -127,7 +85,7 @@ impl Redactor {
     }
 
     /// A text in base64 reads in three ways, by where in the encoded bytes it begins.
-    fn add_base64(&mut self, secret: &str, shift: usize) {
+    pub(crate) fn add_base64(&mut self, secret: &str, shift: usize) {
         let encoded = STANDARD_NO_PAD.encode([vec![0; shift].as_slice(), secret.as_bytes()].concat());
         let (from, to) = ((shift * 8).div_ceil(6), (shift + secret.len()) * 8 / 6);
         let Some(sure) = encoded.get(from..to.min(encoded.len())).filter(|sure| sure.len() >= 5) else {

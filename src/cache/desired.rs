@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::address::{Address, Kind};
-use crate::spec::{self, CacheUrl, Location, Namespace, Stream};
+use crate::location::Location;
+use crate::spec::{self, CacheUrl, Namespace, Stream};
 
 /// The kinds of cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use crate::address::Kind;
 use crate::change::{Action, Diff, Status};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
+use crate::location::{Location, Source};
 use crate::prints::Prints;
-use crate::spec::{Cache, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
+use crate::spec::{Cache, Endpoint, Namespace, RedactedUrl, Stream};
 
 fn here() -> Location {
     Location::new(&Source::new("stack.yaml", "cache:"), 0, 5)

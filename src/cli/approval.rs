@@ -96,7 +96,7 @@ pub(super) fn reconciled(
 /// Shows the plan, unless events are asked for.
 pub(super) fn show(plan: &Plan, args: &ApplyArgs, ui: &Ui) {
     if args.format == EventFormat::Text {
-        ui.answer(&render::plan_text(&plan.document, ui.paint()));
+        ui.answer(&render::plan_text(&plan.document, ui.style()));
     }
 }
 

@@ -72,7 +72,7 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
     let schema = SchemaBaseline::of(&stack, &world);
     let drifted = drifted(&plan.document, &world.journal, schema);
     ui.answer(&match args.format {
-        EventFormat::Text => render::drift_text(&drifted, ui.paint()),
+        EventFormat::Text => render::drift_text(&drifted, ui.style()),
         EventFormat::Json => render::drift_json(&drifted),
     });
     if drifted.untold > 0 {

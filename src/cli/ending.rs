@@ -143,7 +143,7 @@ impl Ending<'_> {
         } else {
             (RunStatus::Failed, Exit::Partial)
         };
-        let summary = render::summary_text(&totals, render::Paint::Plain);
+        let summary = render::summary_text(&totals, None, render::Paint::Plain);
         let recorded = recorder.finish(status, &summary, cancel).await;
         if let Some(reason) = cancel.reason() {
             ui.say(&format!(
@@ -168,7 +168,9 @@ impl Ending<'_> {
         }
         ui.answer(&match args.format {
             EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
-            EventFormat::Text => format!("\n{}\n", render::summary_text(&totals, ui.paint())),
+            EventFormat::Text => {
+                format!("\n{}\n", render::summary_text(&totals, Some(progress.elapsed()), ui.paint()))
+            }
         });
         if let Err(error) = recorded {
             ui.diagnostic(&error);

@@ -138,7 +138,7 @@ pub(super) struct Plain {
     code: &'static str,
     message: String,
     help: Option<String>,
-    at: Option<crate::spec::Location>,
+    at: Option<crate::location::Location>,
 }
 
 impl Plain {
@@ -158,7 +158,7 @@ impl Plain {
         self
     }
 
-    pub(super) fn at(mut self, at: Option<crate::spec::Location>) -> Self {
+    pub(super) fn at(mut self, at: Option<crate::location::Location>) -> Self {
         self.at = at;
         self
     }

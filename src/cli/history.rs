@@ -12,8 +12,7 @@ use super::ui::Ui;
 use crate::apply::{Clients, system_url};
 use crate::connection::{Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
-use crate::neutral::{block, one_line};
-use crate::render::Tone;
+use crate::render::{Cell, Tone, table};
 use crate::spec::{Contact, Stack};
 use crate::sql::Database;
 
@@ -72,33 +71,39 @@ fn nothing(ui: &Ui) -> Result<Exit, Failure> {
 }
 
 fn list(runs: &[Run], format: EventFormat, ui: &Ui) {
-    for run in runs {
-        ui.answer(&match format {
-            EventFormat::Json => format!("{}\n", json!(run)),
-            EventFormat::Text => run_line(run, ui),
-        });
+    match format {
+        EventFormat::Json => runs.iter().for_each(|run| ui.answer(&format!("{}\n", json!(run)))),
+        EventFormat::Text => ui.answer(&as_table(runs, ui)),
     }
 }
 
-fn run_line(run: &Run, ui: &Ui) -> String {
-    let tone = match run.status {
-        journal::RunStatus::Succeeded => Tone::Good,
-        journal::RunStatus::Running | journal::RunStatus::Interrupted => Tone::Warning,
-        journal::RunStatus::Failed | journal::RunStatus::Died => Tone::Bad,
+fn as_table(runs: &[Run], ui: &Ui) -> String {
+    const HEADINGS: [&str; 8] = ["run", "status", "command", "started", "stack", "by", "commit", "outcome"];
+    let row = |run: &Run| {
+        let tone = match run.status {
+            journal::RunStatus::Succeeded => Tone::Good,
+            journal::RunStatus::Running | journal::RunStatus::Interrupted => Tone::Warning,
+            journal::RunStatus::Failed | journal::RunStatus::Died => Tone::Bad,
+        };
+        let plain = |text: &str| (None, text.to_owned());
+        let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
+        vec![
+            plain(run.id.as_str()),
+            (Some(tone), run.status.as_str().to_owned()),
+            plain(&run.command),
+            plain(to_the_second(&run.started_at)),
+            plain(&format!("{} ({})", run.stack, run.environment)),
+            plain(&run.who),
+            plain(commit),
+            plain(run.summary.as_deref().unwrap_or("")),
+        ]
     };
-    let status = ui.paint().tone(tone, &format!("{:11}", run.status.as_str()));
-    let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
-    format!(
-        "{}  {status} {}  {}  {} {}  {}  {commit}  {}\n",
-        one_line(run.id.as_str()),
-        one_line(&run.command),
-        one_line(&run.started_at),
-        one_line(&run.stack),
-        one_line(&run.environment),
-        one_line(&run.who),
-        one_line(run.summary.as_deref().unwrap_or("")),
-        commit = one_line(commit),
-    )
+    table(&HEADINGS, &runs.iter().map(row).collect::<Vec<_>>(), ui.paint())
+}
+
+/// A time of RFC 3339 without the fraction of a second: `2026-01-02T03:04:05Z`.
+fn to_the_second(time: &str) -> &str {
+    time.split('.').next().unwrap_or(time)
 }
 
 async fn steps(
@@ -121,27 +126,31 @@ async fn steps(
             return Err(Failure::new(plain.help("give more of the id; its end differs most")));
         }
     };
-    if format == EventFormat::Text {
-        ui.answer(&run_line(run, ui));
-    }
-    for step in journal::steps(database, &run.id).await? {
-        ui.answer(&match format {
-            EventFormat::Json => format!("{}\n", json!(step)),
-            EventFormat::Text => step_line(&step, ui),
-        });
+    let steps = journal::steps(database, &run.id).await?;
+    match format {
+        EventFormat::Json => steps.iter().for_each(|step| ui.answer(&format!("{}\n", json!(step)))),
+        EventFormat::Text => {
+            ui.answer(&format!("{}\n", as_table(std::slice::from_ref(run), ui)));
+            let rows: Vec<Vec<Cell>> = steps.iter().map(step_row).collect();
+            ui.answer(&table(&["finished", "outcome", "action", "took", "step", "why"], &rows, ui.paint()));
+        }
     }
     Ok(Exit::Done)
 }
 
-fn step_line(step: &StepRecord, ui: &Ui) -> String {
+fn step_row(step: &StepRecord) -> Vec<Cell> {
     let StepRecord { position: _, address, action, outcome, finished_at, milliseconds } = step;
-    let (word, tone, detail) = match outcome {
-        Outcome::Done => ("done", Tone::Good, String::new()),
-        Outcome::Failed(error) => ("failed", Tone::Bad, format!("  {}", block(error))),
-        Outcome::Blocked(reason) => ("blocked", Tone::Warning, format!("  {}", one_line(reason))),
+    let (word, tone, why) = match outcome {
+        Outcome::Done => ("done", Tone::Good, ""),
+        Outcome::Failed(error) => ("failed", Tone::Bad, error.as_str()),
+        Outcome::Blocked(reason) => ("blocked", Tone::Warning, reason.as_str()),
     };
-    let word = ui.paint().tone(tone, &format!("{word:8}"));
-    let (address, action) = (one_line(address), one_line(action));
-    let finished_at = one_line(finished_at);
-    format!("  {finished_at}  {word} {action:8} {milliseconds:>6} ms  {address}{detail}\n")
+    vec![
+        (None, to_the_second(finished_at).to_owned()),
+        (Some(tone), word.to_owned()),
+        (None, action.clone()),
+        (None, format!("{milliseconds} ms")),
+        (None, address.clone()),
+        (None, why.to_owned()),
+    ]
 }

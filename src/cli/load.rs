@@ -90,7 +90,7 @@ fn age(observed_at: &str) -> String {
 /// Loads one spec with the variables of this process.
 pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     let stack = spec::load(path, &|name| std::env::var(name).ok(), contact)?;
-    redact::remember(&stack);
+    redact::remember(stack.secrets());
     Ok(stack)
 }
 

@@ -12,8 +12,9 @@ use super::load;
 use super::ui::Ui;
 use crate::change::Risk;
 use crate::lint::{self, Known, Text};
+use crate::location::Location;
 use crate::render::{self, LintedFile};
-use crate::spec::{Contact, Location, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
+use crate::spec::{Contact, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
 use crate::sql::Dialect;
 
 /// Arguments of `migration`.

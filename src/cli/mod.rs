@@ -44,7 +44,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let ui = Ui::new(cli.color, cli.quiet);
+    let ui = Ui::new(cli.color, cli.quiet, cli.verbose > 0);
     log_to_stderr(cli.verbose);
     let exit = match run(&cli, &ui) {
         Ok(exit) => exit,
@@ -75,7 +75,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Err(source))
             if source.kind() != std::io::ErrorKind::BrokenPipe =>
         {
-            unwritten(Exit::Done, &source, &Ui::new(Colour::Auto, false)).into()
+            unwritten(Exit::Done, &source, &Ui::new(Colour::Auto, false, false)).into()
         }
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => Exit::Done.into(),
         (_, _) => Exit::Usage.into(),

@@ -112,7 +112,7 @@ async fn look(stack: &Stack, args: &PlanArgs, ui: &Ui) -> Result<World, Failure>
 /// A plan in a format, ending in a newline.
 pub(super) fn print(document: &Document, format: PlanFormat, most_bytes: usize, ui: &Ui) -> String {
     match format {
-        PlanFormat::Text => render::plan_text(document, ui.paint()),
+        PlanFormat::Text => render::plan_text(document, ui.style()),
         PlanFormat::Json => render::plan_json(document),
         PlanFormat::Markdown => render::markdown(document, most_bytes),
     }

@@ -1,5 +1,7 @@
 //! What is seen while a run goes on: a line per step that ended, and on a terminal a bar below.
 
+use std::time::{Duration, Instant};
+
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::EventFormat;
@@ -15,6 +17,7 @@ pub(super) struct Progress {
     ui: Ui,
     format: EventFormat,
     bar: ProgressBar,
+    started: Instant,
 }
 
 impl Progress {
@@ -26,7 +29,7 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
-        Self { ui: ui.clone(), format, bar }
+        Self { ui: ui.clone(), format, bar, started: Instant::now() }
     }
 
     /// Shows an event.
@@ -61,6 +64,11 @@ impl Progress {
                 }
             }
         }
+    }
+
+    /// How long the run has taken since its first step could begin.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// Takes the bar away.

@@ -10,11 +10,11 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::Clients;
+use crate::apply::{Clients, system_url};
 use crate::change::Status;
 use crate::connection::{Presence, Purpose};
-use crate::neutral::one_line;
-use crate::render::Tone;
+use crate::journal::{self, RunStatus, lock};
+use crate::render::{Cell, Tone, table};
 use crate::spec::{Contact, Stack};
 use crate::{cache, target, vector};
 
@@ -42,11 +42,15 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
     healths.extend(targets(&stack).await);
     healths.extend(vector(&clients).await);
     healths.extend(cache(&stack, &clients).await);
+    healths.extend(last_run(&stack, &clients).await);
 
     let is_healthy = healths.iter().all(|health| health.verdict.is_ok());
     ui.answer(&match args.format {
         EventFormat::Json => format!("{}\n", as_json(&stack, &healths, is_healthy)),
-        EventFormat::Text => healths.iter().map(|health| line(health, ui)).collect(),
+        EventFormat::Text => {
+            let rows: Vec<Vec<Cell>> = healths.iter().map(row).collect();
+            table(&[], &rows, ui.paint())
+        }
     });
     Ok(if is_healthy { Exit::Done } else { Exit::Failed })
 }
@@ -123,14 +127,50 @@ async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {
     Some(timed("cache", asking).await)
 }
 
-fn line(health: &Health, ui: &Ui) -> String {
+/// How the last run ended, where there was one: what it left undone is nobody's drift. One that is at work
+/// is neither.
+async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
+    let mut found = false;
+    let asking = async {
+        let database = clients.system.database().await.map_err(|error| error.to_string())?;
+        if !journal::exists(&database).await.map_err(|error| error.to_string())? {
+            return Ok(String::new());
+        }
+        let runs = journal::history(&database, 1).await.map_err(|error| error.to_string())?;
+        let Some(run) = runs.into_iter().next() else { return Ok(String::new()) };
+        found = true;
+        let holder = match (run.status, system_url(stack)) {
+            (RunStatus::Running, Ok(url)) => {
+                lock::status(&url, &stack.name).await.map_err(|error| error.to_string())?
+            }
+            _ => None,
+        };
+        let run = run.judged(holder.as_ref().and_then(|holder| holder.run.as_deref()));
+        let said = format!("{} {} at {}", run.command, run.status.as_str(), run.started_at);
+        match run.status {
+            RunStatus::Succeeded | RunStatus::Running => Ok(said),
+            RunStatus::Failed | RunStatus::Interrupted | RunStatus::Died => {
+                Err(format!("{said}; `trueup history {}` shows its steps", run.id))
+            }
+        }
+    };
+    let health = timed("last run", asking).await;
+    found.then_some(health)
+}
+
+fn row(health: &Health) -> Vec<Cell> {
     let Health { name, verdict, latency } = health;
     let milliseconds = latency.as_secs_f64() * 1000.0;
-    let (word, text) = match verdict {
-        Ok(version) => (ui.paint().tone(Tone::Good, "healthy"), version),
-        Err(why) => (ui.paint().tone(Tone::Bad, "unhealthy"), why),
+    let (tone, word, text) = match verdict {
+        Ok(version) => (Tone::Good, "healthy", version),
+        Err(why) => (Tone::Bad, "unhealthy", why),
     };
-    format!("{word}  {name}  {milliseconds:.1} ms  {}\n", one_line(text))
+    vec![
+        (Some(tone), word.to_owned()),
+        (None, name.clone()),
+        (None, format!("{milliseconds:.1} ms")),
+        (None, text.clone()),
+    ]
 }
 
 fn as_json(stack: &Stack, healths: &[Health], is_healthy: bool) -> Value {

@@ -9,7 +9,10 @@ use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use super::exit::Failure;
 use crate::neutral::{self, one_line};
 use crate::redact::redact_own;
-use crate::render::{Paint, Tone};
+use crate::render::{Detail, Paint, Style, Tone};
+
+/// A terminal is taken to have so many columns at least.
+const NARROWEST: usize = 60;
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,13 +31,14 @@ pub(super) struct Ui {
     stdout: Paint,
     stderr: Paint,
     is_quiet: bool,
+    detail: Detail,
     /// Why a part of the answer could not be written.
     unwritten: Arc<OnceLock<std::io::Error>>,
 }
 
 impl Ui {
     /// A writer with the user's wishes.
-    pub(super) fn new(colour: Colour, is_quiet: bool) -> Self {
+    pub(super) fn new(colour: Colour, is_quiet: bool, is_verbose: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let paint = |is_terminal: bool| match colour {
             Colour::Always => Paint::Colour,
@@ -45,6 +49,7 @@ impl Ui {
             stdout: paint(std::io::stdout().is_terminal()),
             stderr: paint(std::io::stderr().is_terminal()),
             is_quiet,
+            detail: if is_verbose { Detail::Full } else { Detail::Short },
             unwritten: Arc::default(),
         }
     }
@@ -52,6 +57,13 @@ impl Ui {
     /// How to paint what goes to stdout.
     pub(super) fn paint(&self) -> Paint {
         self.stdout
+    }
+
+    /// How a page on stdout is to look: wrapped to the terminal, where it is one.
+    pub(super) fn style(&self) -> Style {
+        let columns = terminal_size::terminal_size_of(std::io::stdout());
+        let width = columns.map(|(columns, _)| usize::from(columns.0).max(NARROWEST));
+        Style { paint: self.stdout, width, detail: self.detail }
     }
 
     /// Whether a person is there to see progress.
@@ -175,7 +187,7 @@ fn width() -> usize {
     const USUAL: usize = 100;
     let columns =
         terminal_size::terminal_size_of(std::io::stderr()).map(|(columns, _)| usize::from(columns.0));
-    columns.map_or(USUAL, |columns| columns.clamp(60, 140))
+    columns.map_or(USUAL, |columns| columns.clamp(NARROWEST, 140))
 }
 
 /// A diagnostic without those that it gathers, its code behind its message, all of its texts harmless.

@@ -46,7 +46,11 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
     if is_same_text(&applied.checksum, file) {
         return None;
     }
-    let checksums = format!("{} is recorded, the file has {}", applied.checksum, hex(&file.checksum));
+    let checksums = format!(
+        "{} is recorded, the file has {}",
+        shortened(&applied.checksum),
+        shortened(&hex(&file.checksum))
+    );
     if is_renamed(applied, file) {
         let message = format!(
             "migration {} has the number of another one that is applied, {} ({:?}): {checksums}",
@@ -73,6 +77,12 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
              only white space differs is not known",
         ),
     }
+}
+
+/// The beginning of a checksum, which tells it from any other.
+fn shortened(checksum: &str) -> String {
+    const SHOWN: usize = 12;
+    format!("{}…", checksum.chars().take(SHOWN).collect::<String>())
 }
 
 /// A remark on a migration that is applied under another name.

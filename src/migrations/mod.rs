@@ -34,7 +34,8 @@ use crate::connection::{Client, HISTORY, Limits};
 use crate::digest::{Digest, hex};
 use crate::journal::{Inventory, RunId};
 use crate::lint::{self, Emptiness, Missing, Text};
-use crate::spec::{Location, Migration, Order};
+use crate::location::Location;
+use crate::spec::{Migration, Order};
 use crate::sql::{self, Database, Dialect};
 
 pub use advice::Advice;

@@ -2,21 +2,27 @@
 
 use serde_json::json;
 
-use super::text::{changes, drift};
-use super::{Paint, Tone};
+use super::Tone;
+use super::changes::{changes, drift};
+use super::page::{Page, Style};
+use crate::address::Component;
 use crate::plan::{Baseline, ChangeEntry, Drifted, SchemaBaseline};
 
 /// Drift as text, ending in a newline.
-pub fn drift_text(drifted: &Drifted, paint: Paint) -> String {
+pub fn drift_text(drifted: &Drifted, style: Style) -> String {
     let Drifted { stack, environment, baseline, changes: to_change, drift: left, untold, schema } = drifted;
-    let name = paint.tone(Tone::Strong, stack);
-    let mut out = format!("{name}, environment {}\n\n", paint.tone(Tone::Name, environment));
-    changes(&mut out, to_change, paint);
-    drift(&mut out, left, paint);
+    let mut page = Page::new(style);
+    let (name, environment) = (page.tone(Tone::Strong, stack), page.tone(Tone::Name, environment));
+    page.line(&format!("{name}, environment {environment}"));
+    changes(&mut page, to_change);
+    drift(&mut page, left);
+    page.gap();
     if let SchemaBaseline::Recorded { run_elsewhere } = schema {
         for stem in run_elsewhere {
-            out.push_str(stem);
-            out.push_str(" was run by another tool; what it changed in the schema is no drift.\n");
+            page.row(
+                2,
+                &format!("{stem} was run by another tool; what it changed in the schema is no drift."),
+            );
         }
     }
     let ending = match (to_change.len(), left.len(), baseline) {
@@ -31,15 +37,14 @@ pub fn drift_text(drifted: &Drifted, paint: Paint) -> String {
         (0, 0, _) if *untold > 0 => {
             format!("No drift is known; whether {untold} planned changes are drift cannot be told.")
         }
-        (0, 0, _) => paint.tone(Tone::Good, "No drift."),
+        (0, 0, _) => page.tone(Tone::Good, "No drift."),
         (0, _, _) => {
             "No change will mend this: undo it, write it as a migration, or `trueup drift accept`.".to_owned()
         }
         (count, _, _) => changed(count, to_change),
     };
-    out.push_str(&ending);
-    out.push('\n');
-    out
+    page.row(2, &ending);
+    page.into_text()
 }
 
 /// What was changed, and what `apply` does about it: a target is never written.
@@ -47,7 +52,7 @@ fn changed(count: usize, changes: &[ChangeEntry]) -> String {
     let what =
         if count == 1 { "1 thing was changed since it was" } else { "things were changed since they were" };
     let what = if count == 1 { what.to_owned() } else { format!("{count} {what}") };
-    let of_targets = changes.iter().filter(|change| change.address.is_selected_by("target")).count();
+    let of_targets = changes.iter().filter(|change| change.address.component() == Component::Target).count();
     let it = if count == 1 { "it" } else { "them" };
     match of_targets {
         0 => format!("{what} applied; `trueup apply` changes {it} back."),

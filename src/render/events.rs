@@ -1,5 +1,7 @@
 //! The events of a run: one line of text or JSON each, and the summary that ends it.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Paint, Tone};
@@ -79,8 +81,8 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
     }
 }
 
-/// The summary as one line of text.
-pub fn summary_text(totals: &Totals, paint: Paint) -> String {
+/// The summary as one line of text, with how long the run took where that is to be said.
+pub fn summary_text(totals: &Totals, took: Option<Duration>, paint: Paint) -> String {
     let Totals { applied, unchanged, failed, failed_idly, blocked, deferred } = *totals;
     let head = match (applied, failed, blocked) {
         (_, 0, 0) => paint.tone(Tone::Good, "Applied:"),
@@ -88,5 +90,8 @@ pub fn summary_text(totals: &Totals, paint: Paint) -> String {
         _ => paint.tone(Tone::Bad, "Applied in part:"),
     };
     let deferred = if deferred > 0 { format!(", {deferred} known later") } else { String::new() };
-    format!("{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{deferred}.")
+    let took = took.map_or_else(String::new, |took| format!(" It took {:.1} s.", took.as_secs_f64()));
+    format!(
+        "{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{deferred}.{took}"
+    )
 }

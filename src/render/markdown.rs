@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
+use super::changes::sign;
 use super::escape::{code, code_cell, html, prose};
-use super::text::sign;
 use crate::change::{Risk, Status};
 use crate::neutral::{block, one_line};
 use crate::plan::{ChangeEntry, Document, Summary};

@@ -1,5 +1,6 @@
 //! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
 
+mod changes;
 mod drift;
 mod escape;
 mod events;
@@ -7,8 +8,11 @@ mod graph;
 mod json;
 mod lint;
 mod markdown;
+mod page;
 mod paint;
+mod table;
 mod text;
+mod values;
 
 pub use drift::{drift_json, drift_text};
 pub use events::{Totals, event_json, event_line, summary_json, summary_text};
@@ -16,5 +20,7 @@ pub use graph::{GraphFormat, graph};
 pub use json::plan_json;
 pub use lint::{LintedFile, lint_json, lint_text};
 pub use markdown::markdown;
+pub use page::{Detail, Style};
 pub use paint::{Paint, Tone};
+pub use table::{Cell, table};
 pub use text::plan_text;

@@ -104,7 +104,8 @@ pub(super) async fn compare(secret: &Secret, stored: &str) -> Verdict {
 mod tests {
     use super::*;
     use crate::address::Kind;
-    use crate::spec::{Location, Source, Unset};
+    use crate::location::{Location, Source};
+    use crate::spec::Unset;
 
     /// The exchange of RFC 7677, section 3: user `user`, password `pencil`.
     #[test]

@@ -29,9 +29,10 @@ use crate::change::Diff;
 use crate::connection::Client;
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::{Inventory, RunId};
+use crate::location::Location;
 use crate::migrations::Upcoming;
 use crate::packed::Rows;
-use crate::spec::{Location, RowLines, SeedMode, When};
+use crate::spec::{RowLines, SeedMode, When};
 use crate::sql::{Dialect, identifier};
 
 pub use apply::RowsChange;

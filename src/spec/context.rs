@@ -11,8 +11,9 @@ use std::sync::Arc;
 use super::error::{Code, SpecError};
 use super::interpolate::KEEP_OUT;
 use super::tree::{self, Node, Problem, Span};
-use super::{Contact, Location, Source, Warning, mask};
+use super::{Contact, Warning, mask};
 use crate::digest::Digest;
+use crate::location::{Location, Source};
 use crate::sql;
 
 /// Specs are written by people; what is larger was not.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use miette::{Diagnostic, LabeledSpan, SourceCode};
 
-use super::Location;
+use crate::location::Location;
 
 /// How many errors are shown; a broken file can have thousands, and nobody reads those.
 pub(super) const SHOWN_ERRORS: usize = 50;

@@ -6,7 +6,7 @@ use std::fmt;
 use miette::Diagnostic;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Location;
+use crate::location::Location;
 
 /// A secret of the spec: its placeholder can be shown and digested, its value cannot.
 #[derive(Clone)]

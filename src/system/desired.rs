@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
-use crate::spec::{Location, Migration, Stack};
+use crate::location::Location;
+use crate::spec::{Migration, Stack};
 use crate::sql::Dialect;
 use crate::{migrations, roles, rows};
 

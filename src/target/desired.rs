@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::catalog::{Snapshot, TableName};
-use crate::spec::{Endpoint, Location, Target, TargetUrl};
+use crate::location::Location;
+use crate::spec::{Endpoint, Target, TargetUrl};
 
 /// One of `targets:`, ready to be observed and compared.
 #[derive(Debug, Clone)]

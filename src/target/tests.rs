@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::catalog::Snapshot;
 use crate::change::{Action, Diff, Risk, Status};
-use crate::spec::{Endpoint, Location, Source, Target, TargetUrl, Unset};
+use crate::location::{Location, Source};
+use crate::spec::{Endpoint, Target, TargetUrl, Unset};
 use crate::sql::{Database, SqliteMode, open_sqlite};
 
 /// A target at a path that asks for nothing.

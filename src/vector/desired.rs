@@ -7,7 +7,8 @@ use super::documents::{Author, Document, Source};
 use super::owner::Claimant;
 use crate::catalog::Snapshot;
 use crate::embed::Embedder;
-use crate::spec::{self, Location, Ontology, Stack, Term};
+use crate::location::Location;
+use crate::spec::{self, Ontology, Stack, Term};
 
 /// The schema of a target that is on.
 #[derive(Debug, Clone, PartialEq, Eq)]

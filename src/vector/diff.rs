@@ -16,7 +16,7 @@ use super::owner::{Owner, Standing};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
 use crate::digest::{Digest, Fingerprint};
-use crate::spec::Location;
+use crate::location::Location;
 
 /// Ids that a plan lists of one kind; the others are counted.
 pub(super) const LISTED: usize = 20;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use trueup::cache::{self, Change, Client, Desired, Failure, Observed, Unwanted};
 use trueup::change::{Diff, Status};
 use trueup::journal::Inventory;
-use trueup::spec::{Cache, CacheUrl, Endpoint, Location, Namespace, RedactedUrl, Source, Stream};
+use trueup::location::{Location, Source};
+use trueup::spec::{Cache, CacheUrl, Endpoint, Namespace, RedactedUrl, Stream};
 
 use crate::servers::{Redis, Wire};
 

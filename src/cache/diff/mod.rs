@@ -16,7 +16,8 @@ use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::journal::Inventory;
-use crate::spec::{Location, Namespace};
+use crate::location::Location;
+use crate::spec::Namespace;
 use streams::{Known, gone_streams, stream};
 
 /// What has to change in the cache. The inventory says which groups this tool made.

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha384};
 
 use super::Named;
+use crate::location::Location;
 use crate::spec::context::{Context, MAX_DATA_BYTES};
 use crate::spec::error::Code;
-use crate::spec::{Location, Migration, MigrationSets, Repeatable, RepeatableSets};
+use crate::spec::{Migration, MigrationSets, Repeatable, RepeatableSets};
 
 const UP: &str = ".up.sql";
 const DOWN: &str = ".down.sql";

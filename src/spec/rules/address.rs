@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use percent_encoding::percent_decode_str;
 
+use crate::location::Location;
 use crate::spec::context::{Context, ESCAPED};
 use crate::spec::error::{Code, SpecError};
 use crate::spec::interpolate::{Resolved, foreign_placeholder, unset};
@@ -13,8 +14,8 @@ use crate::spec::mask;
 use crate::spec::server_url::is_scheme;
 use crate::spec::tree::Span;
 use crate::spec::{
-    Cache, CacheUrl, Contact, Endpoint, Location, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset,
-    UrlError, Vector, VectorUrl,
+    Cache, CacheUrl, Contact, Endpoint, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset, UrlError,
+    Vector, VectorUrl,
 };
 
 /// An address that was understood.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::Location;
+use crate::location::Location;
 
 /// Migrations as they lie in the folder: one set for any dialect, or one a dialect.
 #[derive(Debug, Clone, Default)]

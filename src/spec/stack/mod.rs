@@ -11,10 +11,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Endpoint, Location, Secret};
+use super::{Endpoint, Secret};
 use crate::address::Address;
 use crate::change::Risk;
 use crate::digest::Digest;
+use crate::location::Location;
 
 pub use migrations::*;
 pub use rows::*;

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::When;
+use crate::location::Location;
 use crate::packed::Rows;
-use crate::spec::Location;
 
 /// One value of a row, as written; what it means depends on the column's type.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

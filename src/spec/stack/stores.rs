@@ -7,7 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::{Endpoint, Location, RedactedUrl, Secret, When};
+use crate::location::Location;
+use crate::spec::{Endpoint, RedactedUrl, Secret, When};
 
 /// One of `targets:`: a business database, read and never written.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Cell, MigrationSets, Ontology, Order, Seed, Terms};
-use crate::spec::{Endpoint, Location, RedactedUrl, Secret};
+use crate::location::Location;
+use crate::spec::{Endpoint, RedactedUrl, Secret};
 
 /// `system:` the application's own database.
 #[derive(Debug, Clone)]

@@ -24,13 +24,14 @@ use crate::change::{Action, Diff, Planned};
 use crate::connection::{self, Client, Presence, Purpose};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::{Entry, Inventory, Places, RunId, inventory};
+use crate::location::{Location, Source};
 use crate::migrations::{self, Advice};
 use crate::packed::Rows;
 use crate::prints::Prints;
 use crate::spec::{
-    self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Location, Migration, MigrationSets, Ontology,
-    Order, PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Source, Stack, System, SystemUrl,
-    Term, Terms, User,
+    self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Migration, MigrationSets, Ontology, Order,
+    PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Stack, System, SystemUrl, Term, Terms,
+    User,
 };
 use crate::sql::{Database, Dialect, Value};
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::digest::Digest;
 use crate::journal::{self, Identity};
+use crate::location::{Location, Source};
 use crate::spec::{
-    Collection, Embedder, Endpoint, Example, Flags, Location, MigrationSets, Ontology, Order, RedactedUrl,
-    SchemaDrift, Source, SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector,
-    VectorUrl,
+    Collection, Embedder, Endpoint, Example, Flags, MigrationSets, Ontology, Order, RedactedUrl, SchemaDrift,
+    SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector, VectorUrl,
 };
 use crate::vector::{
     Backend, BackendKind, Change, Claimant, CollectionSeen, Desired, DocumentSeen, Observed, OwnedSeen,

@@ -85,7 +85,7 @@ impl Location {
     }
 
     /// How long its line is, in bytes.
-    pub(super) fn line_bytes(&self) -> usize {
+    pub(crate) fn line_bytes(&self) -> usize {
         let end = self.source.masked.line_starts.get(self.line()).copied();
         end.unwrap_or(self.source.masked.shown.inner().len()) - self.line_start()
     }
@@ -105,12 +105,4 @@ impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// A value and where it stands.
-#[derive(Debug, Clone)]
-pub struct Located<T> {
-    pub value: T,
-    /// Where it stands.
-    pub at: Location,
 }
