@@ -196,6 +196,20 @@ pub enum Guard {
     },
 }
 
+/// What executing a change came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// It did what was planned; with what is to be looked at, one line each.
+    Done { warnings: Vec<String> },
+    /// All of it was there already when it ran.
+    Unchanged,
+}
+
+impl Effect {
+    /// It did what was planned.
+    pub const DONE: Self = Self::Done { warnings: Vec::new() };
+}
+
 /// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

@@ -31,6 +31,7 @@ pub mod roles;
 pub mod rows;
 pub mod spec;
 pub mod sql;
+pub mod stores;
 mod suggest;
 pub mod system;
 pub mod target;

@@ -3,10 +3,11 @@
 
 use std::time::Instant;
 
-use super::{Clients, ObserveError, schema};
+use super::schema;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
 use crate::migrations;
 use crate::spec::Stack;
+use crate::stores::{Clients, ObserveError};
 use crate::system;
 
 /// What accepting came to.
@@ -46,7 +47,7 @@ pub async fn accept_schema(stack: &Stack, clients: &Clients, run: &Run) -> Resul
         position: 0,
         address: "system.schema".to_owned(),
         action: "accept".to_owned(),
-        outcome: Outcome::Done,
+        outcome: Outcome::DONE,
         finished_at: journal::now(),
         milliseconds: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
     };

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::StepError;
 use crate::cache::{self, Applied, Change, Claims};
+use crate::change::Effect;
 use crate::connection;
 use crate::digest::Fingerprint;
 use crate::journal::{self, Entry, RunId};
@@ -21,10 +22,10 @@ pub(super) async fn apply(
     client: &cache::Client,
     system: &connection::Client,
     run: &RunId,
-) -> Result<(), StepError> {
+) -> Result<Effect, StepError> {
     let Some(Claims { address, stream, made, gone }) = cache::claims(change) else {
         cache::apply(change, client).await?;
-        return Ok(());
+        return Ok(Effect::DONE);
     };
     let claims: Vec<Entry> = made
         .iter()
@@ -42,6 +43,8 @@ pub(super) async fn apply(
         transaction.commit().await.map_err(journal::Error::from)?;
     }
     let Applied { found, kept } = cache::apply(change, client).await?;
+    let stays = |group: &String| format!("the group {group} of {stream} stays: somebody works with it now");
+    let warnings = kept.iter().map(stays).collect();
     let key_of = |group: &String| Fingerprint::of_text(group);
     let kept: BTreeSet<Fingerprint> = kept.iter().map(key_of).collect();
     let forgotten: Vec<Fingerprint> =
@@ -54,5 +57,5 @@ pub(super) async fn apply(
             .map_err(journal::Error::from)?;
         transaction.commit().await.map_err(journal::Error::from)?;
     }
-    Ok(())
+    Ok(Effect::Done { warnings })
 }

@@ -3,28 +3,29 @@
 
 mod accept;
 mod cancel;
-mod clients;
 mod groups;
-mod look;
 mod queue;
 mod record;
 mod rehearse;
 mod schema;
 mod session;
+mod step;
 mod walk;
+mod walked;
 
 use std::time::Duration;
 
 pub use accept::{Accepted, accept_schema};
 pub use cancel::{Cancel, Grace};
-pub use clients::{Clients, ObserveError, system_url};
-pub use look::observe_within;
 pub use record::Recorder;
 pub use rehearse::rehearse;
 pub use session::{Approval, KnownSchema, LookError, Seen, Session, Verified};
-pub use walk::{Execution, StepError, Walked, walk};
+pub use step::StepError;
+pub use walk::{Execution, walk};
+pub use walked::{Ended, Walked};
 
 use crate::address::Address;
+use crate::journal::Outcome;
 
 /// What happens during a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,22 +39,13 @@ pub enum Event {
         /// For whom.
         on: String,
     },
-    /// A step is done.
-    Finished {
+    /// A step ended, or is not started.
+    Ended {
         address: Address,
-        /// How long it took.
-        elapsed: Duration,
+        /// How long it took; `None` where it did not start.
+        elapsed: Option<Duration>,
+        outcome: Outcome,
     },
-    /// A step failed.
-    Failed {
-        address: Address,
-        /// How long it took.
-        elapsed: Duration,
-        /// Why, with every cause, on one line or more.
-        error: String,
-    },
-    /// A step is not started.
-    Blocked { address: Address, reason: String },
     /// The run was asked to stop, and waits for the steps that run.
     Stopping,
 }

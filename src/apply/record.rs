@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Cancel, Walked};
+use super::{Cancel, Ended, Walked};
+use crate::change::Action;
 use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
-use crate::plan::Step;
 use crate::redact::redact_own;
 use crate::sql::{Database, Dialect};
 
@@ -25,21 +25,14 @@ pub struct Recorder {
     run: Run,
     database: Option<Database>,
     waiting: Vec<StepRecord>,
-    seen: Seen,
+    /// How many steps of a walk were taken over.
+    seen: usize,
     position: i64,
     flushed: Instant,
     /// Whether the run must end at once.
     is_urgent: bool,
     /// The first failure to write. The run goes on; it is said at the end.
     trouble: Option<journal::Error>,
-}
-
-/// How much of a walk was taken over.
-#[derive(Debug, Default)]
-struct Seen {
-    done: usize,
-    failed: usize,
-    blocked: usize,
 }
 
 impl Recorder {
@@ -49,7 +42,7 @@ impl Recorder {
             run,
             database: None,
             waiting: Vec::new(),
-            seen: Seen::default(),
+            seen: 0,
             position: 0,
             flushed: Instant::now(),
             is_urgent: false,
@@ -72,15 +65,7 @@ impl Recorder {
     /// Takes down that things got new names.
     pub fn renamed(&mut self, moves: &[Move]) {
         for Move { from: _, to } in moves {
-            self.waiting.push(StepRecord {
-                position: self.position,
-                address: to.to_string(),
-                action: "move".to_owned(),
-                outcome: Outcome::Done,
-                finished_at: journal::now(),
-                milliseconds: 0,
-            });
-            self.position += 1;
+            self.push(to.to_string(), "move", Outcome::DONE, None);
         }
     }
 
@@ -115,7 +100,7 @@ impl Recorder {
     /// Takes over all of a walk that has ended, and writes it.
     pub(super) async fn catch_up(&mut self, walked: &Walked, is_urgent: bool) {
         self.take(walked);
-        self.seen = Seen::default();
+        self.seen = 0;
         self.is_urgent |= is_urgent;
         self.flush().await;
     }
@@ -137,26 +122,34 @@ impl Recorder {
         }
     }
 
-    fn take(&mut self, walked: &Walked) {
-        let Seen { done, failed, blocked } = self.seen;
-        for (step, elapsed) in walked.done.iter().skip(done) {
-            self.push(step, Outcome::Done, *elapsed);
-        }
-        for (step, elapsed, error) in walked.failed.iter().skip(failed) {
-            self.push(step, Outcome::Failed(redact_own(error).into_owned()), *elapsed);
-        }
-        for (step, reason) in walked.blocked.iter().skip(blocked) {
-            self.push(step, Outcome::Blocked(redact_own(reason).into_owned()), Duration::ZERO);
-        }
-        self.seen =
-            Seen { done: walked.done.len(), failed: walked.failed.len(), blocked: walked.blocked.len() };
+    /// Takes down a step that is no part of this run.
+    pub fn left_out(&mut self, address: String, action: Action, outcome: Outcome) {
+        self.push(address, action.as_str(), outcome, None);
     }
 
-    fn push(&mut self, step: &Step, outcome: Outcome, elapsed: Duration) {
+    fn take(&mut self, walked: &Walked) {
+        for Ended { step, elapsed, outcome } in walked.ended.iter().skip(self.seen) {
+            let redacted = |text: &String| redact_own(text).into_owned();
+            let outcome = match outcome {
+                Outcome::Done { warnings } => {
+                    Outcome::Done { warnings: warnings.iter().map(redacted).collect() }
+                }
+                Outcome::Unchanged => Outcome::Unchanged,
+                Outcome::Skipped(reason) => Outcome::Skipped(redacted(reason)),
+                Outcome::Failed(error) => Outcome::Failed(redacted(error)),
+                Outcome::Blocked(reason) => Outcome::Blocked(redacted(reason)),
+            };
+            self.push(step.address.to_string(), step.action.as_str(), outcome, *elapsed);
+        }
+        self.seen = walked.ended.len();
+    }
+
+    fn push(&mut self, address: String, action: &str, outcome: Outcome, elapsed: Option<Duration>) {
+        let elapsed = elapsed.unwrap_or_default();
         self.waiting.push(StepRecord {
             position: self.position,
-            address: step.address.to_string(),
-            action: step.action.as_str().to_owned(),
+            address,
+            action: action.to_owned(),
             outcome,
             finished_at: journal::now(),
             milliseconds: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),

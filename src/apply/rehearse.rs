@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::sync::OnceCell;
 
-use super::clients::observe_system;
-use super::walk::causes;
-use super::{Cancel, ObserveError, system_url};
+use super::Cancel;
+use super::step::causes;
 use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
-use crate::change::{Action, Check, Fault, Status};
+use crate::change::{Action, Check, Effect, Fault, Status};
 use crate::connection::{Client, Lacks, Purpose};
 use crate::journal::{self, RunId};
 use crate::location::Location;
@@ -18,6 +17,7 @@ use crate::migrations::{self, beyond, shortened, without_beyond};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::spec::{Migration, Repeatable, SchemaDrift, Stack};
 use crate::sql;
+use crate::stores::{ObserveError, observe_system, system_url};
 use crate::system::{self, Change, Desired, Surroundings};
 use crate::world::World;
 
@@ -292,7 +292,7 @@ impl Rehearsal<'_> {
             return Err(skipped(format!("{place}: {statement} changes more than its own database")));
         }
         let mut applied = system::apply(change, scratch, &self.run).await;
-        let lacks_object = |applied: &system::Result<()>| {
+        let lacks_object = |applied: &system::Result<Effect>| {
             applied.as_ref().is_err_and(|error| error.lacks().is_some_and(Lacks::is_of_schema))
         };
         if lacks_object(&applied) && !self.surroundings.initialized() {
@@ -304,7 +304,7 @@ impl Rehearsal<'_> {
             making.await.map_err(|error| Trouble::from(causes(&error)))?;
             applied = system::apply(change, scratch, &self.run).await;
         }
-        applied.map_err(|error| self.trouble(address, &error))
+        applied.map(|_| ()).map_err(|error| self.trouble(address, &error))
     }
 
     /// What a step's error says, with the place in the files.

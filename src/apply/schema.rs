@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::Clients;
 use crate::catalog::{Snapshot, TableKind};
 use crate::journal::Inventory;
 use crate::migrations::{self, Applied};
 use crate::plan::Step;
 use crate::spec::{Migration, Stack};
 use crate::sql::Dialect;
+use crate::stores::Clients;
 use crate::system::{self, Desired};
 use crate::world::World;
 

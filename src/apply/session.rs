@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Clients, Event, Execution, ObserveError, Walked, observe_within, schema, walk};
+use super::{Event, Execution, Walked, schema, walk};
 use crate::address::{Address, Kind};
 use crate::catalog::Snapshot;
 use crate::change::{Check, Held, Status};
-use crate::journal::{self, Bookkeeping, RunId};
+use crate::journal::{self, Bookkeeping, Outcome, RunId};
 use crate::migrations;
 use crate::plan::{self, Allow, Document, Failure, Options, Plan, Step, Work};
 use crate::spec::Stack;
+use crate::stores::{Clients, ObserveError, observe_within};
 use crate::system;
 use crate::world::World;
 
@@ -96,7 +97,7 @@ impl KnownSchema {
         let Self { recorded, there: before, is_adopted } = self;
         let there = observed.schema.clone();
         let recorded = recorded.after_steps(&before, &there);
-        let files = schema::files(steps.done.iter().map(|(step, _)| step));
+        let files = schema::files(steps.done());
         let desired = system::Desired::new(stack, observed.dialect);
         Self { recorded: system::explained(&desired, &recorded, &there, &files), there, is_adopted }
     }
@@ -133,10 +134,8 @@ impl Verified {
 
     /// Whether everything was done and the world converged.
     pub fn is_whole(&self) -> bool {
-        let Walked { done: _, failed, failed_idly: _, blocked, interrupted } = &self.walked;
-        failed.is_empty()
-            && blocked.is_empty()
-            && !interrupted
+        self.walked.not_done().next().is_none()
+            && !self.walked.interrupted
             && self.left.is_empty()
             && self.failed_checks.is_empty()
             && self.blocked == 0
@@ -147,13 +146,8 @@ impl Verified {
     /// Judges a run by its last look.
     fn judge(walked: Walked, first: &Document, last: &Plan, approval: Approval<'_>) -> Self {
         let Document { changes, checks, blocked, deferred, notes, .. } = &last.document;
-        let Walked { done, failed, failed_idly: _, blocked: not_started, interrupted: _ } = &walked;
-        let done: BTreeSet<&Address> = done.iter().map(|(step, _)| &step.address).collect();
-        let counted: BTreeSet<&Address> = failed
-            .iter()
-            .map(|(step, ..)| &step.address)
-            .chain(not_started.iter().map(|(step, _)| &step.address))
-            .collect();
+        let done: BTreeSet<&Address> = walked.done().map(|step| &step.address).collect();
+        let counted: BTreeSet<&Address> = walked.not_done().map(|step| &step.address).collect();
         // The rest of a saved change that was planned in part needs a new plan.
         let needs_new_plan = if approval.may_grow { BTreeSet::new() } else { deferred_of(first) };
         let left = changes
@@ -253,7 +247,8 @@ impl Session<'_> {
                 let verified = Verified::judge(walked, &first, &last, approval);
                 for Held { address, reason } in &verified.undone {
                     let (address, reason) = (address.clone(), reason.clone());
-                    (execution.on_event)(&Event::Blocked { address, reason });
+                    let outcome = Outcome::Blocked(reason);
+                    (execution.on_event)(&Event::Ended { address, elapsed: None, outcome });
                 }
                 verified
             }
@@ -283,7 +278,7 @@ impl Session<'_> {
             if walked.interrupted {
                 return Ok(None);
             }
-            let completed = walked.done.iter().map(|(step, _)| step.address.clone()).collect();
+            let completed = walked.done().map(|step| step.address.clone()).collect();
             let options = Options { completed, ..self.options.clone() };
             let on_event = &mut *execution.on_event;
             let mut say = |on: &str| {
@@ -328,7 +323,7 @@ impl Session<'_> {
     ) -> Result<(), ObserveError> {
         if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
             self.record_unrecorded_schema(seen, run).await?;
-        } else if walked.done.iter().any(|(step, _)| step.is_migration()) {
+        } else if walked.done().any(Step::is_migration) {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, run, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
         }
@@ -373,7 +368,7 @@ impl Session<'_> {
             steps.into_iter().partition(|step| step.address.kind() == Kind::Bookkeeping);
         if !first.is_empty() {
             walked.extend(walk(first, self.clients, execution).await);
-            if !walked.failed.is_empty() {
+            if walked.has_failure() {
                 walked.block(rest, "needs system.bookkeeping", execution.on_event);
                 return Ok(());
             }

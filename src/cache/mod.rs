@@ -55,6 +55,14 @@ impl Client {
         }
     }
 
+    /// Ends the statement that runs in this process, where the cache is a file.
+    pub fn interrupt(&self) {
+        match &self.0 {
+            Connector::Redis(_) => {}
+            Connector::Embedded(embedded) => embedded.interrupt.ask(),
+        }
+    }
+
     /// The client of a run, which writes only while that holds its lock.
     #[must_use]
     pub fn behind(mut self, fence: Fence) -> Self {

@@ -12,7 +12,7 @@ use super::Error;
 use super::observed::{EmbeddedSeen, GroupSeen, KeysSeen, NamespaceSeen, StreamSeen};
 use crate::digest::Fingerprint;
 use crate::journal::lock::Fence;
-use crate::sql::{self, Database, SqliteMode, Value, open_sqlite, open_sqlite_to_read};
+use crate::sql::{self, Database, Interrupt, SqliteMode, Value, open_sqlite_to_read, open_sqlite_with};
 
 /// The tables, each made when it is missing. Times are seconds since 1970.
 const SCHEMA: [&str; 9] = [
@@ -115,6 +115,8 @@ const REMOVE_GROUPS: &str = "
 #[derive(Debug)]
 pub(super) struct Embedded {
     path: PathBuf,
+    /// Ends what runs on it.
+    pub(super) interrupt: Interrupt,
     /// Opened and with its tables, by the first change.
     writer: OnceCell<Database>,
     /// What each transaction that writes must pass.
@@ -123,7 +125,12 @@ pub(super) struct Embedded {
 
 impl Embedded {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), writer: OnceCell::new(), fence: Fence::default() }
+        Self {
+            path: path.to_owned(),
+            interrupt: Interrupt::default(),
+            writer: OnceCell::new(),
+            fence: Fence::default(),
+        }
     }
 
     /// Five queries, however much there is.
@@ -233,8 +240,9 @@ impl Embedded {
                 message: error.to_string(),
             })?;
         }
-        let database =
-            open_sqlite(&self.path, SqliteMode::Create).await.map_err(|error| self.unusable(&error))?;
+        let database = open_sqlite_with(&self.path, SqliteMode::Create, Some(&self.interrupt))
+            .await
+            .map_err(|error| self.unusable(&error))?;
         let refused = |error: sql::Error| self.refused("making the tables", &error);
         let mut transaction = database.begin().await.map_err(refused)?;
         for sql in SCHEMA {

@@ -15,14 +15,13 @@ use super::progress::Progress;
 use super::ui::Ui;
 use super::{listening, load};
 use crate::address::{Address, Kind};
-use crate::apply::{
-    Approval, Cancel, Clients, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified, system_url,
-};
+use crate::apply::{Approval, Cancel, Event, Execution, KnownSchema, Recorder, Seen, Session, Verified};
 use crate::connection::{self, Presence, Purpose};
-use crate::journal::{self, Bookkeeping, Move, RunId, RunStatus, lock};
+use crate::journal::{self, Bookkeeping, Move, Outcome, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
 use crate::spec::{Contact, Stack, SystemUrl};
+use crate::stores::{Clients, system_url};
 
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
@@ -197,6 +196,18 @@ impl Applying<'_> {
         let unchanged = approved.plan.document.summary.unchanged;
         let mut totals = Totals { unchanged, ..Totals::default() };
 
+        for change in
+            document.changes.iter().filter(|change| approved.to_run.skipped.contains(&change.address))
+        {
+            let outcome = Outcome::Skipped("an earlier run of this plan did it".to_owned());
+            progress.event(&Event::Ended {
+                address: change.address.clone(),
+                elapsed: None,
+                outcome: outcome.clone(),
+            });
+            recorder.left_out(change.address.to_string(), change.action, outcome);
+            totals.skipped += 1;
+        }
         let renaming = self.rename(&approved.plan.moves, &mut recorder);
         let Some(has_written) = cancel.unless_urgent(renaming).await else { return Ok(Exit::Interrupted) };
         let has_written = has_written?;
@@ -207,7 +218,7 @@ impl Applying<'_> {
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             progress.clear();
-            let again = if walked.failed.is_empty() {
+            let again = if walked.not_done().next().is_none() {
                 cancel.unless_asked(self.look_again(&session, &approved)).await
             } else {
                 None
@@ -220,7 +231,7 @@ impl Applying<'_> {
                 }
                 Some(Ok(Decision::End(exit))) => return Ok(exit.after_changes()),
                 Some(Err(failure)) => (Some("the run ended before it".to_owned()), Some(failure)),
-                None if walked.failed.is_empty() => {
+                None if walked.not_done().next().is_none() => {
                     walked.interrupted = true;
                     (Some("interrupted".to_owned()), None)
                 }
@@ -239,7 +250,7 @@ impl Applying<'_> {
             let (lost, cancel) = (held.lost(), cancel.clone());
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
-        let Approved { plan, to_run: ToRun { addresses, held }, knows_spec, schema } = *approved;
+        let Approved { plan, to_run: ToRun { addresses, held, skipped: _ }, knows_spec, schema } = *approved;
         let allowed = args.allowed();
         let may_grow = self.saved.is_none();
         let approval = Approval { addresses: &addresses, held: &held, may_grow, allowed: &allowed };

@@ -7,12 +7,12 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::address::Address;
-use crate::apply::Clients;
 use crate::change::Held;
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Allow, Anothers, Document, Plan};
 use crate::render;
 use crate::spec::Stack;
+use crate::stores::Clients;
 
 /// Which command a run belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,13 +60,15 @@ pub(super) struct ToRun {
     pub addresses: BTreeSet<Address>,
     /// Changes of a saved plan that cannot be planned now.
     pub held: Vec<Held>,
+    /// Changes of a saved plan that an earlier run of it did.
+    pub skipped: BTreeSet<Address>,
 }
 
 impl ToRun {
     /// All changes of a plan.
     pub(super) fn all_of(plan: &Plan) -> Self {
         let addresses = plan.document.changes.iter().map(|change| change.address.clone()).collect();
-        Self { addresses, held: Vec::new() }
+        Self { addresses, ..Self::default() }
     }
 }
 
@@ -81,16 +83,14 @@ pub(super) fn reconciled(
 ) -> Result<ToRun, Failure> {
     let plan::Reconciled { run, skipped, extra, held } =
         plan::reconcile(saved, &fresh.document, earlier.map(RunId::as_str))?;
-    for address in skipped.iter().filter(|address| Some(*address) != own) {
-        ui.note(&format!("{address} was done by an earlier run of this plan"));
-    }
     for address in extra {
         ui.note(&format!("{address} is not in the saved plan and is not run"));
     }
     for Held { address, reason } in &held {
         ui.warn(&format!("{address} cannot be done now: {reason}"));
     }
-    Ok(ToRun { addresses: run.into_iter().collect(), held })
+    let skipped = skipped.into_iter().filter(|address| Some(address) != own).collect();
+    Ok(ToRun { addresses: run.into_iter().collect(), held, skipped })
 }
 
 /// Shows the plan, unless events are asked for.

@@ -10,7 +10,6 @@ use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use super::{approval, ending, listening, load};
 use crate::address::Kind;
-use crate::apply::{Clients, system_url};
 use crate::catalog::Snapshot;
 use crate::connection::{Presence, Purpose};
 use crate::digest::Digest;
@@ -18,6 +17,7 @@ use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepReco
 use crate::migrations;
 use crate::plan::Failure as PlanFailure;
 use crate::spec::{Contact, Migration, Stack};
+use crate::stores::{Clients, system_url};
 use crate::system::{self, Desired, Until, Verdict};
 
 /// Arguments of `baseline`.
@@ -183,7 +183,7 @@ fn step(stem: &str, position: i64) -> StepRecord {
         position,
         address: Kind::Migration.named(stem).to_string(),
         action: "record".to_owned(),
-        outcome: Outcome::Done,
+        outcome: Outcome::DONE,
         finished_at: journal::now(),
         milliseconds: 0,
     }

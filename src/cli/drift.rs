@@ -10,7 +10,7 @@ use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use super::{approval, ending, load};
-use crate::apply::{Accepted, Clients, accept_schema, system_url};
+use crate::apply::{Accepted, accept_schema};
 use crate::change::Status;
 use crate::connection::{Presence, Purpose};
 use crate::digest::Digest;
@@ -18,6 +18,7 @@ use crate::journal::{RunId, lock};
 use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
 use crate::render;
 use crate::spec::Contact;
+use crate::stores::{Clients, system_url};
 
 /// Arguments of `drift`.
 #[derive(Debug, Args)]

@@ -92,7 +92,7 @@ macro_rules! failed {
 failed!(
     crate::spec::SpecErrors,
     crate::world::Error,
-    crate::apply::ObserveError,
+    crate::stores::ObserveError,
     crate::journal::Error,
     crate::connection::Error,
     crate::migrations::Error,

@@ -9,11 +9,11 @@ use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::Clients;
 use crate::connection::Purpose;
 use crate::plan::{self, Options};
 use crate::render::GraphFormat;
 use crate::spec::Contact;
+use crate::stores::Clients;
 
 /// Arguments of `graph`.
 #[derive(Debug, Args)]

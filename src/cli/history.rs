@@ -9,12 +9,12 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, system_url};
 use crate::connection::{Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::render::{Cell, Tone, table};
 use crate::spec::{Contact, Stack};
 use crate::sql::Database;
+use crate::stores::{Clients, system_url};
 
 /// Arguments of `history`.
 #[derive(Debug, Args)]
@@ -141,9 +141,11 @@ async fn steps(
 fn step_row(step: &StepRecord) -> Vec<Cell> {
     let StepRecord { position: _, address, action, outcome, finished_at, milliseconds } = step;
     let (word, tone, why) = match outcome {
-        Outcome::Done => ("done", Tone::Good, ""),
-        Outcome::Failed(error) => ("failed", Tone::Bad, error.as_str()),
-        Outcome::Blocked(reason) => ("blocked", Tone::Warning, reason.as_str()),
+        Outcome::Done { warnings } => ("done", Tone::Good, warnings.join("; ")),
+        Outcome::Unchanged => ("unchanged", Tone::Good, String::new()),
+        Outcome::Skipped(reason) => ("skipped", Tone::Good, reason.clone()),
+        Outcome::Failed(error) => ("failed", Tone::Bad, error.clone()),
+        Outcome::Blocked(reason) => ("blocked", Tone::Warning, reason.clone()),
     };
     vec![
         (None, to_the_second(finished_at).to_owned()),
@@ -151,6 +153,6 @@ fn step_row(step: &StepRecord) -> Vec<Cell> {
         (None, action.clone()),
         (None, format!("{milliseconds} ms")),
         (None, address.clone()),
-        (None, why.to_owned()),
+        (None, why),
     ]
 }

@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::exit::{Failure, Plain};
 use super::ui::Ui;
-use crate::apply::{Clients, LookError, ObserveError, observe_within};
+use crate::apply::LookError;
 use crate::change::Fault;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
 use crate::spec::{self, Contact, Stack};
+use crate::stores::{Clients, ObserveError, observe_within};
 use crate::world::{File, World};
 
 /// How long what is short may take where nobody says otherwise.

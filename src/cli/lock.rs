@@ -8,11 +8,11 @@ use clap::{Args, Subcommand};
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, system_url};
 use crate::connection::{Presence, Purpose};
 use crate::journal::lock;
 use crate::neutral::one_line;
 use crate::spec::{CacheUrl, Contact, Stack, VectorUrl};
+use crate::stores::{Clients, system_url};
 
 /// Arguments of `lock`.
 #[derive(Debug, Args)]

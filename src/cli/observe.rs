@@ -9,9 +9,9 @@ use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::Clients;
 use crate::connection::Purpose;
 use crate::spec::Contact;
+use crate::stores::Clients;
 use crate::world::File;
 
 /// Arguments of `observe`.

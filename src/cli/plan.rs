@@ -10,11 +10,12 @@ use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use super::{LEAVES_NOTHING, listening, listening_with, load};
 use crate::address::Address;
-use crate::apply::{Clients, rehearse};
+use crate::apply::rehearse;
 use crate::connection::Purpose;
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
 use crate::spec::{Contact, Stack};
+use crate::stores::Clients;
 use crate::world::World;
 
 /// Arguments of `plan`.

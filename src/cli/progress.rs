@@ -41,9 +41,7 @@ impl Progress {
                  another Ctrl-C stops at once"
                     .to_owned(),
             ),
-            Event::Started { .. } | Event::Finished { .. } | Event::Failed { .. } | Event::Blocked { .. } => {
-                None
-            }
+            Event::Started { .. } | Event::Ended { .. } => None,
         };
         if let Some(note) = note {
             self.bar.suspend(|| self.ui.note(&note));

@@ -10,12 +10,12 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::apply::{Clients, system_url};
 use crate::change::Status;
 use crate::connection::{Presence, Purpose};
 use crate::journal::{self, RunStatus, lock};
 use crate::render::{Cell, Tone, table};
 use crate::spec::{Contact, Stack};
+use crate::stores::{Clients, system_url};
 use crate::{cache, target, vector};
 
 /// Arguments of `status`.

@@ -46,14 +46,29 @@ impl Embedder {
         }
     }
 
-    /// A vector for each text, in their order, of length one (or zero, for a text without words).
-    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+    /// A vector for each text, in their order, of length one (or zero, for a text without words). Computes
+    /// for as long as it takes: see [`Self::embed_aside`].
+    pub fn embed(&self, texts: &[&str]) -> Vec<Vec<f32>> {
         match self {
-            Self::Hashing(hashing) => Ok(texts.iter().map(|text| hashing.embed(text)).collect()),
+            Self::Hashing(hashing) => texts.iter().map(|text| hashing.embed(text)).collect(),
         }
+    }
+
+    /// The same on a thread of its own, so that nothing else has to wait for it.
+    pub async fn embed_aside(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
+        let embedder = self.clone();
+        let computing = tokio::task::spawn_blocking(move || {
+            embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+        });
+        computing.await.map_err(|error| Error::Lost(error.to_string()))
     }
 }
 
-/// What went wrong while embedding. Hashing cannot fail.
+/// What went wrong while embedding.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum Error {}
+pub enum Error {
+    /// The thread that computed ended without an answer: a defect of this tool.
+    #[error("the embedder stopped without an answer: {0}")]
+    #[diagnostic(code(trueup::embed::lost))]
+    Lost(String),
+}

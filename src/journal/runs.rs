@@ -85,11 +85,25 @@ impl RunStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    Done,
+    /// It did what it was to do.
+    Done {
+        /// What of it is to be looked at, one line each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        warnings: Vec<String>,
+    },
+    /// All of it was there already when it ran.
+    Unchanged,
+    /// It was left out, with the reason: an earlier run of the same plan did it.
+    Skipped(String),
     /// It failed, with the error.
     Failed(String),
     /// It was not started, with the reason.
     Blocked(String),
+}
+
+impl Outcome {
+    /// It did what it was to do, and there is nothing to say of it.
+    pub const DONE: Self = Self::Done { warnings: Vec::new() };
 }
 
 /// One step of a run.
@@ -164,7 +178,10 @@ pub async fn record_steps(database: &Database, run: &RunId, steps: &[StepRecord]
 fn step_values(run: &RunId, step: &StepRecord) -> [Value; 8] {
     let StepRecord { position, address, action, outcome, finished_at, milliseconds } = step;
     let (outcome, detail) = match outcome {
-        Outcome::Done => ("done", Value::Null),
+        Outcome::Done { warnings } if warnings.is_empty() => ("done", Value::Null),
+        Outcome::Done { warnings } => ("done", Value::from(warnings.join("\n"))),
+        Outcome::Unchanged => ("unchanged", Value::Null),
+        Outcome::Skipped(reason) => ("skipped", Value::from(reason.as_str())),
         Outcome::Failed(error) => ("failed", Value::from(error.as_str())),
         Outcome::Blocked(reason) => ("blocked", Value::from(reason.as_str())),
     };
@@ -221,7 +238,7 @@ pub(super) fn trained(dialect: Dialect) -> String {
     format!(
         "SELECT address FROM (SELECT address, action, row_number() OVER \
          (PARTITION BY address ORDER BY run DESC, position DESC) AS nth FROM {} \
-         WHERE outcome = 'done' AND address LIKE 'vector.%') AS last WHERE nth = 1 AND action <> 'delete' \
+         WHERE outcome IN ('done', 'unchanged') AND address LIKE 'vector.%') AS last WHERE nth = 1 AND action <> 'delete' \
          ORDER BY address",
         table(dialect, "steps")
     )
@@ -267,7 +284,9 @@ pub async fn steps(database: &Database, run: &RunId) -> Result<Vec<StepRecord>> 
         let outcome = match row.text(3)? {
             "failed" => Outcome::Failed(detail),
             "blocked" => Outcome::Blocked(detail),
-            _ => Outcome::Done,
+            "skipped" => Outcome::Skipped(detail),
+            "unchanged" => Outcome::Unchanged,
+            _ => Outcome::Done { warnings: detail.lines().map(str::to_owned).collect() },
         };
         Ok(StepRecord {
             position: row.integer(0)?,

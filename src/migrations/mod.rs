@@ -29,7 +29,7 @@ use serde_json::json;
 
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
-use crate::change::{Action, Diff, Fault, Planned};
+use crate::change::{Action, Diff, Effect, Fault, Planned};
 use crate::connection::{Client, HISTORY, Limits};
 use crate::digest::{Digest, hex};
 use crate::journal::{Inventory, RunId};
@@ -112,7 +112,7 @@ pub struct Seen<'a> {
 }
 
 /// Executes one change in the name of a run.
-pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<()> {
+pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<Effect> {
     match change {
         Change::Run(pending) => run::apply(pending, client, run).await,
         Change::Repeat(repeating) => run::repeat(repeating, client, run).await,

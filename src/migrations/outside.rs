@@ -9,7 +9,7 @@ use super::index::Leavings;
 use super::unit::{Bounds, Kind, Unit};
 use super::watch::Watch;
 use super::{Error, Job, Pending, Result, asserted, books, failure, run as inside, without_mark};
-use crate::change::Fault;
+use crate::change::{Effect, Fault};
 use crate::connection::{self, Client, Failed, Session};
 use crate::journal::{Inventory, RunId};
 use crate::lint;
@@ -76,14 +76,14 @@ pub(crate) fn edited_message(stem: &str, statement: usize) -> String {
 /// What to do then.
 const EDITED_HELP: &str = "restore that statement; those that are not done may be edited";
 
-/// Runs what of a migration is not done. Gives whether the session is as the file found it: nothing was set
-/// in it that a later file would meet.
+/// Runs what of a migration is not done. Gives also whether the session is as the file found it: nothing was
+/// set in it that a later file would meet.
 pub(super) async fn apply(
     pending: &Pending,
     job: &Job<'_>,
     session: &mut Session,
     (client, run): (&Client, &RunId),
-) -> Result<bool> {
+) -> Result<(Effect, bool)> {
     let mut watch = Watch::new(job, client);
     let version = pending.migration.version;
     let found = session.prepare(job.limits, version, &job.address).await;
@@ -92,7 +92,7 @@ pub(super) async fn apply(
         && (recorded.success || known.is_empty())
     {
         inside::already(recorded, pending)?;
-        return Ok(true);
+        return Ok((Effect::Unchanged, true));
     }
     let started = Instant::now();
     let done = |number| known.get(&books::done_key(number)).copied();
@@ -123,7 +123,7 @@ pub(super) async fn apply(
         end.push("COMMIT".to_owned());
         session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))?;
     }
-    Ok(units.iter().all(Unit::is_remembered))
+    Ok((Effect::DONE, units.iter().all(Unit::is_remembered)))
 }
 
 /// The statements that record the file as done, and forget how far it had got.

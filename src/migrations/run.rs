@@ -7,6 +7,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use super::watch::Watch;
 use super::{Error, Job, Pending, Repeating, Result, asserted, books, failure, is_same_text, outside};
+use crate::change::Effect;
 use crate::connection::{Client, Failed, Limits, Recorded, Session};
 use crate::digest::hex;
 use crate::journal::RunId;
@@ -31,7 +32,7 @@ pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
 }
 
 /// Runs a migration, unless the history has it.
-pub(super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<()> {
+pub(super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<Effect> {
     let job = pending.job();
     can_run(&job, client)?;
     let mut session = open(client).await?;
@@ -39,18 +40,20 @@ pub(super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Re
         outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
         match at_once(&job, pending, &mut session, (client, run)).await {
-            Ok(true) => Ok(true),
-            Ok(false) => inside(&job, Some(pending), &mut session, (client, run)).await.map(|()| true),
+            Ok(true) => Ok((Effect::DONE, true)),
+            Ok(false) => {
+                inside(&job, Some(pending), &mut session, (client, run)).await.map(|effect| (effect, true))
+            }
             Err(error) => Err(error),
         }
     };
     // What a migration outside a transaction left set is not taken over to the next.
-    leave(client, session, *applied.as_ref().unwrap_or(&false)).await;
-    applied.map(|_| ())
+    leave(client, session, applied.as_ref().is_ok_and(|(_, is_clean)| *is_clean)).await;
+    applied.map(|(effect, _)| effect)
 }
 
 /// Runs a repeatable migration.
-pub(super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<()> {
+pub(super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<Effect> {
     can_run(&repeating.job(), client)?;
     let mut session = open(client).await?;
     let applied = inside(&repeating.job(), None, &mut session, (client, run)).await;
@@ -161,7 +164,7 @@ async fn inside(
     versioned: Option<&Pending>,
     session: &mut Session,
     (client, run): (&Client, &RunId),
-) -> Result<()> {
+) -> Result<Effect> {
     let mut watch = Watch::new(job, client);
     let mut pauses = pauses(job.limits);
     let mut tries = 1;
@@ -171,7 +174,7 @@ async fn inside(
         let recorded = recorded.map_err(doing("reading the history of migrations"))?;
         if let (Some(recorded), Some(pending)) = (recorded, versioned) {
             session.rollback().await;
-            return already(&recorded, pending);
+            return already(&recorded, pending).map(|()| Effect::Unchanged);
         }
         let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
         if let Err(lost) = client.check_lock().await {
@@ -200,7 +203,8 @@ async fn inside(
             }
             let mut end = record(job, versioned, Took::Known(started.elapsed()), session, run);
             end.push("COMMIT".to_owned());
-            return session.run(end.join("; ")).await.map_err(|error| failure::of_commit(job, &error));
+            let ended = session.run(end.join("; ")).await;
+            return ended.map(|()| Effect::DONE).map_err(|error| failure::of_commit(job, &error));
         };
         if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
             return Err(lost);

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::*;
-use crate::apply::{Clients, observe_within};
 use crate::connection::Purpose;
 use crate::journal::RunId;
 use crate::spec::Contact;
+use crate::stores::{Clients, observe_within};
 
 const HEAD: &str = "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://system.db\n";
 

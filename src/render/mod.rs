@@ -12,6 +12,8 @@ mod page;
 mod paint;
 mod table;
 mod text;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub use drift::{drift_json, drift_text};

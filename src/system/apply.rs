@@ -2,6 +2,7 @@
 //! again after being killed in the middle, ends the same.
 
 use super::{Result, database};
+use crate::change::Effect;
 use crate::connection::Client;
 use crate::journal::RunId;
 use crate::roles::RoleChange;
@@ -23,12 +24,13 @@ pub enum Change {
 }
 
 /// Executes one change in the name of a run.
-pub async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<()> {
+pub async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<Effect> {
     match change {
-        Change::CreateDatabase => Ok(client.create_database().await?),
-        Change::CreateExtension { name } => database::create_extension(name, client).await,
-        Change::Migration(change) => Ok(migrations::apply(change, client, run).await?),
-        Change::Role(change) => Ok(roles::apply(change, client, run).await?),
-        Change::Rows(change) => Ok(rows::apply(change, client, run).await?),
+        Change::Migration(change) => return Ok(migrations::apply(change, client, run).await?),
+        Change::CreateDatabase => client.create_database().await?,
+        Change::CreateExtension { name } => database::create_extension(name, client).await?,
+        Change::Role(change) => roles::apply(change, client, run).await?,
+        Change::Rows(change) => rows::apply(change, client, run).await?,
     }
+    Ok(Effect::DONE)
 }

@@ -207,7 +207,7 @@ impl Chroma {
         let act = |verb| self.documents_path(&collection.id, verb);
         for batch in write.chunks(batch_size) {
             // First, because it takes longest: what is read after it is still so when it is written.
-            let embeddings = training.embed(batch)?;
+            let embeddings = training.embed(batch).await?;
             let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
             let there = self.metadata_of(&collection.id, &ids).await?;
             let mut metadatas = Vec::with_capacity(batch.len());

@@ -50,10 +50,10 @@ impl Training<'_> {
         BATCH.min(limit).min(by_size).max(1)
     }
 
-    /// The vectors of a batch.
-    pub(super) fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
-        let texts: Vec<&str> = batch.iter().map(|document| document.text.as_str()).collect();
-        Ok(self.embedder.embed(&texts)?)
+    /// The vectors of a batch, computed off the threads that watch over the lock.
+    pub(super) async fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
+        let texts = batch.iter().map(|document| document.text.clone()).collect();
+        Ok(self.embedder.embed_aside(texts).await?)
     }
 }
 
@@ -73,6 +73,14 @@ impl Client {
     #[must_use]
     pub fn behind(self, fence: Fence) -> Self {
         Self { fence, ..self }
+    }
+
+    /// Ends the statement that runs in this process, where the store is a file.
+    pub fn interrupt(&self) {
+        match &self.backend {
+            Backend::Chroma(_) => {}
+            Backend::Sqlite(store) => store.interrupt.ask(),
+        }
     }
 
     pub(super) async fn observe(&self) -> Result<Seen, Error> {

@@ -25,7 +25,8 @@ use super::{Document, METRIC, key};
 use crate::embed::Embedder;
 use crate::journal::lock::Lost;
 use crate::sql::{
-    self, Database, Row, SqliteMode, Transaction, Value, identifier, open_sqlite, open_sqlite_to_read,
+    self, Database, Interrupt, Row, SqliteMode, Transaction, Value, identifier, open_sqlite_to_read,
+    open_sqlite_with,
 };
 
 /// Documents that one query of an observation reads.
@@ -68,6 +69,8 @@ type Written<T> = Result<T, Failure>;
 #[derive(Debug, Clone)]
 pub(super) struct SqliteStore {
     path: PathBuf,
+    /// Ends what runs on it.
+    pub(super) interrupt: Interrupt,
 }
 
 /// Makes sqlite-vec known to every SQLite connection that this process opens from now on.
@@ -92,7 +95,7 @@ fn register_sqlite_vec() {
 
 impl SqliteStore {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, interrupt: Interrupt::default() }
     }
 
     pub(super) async fn observe(&self) -> Result<Seen, Error> {
@@ -160,7 +163,7 @@ impl SqliteStore {
             let (id, dimension) = integers(row).map_err(|error| self.wrong(error))?;
             let batch_size = training.batch(usize::MAX);
             for batch in write.chunks(batch_size) {
-                let vectors = training.embed(batch)?;
+                let vectors = training.embed(batch).await?;
                 let foreign = write_batch(&database, id, dimension, writer, batch, &vectors)
                     .await
                     .map_err(|error| self.wrong(error))?;
@@ -193,7 +196,7 @@ impl SqliteStore {
         self.folder_exists()?;
         register_sqlite_vec();
         let open = async {
-            let database = open_sqlite(&self.path, SqliteMode::Create).await?;
+            let database = open_sqlite_with(&self.path, SqliteMode::Create, Some(&self.interrupt)).await?;
             for table in TABLES {
                 database.execute(table, &[]).await?;
             }

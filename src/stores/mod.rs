@@ -1,17 +1,19 @@
-//! The open stores of one stack, and observing all of them side by side.
+//! The stores room: opens every client of a stack once, observes all stores side by side into a world, and
+//! interrupts them. Decides nothing about what to change.
 
-use std::collections::BTreeMap;
+mod look;
+mod observe;
+
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-
-use super::look::Unanswered;
-use crate::connection::{self, Client, Presence, Purpose};
+use crate::connection::{self, Client, Purpose};
 use crate::spec::{Stack, SystemUrl, Unset};
 use crate::system;
-use crate::world::World;
-use crate::{cache, target, vector};
+use crate::{cache, vector};
+
 use crate::{journal, migrations};
+pub use look::observe_within;
+pub(crate) use observe::observe_system;
 
 /// The clients of a stack's stores.
 #[derive(Debug)]
@@ -120,6 +122,23 @@ impl Clients {
             system,
         })
     }
+
+    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried again.
+    pub fn stop_waiting(&self) {
+        self.system.stop_waiting();
+    }
+
+    /// Ends what runs, in this process and in servers. A request that is under way to a server that cannot be
+    /// told is given up by dropping it.
+    pub async fn interrupt(&self) {
+        if let Some(vector) = &self.vector {
+            vector.interrupt();
+        }
+        if let Some(cache) = &self.cache {
+            cache.interrupt();
+        }
+        self.system.interrupt().await;
+    }
 }
 
 /// The address of the system database.
@@ -131,66 +150,4 @@ pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
 fn too_long(stores: &[String], on: Option<&str>) -> String {
     let waits = on.map(|on| format!("; system waits for {on}")).unwrap_or_default();
     format!("no answer yet from {}{waits}", stores.join(", "))
-}
-
-/// Observes everything that the stack speaks of, and notes meanwhile who has not answered: the system
-/// first, because the journal in it says what else to ask, the other stores at the same time.
-pub(super) async fn observe_noting(
-    stack: &Stack,
-    clients: &Clients,
-    unanswered: &Unanswered,
-) -> Result<World, ObserveError> {
-    let vector = async {
-        match &clients.vector {
-            Some(client) => Some(unanswered.during("vector", vector::observe(client)).await),
-            None => None,
-        }
-    };
-    let cache = async {
-        match (&clients.cache, &stack.cache) {
-            (Some(client), Some(spec)) => {
-                let desired = cache::Desired::new(spec);
-                Some(unanswered.during("cache", cache::observe(&desired, client)).await)
-            }
-            _ => None,
-        }
-    };
-    // The largest of the four would be part of every future above.
-    let system = Box::pin(unanswered.during("system", observe_system_again(stack, &clients.system)));
-    let targets = observe_targets(stack, unanswered);
-    let (system, targets, vector, cache) = tokio::join!(system, targets, vector, cache);
-    let (system, journal) = system?;
-    Ok(World { system, journal, targets, vector, cache })
-}
-
-/// Observes the system database, and again where its connection was cut: looking changes nothing.
-async fn observe_system_again(
-    stack: &Stack,
-    client: &Client,
-) -> Result<(system::Observed, journal::Observed), ObserveError> {
-    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
-    (|| observe_system(stack, client)).retry(pauses).when(ObserveError::is_lost).await
-}
-
-/// Observes the system database alone.
-pub(super) async fn observe_system(
-    stack: &Stack,
-    client: &Client,
-) -> Result<(system::Observed, journal::Observed), ObserveError> {
-    let (journal, places) = match client.presence().await? {
-        Presence::Missing => (journal::Observed::missing(), journal::Places::default()),
-        Presence::Present => journal::observe(&client.database().await?).await?,
-    };
-    let desired = system::Desired::new(stack, client.dialect());
-    Ok((system::observe(&desired, &journal.inventory, &places, client).await?, journal))
-}
-
-async fn observe_targets(stack: &Stack, unanswered: &Unanswered) -> BTreeMap<String, target::Observed> {
-    let on = stack.targets.iter().filter(|(_, target)| target.on);
-    let observing = on.map(|(name, spec)| async move {
-        let desired = target::Desired::new(name, spec);
-        let observing = unanswered.during(&format!("target.{name}"), target::observe(&desired)).await;
-        (name.clone(), observing)
-    });
-    futures_util::future::join_all(observing).await.into_iter().collect()
 }

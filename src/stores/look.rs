@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::clients::{Clients, ObserveError, observe_noting};
+use super::observe::observe_noting;
+use super::{Clients, ObserveError};
 use crate::spec::Stack;
 use crate::sql::{self, Wait};
 use crate::world::World;

@@ -1,0 +1,133 @@
+//! One step: executes its work, and says why it failed. Decides nothing about other steps.
+
+use std::sync::Arc;
+
+use super::groups;
+use crate::address::Address;
+use crate::cache;
+use crate::change::Effect;
+use crate::connection;
+use crate::journal::{self, RunId, lock};
+use crate::neutral::one_line;
+use crate::plan::Work;
+use crate::stores::Clients;
+use crate::system;
+use crate::vector;
+
+/// Why a step failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum StepError {
+    /// The run holds its lock no more.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockLost(#[from] lock::Lost),
+    /// In the system database.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    System(#[from] system::Error),
+    /// In the bookkeeping.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] journal::Error),
+    /// In the vector store.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Vector(#[from] vector::Error),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] cache::Error),
+    /// The step needs a store that the spec does not have: a defect of this tool.
+    #[error("there is no {0} to apply this to")]
+    #[diagnostic(code(trueup::apply::no_store))]
+    NoStore(&'static str),
+    /// The task that ran the step ended without an answer.
+    #[error("the step stopped without an answer: {0}")]
+    #[diagnostic(code(trueup::apply::lost))]
+    Lost(String),
+}
+
+impl From<connection::Error> for StepError {
+    fn from(error: connection::Error) -> Self {
+        Self::System(error.into())
+    }
+}
+
+impl StepError {
+    /// Whether the step has certainly changed nothing.
+    pub(super) fn has_changed_nothing(&self) -> bool {
+        matches!(self, Self::System(error) if error.has_changed_nothing())
+    }
+
+    /// Why the lock is held no more, where that is the error.
+    pub(super) fn lost_lock(&self) -> Option<&lock::Lost> {
+        match self {
+            Self::LockLost(lost)
+            | Self::System(system::Error::Connection(connection::Error::LockLost(lost)))
+            | Self::Vector(vector::Error::LockLost(lost))
+            | Self::Cache(cache::Error::LockLost(lost)) => Some(lost),
+            _ => None,
+        }
+    }
+}
+
+/// Executes the work of a step in the name of a run.
+pub(super) async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<Effect, StepError> {
+    clients.system.fence().check().await?;
+    match &work {
+        Work::Bookkeeping { stack, protected } => {
+            journal::ensure(&clients.system.database().await?, stack, protected).await?;
+        }
+        Work::System(change) => return Ok(system::apply(change, &clients.system, &run).await?),
+        Work::Target(crate::target::Change::RecordSchema { target, snapshot }) => {
+            let database = clients.system.database().await?;
+            journal::record_snapshot(&database, &run, &format!("target.{target}"), snapshot).await?;
+        }
+        Work::Vector(change) => {
+            let client = clients.vector.as_ref().ok_or(StepError::NoStore("vector store"))?;
+            let identity = match &change.owner.identity {
+                Some(identity) => identity.clone(),
+                // The bookkeeping was made or brought up to date by a step before this one.
+                None => journal::identity(&clients.system.database().await?).await?.ok_or_else(|| {
+                    journal::Error::Unreadable { what: "it has no identity in the table meta".to_owned() }
+                })?,
+            };
+            vector::apply(change, client, identity, &run).await?;
+        }
+        Work::Cache(change) => {
+            let client = clients.cache.as_ref().ok_or(StepError::NoStore("cache"))?;
+            return groups::apply(change, client, &clients.system, &run).await;
+        }
+        Work::Flags { stack, environment, flags } => {
+            let database = clients.system.database().await?;
+            journal::record_flags(&database, stack, environment, flags).await?;
+        }
+    }
+    Ok(Effect::DONE)
+}
+
+/// The error of a step with every cause that says something new, and its help. Who shows it names
+/// the step.
+pub(super) fn describe(address: &Address, error: &StepError) -> String {
+    use miette::Diagnostic as _;
+    let text = causes(error);
+    let text = text.strip_prefix(&format!("{address}: ")).unwrap_or(&text);
+    let text = one_line(text);
+    match error.help() {
+        Some(help) => format!("{text}\n    help: {}", one_line(&help.to_string())),
+        None => text.into_owned(),
+    }
+}
+
+/// The error with every cause that says something new, on one line where they are.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        cause = inner.source();
+    }
+    text
+}

@@ -1,0 +1,76 @@
+//! Observing all stores side by side. What cannot be reached is a part of the world, but for the system
+//! database.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+
+use super::look::Unanswered;
+use super::{Clients, ObserveError};
+use crate::connection::{Client, Presence};
+use crate::spec::Stack;
+use crate::world::World;
+use crate::{cache, journal, system, target, vector};
+
+/// Observes everything that the stack speaks of, and notes meanwhile who has not answered: the system
+/// first, because the journal in it says what else to ask, the other stores at the same time.
+pub(super) async fn observe_noting(
+    stack: &Stack,
+    clients: &Clients,
+    unanswered: &Unanswered,
+) -> Result<World, ObserveError> {
+    let vector = async {
+        match &clients.vector {
+            Some(client) => Some(unanswered.during("vector", vector::observe(client)).await),
+            None => None,
+        }
+    };
+    let cache = async {
+        match (&clients.cache, &stack.cache) {
+            (Some(client), Some(spec)) => {
+                let desired = cache::Desired::new(spec);
+                Some(unanswered.during("cache", cache::observe(&desired, client)).await)
+            }
+            _ => None,
+        }
+    };
+    // The largest of the four would be part of every future above.
+    let system = Box::pin(unanswered.during("system", observe_system_again(stack, &clients.system)));
+    let targets = observe_targets(stack, unanswered);
+    let (system, targets, vector, cache) = tokio::join!(system, targets, vector, cache);
+    let (system, journal) = system?;
+    Ok(World { system, journal, targets, vector, cache })
+}
+
+/// Observes the system database, and again where its connection was cut: looking changes nothing.
+async fn observe_system_again(
+    stack: &Stack,
+    client: &Client,
+) -> Result<(system::Observed, journal::Observed), ObserveError> {
+    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100)).with_max_times(2);
+    (|| observe_system(stack, client)).retry(pauses).when(ObserveError::is_lost).await
+}
+
+/// Observes the system database alone.
+pub(crate) async fn observe_system(
+    stack: &Stack,
+    client: &Client,
+) -> Result<(system::Observed, journal::Observed), ObserveError> {
+    let (journal, places) = match client.presence().await? {
+        Presence::Missing => (journal::Observed::missing(), journal::Places::default()),
+        Presence::Present => journal::observe(&client.database().await?).await?,
+    };
+    let desired = system::Desired::new(stack, client.dialect());
+    Ok((system::observe(&desired, &journal.inventory, &places, client).await?, journal))
+}
+
+async fn observe_targets(stack: &Stack, unanswered: &Unanswered) -> BTreeMap<String, target::Observed> {
+    let on = stack.targets.iter().filter(|(_, target)| target.on);
+    let observing = on.map(|(name, spec)| async move {
+        let desired = target::Desired::new(name, spec);
+        let observing = unanswered.during(&format!("target.{name}"), target::observe(&desired)).await;
+        (name.clone(), observing)
+    });
+    futures_util::future::join_all(observing).await.into_iter().collect()
+}
