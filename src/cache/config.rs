@@ -27,6 +27,20 @@ pub(super) fn is_same(key: &str, wanted: &str, seen: &str) -> bool {
     }
 }
 
+/// A size that the server reports in bytes, in the largest unit that it is a whole number of, where the spec
+/// writes a size with a unit too; anything else as it is.
+pub(super) fn as_written(seen: &str, wanted: &str) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
+    let Some(bytes) = seen.parse::<u64>().ok().filter(|bytes| *bytes > 0) else { return seen.to_owned() };
+    if memory_bytes(wanted).is_none() {
+        return seen.to_owned();
+    }
+    match UNITS.iter().find(|(size, _)| bytes.is_multiple_of(*size)) {
+        Some((size, unit)) => format!("{}{unit}", bytes / size),
+        None => seen.to_owned(),
+    }
+}
+
 fn words(key: &str, value: &str) -> Vec<String> {
     value.split_whitespace().map(|word| memory_bytes(word).unwrap_or_else(|| folded(key, word))).collect()
 }
@@ -82,6 +96,20 @@ fn buffer_limits(value: &str) -> BTreeSet<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_is_shown_in_the_unit_of_people() {
+        for (seen, wanted, shown) in [
+            ("268435456", "1gb", "256mb"),
+            ("1073741824", "64mb", "1gb"),
+            ("1000", "64mb", "1000"),
+            ("0", "64mb", "0"),
+            ("268435456", "noeviction", "268435456"),
+            ("300", "400", "300"),
+        ] {
+            assert_eq!(as_written(seen, wanted), shown, "{seen} {wanted}");
+        }
+    }
 
     #[test]
     fn memory_sizes_are_compared_in_bytes() {

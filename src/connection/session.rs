@@ -157,9 +157,12 @@ impl Session {
     }
 
     /// What comes before a file that is sent in one message with its transaction: as [`Self::begin`],
-    /// without a look at the history. PostgreSQL only.
+    /// without a look at the history.
     pub(crate) fn beginning(&self, limits: Limits) -> String {
-        format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL "))
+        match self.dialect() {
+            Dialect::Postgres => format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL ")),
+            Dialect::Sqlite => format!("{}; BEGIN IMMEDIATE;\n", self.reset),
+        }
     }
 
     /// Whether the history has a version; false where it cannot be asked.

@@ -123,7 +123,8 @@ pub async fn entries(
     };
     let sql = format!("SELECT {COLUMNS} FROM {} WHERE address = $1 AND {among}", table(dialect));
     let keys = keys.iter().map(|key| Some(key.to_string())).collect();
-    let rows = transaction.query(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await?;
+    let values = [Value::from(address.as_str()), Value::Texts(keys)];
+    let rows = transaction.query_many(&sql, 4, &values).await?;
     rows.iter().map(|row| entry(row, address.clone())).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use super::renamed::renamed;
 use crate::address::Address;
@@ -27,12 +28,40 @@ pub struct Desired {
     pub(super) order: Order,
     /// What their statements run under.
     pub(super) limits: Limits,
-    /// Tables that a migration creates, in lower case.
-    pub(super) created: BTreeSet<TableName>,
+    /// What the texts of the numbered files declare, read when it is first asked for: where nothing is to be
+    /// done, nobody asks, and a history may have thousands of files.
+    declared: OnceLock<Declared>,
     /// Tables that were there when a run of this tool recorded what its migrations had left.
     recorded: BTreeSet<TableName>,
-    /// Tables and those that they refer to, in lower case.
+}
+
+/// What the texts of migrations declare, in lower case.
+#[derive(Debug, Clone, Default)]
+struct Declared {
+    /// Tables that a migration creates.
+    created: BTreeSet<TableName>,
+    /// Tables and those that they refer to.
     references: BTreeSet<(TableName, TableName)>,
+}
+
+impl Declared {
+    fn read(files: &[Migration], dialect: Dialect) -> Self {
+        let mut declared = Self::default();
+        let Self { created, references } = &mut declared;
+        for file in files {
+            let script = Script::read(&file.sql, dialect);
+            created.extend(script.creates.iter().map(folded));
+            for at in &script.statements {
+                let names = renamed(file.sql.get(at.clone()).unwrap_or(""), dialect);
+                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
+                    created.insert(new);
+                }
+            }
+            references
+                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
+        }
+        declared
+    }
 }
 
 impl Desired {
@@ -47,20 +76,9 @@ impl Desired {
         repeatables.sort_by(|a, b| a.name.cmp(&b.name));
         let mut files: Vec<Migration> = common.iter().chain(own).cloned().collect();
         files.sort_by_key(|file| file.version);
-        let (mut created, mut references) = (BTreeSet::new(), BTreeSet::new());
         for file in &mut files {
-            let script = Script::read(&file.sql, dialect);
             // Its own COMMIT would part it from its record.
             file.no_transaction |= lint::has_transactions(&file.sql, dialect);
-            created.extend(script.creates.iter().map(folded));
-            for at in &script.statements {
-                let names = renamed(file.sql.get(at.clone()).unwrap_or(""), dialect);
-                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
-                    created.insert(new);
-                }
-            }
-            references
-                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
         }
         Self {
             dialect,
@@ -70,9 +88,8 @@ impl Desired {
             done: BTreeSet::new(),
             order: system.order,
             limits: Limits { lock: system.lock_timeout, statement: system.statement_timeout },
-            created,
+            declared: OnceLock::new(),
             recorded: BTreeSet::new(),
-            references,
         }
     }
 
@@ -98,9 +115,18 @@ impl Desired {
         self.limits
     }
 
-    /// Tables and those that they refer to, in lower case.
+    fn declared(&self) -> &Declared {
+        self.declared.get_or_init(|| Declared::read(&self.files, self.dialect))
+    }
+
+    /// Whether the text of a numbered file creates a table.
+    pub(super) fn creates(&self, table: &TableName) -> bool {
+        self.declared().created.contains(&folded(table))
+    }
+
+    /// Tables and those that they refer to in the numbered files, in lower case.
     pub(crate) fn references(&self) -> &BTreeSet<(TableName, TableName)> {
-        &self.references
+        &self.declared().references
     }
 
     /// Whether a migration may make tables whose names its text does not show as they are: in code, or on
@@ -119,6 +145,6 @@ impl Desired {
 
     /// Whether a migration makes a table, or left it when the schema was recorded.
     pub(crate) fn makes(&self, table: &TableName) -> bool {
-        self.created.contains(&folded(table)) || self.recorded.contains(table)
+        self.recorded.contains(table) || self.creates(table)
     }
 }

@@ -67,7 +67,12 @@ pub(super) async fn of_whole(
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
         let advice = advice(error, job.sql.get(at.clone()), (tries, watch)).unwrap_or(Advice::Whole);
-        return failure(job, (&said(error), connection::code(error)), Some((at.start + byte, Some(at))), advice);
+        return failure(
+            job,
+            (&said(error), connection::code(error)),
+            Some((at.start + byte, Some(at))),
+            advice,
+        );
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {

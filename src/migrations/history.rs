@@ -10,7 +10,6 @@ use crate::catalog::Snapshot;
 use crate::change::Fault;
 use crate::digest::hex;
 use crate::journal::Inventory;
-use crate::lint::script::folded;
 use crate::spec::Migration;
 
 /// The files by their versions.
@@ -157,12 +156,8 @@ pub(super) fn late(file: &Migration, newest: i64, files: &Files<'_>) -> Fault {
 /// Tables of the migrations that are there without a history: another tool made them, and running
 /// the migrations could only fail or make them again.
 pub(super) fn adoption(desired: &Desired, schema: &Snapshot) -> Option<Fault> {
-    let mut found: Vec<String> = schema
-        .tables
-        .keys()
-        .filter(|table| desired.created.contains(&folded(table)))
-        .map(ToString::to_string)
-        .collect();
+    let mut found: Vec<String> =
+        schema.tables.keys().filter(|table| desired.creates(table)).map(ToString::to_string).collect();
     let newest = desired.files.iter().max_by_key(|file| file.version)?;
     if found.is_empty() {
         return None;

@@ -230,9 +230,10 @@ pub(crate) fn diff(
     diff.checks.extend(index::checks(desired, seen.schema, &made_anew));
 
     let mut needs = before.to_vec();
-    let mut known = risk::known(desired, seen);
+    let mut known = None;
     for (version, file) in pending {
-        let risk = risk::of(file.text(desired.dialect), seen, &mut known);
+        let known = known.get_or_insert_with(|| risk::known(desired, seen));
+        let risk = risk::of(file.text(desired.dialect), seen, known);
         let late = newest.filter(|newest| version < newest);
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));

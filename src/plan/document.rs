@@ -125,11 +125,17 @@ impl ChangeEntry {
 }
 
 impl Document {
-    /// The digest that `plan_digest` must have.
-    pub fn computed_digest(&self) -> Digest {
-        let mut unsigned = self.clone();
-        unsigned.plan_digest = Digest::of("");
-        Digest::of_json(&unsigned)
+    /// Gives it the digest of what it says. Whatever changes a plan seals it again.
+    pub(super) fn seal(&mut self) {
+        self.plan_digest = Digest::of("");
+        self.plan_digest = Digest::of_json(self);
+    }
+
+    /// Whether it says what it said when it was sealed.
+    pub(super) fn is_sealed(&self) -> bool {
+        let mut again = self.clone();
+        again.seal();
+        again.plan_digest == self.plan_digest
     }
 
     /// Whether there is anything to do.

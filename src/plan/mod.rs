@@ -140,7 +140,7 @@ impl Plan {
     pub fn add_checks(&mut self, checks: Vec<Check>) {
         self.document.checks.extend(checks);
         self.document.checks.sort_by(|a, b| a.address.cmp(&b.address));
-        self.document.plan_digest = self.document.computed_digest();
+        self.document.seal();
     }
 
     /// Whether a check failed.
@@ -170,7 +170,7 @@ pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Fai
     let note = |Move { from, to }: &Move| format!("{from} is now {to}: nothing is deleted and made again");
     plan.document.notes.splice(0..0, moves.iter().map(note));
     plan.document.world_digest = world.digest();
-    plan.document.plan_digest = plan.document.computed_digest();
+    plan.document.seal();
     plan.moves = moves;
     Ok(plan)
 }
@@ -352,7 +352,7 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -
         deferred,
         unmanaged: unmanaged.into_iter().collect(),
     };
-    document.plan_digest = document.computed_digest();
+    document.seal();
     Ok(Plan { document, steps, denied, guarded, moves: Vec::new() })
 }
 

@@ -95,7 +95,7 @@ pub fn read(path: &Path) -> Result<Document, Error> {
         None => return Err(no_plan("it has no format_version".to_owned())),
     }
     let document: Document = serde_json::from_value(value).map_err(|error| no_plan(error.to_string()))?;
-    if document.plan_digest == document.computed_digest() { Ok(document) } else { Err(Error::Altered) }
+    if document.is_sealed() { Ok(document) } else { Err(Error::Altered) }
 }
 
 /// What of a saved plan is to be run.

@@ -11,9 +11,9 @@ mod markdown;
 mod page;
 mod paint;
 mod table;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 mod values;
 
 pub use drift::{drift_json, drift_text};

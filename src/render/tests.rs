@@ -64,9 +64,7 @@ fn plan() -> Document {
     ));
     let held = |address: &str, reason: &str| json!({"address": address, "reason": reason});
     let failed = "failed check target.warehouse.access";
-    let check = |address: &str, status: &str, message: &str| {
-        json!({"address": address, "status": status, "message": message})
-    };
+    let check = |address: &str, status: &str, message: &str| json!({"address": address, "status": status, "message": message});
     serde_json::from_value(json!({
         "format_version": 1, "trueup_version": "0.1.0", "stack": "insight", "environment": "prod",
         "environment_before": "staging", "complete": false, "spec_digest": "sha256:a",

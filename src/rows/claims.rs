@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::own::{Owned, OwnedRow, anchor, is_same};
-use super::takeback::Candidate;
+use super::takeback::Candidates;
 use super::{Desired, RowSet, Seen, Shape, Values, unique_keys};
 use crate::address::Address;
 use crate::catalog::TableName;

@@ -23,35 +23,6 @@ pub struct Desired {
     pub(crate) rows: rows::Desired,
 }
 
-/// What the texts of migrations declare, in lower case.
-#[derive(Debug, Clone, Default)]
-struct Declared {
-    /// Tables that a migration creates.
-    created: BTreeSet<TableName>,
-    /// Tables and those that they refer to.
-    references: BTreeSet<(TableName, TableName)>,
-}
-
-impl Declared {
-    fn read(migrations: &[Migration], dialect: Dialect) -> Self {
-        let mut declared = Self::default();
-        let Self { created, references } = &mut declared;
-        for migration in migrations {
-            let script = Script::read(&migration.sql, dialect);
-            created.extend(script.creates.iter().map(folded));
-            for at in &script.statements {
-                let names = renamed(migration.sql.get(at.clone()).unwrap_or(""), dialect);
-                if let Some((_, new)) = names.filter(|(old, _)| created.contains(old)) {
-                    created.insert(new);
-                }
-            }
-            references
-                .extend(script.references.iter().map(|(child, parent)| (folded(child), folded(parent))));
-        }
-        declared
-    }
-}
-
 impl Desired {
     /// What the stack wants of a database that speaks a dialect.
     pub fn new(stack: &Stack, dialect: Dialect) -> Self {

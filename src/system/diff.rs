@@ -1,5 +1,7 @@
 //! What is wanted against what is there, concern by concern. Pure.
 
+use std::collections::BTreeSet;
+
 use super::{Change, Desired, Observed, database};
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, Table, TableKind, TableName};
@@ -20,12 +22,15 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     before.extend(extensions.iter().cloned());
     let seen = observed.for_migrations();
     let mut migrations = migrations::diff(&desired.migrations, seen, inventory, &before);
+    let is_migrating = !migrations.changes.is_empty();
     let repeatables =
         migrations::repeatables(&desired.migrations, seen, inventory, (&before, &migrations.changes));
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
     migrations.merge(repeatables);
     let upcoming = Upcoming::of(&migrations.changes);
-    let references = desired.migrations.references();
+    // What is applied stands in the schema.
+    let none = BTreeSet::new();
+    let references = if is_migrating { desired.migrations.references() } else { &none };
     let mut rows = rows::diff(&desired.rows, observed.for_rows(), inventory, references, &upcoming);
     if let Some(last) = last {
         // Rows come last: a view or a trigger may be what they are written through.

@@ -7,9 +7,7 @@ use crate::address::{Address, Kind};
 use crate::catalog::{self, SchemaChange, Snapshot, Table, TableName};
 use crate::change::{Action, Check, Diff, Held, Planned, Risks, Status};
 use crate::digest::Digest;
-
-/// How alike two names must be for one to be suggested for the other.
-const ALIKE: f64 = 0.75;
+use crate::suggest;
 
 /// What a plan may do about a target: nothing to the target itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,11 +147,9 @@ fn table_named<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Table> {
 }
 
 fn nearest(wanted: &str, names: impl Iterator<Item = String>) -> String {
-    let wanted = wanted.to_lowercase();
-    let likeness = |name: String| (strsim::jaro_winkler(&wanted, &name.to_lowercase()), name);
-    let best =
-        names.map(likeness).filter(|(likeness, _)| *likeness >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.map(|(_, name)| format!(" (did you mean {name:?}?)")).unwrap_or_default()
+    let names: Vec<String> = names.collect();
+    let near = suggest::nearest(wanted, names.iter().map(String::as_str));
+    near.map(|name| format!(" (did you mean {name:?}?)")).unwrap_or_default()
 }
 
 fn record(desired: &Desired, recorded: Option<&Snapshot>, snapshot: Snapshot) -> Planned<Change> {

@@ -18,6 +18,7 @@ use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::location::Location;
 use crate::spec::Namespace;
+use crate::suggest;
 use streams::{Known, gone_streams, stream};
 
 /// What has to change in the cache. The inventory says which groups this tool made.
@@ -169,17 +170,12 @@ fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String,
     }
     match config.get(&name) {
         None => {
-            let known = config.keys().max_by(|a, b| {
-                strsim::jaro_winkler(a, &name)
-                    .total_cmp(&strsim::jaro_winkler(b, &name))
-                    .then_with(|| b.cmp(a))
-            });
-            let help = known.map_or_else(String::new, |known| format!("did you mean `{known}`?"));
+            let help = suggest::meant(&name, config.keys().map(String::as_str)).unwrap_or_default();
             fault(address, "this server has no such setting", help, desired)
         }
         Some(seen) if config::is_same(&name, wanted, seen) => Verdict::Unchanged,
         Some(seen) => Verdict::Change(Box::new(Planned {
-            summary: format!("{key}: {} → {}", shown(seen), shown(wanted)),
+            summary: format!("{key}: {} → {}", shown(&config::as_written(seen, wanted)), shown(wanted)),
             before: Some(json!(seen)),
             after: Some(json!(wanted)),
             ..planned(

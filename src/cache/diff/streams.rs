@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::super::groups;
 use super::{Change, Desired, StreamSeen, Unwanted, Verdict, held, planned, stream_address};
+use crate::cache::groups;
 use crate::change::{Action, Fault, Planned};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;

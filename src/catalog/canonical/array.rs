@@ -1,7 +1,7 @@
 //! Arrays of PostgreSQL, as literals (`{1,2}`) or as lists of JSON (`[1, 2]`) that stand for them. Pure.
 
-use super::super::{Column, ValueKind};
 use super::json;
+use crate::catalog::{Column, ValueKind};
 
 /// PostgreSQL takes no more dimensions.
 const DEPTH: usize = 6;

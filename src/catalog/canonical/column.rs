@@ -1,7 +1,7 @@
 //! What one column makes of a value: the canonical spelling after the database has stored it. Pure.
 
-use super::super::{Column, ValueKind};
 use super::{Array, canonical, number};
+use crate::catalog::{Column, ValueKind};
 use crate::sql::Dialect;
 
 impl Column {

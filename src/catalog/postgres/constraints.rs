@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::super::{ForeignKey, Index};
 use super::relations::{Number, Relation, Relations};
+use crate::catalog::{ForeignKey, Index};
 use crate::sql::{Error, Result, Row, identifier};
 
 impl Relations {

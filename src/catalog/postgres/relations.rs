@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Column, Table, TableKind, TableName, ValueKind};
+use crate::catalog::{Column, Table, TableKind, TableName, ValueKind};
 use crate::sql::{Result, Row, identifier, masked};
 
 /// What relations, columns and types are called in the catalogs.

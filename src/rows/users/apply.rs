@@ -3,13 +3,13 @@
 
 use serde_json::json;
 
-use super::super::{Error, Result, Source, fill_id, not_given, write_expression, written};
 use super::{address, inventory_key, password};
 use crate::address::Address;
 use crate::catalog::{Column, Table, TableName};
 use crate::connection::{Client, limit};
 use crate::journal::password_version::version_print;
 use crate::journal::{Entry, RunId, inventory};
+use crate::rows::{Error, Result, Source, fill_id, not_given, write_expression, written};
 use crate::spec::{self, Cell, PasswordHash, Secret};
 use crate::sql::{self, Database, Dialect, Transaction, identifier};
 

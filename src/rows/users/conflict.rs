@@ -1,9 +1,9 @@
 //! Rows of seeds that would make another account of a declared one. Pure.
 
-use super::super::{Desired, Seen};
 use super::{address, value_print, wanted};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
+use crate::rows::{Desired, Seen};
 use crate::spec::SeedMode;
 
 /// A fault for each row of a seed that says otherwise than the account of that name does, where both

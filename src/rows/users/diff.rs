@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use super::super::{Change, Desired, Lacking, Seen, lacking_message, not_given};
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
 use super::{address, inventory_key, value_print, wanted};
@@ -15,6 +14,7 @@ use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use crate::migrations::Upcoming;
+use crate::rows::{Change, Desired, Lacking, Seen, lacking_message, not_given};
 use crate::spec::{self, Cell, User};
 
 /// What is to be done about one account.

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{BATCH, Desired, Error, Result, Source, read_text, write_expression};
 use super::{value_print, wanted};
 use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
+use crate::rows::{BATCH, Desired, Error, Result, Source, read_text, write_expression};
 use crate::sql::{Database, identifier};
 
 /// The accounts that were asked for.

@@ -4,8 +4,8 @@
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
 
-use super::super::{Error, Result};
 use crate::address::Address;
+use crate::rows::{Error, Result};
 use crate::spec::{PasswordError, PasswordHash, Secret};
 
 /// The strength of bcrypt that the contract names.
