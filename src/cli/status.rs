@@ -98,21 +98,11 @@ async fn vector(clients: &Clients) -> Option<Health> {
     let client = clients.vector.as_ref()?;
     let asking = async {
         match vector::observe(client).await {
-            vector::Observed::Reachable(seen) => Ok(version(&seen.backend)),
+            vector::Observed::Reachable(seen) => Ok(seen.backend.name()),
             vector::Observed::Unreachable { message } => Err(message),
         }
     };
     Some(timed("vector", asking).await)
-}
-
-fn version(backend: &vector::Backend) -> String {
-    let vector::Backend { kind, version } = backend;
-    match (kind, version) {
-        (vector::BackendKind::Chroma, Some(version)) => format!("Chroma {version}"),
-        (vector::BackendKind::Chroma, None) => "Chroma".to_owned(),
-        // It names sqlite-vec itself.
-        (vector::BackendKind::Sqlite, version) => version.clone().unwrap_or_else(|| "sqlite-vec".to_owned()),
-    }
 }
 
 async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {

@@ -1,6 +1,6 @@
 //! The secrets of a stack, for whoever must not show them. Knows where each of them may stand.
 
-use super::{CacheUrl, RedactedUrl, Secret, Stack, SystemUrl, VectorUrl};
+use super::{CacheUrl, RedactedUrl, Secret, Stack, SystemUrl, TargetUrl, VectorUrl};
 use crate::redact::Redactor;
 
 impl Stack {
@@ -22,6 +22,12 @@ impl Stack {
         }
         if let Some(Ok(CacheUrl::Redis(url))) = self.cache.as_ref().map(|cache| &cache.endpoint.to) {
             add_url(&mut redactor, url);
+        }
+        for target in self.targets.values() {
+            match &target.endpoint.to {
+                // A file has no password.
+                Ok(TargetUrl::Sqlite(_)) | Err(_) => {}
+            }
         }
         for secret in roles.chain(users).filter_map(|secret| secret.expose().ok()) {
             redactor.add(secret);

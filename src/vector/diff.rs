@@ -11,7 +11,7 @@ use super::apply::{Change, Task};
 use super::desired::{Collection, Desired};
 use super::difference::{Difference, listed, mass_delete};
 use super::holding::Holding;
-use super::observed::{Backend, BackendKind, CollectionSeen, Observed, Seen};
+use super::observed::{CollectionSeen, Observed, Seen};
 use super::owner::{Owner, Standing};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
@@ -64,7 +64,7 @@ fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
 
 fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     let Seen { backend, collections } = seen;
-    let message = name_of(backend);
+    let message = backend.name();
     let mut diff = Diff { checks: vec![Check::new(Kind::Vector, Status::Pass, message)], ..Diff::default() };
     let wanted: BTreeMap<String, (&String, &Collection)> =
         desired.collections.iter().map(|(name, wanted)| (desired.stored(name), (name, wanted))).collect();
@@ -77,15 +77,6 @@ fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     }
     diff.notes.extend(others(desired, &wanted, collections));
     diff
-}
-
-fn name_of(Backend { kind, version }: &Backend) -> String {
-    match (kind, version) {
-        (BackendKind::Chroma, Some(version)) => format!("Chroma {version}"),
-        (BackendKind::Chroma, None) => "Chroma".to_owned(),
-        (BackendKind::Sqlite, Some(version)) => version.clone(),
-        (BackendKind::Sqlite, None) => "sqlite-vec, a new file".to_owned(),
-    }
 }
 
 fn wanted_collection(thing: Thing<'_>, wanted: &Collection, there: Option<&CollectionSeen>) -> Diff<Change> {

@@ -41,6 +41,19 @@ pub struct Backend {
     pub version: Option<String>,
 }
 
+impl Backend {
+    /// Its name and version, for people.
+    pub fn name(&self) -> String {
+        match (self.kind, &self.version) {
+            (BackendKind::Chroma, Some(version)) => format!("Chroma {version}"),
+            (BackendKind::Chroma, None) => "Chroma".to_owned(),
+            // It names sqlite-vec itself.
+            (BackendKind::Sqlite, Some(version)) => version.clone(),
+            (BackendKind::Sqlite, None) => "sqlite-vec, a new file".to_owned(),
+        }
+    }
+}
+
 /// The kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
