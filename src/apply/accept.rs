@@ -47,7 +47,7 @@ pub async fn accept_schema(stack: &Stack, clients: &Clients, run: &Run) -> Resul
         position: 0,
         address: "system.schema".to_owned(),
         action: "accept".to_owned(),
-        outcome: Outcome::DONE,
+        outcome: Outcome::Done,
         finished_at: journal::now(),
         milliseconds: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
     };

@@ -65,7 +65,7 @@ impl Recorder {
     /// Takes down that things got new names.
     pub fn renamed(&mut self, moves: &[Move]) {
         for Move { from: _, to } in moves {
-            self.push(to.to_string(), "move", Outcome::DONE, None);
+            self.push(to.to_string(), "move", Outcome::Done, None);
         }
     }
 
@@ -131,9 +131,8 @@ impl Recorder {
         for Ended { step, elapsed, outcome } in walked.ended.iter().skip(self.seen) {
             let redacted = |text: &String| redact_own(text).into_owned();
             let outcome = match outcome {
-                Outcome::Done { warnings } => {
-                    Outcome::Done { warnings: warnings.iter().map(redacted).collect() }
-                }
+                Outcome::Done => Outcome::Done,
+                Outcome::Warned(warnings) => Outcome::Warned(warnings.iter().map(redacted).collect()),
                 Outcome::Unchanged => Outcome::Unchanged,
                 Outcome::Skipped(reason) => Outcome::Skipped(redacted(reason)),
                 Outcome::Failed(error) => Outcome::Failed(redacted(error)),

@@ -128,7 +128,8 @@ fn settle(
         Ok(effect) => {
             queue.done(&step.address);
             let outcome = match effect {
-                Effect::Done { warnings } => Outcome::Done { warnings },
+                Effect::Done { warnings } if warnings.is_empty() => Outcome::Done,
+                Effect::Done { warnings } => Outcome::Warned(warnings),
                 Effect::Unchanged => Outcome::Unchanged,
             };
             walked.end(step, Some(elapsed), outcome, on_event);

@@ -31,7 +31,7 @@ pub struct Walked {
 impl Walked {
     /// Steps after which all that they are about is there.
     pub fn done(&self) -> impl Iterator<Item = &Step> {
-        self.of(|outcome| matches!(outcome, Outcome::Done { .. } | Outcome::Unchanged))
+        self.of(|outcome| matches!(outcome, Outcome::Done | Outcome::Warned(_) | Outcome::Unchanged))
     }
 
     /// Steps that failed or were not started.

@@ -183,7 +183,7 @@ fn step(stem: &str, position: i64) -> StepRecord {
         position,
         address: Kind::Migration.named(stem).to_string(),
         action: "record".to_owned(),
-        outcome: Outcome::DONE,
+        outcome: Outcome::Done,
         finished_at: journal::now(),
         milliseconds: 0,
     }

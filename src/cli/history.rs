@@ -141,7 +141,8 @@ async fn steps(
 fn step_row(step: &StepRecord) -> Vec<Cell> {
     let StepRecord { position: _, address, action, outcome, finished_at, milliseconds } = step;
     let (word, tone, why) = match outcome {
-        Outcome::Done { warnings } => ("done", Tone::Good, warnings.join("; ")),
+        Outcome::Done => ("done", Tone::Good, String::new()),
+        Outcome::Warned(warnings) => ("done", Tone::Warning, warnings.join("; ")),
         Outcome::Unchanged => ("unchanged", Tone::Good, String::new()),
         Outcome::Skipped(reason) => ("skipped", Tone::Good, reason.clone()),
         Outcome::Failed(error) => ("failed", Tone::Bad, error.clone()),

@@ -42,13 +42,13 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
     healths.extend(targets(&stack).await);
     healths.extend(vector(&clients).await);
     healths.extend(cache(&stack, &clients).await);
-    healths.extend(last_run(&stack, &clients).await);
+    let last_run = last_run(&stack, &clients).await;
 
-    let is_healthy = healths.iter().all(|health| health.verdict.is_ok());
+    let is_healthy = healths.iter().chain(&last_run).all(|health| health.verdict.is_ok());
     ui.answer(&match args.format {
-        EventFormat::Json => format!("{}\n", as_json(&stack, &healths, is_healthy)),
+        EventFormat::Json => format!("{}\n", as_json(&stack, &healths, last_run.as_ref(), is_healthy)),
         EventFormat::Text => {
-            let rows: Vec<Vec<Cell>> = healths.iter().map(row).collect();
+            let rows: Vec<Vec<Cell>> = healths.iter().chain(&last_run).map(row).collect();
             table(&[], &rows, ui.paint())
         }
     });
@@ -163,7 +163,7 @@ fn row(health: &Health) -> Vec<Cell> {
     ]
 }
 
-fn as_json(stack: &Stack, healths: &[Health], is_healthy: bool) -> Value {
+fn as_json(stack: &Stack, healths: &[Health], last_run: Option<&Health>, is_healthy: bool) -> Value {
     let component = |health: &Health| {
         let (status, version, error) = match &health.verdict {
             Ok(version) => ("healthy", Some(version), None),
@@ -179,5 +179,9 @@ fn as_json(stack: &Stack, healths: &[Health], is_healthy: bool) -> Value {
         "environment": stack.environment,
         "status": if is_healthy { "healthy" } else { "unhealthy" },
         "components": healths.iter().map(component).collect::<Vec<_>>(),
+        "last_run": last_run.map(|health| match &health.verdict {
+            Ok(run) => json!({ "status": "healthy", "run": run }),
+            Err(run) => json!({ "status": "unhealthy", "run": run }),
+        }),
     })
 }

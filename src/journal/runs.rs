@@ -86,11 +86,9 @@ impl RunStatus {
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It did what it was to do.
-    Done {
-        /// What of it is to be looked at, one line each.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        warnings: Vec<String>,
-    },
+    Done,
+    /// It did, and something of it is to be looked at: one line each.
+    Warned(Vec<String>),
     /// All of it was there already when it ran.
     Unchanged,
     /// It was left out, with the reason: an earlier run of the same plan did it.
@@ -99,11 +97,6 @@ pub enum Outcome {
     Failed(String),
     /// It was not started, with the reason.
     Blocked(String),
-}
-
-impl Outcome {
-    /// It did what it was to do, and there is nothing to say of it.
-    pub const DONE: Self = Self::Done { warnings: Vec::new() };
 }
 
 /// One step of a run.
@@ -178,8 +171,8 @@ pub async fn record_steps(database: &Database, run: &RunId, steps: &[StepRecord]
 fn step_values(run: &RunId, step: &StepRecord) -> [Value; 8] {
     let StepRecord { position, address, action, outcome, finished_at, milliseconds } = step;
     let (outcome, detail) = match outcome {
-        Outcome::Done { warnings } if warnings.is_empty() => ("done", Value::Null),
-        Outcome::Done { warnings } => ("done", Value::from(warnings.join("\n"))),
+        Outcome::Done => ("done", Value::Null),
+        Outcome::Warned(warnings) => ("done", Value::from(warnings.join("\n"))),
         Outcome::Unchanged => ("unchanged", Value::Null),
         Outcome::Skipped(reason) => ("skipped", Value::from(reason.as_str())),
         Outcome::Failed(error) => ("failed", Value::from(error.as_str())),
@@ -286,7 +279,8 @@ pub async fn steps(database: &Database, run: &RunId) -> Result<Vec<StepRecord>> 
             "blocked" => Outcome::Blocked(detail),
             "skipped" => Outcome::Skipped(detail),
             "unchanged" => Outcome::Unchanged,
-            _ => Outcome::Done { warnings: detail.lines().map(str::to_owned).collect() },
+            _ if detail.is_empty() => Outcome::Done,
+            _ => Outcome::Warned(detail.lines().map(str::to_owned).collect()),
         };
         Ok(StepRecord {
             position: row.integer(0)?,

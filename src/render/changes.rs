@@ -106,8 +106,10 @@ fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
     } else {
         format!(" {}", page.tone(Tone::Faint, &format!("({})", change.reason)))
     };
-    // Findings of the lint stand below what a migration does; any other summary has one line.
-    let has_findings = matches!(change.address.kind(), Kind::Migration | Kind::Repeatable);
+    // Findings of the lint stand below what a migration does, and what cannot be checked below what a seed
+    // writes; any other summary has one line.
+    let has_findings =
+        matches!(change.address.kind(), Kind::Migration | Kind::Repeatable | Kind::Seed | Kind::Ontology);
     let (first, findings) = match change.summary.split_once('\n') {
         Some((first, findings)) if has_findings => (first, findings),
         _ => (change.summary.as_str(), ""),

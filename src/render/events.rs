@@ -36,7 +36,8 @@ impl Totals {
         self.failed_idly += walked.failed_idly;
         for ended in &walked.ended {
             match &ended.outcome {
-                Outcome::Done { warnings } => {
+                Outcome::Done => self.applied += 1,
+                Outcome::Warned(warnings) => {
                     self.applied += 1;
                     self.warnings += warnings.len();
                 }
@@ -59,8 +60,8 @@ pub fn event_json(event: &Event, at: &str) -> Option<Value> {
         Event::Ended { address, elapsed, outcome } => (address, elapsed, outcome),
     };
     let (name, error, warnings): (&str, Option<&String>, &[String]) = match outcome {
-        Outcome::Done { warnings } => ("finished", None, warnings),
-        Outcome::Unchanged => ("finished", None, &[]),
+        Outcome::Warned(warnings) => ("finished", None, warnings),
+        Outcome::Done | Outcome::Unchanged => ("finished", None, &[]),
         Outcome::Skipped(reason) => ("skipped", Some(reason), &[]),
         Outcome::Failed(error) => ("failed", Some(error), &[]),
         Outcome::Blocked(reason) => ("blocked", Some(reason), &[]),
@@ -96,7 +97,8 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
         format!(" {}", paint.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64())))
     });
     Some(match outcome {
-        Outcome::Done { warnings } => {
+        Outcome::Done => format!("  {} {address}{took}", paint.tone(Tone::Good, "done")),
+        Outcome::Warned(warnings) => {
             let mut line = format!("  {} {address}{took}", paint.tone(Tone::Good, "done"));
             for warning in warnings {
                 line.push_str(&format!(

@@ -20,6 +20,7 @@ use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::migrations::Upcoming;
+use crate::neutral::one_line;
 use crate::prints::Prints;
 use crate::spec::SeedMode;
 use crate::suggest;
@@ -262,7 +263,7 @@ fn planned(
     let mut summary = counted.collect::<Vec<_>>().join(", ");
     let unchecked = unchecked.filter(|_| !rows.is_empty());
     if let Some((message, last)) = &unchecked {
-        summary = format!("{summary}\ncannot be checked before {last}: {message}");
+        summary = format!("{summary}\ncannot be checked before {last}: {}", one_line(message));
     }
     let reason = match (action, set) {
         (Action::Delete, None) => "gone from the spec".to_owned(),

@@ -403,8 +403,9 @@ fn a20_what_cannot_be_is_said_before_anything_is_done() {
 
     server.spec("APP: { login: true, grants: { ordes: [select] }, member_of: [pg_read_all_stat] }");
     let run = server.world.plan();
-    run.exits(1).warns("there is no table ordes to grant on").warns("did you mean orders?");
-    run.warns("there is no role pg_read_all_stat to be a member of").warns("did you mean pg_read_all_stats?");
+    run.exits(1).warns("there is no table ordes to grant on").warns("did you mean `orders`?");
+    run.warns("there is no role pg_read_all_stat to be a member of")
+        .warns("did you mean `pg_read_all_stats`?");
 }
 
 #[test]

@@ -199,7 +199,7 @@ fn a23_a_plan_whose_run_failed_goes_on_where_it_stopped() {
         database.query(&world, "INSERT INTO gate VALUES (7)");
         let second = apply_plan(&world);
 
-        second.exits(0).warns("system.migration.0002_more was done by an earlier run");
+        second.exits(0).says("skipped system.migration.0002_more: an earlier run of this plan did it");
         assert_eq!(database.query(&world, "SELECT id FROM more"), "7");
         apply_plan(&world).exits(5).warns("used up");
     }

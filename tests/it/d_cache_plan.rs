@@ -21,7 +21,7 @@ fn d01_settings_that_differ_are_shown_before_and_after_and_set() {
         with_cache(&redis, "  config: { maxmemory: 256mb, maxmemory-policy: volatile-lru, hz: '10' }\n");
 
     let plan = world.plan_json();
-    world.trueup(&["plan"]).exits(0).says("maxmemory: 104857600 → 256mb");
+    world.trueup(&["plan"]).exits(0).says("maxmemory: 100mb → 256mb");
     world.apply().exits(0);
 
     let change = entry(&plan, "changes", "cache.config.maxmemory");

@@ -147,11 +147,11 @@ fn a18_a_missing_table_or_column_is_a_fault_that_names_the_nearest() {
             [
                 (
                     "column notes does not exist in table transactions, and no migration is pending",
-                    Some("did you mean note?")
+                    Some("did you mean `note`?")
                 ),
                 (
                     "table acounts does not exist, and no migration is pending that could make it",
-                    Some("did you mean accounts?")
+                    Some("did you mean `accounts`?")
                 ),
             ]
         );
