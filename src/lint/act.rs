@@ -53,18 +53,22 @@ pub(super) enum Act {
     /// Gives a column another name.
     RenamesColumn { table: TableName, from: String, to: String },
     /// Drops a column.
-    DropsColumn { table: TableName, column: String },
+    DropsColumn { table: TableName, column: String, if_exists: bool },
     /// Gives a column another type.
     Retypes { table: TableName, column: String, to: String, using: Option<Using>, has_collation: bool },
     /// Adds a column of a type that may be a domain.
     TakesDomain { table: TableName, kind: TableName },
     /// Makes a domain; one with a constraint or a default is looked at for each row.
-    MakesDomain { name: TableName, is_constrained: bool },
-    /// Makes a partitioned table, or a partition of it.
-    Partitions { table: TableName, has_default: bool },
+    MakesDomain { name: TableName, base: String, is_constrained: bool },
+    /// Checks all columns of a domain.
+    ChecksDomain { name: TableName },
+    /// Divides a table into partitions, or adds one.
+    Divides { table: TableName, division: Division },
     /// Gets a partition, with rows or new, so that rows of it and of the default one are checked.
-    GetsPartition { table: TableName, child: Option<TableName>, reason: String },
-    /// Drops types, which fails while a column has one of them.
+    GetsPartition { table: TableName, child: Option<TableName>, bound: Bound, reason: String },
+    /// Builds an index on a table without its partitions: a partitioned one has no rows of its own.
+    BuildsAlone { table: TableName, rule: &'static Rule, reason: String },
+    /// Drops types or changes an attribute of them, which fails while a column has one of them.
     DropsTypes { names: Vec<TableName> },
     /// Drops schemas with everything in them.
     DropsSchemas { names: Vec<String>, if_exists: bool },
@@ -105,6 +109,12 @@ pub(super) struct Work {
     pub updates: Option<(TableName, Vec<String>)>,
     /// Tables that get as many rows as are read.
     pub fills: Vec<TableName>,
+    /// Rows whose writers wait until the transaction ends: those that are changed, deleted or locked.
+    pub holds: Vec<Read>,
+    /// A table of which each row that is read may change another one, by `ON CONFLICT DO UPDATE`.
+    pub replaces: Option<TableName>,
+    /// Tables that are emptied: row by row where another one refers to them, and at once otherwise.
+    pub empties: Vec<TableName>,
     /// Whether it takes long whatever it reads.
     pub is_long: bool,
 }
@@ -137,6 +147,8 @@ pub(super) enum Fact {
     Validated(String),
     /// A constraint is gone.
     Dropped(String),
+    /// These columns together tell each row from all others.
+    Key(Vec<String>),
     /// An index has these columns, and nothing else.
     Indexes {
         index: String,
@@ -146,6 +158,28 @@ pub(super) enum Fact {
     Computes {
         text: String,
     },
+}
+
+/// How a table is divided into partitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Division {
+    /// By this column; `None` for several or an expression.
+    By(Option<String>),
+    /// It has a partition.
+    Part { is_default: bool },
+}
+
+/// Which values of the dividing column a partition has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bound {
+    /// From one value, to before another one; `None` is no limit.
+    Range {
+        from: Option<String>,
+        to: Option<String>,
+    },
+    List(Vec<String>),
+    /// Some that the text does not tell.
+    Other,
 }
 
 /// What `USING` makes of a column's values.
@@ -186,11 +220,13 @@ impl Act {
             Self::Makes { name, .. }
             | Self::Removes { name }
             | Self::Detaches { name }
+            | Self::ChecksDomain { name }
             | Self::MakesDomain { name, .. } => vec![name],
             Self::Attaches { name, table } => vec![name, table],
             Self::Copies { from, to, .. } | Self::Renames { from, to } => vec![from, to],
             Self::LeavesOut { table }
-            | Self::Partitions { table, .. }
+            | Self::Divides { table, .. }
+            | Self::BuildsAlone { table, .. }
             | Self::Learns { table, .. }
             | Self::SetsNotNull { table, .. }
             | Self::KeyByIndex { table, .. }
@@ -199,9 +235,10 @@ impl Act {
             | Self::DropsColumn { table, .. }
             | Self::Retypes { table, .. }
             | Self::UpdatesAll { table, .. } => vec![table],
-            Self::Works(Work { reads, updates, fills, .. }) => {
-                let reads = reads.iter_mut().map(|read| &mut read.table);
-                reads.chain(updates.iter_mut().map(|(table, _)| table)).chain(fills).collect()
+            Self::Works(Work { reads, updates, fills, holds, replaces, empties, is_long: _ }) => {
+                let reads = reads.iter_mut().chain(holds).map(|read| &mut read.table);
+                let updates = updates.iter_mut().map(|(table, _)| table);
+                reads.chain(updates).chain(fills).chain(replaces).chain(empties).collect()
             }
             Self::GetsPartition { table, child, .. } => [table].into_iter().chain(child).collect(),
             Self::Adopts { parent, child } => vec![parent, child],

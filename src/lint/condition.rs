@@ -23,37 +23,53 @@ pub(super) fn leaves_out(condition: &Expr, names: &[String]) -> bool {
     may(condition, false, names)
 }
 
+/// What else a statement reads beside a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    Nothing,
+    /// Few rows, so that one of theirs to each of a column's values is few values.
+    Few,
+    /// Any number of rows.
+    Many,
+}
+
 /// Columns of a table that have one value, or one of a list, in all rows that a condition of PostgreSQL
-/// leaves. Where other tables may have columns of the same name, only those are told that are named with the table.
-pub(super) fn bound_columns(condition: &str, names: &[String], has_others: bool) -> BTreeSet<String> {
+/// leaves. Where other tables may have columns of the same name, only those are found that are named with the table.
+pub(super) fn bound_columns(condition: &str, names: &[String], others: Others) -> BTreeSet<String> {
     let read = |text| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_expr();
     if condition.len() > MOST_BYTES {
         return BTreeSet::new();
     }
-    read(condition).map(|condition| bound(&condition, names, has_others)).unwrap_or_default()
+    read(condition).map(|condition| bound(&condition, names, others)).unwrap_or_default()
 }
 
-fn bound(condition: &Expr, names: &[String], has_others: bool) -> BTreeSet<String> {
+/// As [`bound_columns`], of a condition that was read.
+pub(super) fn bound(condition: &Expr, names: &[String], others: Others) -> BTreeSet<String> {
     let column = |value: &Expr| match value {
-        Expr::Identifier(name) if !has_others => Some(folded(name)),
+        Expr::Identifier(name) if others == Others::Nothing => Some(folded(name)),
         Expr::CompoundIdentifier(path) => {
             let [.., of, name] = path.as_slice() else { return None };
             names.contains(&of.value.to_lowercase()).then(|| folded(name))
         }
         _ => None,
     };
+    let is_few = |value: &Expr| {
+        let is_other = matches!(value, Expr::CompoundIdentifier(path)
+            if path.first().is_some_and(|of| !names.contains(&of.value.to_lowercase())));
+        is_one_value(value) || others == Others::Few && is_other
+    };
     match condition {
-        Expr::Nested(inner) => bound(inner, names, has_others),
+        Expr::Nested(inner) => bound(inner, names, others),
         Expr::BinaryOp { op: op @ BinaryOperator::And, .. } => {
-            operands(condition, op).into_iter().flat_map(|part| bound(part, names, has_others)).collect()
+            operands(condition, op).into_iter().flat_map(|part| bound(part, names, others)).collect()
         }
         Expr::BinaryOp { op: op @ BinaryOperator::Or, .. } => {
-            let parts = operands(condition, op).into_iter().map(|part| bound(part, names, has_others));
+            let parts = operands(condition, op).into_iter().map(|part| bound(part, names, others));
             parts.reduce(|one, other| &one & &other).unwrap_or_default()
         }
         Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            let one = column(left).filter(|_| is_one_value(right));
-            one.or_else(|| column(right).filter(|_| is_one_value(left))).into_iter().collect()
+            let one = column(left).filter(|_| is_few(right));
+            one.or_else(|| column(right).filter(|_| is_few(left))).into_iter().collect()
         }
         Expr::In { expr, negated: false, target: InTarget::List(list), .. }
             if list.iter().all(is_one_value) =>

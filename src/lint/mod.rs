@@ -5,6 +5,7 @@ mod act;
 mod assertion;
 mod condition;
 mod control;
+mod grouped;
 mod known;
 mod postgres;
 pub mod rules;
@@ -20,6 +21,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use grouped::{Grouped, grouped};
 pub use known::{Known, Missing};
 pub use rules::Rule;
 
@@ -49,9 +51,17 @@ pub struct Statement {
     pub line: usize,
     /// All that it may cost.
     pub risks: Risks,
-    /// The rule of the worst risk; `None` when no rule has anything to say.
-    pub rule: Option<&'static Rule>,
-    /// Why, in one line, for each of the risks.
+    /// Why: one for each of the risks, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+/// One thing that a statement may cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub rule: &'static Rule,
+    /// The rule's risk, or a lesser one where an assertion is made.
+    pub risk: Risk,
+    /// Why the rule applies, in one line.
     pub reason: String,
 }
 
@@ -59,6 +69,26 @@ impl Statement {
     /// The worst of what it may cost.
     pub fn risk(&self) -> Risk {
         self.risks.worst()
+    }
+
+    /// The rule of the worst risk; `None` where no rule applies.
+    pub fn rule(&self) -> Option<&'static Rule> {
+        self.findings.first().map(|finding| finding.rule)
+    }
+
+    /// Why, in one line, for each of the risks.
+    pub fn reason(&self) -> String {
+        let Some((worst, more)) = self.findings.split_first() else {
+            return "loses nothing and blocks nobody".to_owned();
+        };
+        let mut reason = worst.reason.clone();
+        for Finding { rule, risk, reason: other } in more {
+            reason += &match risk {
+                Risk::Safe => format!("; {other}"),
+                _ => format!("; also {} ({}): {other}", risk.as_str(), rule.name),
+            };
+        }
+        reason
     }
 }
 
@@ -149,7 +179,7 @@ pub fn classify(
         counted = bytes.start;
         known.enter(transaction, line);
         let of_client = control::why_of_client(sql.get(bytes.clone()).unwrap_or(""), dialect);
-        let Verdict { risks, rule, reason } = match of_client {
+        let Verdict { risks, mut findings } = match of_client {
             Some(why) => Verdict::unvalidated(&rules::CLIENT_COMMAND, why),
             None => verdict(&acts, known, &above, dialect, observed),
         };
@@ -157,12 +187,10 @@ pub fn classify(
             known.note(act);
         }
         let has_secret = secrets.iter().any(|secret| bytes.contains(&secret.start));
-        let (rule, reason) = match rule {
-            Some(rule) if has_secret => (Some(rule), format!("{reason}; {SECRET}")),
-            None if has_secret => (Some(&rules::LITERAL_SECRET), SECRET.to_owned()),
-            rule => (rule, reason),
-        };
-        statements.push(Statement { bytes: bytes.clone(), line, risks, rule, reason });
+        if has_secret {
+            findings.push(Finding::of(&rules::LITERAL_SECRET, SECRET));
+        }
+        statements.push(Statement { bytes: bytes.clone(), line, risks, findings });
     }
     statements
 }
@@ -173,25 +201,33 @@ const SECRET: &str = "a secret stands in it as a literal, which the repository a
 /// Parsers go down as deep as a text is nested, and their stack has an end.
 const MOST_NESTING: usize = 200;
 
-/// What is said of a statement.
+impl Finding {
+    fn of(rule: &'static Rule, reason: impl Into<String>) -> Self {
+        Self { rule, risk: rule.risk, reason: reason.into() }
+    }
+}
+
+/// What a statement may cost, and why.
 struct Verdict {
     risks: Risks,
-    rule: Option<&'static Rule>,
-    reason: String,
+    findings: Vec<Finding>,
 }
 
 impl Verdict {
     fn unvalidated(rule: &'static Rule, reason: String) -> Self {
-        Self { risks: Risk::Unvalidated.into(), rule: Some(rule), reason }
+        Self { risks: Risk::Unvalidated.into(), findings: vec![Finding::of(rule, reason)] }
     }
 
-    /// Says more of the same.
-    fn but(self, more: &str) -> Self {
-        Self { reason: format!("{}; {more}", self.reason), ..self }
+    /// Adds a remark to the worst finding.
+    fn but(mut self, remark: &str) -> Self {
+        if let Some(worst) = self.findings.first_mut() {
+            worst.reason = format!("{}; {remark}", worst.reason);
+        }
+        self
     }
 }
 
-/// What a statement may cost, with regard to what stands above it.
+/// What a statement may cost, with regard to the assertions above it.
 fn verdict(
     acts: &[Act],
     known: &Known,
@@ -201,12 +237,13 @@ fn verdict(
 ) -> Verdict {
     let bare = alone(acts, known, &BTreeSet::new());
     if let Some(unknown) = &above.unknown {
-        let said = format!("`{unknown}` is no assertion; there is `trueup:assert-empty TABLE`");
+        let remark = format!("`{unknown}` is no assertion; there is `trueup:assert-empty TABLE`");
         return if bare.risks.worst() > Risk::Unvalidated {
-            bare.but(&said)
+            bare.but(&remark)
         } else {
-            let Verdict { risks, rule, reason } = Verdict::unvalidated(&rules::UNKNOWN_ASSERTION, said);
-            Verdict { risks: risks.and(bare.risks), rule, reason }
+            let mut findings = vec![Finding::of(&rules::UNKNOWN_ASSERTION, remark)];
+            findings.extend(bare.findings.into_iter().filter(|finding| finding.risk != Risk::Unvalidated));
+            Verdict { risks: bare.risks.and(Risk::Unvalidated.into()), findings }
         };
     }
     if above.tables.is_empty() || bare.risks == Risks::SAFE {
@@ -224,28 +261,27 @@ fn verdict(
     }
     let (held, _) = with(&|seen| matches!(seen, Some(Emptiness::Empty | Emptiness::Missing)));
     if held.risks == all.risks {
-        let reason = if held.risks == Risks::SAFE { format!("asserted empty: {every}") } else { held.reason };
-        return Verdict { risks: held.risks, rule: held.rule.or(bare.rule), reason };
+        let Some(worst) = bare.findings.first().filter(|_| held.risks == Risks::SAFE) else { return held };
+        let reason = format!("asserted empty: {every}");
+        let findings = vec![Finding { rule: worst.rule, risk: Risk::Safe, reason }];
+        return Verdict { risks: Risks::SAFE, findings };
     }
     let (_, full) = with(&|seen| seen == Some(Emptiness::NotEmpty));
-    if full.is_empty() {
-        let said = bare.but(&format!("asserted empty, and nobody has looked yet: {every}"));
-        Verdict { risks: all.risks.and(Risk::Unvalidated.into()), ..said }
-    } else {
-        bare.but(&format!("asserted empty, and has rows: {full}"))
+    if !full.is_empty() {
+        return bare.but(&format!("asserted empty, and has rows: {full}"));
     }
+    let risks = all.risks.and(Risk::Unvalidated.into());
+    let unseen = bare.but(&format!("asserted empty, and nobody has looked yet: {every}"));
+    let worst = unseen.findings.into_iter().next().map(|worst| Finding { risk: risks.worst(), ..worst });
+    let rest = all.findings.into_iter().filter(|finding| finding.risk != risks.worst());
+    Verdict { risks, findings: worst.into_iter().chain(rest).collect() }
 }
 
-/// All that a statement does, when the tables of `free` are of no account: the worst is said first, and then
-/// one reason for each other risk.
+/// All that a statement does, when the tables of `free` are of no account: the first finding of each risk.
 fn alone(acts: &[Act], known: &Known, free: &BTreeSet<TableName>) -> Verdict {
-    let findings: Vec<_> = acts.iter().flat_map(|act| rules::judge(act, known, free)).collect();
-    let risks: Risks = findings.iter().map(|(rule, _)| rule.risk).collect();
-    let first_of = |risk: Risk| findings.iter().find(|(rule, _)| rule.risk == risk);
-    let Some((rule, reason)) = first_of(risks.worst()) else {
-        return Verdict { risks, rule: None, reason: "loses nothing and blocks nobody".to_owned() };
-    };
-    let more = risks.into_iter().skip(1).filter_map(first_of);
-    let more = more.map(|(rule, reason)| format!("; also {} ({}): {reason}", rule.risk.as_str(), rule.name));
-    Verdict { risks, rule: Some(rule), reason: reason.clone() + &more.collect::<String>() }
+    let all: Vec<_> = acts.iter().flat_map(|act| rules::judge(act, known, free)).collect();
+    let risks: Risks = all.iter().map(|(rule, _)| rule.risk).collect();
+    let first_of = |risk: Risk| all.iter().find(|(rule, _)| rule.risk == risk);
+    let findings = risks.into_iter().filter_map(first_of).map(|(rule, reason)| Finding::of(rule, reason));
+    Verdict { risks, findings: findings.collect() }
 }

@@ -18,9 +18,8 @@ fn said(
     let in_transaction = !sql.starts_with("-- no-transaction");
     let statements = classify(Text { sql, dialect, in_transaction }, known, rows);
     let line = |statement: &Statement| {
-        let Statement { line, rule, reason, .. } = statement;
-        let risk = statement.risk();
-        format!("{line} {} {}: {reason}", risk.as_str(), rule.map_or("-", |rule| rule.name))
+        let (risk, rule) = (statement.risk(), statement.rule().map_or("-", |rule| rule.name));
+        format!("{} {} {rule}: {}", statement.line, risk.as_str(), statement.reason())
     };
     statements.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -265,17 +264,17 @@ fn what_sqlite_loses_and_blocks() {
          SELEKT 1"
     ), @r"
     1 destructive drop-table: loses the rows of t
-    2 destructive drop-column: loses the values of u.id
+    2 destructive drop-column: loses the values of u.id; also locking (long-write): writers of the whole file wait while u is written anew without the column
     3 destructive delete-rows: deletes all rows of u
-    4 destructive delete-rows: deletes some rows of u
+    4 destructive delete-rows: deletes some rows of u; also locking (long-write): writers of the whole file wait while rows of u are read
     5 destructive delete-rows: deletes all rows of u
-    6 destructive update-all-rows: overwrites id in all rows of u
-    7 safe -: loses nothing and blocks nobody
+    6 destructive update-all-rows: overwrites id in all rows of u; also locking (long-write): writers of the whole file wait while rows of u are read
+    7 locking long-write: writers of the whole file wait while rows of u are read
     8 destructive replace-rows: deletes the rows of u that are in the way; use ON CONFLICT DO UPDATE
     9 destructive replace-rows: deletes the rows of u that are in the way; use ON CONFLICT DO UPDATE
     10 safe -: loses nothing and blocks nobody
     11 safe -: loses nothing and blocks nobody
-    12 locking long-write: writers of the whole file wait while the index on u is built
+    12 locking long-write: writers of the whole file wait while the index is built
     13 unvalidated adding-required-field: fails when the table has rows: the column is NOT NULL and has no default
     14 safe -: loses nothing and blocks nobody
     15 locking renaming-column: statements by the old name id fail from then on
@@ -285,7 +284,7 @@ fn what_sqlite_loses_and_blocks() {
     17 safe -: loses nothing and blocks nobody
     18 safe -: loses nothing and blocks nobody
     18 unvalidated code-block: what is written into the schema's own table is not looked into
-    19 locking long-write: writers wait while the file is written anew
+    19 unvalidated ban-in-transaction: VACUUM fails in a transaction: let the file begin with `-- no-transaction`; also locking (long-write): writers wait while the file is written anew
     19 unvalidated transaction-control: the migration runs in a transaction already, together with its record
     20 safe -: loses nothing and blocks nobody
     21 safe -: loses nothing and blocks nobody

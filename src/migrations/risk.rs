@@ -2,19 +2,22 @@
 
 use super::{Applied, Desired, Seen, without_mark};
 use crate::change::Risks;
-use crate::lint::{self, Emptiness, Known, Statement, Text};
+use crate::lint::{self, Emptiness, Finding, Grouped, Known, Statement, Text};
 use crate::spec::Migration;
 use crate::sql;
 
-/// Most statements whose findings are listed.
+/// Most findings that are listed.
 const MOST_NAMED: usize = 5;
+
+/// Most ranges of lines that are listed for a finding.
+const MOST_RANGES: usize = 8;
 
 /// What is said of a file.
 pub(super) struct Verdict {
     pub risks: Risks,
     /// How many statements.
     pub count: String,
-    /// A line for each statement that is not simply safe, the worst first.
+    /// A line for each finding, the worst first.
     pub findings: Vec<String>,
     /// Whether its assertions hold, as far as somebody has looked; `None` without assertions.
     pub assertions: Option<Vec<Option<bool>>>,
@@ -79,19 +82,23 @@ fn count(statements: &[Statement], no_transaction: bool) -> String {
 }
 
 fn findings(statements: &[Statement]) -> Vec<String> {
-    let mut named: Vec<(&Statement, &lint::Rule)> =
-        statements.iter().filter_map(|statement| Some((statement, statement.rule?))).collect();
-    named.sort_by_key(|(statement, _)| std::cmp::Reverse(statement.risk()));
-    let more = named.len().saturating_sub(MOST_NAMED);
-    let line = |(statement, rule): &(&Statement, &lint::Rule)| {
-        let Statement { line, reason, .. } = statement;
-        format!("line {line} {} ({}): {reason}", statement.risk().as_str(), rule.name)
-    };
-    let mut lines: Vec<String> = named.iter().take(MOST_NAMED).map(line).collect();
+    let mut groups = lint::grouped(statements);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.finding.risk));
+    let more = groups.len().saturating_sub(MOST_NAMED);
+    let mut lines: Vec<String> = groups.iter().take(MOST_NAMED).map(line).collect();
     if more > 0 {
         lines.push(format!("and {more} more, none of them worse; `trueup migration lint` lists them"));
     }
     lines
+}
+
+fn line(group: &Grouped<'_>) -> String {
+    let Finding { rule, risk, reason } = group.finding;
+    let place = match group.count {
+        1 => format!("line {}", group.line_list(1)),
+        count => format!("{count} times in lines {}:", group.line_list(MOST_RANGES)),
+    };
+    format!("{place} {} ({}): {reason}", risk.as_str(), rule.name)
 }
 
 /// The text of a migration, as lines that are added, without the secrets that stand in it.

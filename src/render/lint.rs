@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Paint, Tone};
 use crate::change::{Risk, Risks};
-use crate::lint::Statement;
+use crate::lint::{self, Finding, Statement};
 use crate::neutral::one_line;
 use crate::sql::Dialect;
 
@@ -28,23 +28,26 @@ fn count(files: &[LintedFile], risk: Risk) -> usize {
     statements.filter(|statement| statement.risk() == risk).count()
 }
 
-/// A line for each statement that a rule speaks of, and one of counts.
+/// A line for each finding of each file, and one of counts.
 pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
     let mut out = String::new();
     for LintedFile { name, statements, .. } in files {
-        for statement in statements {
-            let Statement { line, rule, reason, .. } = statement;
-            let Some(rule) = rule else { continue };
-            let risk = statement.risk();
+        for group in lint::grouped(statements) {
+            let Finding { rule, risk, reason } = group.finding;
             let tone = match risk {
                 Risk::Safe => Tone::Good,
                 Risk::Locking | Risk::Unvalidated => Tone::Warning,
                 Risk::Destructive => Tone::Bad,
             };
             let risk = paint.tone(tone, risk.as_str());
-            let place = paint.tone(Tone::Name, &format!("{name}:{line}"));
+            let first = group.lines.first().copied().unwrap_or_default();
+            let place = paint.tone(Tone::Name, &format!("{name}:{first}"));
+            let times = match group.count {
+                1 => String::new(),
+                count => format!(", {count} times in lines {}", group.line_list(usize::MAX)),
+            };
             // Writing to a String cannot fail.
-            let _ = writeln!(out, "{place}: {risk} ({}): {}", rule.name, one_line(reason));
+            let _ = writeln!(out, "{place}: {risk} ({}){times}: {}", rule.name, one_line(reason));
         }
     }
     let counts: Vec<String> = RISKS
@@ -60,8 +63,8 @@ pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
 /// One object with all statements, ending in a newline.
 pub fn lint_json(files: &[LintedFile]) -> String {
     let statement = |statement: &Statement| {
-        let Statement { bytes: _, line, risks, rule, reason } = statement;
-        let rule = rule.map(|rule| rule.name);
+        let Statement { bytes: _, line, risks, findings: _ } = statement;
+        let (rule, reason) = (statement.rule().map(|rule| rule.name), statement.reason());
         json!({"line": line, "risk": risks.worst(), "risks": risks, "rule": rule, "reason": reason})
     };
     let file = |file: &LintedFile| {

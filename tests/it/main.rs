@@ -86,6 +86,7 @@ mod f10_together;
 mod insight;
 mod lint_migrations;
 mod lint_oracle;
+mod lint_sqlite_oracle;
 mod reference;
 mod rehearse;
 mod rooms;

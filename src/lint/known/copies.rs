@@ -143,11 +143,13 @@ impl Copies {
             | Act::Learns { .. }
             | Act::SetsNotNull { .. }
             | Act::KeyByIndex { .. }
-            | Act::Partitions { .. }
+            | Act::Divides { .. }
+            | Act::BuildsAlone { .. }
             | Act::GetsPartition { .. }
             | Act::DropsTypes { .. }
             | Act::TakesDomain { .. }
             | Act::MakesDomain { .. }
+            | Act::ChecksDomain { .. }
             | Act::MakesSchema { .. }
             | Act::RemovesSchema { .. }
             | Act::DropsSchemas { .. }

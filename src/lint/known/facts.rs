@@ -93,6 +93,8 @@ impl Facts {
             Fact::Indexes { index, columns } => {
                 self.indexes.insert(index.clone(), columns.clone());
             }
+            // A part of what is known of the table itself.
+            Fact::Key(_) => {}
             Fact::Computes { text } => self.computed.extend(words(text, Dialect::Postgres)),
         }
     }
@@ -116,6 +118,22 @@ impl Facts {
         self.not_null.remove(column);
         self.checks
             .retain(|check| !words(&check.condition, Dialect::Postgres).iter().any(|word| word == column));
+    }
+
+    /// The conditions that hold for all rows.
+    pub(super) fn valid_checks(&self) -> Vec<&str> {
+        let valid = self.checks.iter().filter(|check| check.is_valid);
+        valid.map(|check| check.condition.as_str()).collect()
+    }
+
+    /// Whether an index has these columns, and nothing else.
+    pub(super) fn has_index(&self, columns: &Vec<String>) -> bool {
+        self.indexes.values().any(|index| index == columns)
+    }
+
+    /// The columns of each index; `None` where one has something else in it.
+    pub(super) fn plain_indexes(&self) -> Option<impl Iterator<Item = &Vec<String>>> {
+        self.computed.is_empty().then(|| self.indexes.values())
     }
 
     fn is_never_null(&self, column: &str) -> bool {
@@ -173,6 +191,9 @@ impl Known {
     pub(super) fn learn(&mut self, table: &TableName, facts: &[Fact]) {
         let columns = self.columns.entry(table.clone()).or_default();
         for fact in facts {
+            if let Fact::Key(key) = fact {
+                columns.keys.push(key.clone());
+            }
             columns.facts.learn(fact);
         }
     }

@@ -5,12 +5,13 @@ mod absent;
 mod copies;
 mod facts;
 mod held;
+mod partitions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::act::{Act, Fact};
-use super::script::{NOWHERE, Script, located, told};
+use super::script::{NOWHERE, Script, located, told, written_name};
 use crate::catalog::{Snapshot, TableName};
 use crate::sql::Dialect;
 use absent::Absent;
@@ -19,6 +20,8 @@ use copies::{Column, Columns, Copies, keep_all};
 use facts::Facts;
 pub(super) use held::Lock;
 use held::Transaction;
+use partitions::Partitioned;
+pub(super) use partitions::bound_value;
 
 /// What else there may be than what is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,10 +55,10 @@ pub struct Known {
     transaction: Transaction,
     /// Whether a name without a schema may lead elsewhere than to the default one.
     has_strayed: bool,
-    /// Domains, and whether each looks at rows that get a column of it.
-    domains: BTreeMap<TableName, bool>,
-    /// Partitioned tables all of whose partitions are known, and whether one of those is the default.
-    partitioned: BTreeMap<TableName, bool>,
+    /// Domains, with the type under each, and whether each looks at rows that get a column of it.
+    domains: BTreeMap<TableName, (String, bool)>,
+    /// Partitioned tables all of whose partitions are known.
+    partitioned: BTreeMap<TableName, Partitioned>,
     /// What was looked for and is not there, or may be taken for missing.
     absent: Absent,
 }
@@ -164,7 +167,28 @@ impl Known {
 
     /// Whether a type is a domain that looks at each row, as far as it is known.
     pub(super) fn is_constrained_domain(&self, name: &TableName) -> bool {
-        self.domains.get(name) == Some(&true)
+        self.domains.get(name).is_some_and(|(_, is_constrained)| *is_constrained)
+    }
+
+    /// The type under a domain, and whether that looks at each row; `None` for another type.
+    pub(super) fn domain(&self, kind: &str) -> Option<(&str, bool)> {
+        let name = written_name(kind, Dialect::Postgres);
+        self.domains.get(&located(name, Dialect::Postgres)).map(|(base, is)| (base.as_str(), *is))
+    }
+
+    /// Whether a domain is known, and surely no column has it.
+    pub(super) fn is_unused_domain(&self, name: &TableName) -> bool {
+        self.domains.contains_key(name)
+            && self.column_of(name).is_none()
+            && self.existing.iter().chain(&self.fresh).all(|table| {
+                // Types and indexes have no columns.
+                self.columns.get(table).is_none_or(|columns| columns.are_all || columns.list.is_empty())
+            })
+    }
+
+    /// Whether a table is known to have no such column.
+    pub(super) fn lacks_column(&self, table: &TableName, column: &str) -> bool {
+        self.columns_of(table).are_all && self.kind(table, column).is_none()
     }
 
     /// Whether a table of this plan has what was dropped with another one.
@@ -203,11 +227,6 @@ impl Known {
             let mut list = columns.list.iter();
             list.find(|column| is_of(column, kind)).map(|(name, _)| (table, name.as_str()))
         })
-    }
-
-    /// Whether a partitioned table surely has no default partition.
-    pub(super) fn lacks_default_partition(&self, table: &TableName) -> bool {
-        self.partitioned.get(table) == Some(&false)
     }
 
     /// Whether a table may have a column of a type: one whose columns are not known may.
@@ -290,7 +309,7 @@ impl Known {
                     self.fresh_columns.insert((table.clone(), to.clone()));
                 }
             }
-            Act::DropsColumn { table, column } => {
+            Act::DropsColumn { table, column, .. } => {
                 if let Some(columns) = self.columns.get_mut(table) {
                     columns.list.retain(|(name, _)| name != column);
                     columns.keys.retain(|key| !key.contains(column));
@@ -310,25 +329,23 @@ impl Known {
                     self.wear(parent);
                 }
             }
-            Act::MakesDomain { name, is_constrained } => {
-                self.domains.insert(name.clone(), *is_constrained);
+            Act::MakesDomain { name, base, is_constrained } => {
+                self.domains.insert(name.clone(), (base.clone(), *is_constrained));
             }
             Act::RemovesSchema { name } => self.removed_schema(name),
-            Act::Partitions { table, has_default } => {
-                let is_sure = !self.takes_back && !is_nowhere(table);
-                let has = self.partitioned.entry(table.clone()).or_insert(!is_sure);
-                *has |= *has_default;
-            }
+            Act::Divides { table, division } => self.partition(table, division),
             Act::MakesSchema { name, if_missing } => self.made_schema(name, *if_missing),
             Act::Locks { to } => self.locked(to),
             Act::Works(work) => self.worked(work),
             Act::Strays => self.has_strayed = true,
             Act::Shuffles => self.settle(),
             Act::Does { .. }
+            | Act::ChecksDomain { .. }
             | Act::DropsSchemas { .. }
             | Act::DropsExtensions { .. }
             | Act::KeyByIndex { .. }
             | Act::GetsPartition { .. }
+            | Act::BuildsAlone { .. }
             | Act::DropsTypes { .. }
             | Act::TakesDomain { .. }
             | Act::UsesValue { .. }
@@ -370,8 +387,8 @@ impl Known {
             self.settle();
         }
         let renamed = |name: TableName| if name == *from { to.clone() } else { name };
-        if let Some(has_default) = self.partitioned.remove(from) {
-            self.partitioned.insert(to.clone(), has_default);
+        if let Some(partitioned) = self.partitioned.remove(from) {
+            self.partitioned.insert(to.clone(), partitioned);
         }
         if self.transaction.filled.remove(from) {
             self.transaction.filled.insert(to.clone());

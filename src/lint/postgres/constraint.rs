@@ -146,7 +146,14 @@ fn facts_of(constraint: &Constraint, of: Option<&str>) -> Vec<Fact> {
         Constraint::PrimaryKeyConstraint(key) => {
             let columns = key.syntax().descendants().filter_map(ast::ColumnNameRef::cast);
             let columns = names(columns).into_iter().map(|name| name.name);
-            columns.chain(of.map(str::to_owned)).map(Fact::NotNull).collect()
+            let columns: Vec<_> = columns.chain(of.map(str::to_owned)).collect();
+            let key = Fact::Key(columns.clone());
+            columns.into_iter().map(Fact::NotNull).chain([key]).collect()
+        }
+        Constraint::UniqueConstraint(unique) if unique.using_index().is_none() => {
+            let columns = unique.syntax().descendants().filter_map(ast::ColumnNameRef::cast);
+            let columns = names(columns).into_iter().map(|name| name.name);
+            vec![Fact::Key(columns.chain(of.map(str::to_owned)).collect())]
         }
         Constraint::CheckConstraint(check) => {
             let condition = check.expr().map(|expr| expr.syntax().text().to_string()).unwrap_or_default();
@@ -174,6 +181,8 @@ pub(super) fn facts_of_index(create: &ast::CreateIndex) -> Option<Act> {
     if let (Some(index), Some(columns)) = (index, columns.clone()) {
         facts.push(Fact::Indexes { index, columns });
     }
+    let is_unique = create.unique_token().is_some() && create.where_clause().is_none();
+    facts.extend(columns.clone().filter(|_| is_unique).map(Fact::Key));
     let expressions = items.iter().filter(|_| columns.is_none()).map(|item| item.syntax().clone());
     let condition = create.where_clause().map(|condition| condition.syntax().clone());
     let computed: Vec<String> = expressions.chain(condition).map(|node| node.text().to_string()).collect();

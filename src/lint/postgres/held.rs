@@ -55,6 +55,7 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
         Stmt::DropForeignTable(drop) => names(drop.table_name_refs()),
         Stmt::AlterSequence(alter) => names(alter.sequence_ref().into_iter()),
         Stmt::DropSequence(drop) => names(drop.sequence_refs()),
+        Stmt::Lock(lock) if !super::blocks(lock) => return None,
         Stmt::Truncate(_)
         | Stmt::Lock(_)
         | Stmt::Cluster(_)

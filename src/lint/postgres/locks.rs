@@ -7,7 +7,7 @@ use squawk_syntax::{Parse, SourceFile};
 use crate::lint::rules::{self, Rule};
 
 /// What is used of squawk, with what is said of it.
-const USED: [(Squawk, &Rule, &str); 7] = [
+const USED: [(Squawk, &Rule, &str); 6] = [
     (
         Squawk::RequireConcurrentIndexCreation,
         &rules::INDEX_CREATION,
@@ -26,11 +26,6 @@ const USED: [(Squawk, &Rule, &str); 7] = [
     (Squawk::RequireConcurrentPartitionDetach, &rules::DETACH, "everybody waits behind it; use CONCURRENTLY"),
     (Squawk::RenamingTable, &rules::RENAME_TABLE, "statements by the old name fail from then on"),
     (Squawk::RenamingColumn, &rules::RENAME_COLUMN, "statements by the old name fail from then on"),
-    (
-        Squawk::BanAlterDomainWithAddConstraint,
-        &rules::DOMAIN_CONSTRAINT,
-        "writers wait while every table that uses the domain is checked",
-    ),
 ];
 
 /// Where squawk finds something, with the rule and the reason; what says more comes first.

@@ -57,13 +57,13 @@ pub(super) fn acts(
     for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made) {
         let index = at(byte);
         let statement = script.statements.get(index).and_then(|bytes| sql.get(bytes.clone()));
-        let is_unchecked =
-            || words(statement.unwrap_or(""), Dialect::Postgres).ends_with(&["not".into(), "valid".into()]);
-        if *rule == rules::DOMAIN_CONSTRAINT && is_unchecked() {
-            continue;
-        }
         if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
-            acts.push(Act::does(rule, subject.clone(), reason));
+            acts.push(match subject.as_slice() {
+                [table] if *rule == rules::INDEX_CREATION && is_on_only(statement.unwrap_or("")) => {
+                    Act::BuildsAlone { table: table.clone(), rule, reason: reason.to_owned() }
+                }
+                subject => Act::does(rule, subject.to_vec(), reason),
+            });
         }
     }
     let each = script.statements.iter().zip(transactions).zip(&mut acts);
@@ -84,6 +84,11 @@ pub(super) fn acts(
         }
     }
     acts
+}
+
+/// Whether an index is made on a table without its partitions.
+fn is_on_only(statement: &str) -> bool {
+    words(statement, Dialect::Postgres).windows(2).any(|pair| pair == ["on", "only"])
 }
 
 /// The text with blanks for statements that the parser must not see.
@@ -229,7 +234,8 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             | Stmt::CreateTrigger(_)
             | Stmt::Prepare(_)
             | Stmt::Declare(_)
-    ) {
+    ) && !is_explained_only(statement)
+    {
         acts.extend(rows::of(syntax));
     }
     acts.extend(calls::of(statement));
@@ -238,6 +244,23 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
     let at = acts.iter().position(|act| matches!(act, Act::Removes { .. })).unwrap_or(acts.len());
     acts.splice(at..at, held::of(statement));
     acts
+}
+
+/// Whether a statement is an `EXPLAIN` that does not run what it explains.
+fn is_explained_only(statement: &Stmt) -> bool {
+    let Stmt::Explain(explain) = statement else { return false };
+    let mode = explain.explain_mode().map(|mode| text(mode.syntax())).unwrap_or_default();
+    !outside::has_option(&mode, "analyze") && !outside::has_option(&mode, "analyse")
+}
+
+/// Whether readers or writers of a table wait for a lock.
+fn blocks(lock: &ast::Lock) -> bool {
+    use ast::LockMode::{AccessExclusive, Exclusive, Share, ShareRowExclusive};
+    let mode = lock.lock_mode_clause().map(|clause| clause.lock_mode());
+    matches!(
+        mode,
+        None | Some(None | Some(AccessExclusive(_) | Exclusive(_) | Share(_) | ShareRowExclusive(_)))
+    )
 }
 
 /// What is done to things that are no tables, and what runs code.
@@ -254,9 +277,18 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         Stmt::CreateType(create) => makes(create.type_name(), false),
         Stmt::CreateDomain(create) => {
             let mut acts = makes(create.domain(), false);
-            let is_constrained = create.domain_qualifiers().next().is_some();
+            // A default counts where it differs by row.
+            let is_constrained = create.domain_qualifiers().any(|qualifier| match qualifier {
+                ast::DomainQualifier::Constraint(ast::Constraint::DefaultConstraint(default)) => {
+                    default.expr().is_some_and(|value| value::differs_by_row(value.syntax()))
+                }
+                ast::DomainQualifier::Constraint(ast::Constraint::NullConstraint(_))
+                | ast::DomainQualifier::Collate(_) => false,
+                ast::DomainQualifier::Constraint(_) => true,
+            });
+            let base = create.ty().map(|kind| text(kind.syntax())).unwrap_or_default();
             let domain = create.domain().map(|domain| name(domain.syntax()));
-            acts.extend(domain.map(|name| Act::MakesDomain { name, is_constrained }));
+            acts.extend(domain.map(|name| Act::MakesDomain { name, base, is_constrained }));
             acts
         }
         Stmt::CreateSchema(create) => {
@@ -296,15 +328,24 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
                 alter.action(),
                 Some(ast::AlterDomainAction::SetNotNull(_) | ast::AlterDomainAction::ValidateConstraint(_))
             );
-            let reason = "writers wait while every table that uses the domain is checked";
-            let checked = is_checked.then(|| Act::does(&rules::DOMAIN_CONSTRAINT, Vec::new(), reason));
+            let adds = matches!(alter.action(), Some(ast::AlterDomainAction::AddConstraint(add))
+                if !add.constraint().is_some_and(|new| new.is_not_valid()));
+            let domain = alter.domain_ref().filter(|_| is_checked || adds);
+            let checked = domain.map(|domain| Act::ChecksDomain { name: name(domain.syntax()) });
             checked.into_iter().chain(renamed(syntax)).collect()
+        }
+        Stmt::AlterType(alter)
+            if alter.syntax().descendants().any(|node| ast::AlterAttribute::can_cast(node.kind())) =>
+        {
+            // Without a look at tables of the type, which it changes with CASCADE.
+            vec![Act::DropsTypes { names: names(alter.type_name_ref().into_iter()) }]
         }
         Stmt::AlterType(alter)
             if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) =>
         {
             lost(&rules::DROP_TYPE, "an attribute of a type, in all rows that have it")
         }
+        Stmt::Lock(lock) if !blocks(lock) => Vec::new(),
         Stmt::Lock(lock) => {
             let tables = lock.relation_list().into_iter().flat_map(|list| list.relation_names());
             let tables: Vec<_> = tables.filter_map(|table| relation(table.syntax())).collect();
@@ -325,9 +366,7 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         }
         Stmt::Refresh(refresh) => refreshed(refresh),
         Stmt::Cluster(_) => rewritten(statement),
-        Stmt::Vacuum(_) if text(syntax).split(|c: char| !c.is_alphanumeric()).any(|word| word == "full") => {
-            rewritten(statement)
-        }
+        Stmt::Vacuum(_) if outside::has_option(&text(syntax), "full") => rewritten(statement),
         Stmt::Do(_) => opaque("the block's code is not looked into"),
         Stmt::Call(_) => opaque("what the procedure does is not looked into"),
         Stmt::Execute(_) => opaque("what the prepared statement does is not looked into"),

@@ -69,6 +69,12 @@ fn refused_name(words: &[&str]) -> Option<&'static str> {
     })
 }
 
+/// Whether a text gives an option and does not switch it off.
+pub(super) fn has_option(text: &str, option: &str) -> bool {
+    let words = words(text, Dialect::Postgres);
+    is_on(&words.iter().map(String::as_str).collect::<Vec<_>>(), option)
+}
+
 /// Whether an option is given and not switched off.
 fn is_on(words: &[&str], option: &str) -> bool {
     words.contains(&option) && !is_off(words, option)

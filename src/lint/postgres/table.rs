@@ -5,8 +5,8 @@ use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
 use super::{constraint, name, relation, value};
 use crate::catalog::TableName;
-use crate::lint::act::{Act, Fact, Using};
-use crate::lint::known::temporary;
+use crate::lint::act::{Act, Bound, Division, Fact, Using};
+use crate::lint::known::{bound_value, temporary};
 use crate::lint::rules;
 use crate::sql::Dialect;
 
@@ -50,13 +50,14 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         let has_default = statement.children().any(|node| ast::PartitionDefault::can_cast(node.kind()));
         if let Some(parent) = parent {
             let reason = format!("everybody who uses {parent} waits while its default partition is checked");
-            acts.push(Act::GetsPartition { table: parent.clone(), child: None, reason });
-            acts.push(Act::Partitions { table: parent.clone(), has_default });
+            let division = Division::Part { is_default: has_default };
+            acts.push(Act::GetsPartition { table: parent.clone(), child: None, bound: Bound::Other, reason });
+            acts.push(Act::Divides { table: parent.clone(), division });
             acts.push(Act::Adopts { parent, child: table.clone() });
         }
     }
-    if statement.children().any(|node| ast::PartitionBy::can_cast(node.kind())) && !if_missing {
-        acts.push(Act::Partitions { table: table.clone(), has_default: false });
+    if let Some(by) = statement.children().find_map(ast::PartitionBy::cast).filter(|_| !if_missing) {
+        acts.push(Act::Divides { table: table.clone(), division: Division::By(partition_key(&by)) });
     }
     let inherits = statement.children().find_map(ast::Inherits::cast);
     for parent in inherits.into_iter().flat_map(|inherits| inherits.table_name_refs()) {
@@ -80,13 +81,68 @@ fn keys(statement: &SyntaxNode) -> Vec<Vec<String>> {
     statement.descendants().filter(is_key).map(columns).filter(|key| !key.is_empty()).collect()
 }
 
+/// The column that a table is divided by, when it is one and nothing else.
+fn partition_key(by: &ast::PartitionBy) -> Option<String> {
+    let mut items = by.partition_item_list()?.partition_items();
+    match (items.next()?.expr()?, items.next()) {
+        (ast::Expr::NameRef(key), None) => Some(column(key.syntax())),
+        _ => None,
+    }
+}
+
+/// The values of a partition.
+fn bound_of(kind: &ast::PartitionType) -> Bound {
+    let values = |values: &SyntaxNode| -> Vec<String> {
+        values.children().filter_map(ast::Expr::cast).map(|value| text(value.syntax())).collect()
+    };
+    match kind {
+        ast::PartitionType::PartitionForValuesIn(list) => {
+            let list: Option<_> = values(list.syntax()).iter().map(|value| bound_value(value)).collect();
+            list.map_or(Bound::Other, Bound::List)
+        }
+        ast::PartitionType::PartitionForValuesFrom(range) => {
+            let from = range.syntax().children().find_map(ast::PartitionFromValues::cast);
+            let to = range.syntax().children().find_map(ast::PartitionToValues::cast);
+            let (Some(from), Some(to)) = (from, to) else { return Bound::Other };
+            match (values(from.syntax()).as_slice(), values(to.syntax()).as_slice()) {
+                ([from], [to]) => {
+                    let limit = |value: &String, none: &str| match value.eq_ignore_ascii_case(none) {
+                        true => Some(None),
+                        false => bound_value(value).map(Some),
+                    };
+                    match (limit(from, "minvalue"), limit(to, "maxvalue")) {
+                        (Some(from), Some(to)) => Bound::Range { from, to },
+                        _ => Bound::Other,
+                    }
+                }
+                _ => Bound::Other,
+            }
+        }
+        ast::PartitionType::PartitionDefault(_) | ast::PartitionType::PartitionForValuesWith(_) => {
+            Bound::Other
+        }
+    }
+}
+
 /// What `ALTER TABLE` does.
 pub(super) fn altered(
     table: Option<ast::TableRelationName>,
     actions: ast::AstChildren<AlterTableAction>,
 ) -> Vec<Act> {
+    let is_alone = table.as_ref().is_some_and(|table| table.only_token().is_some());
     let Some(table) = table.and_then(|table| relation(table.syntax())) else { return Vec::new() };
-    actions.flat_map(|action| acts(&table, &action)).collect()
+    let acts = actions.flat_map(|action| acts(&table, &action));
+    let alone = |act| match act {
+        Act::Does { rule, to, reason }
+            if is_alone
+                && [&rules::UNIQUE_CONSTRAINT, &rules::PRIMARY_KEY].contains(&rule)
+                && to == [table.clone()] =>
+        {
+            Act::BuildsAlone { table: table.clone(), rule, reason }
+        }
+        act => act,
+    };
+    acts.map(alone).collect()
 }
 
 fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
@@ -101,16 +157,14 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
         }
         AlterTableAction::AttachPartition(attach) => {
             let child = attach.table_name_ref().map(|child| name(child.syntax()));
-            let has_default = attach.partition_type().is_some_and(|kind| {
-                let kind = kind.syntax();
-                ast::PartitionDefault::can_cast(kind.kind())
-                    || kind.children().any(|node| ast::PartitionDefault::can_cast(node.kind()))
-            });
+            let kind = attach.partition_type();
+            let is_default = matches!(kind, Some(ast::PartitionType::PartitionDefault(_)));
+            let bound = kind.map_or(Bound::Other, |kind| bound_of(&kind));
             let reason = "everybody waits while the partition's rows are checked, and those of the default one; \
                           add a CHECK that says the same before";
-            let gets =
-                Act::GetsPartition { table: table.clone(), child: child.clone(), reason: reason.to_owned() };
-            let has = Act::Partitions { table: table.clone(), has_default };
+            let reason = reason.to_owned();
+            let gets = Act::GetsPartition { table: table.clone(), child: child.clone(), bound, reason };
+            let has = Act::Divides { table: table.clone(), division: Division::Part { is_default } };
             let adopts = child.map(|child| Act::Adopts { parent: table.clone(), child });
             [gets, has].into_iter().chain(adopts).collect()
         }
@@ -134,7 +188,7 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
     match action {
         AlterTableAction::DropColumn(drop) => {
             let column = column(drop.column_name_ref()?.syntax());
-            Some(Act::DropsColumn { table, column })
+            Some(Act::DropsColumn { table, column, if_exists: drop.if_exists().is_some() })
         }
         AlterTableAction::RenameColumn(rename) => {
             let from = column(rename.column_name_ref()?.syntax());

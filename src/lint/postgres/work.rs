@@ -8,7 +8,7 @@ use squawk_syntax::ast::{self, AlterTableAction, AstNode as _, Stmt};
 use super::{name, names, relation, rows};
 use crate::catalog::TableName;
 use crate::lint::act::{Act, Read, Work};
-use crate::lint::condition::bound_columns;
+use crate::lint::condition::{Others, bound_columns};
 
 pub(super) fn of(statement: &Stmt) -> Option<Act> {
     let syntax = statement.syntax();
@@ -30,8 +30,9 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
             }
             work.fills.extend(made(syntax));
         }
-        // An EXPLAIN without ANALYZE runs nothing, and a copy from a file may be of any length.
-        Stmt::Explain(_) => work.is_long = super::text(syntax).contains("analy"),
+        Stmt::Explain(_) if super::is_explained_only(statement) => return None,
+        Stmt::Explain(_) => {}
+        // A copy from a file may be of any length.
         Stmt::Copy(_) | Stmt::Vacuum(_) | Stmt::Call(_) | Stmt::Refresh(_) => work.is_long = true,
         Stmt::Analyze(analyze) => {
             let tables = syntax.descendants().filter_map(ast::TableRelationName::cast);
@@ -51,19 +52,25 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
         }
         _ => return None,
     }
-    if !matches!(statement, Stmt::Explain(_)) {
-        work.is_long |= syntax.descendants().filter_map(ast::CallExpr::cast).any(|call| is_long(&call));
-        work.reads = reads(syntax);
-        work.fills.extend(
-            syntax.descendants().filter_map(ast::Insert::cast).filter_map(|insert| relation(insert.syntax())),
-        );
-        work.updates = syntax.descendants().filter_map(ast::Update::cast).find_map(|update| {
-            let table = relation(update.relation_name()?.syntax())?;
-            Some((table, rows::changed(update.set_clause())))
-        });
-    }
+    work.is_long |= syntax.descendants().filter_map(ast::CallExpr::cast).any(|call| is_long(&call));
+    (work.reads, work.holds) = reads(syntax);
+    let inserts = || syntax.descendants().filter_map(ast::Insert::cast);
+    work.fills.extend(inserts().filter_map(|insert| relation(insert.syntax())));
+    work.replaces = inserts().filter(replaces).find_map(|insert| relation(insert.syntax()));
+    work.updates = syntax.descendants().filter_map(ast::Update::cast).find_map(|update| {
+        let table = relation(update.relation_name()?.syntax())?;
+        Some((table, rows::changed(update.set_clause())))
+    });
     let does_nothing = work.reads.is_empty() && !work.is_long;
     (!does_nothing).then_some(Act::Works(work))
+}
+
+/// Whether a row that is there already is changed instead of added.
+fn replaces(insert: &ast::Insert) -> bool {
+    let conflict = insert.on_conflict_clause();
+    conflict.is_some_and(|clause| {
+        clause.syntax().descendants().any(|node| ast::ConflictDoUpdateSet::can_cast(node.kind()))
+    })
 }
 
 /// What `CREATE TABLE AS` and the like make.
@@ -73,54 +80,108 @@ fn made(statement: &SyntaxNode) -> Option<TableName> {
     statement.descendants().find(is_name).map(|node| name(&node))
 }
 
-/// The tables that are read, with the columns that a condition holds to one value each.
-fn reads(statement: &SyntaxNode) -> Vec<Read> {
+/// The tables that are read, with the columns that a condition holds to one value each, and those of
+/// them whose rows are held until the transaction ends.
+fn reads(statement: &SyntaxNode) -> (Vec<Read>, Vec<Read>) {
     let made: BTreeSet<_> =
         names(statement.descendants().filter_map(ast::CteName::cast)).into_iter().collect();
-    let mut reads = Vec::new();
+    let few_others = if has_few_others(statement, &made) { Others::Few } else { Others::Many };
+    let (mut reads, mut holds) = (Vec::new(), Vec::new());
     for node in statement.descendants() {
-        let (table, alias, has_others) = if let Some(item) = ast::RelationFromItem::cast(node.clone()) {
-            let clause = node.parent().filter(|parent| ast::FromClause::can_cast(parent.kind()));
-            let is_alone = clause.as_ref().is_some_and(|clause| clause.children().count() == 1);
-            let alias = item.syntax().descendants().find_map(ast::TableAlias::cast);
-            (relation(item.syntax()), alias, !is_alone)
-        } else if let Some(update) = ast::Update::cast(node.clone()) {
-            let alias = update.alias().and_then(|alias| alias.name());
-            (
-                update.relation_name().and_then(|table| relation(table.syntax())),
-                alias,
-                update.from_clause().is_some(),
-            )
-        } else if let Some(delete) = ast::Delete::cast(node.clone()) {
-            let alias = delete.alias().and_then(|alias| alias.name());
-            (
-                delete.relation_name().and_then(|table| relation(table.syntax())),
-                alias,
-                delete.using_clause().is_some(),
-            )
-        } else if let Some(merge) = ast::Merge::cast(node.clone()) {
-            (merge.table_relation_name().and_then(|table| relation(table.syntax())), None, true)
-        } else if let Some(table) = ast::Table::cast(node.clone()) {
-            (relation(table.syntax()), None, true)
-        } else {
+        let Some(Access { table, alias, condition, is_alone, is_held }) = Access::read(&node) else {
             continue;
         };
-        let Some(table) = table.filter(|table| !made.contains(table)) else { continue };
-        let owner = node.ancestors().find(|node| {
-            ast::Select::can_cast(node.kind())
-                || ast::SelectInto::can_cast(node.kind())
-                || ast::Update::can_cast(node.kind())
-                || ast::Delete::can_cast(node.kind())
-        });
-        let condition = owner
-            .and_then(|owner| owner.children().find_map(ast::WhereClause::cast))
-            .and_then(|clause| clause.expr());
+        if made.contains(&table) {
+            continue;
+        }
+        let others = if is_alone { Others::Nothing } else { few_others };
         let names = rows::names(&table, alias);
-        let bound = condition
-            .map(|condition| bound_columns(&condition.syntax().text().to_string(), &names, has_others));
-        reads.push(Read { table, bound: bound.unwrap_or_default() });
+        let condition = condition.map(|condition| condition.syntax().text().to_string());
+        let bound = condition.map(|condition| bound_columns(&condition, &names, others));
+        let read = Read { table, bound: bound.unwrap_or_default() };
+        if is_held {
+            holds.push(read.clone());
+        }
+        reads.push(read);
     }
-    reads
+    (reads, holds)
+}
+
+/// How a part of a statement reads a table.
+struct Access {
+    table: TableName,
+    alias: Option<ast::TableAlias>,
+    /// What its rows have to fulfil.
+    condition: Option<ast::Expr>,
+    /// Whether it is the only table of its `FROM`.
+    is_alone: bool,
+    is_held: bool,
+}
+
+impl Access {
+    fn read(node: &SyntaxNode) -> Option<Self> {
+        let condition_of = |owner: &SyntaxNode| owner.children().find_map(ast::WhereClause::cast)?.expr();
+        if let Some(item) = ast::RelationFromItem::cast(node.clone()) {
+            let clause = node.parent().filter(|parent| ast::FromClause::can_cast(parent.kind()));
+            let owner = node.ancestors().find(|node| {
+                ast::Select::can_cast(node.kind())
+                    || ast::SelectInto::can_cast(node.kind())
+                    || ast::Update::can_cast(node.kind())
+                    || ast::Delete::can_cast(node.kind())
+            });
+            let is_select = owner.as_ref().is_some_and(|owner| ast::Select::can_cast(owner.kind()));
+            let is_locked =
+                |owner: &SyntaxNode| owner.children().any(|node| ast::LockingClause::can_cast(node.kind()));
+            return Some(Self {
+                table: relation(item.syntax())?,
+                alias: item.syntax().descendants().find_map(ast::TableAlias::cast),
+                is_held: is_select && owner.as_ref().is_some_and(is_locked),
+                condition: owner.as_ref().and_then(condition_of),
+                is_alone: clause.is_some_and(|clause| clause.children().count() == 1),
+            });
+        }
+        if let Some(update) = ast::Update::cast(node.clone()) {
+            return Some(Self {
+                table: relation(update.relation_name()?.syntax())?,
+                alias: update.alias().and_then(|alias| alias.name()),
+                condition: condition_of(node),
+                is_alone: update.from_clause().is_none(),
+                is_held: true,
+            });
+        }
+        if let Some(delete) = ast::Delete::cast(node.clone()) {
+            return Some(Self {
+                table: relation(delete.relation_name()?.syntax())?,
+                alias: delete.alias().and_then(|alias| alias.name()),
+                condition: condition_of(node),
+                is_alone: delete.using_clause().is_none(),
+                is_held: true,
+            });
+        }
+        if let Some(merge) = ast::Merge::cast(node.clone()) {
+            let changes = |node: SyntaxNode| {
+                ast::MergeUpdate::can_cast(node.kind()) || ast::MergeDelete::can_cast(node.kind())
+            };
+            return Some(Self {
+                table: relation(merge.table_relation_name()?.syntax())?,
+                alias: merge.alias().and_then(|alias| alias.name()),
+                condition: merge.using_on_clause().and_then(|using| using.on_clause()?.expr()),
+                is_alone: false,
+                is_held: node.descendants().any(changes),
+            });
+        }
+        let table = ast::Table::cast(node.clone())?;
+        let table = relation(table.syntax())?;
+        Some(Self { table, alias: None, condition: None, is_alone: false, is_held: false })
+    }
+}
+
+/// Whether nothing but lists of values is read beside the table that a statement changes.
+fn has_few_others(statement: &SyntaxNode, made: &BTreeSet<TableName>) -> bool {
+    let mut items = statement.descendants().filter_map(ast::RelationFromItem::cast);
+    let is_made =
+        |item: ast::RelationFromItem| relation(item.syntax()).is_some_and(|table| made.contains(&table));
+    items.all(is_made) && !statement.descendants().any(|node| ast::Table::can_cast(node.kind()))
 }
 
 /// Whether a call takes long or gives many rows, whatever it is given.

@@ -35,5 +35,6 @@ rules! {
     WORK_UNDER_LOCK = "work-under-lock", Locking,
         "many rows are read or written while a lock is held that everybody waits for";
     BACKFILL = "backfill", Locking, "a new column is filled in all rows, and writers of them wait";
+    ROW_LOCKS = "row-locks", Locking, "many rows are changed, deleted or locked, and their writers wait";
     LONG_WRITE = "long-write", Locking, "SQLite's only write lock is held while an index or table is written";
 }

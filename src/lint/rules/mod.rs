@@ -43,13 +43,21 @@ pub(super) type Finding = (&'static Rule, String);
 /// this plan makes, and those of `free`, are of no account.
 pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec<Finding> {
     let Act::Retypes { table, column, to, using, has_collation } = act else {
-        return one(act, known, free).into_iter().collect();
+        let second = rewritten_without_column(act, known, free);
+        return one(act, known, free).into_iter().chain(second).collect();
     };
     let is_free = known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
     if is_free || known.is_fresh_column(table, column) {
         return Vec::new();
     }
-    let mut found = retyped(known.kind(table, column), to, using.as_ref());
+    let base = |kind| known.domain(kind).map_or(kind, |(base, _)| base);
+    let mut found = retyped(known.kind(table, column).map(base), base(to), using.as_ref());
+    if known.domain(to).is_some_and(|(_, is_constrained)| is_constrained) {
+        found.push((&CONVERSION, format!("fails where a value does not fulfil what {to} demands")));
+        if found.iter().all(|(rule, _)| **rule != COLUMN_TYPE) {
+            found.push((&COLUMN_TYPE, "everybody waits while the table is written anew".to_owned()));
+        }
+    }
     if let Some(why) =
         known.depends_on(table, column).filter(|_| found.iter().all(|(rule, _)| **rule != COLUMN_TYPE))
     {
@@ -62,6 +70,18 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec
         ));
     }
     found.into_iter().map(|(rule, why)| (rule, format!("{table}.{column}: {why}"))).collect()
+}
+
+/// SQLite writes a table anew without a column that is dropped.
+fn rewritten_without_column(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
+    let Act::DropsColumn { table, .. } = act else { return None };
+    let is_small = known.is_fresh(table) || free.contains(table);
+    (known.has_one_writer() && !is_small).then(|| {
+        (
+            &LONG_WRITE,
+            format!("writers of the whole file wait while {table} is written anew without the column"),
+        )
+    })
 }
 
 fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
@@ -109,8 +129,9 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             }
             Some((*rule, reason.clone()))
         }
-        Act::DropsColumn { table, column } => {
-            let of_no_account = is_free(table) || known.is_fresh_column(table, column);
+        Act::DropsColumn { table, column, if_exists } => {
+            let is_missing = *if_exists && known.lacks_column(table, column);
+            let of_no_account = is_missing || is_free(table) || known.is_fresh_column(table, column);
             (!of_no_account).then(|| (&DROP_COLUMN, format!("loses the values of {table}.{column}")))
         }
         Act::UpdatesAll { table, columns } => {
@@ -132,12 +153,19 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             let (kind, (table, column)) = names.iter().find_map(|kind| Some((kind, known.column_of(kind)?)))?;
             Some((&TYPE_IN_USE, format!("fails, because {table}.{column} has the type {kind}")))
         }
-        Act::GetsPartition { table, child, reason } => {
+        Act::GetsPartition { table, child, bound, reason } => {
             let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
-            let is_empty = |child: &TableName| is_free(child) && !known.is_filled(child);
+            let is_checked = |child: &TableName| {
+                let is_empty = is_free(child) && !known.is_filled(child);
+                !is_empty && !known.is_proven_partition(table, child, bound)
+            };
             let checks_default = !is_free(table) && !known.lacks_default_partition(table);
-            let checks_child = child.as_ref().is_some_and(|child| !is_empty(child));
+            let checks_child = child.as_ref().is_some_and(is_checked);
             (checks_default || checks_child).then(|| (&ATTACH_PARTITION, reason.clone()))
+        }
+        Act::BuildsAlone { table, rule, reason } => {
+            let is_empty = known.is_partitioned(table) || known.is_fresh(table) || free.contains(table);
+            (!is_empty).then(|| (*rule, reason.clone()))
         }
         Act::DropsSchemas { names, if_exists } => {
             let lost: Vec<_> =
@@ -149,6 +177,10 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             let lost: Vec<_> = names.iter().filter(is_there).map(String::as_str).collect();
             (!lost.is_empty()).then(|| (&DROP_EXTENSION, format!("loses what extension {} brought", lost.join(", "))))
         }
+        Act::ChecksDomain { name } => (!known.is_unused_domain(name)).then(|| {
+            let reason = "writers wait while every table that uses the domain is checked";
+            (&DOMAIN_CONSTRAINT, reason.to_owned())
+        }),
         Act::SetsNotNull { table, column } => {
             (!known.is_fresh(table) && !free.contains(table) && !known.is_never_null(table, column)).then(|| {
                 let reason = "everybody waits while all rows are looked at; add a CHECK … IS NOT NULL NOT VALID first and \
@@ -172,7 +204,7 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 (&FIELD_WITH_DEFAULT, reason)
             })
         }
-        Act::Works(work) => works(work, known, &is_free),
+        Act::Works(work) => works(work, known, &|table| known.is_fresh(table) || free.contains(table)),
         Act::UsesValue { kind, value, names_type, tables } => {
             let may_be_of_type =
                 *names_type || tables.iter().any(|table| known.may_have_column_of(table, kind));
@@ -197,7 +229,7 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
         | Act::Adopts { .. }
         | Act::Locks { .. }
         | Act::Retypes { .. }
-        | Act::Partitions { .. }
+        | Act::Divides { .. }
         | Act::Learns { .. }
         | Act::MakesDomain { .. }
         | Act::MakesSchema { .. }
@@ -216,11 +248,30 @@ fn works(
     if let Some(lock) = known.lock().filter(|_| known.is_long(work)) {
         return Some((&WORK_UNDER_LOCK, waits(lock)));
     }
-    let (table, columns) = work.updates.as_ref()?;
-    let is_new = columns.iter().any(|column| known.is_fresh_column(table, column));
-    let is_target = |read: &&Read| read.table == *table;
-    let finds_many = work.reads.iter().filter(is_target).any(|read| known.reads_many(read));
-    (is_new && finds_many && !is_free(table)).then(|| (&BACKFILL, filled(table)))
+    let finds_many = |read: &&Read| !is_free(&read.table) && known.reads_many(read);
+    if known.has_one_writer() {
+        let read = work.reads.iter().find(finds_many).map(|read| &read.table);
+        let is_referred = |table: &&TableName| !is_free(table) && known.bound_to(table).is_some();
+        let table = read.or_else(|| work.empties.iter().find(is_referred))?;
+        return Some((&LONG_WRITE, format!("writers of the whole file wait while rows of {table} are read")));
+    }
+    let fills_new = |table: &TableName| {
+        let columns = work.updates.iter().filter(|(of, _)| of == table).flat_map(|(_, columns)| columns);
+        columns.into_iter().any(|column| known.is_fresh_column(table, column))
+    };
+    // A column that is compared with one value is taken to find few, unless it is new.
+    let is_held = |read: &&Read| finds_many(read) && (read.bound.is_empty() || fills_new(&read.table));
+    let mut held = work.holds.iter().filter(is_held).map(|read| &read.table);
+    let replaced = || work.replaces.as_ref().filter(|table| !is_free(table) && known.is_long(work));
+    let table = held.next().or_else(replaced)?;
+    if fills_new(table) {
+        return Some((&BACKFILL, filled(table)));
+    }
+    let reason = format!(
+        "writers of the rows of {table} that it finds wait until the transaction ends; find a few at a time by a key, \
+         each time in a transaction of its own"
+    );
+    Some((&ROW_LOCKS, reason))
 }
 
 fn waits(lock: &Lock) -> String {

@@ -190,6 +190,10 @@ impl Kind {
             (Self::Integer { bits }, Self::Integer { bits: to }) => keeps(bits <= to, Fit::Fails),
             (Self::Float { bits }, Self::Float { bits: to }) => keeps(bits <= to, Fit::Loses),
             (Self::Integer { bits }, Self::Float { bits: to }) => keeps(bits < to, Fit::Loses),
+            // Decimal digits that each value of the type keeps.
+            (Self::Numeric(Some((digits, _))), Self::Float { bits }) => {
+                keeps(*digits <= if *bits == 64 { 15 } else { 6 }, Fit::Loses)
+            }
             (Self::Integer { bits }, Self::Numeric(Some((digits, scale)))) => {
                 keeps(digits.saturating_sub(*scale) >= integer_digits(*bits), Fit::Fails)
             }

@@ -2,16 +2,17 @@
 //! hides no other.
 
 mod rows;
+mod work;
 
 use sqlparser::ast::{
-    AlterTableOperation, ColumnOption, Expr, ObjectName, ObjectType, RenameTableNameKind, Statement,
-    TableFactor, TableWithJoins, Value,
+    AlterTableOperation, ColumnOption, CreateIndex, CreateTable, Expr, IndexColumn, ObjectName, ObjectType,
+    RenameTableNameKind, Statement, TableConstraint, TableFactor, TableWithJoins, Value,
 };
 use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 
 use super::MOST_NESTING;
-use super::act::Act;
+use super::act::{Act, Fact};
 use super::known::temporary;
 use super::rules;
 use super::script::{Script, before_parenthesis, first_words, name_after, words, written_name};
@@ -36,6 +37,18 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
         ["pragma", "writable_schema", ..] => {
             let reason = "what is written into the schema's own table is not looked into";
             return vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)];
+        }
+        ["analyze", ..] => {
+            let reason = "writers of the whole file wait while its indexes are read";
+            return vec![Act::does(&rules::LONG_WRITE, Vec::new(), reason)];
+        }
+        ["vacuum", ..] if in_transaction => {
+            let reason = "VACUUM fails in a transaction: let the file begin with `-- no-transaction`";
+            let fails = Act::does(&rules::NOT_IN_TRANSACTION, Vec::new(), reason);
+            return vec![
+                fails,
+                Act::does(&rules::LONG_WRITE, Vec::new(), "writers wait while the file is written anew"),
+            ];
         }
         ["vacuum" | "reindex", ..] => {
             let reason = "writers wait while the file is written anew";
@@ -116,7 +129,6 @@ fn is_harmless(words: &[&str]) -> bool {
                 | "rollback"
                 | "savepoint"
                 | "release"
-                | "analyze"
                 | "attach"
                 | "pragma"
                 | "select"
@@ -148,14 +160,14 @@ fn of(statement: &Statement) -> Vec<Act> {
             let columns = columns.collect();
             let name = name(&create.name);
             let name = if create.temporary { temporary(&name, Dialect::Sqlite) } else { name };
-            let made = Act::Makes {
-                name,
-                if_missing: create.if_not_exists,
-                columns,
-                keys: Vec::new(),
-                facts: Vec::new(),
-            };
-            [made].into_iter().chain(create.query.iter().flat_map(|query| rows::of_query(query))).collect()
+            let mut acts = Vec::new();
+            if let Some(query) = &create.query {
+                acts.extend(rows::of_query(query));
+                acts.push(Act::Works(work::of_made(&name, query)));
+            }
+            let if_missing = create.if_not_exists;
+            acts.push(Act::Makes { name, if_missing, columns, keys: keys(create), facts: Vec::new() });
+            acts
         }
         Statement::CreateVirtualTable { name: table, if_not_exists, .. } => {
             vec![Act::Makes {
@@ -166,19 +178,19 @@ fn of(statement: &Statement) -> Vec<Act> {
                 facts: Vec::new(),
             }]
         }
-        Statement::CreateIndex(create) => {
-            index(create.name.as_ref(), &create.table_name, create.if_not_exists)
-        }
+        Statement::CreateIndex(create) => indexed(create),
         Statement::AlterTable(alter) => {
             let table = name(&alter.name);
             alter.operations.iter().flat_map(|operation| altered(&table, operation)).collect()
         }
-        Statement::Drop { object_type: ObjectType::Table, names, .. } => {
+        drop @ Statement::Drop { object_type: ObjectType::Table, names, .. } => {
             let tables: Vec<_> = names.iter().map(name).collect();
             let reason = format!("loses the rows of {}", joined(&tables));
             let removed = tables.iter().map(|name| Act::Removes { name: name.clone() });
             let mut acts: Vec<_> = removed.collect();
             acts.push(Act::does(&rules::DROP_TABLE, tables, reason));
+            // Before the table is gone.
+            acts.splice(0..0, work::of(drop).map(Act::Works));
             acts
         }
         Statement::Drop { object_type: ObjectType::Index, names, .. } => {
@@ -191,9 +203,40 @@ fn of(statement: &Statement) -> Vec<Act> {
     }
 }
 
+/// The columns of each primary key and unique constraint.
+fn keys(create: &CreateTable) -> Vec<Vec<String>> {
+    let is_key =
+        |option: &ColumnOption| matches!(option, ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_));
+    let own =
+        create.columns.iter().filter(|column| column.options.iter().any(|option| is_key(&option.option)));
+    let own = own.map(|column| Some(vec![column.name.value.to_lowercase()]));
+    let common = create.constraints.iter().filter_map(|constraint| match constraint {
+        TableConstraint::PrimaryKey(key) => Some(columns(&key.columns)),
+        TableConstraint::Unique(key) => Some(columns(&key.columns)),
+        _ => None,
+    });
+    own.chain(common).flatten().collect()
+}
+
+/// The columns of an index; `None` where it has an expression.
+fn columns(items: &[IndexColumn]) -> Option<Vec<String>> {
+    let column = |item: &IndexColumn| match &item.column.expr {
+        Expr::Identifier(column) => Some(column.value.to_lowercase()),
+        _ => None,
+    };
+    items.iter().map(column).collect()
+}
+
+fn indexed(create: &CreateIndex) -> Vec<Act> {
+    let mut acts = index(create.name.as_ref(), &create.table_name, create.if_not_exists);
+    let key = columns(&create.columns).filter(|_| create.unique && create.predicate.is_none());
+    acts.extend(key.map(|key| Act::Learns { table: name(&create.table_name), facts: vec![Fact::Key(key)] }));
+    acts
+}
+
 fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Vec<Act> {
     let table = name(table);
-    let reason = format!("writers of the whole file wait while the index on {table} is built");
+    let reason = "writers of the whole file wait while the index is built";
     let made = index.map(name).into_iter().flat_map(|name| {
         let attached = Act::Attaches { name: name.clone(), table: table.clone() };
         [Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }, attached]
@@ -215,6 +258,11 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
             let column = column_def.name.value.to_lowercase();
             let kind = column_def.data_type.to_string().to_lowercase();
             let mut acts = Vec::new();
+            let is_computed = has(|option| matches!(option, ColumnOption::Generated { .. }));
+            if has(|option| matches!(option, ColumnOption::Check(_))) || required && is_computed {
+                let reason = "writers of the whole file wait while all rows are checked";
+                acts.push(Act::does(&rules::LONG_WRITE, to(), reason));
+            }
             if required && !filled {
                 let reason = "fails when the table has rows: the column is NOT NULL and has no default";
                 acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, to(), reason));
@@ -224,7 +272,11 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
         }
         AlterTableOperation::DropColumn { column_names, .. } => column_names
             .iter()
-            .map(|column| Act::DropsColumn { table: table.clone(), column: column.value.to_lowercase() })
+            .map(|column| Act::DropsColumn {
+                table: table.clone(),
+                column: column.value.to_lowercase(),
+                if_exists: false,
+            })
             .collect(),
         AlterTableOperation::RenameColumn { old_column_name: old, new_column_name: new } => {
             let reason = format!("statements by the old name {} fail from then on", old.value);

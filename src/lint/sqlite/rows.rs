@@ -5,7 +5,7 @@ use sqlparser::ast::{
     SqliteOnConflict, Statement, TableFactor, TableObject, TableWithJoins,
 };
 
-use super::{joined, name, table};
+use super::{joined, name, table, work};
 use crate::catalog::TableName;
 use crate::lint::act::Act;
 use crate::lint::condition::leaves_out;
@@ -13,6 +13,12 @@ use crate::lint::rules;
 
 /// What is done to rows by a statement.
 pub(super) fn of(statement: &Statement) -> Vec<Act> {
+    let mut acts = written(statement);
+    acts.extend(work::of(statement).map(Act::Works));
+    acts
+}
+
+fn written(statement: &Statement) -> Vec<Act> {
     match statement {
         Statement::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
@@ -126,7 +132,7 @@ fn replaces(table: &TableName) -> Act {
 }
 
 /// What a condition can call a table.
-fn names(table: &TableWithJoins) -> Vec<String> {
+pub(super) fn names(table: &TableWithJoins) -> Vec<String> {
     let TableFactor::Table { name: table, alias, .. } = &table.relation else { return Vec::new() };
     let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
     [Some(name(table).name), alias].into_iter().flatten().collect()

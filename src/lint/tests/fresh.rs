@@ -155,9 +155,11 @@ fn what_this_plan_makes_nobody_uses_yet() {
             .map(|line| line.split(' ').nth(1).unwrap().to_owned())
             .collect();
 
+        // SQLite writes the table anew without the column.
+        let drop = if dialect == Dialect::Sqlite { "locking" } else { "safe" };
         assert_eq!(
             risks,
-            ["safe", "safe", "safe", "safe", "safe", "locking", "safe", "destructive"],
+            ["safe", "safe", "safe", "safe", "safe", "locking", drop, "destructive"],
             "{dialect}"
         );
     }

@@ -139,7 +139,7 @@ fn a_table_that_sqlite_rebuilds_loses_nothing_while_all_columns_are_copied() {
 
     assert_snapshot!(rebuilt("id INTEGER, name TEXT, price, at", "* FROM t", ""), @r"
     1 safe -: loses nothing and blocks nobody
-    2 safe -: loses nothing and blocks nobody
+    2 locking long-write: writers of the whole file wait while rows of t are read
     3 locking long-write: writers wait while t is replaced by t_new, which has all its rows and columns
     4 safe -: loses nothing and blocks nobody
     5 safe -: loses nothing and blocks nobody

@@ -131,13 +131,13 @@ fn a_condition_that_compares_no_column_with_anything_is_none() {
     ] {
         let sql = format!("UPDATE t SET name = 'x' WHERE {condition}");
         for said in [postgres(&sql), sqlite(&sql)] {
-            assert_eq!(last(&said), "safe -", "{sql}");
+            assert!(!said.contains("update-all-rows"), "{said}");
         }
     }
     for (sql, risk) in [
-        ("UPDATE t AS a SET name = 'x' FROM u WHERE a.id = u.id", "safe -"),
+        ("UPDATE t AS a SET name = 'x' FROM u WHERE a.id = u.id", "locking row-locks"),
         ("UPDATE t AS a SET name = 'x' FROM u WHERE u.id = 3", "destructive update-all-rows"),
-        ("MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN UPDATE SET name = 'x'", "safe -"),
+        ("MERGE INTO t USING u ON t.id = u.id WHEN MATCHED THEN UPDATE SET name = 'x'", "locking row-locks"),
         (
             "MERGE INTO t USING u ON true WHEN MATCHED THEN UPDATE SET name = 'x'",
             "destructive update-all-rows",

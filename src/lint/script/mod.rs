@@ -1,11 +1,17 @@
 //! Reads a script of SQL just far enough to tell its statements apart and to see which tables it
 //! creates and refers to. Decides nothing about what the statements do.
 
+mod lexer;
+mod names;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::catalog::TableName;
 use crate::sql::Dialect;
+use lexer::{Kind, Lexer, Token};
+use names::name_at;
+pub(crate) use names::{NOWHERE, folded, located, name_after, table_name, told, written_name};
 
 /// What a script consists of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -22,28 +28,6 @@ pub(crate) struct Script {
     pub(crate) comments: Vec<Range<usize>>,
     /// Whether a comment or a quote is open at the end.
     pub(crate) never_ends: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
-    /// A bare word, in lower case: a keyword or a name.
-    Word(String),
-    /// A quoted name.
-    Name(String),
-    /// Punctuation, one character; texts and numbers too, as their first character.
-    Other(char),
-}
-
-#[derive(Debug, Clone)]
-struct Token {
-    kind: Kind,
-    at: Range<usize>,
-}
-
-impl Token {
-    fn is(&self, word: &str) -> bool {
-        matches!(&self.kind, Kind::Word(is) if is == word)
-    }
 }
 
 impl Script {
@@ -151,75 +135,6 @@ fn begins_routine(statement: &[Token], dialect: Dialect) -> bool {
     }
 }
 
-/// `name`, `schema.name` or `database.schema.name` from a token on, as it is written, and how many
-/// tokens it takes.
-fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)> {
-    let part = |at: usize| match tokens.get(at).map(|token| &token.kind) {
-        Some(Kind::Word(name) | Kind::Name(name)) => Some(name.clone()),
-        Some(Kind::Other(_)) | None => None,
-    };
-    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Other('.'));
-    let further = |dot: usize| part(dot + 1).filter(|_| is_dotted(dot));
-    let first = part(at)?;
-    Some(match (further(at + 1), further(at + 3)) {
-        (Some(schema), Some(name)) => (TableName { schema: Some(schema), name }, 5),
-        (Some(name), None) => (TableName { schema: Some(first), name }, 3),
-        (None, _) => (TableName::plain(first), 1),
-    })
-}
-
-/// A name without the schema that is meant where none is said.
-pub(crate) fn located(mut table: TableName, dialect: Dialect) -> TableName {
-    let is_default = |schema: &String| match dialect {
-        Dialect::Postgres => schema == "public",
-        Dialect::Sqlite => schema.eq_ignore_ascii_case("main"),
-    };
-    table.schema = table.schema.filter(|schema| !is_default(schema));
-    table
-}
-
-/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
-/// read from SQL are compared without it.
-pub(crate) fn folded(table: &TableName) -> TableName {
-    let TableName { schema, name } = table;
-    TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
-}
-
-/// A table's name as a dialect tells it from others: SQLite knows no case. PostgreSQL does, and
-/// unquoted names come in lower case already.
-pub(crate) fn told(table: &TableName, dialect: Dialect) -> TableName {
-    match dialect {
-        Dialect::Postgres => table.clone(),
-        Dialect::Sqlite => folded(table),
-    }
-}
-
-/// The schema of a name of which nobody can tell where it leads. No table has such a one.
-pub(crate) const NOWHERE: &str = "?";
-
-/// The name of a table as SQL writes it, when the text is nothing else: unquoted in lower case.
-pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
-    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
-    let name = name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len());
-    name.map(|(name, _)| located(name, dialect))
-}
-
-/// The name of a thing with the schema that is written, folded; one that cannot be read leads nowhere.
-pub(crate) fn written_name(text: &str, dialect: Dialect) -> TableName {
-    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
-    match name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()) {
-        Some((name, _)) => told(&name, dialect),
-        None => TableName { schema: Some(NOWHERE.to_owned()), name: text.trim().to_owned() },
-    }
-}
-
-/// The name behind the first of these words.
-pub(crate) fn name_after(statement: &str, word: &str, dialect: Dialect) -> Option<TableName> {
-    let tokens: Vec<Token> = Lexer::new(statement, dialect).collect();
-    let at = tokens.iter().position(|token| token.is(word))?;
-    name_at(&tokens, at + 1).map(|(name, _)| told(&name, dialect))
-}
-
 /// Whether a statement drops what it names only where that is there.
 pub(crate) fn drops_if_exists(statement: &str, dialect: Dialect) -> bool {
     let words = words(statement, dialect);
@@ -250,162 +165,6 @@ pub(crate) fn words(statement: &str, dialect: Dialect) -> Vec<String> {
 pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
     let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == Kind::Other('('))?;
     statement.get(..parenthesis.at.start)
-}
-
-struct Lexer<'a> {
-    sql: &'a str,
-    at: usize,
-    dialect: Dialect,
-    comments: Vec<Range<usize>>,
-    never_ends: bool,
-}
-
-impl<'a> Lexer<'a> {
-    fn new(sql: &'a str, dialect: Dialect) -> Self {
-        Self { sql, at: 0, dialect, comments: Vec::new(), never_ends: false }
-    }
-
-    fn rest(&self) -> &str {
-        self.sql.get(self.at..).unwrap_or("")
-    }
-
-    /// Skips white space and comments.
-    fn skip(&mut self) {
-        loop {
-            let rest = self.rest();
-            let blank =
-                rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').len();
-            let (skipped, ends) = match rest.get(blank..).unwrap_or("") {
-                comment if comment.starts_with("--") => {
-                    // To SQLite a carriage return ends no line.
-                    let ends = |c| c == '\n' || c == '\r' && self.dialect == Dialect::Postgres;
-                    (comment.find(ends).unwrap_or(comment.len()), true)
-                }
-                comment if comment.starts_with("/*") => {
-                    self.comment(comment).map_or((comment.len(), false), |length| (length, true))
-                }
-                _ => (0, true),
-            };
-            self.never_ends |= !ends;
-            self.at += blank + skipped;
-            if skipped > 0 {
-                self.comments.push(self.at - skipped..self.at);
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// Length of a comment that ends; PostgreSQL nests them.
-    fn comment(&self, text: &str) -> Option<usize> {
-        let mut depth = 0_usize;
-        let mut at = 0;
-        while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-            if rest.starts_with("/*") && (depth == 0 || self.dialect == Dialect::Postgres) {
-                depth += 1;
-                at += 2;
-            } else if rest.starts_with("*/") {
-                depth -= 1;
-                at += 2;
-                if depth == 0 {
-                    return Some(at);
-                }
-            } else {
-                at += rest.chars().next().map_or(1, char::len_utf8);
-            }
-        }
-        None
-    }
-}
-
-impl Iterator for Lexer<'_> {
-    type Item = Token;
-
-    fn next(&mut self) -> Option<Token> {
-        self.skip();
-        let rest = self.rest();
-        let first = rest.chars().next()?;
-        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
-        let (length, kind) = match first {
-            'e' | 'E'
-                if self.dialect == Dialect::Postgres
-                    && rest.get(1..).is_some_and(|r| r.starts_with('\'')) =>
-            {
-                (escaped(rest), Kind::Other('\''))
-            }
-            '\'' => (quoted(rest, '\'', false), Kind::Other('\'')),
-            '"' | '`' => {
-                let length = quoted(rest, first, false);
-                let inner = rest.get(1..length.unwrap_or(0).saturating_sub(1)).unwrap_or("");
-                (length, Kind::Name(inner.replace(&format!("{first}{first}"), &first.to_string())))
-            }
-            '[' if self.dialect == Dialect::Sqlite => {
-                let end = rest.find(']');
-                let inner = rest.get(1..end.unwrap_or(1)).unwrap_or("");
-                (end.map(|end| end + 1), Kind::Name(inner.to_owned()))
-            }
-            '$' if self.dialect == Dialect::Postgres => (dollar_quoted(rest), Kind::Other('$')),
-            c if c.is_alphabetic() || c == '_' => {
-                let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                (Some(length), Kind::Word(rest.get(..length).unwrap_or("").to_lowercase()))
-            }
-            other => (Some(other.len_utf8()), Kind::Other(other)),
-        };
-        let all = rest.len();
-        self.never_ends |= length.is_none();
-        let length = length.unwrap_or(all);
-        let at = self.at..self.at + length;
-        self.at = at.end;
-        Some(Token { kind, at })
-    }
-}
-
-/// Length of `E'…'` that ends, with what goes on in the same way on another line.
-fn escaped(text: &str) -> Option<usize> {
-    let mut length = 1;
-    loop {
-        length += quoted(text.get(length..).unwrap_or(""), '\'', true)?;
-        let rest = text.get(length..).unwrap_or("");
-        let blank = rest.len() - rest.trim_start().len();
-        let goes_on = rest.get(blank..).is_some_and(|rest| rest.starts_with('\''));
-        if !goes_on || !rest.get(..blank).unwrap_or("").contains(['\n', '\r']) {
-            return Some(length);
-        }
-        length += blank;
-    }
-}
-
-/// Length of a quoted text that ends, with its quotes; a doubled quote stands for one.
-fn quoted(text: &str, quote: char, backslash: bool) -> Option<usize> {
-    let mut characters = text.char_indices().skip(1).peekable();
-    while let Some((at, character)) = characters.next() {
-        if backslash && character == '\\' {
-            characters.next();
-        } else if character == quote {
-            if characters.peek().is_some_and(|(_, next)| *next == quote) {
-                characters.next();
-            } else {
-                return Some(at + quote.len_utf8());
-            }
-        }
-    }
-    None
-}
-
-/// Length of `$tag$ … $tag$` that ends, or of a lone `$`.
-fn dollar_quoted(text: &str) -> Option<usize> {
-    let Some(inner) = text.get(1..) else { return Some(1) };
-    let Some(end) = inner.find('$') else { return Some(1) };
-    let tag = inner.get(..end).unwrap_or("");
-    let is_tag =
-        tag.chars().all(|c| c.is_alphanumeric() || c == '_') && !tag.starts_with(|c: char| c.is_numeric());
-    if !is_tag {
-        return Some(1);
-    }
-    let opening = end + 2;
-    let delimiter = text.get(..opening).unwrap_or("$");
-    let body = text.get(opening..).unwrap_or("");
-    body.find(delimiter).map(|at| opening + at + delimiter.len())
 }
 
 #[cfg(test)]
