@@ -34,6 +34,8 @@ pub(super) enum Act {
     SetsNotNull { table: TableName, column: String },
     /// Makes an index that is there the primary key, whose columns cannot be NULL.
     KeyByIndex { table: TableName, index: TableName },
+    /// Adds a foreign key that is not checked against the rows that are there.
+    RefersUnchecked { table: TableName },
     /// Copies all rows of a table, and these columns or all, into these columns or all of another one.
     Copies { from: TableName, to: TableName, columns: Option<Vec<String>>, into: Option<Vec<String>> },
     /// Adds, changes or deletes rows; of any table where none is named.
@@ -138,6 +140,8 @@ impl Read {
 pub(super) enum Fact {
     NotNull(String),
     Nullable(String),
+    /// A column is new, and NULL in all rows.
+    Null(String),
     Check {
         name: Option<String>,
         condition: String,
@@ -230,6 +234,7 @@ impl Act {
             | Self::Learns { table, .. }
             | Self::SetsNotNull { table, .. }
             | Self::KeyByIndex { table, .. }
+            | Self::RefersUnchecked { table }
             | Self::AddsColumn { table, .. }
             | Self::RenamesColumn { table, .. }
             | Self::DropsColumn { table, .. }

@@ -143,6 +143,7 @@ impl Copies {
             | Act::Learns { .. }
             | Act::SetsNotNull { .. }
             | Act::KeyByIndex { .. }
+            | Act::RefersUnchecked { .. }
             | Act::Divides { .. }
             | Act::BuildsAlone { .. }
             | Act::GetsPartition { .. }

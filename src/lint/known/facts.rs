@@ -93,8 +93,8 @@ impl Facts {
             Fact::Indexes { index, columns } => {
                 self.indexes.insert(index.clone(), columns.clone());
             }
-            // A part of what is known of the table itself.
-            Fact::Key(_) => {}
+            // Parts of what is known of the table itself, and of the plan.
+            Fact::Key(_) | Fact::Null(_) => {}
             Fact::Computes { text } => self.computed.extend(words(text, Dialect::Postgres)),
         }
     }

@@ -5,6 +5,7 @@ mod absent;
 mod copies;
 mod facts;
 mod held;
+mod nulls;
 mod partitions;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ pub struct Known {
     fresh: BTreeSet<TableName>,
     columns: BTreeMap<TableName, Columns>,
     fresh_columns: BTreeSet<(TableName, String)>,
+    /// Those of them that have a value in no row yet.
+    nulls: BTreeSet<(TableName, String)>,
     /// Parents and their children, by inheritance or as partitions.
     families: BTreeSet<(TableName, TableName)>,
     rest: Rest,
@@ -148,6 +151,7 @@ impl Known {
         self.existing.append(&mut self.fresh);
         self.absent.settle();
         self.fresh_columns.clear();
+        self.nulls.clear();
         self.copies.settle();
     }
 
@@ -265,6 +269,7 @@ impl Known {
     /// What is different after a statement did something.
     pub(super) fn note(&mut self, act: &Act) {
         self.copies.note(act);
+        self.note_nulls(act);
         match act {
             Act::Makes { name, if_missing, columns, keys, facts } => {
                 if self.made(name, *if_missing, columns, keys) {
@@ -344,6 +349,7 @@ impl Known {
             | Act::DropsSchemas { .. }
             | Act::DropsExtensions { .. }
             | Act::KeyByIndex { .. }
+            | Act::RefersUnchecked { .. }
             | Act::GetsPartition { .. }
             | Act::BuildsAlone { .. }
             | Act::DropsTypes { .. }

@@ -10,6 +10,9 @@ use crate::catalog::TableName;
 use crate::lint::act::{Act, Fact};
 use crate::lint::rules;
 
+/// Why a column that is NOT NULL cannot be added.
+pub(super) const REQUIRED: &str = "fails when the table has rows: the column is NOT NULL and has no default";
+
 /// What `ADD CONSTRAINT` does.
 pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
     let does = |rule, reason: &str| Some(Act::does(rule, vec![table.clone()], reason));
@@ -24,6 +27,7 @@ pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
             "writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another \
              migration",
         ),
+        Constraint::ForeignKeyConstraint(_) => Some(Act::RefersUnchecked { table: table.clone() }),
         Constraint::ExcludeConstraint(_) => does(
             &rules::CONSTRAINT_NOT_VALID,
             "everybody waits while its index is built and all rows are checked",
@@ -74,8 +78,10 @@ pub(super) fn of_column(
     }
     let is_required = facts.contains(&Fact::NotNull(column_name.to_owned()));
     if is_required && !has_value(new) {
-        let reason = "fails when the table has rows: the column is NOT NULL and has no default";
-        acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], reason));
+        acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], REQUIRED));
+    }
+    if !has_value(new) && new.if_not_exists().is_none() {
+        facts.push(Fact::Null(column_name.to_owned()));
     }
     acts.extend(learnt(table, facts));
     acts

@@ -1,5 +1,7 @@
 //! What is done to tables of PostgreSQL: their making, their columns, what they are part of.
 
+use std::collections::BTreeSet;
+
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
@@ -131,7 +133,9 @@ pub(super) fn altered(
 ) -> Vec<Act> {
     let is_alone = table.as_ref().is_some_and(|table| table.only_token().is_some());
     let Some(table) = table.and_then(|table| relation(table.syntax())) else { return Vec::new() };
-    let acts = actions.flat_map(|action| acts(&table, &action));
+    let acts: Vec<_> = actions.flat_map(|action| acts(&table, &action)).collect();
+    // Columns are added before others are changed, in whatever order they stand.
+    let nulls: BTreeSet<_> = acts.iter().flat_map(nulls).collect();
     let alone = |act| match act {
         Act::Does { rule, to, reason }
             if is_alone
@@ -140,9 +144,22 @@ pub(super) fn altered(
         {
             Act::BuildsAlone { table: table.clone(), rule, reason }
         }
+        Act::SetsNotNull { ref column, .. } if nulls.contains(column) => {
+            Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], constraint::REQUIRED)
+        }
         act => act,
     };
-    acts.map(alone).collect()
+    acts.into_iter().map(alone).collect()
+}
+
+/// The columns that an action adds without a value.
+fn nulls(act: &Act) -> Vec<String> {
+    let Act::Learns { facts, .. } = act else { return Vec::new() };
+    let of = |fact: &Fact| match fact {
+        Fact::Null(column) => Some(column.clone()),
+        _ => None,
+    };
+    facts.iter().filter_map(of).collect()
 }
 
 fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
@@ -178,6 +195,12 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
             let leaves = Act::does(&rules::RENAME_TABLE, vec![table.clone()], reason);
             [leaves].into_iter().chain(changed(table, action)).collect()
         }
+        // The values are computed anew.
+        AlterTableAction::AlterColumn(alter)
+            if matches!(alter.option(), Some(ast::AlterColumnOption::SetExpression(_))) =>
+        {
+            rewrites("anew").into_iter().chain(changed(table, action)).collect()
+        }
         _ => changed(table, action).into_iter().collect(),
     }
 }
@@ -204,9 +227,7 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
                     return Some(Act::Learns { table, facts: vec![Fact::Nullable(column)] });
                 }
                 ast::AlterColumnOption::SetExpression(_) => {
-                    let reason =
-                        format!("everybody waits while {table} is written anew: {column} is computed anew");
-                    return Some(Act::does(&rules::REWRITE_TABLE, vec![table], reason));
+                    return Some(Act::UpdatesAll { table, columns: vec![column] });
                 }
                 _ => return None,
             };

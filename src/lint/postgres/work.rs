@@ -159,21 +159,32 @@ impl Access {
             });
         }
         if let Some(merge) = ast::Merge::cast(node.clone()) {
-            let changes = |node: SyntaxNode| {
-                ast::MergeUpdate::can_cast(node.kind()) || ast::MergeDelete::can_cast(node.kind())
-            };
+            let table = relation(merge.table_relation_name()?.syntax())?;
+            let alias = merge.alias().and_then(|alias| alias.name());
+            let called = rows::names(&table, alias.clone());
             return Some(Self {
-                table: relation(merge.table_relation_name()?.syntax())?,
-                alias: merge.alias().and_then(|alias| alias.name()),
+                table,
+                alias,
                 condition: merge.using_on_clause().and_then(|using| using.on_clause()?.expr()),
                 is_alone: false,
-                is_held: node.descendants().any(changes),
+                is_held: node.descendants().any(|node| changes_many(&node, &called)),
             });
         }
         let table = ast::Table::cast(node.clone())?;
         let table = relation(table.syntax())?;
         Some(Self { table, alias: None, condition: None, is_alone: false, is_held: false })
     }
+}
+
+/// Whether a part of a MERGE changes or deletes more rows than those that have one value in a column.
+fn changes_many(node: &SyntaxNode, names: &[String]) -> bool {
+    let changes = ast::MergeUpdate::can_cast(node.kind()) || ast::MergeDelete::can_cast(node.kind());
+    let when = node.ancestors().find_map(ast::MergeWhenClause::cast);
+    let and = when.and_then(|when| when.syntax().children().find_map(ast::MergeCondition::cast)?.expr());
+    let binds = |condition: ast::Expr| {
+        !bound_columns(&condition.syntax().text().to_string(), names, Others::Many).is_empty()
+    };
+    changes && !and.is_some_and(binds)
 }
 
 /// Whether nothing but lists of values is read beside the table that a statement changes.

@@ -181,6 +181,20 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             let reason = "writers wait while every table that uses the domain is checked";
             (&DOMAIN_CONSTRAINT, reason.to_owned())
         }),
+        Act::SetsNotNull { table, column } if known.is_null_throughout(table, column) => {
+            (!known.is_fresh(table) && !free.contains(table)).then(|| {
+                let reason = format!(
+                    "fails when the table has rows: {column} is new and NULL in all of them; fill it before"
+                );
+                (&ADDING_REQUIRED_FIELD, reason)
+            })
+        }
+        Act::RefersUnchecked { table } => known.is_partitioned(table).then(|| {
+            let reason = format!(
+                "fails before PostgreSQL 18: {table} is partitioned, and its foreign keys cannot be NOT VALID"
+            );
+            (&PARTITIONED_KEY, reason)
+        }),
         Act::SetsNotNull { table, column } => {
             (!known.is_fresh(table) && !free.contains(table) && !known.is_never_null(table, column)).then(|| {
                 let reason = "everybody waits while all rows are looked at; add a CHECK … IS NOT NULL NOT VALID first and \

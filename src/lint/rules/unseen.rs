@@ -13,6 +13,8 @@ rules! {
         "no server can run it: a command of psql or of sqlite3, COPY from or to a terminal";
     ADDING_REQUIRED_FIELD = "adding-required-field", Unvalidated,
         "a NOT NULL column without a default is added, which fails when the table has rows";
+    PARTITIONED_KEY = "partitioned-foreign-key", Unvalidated,
+        "a foreign key of a partitioned table is added NOT VALID, which fails before PostgreSQL 18";
     TYPE_IN_USE = "type-in-use", Unvalidated,
         "a type is dropped without CASCADE that a column has, which fails";
     CONVERSION = "conversion-may-fail", Unvalidated,

@@ -164,3 +164,55 @@ fn what_this_plan_makes_nobody_uses_yet() {
         );
     }
 }
+
+#[test]
+fn a_new_column_is_required_only_after_it_has_values() {
+    let required = "unvalidated adding-required-field";
+    for (sql, risk) in [
+        ("ALTER TABLE t ADD a int; ALTER TABLE t ALTER a SET NOT NULL", required),
+        ("ALTER TABLE t ADD a int DEFAULT NULL; ALTER TABLE t ALTER a SET NOT NULL", required),
+        ("ALTER TABLE t ALTER a SET NOT NULL, ADD a int", required),
+        (
+            "ALTER TABLE t ADD a int; UPDATE u SET id = 1 WHERE id = 3; ALTER TABLE t ALTER a SET NOT NULL",
+            required,
+        ),
+        (
+            "ALTER TABLE t ADD a int DEFAULT 1; ALTER TABLE t ALTER a SET NOT NULL",
+            "locking adding-not-nullable-field",
+        ),
+        (
+            "ALTER TABLE t ADD IF NOT EXISTS a int; ALTER TABLE t ALTER a SET NOT NULL",
+            "locking adding-not-nullable-field",
+        ),
+        (
+            "ALTER TABLE t ADD a int; UPDATE t SET a = id WHERE id > 3; ALTER TABLE t ALTER a SET NOT NULL",
+            "locking adding-not-nullable-field",
+        ),
+        (
+            "ALTER TABLE t ADD a int; DO 'x'; ALTER TABLE t ALTER a SET NOT NULL",
+            "locking adding-not-nullable-field",
+        ),
+        (
+            "CREATE DOMAIN one AS int DEFAULT 1; ALTER TABLE t ADD a one; ALTER TABLE t ALTER a SET NOT NULL",
+            "locking adding-not-nullable-field",
+        ),
+        ("CREATE TABLE x (id int); ALTER TABLE x ADD a int; ALTER TABLE x ALTER a SET NOT NULL", "safe -"),
+    ] {
+        assert_eq!(last(&postgres(sql)), risk, "{sql}");
+    }
+}
+
+#[test]
+fn a_foreign_key_of_a_partitioned_table_cannot_be_left_unchecked() {
+    let key = "ALTER TABLE p ADD FOREIGN KEY (id) REFERENCES t NOT VALID";
+    let partitioned = postgres(&format!("CREATE TABLE p (id int) PARTITION BY HASH (id); {key}"));
+    assert_eq!(last(&partitioned), "unvalidated partitioned-foreign-key");
+    assert_eq!(last(&postgres(&format!("CREATE TABLE p (id int); {key}"))), "safe -");
+}
+
+#[test]
+fn a_column_that_is_computed_otherwise_loses_its_values() {
+    let said = postgres("ALTER TABLE t ALTER name SET EXPRESSION AS (id * 3)");
+    assert_eq!(last(&said), "destructive update-all-rows");
+    assert!(said.contains("; also locking (rewrite-table)"), "{said}");
+}

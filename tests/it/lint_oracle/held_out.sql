@@ -50,19 +50,19 @@ ALTER TABLE customer ALTER COLUMN amount TYPE bigint;
 ALTER TABLE customer ALTER COLUMN score TYPE numeric(14, 2);
 === locking: numeric gets more digits after the point
 ALTER TABLE customer ALTER COLUMN score TYPE numeric(14, 4);
-=== destructive: numeric gets fewer digits after the point
+=== destructive+locking: numeric gets fewer digits after the point
 ALTER TABLE customer ALTER COLUMN score TYPE numeric(10, 1);
 === safe: numeric without limits
 ALTER TABLE customer ALTER COLUMN score TYPE numeric;
 === locking: numeric with a check on it
 ALTER TABLE orders ALTER COLUMN price TYPE numeric(12, 4);
-=== destructive: timestamp to date
+=== destructive+locking: timestamp to date
 ALTER TABLE customer ALTER COLUMN seen TYPE date;
 === safe: timestamp gets all its digits
 ALTER TABLE customer ALTER COLUMN short_at TYPE timestamp;
-=== destructive: timestamp loses digits
+=== destructive+locking: timestamp loses digits
 ALTER TABLE customer ALTER COLUMN seen TYPE timestamp(0);
-=== destructive: real made an integer
+=== destructive+locking: real made an integer
 ALTER TABLE customer ALTER COLUMN ratio TYPE int USING ratio::int;
 === unvalidated: bigint to int
 CREATE TABLE big (n bigint);
@@ -88,7 +88,7 @@ INSERT INTO raw SELECT n FROM generate_series(1, 1000) n;
 INSERT INTO raw VALUES ('a text that is much too long');
 --- file
 ALTER TABLE raw ALTER COLUMN t TYPE varchar(10);
-=== destructive: text cut off by a cast
+=== destructive+locking: text cut off by a cast
 CREATE TABLE raw (t text);
 --- rows
 INSERT INTO raw SELECT n FROM generate_series(1, 1000) n;
@@ -231,11 +231,11 @@ DROP TYPE mood CASCADE;
 DROP TYPE mood;
 === destructive: a column dropped
 ALTER TABLE customer DROP COLUMN IF EXISTS phone CASCADE;
-=== destructive: deleted by a CTE
+=== destructive+locking: deleted by a CTE
 WITH gone AS (DELETE FROM product WHERE id > 10 RETURNING id) SELECT count(*) FROM gone;
-=== destructive: deleted by MERGE since 15
+=== destructive+locking: deleted by MERGE since 15
 MERGE INTO product USING orders ON product.id = orders.id WHEN MATCHED THEN DELETE;
-=== destructive: overwritten by an UPDATE through a CTE
+=== destructive+locking: overwritten by an UPDATE through a CTE
 WITH changed AS (UPDATE product SET label = 'x' RETURNING 1) SELECT count(*) FROM changed;
 === unvalidated: a block that deletes
 DO $$ BEGIN EXECUTE 'DELETE FROM product'; END $$;

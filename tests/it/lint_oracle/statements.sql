@@ -85,13 +85,13 @@ ALTER TABLE shop ALTER COLUMN v TYPE text;
 ALTER TABLE customer ALTER COLUMN code TYPE text;
 === safe: numeric widened
 ALTER TABLE customer ALTER COLUMN score TYPE numeric(12, 2);
-=== destructive: numeric rounded
+=== destructive+locking: numeric rounded
 ALTER TABLE customer ALTER COLUMN score TYPE numeric(12, 0);
-=== destructive: numeric to integer
+=== destructive+locking: numeric to integer
 ALTER TABLE customer ALTER COLUMN score TYPE integer;
-=== destructive: timestamp to time
+=== destructive+locking: timestamp to time
 ALTER TABLE customer ALTER COLUMN seen TYPE time;
-=== destructive: double precision to real
+=== destructive+locking: double precision to real
 ALTER TABLE customer ALTER COLUMN wide TYPE real;
 === locking: date to timestamp
 ALTER TABLE customer ALTER COLUMN born TYPE timestamp;
@@ -99,7 +99,7 @@ ALTER TABLE customer ALTER COLUMN born TYPE timestamp;
 ALTER TABLE customer ALTER COLUMN seen TYPE timestamptz USING seen AT TIME ZONE 'UTC';
 === locking: int to text
 ALTER TABLE customer ALTER COLUMN amount TYPE text;
-=== destructive: values computed anew
+=== destructive+locking: values computed anew
 ALTER TABLE customer ALTER COLUMN name TYPE text USING 'x';
 === safe: the same type
 ALTER TABLE customer ALTER COLUMN amount TYPE integer;
@@ -211,9 +211,9 @@ DROP SCHEMA side;
 CREATE SCHEMA side;
 CREATE TABLE side.t (id int);
 DROP SCHEMA side CASCADE;
-=== destructive: rows deleted by a condition
+=== destructive+locking: rows deleted by a condition
 DELETE FROM product WHERE cents > 5;
-=== destructive: all rows overwritten
+=== destructive+locking: all rows overwritten
 UPDATE product SET label = upper(label);
 === safe: rows that are there get something only where a key is met
 UPDATE product SET cents = cents WHERE id IN (1, 2, 3);
@@ -242,7 +242,7 @@ EXECUTE gone;
 ALTER TABLE customer ALTER COLUMN name SET DEFAULT gen_random_uuid()::text;
 === locking: two actions, one of which writes the table anew
 ALTER TABLE customer ALTER COLUMN amount TYPE bigint, ADD COLUMN x int;
-=== destructive: loses and blocks
+=== destructive+locking: loses and blocks
 ALTER TABLE customer DROP COLUMN phone, ALTER COLUMN amount TYPE bigint;
 === safe: rights taken away
 REVOKE ALL ON product FROM PUBLIC;
