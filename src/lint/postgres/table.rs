@@ -226,6 +226,10 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
                 ast::AlterColumnOption::DropNotNull(_) => {
                     return Some(Act::Learns { table, facts: vec![Fact::Nullable(column)] });
                 }
+                ast::AlterColumnOption::DropIdentity(_) => {
+                    let reason = format!("loses the position of the sequence of {table}.{column}");
+                    return Some(Act::does(&rules::DROP_SEQUENCE, vec![table], reason));
+                }
                 ast::AlterColumnOption::SetExpression(_) => {
                     return Some(Act::UpdatesAll { table, columns: vec![column] });
                 }

@@ -183,6 +183,11 @@ impl Kind {
             (Some(_) | None, Some(_)) => otherwise,
         };
         let keeps = |is_kept: bool, otherwise: Fit| if is_kept { Fit::Keeps } else { otherwise };
+        if let (Self::Other(from), Self::Other(to)) = (self, to)
+            && let (Some(from), Some(to)) = (from.strip_suffix("[]"), to.strip_suffix("[]"))
+        {
+            return Self::read(from).fit(&Self::read(to), is_explicit);
+        }
         // An explicit cast cuts a text off, where an assignment fails.
         let too_long = if is_explicit { Fit::Loses } else { Fit::Fails };
         match (self, to) {

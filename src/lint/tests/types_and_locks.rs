@@ -1,6 +1,6 @@
 //! New types, code that is called, conditions, and what makes others wait.
 
-use super::{last, postgres, sqlite};
+use super::*;
 
 #[test]
 fn a_cast_in_using_is_as_narrow_as_its_narrowest_type() {
@@ -146,6 +146,20 @@ fn a_condition_that_compares_no_column_with_anything_is_none() {
     ] {
         assert_eq!(last(&postgres(sql)), risk, "{sql}");
     }
+}
+
+#[test]
+fn an_array_holds_what_its_elements_hold() {
+    let retyped = |from: &str, to: &str| {
+        let mut known = Known::default();
+        said(&format!("CREATE TABLE x (a {from})"), Dialect::Postgres, &mut known, &|_| None);
+        known.settle();
+        let sql = format!("ALTER TABLE x ALTER a TYPE {to}");
+        last(&said(&sql, Dialect::Postgres, &mut known, &|_| None))
+    };
+    assert_eq!(retyped("text[]", "varchar[]"), "locking changing-column-type");
+    assert_eq!(retyped("varchar(9)[]", "varchar(5)[]"), "unvalidated conversion-may-fail");
+    assert_eq!(retyped("timestamp[]", "date[]"), "destructive narrow-column-type");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 Statements over the whole breadth of PostgreSQL. They were written before the rules were read, and answered by
 PostgreSQL. What both risks are said of has both.
 
+Five are judged worse than they are, because the text does not tell what is there: "an index made that is there", "an index
+dropped that is not there", "an index of a materialized view", "changes of tables and columns that are not there", "a column added
+that is there".
+
 === safe: a constraint of a domain dropped
 ALTER DOMAIN positive DROP CONSTRAINT positive_check;
 === locking: a domain made NOT NULL that a table has
@@ -51,7 +55,7 @@ ALTER TABLE t ADD COLUMN n count;
 ALTER DOMAIN free_text SET DEFAULT 'none';
 === safe: a column that is there becomes an identity
 ALTER TABLE product ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (START WITH 5000);
-=== safe: an identity taken from a column
+=== destructive: an identity taken from a column
 CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY);
 --- rows
 INSERT INTO t SELECT FROM generate_series(1, 1000);

@@ -122,9 +122,9 @@ fn observed(stdout: &str, stderr: &str) -> Observed {
             ["lock", _, relation, mode] => {
                 locks.entry(number).or_default().insert(format!("{mode} on {relation}"));
             }
-            ["rows", _, relation, read, written, held] => {
+            ["rows", _, id, relation, read, written, held] => {
                 let now = (read.parse().unwrap(), written.parse().unwrap(), held.parse().unwrap());
-                let was = counted.insert((*relation).to_owned(), now).unwrap_or_default();
+                let was = counted.insert((*id).to_owned(), now).unwrap_or_default();
                 if number < 0 {
                     continue;
                 }

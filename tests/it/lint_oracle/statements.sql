@@ -16,7 +16,7 @@ ALTER TABLE customer ADD COLUMN keys text[] DEFAULT array[gen_random_uuid()::tex
 ALTER TABLE orders ADD COLUMN product_id int REFERENCES product (id);
 === locking: a foreign key on a column with a default of NULL
 ALTER TABLE orders ADD COLUMN product_id int DEFAULT NULL REFERENCES product (id);
-=== unvalidated: an enum to another one by text
+=== unvalidated+locking: an enum to another one by text
 CREATE TYPE mood2 AS ENUM ('good', 'bad', 'odd');
 CREATE TYPE mood3 AS ENUM ('good');
 CREATE TABLE shop (a mood2, b mood2);
@@ -30,7 +30,7 @@ ALTER TABLE shop ALTER COLUMN a TYPE mood3 USING a::text::mood3;
 CREATE TYPE unused AS ENUM ('a');
 --- file
 DROP TYPE unused;
-=== unvalidated: text to uuid
+=== unvalidated+locking: text to uuid
 CREATE TABLE shop (t text);
 --- rows
 INSERT INTO shop SELECT '2c2bd4a0-9a39-4f2e-a2a3-a5b7e0a1f6d2' FROM generate_series(1, 1000);
@@ -38,7 +38,7 @@ INSERT INTO shop SELECT '2c2bd4a0-9a39-4f2e-a2a3-a5b7e0a1f6d2' FROM generate_ser
 INSERT INTO shop VALUES ('x');
 --- file
 ALTER TABLE shop ALTER COLUMN t TYPE uuid USING t::uuid;
-=== unvalidated: text to varchar
+=== unvalidated+locking: text to varchar
 CREATE TABLE shop (u text);
 --- rows
 INSERT INTO shop SELECT 'x' FROM generate_series(1, 1000);

@@ -76,7 +76,7 @@ CREATE FUNCTION oracle.observe(number int) RETURNS SETOF text LANGUAGE sql AS $$
     -- Nobody but REFRESH writes to a materialized view.
     AND (r.kind <> 'm' OR l.mode = 'AccessExclusiveLock')
     UNION ALL
-    SELECT format('rows|%s|%s|%s|%s|%s', number, s.relname, s.seq_tup_read + coalesce(s.idx_tup_fetch, 0),
+    SELECT format('rows|%s|%s|%s|%s|%s|%s', number, s.relid, s.relname, s.seq_tup_read + coalesce(s.idx_tup_fetch, 0),
                   s.n_tup_ins + s.n_tup_upd + s.n_tup_del,
                   CASE WHEN r.oid IS NULL THEN 0 ELSE s.n_tup_upd + s.n_tup_del END)
     FROM pg_stat_xact_user_tables s LEFT JOIN oracle.relation r ON r.oid = s.relid WHERE s.schemaname <> 'oracle'

@@ -63,7 +63,7 @@ INSERT INTO t SELECT n, n FROM generate_series(1, 1000) n;
 -- no-transaction
 REINDEX TABLE CONCURRENTLY t;
 
-=== unvalidated: a whole schema reindexed
+=== unvalidated+locking: a whole schema reindexed
 CREATE TABLE t (id int PRIMARY KEY, m int);
 --- file
 REINDEX SCHEMA public;
@@ -102,7 +102,7 @@ CREATE TABLE t (id int);
 --- file
 ANALYZE t;
 
-=== unvalidated: CLUSTER of all tables
+=== unvalidated+locking: CLUSTER of all tables
 CREATE TABLE t (id int);
 --- file
 CLUSTER;
