@@ -17,6 +17,7 @@ mod transactions;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -83,10 +84,12 @@ impl Statement {
         };
         let mut reason = worst.reason.clone();
         for Finding { rule, risk, reason: other } in more {
-            reason += &match risk {
-                Risk::Safe => format!("; {other}"),
-                _ => format!("; also {} ({}): {other}", risk.as_str(), rule.name),
-            };
+            reason.push_str("; ");
+            if *risk != Risk::Safe {
+                // Writing to a String cannot fail.
+                let _ = write!(reason, "also {} ({}): ", risk.as_str(), rule.name);
+            }
+            reason.push_str(other);
         }
         reason
     }

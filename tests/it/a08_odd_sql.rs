@@ -57,7 +57,7 @@ fn a_table_that_sqlite_rebuilds_with_foreign_keys_on_is_destroyed_with_what_refe
 
     world.file("migrations/0002_rebuilt.sql", REBUILT);
 
-    world.plan().exits(2).says("rows of child refer to parent").says("[destructive]");
+    world.plan().exits(2).says("rows of child refer to parent").says("[destructive, locking]");
     world.apply().exits(3);
     assert_eq!(world.sqlite("app.db", "SELECT count(*) FROM child"), "2");
 }

@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use trueup::catalog::Snapshot;
 use trueup::change::{Risk, Risks};
 use trueup::lint::{self, Known, Statement, Text};
 use trueup::sql::Dialect;
@@ -25,6 +26,8 @@ PRAGMA foreign_keys = ON;
 CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT NOT NULL, code TEXT UNIQUE, amount INTEGER, note TEXT);
 CREATE TABLE u (t_id INTEGER REFERENCES t ON DELETE CASCADE, label TEXT);
 CREATE INDEX u_label ON u (label);
+CREATE INDEX u_t ON u (t_id);
+CREATE TABLE word_list (n INTEGER, word TEXT);
 ";
 
 /// Values of all columns differ, and those of `u` from those of `t` where they are no reference.
@@ -32,6 +35,7 @@ const ROWS: &str = "\
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $N)
 INSERT INTO t SELECT i, 'name ' || i, 'code ' || i, i + 500000, 'note ' || i FROM n;
 INSERT INTO u SELECT id, 'label ' || id FROM t;
+INSERT INTO word_list SELECT id + 900000, 'word ' || id FROM t;
 ";
 
 #[derive(Debug)]
@@ -67,7 +71,7 @@ impl File {
 
     fn run(&self, statements: &[&str], in_transaction: bool) -> Observed {
         let (begin, commit) = if in_transaction { ("BEGIN IMMEDIATE;\n", "COMMIT;\n") } else { ("", "") };
-        let body: String = statements.iter().map(|statement| format!("{statement}\n;\n")).collect();
+        let body = statements.join("\n;\n") + "\n;\n";
         let script =
             format!("PRAGMA foreign_keys = ON;\n{begin}.progress {STEPS}\n{body}.progress 0\n{commit}");
         let (output, errors) = sqlite(&self.path(), &script);
@@ -121,7 +125,8 @@ fn sqlite(path: &Path, script: &str) -> (String, String) {
 }
 
 fn judged(file: &str, in_transaction: bool) -> Vec<Statement> {
-    let mut known = Known::default();
+    // All that there is in a file of SQLite is known.
+    let mut known = Known::of(&Snapshot::default(), Dialect::Sqlite);
     let text = |sql, in_transaction| Text { sql, dialect: Dialect::Sqlite, in_transaction };
     lint::classify(text(BASE, false), &mut known, &|_| None);
     known.settle();

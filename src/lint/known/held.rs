@@ -70,11 +70,12 @@ impl Known {
 
     pub(in crate::lint) fn reads_many(&self, read: &Read) -> bool {
         let Read { table, bound } = read;
+        let own = if self.has_one_writer() { "sqlite_" } else { "pg_" };
         let is_catalog = table
             .schema
             .as_deref()
             .is_some_and(|schema| matches!(schema, "pg_catalog" | "information_schema"))
-            || table.schema.is_none() && table.name.starts_with("pg_");
+            || table.schema.is_none() && table.name.starts_with(own);
         let is_small = is_catalog || self.is_fresh(table) && !self.is_filled(table);
         let is_key = |key: &Vec<String>| !key.is_empty() && key.iter().all(|column| bound.contains(column));
         !is_small && !self.columns_of(table).keys.iter().any(is_key)

@@ -146,6 +146,11 @@ impl Known {
         children.iter().find(|child| *child != name)
     }
 
+    /// Whether SQLite looks at a foreign key of a table for each of its rows.
+    pub(super) fn refers_to_any(&self, name: &TableName) -> bool {
+        self.keys_bind && self.referring.values().any(|children| children.contains(name))
+    }
+
     /// From here on, what was made is in use.
     pub fn settle(&mut self) {
         self.existing.append(&mut self.fresh);

@@ -232,7 +232,6 @@ impl Constant {
 
 /// A bound of a partition as its text says it; `None` for one that is no plain value.
 pub(in crate::lint) fn bound_value(text: &str) -> Option<String> {
-    let value = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()?;
     fn plain(value: &Expr) -> Option<String> {
         match value {
             Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => plain(inner),
@@ -249,6 +248,7 @@ pub(in crate::lint) fn bound_value(text: &str) -> Option<String> {
             _ => None,
         }
     }
+    let value = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()?;
     plain(&value)
 }
 

@@ -108,9 +108,12 @@ fn bound_of(kind: &ast::PartitionType) -> Bound {
             let (Some(from), Some(to)) = (from, to) else { return Bound::Other };
             match (values(from.syntax()).as_slice(), values(to.syntax()).as_slice()) {
                 ([from], [to]) => {
-                    let limit = |value: &String, none: &str| match value.eq_ignore_ascii_case(none) {
-                        true => Some(None),
-                        false => bound_value(value).map(Some),
+                    let limit = |value: &String, none: &str| {
+                        if value.eq_ignore_ascii_case(none) {
+                            Some(None)
+                        } else {
+                            bound_value(value).map(Some)
+                        }
                     };
                     match (limit(from, "minvalue"), limit(to, "maxvalue")) {
                         (Some(from), Some(to)) => Bound::Range { from, to },

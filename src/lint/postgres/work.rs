@@ -14,7 +14,9 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
     let syntax = statement.syntax();
     let mut work = Work::default();
     match statement {
-        Stmt::Select(_)
+        Stmt::Explain(_) if super::is_explained_only(statement) => return None,
+        Stmt::Explain(_)
+        | Stmt::Select(_)
         | Stmt::CompoundSelect(_)
         | Stmt::ParenSelect(_)
         | Stmt::Values(_)
@@ -30,8 +32,6 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
             }
             work.fills.extend(made(syntax));
         }
-        Stmt::Explain(_) if super::is_explained_only(statement) => return None,
-        Stmt::Explain(_) => {}
         // A copy from a file may be of any length.
         Stmt::Copy(_) | Stmt::Vacuum(_) | Stmt::Call(_) | Stmt::Refresh(_) => work.is_long = true,
         Stmt::Analyze(analyze) => {

@@ -266,7 +266,10 @@ fn works(
     if known.has_one_writer() {
         let read = work.reads.iter().find(finds_many).map(|read| &read.table);
         let is_referred = |table: &&TableName| !is_free(table) && known.bound_to(table).is_some();
-        let table = read.or_else(|| work.empties.iter().find(is_referred))?;
+        // A row that refers to another one is deleted by itself, unless its table goes with it.
+        let refers = |table: &&TableName| !is_free(table) && known.refers_to_any(table);
+        let emptied = work.holds.iter().map(|read| &read.table).find(refers);
+        let table = read.or(emptied).or_else(|| work.empties.iter().find(is_referred))?;
         return Some((&LONG_WRITE, format!("writers of the whole file wait while rows of {table} are read")));
     }
     let fills_new = |table: &TableName| {

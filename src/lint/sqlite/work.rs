@@ -18,14 +18,17 @@ pub(super) fn of(statement: &Statement) -> Option<Work> {
         Statement::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
             match &delete.selection {
-                None => work.empties = from.iter().filter_map(table).collect(),
+                None => {
+                    work.empties = from.iter().filter_map(table).collect();
+                    work.holds = work.empties.iter().cloned().map(Read::all).collect();
+                }
                 condition => {
-                    work.reads = from.iter().flat_map(|from| found(from, condition.as_ref(), true)).collect()
+                    work.reads = from.iter().flat_map(|from| found(from, condition.as_ref(), true)).collect();
                 }
             }
         }
         Statement::Drop { object_type: ObjectType::Table, names, .. } => {
-            work.empties = names.iter().map(name).collect()
+            work.empties = names.iter().map(name).collect();
         }
         Statement::Update(update) => work.reads = updated(update),
         Statement::Insert(insert) => {

@@ -16,6 +16,8 @@ ALTER TABLE t DROP COLUMN note;
 CREATE TABLE x (id INTEGER, y TEXT);
 ALTER TABLE x DROP COLUMN y;
 === destructive: all rows deleted
+DELETE FROM word_list;
+=== destructive+locking: all rows deleted that refer to others
 DELETE FROM u;
 === destructive+locking: all rows deleted that others may refer to
 DELETE FROM t;
