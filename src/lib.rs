@@ -1,10 +1,10 @@
 //! `trueup` brings the data stack of an application in line with a file under version control.
 //!
-//! A plan is a pure function of two values: what the spec says ([`spec::Stack`]) and what was
+//! A plan is a pure function of two values: what the spec says ([`stack::Stack`]) and what was
 //! observed ([`world::World`]). Everything that talks to a server comes before it (observe) or
 //! after it ([`apply`]).
 //!
-//! Reading order for a newcomer: this file, `spec/stack/`, `world.rs`, `plan/mod.rs`, `cache/`
+//! Reading order for a newcomer: this file, `stack/model/`, `world.rs`, `plan/mod.rs`, `cache/`
 //! (the smallest component, with all four doors), `apply/mod.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
@@ -29,8 +29,9 @@ pub mod redact;
 pub mod render;
 pub mod roles;
 pub mod rows;
-pub mod spec;
 pub mod sql;
+pub mod stack;
+pub mod stack;
 pub mod stores;
 mod suggest;
 pub mod system;

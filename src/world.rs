@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::journal;
 use crate::roles;
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::{cache, system, target, vector};
 
 /// Version of the file form. A reader refuses another one.

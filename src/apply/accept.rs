@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::schema;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
 use crate::migrations;
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::stores::{Clients, ObserveError};
 use crate::system;
 

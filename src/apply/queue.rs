@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_flags_come_last_and_only_when_nothing_failed() {
         let flags = || {
-            let flags = crate::spec::Flags(BTreeMap::new());
+            let flags = crate::stack::Flags(BTreeMap::new());
             let work = Work::Flags { stack: "s".to_owned(), environment: "dev".to_owned(), flags };
             Step { work, address: Kind::Flags.alone(), ..step("", &[]) }
         };

@@ -11,7 +11,7 @@ use crate::change::{Check, Held, Status};
 use crate::journal::{self, Bookkeeping, Outcome, RunId};
 use crate::migrations;
 use crate::plan::{self, Allow, Document, Failure, Options, Plan, Step, Work};
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::stores::{Clients, ObserveError, observe_within};
 use crate::system;
 use crate::world::World;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::address::{Address, Kind};
 use crate::location::Location;
-use crate::spec::{self, CacheUrl, Namespace, Stream};
+use crate::stack::{self, CacheUrl, Namespace, Stream};
 
 /// The kinds of cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub struct Desired {
 
 impl Desired {
     /// What a spec's `cache:` wants.
-    pub fn new(cache: &spec::Cache) -> Self {
-        let spec::Cache { endpoint, databases, config, namespaces, streams, at } = cache;
+    pub fn new(cache: &stack::Cache) -> Self {
+        let stack::Cache { endpoint, databases, config, namespaces, streams, at } = cache;
         let backend = match &endpoint.to {
             Ok(CacheUrl::Redis(_)) => Some(Backend::Redis),
             Ok(CacheUrl::Sqlite(_)) => Some(Backend::Embedded),

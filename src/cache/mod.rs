@@ -23,7 +23,7 @@ pub use observed::{
 
 use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
-use crate::spec::{self, CacheUrl};
+use crate::stack::{self, CacheUrl};
 
 /// The way to one cache. Connects when it is first used, and keeps the connection.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Client {
     }
 
     /// A client for the cache of a spec. Contacts nothing.
-    pub fn new(cache: &spec::Cache) -> Result<Self, Error> {
+    pub fn new(cache: &stack::Cache) -> Result<Self, Error> {
         match &cache.endpoint.to {
             Ok(CacheUrl::Redis(url)) => {
                 redis::Redis::new(url).map(|redis| Self(Connector::Redis(Box::new(redis))))

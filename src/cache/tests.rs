@@ -11,7 +11,7 @@ use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 use crate::location::{Location, Source};
 use crate::prints::Prints;
-use crate::spec::{Cache, Endpoint, Namespace, RedactedUrl, Stream};
+use crate::stack::{Cache, Endpoint, Namespace, RedactedUrl, Stream};
 
 fn here() -> Location {
     Location::new(&Source::new("stack.yaml", "cache:"), 0, 5)

@@ -20,7 +20,7 @@ use crate::connection::{self, Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Move, Outcome, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan};
 use crate::render::Totals;
-use crate::spec::{Contact, Stack};
+use crate::stack::{Contact, Stack};
 use crate::stores::{Clients, system_url};
 
 /// Arguments of `apply`.

@@ -11,7 +11,7 @@ use crate::change::Held;
 use crate::journal::{self, Bookkeeping, RunId};
 use crate::plan::{self, Allow, Anothers, Document, Plan};
 use crate::render;
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::stores::Clients;
 
 /// Which command a run belongs to.

@@ -132,5 +132,5 @@ pub(super) enum EventFormat {
 /// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h`";
-    crate::spec::parse_duration(text).ok_or_else(|| help.to_owned())
+    crate::stack::parse_duration(text).ok_or_else(|| help.to_owned())
 }

@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, StepRecord, lock};
 use crate::migrations;
 use crate::plan::Failure as PlanFailure;
-use crate::spec::{Contact, Migration, Stack};
+use crate::stack::{Contact, Migration, Stack};
 use crate::stores::{Clients, system_url};
 use crate::system::{self, Desired, Until, Verdict};
 

@@ -11,7 +11,7 @@ use super::args::{AllowArg, EventFormat, duration};
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use super::{ending, listening, load};
-use crate::spec::Contact;
+use crate::stack::Contact;
 
 /// Arguments of `destroy`.
 #[derive(Debug, Args)]

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::journal::{RunId, lock};
 use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
 use crate::render;
-use crate::spec::Contact;
+use crate::stack::Contact;
 use crate::stores::{Clients, system_url};
 
 /// Arguments of `drift`.

@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::journal::{self, Run, RunId, RunStatus, lock};
 use crate::plan::Plan;
 use crate::render::{self, Totals};
-use crate::spec::Stack;
+use crate::stack::Stack;
 
 /// The end of a run that found nothing to do.
 pub(super) fn nothing_to_do(plan: &Plan, args: &ApplyArgs, ui: &Ui) -> Exit {

@@ -90,7 +90,7 @@ macro_rules! failed {
 }
 
 failed!(
-    crate::spec::SpecErrors,
+    crate::stack::SpecErrors,
     crate::world::Error,
     crate::stores::ObserveError,
     crate::journal::Error,

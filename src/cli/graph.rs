@@ -12,7 +12,7 @@ use super::ui::Ui;
 use crate::connection::Purpose;
 use crate::plan::{self, Options};
 use crate::render::GraphFormat;
-use crate::spec::Contact;
+use crate::stack::Contact;
 use crate::stores::Clients;
 
 /// Arguments of `graph`.

@@ -12,8 +12,8 @@ use super::ui::Ui;
 use crate::connection::{Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::render::{Cell, Tone, table};
-use crate::spec::{Contact, Stack};
 use crate::sql::Database;
+use crate::stack::{Contact, Stack};
 use crate::stores::{Clients, system_url};
 
 /// Arguments of `history`.

@@ -11,7 +11,7 @@ use crate::apply::LookError;
 use crate::change::Fault;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
-use crate::spec::{self, Contact, Stack};
+use crate::stack::{self, Contact, Stack};
 use crate::stores::{Clients, ObserveError, observe_within};
 use crate::world::{File, World};
 
@@ -90,7 +90,7 @@ fn age(observed_at: &str) -> String {
 
 /// Loads one spec with the variables of this process.
 pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
-    let stack = spec::load(path, &|name| std::env::var(name).ok(), contact)?;
+    let stack = stack::load(path, &|name| std::env::var(name).ok(), contact)?;
     redact::remember(stack.secrets());
     Ok(stack)
 }

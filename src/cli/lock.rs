@@ -11,7 +11,7 @@ use super::ui::Ui;
 use crate::connection::{Presence, Purpose};
 use crate::journal::lock;
 use crate::neutral::one_line;
-use crate::spec::{CacheUrl, Contact, Stack, VectorUrl};
+use crate::stack::{CacheUrl, Contact, Stack, VectorUrl};
 use crate::stores::{Clients, system_url};
 
 /// Arguments of `lock`.

@@ -14,8 +14,8 @@ use crate::change::Risk;
 use crate::lint::{self, Known, Text};
 use crate::location::Location;
 use crate::render::{self, LintedFile};
-use crate::spec::{Contact, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
 use crate::sql::Dialect;
+use crate::stack::{Contact, Migration, MigrationSets, Repeatable, Stack, SystemUrl};
 
 /// Arguments of `migration`.
 #[derive(Debug, Args)]

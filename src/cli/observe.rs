@@ -10,7 +10,7 @@ use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
 use crate::connection::Purpose;
-use crate::spec::Contact;
+use crate::stack::Contact;
 use crate::stores::Clients;
 use crate::world::File;
 

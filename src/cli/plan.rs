@@ -14,7 +14,7 @@ use crate::apply::rehearse;
 use crate::connection::Purpose;
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
-use crate::spec::{Contact, Stack};
+use crate::stack::{Contact, Stack};
 use crate::stores::Clients;
 use crate::world::World;
 

@@ -33,7 +33,7 @@ pub(super) struct CompletionsArgs {
 
 pub(super) fn schema(args: &SchemaArgs, ui: &Ui) -> Result<Exit, Failure> {
     let schema = match args.of {
-        SchemaOf::Stack => crate::spec::json_schema(),
+        SchemaOf::Stack => crate::stack::json_schema(),
         SchemaOf::Plan => crate::plan::json_schema(),
     };
     ui.answer(&format!("{schema:#}\n"));

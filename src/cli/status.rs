@@ -14,7 +14,7 @@ use crate::change::Status;
 use crate::connection::{Presence, Purpose};
 use crate::journal::{self, RunStatus, lock};
 use crate::render::{Cell, Tone, table};
-use crate::spec::{Contact, Stack};
+use crate::stack::{Contact, Stack};
 use crate::stores::{Clients, system_url};
 use crate::{cache, target, vector};
 

@@ -11,7 +11,7 @@ use crate::address::Kind;
 use crate::change::Status;
 use crate::neutral::one_line;
 use crate::plan;
-use crate::spec::{Contact, Stack};
+use crate::stack::{Contact, Stack};
 use crate::world::File;
 
 /// Arguments of `validate`.

@@ -14,8 +14,8 @@ use crate::address::Address;
 use crate::catalog::{self, Snapshot};
 use crate::journal::RunId;
 use crate::journal::lock::{self, Fence};
-use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Dialect, Interrupt, Listener, PostgresOptions, SqliteMode};
+use crate::stack::{RedactedUrl, SystemUrl};
 
 /// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
 const CONNECTIONS: usize = 8;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::client::{Client, database_name};
 use super::{Error, Result};
-use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::{self, Database, Value};
+use crate::stack::{RedactedUrl, SystemUrl};
 
 impl Client {
     /// Drops a database of the same server, and ends this account's sessions in it.

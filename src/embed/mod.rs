@@ -5,7 +5,7 @@ mod hashing;
 
 pub use hashing::Hashing;
 
-use crate::spec;
+use crate::stack;
 
 /// Turns texts into vectors of one length.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,10 +14,10 @@ pub enum Embedder {
     Hashing(Hashing),
 }
 
-impl From<&spec::Embedder> for Embedder {
-    fn from(embedder: &spec::Embedder) -> Self {
+impl From<&stack::Embedder> for Embedder {
+    fn from(embedder: &stack::Embedder) -> Self {
         match embedder {
-            spec::Embedder::Hashing { dimensions } => Self::Hashing(Hashing::new(*dimensions)),
+            stack::Embedder::Hashing { dimensions } => Self::Hashing(Hashing::new(*dimensions)),
         }
     }
 }

@@ -12,8 +12,8 @@ use super::{
 use crate::address::Address;
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
-use crate::spec::Flags;
 use crate::sql::{Database, Dialect, Row, Transaction, Value};
+use crate::stack::Flags;
 
 /// Version of the tables. Raised when their form changes; a newer one is refused, not guessed at.
 pub const FORMAT: i64 = 4;

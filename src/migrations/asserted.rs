@@ -9,8 +9,8 @@ use crate::catalog::TableName;
 use crate::connection::{Failed, Session};
 use crate::lint::script::Script;
 use crate::lint::{self, Assertion, Emptiness, Missing};
-use crate::spec::Migration;
 use crate::sql::{self, Database, Dialect};
+use crate::stack::Migration;
 
 /// PostgreSQL says this of a table that may not be read.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";

@@ -10,8 +10,8 @@ use crate::catalog::{Snapshot, TableName};
 use crate::connection::Limits;
 use crate::lint;
 use crate::lint::script::{Script, first_words, folded};
-use crate::spec::{self, Migration, Order, Repeatable};
 use crate::sql::Dialect;
+use crate::stack::{self, Migration, Order, Repeatable};
 
 /// The files, and what their texts say of tables.
 #[derive(Debug, Clone)]
@@ -66,8 +66,8 @@ impl Declared {
 
 impl Desired {
     /// What the spec wants of a database that speaks a dialect.
-    pub fn new(system: &spec::System, dialect: Dialect) -> Self {
-        let spec::MigrationSets { folder, common, postgres, sqlite, repeatable } = &system.migrations;
+    pub fn new(system: &stack::System, dialect: Dialect) -> Self {
+        let stack::MigrationSets { folder, common, postgres, sqlite, repeatable } = &system.migrations;
         let (own, repeated) = match dialect {
             Dialect::Postgres => (postgres, &repeatable.postgres),
             Dialect::Sqlite => (sqlite, &repeatable.sqlite),

@@ -6,7 +6,7 @@ use super::{Applied, Desired, Error, Pending, Result, is_same_text, observe, rec
 use crate::address::Kind;
 use crate::connection::{Client, history_exists};
 use crate::journal::{Inventory, RunId};
-use crate::spec::Migration;
+use crate::stack::Migration;
 
 /// What the history has whole, and the inventory does not know: another tool recorded it.
 pub fn recorded_elsewhere<'h>(history: &'h [Applied], inventory: &Inventory) -> Vec<&'h Applied> {

@@ -10,7 +10,7 @@ use crate::catalog::Snapshot;
 use crate::change::Fault;
 use crate::digest::hex;
 use crate::journal::Inventory;
-use crate::spec::Migration;
+use crate::stack::Migration;
 
 /// The files by their versions.
 pub(super) type Files<'a> = BTreeMap<i64, &'a Migration>;

@@ -9,8 +9,8 @@ use crate::catalog::Snapshot;
 use crate::change::{Check, Status};
 use crate::connection::{Failed, Session};
 use crate::lint::script::Script;
-use crate::spec::Migration;
 use crate::sql::{Dialect, identifier};
+use crate::stack::Migration;
 
 /// How PostgreSQL ends the names of indexes that it builds to put them in the place of others.
 const ANEW: &str = "_cc(new|old)[0-9]*$";

@@ -35,8 +35,8 @@ use crate::digest::{Digest, hex};
 use crate::journal::{Inventory, RunId};
 use crate::lint::{self, Emptiness, Missing, Text};
 use crate::location::Location;
-use crate::spec::{Migration, Order};
 use crate::sql::{self, Database, Dialect};
+use crate::stack::{Migration, Order};
 
 pub use advice::Advice;
 pub(crate) use asserted::{observe as observe_assertions, observe_missing};

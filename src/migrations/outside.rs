@@ -14,8 +14,8 @@ use crate::connection::{self, Client, Failed, Session};
 use crate::journal::{Inventory, RunId};
 use crate::lint;
 use crate::lint::script::Script;
-use crate::spec::Migration;
 use crate::sql::Dialect;
+use crate::stack::Migration;
 
 /// PostgreSQL: a statement that refuses to run in a transaction, or ends one.
 const NOT_IN_A_TRANSACTION: [&str; 2] = ["25001", "2D000"];

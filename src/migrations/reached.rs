@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use super::Desired;
 use crate::catalog::{Snapshot, TableName};
 use crate::lint::script::{Script, folded, located, words};
-use crate::spec::Migration;
 use crate::sql::Dialect;
+use crate::stack::Migration;
 
 /// What of a file is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

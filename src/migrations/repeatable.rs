@@ -10,7 +10,7 @@ use crate::connection::Limits;
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::lint::{self, Known, Text};
-use crate::spec::Repeatable;
+use crate::stack::Repeatable;
 
 /// A repeatable migration to run.
 #[derive(Debug, Clone)]

@@ -3,8 +3,8 @@
 use super::{Applied, Desired, Seen, without_mark};
 use crate::change::Risks;
 use crate::lint::{self, Emptiness, Finding, Grouped, Known, Statement, Text};
-use crate::spec::Migration;
 use crate::sql;
+use crate::stack::Migration;
 
 /// Most findings that are listed.
 const MOST_NAMED: usize = 5;

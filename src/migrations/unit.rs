@@ -7,8 +7,8 @@ use super::books;
 use crate::digest::Fingerprint;
 use crate::lint::script::Script;
 use crate::lint::{self, Boundary};
-use crate::spec::Migration;
 use crate::sql::Dialect;
+use crate::stack::Migration;
 
 /// What runs as one.
 #[derive(Debug, Clone, PartialEq, Eq)]

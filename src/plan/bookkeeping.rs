@@ -10,7 +10,7 @@ use crate::address::{Address, Kind};
 use crate::change::{Action, Diff, Planned, Risks};
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping};
-use crate::spec::{Flags, Stack};
+use crate::stack::{Flags, Stack};
 
 /// `system.bookkeeping`: the tables, and the set of what is protected.
 pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options) -> Diff<Work> {

@@ -12,7 +12,7 @@ use crate::address::{Address, Kind};
 use crate::catalog::{self, SchemaChange, Snapshot};
 use crate::change::{Action, Check, Diff, Drift, Held, Planned, Status};
 use crate::journal::{self, Bookkeeping};
-use crate::spec::{Migration, SchemaDrift, Stack};
+use crate::stack::{Migration, SchemaDrift, Stack};
 use crate::world::World;
 use crate::{migrations, system};
 

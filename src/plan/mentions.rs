@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::Snapshot;
-use crate::spec::Stack;
 use crate::sql::tables_mentioned;
+use crate::stack::Stack;
 use crate::target::Observed;
 use crate::world::World;
 

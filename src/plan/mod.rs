@@ -29,7 +29,7 @@ use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Status};
 use crate::digest::Digest;
 use crate::journal::{self, Move};
-use crate::spec::{self, Flags, Stack};
+use crate::stack::{self, Flags, Stack};
 use crate::world::World;
 use crate::{cache, migrations, system, target, vector};
 use graph::Graph;
@@ -79,7 +79,7 @@ pub struct Step {
 
 impl Step {
     /// The file that it runs, where that is a numbered one.
-    pub fn migration(&self) -> Option<&spec::Migration> {
+    pub fn migration(&self) -> Option<&stack::Migration> {
         match &self.work {
             Work::System(system::Change::Migration(migrations::Change::Run(pending))) => {
                 Some(&pending.migration)
@@ -243,7 +243,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
 
 /// A target's own diff, and its schema for those that train from it. A target that fails a check
 /// gives neither: what needs it is blocked.
-fn target_diff(name: &str, spec: &spec::Target, world: &World) -> (Diff<Work>, vector::Schema) {
+fn target_diff(name: &str, spec: &stack::Target, world: &World) -> (Diff<Work>, vector::Schema) {
     let desired = target::Desired::new(name, spec);
     let Some(observed) = world.targets.get(name) else {
         let why = format!("target {name} was not observed");

@@ -3,7 +3,7 @@
 use super::{Failure, Graph, Work};
 use crate::address::{Address, Component, Kind};
 use crate::change::Diff;
-use crate::spec::{MigrationSets, Stack};
+use crate::stack::{MigrationSets, Stack};
 
 /// Keeps what `--only` selects and what that needs.
 pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result<(), Failure> {

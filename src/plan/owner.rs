@@ -5,7 +5,7 @@ use miette::Diagnostic;
 
 use super::Document;
 use crate::journal;
-use crate::spec::{self, Stack};
+use crate::stack::{self, Stack};
 
 /// The stack and the environment last applied, where they are others than the spec's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Anothers {
         match before {
             Applied { stack: Some(before), .. } => Some(Self::Stack { before, now: stack.to_owned() }),
             Applied { stack: None, environment: Some(before) }
-                if spec::is_production(&before) && !spec::is_production(environment) =>
+                if stack::is_production(&before) && !stack::is_production(environment) =>
             {
                 Some(Self::Environment { before, now: environment.to_owned() })
             }

@@ -2,7 +2,7 @@
 
 use crate::address::{Address, Component, Kind};
 use crate::change::{Guard, Held, Planned, Risk};
-use crate::spec::{Denies, Stack};
+use crate::stack::{Denies, Stack};
 
 /// What `--allow` permits, once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +58,7 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
 /// Whether a flag switches on the thing at an address.
 fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
     let names =
-        |when: Option<&crate::spec::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
+        |when: Option<&crate::stack::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
     match (address.component(), address.name()) {
         (Component::System, name) if address.kind() == Kind::Seed => {
             stack.system.seeds.get(name).is_some_and(|seed| names(seed.when.as_ref()))

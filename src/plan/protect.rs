@@ -7,7 +7,7 @@ use super::Options;
 use crate::address::{Address, Kind};
 use crate::change::{Action, Held, Planned};
 use crate::journal;
-use crate::spec::Stack;
+use crate::stack::Stack;
 
 /// What protection denies: blocks that are gone, and changes that delete or replace.
 pub(super) fn denied<C>(

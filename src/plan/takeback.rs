@@ -5,7 +5,7 @@ use crate::address::{Address, Component, Kind};
 use crate::cache;
 use crate::change::{Action, Diff, Planned};
 use crate::journal::Bookkeeping;
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::vector;
 use crate::world::World;
 

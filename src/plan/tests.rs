@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::connection::Purpose;
 use crate::journal::RunId;
-use crate::spec::Contact;
+use crate::stack::Contact;
 use crate::stores::{Clients, observe_within};
 
 const HEAD: &str = "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: sqlite://system.db\n";
@@ -15,7 +15,7 @@ fn stack(folder: &Path, rest: &str) -> Stack {
     let file = folder.join("stack.yaml");
     std::fs::write(folder.join("rows.csv"), "id\n1\n").unwrap();
     std::fs::write(&file, format!("{HEAD}{rest}")).unwrap();
-    spec::load(&file, &|_| None, Contact::Live).unwrap()
+    stack::load(&file, &|_| None, Contact::Live).unwrap()
 }
 
 fn seed(protect: bool) -> String {

@@ -16,8 +16,8 @@ use crate::address::Address;
 use crate::connection::{Client, limit};
 use crate::journal::password_version::version_print;
 use crate::journal::{Entry, RunId, inventory};
-use crate::spec::Role;
 use crate::sql::{self, Database, Transaction, identifier};
+use crate::stack::Role;
 
 /// How often a lost race is tried again: about four seconds in all. Who lost has waited for the end
 /// of who won, so that each time one of those that race is done.

@@ -13,7 +13,7 @@ use crate::address::Kind;
 use crate::change::{Action, Planned, Risks};
 use crate::journal::password_version::UNNAMED_VERSION;
 use crate::migrations;
-use crate::spec::Role;
+use crate::stack::Role;
 
 /// The step, where there is something to take back. It needs no migration, nor what the role needs.
 pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option<Planned<RoleChange>> {

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use crate::migrations;
-use crate::spec::{Privilege, Role};
+use crate::stack::{Privilege, Role};
 use crate::suggest;
 
 /// The roles, and those that this tool made and the spec no longer has.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use globset::{Glob, GlobMatcher};
 
 use super::observe::Name;
-use crate::spec::Privilege;
+use crate::stack::Privilege;
 
 /// The schema of tables that are named without one.
 const DEFAULT_SCHEMA: &str = "public";

@@ -17,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
-use crate::spec::{self, Role};
 use crate::sql::Dialect;
+use crate::stack::{self, Role};
 
 pub use apply::RoleChange;
 pub use error::{Error, Result};
@@ -43,7 +43,7 @@ pub struct Desired {
 
 impl Desired {
     /// What the spec wants of a database that speaks a dialect.
-    pub fn new(system: &spec::System, dialect: Dialect) -> Self {
+    pub fn new(system: &stack::System, dialect: Dialect) -> Self {
         let roles = match dialect {
             Dialect::Postgres => system.roles.clone(),
             Dialect::Sqlite => BTreeMap::new(),

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Desired, Error, Result, scram};
 use crate::address::{Address, Kind};
-use crate::spec;
 use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
+use crate::stack;
 
 /// What the catalogs say, as JSON of [`Roles`].
 const CATALOG: &str = include_str!("catalog.sql");
@@ -156,7 +156,7 @@ pub enum Verdict {
 
 /// Whether a plan needs to know of roles: the stack has some, or had, by the addresses of its inventory.
 pub fn are_asked<'a>(
-    wanted: &BTreeMap<String, spec::Role>,
+    wanted: &BTreeMap<String, stack::Role>,
     mut known: impl Iterator<Item = &'a Address>,
 ) -> bool {
     !wanted.is_empty() || known.any(|address| address.kind() == Kind::Role)
@@ -173,7 +173,7 @@ pub(crate) async fn observe(desired: &Desired, database: &Database) -> Result<Op
     let mut roles = read(&rows).map_err(failed())?;
 
     let known = |name: &String| roles.roles.contains_key(name);
-    let with_password = |(name, role): (&String, &spec::Role)| Some((name.clone(), role.password.clone()?));
+    let with_password = |(name, role): (&String, &stack::Role)| Some((name.clone(), role.password.clone()?));
     let asked: BTreeMap<_, _> =
         desired.roles.iter().filter(|(name, _)| known(name)).filter_map(with_password).collect();
     let mut verdicts: BTreeMap<String, Verdict> =

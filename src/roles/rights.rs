@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::globs::Globs;
 use super::observe::{Membership, Name, Roles, Schema};
-use crate::spec::{Privilege, Role};
+use crate::stack::{Privilege, Role};
 
 /// How the catalog query marks an owner.
 pub(super) const OWNER: &str = "OWNER";

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::Result;
 use super::observe::Verdict;
 use crate::address::Address;
-use crate::spec::{PasswordError, Secret};
+use crate::stack::{PasswordError, Secret};
 
 /// What PostgreSQL itself does where it is not told otherwise.
 pub(super) const ITERATIONS: u32 = 4096;
@@ -70,7 +70,7 @@ fn keyed(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
 
 /// A new verifier of a secret, as the server stores it.
 pub(super) async fn verifier(whose: &Address, secret: &Secret, iterations: u32) -> Result<String> {
-    let unset = |unset: &crate::spec::Unset| PasswordError::Unset {
+    let unset = |unset: &crate::stack::Unset| PasswordError::Unset {
         whose: whose.to_string(),
         names: unset.names.clone(),
     };
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::address::Kind;
     use crate::location::{Location, Source};
-    use crate::spec::Unset;
+    use crate::stack::Unset;
 
     /// The exchange of RFC 7677, section 3: user `user`, password `pencil`.
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rights::{Delta, Difference, Kind, Object, Verb, grouped};
 use crate::catalog::TableName;
 use crate::neutral::one_line;
-use crate::spec::{Privilege, Role};
+use crate::stack::{Privilege, Role};
 
 /// Names that are written out before they are counted.
 const MOST_NAMES: usize = 3;

@@ -10,8 +10,8 @@ use crate::catalog::TableName;
 use crate::change::Planned;
 use crate::lint::script::{self, Script, folded};
 use crate::migrations::Change;
-use crate::spec::Role;
 use crate::sql::Dialect;
+use crate::stack::Role;
 
 /// First words of statements whose text tells all that they mean for rights.
 const TOLD: [&str; 21] = [

@@ -17,8 +17,8 @@ use crate::connection::{Client, limit};
 use crate::digest::Fingerprint;
 use crate::journal::{Entry, Place, RunId, inventory};
 use crate::prints::Prints;
-use crate::spec::SeedMode;
 use crate::sql::{self, Dialect, Transaction, identifier};
+use crate::stack::SeedMode;
 
 /// Rows to write and to take back for one address.
 #[derive(Debug, Clone)]

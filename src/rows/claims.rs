@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::catalog::TableName;
 use crate::digest::Fingerprint;
 use crate::prints::Prints;
-use crate::spec::User;
+use crate::stack::User;
 
 /// What is left of the rows of owners.
 #[derive(Debug, Default)]

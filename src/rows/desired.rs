@@ -7,14 +7,14 @@ use super::{Asked, RowSet, Scope};
 use crate::address::{Address, Kind};
 use crate::catalog::TableName;
 use crate::packed::Rows;
-use crate::spec::{self, Ontology, Seed, SeedMode, Terms, User};
+use crate::stack::{self, Ontology, Seed, SeedMode, Terms, User};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Seeds, those that are off too, and ontologies.
     pub(crate) sets: Vec<RowSet>,
-    pub(super) accounts: Option<spec::Accounts>,
+    pub(super) accounts: Option<stack::Accounts>,
     pub(super) users: BTreeMap<String, User>,
     /// What this run did before it looked again.
     pub(super) completed: BTreeSet<Address>,
@@ -25,8 +25,8 @@ pub struct Desired {
 
 impl Desired {
     /// What the spec wants.
-    pub fn new(system: &spec::System) -> Self {
-        let spec::System { accounts, users, terms, ontologies, seeds, .. } = system;
+    pub fn new(system: &stack::System) -> Self {
+        let stack::System { accounts, users, terms, ontologies, seeds, .. } = system;
         let ontologies = ontologies.iter().map(|(name, ontology)| terms_of(name, ontology, terms));
         let seeds = seeds.iter().map(|(name, seed)| rows_of(name, seed));
         Self {

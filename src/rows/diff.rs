@@ -22,7 +22,7 @@ use crate::journal::Inventory;
 use crate::migrations::Upcoming;
 use crate::neutral::one_line;
 use crate::prints::Prints;
-use crate::spec::SeedMode;
+use crate::stack::SeedMode;
 use crate::suggest;
 
 /// Rows that a plan shows of those that it writes.

@@ -4,8 +4,8 @@
 use miette::Diagnostic;
 
 use crate::connection;
-use crate::spec::PasswordError;
 use crate::sql;
+use crate::stack::PasswordError;
 
 /// The result of anything done with rows.
 pub type Result<T> = std::result::Result<T, Error>;

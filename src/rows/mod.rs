@@ -32,8 +32,8 @@ use crate::journal::{Inventory, RunId};
 use crate::location::Location;
 use crate::migrations::Upcoming;
 use crate::packed::Rows;
-use crate::spec::{RowLines, SeedMode, When};
 use crate::sql::{Dialect, identifier};
+use crate::stack::{RowLines, SeedMode, When};
 
 pub use apply::RowsChange;
 pub use desired::Desired;

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::observe::observe_noting;
 use super::{Clients, ObserveError};
-use crate::spec::Stack;
 use crate::sql::{self, Wait};
+use crate::stack::Stack;
 use crate::world::World;
 
 /// The stores that have not answered yet.

@@ -7,7 +7,7 @@ mod observe;
 use std::time::Duration;
 
 use crate::connection::{self, Client, Purpose};
-use crate::spec::{Stack, SystemUrl, Unset};
+use crate::stack::{Stack, SystemUrl, Unset};
 use crate::system;
 use crate::{cache, vector};
 

@@ -9,7 +9,7 @@ use backon::{ExponentialBuilder, Retryable as _};
 use super::look::Unanswered;
 use super::{Clients, ObserveError};
 use crate::connection::{Client, Presence};
-use crate::spec::Stack;
+use crate::stack::Stack;
 use crate::world::World;
 use crate::{cache, journal, system, target, vector};
 

@@ -10,7 +10,7 @@ use crate::change::Fault;
 use crate::connection::{Client, Lacks, Limits};
 use crate::journal::{Inventory, RunId};
 use crate::migrations::{self, Advice, Pending, without_beyond};
-use crate::spec::Migration;
+use crate::stack::Migration;
 
 /// What comparing gave.
 #[derive(Debug)]

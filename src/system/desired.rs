@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
 use crate::location::Location;
-use crate::spec::{Migration, Stack};
 use crate::sql::Dialect;
+use crate::stack::{Migration, Stack};
 use crate::{migrations, roles, rows};
 
 /// What is wanted.

@@ -7,7 +7,7 @@ use super::Desired;
 use super::diff::is_managed;
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::migrations::{Texts, any_in};
-use crate::spec::Migration;
+use crate::stack::Migration;
 
 /// The recorded schema with the changes that some migrations account for taken over from the one that is
 /// there. What their texts do not name keeps its recorded form, and so stays a difference.

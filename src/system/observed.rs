@@ -15,8 +15,8 @@ use crate::lint::{Emptiness, Missing};
 use crate::migrations::{self, Applied};
 use crate::roles::{self, Roles};
 use crate::rows::{self, Accounts, Answer, Owned};
-use crate::spec::SystemUrl;
 use crate::sql::Dialect;
+use crate::stack::SystemUrl;
 
 /// What is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

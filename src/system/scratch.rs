@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::{Error, Result};
 use crate::connection::{self, Client};
 use crate::journal::RunId;
-use crate::spec::{RedactedUrl, SystemUrl};
+use crate::stack::{RedactedUrl, SystemUrl};
 
 /// How long connections may take to close: one that was given up may wait for its statement.
 const CLOSING: Duration = Duration::from_secs(2);

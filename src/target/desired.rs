@@ -6,7 +6,7 @@ use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use crate::catalog::{Snapshot, TableName};
 use crate::location::Location;
-use crate::spec::{Endpoint, Target, TargetUrl};
+use crate::stack::{Endpoint, Target, TargetUrl};
 
 /// One of `targets:`, ready to be observed and compared.
 #[derive(Debug, Clone)]

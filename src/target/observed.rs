@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Access, Desired, sqlite};
 use crate::catalog::Snapshot;
-use crate::spec::TargetUrl;
+use crate::stack::TargetUrl;
 
 /// What was observed of one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,8 +6,8 @@ use super::*;
 use crate::catalog::Snapshot;
 use crate::change::{Action, Diff, Risk, Status};
 use crate::location::{Location, Source};
-use crate::spec::{Endpoint, Target, TargetUrl, Unset};
 use crate::sql::{Database, SqliteMode, open_sqlite};
+use crate::stack::{Endpoint, Target, TargetUrl, Unset};
 
 /// A target at a path that asks for nothing.
 fn target(path: &Path) -> Target {

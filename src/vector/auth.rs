@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use super::client::Error;
-use crate::spec::{self, VectorAuth};
+use crate::stack::{self, VectorAuth};
 
 /// Chroma Cloud takes its own header alone.
 const CLOUD: &str = ".trychroma.com";
 const CHROMA_TOKEN: &str = "x-chroma-token";
 
 /// The headers of each request to a host.
-pub(super) fn headers(host: Option<&str>, spec: &spec::Vector) -> Result<HeaderMap, Error> {
+pub(super) fn headers(host: Option<&str>, spec: &stack::Vector) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     let Some(token) = &spec.token else { return Ok(headers) };
     let token = token.expose().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;

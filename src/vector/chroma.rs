@@ -17,7 +17,7 @@ use super::owner::Owner;
 use super::{METRIC, key};
 use crate::embed::Embedder;
 use crate::redact::redact;
-use crate::spec::{self, RedactedUrl};
+use crate::stack::{self, RedactedUrl};
 
 /// Documents or collections of one answer.
 const PAGE: usize = 1_000;
@@ -99,7 +99,7 @@ fn unchanged(mark: &Mark, runs: &BTreeSet<String>) -> Value {
 }
 
 impl Chroma {
-    pub(super) fn new(url: &RedactedUrl, spec: &spec::Vector) -> Result<Self, Error> {
+    pub(super) fn new(url: &RedactedUrl, spec: &stack::Vector) -> Result<Self, Error> {
         let headers = auth::headers(url.expose().host_str(), spec)?;
         let http = Http::new(url, headers)?;
         let (tenant, database) = (spec.tenant.clone(), spec.database.clone());

@@ -10,8 +10,8 @@ use super::observed::Seen;
 use super::sqlite::SqliteStore;
 use crate::embed::{self, Embedder};
 use crate::journal::lock::{Fence, Lost};
-use crate::spec::{self, VectorUrl};
 use crate::sql;
+use crate::stack::{self, VectorUrl};
 
 /// A client of a vector store. Making one contacts nothing.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ impl Training<'_> {
 
 impl Client {
     /// A client for the store of a spec.
-    pub fn new(vector: &spec::Vector) -> Result<Self, Error> {
+    pub fn new(vector: &stack::Vector) -> Result<Self, Error> {
         let url =
             vector.endpoint.to.as_ref().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
         match url {

@@ -8,7 +8,7 @@ use super::owner::Claimant;
 use crate::catalog::Snapshot;
 use crate::embed::Embedder;
 use crate::location::Location;
-use crate::spec::{self, Ontology, Stack, Term};
+use crate::stack::{self, Ontology, Stack, Term};
 
 /// The schema of a target that is on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,13 +74,13 @@ impl Desired {
 }
 
 fn collection(
-    spec: &spec::Collection,
+    spec: &stack::Collection,
     stack: &Stack,
     ontologies: &BTreeMap<String, Ontology>,
     schemas: &BTreeMap<String, Schema>,
     author: &Author<'_>,
 ) -> Collection {
-    let spec::Collection {
+    let stack::Collection {
         schema,
         terms,
         ontologies: described,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{METRIC, key};
 use crate::catalog::{Column, ForeignKey, Table, TableKind, TableName};
 use crate::digest::Fingerprint;
-use crate::spec::{Example, SourceFile, Term};
+use crate::stack::{Example, SourceFile, Term};
 
 /// Bytes of a table's, term's or example's text, beyond which it is parted.
 const LONG: usize = 8_000;

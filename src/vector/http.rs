@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::client::Error;
 use crate::journal::lock::Fence;
 use crate::redact::redact;
-use crate::spec::{RedactedUrl, TlsFiles};
+use crate::stack::{RedactedUrl, TlsFiles};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const REQUEST_DEADLINE: Duration = Duration::from_mins(1);

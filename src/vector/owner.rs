@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::diff::{collection_address, documents_address};
 use crate::address::Address;
 use crate::journal::{self, Identity};
-use crate::spec::Stack;
+use crate::stack::Stack;
 
 /// The owner that a mark names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

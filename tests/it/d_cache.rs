@@ -7,7 +7,7 @@ use trueup::cache::{self, Change, Client, Desired, Failure, Observed, Unwanted};
 use trueup::change::{Diff, Status};
 use trueup::journal::Inventory;
 use trueup::location::{Location, Source};
-use trueup::spec::{Cache, CacheUrl, Endpoint, Namespace, RedactedUrl, Stream};
+use trueup::stack::{Cache, CacheUrl, Endpoint, Namespace, RedactedUrl, Stream};
 
 use crate::servers::{Redis, Wire};
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use trueup::spec::{self, Contact, Stack};
+use trueup::stack::{self, Contact, Stack};
 
 use crate::servers;
 use crate::world::World;
@@ -26,7 +26,7 @@ fn stack(name: &str) -> Stack {
         };
         Some(value.to_owned())
     };
-    spec::load(&repository(name), &variable, Contact::Live).unwrap_or_else(|error| panic!("{error:?}"))
+    stack::load(&repository(name), &variable, Contact::Live).unwrap_or_else(|error| panic!("{error:?}"))
 }
 
 fn business(sql: &str) -> String {

@@ -17,7 +17,7 @@ use crate::change::{Action, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::location::Location;
-use crate::spec::Namespace;
+use crate::stack::Namespace;
 use crate::suggest;
 use streams::{Known, gone_streams, stream};
 

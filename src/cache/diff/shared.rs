@@ -48,7 +48,7 @@ fn groups_of_others(
     streams: &BTreeMap<String, StreamSeen>,
     inventory: &Inventory,
 ) -> Vec<String> {
-    let of_stream = |(name, wanted): (&String, &crate::spec::Stream)| -> Vec<String> {
+    let of_stream = |(name, wanted): (&String, &crate::stack::Stream)| -> Vec<String> {
         let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
         let made = inventory.at(&stream_address(name));
         // One that was made at another address may be the same: a server can have several.

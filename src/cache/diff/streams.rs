@@ -10,7 +10,7 @@ use crate::cache::groups;
 use crate::change::{Action, Fault, Planned};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
-use crate::spec::Stream;
+use crate::stack::Stream;
 
 /// What this tool remembers of the groups that it made, and where it looks for them.
 #[derive(Clone, Copy)]

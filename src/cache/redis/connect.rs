@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::server::told;
-use crate::spec::{RedactedUrl, TlsFiles};
+use crate::stack::{RedactedUrl, TlsFiles};
 
 /// For one attempt to connect, the handshake of TLS and the login in it.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);

@@ -19,7 +19,7 @@ use super::{Error, config};
 use crate::cache::observed::RedisSeen;
 use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
-use crate::spec::RedactedUrl;
+use crate::stack::RedactedUrl;
 use connect::{Connection, Way};
 use keys::{Scan, expire_lasting, read_keys};
 use server::{Server, is_broken, is_forbidden, is_not_redis, is_passing, is_refusal, told};

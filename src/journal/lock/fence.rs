@@ -101,8 +101,8 @@ pub(super) async fn check(holding: Arc<postgres::Holding>) -> Result<(), Lost> {
 mod tests {
     use super::*;
     use crate::journal::{RunId, lock};
-    use crate::spec::SystemUrl;
     use crate::sql::{self, SqliteMode};
+    use crate::stack::SystemUrl;
 
     #[test]
     fn f03_an_answer_counts_only_while_no_clock_has_jumped() {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
-use crate::spec::{RedactedUrl, SystemUrl};
 use crate::sql::Database;
+use crate::stack::{RedactedUrl, SystemUrl};
 
 pub use fence::{Fence, Lost};
 pub use file::lock_file;

@@ -13,8 +13,8 @@ use super::fence::Moment;
 use super::{Error, Holder, Lost, POLL, session_name};
 use crate::digest::hex;
 use crate::journal::RunId;
-use crate::spec::RedactedUrl;
 use crate::sql::{self, Database};
+use crate::stack::RedactedUrl;
 
 /// The key of the advisory lock: `trueup` in ASCII. One a database, whatever the stack. PostgreSQL
 /// shows its upper half as `classid` and its lower half as `objid`, with 1 as `objsubid`.

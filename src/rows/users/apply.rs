@@ -10,14 +10,14 @@ use crate::connection::{Client, limit};
 use crate::journal::password_version::version_print;
 use crate::journal::{Entry, RunId, inventory};
 use crate::rows::{Error, Result, Source, fill_id, not_given, write_expression, written};
-use crate::spec::{self, Cell, PasswordHash, Secret};
 use crate::sql::{self, Database, Dialect, Transaction, identifier};
+use crate::stack::{self, Cell, PasswordHash, Secret};
 
 /// An account to make or to mend.
 #[derive(Debug, Clone)]
 pub struct UserChange {
     pub(super) address: Address,
-    pub(super) accounts: spec::Accounts,
+    pub(super) accounts: stack::Accounts,
     pub(super) username: String,
     /// Every column that the spec speaks of, but for the name and the password.
     pub(super) columns: Vec<(String, Cell)>,

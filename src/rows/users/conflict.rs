@@ -4,7 +4,7 @@ use super::{address, value_print, wanted};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
 use crate::rows::{Desired, Seen};
-use crate::spec::SeedMode;
+use crate::stack::SeedMode;
 
 /// A fault for each row of a seed that says otherwise than the account of that name does, where both
 /// would be written. `insert` by the username leaves an account that is there alone.

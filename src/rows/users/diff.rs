@@ -15,7 +15,7 @@ use crate::journal::Inventory;
 use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use crate::migrations::Upcoming;
 use crate::rows::{Change, Desired, Lacking, Seen, lacking_message, not_given};
-use crate::spec::{self, Cell, User};
+use crate::stack::{self, Cell, User};
 
 /// What is to be done about one account.
 enum Verdict {
@@ -114,7 +114,7 @@ pub(crate) fn diff(
 
 /// The table, when it and every column that the accounts use exist.
 fn find<'a>(
-    accounts: &spec::Accounts,
+    accounts: &stack::Accounts,
     name: &TableName,
     desired: &Desired,
     observed: Seen<'a>,
@@ -128,7 +128,7 @@ fn find<'a>(
     }
 }
 
-fn lacking_values(accounts: &spec::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
+fn lacking_values(accounts: &stack::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
     let mut given: Vec<&str> = columns.iter().map(|(column, _)| column.as_str()).collect();
     given.extend([accounts.username.as_str(), accounts.password.as_str()]);
     not_given(table, &given)
@@ -139,7 +139,7 @@ fn compare(
     version: Versioned,
     columns: &[(String, Cell)],
     table: &Table,
-    (accounts, name): (&spec::Accounts, &TableName),
+    (accounts, name): (&stack::Accounts, &TableName),
     observed: Seen<'_>,
 ) -> Verdict {
     let seen = observed.accounts.filter(|seen| seen.table == *name && seen.username == accounts.username);
@@ -170,7 +170,7 @@ fn recorded_version(username: &str, inventory: &Inventory) -> Option<u32> {
 }
 
 fn planned(
-    accounts: &spec::Accounts,
+    accounts: &stack::Accounts,
     username: &str,
     user: &User,
     columns: Vec<(String, Cell)>,
@@ -186,8 +186,8 @@ fn planned(
         .collect();
     after.extend(user.password_version.map(|version| ("password_version".to_owned(), Value::from(version))));
     let hash = match user.hash {
-        spec::PasswordHash::Argon2id => "argon2id",
-        spec::PasswordHash::Bcrypt => "bcrypt",
+        stack::PasswordHash::Argon2id => "argon2id",
+        stack::PasswordHash::Bcrypt => "bcrypt",
     };
     let (action, reason, summary, before, differs, task) = match verdict {
         Verdict::Update { differs, version: versioned } => {

@@ -10,8 +10,8 @@ mod password;
 use crate::address::{Address, Kind};
 use crate::catalog::Column;
 use crate::digest::Fingerprint;
-use crate::spec::{self, Cell, User};
 use crate::sql::Dialect;
+use crate::stack::{self, Cell, User};
 
 pub use apply::UserChange;
 pub use observe::Accounts;
@@ -31,7 +31,7 @@ fn inventory_key(username: &str) -> Fingerprint {
 }
 
 /// What the spec wants in the columns of an account, but for its name and password.
-fn wanted(accounts: &spec::Accounts, user: &User) -> Vec<(String, Cell)> {
+fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     let text = |text: &String| Cell::Text(text.clone());
     let mut columns = Vec::new();
     columns.extend(user.email.iter().map(|email| (accounts.email.clone(), text(email))));

@@ -6,7 +6,7 @@ use argon2::password_hash::PasswordHasher as _;
 
 use crate::address::Address;
 use crate::rows::{Error, Result};
-use crate::spec::{PasswordError, PasswordHash, Secret};
+use crate::stack::{PasswordError, PasswordHash, Secret};
 
 /// The strength of bcrypt that the contract names.
 const BCRYPT_COST: u32 = 12;
@@ -15,7 +15,7 @@ const BCRYPT_BYTES: usize = 72;
 
 /// The hash of a secret as it is stored: a PHC string of argon2id, or `$2b$12$…` of bcrypt.
 pub(super) async fn hash(whose: &Address, secret: &Secret, kind: PasswordHash) -> Result<String> {
-    let unset = |unset: &crate::spec::Unset| PasswordError::Unset {
+    let unset = |unset: &crate::stack::Unset| PasswordError::Unset {
         whose: whose.to_string(),
         names: unset.names.clone(),
     };

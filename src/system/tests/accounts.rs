@@ -136,7 +136,7 @@ fn a16_without_bookkeeping_a_password_version_counts_as_applied() {
 fn an_unset_password_is_no_matter_for_a_plan_and_an_error_of_apply() {
     on_each_database(|b| async move {
         let mut b = bench(b, user("admin", PasswordHash::Argon2id));
-        let unset = spec::Unset { names: vec!["ADMIN_PASSWORD".into()] };
+        let unset = stack::Unset { names: vec!["ADMIN_PASSWORD".into()] };
         admin(&mut b).password = Secret::new("${ADMIN_PASSWORD}", Err(unset), somewhere());
 
         let diff = b.diff().await;

@@ -4,7 +4,7 @@ use sqlx::migrate::{MigrationSource as _, Migrator};
 
 use super::*;
 use crate::change::Status;
-use crate::spec::Repeatable;
+use crate::stack::Repeatable;
 
 fn migrate(b: &mut Bench, files: &[(&str, &str)]) {
     b.stack.system.migrations.common = files.iter().map(|(stem, sql)| migration(stem, sql)).collect();

@@ -28,12 +28,12 @@ use crate::location::{Location, Source};
 use crate::migrations::{self, Advice};
 use crate::packed::Rows;
 use crate::prints::Prints;
-use crate::spec::{
+use crate::sql::{Database, Dialect, Value};
+use crate::stack::{
     self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Migration, MigrationSets, Ontology, Order,
     PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Stack, System, SystemUrl, Term, Terms,
     User,
 };
-use crate::sql::{Database, Dialect, Value};
 
 /// Runs a test's body on SQLite and on PostgreSQL.
 fn on_each_database<F: Future<Output = ()>>(body: impl Fn(Bench) -> F) {
@@ -305,7 +305,7 @@ fn seed(table: &str, key: &str, mode: SeedMode, columns: &[&str], rows: &[&[&str
             &rows.iter().map(|row| row.iter().map(cell).collect()).collect::<Vec<_>>(),
         ),
         mode,
-        lines: crate::spec::RowLines::default(),
+        lines: crate::stack::RowLines::default(),
         at: somewhere(),
     }
 }

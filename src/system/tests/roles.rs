@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::address::Address;
 use crate::roles::Roles;
-use crate::spec::{Privilege, Role};
+use crate::stack::{Privilege, Role};
 
 fn role(grants: &[(&str, &[Privilege])]) -> Role {
     let grants = grants.iter().map(|(glob, list)| ((*glob).to_owned(), list.iter().copied().collect()));

@@ -9,7 +9,7 @@ use super::worlds::{
 use crate::address::Address;
 use crate::change::{Action, Guard, Risk, Status};
 use crate::digest::Fingerprint;
-use crate::spec::{Collection, Embedder};
+use crate::stack::{Collection, Embedder};
 use crate::vector::{Observed, OwnedSeen, Schema, Task};
 
 #[test]
@@ -132,7 +132,7 @@ fn c07_a_source_that_yields_nothing_is_guarded() {
     let mut emptied = stack.clone();
     emptied.system.ontologies.get_mut("accounting").unwrap().terms.clear();
     let mut blank = stack.clone();
-    let files = |stack: &mut crate::spec::Stack| {
+    let files = |stack: &mut crate::stack::Stack| {
         std::mem::take(&mut stack.vector.as_mut().unwrap().collections.get_mut("ddl").unwrap().files)
     };
     files(&mut blank);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::worlds::{chroma_vector, here};
-use crate::spec::{Secret, VectorAuth};
+use crate::stack::{Secret, VectorAuth};
 use crate::vector::{Client, Observed, observe};
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use super::worlds::{
     with_collections,
 };
 use crate::journal::RunId;
-use crate::spec::{Collection, Stack, Vector};
 use crate::sql::{SqliteMode, open_sqlite};
+use crate::stack::{Collection, Stack, Vector};
 use crate::vector::{Change, Client, Desired, Error, Observed, Seen, Task, observe};
 
 /// Executes a change in the name of the bookkeeping and of a run.

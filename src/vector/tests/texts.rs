@@ -6,7 +6,7 @@ use super::worlds::{
     desired, example, nothing, of_files, of_schema, ontology, schema, stack_with, term, three_tables,
 };
 use crate::catalog::{ForeignKey, Snapshot, TableName};
-use crate::spec::{Collection, Embedder};
+use crate::stack::{Collection, Embedder};
 use crate::vector::{Document, Schema};
 
 fn documents(collection: Collection) -> BTreeMap<String, Document> {

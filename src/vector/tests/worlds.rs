@@ -8,7 +8,7 @@ use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::digest::Digest;
 use crate::journal::{self, Identity};
 use crate::location::{Location, Source};
-use crate::spec::{
+use crate::stack::{
     Collection, Embedder, Endpoint, Example, Flags, MigrationSets, Ontology, Order, RedactedUrl, SchemaDrift,
     SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector, VectorUrl,
 };

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use super::system::column;
 use super::values::{required, table, visible_key};
-use crate::spec::context::Context;
-use crate::spec::error::{Code, Reported, SpecError};
-use crate::spec::field::{Field, Key, OrFalse, Value};
-use crate::spec::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
-use crate::spec::tree::Span;
-use crate::spec::{Accounts, Cell, PasswordHash, Secret, User};
+use crate::stack::context::Context;
+use crate::stack::error::{Code, Reported, SpecError};
+use crate::stack::field::{Field, Key, OrFalse, Value};
+use crate::stack::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
+use crate::stack::tree::Span;
+use crate::stack::{Accounts, Cell, PasswordHash, Secret, User};
 
 /// Shorter ones are guessed.
 const MIN_CHARACTERS: usize = 12;

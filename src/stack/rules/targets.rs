@@ -6,10 +6,10 @@ use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
 use super::values::{distinct, globs, not_built, plain_key};
-use crate::spec::context::Context;
-use crate::spec::field::{Key, Opt};
-use crate::spec::raw::{Spec, Target as Raw};
-use crate::spec::{Target, TargetUrl};
+use crate::stack::context::Context;
+use crate::stack::field::{Key, Opt};
+use crate::stack::raw::{Spec, Target as Raw};
+use crate::stack::{Target, TargetUrl};
 
 const ACCEPTED: &str = "`sqlite:///absolute/path`, `sqlite://path` relative to this file";
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use super::flags::Declared;
 use super::values::plain_key;
 use crate::change::Risk;
-use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::raw::{DeniedRisk, Policy as Raw, Spec};
-use crate::spec::tree::Span;
-use crate::spec::{Denies, Policy};
+use crate::stack::context::Context;
+use crate::stack::error::Code;
+use crate::stack::raw::{DeniedRisk, Policy as Raw, Spec};
+use crate::stack::tree::Span;
+use crate::stack::{Denies, Policy};
 
 /// All policies; `None` when one is wrong.
 pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Policy>> {

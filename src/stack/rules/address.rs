@@ -7,13 +7,13 @@ use std::path::{Component, Path, PathBuf};
 use percent_encoding::percent_decode_str;
 
 use crate::location::Location;
-use crate::spec::context::{Context, ESCAPED};
-use crate::spec::error::{Code, SpecError};
-use crate::spec::interpolate::{Resolved, foreign_placeholder, unset};
-use crate::spec::mask;
-use crate::spec::server_url::is_scheme;
-use crate::spec::tree::Span;
-use crate::spec::{
+use crate::stack::context::{Context, ESCAPED};
+use crate::stack::error::{Code, SpecError};
+use crate::stack::interpolate::{Resolved, foreign_placeholder, unset};
+use crate::stack::mask;
+use crate::stack::server_url::is_scheme;
+use crate::stack::tree::Span;
+use crate::stack::{
     Cache, CacheUrl, Contact, Endpoint, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset, UrlError,
     Vector, VectorUrl,
 };

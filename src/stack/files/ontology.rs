@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::Named;
-use crate::spec::context::{Context, Yaml};
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{self, Field, Key, Opt};
-use crate::spec::tree::Span;
-use crate::spec::{Ontology, Term, read};
+use crate::stack::context::{Context, Yaml};
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::{self, Field, Key, Opt};
+use crate::stack::tree::Span;
+use crate::stack::{Ontology, Term, read};
 
 /// The file as it is written.
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ struct RawTerm {
 }
 
 /// Reads an ontology that the spec calls `name`; mistakes are reported.
-pub(in crate::spec) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
+pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
     let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
     let top = Span::new(index, &(0..0));
     if let Some(file) = cx.file(top) {

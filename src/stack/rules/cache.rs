@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::values::{check_range, distinct, duration, not_built, plain_key, required, visible_key};
-use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{Addresses, Field, Key};
-use crate::spec::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStream};
-use crate::spec::tree::Span;
-use crate::spec::{Cache, CacheUrl, Endpoint, Namespace, Stream};
+use crate::stack::context::Context;
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::{Addresses, Field, Key};
+use crate::stack::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStream};
+use crate::stack::tree::Span;
+use crate::stack::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 
 const ACCEPTED: &str =
     "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";

@@ -3,11 +3,11 @@
 use serde::Deserialize;
 
 use super::Named;
-use crate::spec::context::{Context, Yaml};
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Opt};
-use crate::spec::tree::Span;
-use crate::spec::{Example, read};
+use crate::stack::context::{Context, Yaml};
+use crate::stack::error::Code;
+use crate::stack::field::{Field, Opt};
+use crate::stack::tree::Span;
+use crate::stack::{Example, read};
 use crate::suggest::declared;
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ struct RawExample {
 }
 
 /// Reads a file of examples on the declared targets; mistakes are reported.
-pub(in crate::spec) fn examples(
+pub(in crate::stack) fn examples(
     cx: &Context<'_>,
     named: Named<'_>,
     targets: &[&str],

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use super::flags::Declared;
 use super::values::{distinct, plain_key, required, table};
 use crate::prints::repeated;
-use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::Key;
-use crate::spec::files::{self, Named, Table};
-use crate::spec::raw::{Seed as RawSeed, System as Raw};
-use crate::spec::tree::Span;
-use crate::spec::{RowLines, Seed, SeedMode};
+use crate::stack::context::Context;
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::Key;
+use crate::stack::files::{self, Named, Table};
+use crate::stack::raw::{Seed as RawSeed, System as Raw};
+use crate::stack::tree::Span;
+use crate::stack::{RowLines, Seed, SeedMode};
 
 /// A seed with the places of its rows.
 struct Read {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Cell, MigrationSets, Ontology, Order, Seed, Terms};
 use crate::location::Location;
-use crate::spec::{Endpoint, RedactedUrl, Secret};
+use crate::stack::{Endpoint, RedactedUrl, Secret};
 
 /// `system:` the application's own database.
 #[derive(Debug, Clone)]

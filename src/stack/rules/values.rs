@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use globset::GlobBuilder;
 
-use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{Field, Key, Opt};
-use crate::spec::tree::Span;
+use crate::stack::context::Context;
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::{Field, Key, Opt};
+use crate::stack::tree::Span;
 
 /// The value of a key that must be there, and where it stands.
 pub(super) fn required<'f, T>(

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::values::plain_key;
-use crate::spec::context::Context;
-use crate::spec::error::{Code, Reported};
-use crate::spec::field::Opt;
-use crate::spec::raw::Spec;
-use crate::spec::tree::Span;
-use crate::spec::{Flags, When, is_production};
+use crate::stack::context::Context;
+use crate::stack::error::{Code, Reported};
+use crate::stack::field::Opt;
+use crate::stack::raw::Spec;
+use crate::stack::tree::Span;
+use crate::stack::{Flags, When, is_production};
 use crate::suggest::declared;
 
 const SEED: &str = "seed_demo_data";

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::users::check_password;
 use super::values::{distinct, is_visible, name_of};
-use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{Field, Key};
-use crate::spec::raw::{Role as Raw, System as RawSystem};
-use crate::spec::tree::Span;
-use crate::spec::{Endpoint, Privilege, Role, SystemUrl};
+use crate::stack::context::Context;
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::{Field, Key};
+use crate::stack::raw::{Role as Raw, System as RawSystem};
+use crate::stack::tree::Span;
+use crate::stack::{Endpoint, Privilege, Role, SystemUrl};
 
 /// What PostgreSQL keeps of a name; it cuts off the rest.
 const NAME_BYTES: usize = 63;

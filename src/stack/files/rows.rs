@@ -8,15 +8,15 @@ use super::{Named, csv};
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 use crate::prints::repeated;
-use crate::spec::context::{Context, MAX_ROWS_BYTES, Yaml};
-use crate::spec::error::{Code, SpecError};
-use crate::spec::json::json;
-use crate::spec::read::found;
-use crate::spec::tree::{Entry, Kind, Node, Span};
+use crate::stack::context::{Context, MAX_ROWS_BYTES, Yaml};
+use crate::stack::error::{Code, SpecError};
+use crate::stack::json::json;
+use crate::stack::read::found;
+use crate::stack::tree::{Entry, Kind, Node, Span};
 use crate::suggest::declared;
 
 /// Rows with their places.
-pub(in crate::spec) struct Table {
+pub(in crate::stack) struct Table {
     pub columns: Vec<String>,
     pub rows: Rows,
     pub places: Vec<Span>,
@@ -34,13 +34,13 @@ impl Table {
 }
 
 /// The fingerprints of the keys of rows, by the places of the key's columns.
-pub(in crate::spec) fn keys<'r>(rows: &'r Rows, places: &'r [usize]) -> impl Iterator<Item = Fingerprint> {
+pub(in crate::stack) fn keys<'r>(rows: &'r Rows, places: &'r [usize]) -> impl Iterator<Item = Fingerprint> {
     let key = |row: Vec<Option<&str>>| Fingerprint::of(places.iter().filter_map(|at| row.get(*at).copied()));
     rows.iter().map(key)
 }
 
 /// Reads the rows of a seed whose key is `key`; mistakes are reported.
-pub(in crate::spec) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Table> {
+pub(in crate::stack) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Table> {
     let path = cx.path(named.at, named.path);
     let table = match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => from_csv(cx, named)?,

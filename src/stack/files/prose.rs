@@ -4,12 +4,12 @@ use globset::GlobBuilder;
 
 use super::Named;
 use super::walk::{Walked, walk};
-use crate::spec::SourceFile;
-use crate::spec::context::{Context, MAX_DATA_BYTES};
-use crate::spec::error::Code;
+use crate::stack::SourceFile;
+use crate::stack::context::{Context, MAX_DATA_BYTES};
+use crate::stack::error::Code;
 
 /// Reads what a glob names, sorted by name; mistakes are reported.
-pub(in crate::spec) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<SourceFile>> {
+pub(in crate::stack) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<SourceFile>> {
     let magic = named.path.find(['*', '?', '[', '{']).unwrap_or(named.path.len());
     let fixed = named.path.get(..magic).and_then(|fixed| fixed.rfind('/')).map_or(0, |slash| slash + 1);
     let (folder, pattern) = named.path.split_at(fixed);

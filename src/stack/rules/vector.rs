@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::values::{check_range, distinct, not_built, plain_key, required};
-use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Key, Opt};
-use crate::spec::files::{self, Named};
-use crate::spec::raw::{
+use crate::stack::context::Context;
+use crate::stack::error::Code;
+use crate::stack::field::{Field, Key, Opt};
+use crate::stack::files::{self, Named};
+use crate::stack::raw::{
     Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
 };
-use crate::spec::tree::Span;
-use crate::spec::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
+use crate::stack::tree::Span;
+use crate::stack::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
 use crate::suggest::declared;
 
 const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::address::{Address, Kind, Moving};
-use crate::spec::context::Context;
-use crate::spec::error::{Code, SpecError};
-use crate::spec::field::{Named, Opt, TextOr};
-use crate::spec::raw::Spec;
-use crate::spec::tree::Span;
+use crate::stack::context::Context;
+use crate::stack::error::{Code, SpecError};
+use crate::stack::field::{Named, Opt, TextOr};
+use crate::stack::raw::Spec;
+use crate::stack::tree::Span;
 use crate::suggest::declared as advice;
 
 /// The things of a spec.

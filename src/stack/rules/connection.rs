@@ -2,14 +2,14 @@
 
 use super::address::{Address, address, refuse_url};
 use super::values::{check_range, required};
-use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Opt, Written};
-use crate::spec::interpolate::placeholder;
-use crate::spec::raw::{Connection, ServerKind, Tls};
-use crate::spec::server_url::Parts;
-use crate::spec::tree::Span;
-use crate::spec::{Contact, Endpoint, RedactedUrl, TlsFiles};
+use crate::stack::context::Context;
+use crate::stack::error::Code;
+use crate::stack::field::{Field, Opt, Written};
+use crate::stack::interpolate::placeholder;
+use crate::stack::raw::{Connection, ServerKind, Tls};
+use crate::stack::server_url::Parts;
+use crate::stack::tree::Span;
+use crate::stack::{Contact, Endpoint, RedactedUrl, TlsFiles};
 
 /// The address of a store, of `url:` or of `connection:`.
 pub(super) fn endpoint<'r>(
@@ -93,7 +93,7 @@ fn of_parts(cx: &Context<'_>, raw: &Connection, at: Span, accepted: &str) -> Opt
         port.value().map_or_else(String::new, ToString::to_string),
         database.value().map_or("", String::as_str),
     );
-    let value = match secret.as_ref().map(crate::spec::Secret::expose) {
+    let value = match secret.as_ref().map(crate::stack::Secret::expose) {
         None => None,
         Some(Ok(password)) => Some(password.to_owned()),
         Some(Err(unset)) => return Some(Endpoint { to: Err(unset.clone()), written, at: cx.at(at) }),

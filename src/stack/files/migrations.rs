@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha384};
 
 use super::Named;
 use crate::location::Location;
-use crate::spec::context::{Context, MAX_DATA_BYTES};
-use crate::spec::error::Code;
-use crate::spec::{Migration, MigrationSets, Repeatable, RepeatableSets};
+use crate::stack::context::{Context, MAX_DATA_BYTES};
+use crate::stack::error::Code;
+use crate::stack::{Migration, MigrationSets, Repeatable, RepeatableSets};
 
 const UP: &str = ".up.sql";
 const DOWN: &str = ".down.sql";
@@ -21,7 +21,7 @@ const FOLDERS: [&str; 3] = ["postgres", "sqlite", "repeatable"];
 const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_init.sql`";
 
 /// Reads a folder of migrations; mistakes are reported.
-pub(in crate::spec) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
+pub(in crate::stack) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
     let folder = cx.path(named.at, named.path);
     let entries = Listing::read(cx, named, &folder)?;
     let common = set(cx, named, "common", &entries)?;

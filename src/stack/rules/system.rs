@@ -8,13 +8,13 @@ use super::connection;
 use super::flags::Declared;
 use super::values::{distinct, duration_within, plain_key, required, table};
 use super::{roles, seeds, users};
-use crate::spec::context::Context;
-use crate::spec::error::Code;
-use crate::spec::field::{Field, Key, Opt, OrFalse, TextOr};
-use crate::spec::files::{self, Named};
-use crate::spec::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
-use crate::spec::tree::Span;
-use crate::spec::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
+use crate::stack::context::Context;
+use crate::stack::error::Code;
+use crate::stack::field::{Field, Key, Opt, OrFalse, TextOr};
+use crate::stack::files::{self, Named};
+use crate::stack::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
+use crate::stack::tree::Span;
+use crate::stack::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
 const ACCEPTED: &str =
     "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";

@@ -164,7 +164,7 @@ pub(super) fn host(text: &str) -> Result<String, UrlError> {
 }
 
 /// Whether a text is the scheme of a URL, as RFC 3986 has it.
-pub(in crate::spec) fn is_scheme(text: &str) -> bool {
+pub(in crate::stack) fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
 }
@@ -174,7 +174,7 @@ fn no_scheme(text: &str) -> UrlError {
 }
 
 /// Whether a text begins with the letter of a drive.
-pub(in crate::spec) fn is_windows_path(text: &str) -> bool {
+pub(in crate::stack) fn is_windows_path(text: &str) -> bool {
     let mut characters = text.chars();
     characters.next().is_some_and(|c| c.is_ascii_alphabetic())
         && characters.next() == Some(':')

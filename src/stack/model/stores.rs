@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::location::Location;
-use crate::spec::{Endpoint, RedactedUrl, Secret, When};
+use crate::stack::{Endpoint, RedactedUrl, Secret, When};
 
 /// One of `targets:`: a business database, read and never written.
 #[derive(Debug, Clone)]

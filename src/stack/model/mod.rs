@@ -1,5 +1,5 @@
 //! The validated stack: everything that a spec and the files it names say, defaults filled in,
-//! references resolved. It holds no mistakes: `spec::load` gives this or errors, never both.
+//! references resolved. It holds no mistakes: `stack::load` gives this or errors, never both.
 
 mod migrations;
 mod rows;

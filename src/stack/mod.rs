@@ -11,6 +11,7 @@ mod interpolate;
 mod json;
 mod layers;
 mod mask;
+mod model;
 mod raw;
 mod read;
 mod read_key;
@@ -20,17 +21,16 @@ mod secret;
 mod secrets;
 mod server_url;
 mod shield;
-mod stack;
 mod tree;
 
 use std::path::Path;
 
 pub use error::{Code, SpecError, SpecErrors};
+pub use model::*;
 pub use rules::parse_duration;
 pub use schema::json_schema;
 pub use secret::{Endpoint, PasswordError, Secret, Unset};
 pub use server_url::{RedactedUrl, TlsFiles, UrlError};
-pub use stack::*;
 
 /// Whether anything will be contacted with what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
