@@ -237,9 +237,8 @@ impl Kind {
         let name = rest.strip_prefix('.').filter(|name| !name.is_empty());
         match end {
             Name::None => rest.is_empty().then_some(""),
-            Name::Last => name,
             Name::Optional if rest.is_empty() => Some(""),
-            Name::Optional => name,
+            Name::Last | Name::Optional => name,
             Name::Before(word) => name?.strip_suffix(word)?.strip_suffix('.').filter(|name| !name.is_empty()),
         }
     }

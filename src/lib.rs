@@ -31,7 +31,6 @@ pub mod roles;
 pub mod rows;
 pub mod sql;
 pub mod stack;
-pub mod stack;
 pub mod stores;
 mod suggest;
 pub mod system;

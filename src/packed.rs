@@ -11,7 +11,7 @@ pub struct Rows {
     letters: String,
     /// The length of each value plus one in seven bits a byte, the lowest first; 0 is NULL.
     lengths: Vec<u8>,
-    rows: usize,
+    count: usize,
     /// Where a row begins in both, for every [`STRIDE`]th row: those between are found by reading on.
     starts: Vec<(usize, usize)>,
 }
@@ -31,17 +31,17 @@ impl Rows {
             width,
             letters: String::with_capacity(letters),
             lengths: Vec::with_capacity(rows.saturating_mul(width)),
-            rows: 0,
+            count: 0,
             starts: Vec::with_capacity(rows.div_ceil(STRIDE)),
         }
     }
 
     /// Adds a row. What it lacks is NULL, and what it has too many is left out.
     pub fn push<'t>(&mut self, row: impl IntoIterator<Item = Option<&'t str>>) {
-        if self.rows.is_multiple_of(STRIDE) {
+        if self.count.is_multiple_of(STRIDE) {
             self.starts.push((self.letters.len(), self.lengths.len()));
         }
-        self.rows += 1;
+        self.count += 1;
         let mut row = row.into_iter();
         for _ in 0..self.width {
             let value = row.next().flatten();
@@ -64,12 +64,12 @@ impl Rows {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.rows
+        self.count
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.count == 0
     }
 
     /// The values of a row; `None` past the last one.
@@ -87,7 +87,7 @@ impl Rows {
         let (letters, lengths) = self.starts.get(at / STRIDE).copied().unwrap_or_default();
         let mut reader = Reader {
             width: self.width,
-            left: self.rows.saturating_sub(at),
+            left: self.count.saturating_sub(at),
             letters: self.letters.get(letters..).unwrap_or_default(),
             lengths: self.lengths.get(lengths..).unwrap_or_default(),
         };

@@ -42,7 +42,7 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
     healths.extend(targets(&stack).await);
     healths.extend(vector(&clients).await);
     healths.extend(cache(&stack, &clients).await);
-    let last_run = last_run(&stack, &clients).await;
+    let last_run = Box::pin(last_run(&stack, &clients)).await;
 
     let is_healthy = healths.iter().chain(&last_run).all(|health| health.verdict.is_ok());
     ui.answer(&match args.format {
@@ -144,7 +144,7 @@ async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
             }
         }
     };
-    let health = timed("last run", asking).await;
+    let health = timed("last run", Box::pin(asking)).await;
     found.then_some(health)
 }
 

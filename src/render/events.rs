@@ -101,11 +101,8 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
         Outcome::Warned(warnings) => {
             let mut line = format!("  {} {address}{took}", paint.tone(Tone::Good, "done"));
             for warning in warnings {
-                line.push_str(&format!(
-                    "\n    {} {}",
-                    paint.tone(Tone::Warning, "warning:"),
-                    one_line(warning)
-                ));
+                let word = paint.tone(Tone::Warning, "warning:");
+                line = format!("{line}\n    {word} {}", one_line(warning));
             }
             line
         }

@@ -108,11 +108,13 @@ fn counts(plan: &Document, page: &Page) -> String {
     let blocked = counted(plan.blocked.len(), "blocked");
     if !plan.changes.is_empty() {
         let replace = counted(replace, "to replace").map_or_else(String::new, |text| format!(", {text}"));
-        let held: String = [blocked, later].into_iter().flatten().map(|text| format!(", {text}")).collect();
+        let held: Vec<String> =
+            [Some(format!("{unchanged} unchanged")), blocked, later].into_iter().flatten().collect();
         let word = page.tone(Tone::Strong, "Plan:");
         return format!(
             "{word} {create} to create, {update} to update, {delete} to delete{replace}, {run} to run; \
-             {unchanged} unchanged{held}."
+             {}.",
+            held.join(", ")
         );
     }
     let failed = plan.checks.iter().filter(|check| check.status == Status::Fail).count();

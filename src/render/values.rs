@@ -95,18 +95,18 @@ mod tests {
 
     use super::*;
 
-    fn lines(before: Value, after: Value) -> Vec<String> {
-        differences(Some(&before), Some(&after))
+    fn lines(before: &Value, after: &Value) -> Vec<String> {
+        differences(Some(before), Some(after))
     }
 
     #[test]
     fn a_list_is_told_by_what_comes_and_what_goes() {
         let (before, after) = (json!({"ids": ["a", "b"]}), json!({"ids": ["b", "c"]}));
-        assert_eq!(lines(before, after), ["ids: + c  - a"]);
-        assert_eq!(lines(json!({"ids": ["a", "b"]}), json!({"ids": ["b", "a"]})), [""; 0]);
+        assert_eq!(lines(&before, &after), ["ids: + c  - a"]);
+        assert_eq!(lines(&json!({"ids": ["a", "b"]}), &json!({"ids": ["b", "a"]})), [""; 0]);
         let many: Vec<String> = (0..7).map(|number| format!("i{number}")).collect();
         assert_eq!(
-            lines(json!({"ids": []}), json!({ "ids": many })),
+            lines(&json!({"ids": []}), &json!({ "ids": many })),
             ["ids: + i0, i1, i2, i3, i4 and 2 more"]
         );
     }
@@ -115,13 +115,13 @@ mod tests {
     fn values_stand_as_a_spec_writes_them() {
         let before = json!({"login": true, "member_of": {"x": "a"}, "password": "kept", "digest": "1"});
         let after = json!({"login": false, "member_of": {"x": ["b", 1]}, "password": "kept", "digest": "2", "ttl": null});
-        assert_eq!(lines(before, after), ["login: true → false", "member_of.x: a → b, 1", "ttl: null"]);
+        assert_eq!(lines(&before, &after), ["login: true → false", "member_of.x: a → b, 1", "ttl: null"]);
     }
 
     #[test]
     fn of_rows_only_the_columns_that_differ_are_shown() {
         let before = json!({"differs": ["email"]});
         let after = json!({"email": "a@b.example", "role": "admin"});
-        assert_eq!(lines(before, after), ["email: a@b.example"]);
+        assert_eq!(lines(&before, &after), ["email: a@b.example"]);
     }
 }
