@@ -77,8 +77,12 @@ fn list(runs: &[Run], format: EventFormat, ui: &Ui) {
     }
 }
 
+/// The runs in columns. On a terminal each has its outcome on a line below, and the end of its id, by which
+/// it can be asked for; in a log a run is one line.
 fn as_table(runs: &[Run], ui: &Ui) -> String {
     const HEADINGS: [&str; 8] = ["run", "status", "command", "started", "stack", "by", "commit", "outcome"];
+    const END: usize = 12;
+    let is_terminal = ui.style().width.is_some();
     let row = |run: &Run| {
         let tone = match run.status {
             journal::RunStatus::Succeeded => Tone::Good,
@@ -87,18 +91,32 @@ fn as_table(runs: &[Run], ui: &Ui) -> String {
         };
         let plain = |text: &str| (None, text.to_owned());
         let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
-        vec![
-            plain(run.id.as_str()),
+        let id = run.id.as_str();
+        let end = id.len().checked_sub(END).and_then(|at| id.get(at..)).filter(|_| is_terminal);
+        let mut row = vec![
+            plain(end.unwrap_or(id)),
             (Some(tone), run.status.as_str().to_owned()),
             plain(&run.command),
             plain(to_the_second(&run.started_at)),
             plain(&format!("{} ({})", run.stack, run.environment)),
             plain(&run.who),
             plain(commit),
-            plain(run.summary.as_deref().unwrap_or("")),
-        ]
+        ];
+        row.extend((!is_terminal).then(|| plain(run.summary.as_deref().unwrap_or(""))));
+        row
     };
-    table(&HEADINGS, &runs.iter().map(row).collect::<Vec<_>>(), ui.paint())
+    let shown = HEADINGS.get(..if is_terminal { 7 } else { 8 }).unwrap_or(&HEADINGS);
+    let lines = table(shown, &runs.iter().map(row).collect::<Vec<_>>(), ui.paint());
+    if !is_terminal {
+        return lines;
+    }
+    let mut lines = lines.lines();
+    let heading = lines.next().map(|line| format!("{line}\n")).unwrap_or_default();
+    let with_outcome = lines.zip(runs).map(|(line, run)| match run.summary.as_deref() {
+        Some(outcome) => format!("{line}\n  {}\n", ui.paint().tone(Tone::Faint, outcome)),
+        None => format!("{line}\n"),
+    });
+    heading + &with_outcome.collect::<Vec<_>>().concat()
 }
 
 /// A time of RFC 3339 without the fraction of a second: `2026-01-02T03:04:05Z`.

@@ -141,7 +141,11 @@ fn details(page: &mut Page, change: &ChangeEntry, is_short: bool) {
                 page.tone(Tone::Faint, &format!("{count} line{plural} of SQL; `--format json` has all"));
             page.row(8, &format!("      {text}"));
         }
-        Some(diff) => diff_lines(page, diff),
+        // Rows are lines of ours; all others are lines of a text.
+        Some(diff) if matches!(change.address.kind(), Kind::Seed | Kind::Ontology) => {
+            diff_lines(page, diff, Page::wrapped);
+        }
+        Some(diff) => diff_lines(page, diff, Page::line),
         None if matches!(change.action, Action::Update | Action::Replace) => {
             for text in differences(change.before.as_ref(), change.after.as_ref()) {
                 page.row(8, &format!("      {text}"));
@@ -151,7 +155,7 @@ fn details(page: &mut Page, change: &ChangeEntry, is_short: bool) {
     }
 }
 
-fn diff_lines(page: &mut Page, diff: &str) {
+fn diff_lines(page: &mut Page, diff: &str, write: fn(&mut Page, &str)) {
     for text in block(diff).lines().take(MOST_DIFF_LINES) {
         let tone = match text.chars().next() {
             Some('+') => Tone::Good,
@@ -160,7 +164,7 @@ fn diff_lines(page: &mut Page, diff: &str) {
             _ => Tone::Faint,
         };
         let painted = page.tone(tone, text);
-        page.line(&format!("      {painted}"));
+        write(page, &format!("      {painted}"));
     }
     let rest = diff.lines().count().saturating_sub(MOST_DIFF_LINES);
     if rest > 0 {
@@ -179,6 +183,6 @@ pub(super) fn drift(page: &mut Page, drift: &[Drift]) {
         let mark = page.tone(Tone::Warning, "!");
         let (address, summary) = (one_line(drift.address.as_str()), one_line(&drift.summary));
         page.row(6, &format!("  {mark} {address}: {summary}"));
-        diff_lines(page, &drift.diff);
+        diff_lines(page, &drift.diff, Page::line);
     }
 }

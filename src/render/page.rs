@@ -66,6 +66,11 @@ impl Page {
         }
     }
 
+    /// A line of ours below a row.
+    pub(super) fn wrapped(&mut self, text: &str) {
+        self.row(10, text);
+    }
+
     /// A heading, with a blank line before it unless it is the first of the page.
     pub(super) fn heading(&mut self, text: &str) {
         self.gap();

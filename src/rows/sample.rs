@@ -1,6 +1,6 @@
 //! The first rows that a change writes, for people: what the spec wants, never what is there. Pure.
 
-use super::RowSet;
+use super::{Asked, RowSet};
 use crate::neutral::{is_live, one_line};
 
 /// Rows that are shown.
@@ -25,11 +25,25 @@ pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option
     (!lines.is_empty()).then(|| lines.join("\n") + "\n")
 }
 
-/// The columns of a row with their values.
+/// The columns of a row with their values, those that identify it first.
 fn line(set: &RowSet, row: &[Option<&str>]) -> String {
-    let values = set.columns.iter().zip(row);
-    let values = values.map(|(column, text)| format!("{}: {}", column.name, value(*text)));
-    one_line(&values.collect::<Vec<_>>().join(", ")).into_owned()
+    let mut columns: Vec<(&Asked, Option<&str>)> = set.columns.iter().zip(row.iter().copied()).collect();
+    columns.sort_by_key(|(column, _)| !set.key.contains(&column.name));
+    let shown = |(column, text): (&Asked, Option<&str>)| {
+        let items =
+            text.filter(|_| column.list).and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+        let shown = items.map_or_else(|| value(text), |items| list(&items));
+        format!("{}: {shown}", column.name)
+    };
+    one_line(&columns.into_iter().map(shown).collect::<Vec<_>>().join(", ")).into_owned()
+}
+
+/// A list as a spec writes it, cut where it is long.
+fn list(items: &[String]) -> String {
+    const MOST_ITEMS: usize = 3;
+    let shown = items.iter().take(MOST_ITEMS).map(|item| value(Some(item)));
+    let more = (items.len() > MOST_ITEMS).then(|| "…".to_owned());
+    format!("[{}]", shown.chain(more).collect::<Vec<_>>().join(", "))
 }
 
 /// A value on one line. Texts that would be taken for something else are quoted.
