@@ -63,33 +63,33 @@ pub enum Code {
 }
 
 impl Code {
-    /// As shown: `trueup::stack::unknown_key`.
+    /// As shown: `trueup::spec::unknown_key`.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Unreadable => "trueup::stack::unreadable",
-            Self::Syntax => "trueup::stack::syntax",
-            Self::Unsupported => "trueup::stack::unsupported",
-            Self::TooComplex => "trueup::stack::too_complex",
-            Self::DuplicateKey => "trueup::stack::duplicate_key",
-            Self::Cycle => "trueup::stack::cycle",
-            Self::UnknownKey => "trueup::stack::unknown_key",
-            Self::MissingKey => "trueup::stack::missing_key",
-            Self::WrongType => "trueup::stack::wrong_type",
-            Self::BadValue => "trueup::stack::bad_value",
-            Self::BadName => "trueup::stack::bad_name",
-            Self::UnknownReference => "trueup::stack::unknown_reference",
-            Self::BadPlaceholder => "trueup::stack::bad_placeholder",
-            Self::Unset => "trueup::stack::unset",
-            Self::BadUrl => "trueup::stack::bad_url",
-            Self::BadPassword => "trueup::stack::bad_password",
-            Self::Flags => "trueup::stack::flags",
-            Self::DemoDataInProduction => "trueup::stack::demo_data_in_production",
-            Self::NotForThisKind => "trueup::stack::not_for_this_kind",
-            Self::Same => "trueup::stack::same",
-            Self::Migrations => "trueup::stack::migrations",
-            Self::Ontology => "trueup::stack::ontology",
-            Self::Rows => "trueup::stack::rows",
-            Self::NotBuilt => "trueup::stack::not_built",
+            Self::Unreadable => "trueup::spec::unreadable",
+            Self::Syntax => "trueup::spec::syntax",
+            Self::Unsupported => "trueup::spec::unsupported",
+            Self::TooComplex => "trueup::spec::too_complex",
+            Self::DuplicateKey => "trueup::spec::duplicate_key",
+            Self::Cycle => "trueup::spec::cycle",
+            Self::UnknownKey => "trueup::spec::unknown_key",
+            Self::MissingKey => "trueup::spec::missing_key",
+            Self::WrongType => "trueup::spec::wrong_type",
+            Self::BadValue => "trueup::spec::bad_value",
+            Self::BadName => "trueup::spec::bad_name",
+            Self::UnknownReference => "trueup::spec::unknown_reference",
+            Self::BadPlaceholder => "trueup::spec::bad_placeholder",
+            Self::Unset => "trueup::spec::unset",
+            Self::BadUrl => "trueup::spec::bad_url",
+            Self::BadPassword => "trueup::spec::bad_password",
+            Self::Flags => "trueup::spec::flags",
+            Self::DemoDataInProduction => "trueup::spec::demo_data_in_production",
+            Self::NotForThisKind => "trueup::spec::not_for_this_kind",
+            Self::Same => "trueup::spec::same",
+            Self::Migrations => "trueup::spec::migrations",
+            Self::Ontology => "trueup::spec::ontology",
+            Self::Rows => "trueup::spec::rows",
+            Self::NotBuilt => "trueup::spec::not_built",
         }
     }
 }
@@ -250,7 +250,7 @@ impl std::error::Error for SpecErrors {}
 
 impl Diagnostic for SpecErrors {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        Some(Box::new("trueup::stack::invalid"))
+        Some(Box::new("trueup::spec::invalid"))
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {

@@ -78,3 +78,20 @@ fn table(page: &str) -> Uses {
     }
     table
 }
+
+#[test]
+fn no_room_leads_back_to_itself() {
+    let mut found = Uses::new();
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), None, &mut found);
+
+    for room in found.keys() {
+        let mut reached = BTreeSet::new();
+        let mut open: Vec<&String> = found[room].iter().collect();
+        while let Some(next) = open.pop() {
+            if reached.insert(next) {
+                open.extend(found.get(next).into_iter().flatten());
+            }
+        }
+        assert!(!reached.contains(room), "`{room}` uses what uses it: {reached:?}");
+    }
+}
