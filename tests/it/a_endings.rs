@@ -135,5 +135,5 @@ fn names_of_tables_that_no_target_has_are_remarked() {
     ] {
         plan.says(says);
     }
-    plan.never_says("names table customers").never_says("names table c,").never_says("customers.name,");
+    plan.never_says("names table customers").never_says("names table c,").never_says("names customers.name");
 }
