@@ -218,7 +218,7 @@ impl Applying<'_> {
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             progress.clear();
-            let again = if walked.not_done().next().is_none() {
+            let again = if !walked.has_failure() {
                 cancel.unless_asked(self.look_again(&session, &approved)).await
             } else {
                 None
@@ -231,7 +231,7 @@ impl Applying<'_> {
                 }
                 Some(Ok(Decision::End(exit))) => return Ok(exit.after_changes()),
                 Some(Err(failure)) => (Some("the run ended before it".to_owned()), Some(failure)),
-                None if walked.not_done().next().is_none() => {
+                None if !walked.has_failure() => {
                     walked.interrupted = true;
                     (Some("interrupted".to_owned()), None)
                 }

@@ -42,6 +42,9 @@ pub(crate) fn diff(
         }
     };
     diff.unmanaged = unmanaged(desired, seen, inventory);
+    if desired.roles.is_empty() {
+        return diff;
+    }
     let waiting = Waiting::of(migrations, extensions);
     let mut kept = BTreeSet::new();
     for (name, role) in in_order(&desired.roles) {
@@ -69,12 +72,10 @@ pub(crate) fn diff(
         diff.changes.push(found.planned(name, role, seen, waiting.needs(name, role)));
     }
     diff.notes.extend(note_uncompared(&kept));
-    if !desired.roles.is_empty() {
-        let open = seen.schemas.iter().filter(|(_, schema)| schema.open);
-        diff.notes.extend(open.map(|(name, _)| {
-            format!("anybody may make tables in schema {name}: REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
-        }));
-    }
+    let open = seen.schemas.iter().filter(|(_, schema)| schema.open);
+    diff.notes.extend(open.map(|(name, _)| {
+        format!("anybody may make tables in schema {name}: REVOKE CREATE ON SCHEMA {name} FROM PUBLIC")
+    }));
     diff
 }
 

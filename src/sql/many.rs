@@ -49,9 +49,9 @@ pub fn folded(query: &str, columns: usize) -> String {
     format!("WITH answer ({names}) AS ({query}) SELECT json_group_array(json_array({names})) FROM answer")
 }
 
-/// As [`folded`], for columns of any values, each as a text that begins with its kind: `r` for a number with a
-/// fraction that fifteen digits tell from all others, `x` for one that they do not, and `t` for all else. SQLite
-/// writes more digits than that not exactly, and reads numbers of this size and length exactly.
+/// As [`folded`], for columns of any values. Each value is a text that begins with its kind: `r` for a floating-point
+/// number that 15 digits write exactly, `x` for one that needs more digits, and `t` for everything else. SQLite does
+/// not write more than 15 digits exactly.
 fn folded_values(query: &str, columns: usize) -> String {
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let values = names.iter().map(|name| {
@@ -71,7 +71,7 @@ fn folded_values(query: &str, columns: usize) -> String {
     )
 }
 
-/// The rows of a [`folded_values`] query's answer; `None` where one has a number that the answer does not tell.
+/// The rows of a [`folded_values`] query's answer; `None` where a number in it needs more than 15 digits.
 fn unfolded_values(answer: &[Row]) -> Result<Option<Vec<Row>>> {
     let mut rows = Vec::new();
     for row in answer {
@@ -104,17 +104,22 @@ fn is_too_big(error: &Error) -> bool {
     error.code().is_some_and(|code| code == TOO_BIG)
 }
 
+/// The rows of the answer to a [`folded_values`] query; `None` where the query must be asked as it is.
+fn rows_of(answer: Result<Vec<Row>>) -> Result<Option<Vec<Row>>> {
+    match answer {
+        Err(error) if is_too_big(&error) => Ok(None),
+        answer => unfolded_values(&answer?),
+    }
+}
+
 impl Database {
     /// As [`Self::query`], for a query with so many columns that gives very many rows.
     pub async fn query_many(&self, sql: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(_) => self.query(sql, values).await,
-            Self::Sqlite(_) => match self.query(&folded_values(sql, columns), values).await {
-                Err(error) if is_too_big(&error) => self.query(sql, values).await,
-                answer => match unfolded_values(&answer?)? {
-                    Some(rows) => Ok(rows),
-                    None => self.query(sql, values).await,
-                },
+            Self::Sqlite(_) => match rows_of(self.query(&folded_values(sql, columns), values).await)? {
+                Some(rows) => Ok(rows),
+                None => self.query(sql, values).await,
             },
         }
     }
@@ -125,12 +130,9 @@ impl Transaction {
     pub async fn query_many(&mut self, sql: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(_) => self.query(sql, values).await,
-            Self::Sqlite(_) => match self.query(&folded_values(sql, columns), values).await {
-                Err(error) if is_too_big(&error) => self.query(sql, values).await,
-                answer => match unfolded_values(&answer?)? {
-                    Some(rows) => Ok(rows),
-                    None => self.query(sql, values).await,
-                },
+            Self::Sqlite(_) => match rows_of(self.query(&folded_values(sql, columns), values).await)? {
+                Some(rows) => Ok(rows),
+                None => self.query(sql, values).await,
             },
         }
     }

@@ -31,7 +31,7 @@ impl Unanswered {
     }
 }
 
-/// Observes everything that the stack speaks of, and gives up after a time. `say` is told whom it waits for.
+/// Observes all stores of the stack, and fails after `most`. `say` is called with the sessions that it waits for.
 pub async fn observe_within(
     stack: &Stack,
     clients: &Clients,

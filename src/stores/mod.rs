@@ -128,8 +128,8 @@ impl Clients {
         self.system.stop_waiting();
     }
 
-    /// Ends what runs, in this process and in servers. A request that is under way to a server that cannot be
-    /// told is given up by dropping it.
+    /// Stops the statements that run, in this process and on PostgreSQL. Chroma and Redis cannot be asked to stop
+    /// a request: its connection is closed.
     pub async fn interrupt(&self) {
         if let Some(vector) = &self.vector {
             vector.interrupt();

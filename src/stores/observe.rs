@@ -13,8 +13,8 @@ use crate::stack::Stack;
 use crate::world::World;
 use crate::{cache, journal, system, target, vector};
 
-/// Observes everything that the stack speaks of, and notes meanwhile who has not answered: the system
-/// first, because the journal in it says what else to ask, the other stores at the same time.
+/// Observes all stores of the stack at the same time, and keeps a list of those that have not answered yet. Within
+/// the system database the journal is read first, because it says what else to ask there.
 pub(super) async fn observe_noting(
     stack: &Stack,
     clients: &Clients,
