@@ -218,10 +218,10 @@ impl Applying<'_> {
             let mut execution = Execution { parallelism, cancel: &cancel, recorder: &mut recorder, on_event };
             let mut walked = session.walk_only(&approved.plan, &database, &mut execution).await;
             progress.clear();
-            let again = if !walked.has_failure() {
-                cancel.unless_asked(self.look_again(&session, &approved)).await
-            } else {
+            let again = if walked.has_failure() {
                 None
+            } else {
+                cancel.unless_asked(self.look_again(&session, &approved)).await
             };
             let (why, failure) = match again {
                 Some(Ok(Decision::Apply(again))) => {
