@@ -15,4 +15,4 @@ pub use error::{Error, Lacks, Result};
 pub use limits::Limits;
 pub(crate) use limits::limit;
 pub use server::Creation;
-pub(crate) use session::{Failed, HISTORY, Recorded, Session, character, code, history_exists};
+pub(crate) use session::{Failed, HISTORY, Prepared, Recorded, Session, character, code, history_exists};

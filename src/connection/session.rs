@@ -56,6 +56,15 @@ pub(crate) struct Recorded {
     pub(crate) success: bool,
 }
 
+/// What is known of a migration before it runs outside a transaction.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) recorded: Option<Recorded>,
+    pub(crate) known: Known,
+    /// The rows of what was sent behind.
+    pub(crate) behind: Vec<[Option<String>; 2]>,
+}
+
 impl Session {
     /// Opens a session, and makes the table of the history where it is missing.
     pub(crate) async fn open(database: &Database) -> Result<Self, Error> {
@@ -181,13 +190,17 @@ impl Session {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// As [`Self::begin`], without a transaction; with what the inventory knows of a migration.
+    /// As [`Self::begin`], without a transaction; with what the inventory knows of a migration, and the rows of
+    /// what is sent in the same message behind these questions.
     pub(crate) async fn prepare(
         &mut self,
         limits: Limits,
         version: i64,
         address: &Address,
-    ) -> Result<(Option<Recorded>, Known), Failed> {
+        behind: &str,
+    ) -> Result<Prepared, Failed> {
+        // A row without a text divides the answers.
+        const DIVIDER: &str = "SELECT NULL, NULL";
         let reset = self.reset.clone();
         let limits = match self.dialect() {
             Dialect::Postgres => format!("{}; ", limits.set("")),
@@ -200,13 +213,15 @@ impl Session {
         } else {
             String::new()
         };
-        // A row without a text divides the answers.
-        let mut rows = self.rows(format!("{reset}; {limits}{recorded}; SELECT NULL, NULL{known}")).await?;
-        let divider = rows.iter().position(|[first, _]| first.is_none()).unwrap_or(rows.len());
-        let known = rows.split_off(divider);
+        let behind = if behind.is_empty() { String::new() } else { format!("; {DIVIDER}; {behind}") };
+        let rows = self.rows(format!("{reset}; {limits}{recorded}; {DIVIDER}{known}{behind}")).await?;
+        let mut parts = rows.split(|[first, _]| first.is_none());
+        let recorded = parts.next().and_then(|rows| rows.last().cloned()).and_then(read_recorded);
         let print = |text: &Option<String>| text.as_deref().and_then(Fingerprint::parse);
-        let known = known.iter().filter_map(|[key, digest]| Some((print(key)?, print(digest)?))).collect();
-        Ok((rows.pop().and_then(read_recorded), known))
+        let known = parts.next().unwrap_or_default().iter();
+        let known = known.filter_map(|[key, digest]| Some((print(key)?, print(digest)?))).collect();
+        let behind = parts.next().unwrap_or_default().to_vec();
+        Ok(Prepared { recorded, known, behind })
     }
 
     fn recorded(&self, version: Option<i64>) -> String {

@@ -10,7 +10,6 @@ use crate::connection::{Failed, Session};
 use crate::lint::script::Script;
 use crate::lint::{self, Assertion, Emptiness, Missing};
 use crate::sql::{self, Database, Dialect};
-use crate::stack::Migration;
 
 /// PostgreSQL says this of a table that may not be read.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
@@ -38,10 +37,9 @@ pub(crate) async fn observe(
 
 /// The texts that may run. Which repeatable files are pending is not known here.
 fn pending<'a>(desired: &'a Desired, applied: Option<&'a [Applied]>) -> impl Iterator<Item = &'a str> {
-    let is_applied = move |file: &Migration| {
-        applied.unwrap_or_default().iter().any(|applied| applied.version == file.version)
-    };
-    let versions = desired.files.iter().filter(move |file| !is_applied(file)).map(|file| file.sql.as_str());
+    let applied: BTreeSet<i64> = applied.unwrap_or_default().iter().map(|applied| applied.version).collect();
+    let pending = desired.files.iter().filter(move |file| !applied.contains(&file.version));
+    let versions = pending.map(|file| file.sql.as_str());
     versions.chain(desired.repeatables.iter().map(|file| file.sql.as_str()))
 }
 

@@ -55,6 +55,24 @@ pub(super) fn remember(
     )
 }
 
+/// As [`remember`], of a migration that neither the history nor the inventory knows: of one that they know
+/// nothing is written.
+pub(super) fn remember_first(
+    session: &Session,
+    (address, version): (&Address, i64),
+    (key, digest): (Fingerprint, Fingerprint),
+    run: &RunId,
+) -> String {
+    let (books, history) = (session.books(), &session.history);
+    let (address, run) = (session.literal(address.as_str()), session.literal(run.as_str()));
+    format!(
+        "INSERT INTO {books} (address, key, place, digest, run) \
+         SELECT {address}, '{key}', '{{}}', '{digest}', {run} \
+         WHERE NOT EXISTS (SELECT 1 FROM {history} WHERE version = {version}) \
+         AND NOT EXISTS (SELECT 1 FROM {books} WHERE address = {address})"
+    )
+}
+
 /// The statement that forgets one thing of a migration, or all.
 pub(super) fn forget(session: &Session, address: &Address, key: Option<Fingerprint>) -> String {
     let key = key.map(|key| format!(" AND key = '{key}'")).unwrap_or_default();

@@ -121,6 +121,9 @@ impl Building {
     }
 }
 
+/// Other questions come first.
+pub(super) struct NotYet;
+
 /// What tries of one statement leave, and what was there before them.
 #[derive(Debug, Default)]
 pub(super) struct Leavings {
@@ -138,6 +141,16 @@ impl Leavings {
             leavings.others = leavings.find(session, String::new()).await?;
         }
         Ok(leavings)
+    }
+
+    /// The question whether earlier tries of a statement may have left something; `None` where nothing is built.
+    /// An error where what was there before them has to be known first.
+    pub(super) fn question(statement: &str, session: &Session) -> Result<Option<String>, NotYet> {
+        let building = Building::by(statement).filter(|_| session.dialect() == Dialect::Postgres);
+        match building {
+            Some(Building::Unnamed { .. }) => Err(NotYet),
+            building => Ok(building.map(|building| building.has_any(session))),
+        }
     }
 
     /// What earlier tries left, after statements that are sent before the question and give no rows.

@@ -2,6 +2,7 @@
 //! the inventory which are done, so that a later run goes on where this one stops. Until it is
 //! whole the history has it with `success` false, which keeps sqlx from beginning it anew.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use super::unit::{Bounds, Kind, Unit};
 use super::watch::Watch;
 use super::{Error, Job, Pending, Result, asserted, books, failure, run as inside, without_mark};
 use crate::change::{Effect, Fault};
-use crate::connection::{self, Client, Failed, Session};
+use crate::connection::{self, Client, Failed, Prepared, Session};
 use crate::journal::{Inventory, RunId};
 use crate::lint;
 use crate::lint::script::Script;
@@ -86,14 +87,22 @@ pub(super) async fn apply(
 ) -> Result<(Effect, bool)> {
     let mut watch = Watch::new(job, client);
     let version = pending.migration.version;
-    let found = session.prepare(job.limits, version, &job.address).await;
-    let (recorded, known) = found.map_err(inside::doing("reading the history of migrations"))?;
+    let first = FirstMark::of(job, version, session, run);
+    if first.is_some() {
+        client.check_lock().await?;
+    }
+    let behind = first.as_ref().map(FirstMark::message).unwrap_or_default();
+    let found = session.prepare(job.limits, version, &job.address, &behind).await;
+    let Prepared { recorded, known, behind } =
+        found.map_err(inside::doing("reading the history of migrations"))?;
     if let Some(recorded) = &recorded
         && (recorded.success || known.is_empty())
     {
         inside::already(recorded, pending)?;
         return Ok((Effect::Unchanged, true));
     }
+    // Of a migration that was begun before, nothing was written.
+    let mut marked = first.filter(|_| recorded.is_none() && known.is_empty()).map(|_| !behind.is_empty());
     let started = Instant::now();
     let done = |number| known.get(&books::done_key(number)).copied();
     let units = Unit::of_file(job.sql, session.dialect(), done);
@@ -102,8 +111,19 @@ pub(super) async fn apply(
     for (number, unit) in units.iter().enumerate() {
         // Nothing comes behind it that could fail: the file is recorded as whole with it.
         let ends = (number == last && unit.kind == Kind::Statement).then_some(started);
-        let mut step =
-            Step { pending, job, session, client, run, watch: &mut watch, number, unit, ends, failed: None };
+        let mut step = Step {
+            pending,
+            job,
+            session,
+            client,
+            run,
+            watch: &mut watch,
+            number,
+            unit,
+            ends,
+            marked: marked.take(),
+            failed: None,
+        };
         match done(number) {
             _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
             None => {
@@ -138,6 +158,45 @@ fn whole(pending: &Pending, job: &Job<'_>, session: &Session, run: &RunId, start
     statements
 }
 
+/// What is sent with the first question about a file that is one statement which cannot run in a transaction:
+/// that it begins, where nothing is known of it yet, and whether earlier tries left something.
+struct FirstMark {
+    begun: String,
+    has_leavings: Option<String>,
+}
+
+impl FirstMark {
+    fn of(job: &Job<'_>, version: i64, session: &Session, run: &RunId) -> Option<Self> {
+        let dialect = session.dialect();
+        let units = Unit::of_file(job.sql, dialect, |_| None);
+        let [unit @ Unit { at, kind: Kind::Statement }] = units.as_slice() else { return None };
+        let text = job.sql.get(at.clone())?;
+        let is_alone = session.has_books
+            && stays_outside(text, dialect)
+            && lint::assertions(job.sql, dialect).is_empty();
+        if !is_alone {
+            return None;
+        }
+        let begun = (books::begun_key(0), unit.print(job.sql));
+        let begun = books::remember_first(session, (&job.address, version), begun, run);
+        let has_leavings = Leavings::question(text, session).ok()?;
+        Some(Self { begun: transaction(job, session, &begun), has_leavings })
+    }
+
+    fn message(&self) -> String {
+        let parts = std::iter::once(self.begun.as_str()).chain(self.has_leavings.as_deref());
+        parts.collect::<Vec<_>>().join("; ")
+    }
+}
+
+/// Statements of the bookkeeping as a transaction, with the rights that the session began with.
+fn transaction(job: &Job<'_>, session: &Session, statements: &str) -> String {
+    let mut all = vec!["BEGIN".to_owned()];
+    all.extend(inside::own_rights(job.sql, session.dialect()));
+    all.extend([statements.to_owned(), "COMMIT".to_owned()]);
+    all.join("; ")
+}
+
 /// One unit on its way.
 struct Step<'a, 'w> {
     pending: &'a Pending,
@@ -150,6 +209,8 @@ struct Step<'a, 'w> {
     unit: &'a Unit,
     /// Since when the file runs, where the unit is its end.
     ends: Option<Instant>,
+    /// That it begins is remembered already; and whether earlier tries may have left something.
+    marked: Option<bool>,
     /// The statement that failed, where one of several did.
     failed: Option<Range<usize>>,
 }
@@ -269,18 +330,10 @@ impl Step<'_, '_> {
         leavings: &Leavings,
     ) -> std::result::Result<(), Failed> {
         let (number, address) = (self.number, &self.job.address);
-        let mut begun = String::new();
-        if self.session.has_books {
-            let known = (books::begun_key(number), self.unit.print(self.job.sql));
-            begun = self.transaction(&books::remember(self.session, address, known, self.run));
-        }
-        // What is left of earlier tries is looked for in the same message.
-        let left = match leavings.find(self.session, begun).await {
-            Ok(left) => left,
-            Err(error) => {
-                self.session.rollback().await;
-                return Err(error);
-            }
+        let left = match self.marked.take() {
+            Some(false) => BTreeSet::new(),
+            Some(true) => leavings.find(self.session, String::new()).await?,
+            None => self.begin(leavings).await?,
         };
         leavings.drop(left, self.session).await?;
         match self.send(text.to_owned()).await {
@@ -302,21 +355,28 @@ impl Step<'_, '_> {
         if done.is_empty() { Ok(()) } else { self.record(&done).await }
     }
 
+    /// Remembers that the unit begins; gives what is left of earlier tries, for which it asks in the same message.
+    async fn begin(&mut self, leavings: &Leavings) -> std::result::Result<BTreeSet<String>, Failed> {
+        let mut begun = String::new();
+        if self.session.has_books {
+            let known = (books::begun_key(self.number), self.unit.print(self.job.sql));
+            let known = books::remember(self.session, &self.job.address, known, self.run);
+            begun = transaction(self.job, self.session, &known);
+        }
+        let left = leavings.find(self.session, begun).await;
+        if left.is_err() {
+            self.session.rollback().await;
+        }
+        left
+    }
+
     /// Runs statements of the bookkeeping in a transaction, with the rights that the session began with.
     async fn record(&mut self, statements: &str) -> std::result::Result<(), Failed> {
-        let recorded = self.session.run(self.transaction(statements)).await;
+        let recorded = self.session.run(transaction(self.job, self.session, statements)).await;
         if recorded.is_err() {
             self.session.rollback().await;
         }
         recorded
-    }
-
-    /// Statements of the bookkeeping as a transaction, with the rights that the session began with.
-    fn transaction(&self, statements: &str) -> String {
-        let mut all = vec!["BEGIN".to_owned()];
-        all.extend(inside::own_rights(self.job.sql, self.session.dialect()));
-        all.extend([statements.to_owned(), "COMMIT".to_owned()]);
-        all.join("; ")
     }
 
     /// The statements that remember the unit as done, or the file as whole where that is its end, with the

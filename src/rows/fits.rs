@@ -20,9 +20,12 @@ impl<'a> Shape<'a> {
     /// Why these rows cannot be written, if they cannot: where the table was not there when they were
     /// planned, nobody has looked yet.
     pub(super) fn refusal(&self, set: &RowSet, rows: &[usize]) -> Option<String> {
-        let rows = || rows.iter().filter_map(|at| set.row(*at));
-        let misfit = |row: Vec<Option<&str>>| self.misfit(&row).map(|misfit| misfit.message);
-        self.computed().or_else(|| rows().find_map(misfit)).or_else(|| self.same_key(rows()))
+        let misfit = |at: &usize| {
+            let misfit = self.misfit(&set.row(*at)?)?;
+            Some(set.placed(*at, &misfit.message))
+        };
+        let all = || rows.iter().filter_map(|at| set.row(*at));
+        self.computed().or_else(|| rows.iter().find_map(misfit)).or_else(|| self.same_key(all()))
     }
 
     /// What is said of a second row with one key, if there is one.

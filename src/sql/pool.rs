@@ -3,6 +3,7 @@
 //! takes back what it had not committed.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     /// When a connection was last lost.
     lost: Mutex<Option<Instant>>,
     most: usize,
+    /// How many may be open now: one until there was a second, then `most`.
+    open: AtomicUsize,
     permits: Arc<Semaphore>,
 }
 
@@ -65,18 +68,23 @@ pub struct Held {
 }
 
 impl Pool {
-    /// Opens the first connection: so a wrong address fails here, with its cause.
+    /// Opens the first connection: so a wrong address fails here, with its cause. A second one is opened while the
+    /// first has its first questions: a server or pooler that has none to spare, or lets it wait, answers all of
+    /// them on the first.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
         most: usize,
     ) -> sqlx::Result<Self> {
-        let permits = Arc::new(Semaphore::new(most));
-        let (free, lost) = (Mutex::default(), Mutex::default());
-        let shared = Arc::new(Shared { options, ends_with_client, free, lost, most, permits });
+        let permits = Arc::new(Semaphore::new(1));
+        let (free, lost, open) = (Mutex::default(), Mutex::default(), AtomicUsize::new(1));
+        let shared = Arc::new(Shared { options, ends_with_client, free, lost, most, open, permits });
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
+        if most > 1 {
+            tokio::spawn(Arc::clone(&shared).connect_second());
+        }
         Ok(Self(shared))
     }
 
@@ -121,7 +129,8 @@ impl Pool {
     /// Waits for what is in use, closes all, and gives no more.
     pub async fn close(&self) {
         let Self(shared) = self;
-        let unused = shared.permits.acquire_many(u32::try_from(shared.most).unwrap_or(1));
+        let open = shared.open.load(Ordering::Acquire);
+        let unused = shared.permits.acquire_many(u32::try_from(open).unwrap_or(1));
         drop(tokio::time::timeout(CONNECT_DEADLINE, unused).await);
         shared.permits.close();
         let free = std::mem::take(&mut *shared.free());
@@ -167,6 +176,20 @@ impl Shared {
         let mut connection = connect_again(&self.options).await?;
         let pid = self.prepare(&mut connection).await?;
         Ok(Session { connection, pid })
+    }
+
+    /// Opens the second connection. With it, as many are allowed as the pool may have.
+    async fn connect_second(self: Arc<Self>) {
+        let connecting = tokio::time::timeout(CONNECT_DEADLINE, self.connect());
+        match connecting.await {
+            Ok(Ok(second)) => {
+                self.keep(second);
+                self.open.store(self.most, Ordering::Release);
+                self.permits.add_permits(self.most - 1);
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "a second connection was refused: one must do"),
+            Err(_) => tracing::debug!("a second connection did not come in time: one must do"),
+        }
     }
 
     /// Sets what a new session is asked for; gives the server's process.

@@ -57,12 +57,20 @@ pub(crate) async fn observe_system(
     stack: &Stack,
     client: &Client,
 ) -> Result<(system::Observed, journal::Observed), ObserveError> {
-    let (journal, places) = match client.presence().await? {
-        Presence::Missing => (journal::Observed::missing(), journal::Places::default()),
-        Presence::Present => journal::observe(&client.database().await?).await?,
-    };
     let desired = system::Desired::new(stack, client.dialect());
-    Ok((system::observe(&desired, &journal.inventory, &places, client).await?, journal))
+    match client.presence().await? {
+        Presence::Missing => {
+            let journal = journal::Observed::missing();
+            Ok((system::observe_missing(&desired, &journal.inventory, client).await?, journal))
+        }
+        Presence::Present => {
+            let database = client.database().await?;
+            let listed = async { Ok::<_, ObserveError>(system::list(&database).await?) };
+            let bookkeeping = async { Ok(journal::observe(&database).await?) };
+            let (listed, (journal, places)) = tokio::try_join!(listed, bookkeeping)?;
+            Ok((system::observe(&desired, listed, &journal.inventory, &places, client).await?, journal))
+        }
+    }
 }
 
 async fn observe_targets(stack: &Stack, unanswered: &Unanswered) -> BTreeMap<String, target::Observed> {

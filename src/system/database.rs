@@ -12,6 +12,7 @@ use crate::digest::Digest;
 use crate::sql::{Database, Dialect, identifier};
 
 /// What a database says of itself in one round trip.
+#[derive(Debug)]
 pub(super) struct Seen {
     /// The server's version.
     pub(super) version: String,

@@ -22,6 +22,6 @@ pub use desired::Desired;
 pub use diff::{diff, is_managed, managed};
 pub use error::{Error, Result};
 pub use explained::explained;
-pub use observed::{Observed, observe};
+pub use observed::{Listed, Observed, list, observe, observe_missing};
 pub use scratch::within as within_scratch;
 pub use surroundings::{Surroundings, surround};

@@ -15,7 +15,7 @@ use crate::lint::{Emptiness, Missing};
 use crate::migrations::{self, Applied};
 use crate::roles::{self, Roles};
 use crate::rows::{self, Accounts, Answer, Owned};
-use crate::sql::Dialect;
+use crate::sql::{Database, Dialect};
 use crate::stack::SystemUrl;
 
 /// What is there.
@@ -120,33 +120,54 @@ impl Observed {
     }
 }
 
-/// Looks at the database: whole where it can be listed, and at the rows that the spec or the
-/// inventory knows.
+/// What a database can list, whatever the spec and the bookkeeping ask for.
+#[derive(Debug)]
+pub struct Listed {
+    seen: database::Seen,
+    migrations: Option<Vec<Applied>>,
+    schema: Snapshot,
+}
+
+/// Lists what the database has. The schema takes longest, and has a connection of its own where there is one.
+pub async fn list(open: &Database) -> Result<Listed> {
+    let schema = async { catalog::introspect(open).await.map_err(Error::doing("reading the schema")) };
+    let history = async {
+        let seen = database::observe(open).await?;
+        let migrations = if seen.has_history { Some(migrations::observe(open).await?) } else { None };
+        Ok((seen, migrations))
+    };
+    let (schema, (seen, migrations)) = tokio::try_join!(schema, history)?;
+    Ok(Listed { seen, migrations, schema })
+}
+
+/// What there is where the database is not: roles are the server's.
+pub async fn observe_missing(desired: &Desired, inventory: &Inventory, client: &Client) -> Result<Observed> {
+    let is_asked = client.is_surveying() || desired.roles.are_asked(inventory);
+    let roles = if is_asked { roles_beside(desired, client).await? } else { None };
+    Ok(Observed { roles, ..Observed::missing(client.dialect()) })
+}
+
+/// Looks at the database: what was listed, and the rows that the spec or the inventory knows.
 pub async fn observe(
     desired: &Desired,
+    listed: Listed,
     inventory: &Inventory,
     places: &Places,
     client: &Client,
 ) -> Result<Observed> {
-    let is_asked = client.is_surveying() || desired.roles.are_asked(inventory);
-    if client.presence().await? == Presence::Missing {
-        let missing = Observed::missing(client.dialect());
-        // Roles are the server's: they may be there before the database is.
-        let roles = if is_asked { roles_beside(desired, client).await? } else { None };
-        return Ok(Observed { roles, ..missing });
-    }
+    let Listed { seen, migrations, schema } = listed;
+    let database::Seen { version, extensions, has_history: _ } = seen;
     let open = client.database().await?;
-    let database::Seen { version, extensions, has_history } = database::observe(&open).await?;
-    let migrations = if has_history { Some(migrations::observe(&open).await?) } else { None };
     let emptiness = migrations::observe_assertions(&desired.migrations, migrations.as_deref(), &open).await?;
     let missing = migrations::observe_missing(&desired.migrations, migrations.as_deref(), &open).await?;
-    // The two large questions, at the same time.
-    let introspected = async { catalog::introspect(&open).await.map_err(Error::doing("reading the schema")) };
+    let is_asked = client.is_surveying() || desired.roles.are_asked(inventory);
     let roles = async { if is_asked { Ok(roles::observe(&desired.roles, &open).await?) } else { Ok(None) } };
-    let (schema, roles) = tokio::try_join!(introspected, roles)?;
-    let accounts = rows::observe_accounts(&desired.rows, inventory, &schema, &open).await?;
-    let rows = rows::observe(&desired.rows, &schema, &open).await?;
-    let owned = rows::observe_owned(places, &schema, &open).await?;
+    let rows = async {
+        let accounts = rows::observe_accounts(&desired.rows, inventory, &schema, &open).await?;
+        let rows = rows::observe(&desired.rows, &schema, &open).await?;
+        Ok::<_, Error>((accounts, rows, rows::observe_owned(places, &schema, &open).await?))
+    };
+    let (roles, (accounts, rows, owned)) = tokio::try_join!(roles, rows)?;
     Ok(Observed {
         dialect: open.dialect(),
         version,

@@ -93,7 +93,7 @@ fn a22_a_second_apply_that_waits_long_enough_finds_nothing_left_to_do() {
         let mut first = start(world);
         wait_for_start(world, SLOW);
 
-        let second = world.trueup(&["apply", "--auto-approve", "--lock-timeout", "30s"]);
+        let second = world.trueup(&["apply", "--auto-approve", "--lock-timeout", "5m"]);
 
         second.exits(0).says("No changes");
         assert!(first.wait().unwrap().success());

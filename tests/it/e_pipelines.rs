@@ -186,7 +186,7 @@ fn e10_an_interrupted_apply_finishes_its_step_and_exits_130() {
     let world = World::new();
     Shop::default().write(&world, &database);
     world.apply().exits(0);
-    world.file("migrations/0002_slow.sql", "SELECT pg_sleep(1); CREATE TABLE slow (id bigint);\n");
+    world.file("migrations/0002_slow.sql", "SELECT pg_sleep(4); CREATE TABLE slow (id bigint);\n");
     world.file("migrations/0003_next.sql", "CREATE TABLE next (id bigint);\n");
 
     let mut apply = world.start(&["apply", "--auto-approve"]);

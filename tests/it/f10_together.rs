@@ -94,7 +94,7 @@ fn f10_a_row_that_does_not_fit_after_the_migration_either_fails_in_the_rehearsal
     world.file("migrations/0002_wider.sql", "ALTER TABLE plans ALTER COLUMN code TYPE varchar(5);\n");
 
     world.trueup(&["plan", "--rehearse"]).exits(3).says("\"FREEDOM\" is no value of column code");
-    world.apply().exits(6).says("\"FREEDOM\" is no value of column code (character varying(5))");
+    world.apply().exits(6).says("plans.csv:2: \"FREEDOM\" is no value of column code (character varying(5))");
     assert_eq!(database.sql("SELECT code FROM plans"), "F");
 }
 

@@ -239,9 +239,8 @@ fn observing_leaves_nothing_beside_the_file() {
         let before = list();
 
         let client = Client::new(b.url.clone(), "test", Purpose::Observe);
-        observe(&Desired::new(&b.stack, Dialect::Sqlite), &Inventory::default(), &Places::default(), &client)
-            .await
-            .unwrap();
+        let desired = Desired::new(&b.stack, Dialect::Sqlite);
+        look(&desired, &Inventory::default(), &Places::default(), &client).await;
 
         assert_eq!(list(), before);
     });

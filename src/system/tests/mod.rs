@@ -69,6 +69,15 @@ struct Bench {
 /// What one round did, as `action address`.
 type Steps = Vec<String>;
 
+/// All that is to be seen through a client.
+async fn look(desired: &Desired, inventory: &Inventory, places: &Places, client: &Client) -> Observed {
+    if client.presence().await.unwrap() == Presence::Missing {
+        return observe_missing(desired, inventory, client).await.unwrap();
+    }
+    let listed = list(&client.database().await.unwrap()).await.unwrap();
+    observe(desired, listed, inventory, places, client).await.unwrap()
+}
+
 impl Bench {
     fn new(url: SystemUrl) -> Self {
         Self { stack: empty_stack(url.clone()), url, run: RunId::new() }
@@ -143,7 +152,7 @@ impl Bench {
         let keys = keys.into_iter().map(|(address, keys)| (address, Prints::new(keys)));
         let inventory = Inventory(keys.collect());
         let desired = Desired::new(&self.stack, self.dialect());
-        let observed = observe(&desired, &inventory, &places, &client).await.unwrap();
+        let observed = look(&desired, &inventory, &places, &client).await;
         // What a world file keeps is all that a diff may use.
         let observed = serde_json::from_str(&serde_json::to_string(&observed).unwrap()).unwrap();
         (observed, inventory)
