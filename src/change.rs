@@ -234,7 +234,6 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check with its verdict.
     pub fn new(address: impl Into<Address>, status: Status, message: impl Into<String>) -> Self {
         Self { address: address.into(), status, message: message.into() }
     }
@@ -266,11 +265,9 @@ pub struct Held {
 /// is not made; all of them are reported together.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// What it is about.
     pub address: Address,
     /// What is wrong, in a sentence fragment.
     pub message: String,
-    /// What to do now.
     pub help: Option<String>,
     /// Where in the spec, or in a file that it names.
     pub at: Option<Location>,
@@ -295,7 +292,6 @@ pub struct Diff<C> {
     pub unmanaged: Vec<Address>,
     /// One-line remarks for people, in the plan's head.
     pub notes: Vec<String>,
-    /// Errors of the plan.
     pub faults: Vec<Fault>,
 }
 

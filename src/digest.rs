@@ -14,7 +14,6 @@ use sha2::{Digest as _, Sha256};
 pub struct Digest(String);
 
 impl Digest {
-    /// The digest of some bytes.
     pub fn of(bytes: impl AsRef<[u8]>) -> Self {
         Self(format!("sha256:{}", hex(&Sha256::digest(bytes.as_ref()))))
     }

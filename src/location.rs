@@ -61,9 +61,7 @@ impl Source {
 /// A place in a source.
 #[derive(Clone)]
 pub struct Location {
-    /// The file.
     pub source: Arc<Source>,
-    /// Bytes in it.
     pub span: SourceSpan,
 }
 

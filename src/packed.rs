@@ -62,12 +62,10 @@ impl Rows {
         self.starts.shrink_to_fit();
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }

@@ -36,7 +36,6 @@ impl<V> Prints<V> {
         self.0.get_mut(at).map(|(_, value)| value)
     }
 
-    /// Whether a key is there.
     pub fn contains_key(&self, key: &Fingerprint) -> bool {
         self.get(key).is_some()
     }
@@ -46,12 +45,10 @@ impl<V> Prints<V> {
         self.0.get(at).map(|(key, value)| (key, value))
     }
 
-    /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

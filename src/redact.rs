@@ -66,7 +66,6 @@ pub fn redact_own(text: &str) -> Cow<'_, str> {
 }
 
 impl Redactor {
-    /// Adds a secret.
     pub fn add(&mut self, secret: &str) {
         let count = secret.chars().count();
         if count < SHORTEST {

@@ -19,7 +19,6 @@ pub const FORMAT_VERSION: u32 = 3;
 /// What was observed. Holds names and digests; never data, never secrets, never a clock's time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct World {
-    /// The system database.
     pub system: system::Observed,
     /// What cannot be observed, as the system database remembers it.
     pub journal: journal::Observed,
@@ -65,7 +64,6 @@ pub struct File {
     pub stack: String,
     /// When, in RFC 3339. Beside the world, and in no digest.
     pub observed_at: String,
-    /// What was observed.
     pub world: World,
 }
 
@@ -78,7 +76,6 @@ pub enum Error {
     File {
         /// `read` or `write`.
         verb: &'static str,
-        /// The file.
         path: PathBuf,
         source: std::io::Error,
     },
@@ -86,9 +83,7 @@ pub enum Error {
     #[error("{} cannot be planned against: {why}", path.display())]
     #[diagnostic(code(trueup::world::unusable), help("make one with `trueup observe --out FILE`"))]
     Unusable {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         why: String,
     },
 }

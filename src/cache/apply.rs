@@ -34,16 +34,13 @@ pub enum Change {
         name: String,
         /// The groups to make, from the stream's beginning.
         groups: BTreeSet<String>,
-        /// The groups to take back.
         unwanted: Unwanted,
         /// The entries it shall keep, where the cache records it.
         maxlen: Option<u64>,
     },
     /// Take back groups of a stream that is gone from the spec; the stream stays.
     TakeBack {
-        /// The stream's name.
         name: String,
-        /// The groups.
         unwanted: Unwanted,
     },
 }
@@ -66,7 +63,6 @@ pub struct Applied {
     pub kept: BTreeSet<String>,
 }
 
-/// Executes one change.
 pub async fn apply(change: &Change, client: &Client) -> Result<Applied, Error> {
     let nothing_found = |()| Applied::default();
     match (&client.0, change) {

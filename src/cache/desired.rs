@@ -7,10 +7,8 @@ use crate::address::{Address, Kind};
 use crate::location::Location;
 use crate::stack::{self, CacheUrl, Namespace, Stream};
 
-/// The kinds of cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
-    /// A Redis server.
     Redis,
     /// An SQLite file.
     Embedded,
@@ -30,7 +28,6 @@ pub struct Desired {
     pub namespaces: BTreeMap<String, Namespace>,
     /// By name, which is the stream's key.
     pub streams: BTreeMap<String, Stream>,
-    /// Where `cache:` stands.
     pub at: Location,
 }
 

@@ -46,9 +46,7 @@ pub(super) fn known_streams(inventory: &Inventory) -> impl Iterator<Item = &str>
 /// What a change makes and takes back, for the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
-    /// The stream's address.
     pub address: Address,
-    /// The stream's name.
     pub stream: String,
     /// Groups that will be this tool's.
     pub made: BTreeSet<String>,

@@ -88,7 +88,6 @@ pub enum Error {
         /// As written between `${` and `}`.
         names: String,
     },
-    /// Nothing answers.
     #[error("the cache at {address} does not answer: {message}")]
     #[diagnostic(
         code(trueup::cache::down),
@@ -97,7 +96,6 @@ pub enum Error {
     Down {
         /// `host:port`.
         address: String,
-        /// What the driver says.
         message: String,
     },
     /// The server answers, and does not let this user in.
@@ -109,7 +107,6 @@ pub enum Error {
     Authentication {
         /// `host:port`.
         address: String,
-        /// What the server says.
         message: String,
     },
     /// What is there is no cache that this tool can manage.
@@ -118,7 +115,6 @@ pub enum Error {
     Unusable {
         /// `host:port`, or the path of a file.
         address: String,
-        /// Why not.
         message: String,
     },
     /// The server or the file refuses one command.
@@ -132,7 +128,6 @@ pub enum Error {
         address: String,
         /// What was asked, without values.
         command: String,
-        /// What the server says.
         message: String,
     },
     /// A change for the other backend.

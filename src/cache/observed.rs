@@ -12,14 +12,11 @@ use crate::digest::Fingerprint;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
-    /// It could not be asked.
     Unreachable {
-        /// In what way.
         failure: Failure,
         /// For people; without any secret.
         message: String,
     },
-    /// A Redis server.
     Redis(RedisSeen),
     /// An SQLite file, which may not exist yet.
     Embedded(EmbeddedSeen),
@@ -44,7 +41,6 @@ impl Observed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
-    /// Nothing answers.
     Down,
     /// It answers, and refuses the user or the password.
     Authentication,
@@ -55,7 +51,6 @@ pub enum Failure {
 /// A Redis server, in the db number of the URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisSeen {
-    /// Of the server.
     pub version: Option<String>,
     /// Of host, port and db number, from the URL: what was put on another server is not here.
     pub place: Option<Fingerprint>,
@@ -97,7 +92,6 @@ pub enum StreamSeen {
     /// The server does not let this user look.
     Forbidden,
     Stream {
-        /// Its consumer groups, by name.
         groups: BTreeMap<String, GroupSeen>,
         /// The entries it shall keep; an embedded cache remembers it, Redis does not.
         maxlen: Option<u64>,

@@ -66,7 +66,6 @@ const TABLES: &str = "
     SELECT sqlite_version(), count(*) FROM sqlite_schema
     WHERE type = 'table' AND name IN ('cache_namespaces', 'cache_entries', 'cache_streams', 'cache_groups')";
 
-/// Every namespace.
 const NAMESPACES: &str = "SELECT name, prefix, ttl_seconds FROM cache_namespaces";
 
 /// Every prefix of the list $1, and whether some entry under it never expires. U+10FFFF sorts after
@@ -220,7 +219,6 @@ impl Embedded {
         rows.iter().map(|row| row.text(0).map(str::to_owned)).collect::<Result<_, _>>().map_err(refused)
     }
 
-    /// Executes statements in one transaction.
     async fn write(&self, what: &str, statements: &[(&str, Vec<Value>)]) -> Result<(), Error> {
         let refused = |error: sql::Error| self.refused(what, &error);
         let database = self.writer.get_or_try_init(|| self.open_for_writing()).await?;

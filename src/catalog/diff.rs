@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName};
 use crate::digest::Digest;
 
-/// One change of a schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SchemaChange {
@@ -15,7 +14,6 @@ pub enum SchemaChange {
         name: TableName,
         table: Table,
     },
-    /// A table is gone.
     DropTable {
         name: TableName,
         table: Table,
@@ -26,7 +24,6 @@ pub enum SchemaChange {
         from: TableName,
         to: TableName,
     },
-    /// A table is otherwise.
     ModifyTable {
         name: TableName,
         /// What of it, at least one.
@@ -56,9 +53,7 @@ pub enum TableChange {
         to: TableKind,
     },
     AddColumn(Column),
-    /// A column is gone.
     DropColumn(Column),
-    /// A column is otherwise.
     ModifyColumn {
         from: Column,
         to: Column,
@@ -72,14 +67,11 @@ pub enum TableChange {
         /// The order they have.
         to: Vec<String>,
     },
-    /// The primary key is another one.
     ModifyPrimaryKey {
         from: Vec<String>,
         to: Vec<String>,
     },
-    /// A reference is new.
     AddForeignKey(ForeignKey),
-    /// A reference is gone.
     DropForeignKey(ForeignKey),
     /// An index or unique constraint is new.
     AddIndex {
@@ -91,16 +83,13 @@ pub enum TableChange {
         name: String,
         index: Index,
     },
-    /// An index is otherwise.
     ModifyIndex {
         name: String,
         from: Index,
         to: Index,
     },
     AddCheck(String),
-    /// A check is gone.
     DropCheck(String),
-    /// The comment is another one.
     ModifyComment {
         from: Option<String>,
         to: Option<String>,

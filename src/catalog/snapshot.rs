@@ -160,14 +160,12 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// The columns of the primary key, in its order; empty without one.
     pub primary_key: Vec<String>,
-    /// References to other tables.
     pub foreign_keys: BTreeSet<ForeignKey>,
     /// Indexes and unique constraints, by name; not the primary key's own.
     pub indexes: BTreeMap<String, Index>,
     /// CHECK constraints, as the database prints them; for an enum of PostgreSQL its labels, as
     /// `CHECK ("column" IN ('label', …))`.
     pub checks: BTreeSet<String>,
-    /// The table's comment.
     pub comment: Option<String>,
     /// The statement of a view.
     pub definition: Option<String>,
@@ -210,7 +208,6 @@ pub enum TableKind {
     Foreign,
 }
 
-/// One column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
@@ -218,7 +215,6 @@ pub struct Column {
     pub data_type: String,
     /// What values of it look like.
     pub kind: ValueKind,
-    /// Whether NULL is allowed.
     pub nullable: bool,
     /// Its default, as the database prints it.
     pub default: Option<String>,
@@ -252,20 +248,17 @@ impl Column {
 pub enum ValueKind {
     /// Any text; the comparison is exact.
     Text,
-    /// A whole number.
     Integer,
     /// A decimal number: `1.50` equals `1.5`.
     Decimal,
     /// A binary floating point number.
     Float,
-    /// A truth value.
     Boolean,
     Date,
     /// A date and time without a zone.
     Timestamp,
     /// A moment.
     TimestampTz,
-    /// A JSON document.
     Json,
     Uuid,
     /// Bytes, written in hexadecimal.
@@ -284,10 +277,8 @@ pub struct ForeignKey {
     pub actions: Vec<String>,
 }
 
-/// An index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// Whether it is unique.
     pub unique: bool,
     /// Columns and expressions, in order.
     pub keys: Vec<String>,

@@ -67,12 +67,10 @@ impl Failure {
         Self { exit: self.exit.after_changes(), ..self }
     }
 
-    /// Its code.
     pub(super) fn exit(&self) -> Exit {
         self.exit
     }
 
-    /// What to show.
     pub(super) fn diagnostic(&self) -> &dyn Diagnostic {
         &*self.diagnostic
     }

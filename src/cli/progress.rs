@@ -32,7 +32,6 @@ impl Progress {
         Self { ui: ui.clone(), format, bar, started: Instant::now() }
     }
 
-    /// Shows an event.
     pub(super) fn event(&mut self, event: &Event) {
         let note = match event {
             Event::Waiting { address, on } => Some(format!("{address} waits for {on}")),

@@ -10,7 +10,6 @@ use crate::sql::{Listener, Wait};
 /// A step waits for other sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waits {
-    /// The step.
     pub address: Address,
     /// The sessions that hold what it needs.
     pub on: String,

@@ -216,7 +216,6 @@ impl Client {
         *self.catalog.lock().await = None;
     }
 
-    /// The address.
     pub(crate) fn url(&self) -> &SystemUrl {
         &self.url
     }
@@ -226,7 +225,6 @@ impl Client {
         Self::new(url, &self.stack, Purpose::Apply(run.clone()))
     }
 
-    /// Closes every connection.
     pub(crate) async fn close(&self) {
         if let Some(session) = self.take_migrator().await {
             session.close().await;

@@ -46,7 +46,6 @@ fn help_of_no_history(error: &sql::Error) -> &'static str {
 const HELP_TO_CREATE: &str =
     "the account of `system.url` needs CREATEDB, or somebody creates the database beforehand";
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// The run holds its lock no more.
@@ -83,7 +82,6 @@ pub enum Error {
     #[error("cannot make {}: its folder does not exist", path.display())]
     #[diagnostic(code(trueup::system::no_folder), help("make the folder, or correct `system.url`"))]
     NoFolder {
-        /// The file.
         path: PathBuf,
     },
     /// The path of an SQLite file is something else.
@@ -94,9 +92,7 @@ pub enum Error {
     #[error("another run has been creating database {database} for {seconds} s; {progress}")]
     #[diagnostic(code(trueup::system::creation_locked), help("wait for that run to end, and apply again"))]
     CreationLocked {
-        /// Its name.
         database: String,
-        /// What this run did before.
         progress: Creation,
         /// How long it was waited for.
         seconds: u64,
@@ -108,11 +104,9 @@ pub enum Error {
         help("{}", if source.is_lost() { sql::HELP_OF_LOST } else { HELP_TO_CREATE })
     )]
     CreateDatabase {
-        /// Its name.
         database: String,
         /// Whether it may be there.
         progress: Creation,
-        /// What the server says.
         #[source]
         source: sql::Error,
     },
@@ -125,7 +119,6 @@ pub enum Error {
         help: Option<&'static str>,
         /// What was being done, such as `reading the catalog`.
         what: String,
-        /// What the database says.
         #[source]
         source: sql::Error,
     },
@@ -133,7 +126,6 @@ pub enum Error {
     #[error("cannot make _sqlx_migrations, the history of migrations: {source}")]
     #[diagnostic(code(trueup::system::no_history), help("{}", help_of_no_history(source)))]
     NoHistory {
-        /// What the database says.
         #[source]
         source: sql::Error,
     },
@@ -141,9 +133,7 @@ pub enum Error {
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::connection_lost), help("{}", sql::HELP_OF_LOST))]
     Lost {
-        /// What was being done.
         what: String,
-        /// What the driver says.
         #[source]
         source: sql::Error,
     },

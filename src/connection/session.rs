@@ -273,7 +273,6 @@ impl Session {
         drop(self.run("ROLLBACK").await);
     }
 
-    /// The table of the inventory.
     pub(crate) fn books(&self) -> &'static str {
         inventory::table(self.dialect())
     }
@@ -344,7 +343,6 @@ fn read_recorded([checksum, success]: [Option<String>; 2]) -> Option<Recorded> {
     checksum.map(|checksum| Recorded { checksum, success: success.is_some() })
 }
 
-/// The database's code of an error.
 pub(crate) fn code(error: &Failed) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }

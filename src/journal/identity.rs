@@ -32,7 +32,6 @@ impl Identity {
         self.0.char_indices().nth(SHOWN).map_or(&self.0, |(end, _)| self.0.get(..end).unwrap_or_default())
     }
 
-    /// As written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -44,7 +44,6 @@ impl RunId {
         Self(text.into())
     }
 
-    /// As written.
     pub fn as_str(&self) -> &str {
         &self.0
     }

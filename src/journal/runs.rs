@@ -9,7 +9,6 @@ use crate::sql::{Database, Dialect, Row, Value};
 /// One run of `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
-    /// Its identity.
     pub id: RunId,
     /// `apply`, or another command that changes something.
     pub command: String,
@@ -19,7 +18,6 @@ pub struct Run {
     pub status: RunStatus,
     /// When it began, in RFC 3339.
     pub started_at: String,
-    /// When it ended.
     pub finished_at: Option<String>,
     /// User and host.
     pub who: String,
@@ -99,20 +97,15 @@ pub enum Outcome {
     Blocked(String),
 }
 
-/// One step of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepRecord {
     /// Counted from 0, in the order in which steps ended.
     pub position: i64,
-    /// What it was about.
     pub address: String,
-    /// What it did.
     pub action: String,
-    /// How it ended.
     pub outcome: Outcome,
     /// When, in RFC 3339.
     pub finished_at: String,
-    /// How long it took.
     pub milliseconds: i64,
 }
 

@@ -14,7 +14,6 @@ pub struct Recorded {
     pub version: i64,
     /// When, in RFC 3339.
     pub taken_at: String,
-    /// The schema.
     pub snapshot: Snapshot,
 }
 

@@ -33,7 +33,6 @@ pub enum Bookkeeping {
 /// What the journal knows that no store can be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// Whether the tables are there.
     pub bookkeeping: Bookkeeping,
     /// Which bookkeeping it is; `None` before it was made, or while an older trueup's is there.
     pub identity: Option<Identity>,

@@ -110,7 +110,6 @@ impl Desired {
         &self.files
     }
 
-    /// What their statements run under.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }

@@ -11,26 +11,21 @@ use crate::sql;
 /// The result of anything done with migrations.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// It has nothing to do with the migration itself.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Connection(#[from] connection::Error),
-    /// A statement of a migration failed.
     #[error("migration {stem} failed in {}, line {line}, at {}: {message}", text.name(), shortened(statement))]
     #[diagnostic(code(trueup::system::migration), help("{advice}"))]
     Migration {
-        /// The file's stem.
         stem: String,
         /// Line of the statement, or of the place in it that the database names.
         line: usize,
         statement: String,
-        /// The file, with its text.
         #[source_code]
         text: Arc<NamedSource<String>>,
-        /// The statement in it.
         #[label("this statement")]
         span: SourceSpan,
         /// What the database says, without its details, which may show values of rows.
@@ -62,16 +57,13 @@ pub enum Error {
         )
     )]
     Asserted {
-        /// The migration.
         stem: String,
         table: String,
         file: String,
         /// Line of the statement that relies on it.
         line: usize,
-        /// The file's text.
         #[source_code]
         text: Arc<NamedSource<String>>,
-        /// The statement in it.
         #[label("relies on it")]
         span: SourceSpan,
     },
@@ -79,7 +71,6 @@ pub enum Error {
     #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
     #[diagnostic(code(trueup::system::history), help("plan again"))]
     History {
-        /// The file's stem.
         stem: String,
         /// What the history has.
         applied: String,
@@ -89,7 +80,6 @@ pub enum Error {
     #[error("there is no migration with version {version}")]
     #[diagnostic(code(trueup::system::no_such_migration), help("there are: {}", known_or_none(known)))]
     NoSuchMigration {
-        /// What was asked for.
         version: i64,
         /// The stems of the files.
         known: Vec<String>,

@@ -55,7 +55,6 @@ pub(crate) use upcoming::Upcoming;
 /// A migration that the history has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
-    /// Its number.
     pub version: i64,
     /// The name that it had, with spaces for underscores.
     #[serde(default)]
@@ -69,7 +68,6 @@ pub struct Applied {
 /// A migration to run, with the limits that its statements run under.
 #[derive(Debug, Clone)]
 pub struct Pending {
-    /// The file.
     pub migration: Migration,
     /// What its statements run under.
     pub limits: Limits,
@@ -99,7 +97,6 @@ impl Change {
 pub struct Seen<'a> {
     /// Whether there is a database.
     pub exists: bool,
-    /// Its tables.
     pub schema: &'a Snapshot,
     /// Installed extensions and their versions.
     pub extensions: &'a BTreeMap<String, String>,
@@ -186,7 +183,6 @@ fn history(checksum: &str) -> String {
     format!("SELECT version, {checksum}, success, description FROM {HISTORY} ORDER BY version")
 }
 
-/// The address of a migration.
 fn address(migration: &Migration) -> Address {
     Kind::Migration.named(&migration.stem)
 }

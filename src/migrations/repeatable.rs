@@ -16,7 +16,6 @@ use crate::stack::Repeatable;
 #[derive(Debug, Clone)]
 pub struct Repeating {
     pub file: Repeatable,
-    /// What its statements run under.
     pub limits: Limits,
 }
 

@@ -15,7 +15,6 @@ const MOST_RANGES: usize = 8;
 /// What is said of a file.
 pub(super) struct Verdict {
     pub risks: Risks,
-    /// How many statements.
     pub count: String,
     /// A line for each finding, the worst first.
     pub findings: Vec<String>,

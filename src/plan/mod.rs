@@ -68,12 +68,10 @@ pub struct Plan {
 /// One step, as apply executes it.
 #[derive(Debug, Clone)]
 pub struct Step {
-    /// What it is about.
     pub address: Address,
     pub action: Action,
     /// Steps of this plan that come first.
     pub needs: Vec<Address>,
-    /// What executes it.
     pub work: Work,
 }
 
@@ -103,11 +101,9 @@ pub enum Work {
         stack: String,
         protected: BTreeSet<Address>,
     },
-    /// A change of the system database.
     System(system::Change),
     /// A change that a target gives rise to.
     Target(target::Change),
-    /// A change of the vector store.
     Vector(vector::Change),
     Cache(cache::Change),
     /// Record the stack, its environment and its flags; comes last, and only when nothing failed.

@@ -20,7 +20,6 @@ pub enum Error {
     File {
         /// `read` or `write`.
         verb: &'static str,
-        /// The file.
         path: PathBuf,
         source: std::io::Error,
     },
@@ -28,9 +27,7 @@ pub enum Error {
     #[error("{} is no saved plan: {why}", path.display())]
     #[diagnostic(code(trueup::plan::not_a_plan), help("save one with `trueup plan --out FILE`"))]
     NotAPlan {
-        /// The file.
         path: PathBuf,
-        /// What is wrong with it.
         why: String,
     },
     /// It was changed after it was saved.

@@ -12,13 +12,11 @@ use crate::neutral::{block, one_line};
 /// The totals of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Steps that were done.
     pub applied: usize,
     /// Addresses that were as they should be.
     pub unchanged: usize,
     /// Steps of a saved plan that an earlier run of it did.
     pub skipped: usize,
-    /// Steps that failed.
     pub failed: usize,
     /// How many of the failed steps have certainly changed nothing.
     pub failed_idly: usize,

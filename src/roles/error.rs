@@ -10,7 +10,6 @@ use crate::stack::PasswordError;
 /// The result of anything done with roles.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// It has nothing to do with the roles themselves.
@@ -27,9 +26,7 @@ pub enum Error {
         )
     )]
     Role {
-        /// The role.
         address: String,
-        /// What the server says.
         #[source]
         source: sql::Error,
     },
@@ -43,9 +40,7 @@ pub enum Error {
         )
     )]
     NotGranted {
-        /// The role.
         address: String,
-        /// What is still to be done.
         left: String,
     },
     /// What the role needs is not in the database, though the plan expected it.
@@ -55,9 +50,7 @@ pub enum Error {
         help("the schema is not what the migrations promised; plan again to see where")
     )]
     Shape {
-        /// The role.
         address: String,
-        /// What is missing.
         message: String,
     },
     /// A password cannot be had or hashed.

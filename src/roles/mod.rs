@@ -29,7 +29,6 @@ pub(crate) use defaults::come_first;
 pub(crate) use diff::diff;
 pub(crate) use observe::observe;
 
-/// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Empty on SQLite, which has none.
@@ -78,7 +77,6 @@ pub struct Seen<'a> {
     pub roles: Option<&'a Roles>,
 }
 
-/// The address of a role.
 fn address(name: &str) -> Address {
     Kind::Role.named(name)
 }

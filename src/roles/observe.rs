@@ -28,7 +28,6 @@ pub(super) type Name = (String, String);
 pub struct Roles {
     /// The account that asks, which is the one that migrates.
     pub account: String,
-    /// The name of the database.
     pub database: String,
     /// The server's version as a number: 150004.
     pub server: u32,
@@ -53,10 +52,8 @@ pub struct Roles {
     pub passwords: BTreeMap<String, Verdict>,
 }
 
-/// A role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
-    /// Whether it may log in.
     pub login: bool,
     /// Whether it has the privileges of the roles that it is a member of.
     pub inherit: bool,
@@ -132,7 +129,6 @@ pub struct Table {
     pub columns: Rights,
 }
 
-/// A sequence.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
     /// The tables whose columns take their values from it.

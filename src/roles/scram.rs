@@ -19,7 +19,6 @@ const MOST_ITERATIONS: u32 = 2_000_000;
 /// Bytes of a salt, as PostgreSQL makes it.
 const SALT_BYTES: usize = 16;
 
-/// A verifier of a password.
 #[derive(PartialEq, Eq)]
 struct Verifier {
     iterations: u32,

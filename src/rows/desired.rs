@@ -9,7 +9,6 @@ use crate::catalog::TableName;
 use crate::packed::Rows;
 use crate::stack::{self, Ontology, Seed, SeedMode, Terms, User};
 
-/// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Desired {
     /// Seeds, those that are off too, and ontologies.
@@ -24,7 +23,6 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// What the spec wants.
     pub fn new(system: &stack::System) -> Self {
         let stack::System { accounts, users, terms, ontologies, seeds, .. } = system;
         let ontologies = ontologies.iter().map(|(name, ontology)| terms_of(name, ontology, terms));

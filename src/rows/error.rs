@@ -10,7 +10,6 @@ use crate::stack::PasswordError;
 /// The result of anything done with rows.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// It has nothing to do with the rows themselves.
@@ -27,7 +26,6 @@ pub enum Error {
     LongPassword {
         /// The address of the user.
         whose: String,
-        /// Its length.
         bytes: usize,
     },
     /// What the rows need is not in the database, though the plan expected it.
@@ -39,7 +37,6 @@ pub enum Error {
     Shape {
         /// The seed, ontology or user.
         address: String,
-        /// What is missing.
         message: String,
     },
     /// A row was inserted and is not there.
@@ -49,7 +46,6 @@ pub enum Error {
         help("write the key as the table keeps it, or take the row out of the spec")
     )]
     Refused {
-        /// The seed or ontology.
         address: String,
         message: String,
     },
@@ -63,7 +59,6 @@ pub enum Error {
         help("the column's type or a trigger changes them: write them in the spec as they are stored")
     )]
     NotKept {
-        /// The seed or ontology.
         address: String,
         table: String,
         columns: Vec<String>,

@@ -72,7 +72,6 @@ impl Change {
 pub struct Seen<'a> {
     /// What the database speaks.
     pub dialect: Dialect,
-    /// Its tables.
     pub schema: &'a Snapshot,
     /// The accounts that were asked for.
     pub accounts: Option<&'a Accounts>,
@@ -131,7 +130,6 @@ pub(crate) struct RowSet {
     pub(crate) scope: Option<Scope>,
     /// Where its rows stand.
     pub(crate) lines: RowLines,
-    /// Where it stands.
     pub(crate) at: Location,
 }
 

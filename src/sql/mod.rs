@@ -76,7 +76,6 @@ pub enum Error {
     TooOld {
         /// `host:port/database`.
         address: String,
-        /// The server's version.
         version: String,
     },
     /// A statement failed.
@@ -230,14 +229,11 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// An open database: its connections.
 #[derive(Debug, Clone)]
 pub enum Database {
-    /// A PostgreSQL server.
     Postgres(Pool),
-    /// An SQLite file.
     Sqlite(SqlitePool),
 }
 
 impl Database {
-    /// Which dialect it speaks.
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Postgres(_) => Dialect::Postgres,
@@ -309,14 +305,11 @@ impl Database {
 /// An open transaction.
 #[derive(Debug)]
 pub enum Transaction {
-    /// On PostgreSQL.
     Postgres(Held),
-    /// On SQLite.
     Sqlite(sqlx::Transaction<'static, Sqlite>),
 }
 
 impl Transaction {
-    /// Which dialect it speaks.
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Postgres(_) => Dialect::Postgres,

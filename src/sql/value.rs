@@ -13,7 +13,6 @@ pub enum Value {
     /// NULL, of type text: cast it in the statement where the type matters.
     Null,
     Text(String),
-    /// A whole number.
     Integer(i64),
     /// A truth value; 0 or 1 in SQLite.
     Bool(bool),

@@ -129,7 +129,6 @@ impl SpecError {
         self
     }
 
-    /// What to do now.
     #[must_use]
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into()).filter(|help: &String| !help.is_empty());
@@ -146,7 +145,6 @@ impl SpecError {
         self.at.as_ref()
     }
 
-    /// What to do now.
     pub fn advice(&self) -> Option<&str> {
         self.help.as_deref()
     }

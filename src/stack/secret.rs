@@ -13,7 +13,6 @@ use crate::location::Location;
 pub struct Secret {
     placeholder: String,
     value: Result<SecretString, Unset>,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -33,7 +32,6 @@ pub enum PasswordError {
     Unset {
         /// The address of the account or role.
         whose: String,
-        /// The variables.
         names: Vec<String>,
     },
     /// Its hash could not be computed.
@@ -78,6 +76,5 @@ pub struct Endpoint<T> {
     pub to: Result<T, Unset>,
     /// The text of the spec with any literal password masked: what digests cover.
     pub written: String,
-    /// Where it stands.
     pub at: Location,
 }

@@ -11,11 +11,8 @@ use crate::{migrations, roles, rows};
 /// One step on the system database, with all that it needs.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Makes the database or file.
     CreateDatabase,
-    /// Installs an extension.
     CreateExtension { name: String },
-    /// Runs a file of migrations.
     Migration(migrations::Change),
     /// Makes or mends a role of the server.
     Role(Box<RoleChange>),

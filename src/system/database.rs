@@ -14,7 +14,6 @@ use crate::sql::{Database, Dialect, identifier};
 /// What a database says of itself in one round trip.
 #[derive(Debug)]
 pub(super) struct Seen {
-    /// The server's version.
     pub(super) version: String,
     /// The installed extensions with their versions.
     pub(super) extensions: BTreeMap<String, String>,

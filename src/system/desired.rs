@@ -9,7 +9,6 @@ use crate::sql::Dialect;
 use crate::stack::{Migration, Stack};
 use crate::{migrations, roles, rows};
 
-/// What is wanted.
 #[derive(Debug, Clone)]
 pub struct Desired {
     pub(super) dialect: Dialect,
@@ -78,7 +77,6 @@ impl Desired {
         self.migrations.files()
     }
 
-    /// The addresses of the extensions.
     pub(super) fn extension_addresses(&self) -> Vec<Address> {
         self.extensions.iter().map(|name| Kind::Extension.named(name)).collect()
     }

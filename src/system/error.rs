@@ -10,22 +10,17 @@ use crate::{connection, migrations, roles, rows, sql};
 /// The result of anything done with the system database.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
-    /// With the connection, or a statement.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Connection(#[from] connection::Error),
-    /// With a migration.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Migrations(migrations::Error),
-    /// With rows or accounts.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Rows(rows::Error),
-    /// With roles.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Roles(roles::Error),
@@ -36,9 +31,7 @@ pub enum Error {
         help("the account of `system.url` needs CREATEDB, to try migrations without touching the database")
     )]
     Scratch {
-        /// Its name.
         database: String,
-        /// What the server says.
         #[source]
         source: sql::Error,
     },
@@ -46,7 +39,6 @@ pub enum Error {
     #[error("cannot make the temporary folder {}: {source}", path.display())]
     #[diagnostic(code(trueup::system::scratch_folder), help("set TMPDIR to a folder that can be written"))]
     ScratchFolder {
-        /// The folder.
         path: PathBuf,
         source: std::io::Error,
     },

@@ -18,7 +18,6 @@ use crate::rows::{self, Accounts, Answer, Owned};
 use crate::sql::{Database, Dialect};
 use crate::stack::SystemUrl;
 
-/// What is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     /// What the database speaks.
@@ -37,7 +36,6 @@ pub struct Observed {
     /// What pending migrations make or drop by `IF [NOT] EXISTS`, and is not there.
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     pub missing: Missing,
-    /// The tables.
     pub schema: Snapshot,
     /// The roles of the server and what they hold; `None` on SQLite, and where the stack neither has
     /// nor had any.

@@ -11,7 +11,6 @@ use crate::stack::{Endpoint, Target, TargetUrl};
 /// One of `targets:`, ready to be observed and compared.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Its name in the spec.
     pub name: String,
     /// Whether it is on; one that is off is neither observed nor compared by the caller.
     pub on: bool,
@@ -20,7 +19,6 @@ pub struct Desired {
     pub require: BTreeMap<String, Vec<String>>,
     /// Whether a credential that could write is a failure.
     pub require_read_only: bool,
-    /// Where it stands in the spec.
     pub at: Location,
     include: GlobSet,
     exclude: GlobSet,

@@ -14,7 +14,6 @@ use crate::suggest;
 pub enum Change {
     /// Record its schema as a new version, in the journal.
     RecordSchema {
-        /// The target's name.
         target: String,
         /// What `include` and `exclude` leave of its schema.
         snapshot: Snapshot,

@@ -39,7 +39,6 @@ pub struct Seen {
 pub enum Failure {
     /// Variables of its address are not set.
     Unresolved {
-        /// Their names.
         names: Vec<String>,
     },
     /// There is no file.
@@ -52,7 +51,6 @@ pub enum Failure {
     NotSqlite,
     /// The file is damaged.
     Corrupt {
-        /// What the database says.
         detail: String,
     },
     /// Its write-ahead log holds changes that cannot be read without leaving files beside it.
@@ -63,7 +61,6 @@ pub enum Failure {
     Busy,
     /// The system or the database refuses.
     Unreadable {
-        /// What they say.
         detail: String,
     },
 }

@@ -135,14 +135,12 @@ pub enum Error {
     #[error("the vector store's URL or token needs {names}, which is not set")]
     #[diagnostic(code(trueup::vector::unset), help("set the variable, or plan against a file with --world"))]
     Unset {
-        /// The variables.
         names: String,
     },
     /// A token that cannot stand in an HTTP header.
     #[error("the token of the vector store has characters that no HTTP header can carry")]
     #[diagnostic(code(trueup::vector::token), help("look for a line break or a space at its end"))]
     Token,
-    /// No answer.
     #[error("cannot reach Chroma at {address}: {reason}")]
     #[diagnostic(
         code(trueup::vector::unreachable),
@@ -163,7 +161,6 @@ pub enum Error {
         help("set `vector.token` to a token that the server accepts")
     )]
     Refused {
-        /// `host:port`.
         address: String,
         /// 401 or 403.
         status: u16,
@@ -175,9 +172,7 @@ pub enum Error {
         help("see the server's log; run the same command again to go on")
     )]
     Server {
-        /// `host:port`.
         address: String,
-        /// The HTTP status.
         status: u16,
         message: String,
         /// How long it asks to be left alone.
@@ -190,7 +185,6 @@ pub enum Error {
         help("is `vector.url` the address of a Chroma server, and not of something that sends without end?")
     )]
     LongAnswer {
-        /// `host:port`.
         address: String,
         /// What is read at most.
         megabytes: usize,
@@ -202,9 +196,7 @@ pub enum Error {
         help("a database is read as a whole: give this stack one of its own with `vector.database`")
     )]
     TooMuch {
-        /// `host:port`.
         address: String,
-        /// `database:`.
         database: String,
         /// What there is too much of.
         what: String,
@@ -213,14 +205,12 @@ pub enum Error {
     #[error("Chroma at {address} speaks only the old API (/api/v1), and version 0.6 or later is needed")]
     #[diagnostic(code(trueup::vector::too_old), help("upgrade the server: `pip install 'chromadb>=1.0'`"))]
     TooOld {
-        /// `host:port`.
         address: String,
     },
     /// Something else answers there.
     #[error("what answers at {address} is not Chroma: {reason}")]
     #[diagnostic(code(trueup::vector::not_chroma), help("is `vector.url` the address of a Chroma server?"))]
     NotChroma {
-        /// `host:port`.
         address: String,
         /// What is wrong with the answer.
         reason: String,
@@ -232,32 +222,26 @@ pub enum Error {
         help("make it with Chroma's AdminClient, or correct `vector.tenant` and `vector.database`")
     )]
     NoDatabase {
-        /// `host:port`.
         address: String,
-        /// `tenant:`.
         tenant: String,
-        /// `database:`.
         database: String,
     },
     /// The folder of an embedded store is not there.
     #[error("the folder {} of the vector store does not exist", path.display())]
     #[diagnostic(code(trueup::vector::no_folder), help("make the folder, or correct `vector.url`"))]
     NoFolder {
-        /// The folder.
         path: PathBuf,
     },
     /// The collection is not there: it was deleted since it was observed.
     #[error("there is no collection `{collection}`")]
     #[diagnostic(code(trueup::vector::no_collection), help("plan again: it was deleted in the meantime"))]
     NoCollection {
-        /// Its name.
         collection: String,
     },
     /// Another bookkeeping made the collection since it was observed.
     #[error("collection `{collection}` was made by somebody else in the meantime")]
     #[diagnostic(code(trueup::vector::foreign_collection), help("plan again, which says whose it is"))]
     ForeignCollection {
-        /// Its name.
         collection: String,
     },
     /// A document that this stack did not put there has the id of one that is wanted.
@@ -268,7 +252,6 @@ pub enum Error {
     )]
     ForeignDocument {
         collection: String,
-        /// The document.
         id: String,
     },
     /// The store's file.
@@ -281,9 +264,7 @@ pub enum Error {
         )
     )]
     Sqlite {
-        /// The file.
         path: PathBuf,
-        /// What SQLite says.
         #[source]
         source: sql::Error,
     },

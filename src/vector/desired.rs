@@ -47,7 +47,6 @@ pub struct Collection {
     pub unknown: BTreeMap<String, String>,
     /// Ids that more than one source gives.
     pub collisions: BTreeSet<String>,
-    /// Where it stands in the spec.
     pub at: Location,
 }
 

@@ -34,7 +34,6 @@ const METRIC: &str = "cosine";
 mod key {
     /// The stack that put the document there: how our documents are recognised.
     pub(super) const STACK: &str = "trueup";
-    /// The environment of that stack.
     pub(super) const ENVIRONMENT: &str = "trueup_environment";
     /// The bookkeeping in whose name it was written: whose it is.
     pub(super) const OWNER: &str = "trueup_owner";

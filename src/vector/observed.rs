@@ -64,7 +64,6 @@ pub enum BackendKind {
     Sqlite,
 }
 
-/// One collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionSeen {
     /// Who made it; `None` for one that this tool did not make.
@@ -93,7 +92,6 @@ pub struct OwnedSeen {
     pub documents: BTreeMap<String, DocumentSeen>,
 }
 
-/// One document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentSeen {
     /// As its metadata says; `None` when what stands there is no fingerprint.

@@ -11,7 +11,6 @@ use crate::address::Address;
 use crate::journal::{self, Identity};
 use crate::stack::Stack;
 
-/// The owner that a mark names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     pub stack: String,

@@ -76,7 +76,6 @@ impl Way {
         Ok(Self { host: url.host(), port, tls, settings: settings.redis_settings().clone() })
     }
 
-    /// The db number.
     pub(super) fn db(&self) -> i64 {
         self.settings.db()
     }

@@ -192,7 +192,6 @@ pub enum Error {
     #[error("cannot take the lock {}: {source}", path.display())]
     #[diagnostic(code(trueup::lock::file), help("{}", help_of_file(source)))]
     File {
-        /// The lock file.
         path: PathBuf,
         source: std::io::Error,
     },

@@ -20,7 +20,6 @@ pub(super) use apply::apply;
 pub(super) use diff::diff;
 pub(crate) use observe::observe;
 
-/// The address of an account.
 fn address(username: &str) -> Address {
     Kind::User.named(username)
 }

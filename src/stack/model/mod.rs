@@ -27,21 +27,16 @@ pub use system::*;
 pub struct Stack {
     /// `stack:`
     pub name: String,
-    /// `environment:`
     pub environment: String,
     /// The file that was asked for, as the user wrote its path.
     pub file: PathBuf,
     /// `flags:`, with the defaults of the built-in three.
     pub flags: Flags,
-    /// `system:`
     pub system: System,
     /// `targets:`, those that are off too (see [`Target::on`]).
     pub targets: BTreeMap<String, Target>,
-    /// `vector:`
     pub vector: Option<Vector>,
-    /// `cache:`
     pub cache: Option<Cache>,
-    /// `policies:`
     pub policies: BTreeMap<String, Policy>,
     /// Everything that has a name of its own, whether it is on or off: what can be protected.
     pub declared: BTreeSet<Address>,
@@ -142,7 +137,6 @@ pub struct When {
 #[derive(Debug, Clone)]
 pub struct Policy {
     pub denies: Denies,
-    /// Where it stands.
     pub at: Location,
 }
 

@@ -63,7 +63,6 @@ pub struct Ontology {
 /// One term of a business vocabulary.
 #[derive(Debug, Clone)]
 pub struct Term {
-    /// Its name.
     pub term: String,
     /// What it means.
     pub definition: String,
@@ -82,7 +81,6 @@ pub struct Term {
 pub struct Seed {
     /// Whether its `when` holds.
     pub on: bool,
-    /// `when:`
     pub when: Option<When>,
     /// The table, optionally `schema.table`.
     pub table: String,
@@ -93,11 +91,9 @@ pub struct Seed {
     /// The rows, a value for each of `columns`, as written; a list or map is compact JSON with sorted
     /// keys. No two have one key.
     pub rows: Arc<Rows>,
-    /// `mode:`
     pub mode: SeedMode,
     /// Where the rows stand in their file.
     pub lines: RowLines,
-    /// Where it stands.
     pub at: Location,
 }
 

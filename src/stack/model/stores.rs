@@ -15,18 +15,15 @@ use crate::stack::{Endpoint, RedactedUrl, Secret, When};
 pub struct Target {
     /// Whether `enable_target_db` is on and its `when` holds.
     pub on: bool,
-    /// `when:`
     pub when: Option<When>,
     pub endpoint: Endpoint<TargetUrl>,
     /// `include:`, globs of table names; `*` by default.
     pub include: Vec<String>,
-    /// `exclude:`
     pub exclude: Vec<String>,
     /// `require:`, columns by table.
     pub require: BTreeMap<String, Vec<String>>,
     /// `require_read_only:`, its default filled in by the kind of the endpoint.
     pub require_read_only: bool,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -51,13 +48,9 @@ pub struct Vector {
     pub auth: Option<VectorAuth>,
     /// `prefix:` of every collection's name in the store; empty by default.
     pub prefix: String,
-    /// `embedder:`
     pub embedder: Embedder,
-    /// `collections:`
     pub collections: BTreeMap<String, Collection>,
-    /// `keep_generations:`
     pub keep_generations: u32,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -109,7 +102,6 @@ pub struct Collection {
     pub examples: Vec<Example>,
     /// Whether the spec has `from.examples`: one that is empty is no reason to delete.
     pub names_examples: bool,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -141,11 +133,8 @@ pub struct Cache {
     pub databases: BTreeMap<String, u32>,
     /// `config:`, Redis only; values as written, such as `256mb`.
     pub config: BTreeMap<String, String>,
-    /// `namespaces:`
     pub namespaces: BTreeMap<String, Namespace>,
-    /// `streams:`
     pub streams: BTreeMap<String, Stream>,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -165,7 +154,6 @@ pub struct Namespace {
     pub prefix: String,
     /// How long its keys live, in whole seconds.
     pub ttl: Duration,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -176,6 +164,5 @@ pub struct Stream {
     pub groups: Vec<String>,
     /// Entries that it keeps.
     pub maxlen: Option<u64>,
-    /// Where it stands.
     pub at: Location,
 }

@@ -15,21 +15,17 @@ use crate::stack::{Endpoint, RedactedUrl, Secret};
 #[derive(Debug, Clone)]
 pub struct System {
     pub endpoint: Endpoint<SystemUrl>,
-    /// Where `system:` stands.
     pub at: Location,
-    /// `create_database:`
     pub create_database: bool,
     /// `extensions:`, PostgreSQL only.
     pub extensions: Vec<String>,
     /// `migrations:`, read; empty without the key.
     pub migrations: MigrationSets,
-    /// `order:`
     pub order: Order,
     /// `lock_timeout:`, per statement of a migration.
     pub lock_timeout: Duration,
     /// `statement_timeout:`, zero for none.
     pub statement_timeout: Duration,
-    /// `schema_drift:`
     pub schema_drift: SchemaDrift,
     /// `roles:`, by name; PostgreSQL only.
     pub roles: BTreeMap<String, Role>,
@@ -37,7 +33,6 @@ pub struct System {
     pub accounts: Option<Accounts>,
     /// `users:`, by username.
     pub users: BTreeMap<String, User>,
-    /// `terms:`
     pub terms: Terms,
     /// `ontologies:`, read.
     pub ontologies: BTreeMap<String, Ontology>,
@@ -83,7 +78,6 @@ pub struct Role {
     pub member_of: BTreeSet<String>,
     /// Privileges by glob of tables; see `docs/reference/spec.md` for what a glob names.
     pub grants: BTreeMap<String, BTreeSet<Privilege>>,
-    /// Where it stands.
     pub at: Location,
 }
 
@@ -161,7 +155,6 @@ pub struct Accounts {
 /// One of `users:`.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// Its address.
     pub email: Option<String>,
     pub role: Option<String>,
     /// Whether it may sign in; true by default.
@@ -173,7 +166,6 @@ pub struct User {
     pub password_version: Option<u32>,
     /// Further columns, by their own names.
     pub columns: BTreeMap<String, Cell>,
-    /// Where it stands.
     pub at: Location,
 }
 

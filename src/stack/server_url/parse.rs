@@ -48,7 +48,6 @@ pub enum UrlError {
     /// A parameter whose value is none of those that it takes.
     #[error("its parameter `{name}` has a value that is not accepted")]
     Value {
-        /// The parameter.
         name: &'static str,
         /// What it takes.
         accepted: &'static str,

@@ -331,7 +331,6 @@ fn packed(width: usize, rows: &[Vec<Option<String>>]) -> Arc<Rows> {
     Arc::new(packed)
 }
 
-/// Changes the rows of a seed.
 fn edit(seed: &mut Seed, change: impl FnOnce(&mut Vec<Vec<Option<String>>>)) {
     let owned = |row: Vec<Option<&str>>| row.into_iter().map(|value| value.map(str::to_owned)).collect();
     let mut rows: Vec<_> = seed.rows.iter().map(owned).collect();

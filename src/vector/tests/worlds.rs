@@ -207,7 +207,6 @@ pub(super) fn mine() -> journal::Observed {
     journal::Observed { identity: Some(identity()), ..journal::Observed::missing() }
 }
 
-/// The identity of the bookkeeping.
 pub(super) fn identity() -> Identity {
     Identity::from_text("3f0e9c5a-0000-4000-8000-000000000001")
 }
@@ -225,7 +224,6 @@ pub(super) fn owner(stack: &str, environment: Option<&str>, identity: Option<Ide
     Owner { stack: stack.to_owned(), environment: environment.map(str::to_owned), identity }
 }
 
-/// An empty store.
 pub(super) fn empty() -> Seen {
     let backend = Backend { kind: BackendKind::Sqlite, version: None };
     Seen { backend, collections: BTreeMap::new() }
