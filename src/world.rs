@@ -82,10 +82,7 @@ pub enum Error {
     /// It is no world of this stack.
     #[error("{} cannot be planned against: {why}", path.display())]
     #[diagnostic(code(trueup::world::unusable), help("make one with `trueup observe --out FILE`"))]
-    Unusable {
-        path: PathBuf,
-        why: String,
-    },
+    Unusable { path: PathBuf, why: String },
 }
 
 impl File {

@@ -39,10 +39,7 @@ pub enum Change {
         maxlen: Option<u64>,
     },
     /// Take back groups of a stream that is gone from the spec; the stream stays.
-    TakeBack {
-        name: String,
-        unwanted: Unwanted,
-    },
+    TakeBack { name: String, unwanted: Unwanted },
 }
 
 /// Groups that this tool made and the spec no longer wants.

@@ -81,9 +81,7 @@ pub enum Error {
     /// A file of SQLite in a folder that does not exist.
     #[error("cannot make {}: its folder does not exist", path.display())]
     #[diagnostic(code(trueup::system::no_folder), help("make the folder, or correct `system.url`"))]
-    NoFolder {
-        path: PathBuf,
-    },
+    NoFolder { path: PathBuf },
     /// The path of an SQLite file is something else.
     #[error("{} is not a file", path.display())]
     #[diagnostic(code(trueup::system::not_a_file), help("correct `system.url`"))]

@@ -26,10 +26,7 @@ pub enum Error {
     /// It is no plan.
     #[error("{} is no saved plan: {why}", path.display())]
     #[diagnostic(code(trueup::plan::not_a_plan), help("save one with `trueup plan --out FILE`"))]
-    NotAPlan {
-        path: PathBuf,
-        why: String,
-    },
+    NotAPlan { path: PathBuf, why: String },
     /// It was changed after it was saved.
     #[error("the saved plan was altered after it was made")]
     #[diagnostic(code(trueup::plan::altered), help("make a new plan with `trueup plan --out FILE`"))]

@@ -39,20 +39,14 @@ pub enum Error {
              it was), and what another role owns, only that role or a member of it can grant"
         )
     )]
-    NotGranted {
-        address: String,
-        left: String,
-    },
+    NotGranted { address: String, left: String },
     /// What the role needs is not in the database, though the plan expected it.
     #[error("{address}: {message}")]
     #[diagnostic(
         code(trueup::system::shape),
         help("the schema is not what the migrations promised; plan again to see where")
     )]
-    Shape {
-        address: String,
-        message: String,
-    },
+    Shape { address: String, message: String },
     /// A password cannot be had or hashed.
     #[error(transparent)]
     #[diagnostic(transparent)]

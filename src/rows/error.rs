@@ -45,10 +45,7 @@ pub enum Error {
         code(trueup::system::refused),
         help("write the key as the table keeps it, or take the row out of the spec")
     )]
-    Refused {
-        address: String,
-        message: String,
-    },
+    Refused { address: String, message: String },
     /// A row was written and reads back differently, so that no plan would ever be empty.
     #[error(
         "{address}: {table} keeps other values than the spec writes, in {}; nothing was written{example}",

@@ -35,6 +35,23 @@ fn unpack(packed: u128) -> Span {
     Span { file: part(64), start: part(32), length: part(0) }
 }
 
+/// Describes a type to the JSON Schema where it is used, not under its name.
+macro_rules! schema {
+    ($type:ty $(where $of:ident)?, $name:expr, |$generator:pat_param| $schema:expr) => {
+        impl$(<$of: JsonSchema>)? JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+            fn json_schema($generator: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    };
+}
+
 /// A value and where it stands. The value is `None` when it was wrong, which is reported.
 #[derive(Debug, Clone)]
 pub(super) struct Field<T> {
@@ -47,17 +64,7 @@ pub(super) struct Field<T> {
 #[serde(transparent)]
 pub(super) struct Opt<T>(pub Option<Field<T>>);
 
-impl<T: JsonSchema> JsonSchema for Opt<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<Option<T>>()
-    }
-}
+schema!(Opt<T> where T, T::schema_name(), |generator| generator.subschema_for::<Option<T>>());
 
 impl<T> Default for Opt<T> {
     fn default() -> Self {
@@ -127,17 +134,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Field<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        generator.subschema_for::<T>()
-    }
-}
+schema!(Field<T> where T, T::schema_name(), |generator| generator.subschema_for::<T>());
 
 /// Things keyed by name, in the order of the file.
 #[derive(Debug, Clone)]
@@ -171,18 +168,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for Named<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("MapOf{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<Option<T>>();
-        json_schema!({ "type": "object", "additionalProperties": value })
-    }
-}
+schema!(Named<T> where T, format!("MapOf{}", T::schema_name()), |generator| {
+    let value = generator.subschema_for::<Option<T>>();
+    json_schema!({ "type": "object", "additionalProperties": value })
+});
 
 /// A scalar as it is written, placeholders in it: for secrets and addresses.
 #[derive(Debug, Clone)]
@@ -206,17 +195,7 @@ impl<'de> Deserialize<'de> for Written {
     }
 }
 
-impl JsonSchema for Written {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Written".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
-    }
-}
+schema!(Written, "Written", |_| json_schema!({ "type": "string" }));
 
 /// One address, or the addresses of a cluster.
 #[derive(Debug, Clone)]
@@ -245,17 +224,11 @@ impl<'de> Deserialize<'de> for Addresses {
     }
 }
 
-impl JsonSchema for Addresses {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Addresses".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
-    }
-}
+schema!(
+    Addresses,
+    "Addresses",
+    |_| json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+);
 
 /// A value, or `false` for "not at all".
 #[derive(Debug, Clone)]
@@ -283,18 +256,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OrFalse<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for OrFalse<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("{}OrFalse", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [value, { "const": false }] })
-    }
-}
+schema!(OrFalse<T> where T, format!("{}OrFalse", T::schema_name()), |generator| {
+    let value = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [value, { "const": false }] })
+});
 
 /// A text, or a map that has more to say.
 #[derive(Debug, Clone)]
@@ -322,18 +287,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for TextOr<T> {
     }
 }
 
-impl<T: JsonSchema> JsonSchema for TextOr<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        format!("TextOr{}", T::schema_name()).into()
-    }
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let map = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [{ "type": "string" }, map] })
-    }
-}
+schema!(TextOr<T> where T, format!("TextOr{}", T::schema_name()), |generator| {
+    let map = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [{ "type": "string" }, map] })
+});
 
 /// A value of a row; see [`Cell`].
 #[derive(Debug, Clone)]
@@ -361,36 +318,11 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-impl JsonSchema for Value {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Value".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!(true)
-    }
-}
+schema!(Value, "Value", |_| json_schema!(true));
 
 /// A text that looks like a number or a boolean to YAML tools, and is kept as it is written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Setting(pub String);
 
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
-    }
-}
-
-impl JsonSchema for Setting {
-    fn inline_schema() -> bool {
-        true
-    }
-    fn schema_name() -> Cow<'static, str> {
-        "Setting".into()
-    }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": ["string", "number", "boolean"] })
-    }
-}
+schema!(Setting, "Setting", |_| json_schema!({ "type": ["string", "number", "boolean"] }));

@@ -12,7 +12,9 @@ use crate::{migrations, roles, rows};
 #[derive(Debug, Clone)]
 pub enum Change {
     CreateDatabase,
-    CreateExtension { name: String },
+    CreateExtension {
+        name: String,
+    },
     Migration(migrations::Change),
     /// Makes or mends a role of the server.
     Role(Box<RoleChange>),

@@ -38,10 +38,7 @@ pub enum Error {
     /// A folder for a scratch database cannot be made.
     #[error("cannot make the temporary folder {}: {source}", path.display())]
     #[diagnostic(code(trueup::system::scratch_folder), help("set TMPDIR to a folder that can be written"))]
-    ScratchFolder {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    ScratchFolder { path: PathBuf, source: std::io::Error },
 }
 
 impl Error {

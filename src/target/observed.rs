@@ -38,9 +38,7 @@ pub struct Seen {
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     /// Variables of its address are not set.
-    Unresolved {
-        names: Vec<String>,
-    },
+    Unresolved { names: Vec<String> },
     /// There is no file.
     Missing,
     /// It is a folder, or another thing that is no file.
@@ -50,9 +48,7 @@ pub enum Failure {
     /// The file is something else.
     NotSqlite,
     /// The file is damaged.
-    Corrupt {
-        detail: String,
-    },
+    Corrupt { detail: String },
     /// Its write-ahead log holds changes that cannot be read without leaving files beside it.
     NeedsCheckpoint,
     /// A writer was interrupted, and its journal must be rolled back before anyone reads.
@@ -60,9 +56,7 @@ pub enum Failure {
     /// A writer changed it each time that it was read, or held it locked.
     Busy,
     /// The system or the database refuses.
-    Unreadable {
-        detail: String,
-    },
+    Unreadable { detail: String },
 }
 
 impl Failure {

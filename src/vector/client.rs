@@ -134,9 +134,7 @@ pub enum Error {
     /// The URL or the token has variables that are not set.
     #[error("the vector store's URL or token needs {names}, which is not set")]
     #[diagnostic(code(trueup::vector::unset), help("set the variable, or plan against a file with --world"))]
-    Unset {
-        names: String,
-    },
+    Unset { names: String },
     /// A token that cannot stand in an HTTP header.
     #[error("the token of the vector store has characters that no HTTP header can carry")]
     #[diagnostic(code(trueup::vector::token), help("look for a line break or a space at its end"))]
@@ -204,9 +202,7 @@ pub enum Error {
     /// A Chroma that speaks only its first API.
     #[error("Chroma at {address} speaks only the old API (/api/v1), and version 0.6 or later is needed")]
     #[diagnostic(code(trueup::vector::too_old), help("upgrade the server: `pip install 'chromadb>=1.0'`"))]
-    TooOld {
-        address: String,
-    },
+    TooOld { address: String },
     /// Something else answers there.
     #[error("what answers at {address} is not Chroma: {reason}")]
     #[diagnostic(code(trueup::vector::not_chroma), help("is `vector.url` the address of a Chroma server?"))]
@@ -221,39 +217,26 @@ pub enum Error {
         code(trueup::vector::no_database),
         help("make it with Chroma's AdminClient, or correct `vector.tenant` and `vector.database`")
     )]
-    NoDatabase {
-        address: String,
-        tenant: String,
-        database: String,
-    },
+    NoDatabase { address: String, tenant: String, database: String },
     /// The folder of an embedded store is not there.
     #[error("the folder {} of the vector store does not exist", path.display())]
     #[diagnostic(code(trueup::vector::no_folder), help("make the folder, or correct `vector.url`"))]
-    NoFolder {
-        path: PathBuf,
-    },
+    NoFolder { path: PathBuf },
     /// The collection is not there: it was deleted since it was observed.
     #[error("there is no collection `{collection}`")]
     #[diagnostic(code(trueup::vector::no_collection), help("plan again: it was deleted in the meantime"))]
-    NoCollection {
-        collection: String,
-    },
+    NoCollection { collection: String },
     /// Another bookkeeping made the collection since it was observed.
     #[error("collection `{collection}` was made by somebody else in the meantime")]
     #[diagnostic(code(trueup::vector::foreign_collection), help("plan again, which says whose it is"))]
-    ForeignCollection {
-        collection: String,
-    },
+    ForeignCollection { collection: String },
     /// A document that this stack did not put there has the id of one that is wanted.
     #[error("collection `{collection}` holds a document `{id}` that this stack did not put there")]
     #[diagnostic(
         code(trueup::vector::foreign_document),
         help("delete or rename that document by hand, or use a collection of another name")
     )]
-    ForeignDocument {
-        collection: String,
-        id: String,
-    },
+    ForeignDocument { collection: String, id: String },
     /// The store's file.
     #[error("vector store {}: {source}", path.display())]
     #[diagnostic(

@@ -191,10 +191,7 @@ pub enum Error {
     /// The lock file cannot be made.
     #[error("cannot take the lock {}: {source}", path.display())]
     #[diagnostic(code(trueup::lock::file), help("{}", help_of_file(source)))]
-    File {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// A pooler hands out another backend for each transaction.
     #[error("`system.url` leads to a pooler in transaction mode, through which no session lock can be held")]
     #[diagnostic(

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{check_range, distinct, duration, not_built, plain_key, required, visible_key};
+use super::values::{
+    check_range, distinct, duration, not_built, plain_key, read_each, required, visible_key,
+};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::{Addresses, Field, Key};
@@ -111,38 +113,27 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>>
 
 fn databases_of(cx: &Context<'_>, entries: &[(Key, Field<u32>)]) -> Option<BTreeMap<String, u32>> {
     let mut by_number: BTreeMap<u32, &Key> = BTreeMap::new();
-    let mut databases = BTreeMap::new();
-    let mut whole = true;
-    for (key, field) in entries {
+    read_each(entries, |key, field| {
         plain_key(cx, "database", key);
-        let Some(number) = field.value else {
-            whole = false;
-            continue;
-        };
+        let number = field.value?;
         if let Some(first) = by_number.insert(number, key) {
             let message = format!("`{}` and `{}` share the db number {number}", first.name, key.name);
             let error = SpecError::new(Code::Same, message).at(cx.at(field.at), "the same number");
             let help = "what the cache may evict, a broker must keep: give each a number of its own";
             cx.report(error.and(cx.at(first.at), "first here").help(help));
         }
-        databases.insert(key.name.clone(), number);
-    }
-    whole.then_some(databases)
+        Some(number)
+    })
 }
 
 fn namespaces_of(
     cx: &Context<'_>,
     entries: &[(Key, Field<RawNamespace>)],
 ) -> Option<BTreeMap<String, Namespace>> {
-    let mut namespaces = BTreeMap::new();
     let mut prefixes: Vec<(&str, Span)> = Vec::new();
-    let mut whole = true;
-    for (key, field) in entries {
+    let namespaces = read_each(entries, |key, field| {
         plain_key(cx, "namespace", key);
-        let Some(RawNamespace { prefix, ttl, invalidate_with, protect: _ }) = &field.value else {
-            whole = false;
-            continue;
-        };
+        let RawNamespace { prefix, ttl, invalidate_with, protect: _ } = field.value.as_ref()?;
         if let Some(at) = invalidate_with.at() {
             not_built(cx, at, "`invalidate_with`", "remove it: keys live for their `ttl`");
         }
@@ -160,10 +151,7 @@ fn namespaces_of(
                 "a whole number of seconds from `1s` to `36500d`; a key without a namespace lives for ever",
             );
         }
-        let (Some((prefix, prefix_at)), Some((lifetime, _))) = (prefix, lifetime) else {
-            whole = false;
-            continue;
-        };
+        let ((prefix, prefix_at), (lifetime, _)) = (prefix?, lifetime?);
         if prefix.is_empty() {
             cx.fail(
                 Code::BadValue,
@@ -174,9 +162,8 @@ fn namespaces_of(
             );
         }
         prefixes.push((prefix, prefix_at));
-        let namespace = Namespace { prefix: prefix.clone(), ttl: lifetime, at: cx.at(key.at) };
-        namespaces.insert(key.name.clone(), namespace);
-    }
+        Some(Namespace { prefix: prefix.clone(), ttl: lifetime, at: cx.at(key.at) })
+    });
     // Sorted, a prefix stands right before what it begins.
     prefixes.sort_unstable_by_key(|(prefix, _)| *prefix);
     for ((shorter, first), (longer, second)) in prefixes.iter().zip(prefixes.iter().skip(1)) {
@@ -187,25 +174,18 @@ fn namespaces_of(
             cx.report(error.and(cx.at(*first), "and this one").help(help));
         }
     }
-    whole.then_some(namespaces)
+    namespaces
 }
 
 fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<BTreeMap<String, Stream>> {
-    let mut streams = BTreeMap::new();
-    let mut whole = true;
-    for (key, field) in entries {
+    read_each(entries, |key, field| {
         visible_key(cx, "stream", key);
-        let Some(RawStream { groups, maxlen, trim, protect: _ }) = &field.value else {
-            whole = false;
-            continue;
-        };
+        let RawStream { groups, maxlen, trim, protect: _ } = field.value.as_ref()?;
         if let Some((true, at)) = trim.located() {
             not_built(cx, at, "`trim`", "remove it");
         }
         check_range(cx, maxlen, &(1..=LONGEST_STREAM));
         let groups = distinct(cx, groups, "the group");
-        streams
-            .insert(key.name.clone(), Stream { groups, maxlen: maxlen.value().copied(), at: cx.at(key.at) });
-    }
-    whole.then_some(streams)
+        Some(Stream { groups, maxlen: maxlen.value().copied(), at: cx.at(key.at) })
+    })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::flags::Declared;
-use super::values::plain_key;
+use super::values::{plain_key, read_each};
 use crate::change::Risk;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
@@ -13,18 +13,11 @@ use crate::stack::{Denies, Policy};
 
 /// All policies; `None` when one is wrong.
 pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Policy>> {
-    let mut whole = true;
-    let mut policies = BTreeMap::new();
-    for (key, field) in spec.policies.entries() {
+    read_each(spec.policies.entries(), |key, field| {
         plain_key(cx, "policy", key);
-        match field.value.as_ref().and_then(|raw| denies(cx, raw, key.at, flags)) {
-            Some(denies) => {
-                policies.insert(key.name.clone(), Policy { denies, at: cx.at(key.at) });
-            }
-            None => whole = false,
-        }
-    }
-    whole.then_some(policies)
+        let denies = denies(cx, field.value.as_ref()?, key.at, flags)?;
+        Some(Policy { denies, at: cx.at(key.at) })
+    })
 }
 
 fn denies(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<Denies> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, duration_within, plain_key, required, table};
+use super::values::{distinct, duration_within, plain_key, read_each, required, table};
 use super::{roles, seeds, users};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
@@ -146,18 +146,10 @@ pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<Stri
 }
 
 fn ontologies(cx: &Context<'_>, raw: &Raw) -> Option<BTreeMap<String, Ontology>> {
-    let mut whole = true;
-    let mut ontologies = BTreeMap::new();
-    for (key, field) in raw.ontologies.entries() {
+    read_each(raw.ontologies.entries(), |key, field| {
         plain_key(cx, "ontology", key);
-        match ontology(cx, key, field) {
-            Some(ontology) => {
-                ontologies.insert(key.name.clone(), ontology);
-            }
-            None => whole = false,
-        }
-    }
-    whole.then_some(ontologies)
+        ontology(cx, key, field)
+    })
 }
 
 fn ontology(cx: &Context<'_>, key: &Key, field: &Field<TextOr<OntologyFile>>) -> Option<Ontology> {

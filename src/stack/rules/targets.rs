@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, globs, not_built, plain_key};
+use super::values::{distinct, globs, not_built, plain_key, read_each};
 use crate::stack::context::Context;
 use crate::stack::field::{Key, Opt};
 use crate::stack::raw::{Spec, Target as Raw};
@@ -15,18 +15,10 @@ const ACCEPTED: &str = "`sqlite:///absolute/path`, `sqlite://path` relative to t
 
 /// All targets, those that are off too; `None` when one is wrong.
 pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Target>> {
-    let mut whole = true;
-    let mut targets = BTreeMap::new();
-    for (key, field) in spec.targets.entries() {
+    read_each(spec.targets.entries(), |key, field| {
         plain_key(cx, "target", key);
-        match field.value.as_ref().and_then(|raw| target(cx, key, raw, flags)) {
-            Some(target) => {
-                targets.insert(key.name.clone(), target);
-            }
-            None => whole = false,
-        }
-    }
-    whole.then_some(targets)
+        target(cx, key, field.value.as_ref()?, flags)
+    })
 }
 
 fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Target> {

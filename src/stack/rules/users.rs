@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::system::column;
-use super::values::{required, table, visible_key};
+use super::values::{read_each, required, table, visible_key};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, Reported, SpecError};
 use crate::stack::field::{Field, Key, OrFalse, Value};
@@ -54,18 +54,10 @@ pub(super) fn users(
     raw: &Raw,
     accounts: Option<&Accounts>,
 ) -> Option<BTreeMap<String, User>> {
-    let mut whole = true;
-    let mut users = BTreeMap::new();
-    for (key, field) in raw.users.entries() {
+    read_each(raw.users.entries(), |key, field| {
         visible_key(cx, "user", key);
-        match field.value.as_ref().and_then(|raw| user(cx, key, raw, accounts)) {
-            Some(user) => {
-                users.insert(key.name.clone(), user);
-            }
-            None => whole = false,
-        }
-    }
-    whole.then_some(users)
+        user(cx, key, field.value.as_ref()?, accounts)
+    })
 }
 
 fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>) -> Option<User> {

@@ -26,6 +26,16 @@ pub(super) fn required<'f, T>(
     field.located()
 }
 
+/// What all entries of a map become; `None` when one is wrong. Each is read, so that all mistakes are reported.
+pub(super) fn read_each<'r, R, T>(
+    entries: &'r [(Key, Field<R>)],
+    mut read: impl FnMut(&'r Key, &'r Field<R>) -> Option<T>,
+) -> Option<BTreeMap<String, T>> {
+    let read: Vec<_> =
+        entries.iter().map(|(key, field)| Some((key.name.clone(), read(key, field)?))).collect();
+    read.into_iter().collect()
+}
+
 /// The texts of a list, each of them once.
 pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str) -> Vec<String> {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();

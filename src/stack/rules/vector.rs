@@ -1,10 +1,10 @@
 //! The vector store and what it is trained from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{check_range, distinct, not_built, plain_key, required};
+use super::values::{check_range, distinct, not_built, plain_key, read_each, required};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::field::{Field, Key, Opt};
@@ -89,20 +89,13 @@ pub(super) fn vector(
             cx.fail(Code::BadName, at, "not a prefix of names", "this prefix", help);
         }
     }
-    let mut whole = true;
-    let mut known = BTreeMap::new();
-    for (key, field) in collections.entries() {
+    let collections = read_each(collections.entries(), |key, field| {
         plain_key(cx, "collection", key);
         if is_chroma {
             stored_name(cx, prefix, key);
         }
-        match field.value.as_ref().and_then(|raw| collection(cx, key, raw, targets, ontologies)) {
-            Some(collection) => {
-                known.insert(key.name.clone(), collection);
-            }
-            None => whole = false,
-        }
-    }
+        collection(cx, key, field.value.as_ref()?, targets, ontologies)
+    });
     Some(Vector {
         endpoint: endpoint?,
         tenant: tenant.or("default_tenant".to_owned()),
@@ -111,7 +104,7 @@ pub(super) fn vector(
         auth: auth.value().copied(),
         prefix: prefix.or(String::new()),
         embedder: embedder?,
-        collections: whole.then_some(known)?,
+        collections: collections?,
         keep_generations: keep_generations.or(2),
         at: cx.at(at),
     })
