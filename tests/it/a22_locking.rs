@@ -1,11 +1,9 @@
 //! A22: one run at a time; and what a killed run leaves running in the server.
 
-use std::io::Write as _;
-use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::servers::{Postgres, wait_until};
-use crate::world::World;
+use crate::servers::{Postgres, Session, wait_until};
+use crate::world::{Running, World};
 
 const SPEC: &str = "version: 1
 stack: locked
@@ -32,18 +30,11 @@ pub(crate) fn slow_sqlite() -> World {
     world("sqlite://system.db", SLOW_SQLITE)
 }
 
-/// `apply` in the background, with its events in `events`.
-pub(crate) fn start(world: &World) -> Child {
-    let events = std::fs::File::create(world.path("events")).unwrap();
-    let errors = std::fs::File::create(world.path("errors")).unwrap();
-    let mut command = world.command(&["apply", "--auto-approve", "--format", "json"]);
-    command.stdout(Stdio::from(events)).stderr(Stdio::from(errors)).spawn().unwrap()
-}
-
-/// Waits for the event that a step began.
-pub(crate) fn wait_for_start(world: &World, address: &str) {
-    let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
-    wait_until(address, || world.read("events").contains(&began));
+/// `apply` in the background, whose step of this address has begun.
+pub(crate) fn started(world: &World, address: &str) -> Running {
+    let mut run = world.start(&["apply", "--auto-approve", "--format", "json"]);
+    run.wait_for_step(address);
+    run
 }
 
 const SLOW: &str = "system.migration.0001_slow";
@@ -56,8 +47,7 @@ fn holder(world: &World) -> String {
 }
 
 fn second_apply_is_told_who_holds_the_lock(world: &World) {
-    let mut first = start(world);
-    wait_for_start(world, SLOW);
+    let first = started(world, SLOW);
     std::thread::sleep(Duration::from_millis(200));
 
     let run = holder(world);
@@ -72,8 +62,7 @@ fn second_apply_is_told_who_holds_the_lock(world: &World) {
     assert!((1.0..3.0).contains(&patience.as_secs_f64()), "waited {patience:?}");
     let history = world.trueup(&["history"]);
     history.exits(0).says("running");
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.kill();
 }
 
 #[test]
@@ -90,13 +79,12 @@ fn a22_a_second_apply_that_waits_long_enough_finds_nothing_left_to_do() {
     let on_postgres = world(postgres.url(), "SELECT pg_sleep(1.5)");
     let on_sqlite = slow_sqlite();
     for world in [&on_postgres, &on_sqlite] {
-        let mut first = start(world);
-        wait_for_start(world, SLOW);
+        let first = started(world, SLOW);
 
         let second = world.trueup(&["apply", "--auto-approve", "--lock-timeout", "5m"]);
 
         second.exits(0).says("No changes");
-        assert!(first.wait().unwrap().success());
+        first.ends().exits(0);
     }
 }
 
@@ -106,13 +94,11 @@ fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
     // The insert comes seconds after the kill, if nobody ends the session.
     let slow = "CREATE TABLE late (x int); SELECT pg_sleep(4); INSERT INTO late VALUES (1);";
     let world = world(postgres.url(), slow);
-    let mut first = start(&world);
-    wait_for_start(&world, SLOW);
+    let first = started(&world, SLOW);
     wait_until("the statement", || {
         postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(4)%' AND pid <> pg_backend_pid() AND state = 'active'") == "1"
     });
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.kill();
 
     world.trueup(&["history"]).exits(0).says("died");
     let second = world.apply();
@@ -167,17 +153,15 @@ fn e09_a_step_that_ended_stands_in_the_journal_while_a_long_one_runs() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE quick (x int);");
     world.file("migrations/0002_long.sql", "SELECT pg_sleep(20)");
-    let mut run = start(&world);
-    wait_for_start(&world, "system.migration.0002_long");
+    let mut run = started(&world, "system.migration.0002_long");
 
     let began = Instant::now();
     let recorded = "SELECT count(*) FROM trueup.steps WHERE address = 'system.migration.0001_slow'";
     wait_until("the record", || postgres.psql(recorded) == "1");
 
     assert!(began.elapsed() < Duration::from_secs(3), "after {:?}", began.elapsed());
-    assert!(run.try_wait().unwrap().is_none(), "the long step runs");
-    run.kill().unwrap();
-    run.wait().unwrap();
+    assert!(run.is_running(), "the long step runs");
+    run.kill();
 }
 
 #[test]
@@ -185,10 +169,8 @@ fn a22_a_statement_of_a_dead_run_that_does_not_end_is_named_and_can_be_ended() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE a (x int);");
     let dead = "01890a5d-ac96-774b-bcce-b302099a8057";
-    let mut psql = std::process::Command::new("psql");
-    psql.arg(format!("{}?application_name=trueup/locked/{dead}", postgres.url()));
-    let lingering = psql.args(["--command", "SELECT pg_sleep(60)"]).stdout(Stdio::null());
-    let mut lingering = lingering.stderr(Stdio::null()).spawn().unwrap();
+    let mut lingering = Session::open(&format!("{}?application_name=trueup/locked/{dead}", postgres.url()));
+    lingering.send("SELECT pg_sleep(60)");
     wait_until("the statement", || {
         postgres.psql("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'trueup/%' AND state = 'active'") == "1"
     });
@@ -200,8 +182,6 @@ fn a22_a_statement_of_a_dead_run_that_does_not_end_is_named_and_can_be_ended() {
     refused.exits(4).warns(dead).warns("pg_sleep(60)").warns("lock break");
     broken.exits(0).says("ended 1 session");
     applied.exits(0);
-    lingering.kill().ok();
-    lingering.wait().unwrap();
 }
 
 #[test]
@@ -209,30 +189,27 @@ fn a22_a_broken_lock_stops_its_run_before_another_begins() {
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE early (x int);");
     world.file("migrations/0002_slow.sql", "SELECT pg_sleep(20);");
-    let mut first = start(&world);
-    wait_for_start(&world, "system.migration.0002_slow");
+    let first = started(&world, "system.migration.0002_slow");
     let run = holder(&world);
 
     world.trueup(&["lock", "break", "no-such-run"]).exits(1).warns(&run);
     world.trueup(&["lock", "break", &run]).exits(0).says("its lock is free");
-    let ended = first.wait().unwrap();
+    let ended = first.ends();
 
-    assert_eq!(ended.code(), Some(6), "{}", world.read("errors"));
+    ended.exits(6);
     world.trueup(&["lock", "status"]).exits(0).says("nobody");
-    assert!(world.read("errors").contains("lock was lost") || world.read("events").contains("failed"));
+    assert!(ended.stderr.contains("lock was lost") || ended.stdout.contains("failed"));
 }
 
 #[test]
 fn a22_a_file_lock_cannot_be_broken_while_its_process_lives() {
     let world = slow_sqlite();
-    let mut first = start(&world);
-    wait_for_start(&world, SLOW);
+    let first = started(&world, SLOW);
     let run = holder(&world);
 
     world.trueup(&["lock", "break", &run]).exits(1).warns("alive");
 
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.kill();
     world.trueup(&["lock", "status"]).exits(0).says("nobody");
     world.trueup(&["history"]).exits(0).says("died");
     world.apply().exits(0).warns("died in the middle");
@@ -245,14 +222,12 @@ fn a22_two_names_of_one_file_have_one_lock() {
     world.sqlite("system.db", "PRAGMA user_version");
     std::fs::write(world.path("system.db"), "").unwrap();
     std::os::unix::fs::symlink(world.path("system.db"), world.path("elsewhere/system.db")).unwrap();
-    let mut first = start(&world);
-    wait_for_start(&world, SLOW);
+    let first = started(&world, SLOW);
 
     let second = world.trueup(&["--file", "elsewhere/stack.yaml", "apply", "--auto-approve"]);
 
     second.exits(4);
-    first.kill().unwrap();
-    first.wait().unwrap();
+    first.kill();
 }
 
 #[test]
@@ -261,19 +236,14 @@ fn a22_waiting_for_the_lock_never_blocks_create_index_concurrently() {
     postgres.psql("CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 1000)");
     let world = world(postgres.url(), "SELECT pg_sleep(0)");
     // Idle, outside of a transaction: only its lock is in the way.
-    let mut holding = std::process::Command::new("psql");
-    let holding = holding.arg(postgres.url()).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut holding = holding.spawn().unwrap();
-    let mut input = holding.stdin.take().unwrap();
-    input.write_all(b"SELECT pg_advisory_lock(32776945837371392);\n").unwrap();
+    let mut holding = postgres.session();
+    holding.send("SELECT pg_advisory_lock(32776945837371392)");
     wait_until("the lock", || {
         let held = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
                     WHERE l.locktype = 'advisory' AND d.datname = current_database()";
         postgres.psql(held) == "1"
     });
-    let waits = ["apply", "--auto-approve", "--lock-timeout", "60s"];
-    let mut waiting = world.command(&waits);
-    let mut waiting = waiting.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut waiting = world.start(&["apply", "--auto-approve", "--lock-timeout", "60s"]);
     wait_until("the wait", || {
         let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                        AND application_name LIKE 'trueup/%/waiting'";
@@ -284,14 +254,10 @@ fn a22_waiting_for_the_lock_never_blocks_create_index_concurrently() {
     postgres.psql("CREATE INDEX CONCURRENTLY i ON t (x)");
     let took = began.elapsed();
 
-    assert_eq!(waiting.try_wait().unwrap(), None, "it still waits");
+    assert!(waiting.is_running(), "it still waits");
     assert!(took < Duration::from_secs(8), "the index took {took:?}");
     assert_eq!(postgres.psql("SELECT indisvalid FROM pg_index WHERE indexrelid = 'i'::regclass"), "t");
-    waiting.kill().unwrap();
-    waiting.wait().unwrap();
-    drop(input);
-    holding.kill().unwrap();
-    holding.wait().unwrap();
+    waiting.kill();
 }
 
 #[test]
@@ -301,8 +267,7 @@ fn a22_every_session_that_writes_is_named_and_ends_with_its_client() {
                  current_setting('client_connection_check_interval', true) AS notice,
                  current_setting('tcp_keepalives_idle') AS keepalive; SELECT pg_sleep(1.5)";
     let world = world(postgres.url(), shown);
-    let mut first = start(&world);
-    wait_for_start(&world, SLOW);
+    let first = started(&world, SLOW);
     let run = holder(&world);
     let names = postgres.psql(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -311,7 +276,7 @@ fn a22_every_session_that_writes_is_named_and_ends_with_its_client() {
     let ours = postgres.psql(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'trueup/locked/{run}'"
     ));
-    assert!(first.wait().unwrap().success());
+    first.ends().exits(0);
 
     assert_eq!(names, ours);
     // A server looks for its client from version 14 on.
@@ -326,14 +291,8 @@ fn a22_two_first_applies_at_once_make_one_database() {
     let on_sqlite = slow_sqlite();
     for world in [&on_postgres, &on_sqlite] {
         let arguments = ["apply", "--auto-approve", "--lock-timeout", "30s"];
-        let runs: Vec<Child> = (0..4)
-            .map(|_| world.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-            .collect();
-        for run in runs {
-            let output = run.wait_with_output().unwrap();
-            let (out, err) =
-                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "{out}\n{err}");
+        for run in [(); 4].map(|()| world.start(&arguments)) {
+            run.ends().exits(0);
         }
         world.plan().exits(0);
     }
@@ -356,16 +315,12 @@ fn a22_drift_accept_stops_and_records_nothing_when_its_lock_is_lost() {
     world.apply().exits(0);
     postgres.psql("ALTER TABLE early ADD COLUMN by_hand int");
     let recorded = || postgres.psql("SELECT count(*) FROM trueup.runs WHERE command = 'drift accept'");
-    let mut blocking = std::process::Command::new("psql");
-    let mut blocking =
-        blocking.arg(postgres.url()).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let mut input = blocking.stdin.take().unwrap();
-    input.write_all(b"BEGIN; LOCK TABLE trueup.snapshots IN SHARE MODE;\n").unwrap();
+    let mut blocking = postgres.session();
+    blocking.send("BEGIN; LOCK TABLE trueup.snapshots IN SHARE MODE");
     wait_until("the table's lock", || {
         postgres.psql("SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND mode = 'ShareLock' AND granted") == "1"
     });
-    let mut accept = world.command(&["drift", "accept"]);
-    let accept = accept.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let accept = world.start(&["drift", "accept"]);
     wait_until("the write", || {
         postgres.psql(
             "SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted",
@@ -373,19 +328,16 @@ fn a22_drift_accept_stops_and_records_nothing_when_its_lock_is_lost() {
     });
 
     postgres.psql(&format!("SELECT pg_terminate_backend({})", holding_session(&postgres)));
-    let ended = accept.wait_with_output().unwrap();
+    let ended = accept.ends();
     let before = recorded();
     wait_until("the server noticed", || {
         postgres.psql(
             "SELECT count(*) FROM pg_locks WHERE relation = 'trueup.snapshots'::regclass AND NOT granted",
         ) == "0"
     });
-    drop(input);
-    blocking.wait().unwrap();
+    blocking.end();
 
-    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(6), "{errors}");
-    assert!(errors.contains("the lock was lost"), "{errors}");
+    ended.exits(6).warns("the lock was lost");
     assert_eq!(recorded(), before);
     world.trueup(&["drift"]).exits(2).says("by_hand");
     world.trueup(&["drift", "accept"]).exits(0).says("recorded as it is now");
@@ -399,18 +351,15 @@ fn a22_baseline_records_nothing_when_its_lock_is_lost_and_leaves_no_scratch_data
     let postgres = Postgres::start();
     let world = world(postgres.url(), "CREATE TABLE early (x int); SELECT pg_sleep(15);");
     postgres.psql("CREATE TABLE early (x int)");
-    let mut baseline = world.command(&["baseline", "--to", "1"]);
-    let baseline = baseline.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let baseline = world.start(&["baseline", "--to", "1"]);
     wait_until("the trial", || !postgres.psql(TRIES).is_empty());
     let scratch = postgres.psql(TRIES);
 
     let began = Instant::now();
     postgres.psql(&format!("SELECT pg_terminate_backend({})", holding_session(&postgres)));
-    let ended = baseline.wait_with_output().unwrap();
+    let ended = baseline.ends();
 
-    let errors = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert_eq!(ended.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("the lock was lost"), "{errors}");
+    ended.exits(1).warns("the lock was lost");
     assert!(began.elapsed() < Duration::from_secs(8), "it stopped after {:?}", began.elapsed());
     assert_eq!(postgres.psql("SELECT to_regclass('_sqlx_migrations') IS NULL"), "t");
     assert_eq!(postgres.psql(&format!("SELECT count(*) FROM pg_database WHERE datname = '{scratch}'")), "0");

@@ -226,21 +226,9 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
 
 /// Kills `apply plan.json` as soon as a step has begun.
 fn kill_at(world: &World, address: &str) {
-    let events = std::fs::File::create(world.path("events")).unwrap();
-    let mut command = world.command(&["apply", "plan.json", "--format", "json"]);
-    let errors = std::fs::File::create(world.path("errors")).unwrap();
-    let mut child = command.stdout(events).stderr(errors).spawn().unwrap();
-    let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
-    crate::servers::wait_until(address, || {
-        // Asked first: what ended may have begun the step meanwhile.
-        let ended = child.try_wait().unwrap();
-        let has_begun = world.read("events").contains(&began);
-        let said = || format!("{}\n{}", world.read("events"), world.read("errors"));
-        assert!(has_begun || ended.is_none(), "{address} was not begun: {ended:?}\n{}", said());
-        has_begun
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut run = world.start(&["apply", "plan.json", "--format", "json"]);
+    run.wait_for_step(address);
+    run.kill();
 }
 
 #[test]

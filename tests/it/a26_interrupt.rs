@@ -4,15 +4,11 @@ use std::io::Write as _;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::a22_locking::{slow_sqlite, start, wait_for_start, world};
-use crate::servers::{Postgres, free_port, psql, run, wait_until};
+use crate::a22_locking::{slow_sqlite, started, world};
+use crate::servers::{Postgres, Session, free_port, psql, run, wait_until};
 use crate::world::World;
 
 const SLOW: &str = "system.migration.0001_slow";
-
-fn interrupt(child: &Child) {
-    run(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]));
-}
 
 fn steps(world: &World) -> Vec<(String, String)> {
     let runs = world.trueup(&["history", "--format", "json"]).events();
@@ -25,20 +21,18 @@ fn steps(world: &World) -> Vec<(String, String)> {
 
 fn the_first_ctrl_c_finishes_what_runs(world: &World) {
     world.file("migrations/0002_next.sql", "CREATE TABLE next (x int);");
-    let mut child = start(world);
-    wait_for_start(world, SLOW);
+    let run = started(world, SLOW);
     std::thread::sleep(Duration::from_millis(100));
 
-    interrupt(&child);
+    run.signal("INT");
 
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", world.read("errors"));
+    let ended = run.ends();
+    ended.exits(130).warns("another Ctrl-C stops at once").warns("goes on from here");
+    assert!(!ended.stdout.contains("Ctrl-C"));
     let steps = steps(world);
     assert!(steps.contains(&(SLOW.to_owned(), "\"done\"".to_owned())), "{steps:?}");
     let next = ("system.migration.0002_next".to_owned(), "{\"blocked\":\"interrupted\"}".to_owned());
     assert!(steps.contains(&next), "{steps:?}");
-    let errors = world.read("errors");
-    assert!(errors.contains("another Ctrl-C stops at once") && errors.contains("goes on from here"));
-    assert!(!world.read("events").contains("Ctrl-C"));
     world.apply().exits(0);
     world.plan().exits(0);
 }
@@ -56,8 +50,7 @@ fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itsel
     let nobody = format!("postgres://app:a-password@127.0.0.1:{}/shop", free_port());
     let waiting = world(nobody, "SELECT 1");
     let locked = world(postgres.url(), "SELECT pg_sleep(20)");
-    let mut holder = start(&locked);
-    wait_for_start(&locked, SLOW);
+    let holder = started(&locked, SLOW);
 
     for (world, option) in [(&waiting, "--wait"), (&locked, "--lock-timeout")] {
         for signal in ["INT", "TERM"] {
@@ -73,8 +66,7 @@ fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itsel
             assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
         }
     }
-    holder.kill().unwrap();
-    holder.wait().unwrap();
+    holder.kill();
 }
 
 /// `apply` on a terminal of its own. What is typed comes before anything is said.
@@ -129,17 +121,15 @@ fn a26_ctrl_c_at_the_second_question_does_not_say_that_nothing_was_applied() {
 }
 
 fn the_second_ctrl_c_stops_at_once(world: &World) {
-    let mut child = start(world);
-    wait_for_start(world, SLOW);
+    let run = started(world, SLOW);
     std::thread::sleep(Duration::from_millis(100));
 
     let began = Instant::now();
-    interrupt(&child);
+    run.signal("INT");
     std::thread::sleep(Duration::from_millis(50));
-    interrupt(&child);
-    let code = child.wait().unwrap().code();
+    run.signal("INT");
+    run.ends().exits(130);
 
-    assert_eq!(code, Some(130), "{}", world.read("errors"));
     assert!(began.elapsed() < Duration::from_secs(2), "stopped after {:?}", began.elapsed());
     let steps = steps(world);
     let stopped = (SLOW.to_owned(), "{\"blocked\":\"stopped while it ran\"}".to_owned());
@@ -159,12 +149,9 @@ fn a26_the_second_ctrl_c_stops_at_once_and_the_journal_says_so() {
 }
 
 /// A session that has read a table and not ended its transaction.
-fn reader(postgres: &Postgres) -> Child {
-    let mut psql = std::process::Command::new("psql");
-    let psql = psql.arg(format!("{}?application_name=report", postgres.url()));
-    psql.args(["-c", "BEGIN; SELECT count(*) FROM t; SELECT pg_sleep(300)"]);
-    let reading =
-        psql.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+fn reader(postgres: &Postgres) -> Session {
+    let mut reading = Session::open(&format!("{}?application_name=report", postgres.url()));
+    reading.send("BEGIN; SELECT count(*) FROM t; SELECT pg_sleep(300)");
     wait_until("the reader", || {
         let held = "SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND granted";
         postgres.psql(held) == "1"
@@ -178,26 +165,21 @@ fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
         "FROM pg_stat_activity WHERE application_name = 'report' AND datname = current_database()";
     let postgres = Postgres::start();
     postgres.psql("CREATE TABLE t (a int)");
-    let mut reading = reader(&postgres);
+    let reading = reader(&postgres);
     let world = world(postgres.url(), "CREATE TABLE kept (a int);");
     world.apply().exits(0);
     let spec = world.read("stack.yaml").replace("system:\n", "system:\n  lock_timeout: 60s\n");
     world.spec(&spec).file("migrations/0002_b.sql", "CREATE TABLE lost (a int);\nALTER TABLE t ADD b int;");
-    let child = start(&world);
-    wait_until("the note", || world.read("errors").contains("waits for"));
+    let run = world.start(&["apply", "--auto-approve"]);
+    wait_until("the note", || run.stderr().contains("waits for"));
 
     let began = Instant::now();
-    interrupt(&child);
-    let ended = child.wait_with_output().unwrap();
+    run.signal("INT");
+    let ended = run.ends();
 
-    let errors = world.read("errors");
-    assert_eq!(ended.status.code(), Some(130), "{errors}");
+    ended.exits(130).warns("system.migration.0002_b waits for pid ");
+    ended.warns("(report, account postgres), active since 20");
     assert!(began.elapsed() < Duration::from_secs(5), "it waited for {:?}", began.elapsed());
-    let named = "system.migration.0002_b waits for pid ";
-    assert!(
-        errors.contains(named) && errors.contains("(report, account postgres), active since 20"),
-        "{errors}"
-    );
     let steps = steps(&world);
     assert!(
         steps.iter().any(|(_, outcome)| outcome.contains("because the run was asked to stop")),
@@ -209,8 +191,7 @@ fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
     world.spec(&spec.replace("60s", "1s"));
     let failed = world.apply();
     failed.exits(6).says("(report, account postgres)").says("tried 6 times").says("SELECT pg_sleep(300)");
-    reading.kill().unwrap();
-    reading.wait().unwrap();
+    drop(reading);
     postgres.psql(&format!("SELECT pg_terminate_backend(pid) {READER}"));
     wait_until("the reader's end", || postgres.psql(&format!("SELECT count(*) {READER}")) == "0");
     world.apply().exits(0);
@@ -265,7 +246,7 @@ fn a26_signals_are_heard_while_nobody_reads_the_answer() {
     assert_eq!(child.try_wait().unwrap(), None);
 
     let began = Instant::now();
-    interrupt(&child);
+    run(std::process::Command::new("kill").args(["-INT", &child.id().to_string()]));
 
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());

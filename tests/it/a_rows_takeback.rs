@@ -1,8 +1,5 @@
 //! A19: what is not taken back: rows that somebody is at work on, and rows that somebody else wants.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use crate::a_seeds::{ROWS, TABLES, spec};
 use crate::servers::{Postgres, wait_until};
 use crate::world::World;
@@ -21,12 +18,9 @@ fn a19_a_row_that_is_changed_or_referred_to_while_it_is_taken_back_stays() {
     world.env("DATABASE_URL", database.url()).file("migrations/0001_items.sql", tables);
     world.file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
     world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
-    let mut application = Command::new("psql");
-    let application = application.arg(database.url()).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut application = application.spawn().unwrap();
-    let mut input = application.stdin.take().unwrap();
-    input.write_all(b"BEGIN; UPDATE items SET note = 'theirs' WHERE id = 'a';\n").unwrap();
-    input.write_all(b"INSERT INTO orders VALUES ('o', 'b');\n").unwrap();
+    let mut application = database.session();
+    application.send("BEGIN; UPDATE items SET note = 'theirs' WHERE id = 'a'");
+    application.send("INSERT INTO orders VALUES ('o', 'b')");
     wait_until("the order", || {
         let idle = "state = 'idle in transaction' AND query LIKE 'INSERT INTO orders%'";
         sessions(&database, idle) == "1"
@@ -34,11 +28,10 @@ fn a19_a_row_that_is_changed_or_referred_to_while_it_is_taken_back_stays() {
 
     let applying = world.start(&["apply", "--auto-approve"]);
     wait_until("the wait", || sessions(&database, "wait_event_type = 'Lock'") == "1");
-    input.write_all(b"COMMIT;\n").unwrap();
+    application.send("COMMIT");
     let applied = applying.ends();
 
-    drop(input);
-    application.wait().unwrap();
+    application.end();
     applied.exits(0).warns("1 row no longer wanted and left alone: changed since this tool wrote them");
     applied.warns("1 row no longer wanted and left alone: referred to by rows that stay");
     assert_eq!(database.psql("SELECT id, note FROM items ORDER BY 1"), "a|theirs\nb|none");

@@ -1,7 +1,7 @@
 //! F01: a store that does not answer at one look of a run and answers at a later one. Its changes are
 //! done in that run or counted as blocked; the exit code follows what was done.
 
-use crate::a22_locking::{start, wait_for_start};
+use crate::a22_locking::started;
 use crate::servers::{Chroma, Fault, Postgres, Wire, free_port};
 use crate::stores::{Database, Shop, Vectors, make_business, trained};
 use crate::world::World;
@@ -40,13 +40,11 @@ fn f01_a_store_that_answers_while_a_run_goes_on_is_written_in_a_further_round() 
     let (postgres, chroma) = (Postgres::start(), Chroma::start());
     let (world, port) = with_chroma_that_is_down(&postgres, &chroma);
 
-    let mut run = start(&world);
-    wait_for_start(&world, SLOW);
+    let run = started(&world, SLOW);
     let wire = Wire::on(port, port_of(&chroma));
-    let ended = run.wait().unwrap();
+    let ended = run.ends();
 
-    assert_eq!(ended.code(), Some(0), "{}{}", world.read("events"), world.read("errors"));
-    assert!(world.read("events").contains(r#"{"event":"finished","address":"vector.documents.ddl""#));
+    ended.exits(0).says(r#"{"event":"finished","address":"vector.documents.ddl""#);
     world.plan().exits(0);
     assert_eq!(documents(&world, chroma, wire), 4);
 }
@@ -76,13 +74,12 @@ fn f01_a_target_that_appears_while_a_run_goes_on_is_read_in_a_further_round() {
                 (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000) SELECT max(i) AS i FROM n;";
     world.file("migrations/0002_slow.sql", slow);
 
-    let mut run = start(&world);
-    wait_for_start(&world, SLOW);
+    let run = started(&world, SLOW);
     make_business(&world, "part.db");
     std::fs::rename(world.path("part.db"), world.path("business.db")).unwrap();
-    let ended = run.wait().unwrap();
+    let ended = run.ends();
 
-    assert_eq!(ended.code(), Some(0), "{}{}", world.read("events"), world.read("errors"));
+    ended.exits(0);
     world.plan().exits(0);
     assert_eq!(Vectors::Sqlite.ids(&world, "ddl").len(), 4);
 }
@@ -103,17 +100,11 @@ fn f01_what_appears_during_a_run_and_loses_data_is_blocked_unless_it_is_allowed(
     let heartbeat = "GET /api/v2/heartbeat";
     wire.fail_at(heartbeat, Fault::Cut, usize::MAX);
 
-    let mut run = start(&world);
-    wait_for_start(&world, "system.migration.0003_slow");
+    let run = started(&world, "system.migration.0003_slow");
     wire.fail_at(heartbeat, Fault::Cut, 0);
-    let ended = run.wait().unwrap();
+    let ended = run.ends();
 
-    assert_eq!(ended.code(), Some(6), "{}{}", world.read("events"), world.read("errors"));
-    assert!(
-        world.read("events").contains("runs only with `--allow mass-delete`"),
-        "{}",
-        world.read("events")
-    );
+    ended.exits(6).says("runs only with `--allow mass-delete`");
     assert_eq!(documents(&world, chroma, wire), 4);
 }
 

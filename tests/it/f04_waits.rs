@@ -1,12 +1,11 @@
 //! F04: another session's lock, or a connection that went silent, while a run looks, works or records: the
 //! run ends within bounds, and says whom it waits for.
 
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::a22_locking;
-use crate::servers::{Fault, Postgres, Wire, wait_until};
+use crate::servers::{Fault, Postgres, Session, Wire, wait_until};
 use crate::world::{Run, World};
 
 /// What no run may take here: a wait for a lock, or for a silent connection, is over in half a minute.
@@ -20,17 +19,12 @@ fn world(url: &str) -> World {
 }
 
 /// A session that holds a table as VACUUM FULL does.
-struct Holder(Child);
+struct Holder(Session);
 
 impl Holder {
     fn of(postgres: &Postgres, table: &str) -> Self {
-        let mut psql = Command::new("psql");
-        psql.arg(format!("{}?application_name=vacuum", postgres.url()));
-        psql.args([
-            "-c",
-            &format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(300)"),
-        ]);
-        let holder = Self(psql.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let mut session = Session::open(&format!("{}?application_name=vacuum", postgres.url()));
+        session.send(&format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(300)"));
         wait_until("the lock", || {
             let held = format!(
                 "SELECT count(*) FROM pg_locks WHERE relation = '{table}'::regclass AND granted \
@@ -38,12 +32,11 @@ impl Holder {
             );
             postgres.psql(&held) == "1"
         });
-        holder
+        Self(session)
     }
 
-    fn end(mut self, postgres: &Postgres) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
+    fn end(self, postgres: &Postgres) {
+        drop(self.0);
         let sessions =
             "FROM pg_stat_activity WHERE application_name = 'vacuum' AND datname = current_database()";
         postgres.psql(&format!("SELECT pg_terminate_backend(pid) {sessions}"));

@@ -79,11 +79,8 @@ fn f09_what_another_run_did_meanwhile_is_not_done_twice_and_what_changed_is_aske
     let mut other = None;
     let (code, said) = answered_late(&world, || {
         end_sessions(&postgres);
-        other = Some(a22_locking::start(&world));
-        a22_locking::wait_for_start(&world, "system.migration.0002_slow");
+        other = Some(a22_locking::started(&world, "system.migration.0002_slow"));
     });
     assert_eq!(code, Some(4), "{said}");
-    let mut other = other.unwrap();
-    other.kill().unwrap();
-    other.wait().unwrap();
+    other.unwrap().kill();
 }

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::servers::{Postgres, wait_until};
+use crate::servers::{Postgres, Session, wait_until};
 use crate::stacks::{Database, on_each_database};
 use crate::world::{Run, World};
 
@@ -92,9 +92,7 @@ fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
     for name in [left, in_use, of_others] {
         postgres.on_server(&format!("CREATE DATABASE {name}"));
     }
-    let mut psql = std::process::Command::new("psql");
-    let psql = psql.arg(postgres.url_of(in_use)).args(["-c", "SELECT pg_sleep(60)"]);
-    let mut user = psql.stdout(std::process::Stdio::null()).spawn().unwrap();
+    let _user = Session::open(&postgres.url_of(in_use));
     let names = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'trueup_scratch_%'";
     wait_until("the session", || {
         postgres.on_server(&format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{in_use}'"))
@@ -104,8 +102,6 @@ fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
     rehearse(&world).exits(0);
 
     assert_eq!(postgres.on_server(names), format!("{in_use} {of_others}"));
-    user.kill().unwrap();
-    user.wait().unwrap();
 }
 
 #[test]

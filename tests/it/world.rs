@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::servers;
 
@@ -136,8 +136,11 @@ impl World {
 
     /// Starts the binary in the folder, and does not wait for it.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Running { command: format!("trueup {}", arguments.join(" ")), child }
+        let [stdout, stderr] = [(); 2].map(|()| NamedTempFile::new().unwrap());
+        let mut command = self.command(arguments);
+        command.stdout(stdout.reopen().unwrap()).stderr(stderr.reopen().unwrap());
+        let child = command.spawn().unwrap();
+        Running { command: format!("trueup {}", arguments.join(" ")), child, stdout, stderr }
     }
 
     /// `plan --detailed-exitcode`: 0 for no changes, 2 for changes.
@@ -165,6 +168,8 @@ impl World {
 pub(crate) struct Running {
     command: String,
     child: Child,
+    stdout: NamedTempFile,
+    stderr: NamedTempFile,
 }
 
 impl Running {
@@ -174,6 +179,16 @@ impl Running {
 
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it has printed by now.
+    pub(crate) fn stdout(&self) -> String {
+        std::fs::read_to_string(&self.stdout).expect("stdout is text")
+    }
+
+    /// What it has warned of by now.
+    pub(crate) fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.stderr).expect("stderr is text")
     }
 
     /// The most memory that it had at a time, in bytes; `None` once it has ended.
@@ -188,6 +203,23 @@ impl Running {
         servers::run(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));
     }
 
+    /// Waits for the event that a step began, of a run that prints events as JSON.
+    pub(crate) fn wait_for_step(&mut self, address: &str) {
+        let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
+        servers::wait_until(address, || {
+            // Asked first: what ended may have begun the step meanwhile.
+            let is_running = self.is_running();
+            let has_begun = self.stdout().contains(&began);
+            assert!(has_begun || is_running, "{address} was not begun\n{}{}", self.stdout(), self.stderr());
+            has_begun
+        });
+    }
+
+    pub(crate) fn kill(self) {
+        self.signal("KILL");
+        self.ends();
+    }
+
     /// Waits for its end.
     pub(crate) fn ends(mut self) -> Run {
         let start = Instant::now();
@@ -195,13 +227,8 @@ impl Running {
             assert!(start.elapsed() < DEADLINE, "{} does not end", self.command);
             std::thread::sleep(Duration::from_millis(5));
         }
-        let output = self.child.wait_with_output().unwrap();
-        Run {
-            command: self.command,
-            stdout: String::from_utf8(output.stdout).expect("stdout is text"),
-            stderr: String::from_utf8(output.stderr).expect("stderr is text"),
-            code: output.status.code(),
-        }
+        let code = self.child.wait().unwrap().code();
+        Run { stdout: self.stdout(), stderr: self.stderr(), code, command: self.command }
     }
 }
 

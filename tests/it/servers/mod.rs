@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub(crate) use chroma::Chroma;
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{Postgres, psql};
+pub(crate) use postgres::{Postgres, Session, psql};
 pub(crate) use redis::Redis;
 pub(crate) use wire::{Fault, Wire};
 

@@ -1,6 +1,7 @@
 //! A PostgreSQL database for one test, on a server of all tests.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{Shared, run, unique_name};
 
@@ -76,6 +77,11 @@ impl Postgres {
         psql(&self.url(), sql)
     }
 
+    /// A session of somebody else's that stays open.
+    pub(crate) fn session(&self) -> Session {
+        Session::open(&self.url())
+    }
+
     /// The server's major version.
     pub(crate) fn major(&self) -> u32 {
         self.on_server("SELECT current_setting('server_version_num')::int / 10000").parse().unwrap()
@@ -95,6 +101,42 @@ impl Drop for Postgres {
             self.on_server(&format!("{end} = '{}'", self.name));
             self.on_server(&format!("DROP DATABASE IF EXISTS {}", self.name));
         }
+    }
+}
+
+/// A client at work, which does not wait for what it sends. It is killed when it is dropped, and its server
+/// process may stay for a while.
+pub(crate) struct Session {
+    psql: Child,
+    input: Option<ChildStdin>,
+}
+
+impl Session {
+    pub(crate) fn open(url: &str) -> Self {
+        let mut psql = Command::new("psql");
+        psql.arg(url).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut psql = psql.spawn().unwrap();
+        let input = psql.stdin.take();
+        Self { psql, input }
+    }
+
+    /// Sends statements.
+    pub(crate) fn send(&mut self, sql: &str) {
+        writeln!(self.input.as_mut().unwrap(), "{sql};").unwrap();
+    }
+
+    /// Ends it once all that was sent is done.
+    pub(crate) fn end(mut self) {
+        drop(self.input.take());
+        self.psql.wait().unwrap();
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        self.psql.kill().ok();
+        self.psql.wait().unwrap();
     }
 }
 
