@@ -1,6 +1,6 @@
 //! A19: what is not taken back: rows that somebody is at work on, and rows that somebody else wants.
 
-use crate::a_seeds::{ROWS, TABLES, spec};
+use crate::a_seeds::{ROWS, TABLES, spec, switched_off};
 use crate::servers::{Postgres, wait_until};
 use crate::world::World;
 
@@ -17,7 +17,7 @@ fn a19_a_row_that_is_changed_or_referred_to_while_it_is_taken_back_stays() {
     let tables = TABLES.replace("REFERENCES items (id)", "REFERENCES items (id) ON DELETE CASCADE");
     world.env("DATABASE_URL", database.url()).file("migrations/0001_items.sql", tables);
     world.file("items.csv", ROWS).spec(&spec("insert")).apply().exits(0);
-    world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
+    world.spec(&switched_off());
     let mut application = database.session();
     application.send("BEGIN; UPDATE items SET note = 'theirs' WHERE id = 'a'");
     application.send("INSERT INTO orders VALUES ('o', 'b')");

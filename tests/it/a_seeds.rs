@@ -29,14 +29,19 @@ pub(crate) fn without_seeds() -> String {
     spec("insert").split("  seeds:").next().unwrap().to_owned()
 }
 
+/// The spec with the seed switched off.
+pub(crate) fn switched_off() -> String {
+    format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert"))
+}
+
+fn applied(world: &World, mode: &str) {
+    let world = world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
+    world.spec(&spec(mode)).apply().exits(0);
+}
+
 /// The rows of a seed were applied, then the application changed one, deleted one and added one.
 fn used(world: &World, database: &Database, mode: &str) {
-    world
-        .file("migrations/0001_items.sql", TABLES)
-        .file("items.csv", ROWS)
-        .spec(&spec(mode))
-        .apply()
-        .exits(0);
+    applied(world, mode);
     database.sql("UPDATE items SET price = 9.99 WHERE id = 'a'");
     database.sql("DELETE FROM items WHERE id = 'b'");
     database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
@@ -84,12 +89,7 @@ fn a18_upsert_also_changes_what_differs_and_deletes_nothing() {
 #[test]
 fn a18_mirror_deletes_only_what_it_inserted_and_nobody_changed() {
     on_each_database(|world, database| {
-        world
-            .file("migrations/0001_items.sql", TABLES)
-            .file("items.csv", ROWS)
-            .spec(&spec("mirror"))
-            .apply()
-            .exits(0);
+        applied(world, "mirror");
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'b'");
         database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
         world.file("items.csv", "id,name,price\na,Apple,1.75\nd,Dates,3\n");
@@ -125,8 +125,7 @@ fn a18_the_plan_shows_the_first_rows_that_it_writes_and_none_that_is_there() {
 #[test]
 fn a18_a_table_or_column_that_nobody_makes_is_an_error_of_the_plan() {
     on_each_database(|world, database| {
-        world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
-        world.spec(&spec("insert")).apply().exits(0);
+        applied(world, "insert");
         let runs = format!("SELECT count(*) FROM {}", database.bookkeeping("runs"));
         let before = database.sql(&runs);
 
@@ -177,7 +176,7 @@ fn a19_turning_a_seed_off_takes_back_only_unchanged_rows() {
         database.sql("INSERT INTO orders VALUES ('o', 'b')");
         database.sql("DELETE FROM items WHERE id = 'd'");
         database.sql("INSERT INTO items (id, name) VALUES ('x', 'theirs')");
-        world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
+        world.spec(&switched_off());
 
         let plan = world.plan_json();
         world.apply().exits(0);
@@ -194,14 +193,9 @@ fn a19_turning_a_seed_off_takes_back_only_unchanged_rows() {
 #[test]
 fn a19_with_the_table_absent_a_seed_that_is_off_has_nothing_to_take_back() {
     on_each_database(|world, database| {
-        world
-            .file("migrations/0001_items.sql", TABLES)
-            .file("items.csv", ROWS)
-            .spec(&spec("insert"))
-            .apply()
-            .exits(0);
+        applied(world, "insert");
         database.sql("DROP TABLE orders; DROP TABLE items");
-        world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert")));
+        world.spec(&switched_off());
 
         let plan = world.plan_json();
         world.apply().exits(0);
@@ -215,7 +209,7 @@ fn a19_with_the_table_absent_a_seed_that_is_off_has_nothing_to_take_back() {
 fn a19_a_seed_that_was_never_on_is_nothing_to_do() {
     on_each_database(|world, database| {
         world.file("migrations/0001_items.sql", TABLES).file("items.csv", ROWS);
-        world.spec(&format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert"))).apply().exits(0);
+        world.spec(&switched_off()).apply().exits(0);
         database.sql("INSERT INTO items (id, name) VALUES ('a', 'Apple')");
 
         let planned = world.plan();
@@ -228,14 +222,8 @@ fn a19_a_seed_that_was_never_on_is_nothing_to_do() {
 #[test]
 fn a19_a_seed_turned_on_again_brings_its_rows_back() {
     on_each_database(|world, database| {
-        let off = format!("flags: {{ seed_demo_data: false }}\n{}", spec("insert"));
-        world
-            .file("migrations/0001_items.sql", TABLES)
-            .file("items.csv", ROWS)
-            .spec(&spec("insert"))
-            .apply()
-            .exits(0);
-        world.spec(&off).apply().exits(0);
+        applied(world, "insert");
+        world.spec(&switched_off()).apply().exits(0);
         assert_eq!(items(database), "");
 
         let plan = world.spec(&spec("insert")).plan_json();
@@ -243,7 +231,7 @@ fn a19_a_seed_turned_on_again_brings_its_rows_back() {
 
         assert_eq!(steps(&plan), ["create system.seed.demo", "update flags"]);
         assert_eq!(items(database), "a|Apple|150 b|Bread|200 c|Cheese|NULL");
-        world.spec(&off).apply().exits(0);
+        world.spec(&switched_off()).apply().exits(0);
         assert_eq!(items(database), "");
     });
 }
@@ -267,12 +255,7 @@ fn a19_a_row_that_the_seed_of_the_other_case_wants_stays() {
 #[test]
 fn a18_a_seed_under_another_name_deletes_and_writes_no_row() {
     on_each_database(|world, database| {
-        world
-            .file("migrations/0001_items.sql", TABLES)
-            .file("items.csv", ROWS)
-            .spec(&spec("mirror"))
-            .apply()
-            .exits(0);
+        applied(world, "mirror");
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'a'");
 
         world.spec(&spec("mirror").replace("demo: {", "samples: {")).apply().exits(0);

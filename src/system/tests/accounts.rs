@@ -11,7 +11,7 @@ fn bench(mut b: Bench, user: User) -> Bench {
         "CREATE TABLE users (id {id} PRIMARY KEY, username text NOT NULL UNIQUE, email text NOT NULL, recovery_email text, \
          password_hash text NOT NULL, role text NOT NULL, is_active boolean NOT NULL DEFAULT {truth})"
     );
-    b.stack.system.migrations.common = vec![migration("0001_users", &table)];
+    b.migrate(&[("0001_users", &table)]);
     b.stack.system.users.insert("admin".into(), user);
     b
 }
@@ -204,7 +204,7 @@ fn a_column_that_must_have_a_value_is_named_before_anything_runs() {
 fn with_seed(b: Bench, mode: SeedMode, columns: &[&str], rows: &[&[&str]]) -> Bench {
     let mut b = bench(b, user("admin", PasswordHash::Argon2id));
     let people = seed("users", "username", mode, columns, rows);
-    b.stack.system.seeds.insert("people".into(), people);
+    b.put("people", people);
     b
 }
 
@@ -221,7 +221,7 @@ fn a19_a_declared_account_that_a_seed_made_is_not_taken_back_with_it() {
         let users = std::mem::take(&mut b.stack.system.users);
         b.converge().await;
         b.stack.system.users = users;
-        b.stack.system.seeds.get_mut("people").unwrap().on = false;
+        b.seed("people").on = false;
 
         let steps = b.converge().await;
 
@@ -257,10 +257,10 @@ fn a16_a_seed_that_would_change_a_declared_account_is_an_error_of_the_plan() {
 
         let of_password = b.diff().await.faults;
         let mut b = b;
-        b.stack.system.seeds.insert("people".into(), differs.clone());
+        b.put("people", differs.clone());
         let of_email = b.diff().await.faults;
         differs.rows = seed("users", "username", SeedMode::Mirror, &columns, &[&same]).rows;
-        b.stack.system.seeds.insert("people".into(), differs);
+        b.put("people", differs);
 
         let said = |faults: Vec<crate::change::Fault>| {
             faults.into_iter().map(|fault| fault.message).collect::<Vec<_>>()

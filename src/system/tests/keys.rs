@@ -5,9 +5,9 @@ use super::*;
 
 fn notes(mut bench: Bench, mode: SeedMode) -> Bench {
     let tables = "CREATE TABLE notes (code text, note text);";
-    bench.stack.system.migrations.common = vec![migration("0001_notes", tables)];
+    bench.migrate(&[("0001_notes", tables)]);
     let rows: [&[&str]; 2] = [&["a", "ours"], &["b", "ours"]];
-    bench.stack.system.seeds.insert("notes".into(), seed("notes", "code", mode, &["code", "note"], &rows));
+    bench.put("notes", seed("notes", "code", mode, &["code", "note"], &rows));
     bench
 }
 
@@ -18,7 +18,7 @@ fn a19_a_row_is_not_taken_back_when_the_key_does_not_tell_it_from_one_of_the_app
         b.converge().await;
         b.execute("INSERT INTO notes VALUES ('a', 'theirs')").await;
 
-        b.stack.system.seeds.get_mut("notes").unwrap().on = false;
+        b.seed("notes").on = false;
         let diff = b.diff().await;
 
         assert!(diff.notes[0].contains("1 row no longer wanted and left alone"), "{:?}", diff.notes);
@@ -40,7 +40,7 @@ fn a18_a_key_that_several_rows_have_is_an_error_of_the_plan_where_rows_would_be_
             diff.faults[0].message,
             "several rows of notes have code \"a\", and they are not the same"
         );
-        b.stack.system.seeds.get_mut("notes").unwrap().mode = SeedMode::Insert;
+        b.seed("notes").mode = SeedMode::Insert;
         assert!(b.converge().await.is_empty());
         assert_eq!(b.query("SELECT note FROM notes WHERE code = 'a' ORDER BY 1").await, ["ours", "theirs"]);
     });
@@ -57,8 +57,8 @@ fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written
                  CREATE TABLE notes (code text COLLATE plain PRIMARY KEY, note text);"
             }
         };
-        b.stack.system.migrations.common = vec![migration("0001_notes", tables)];
-        edit(b.stack.system.seeds.get_mut("notes").unwrap(), |rows| rows[1][0] = some("A"));
+        b.migrate(&[("0001_notes", tables)]);
+        edit(b.seed("notes"), |rows| rows[1][0] = some("A"));
 
         let failed = b.apply(b.diff().await).await.unwrap_err().to_string();
 
@@ -69,7 +69,7 @@ fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written
 
 /// Items of a seed keyed by `id`, of which another one wants the first by its name.
 fn items(mut bench: Bench, table: &str) -> Bench {
-    bench.stack.system.migrations.common = vec![migration("0001_items", table)];
+    bench.migrate(&[("0001_items", table)]);
     let rows: [&[&str]; 2] = [&["1", "Apple"], &["2", "Bread"]];
     let (mode, seeds) = (SeedMode::Insert, &mut bench.stack.system.seeds);
     seeds.insert("a".into(), seed("items", "id", mode, &["id", "name"], &rows));
@@ -82,7 +82,7 @@ fn a19_a_row_that_another_seed_wants_by_another_key_stays() {
     on_each_database(|b| async move {
         let mut b = items(b, "CREATE TABLE items (id integer PRIMARY KEY, name text NOT NULL UNIQUE)");
         b.converge().await;
-        b.stack.system.seeds.get_mut("a").unwrap().on = false;
+        b.seed("a").on = false;
 
         let steps = b.converge().await;
 
@@ -96,7 +96,7 @@ fn a19_rows_stay_and_are_spoken_of_where_nothing_tells_whether_another_seed_want
     on_each_database(|b| async move {
         let mut b = items(b, "CREATE TABLE items (id integer, name text)");
         b.converge().await;
-        b.stack.system.seeds.get_mut("a").unwrap().on = false;
+        b.seed("a").on = false;
 
         let diff = b.diff().await;
 

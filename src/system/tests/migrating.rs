@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn migrate(b: &mut Bench, files: &[(&str, &str)]) {
-    b.stack.system.migrations.common = files.iter().map(|(stem, sql)| migration(stem, sql)).collect();
-}
-
 #[test]
 fn a_missing_database_that_may_not_be_created_is_a_fault() {
     on_each_database(|mut b| async move {
@@ -25,13 +21,10 @@ fn a_missing_database_that_may_not_be_created_is_a_fault() {
 fn a08_a_failing_migration_names_file_line_and_statement_and_a_second_run_goes_on() {
     on_each_database(|mut b| async move {
         let good = "CREATE TABLE a (id integer PRIMARY KEY);";
-        migrate(
-            &mut b,
-            &[
-                ("0001_a", good),
-                ("0002_b", "CREATE TABLE b (id integer);\n\n-- again\nCREATE TABLE a (id integer);\n"),
-            ],
-        );
+        b.migrate(&[
+            ("0001_a", good),
+            ("0002_b", "CREATE TABLE b (id integer);\n\n-- again\nCREATE TABLE a (id integer);\n"),
+        ]);
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
@@ -49,7 +42,7 @@ fn a08_a_failing_migration_names_file_line_and_statement_and_a_second_run_goes_o
             ),
             "{said}"
         );
-        migrate(&mut b, &[("0001_a", good), ("0002_b", "CREATE TABLE b (id integer);")]);
+        b.migrate(&[("0001_a", good), ("0002_b", "CREATE TABLE b (id integer);")]);
         assert_eq!(b.converge().await, ["run system.migration.0002_b: 1 statement (pending)"]);
     });
 }
@@ -57,10 +50,7 @@ fn a08_a_failing_migration_names_file_line_and_statement_and_a_second_run_goes_o
 #[test]
 fn a08_a_place_that_the_database_names_gives_the_line() {
     on_each_database(|mut b| async move {
-        migrate(
-            &mut b,
-            &[("0001_a", "-- é\nCREATE TABLE a (id integer);\nCREATE INDEX i\n  ON a (nothing);\n")],
-        );
+        b.migrate(&[("0001_a", "-- é\nCREATE TABLE a (id integer);\nCREATE INDEX i\n  ON a (nothing);\n")]);
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
@@ -75,13 +65,13 @@ fn a08_a_place_that_the_database_names_gives_the_line() {
 #[test]
 fn a09_an_edited_migration_is_a_fault_with_both_checksums_and_line_endings_are_not() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_a", "CREATE TABLE a (id integer);\nSELECT 1;\n")]);
+        b.migrate(&[("0001_a", "CREATE TABLE a (id integer);\nSELECT 1;\n")]);
         b.converge().await;
 
-        migrate(&mut b, &[("0001_a", "\u{feff}CREATE TABLE a (id integer);\r\nSELECT 1;\r\n")]);
+        b.migrate(&[("0001_a", "\u{feff}CREATE TABLE a (id integer);\r\nSELECT 1;\r\n")]);
         assert_eq!(b.converge().await, Steps::new());
 
-        migrate(&mut b, &[("0001_a", "CREATE TABLE a (id  integer);\nSELECT 1;\n")]);
+        b.migrate(&[("0001_a", "CREATE TABLE a (id  integer);\nSELECT 1;\n")]);
         let faults = b.diff().await.faults;
         assert_eq!(faults.len(), 1);
         let shown = faults[0].message.split_once(": ").unwrap().1;
@@ -94,9 +84,9 @@ fn a09_an_edited_migration_is_a_fault_with_both_checksums_and_line_endings_are_n
 #[test]
 fn a_migration_whose_file_is_gone_is_a_fault() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_a", "SELECT 1"), ("0002_b", "SELECT 2")]);
+        b.migrate(&[("0001_a", "SELECT 1"), ("0002_b", "SELECT 2")]);
         b.converge().await;
-        migrate(&mut b, &[("0001_a", "SELECT 1")]);
+        b.migrate(&[("0001_a", "SELECT 1")]);
 
         assert_eq!(
             b.diff().await.faults[0].message,
@@ -108,7 +98,7 @@ fn a_migration_whose_file_is_gone_is_a_fault() {
 #[test]
 fn a_migration_that_failed_half_way_is_a_fault() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_a", "SELECT 1")]);
+        b.migrate(&[("0001_a", "SELECT 1")]);
         b.converge().await;
         b.execute("UPDATE _sqlx_migrations SET success = false").await;
 
@@ -119,9 +109,9 @@ fn a_migration_that_failed_half_way_is_a_fault() {
 #[test]
 fn a10_an_older_migration_is_a_fault_unless_the_order_allows_it() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_a", "SELECT 1"), ("0003_c", "SELECT 3")]);
+        b.migrate(&[("0001_a", "SELECT 1"), ("0003_c", "SELECT 3")]);
         b.converge().await;
-        migrate(&mut b, &[("0001_a", "SELECT 1"), ("0002_b", "SELECT 2"), ("0003_c", "SELECT 3")]);
+        b.migrate(&[("0001_a", "SELECT 1"), ("0002_b", "SELECT 2"), ("0003_c", "SELECT 3")]);
 
         let fault = b.diff().await.faults.remove(0);
         b.stack.system.order = Order::Allow;
@@ -141,7 +131,7 @@ fn a12_tables_without_a_history_are_adopted_and_never_made_again() {
         b.converge().await;
         b.execute("CREATE TABLE \"Users\" (id integer); CREATE TABLE alembic_version (version_num text)")
             .await;
-        migrate(&mut b, &[("0001_init", "CREATE TABLE IF NOT EXISTS users (id integer)")]);
+        b.migrate(&[("0001_init", "CREATE TABLE IF NOT EXISTS users (id integer)")]);
 
         let fault = b.diff().await.faults.remove(0);
 
@@ -156,7 +146,7 @@ fn a12_tables_without_a_history_are_adopted_and_never_made_again() {
 #[test]
 fn a13_tables_that_nobody_declared_are_listed_once_and_kept() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_init", "CREATE TABLE ours (id integer)")]);
+        b.migrate(&[("0001_init", "CREATE TABLE ours (id integer)")]);
         b.converge().await;
         b.execute("CREATE TABLE projects (id integer)").await;
 
@@ -172,7 +162,7 @@ fn a13_tables_that_nobody_declared_are_listed_once_and_kept() {
 #[test]
 fn sqlx_itself_agrees_with_the_history() {
     on_each_database(|mut b| async move {
-        migrate(&mut b, &[("0001_first_step", "CREATE TABLE a (id integer)")]);
+        b.migrate(&[("0001_first_step", "CREATE TABLE a (id integer)")]);
         b.converge().await;
 
         let rows = b.query("SELECT version, description, success FROM _sqlx_migrations").await;
@@ -194,56 +184,47 @@ fn an_extension_is_installed_once() {
     });
 }
 
-#[test]
-fn a_folder_that_does_not_exist_is_named() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let url = SystemUrl::Sqlite(folder.path().join("no/app.db"));
-        let client = Client::new(url, "test", Purpose::Apply(RunId::new()));
+#[tokio::test]
+async fn a_folder_that_does_not_exist_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = SystemUrl::Sqlite(folder.path().join("no/app.db"));
+    let client = Client::new(url, "test", Purpose::Apply(RunId::new()));
 
-        assert_eq!(client.presence().await.unwrap(), Presence::Missing);
-        assert!(matches!(client.create_database().await, Err(connection::Error::NoFolder { .. })));
-    });
+    assert_eq!(client.presence().await.unwrap(), Presence::Missing);
+    assert!(matches!(client.create_database().await, Err(connection::Error::NoFolder { .. })));
 }
 
-#[test]
-fn a21_a_server_that_does_not_answer_is_named_without_its_password() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let client =
-            Client::new(postgres("postgres://app:hunter2222222@127.0.0.1:1/app"), "test", Purpose::Observe);
+#[tokio::test]
+async fn a21_a_server_that_does_not_answer_is_named_without_its_password() {
+    let client =
+        Client::new(postgres("postgres://app:hunter2222222@127.0.0.1:1/app"), "test", Purpose::Observe);
 
-        let said = client.presence().await.unwrap_err().to_string();
+    let said = client.presence().await.unwrap_err().to_string();
 
-        assert!(said.starts_with("system: cannot connect to 127.0.0.1:1/app: "), "{said}");
-        assert!(!said.contains("hunter"));
-    });
+    assert!(said.starts_with("system: cannot connect to 127.0.0.1:1/app: "), "{said}");
+    assert!(!said.contains("hunter"));
 }
 
-#[test]
-fn observing_leaves_nothing_beside_the_file() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let folder = tempfile::tempdir().unwrap();
-        let b = Bench::new(SystemUrl::Sqlite(folder.path().join("app.db")));
-        b.converge().await;
-        b.execute("PRAGMA journal_mode = wal; CREATE TABLE t (x)").await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let list = || {
-            std::fs::read_dir(folder.path())
-                .unwrap()
-                .map(|e| e.unwrap().file_name())
-                .collect::<std::collections::BTreeSet<_>>()
-        };
-        let before = list();
+#[tokio::test]
+async fn observing_leaves_nothing_beside_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let b = Bench::new(SystemUrl::Sqlite(folder.path().join("app.db")));
+    b.converge().await;
+    b.execute("PRAGMA journal_mode = wal; CREATE TABLE t (x)").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let list = || {
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = list();
 
-        let client = Client::new(b.url.clone(), "test", Purpose::Observe);
-        let desired = Desired::new(&b.stack, Dialect::Sqlite);
-        look(&desired, &Inventory::default(), &Places::default(), &client).await;
+    let client = Client::new(b.url.clone(), "test", Purpose::Observe);
+    let desired = Desired::new(&b.stack, Dialect::Sqlite);
+    look(&desired, &Inventory::default(), &Places::default(), &client).await;
 
-        assert_eq!(list(), before);
-    });
+    assert_eq!(list(), before);
 }
 
 #[test]
@@ -283,12 +264,9 @@ fn several_runs_at_once_make_one_database_and_each_row_once() {
         let made = tokio::join!(one.create_database(), two.create_database(), three.create_database());
         assert!(made.0.is_ok() && made.1.is_ok() && made.2.is_ok(), "{made:?}");
         b.keep_books().await;
-        migrate(&mut b, &[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY)")]);
+        b.migrate(&[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY)")]);
         b.converge().await;
-        b.stack
-            .system
-            .seeds
-            .insert("a".into(), seed("a", "id", SeedMode::Insert, &["id"], &[&["1"], &["2"]]));
+        b.put("a", seed("a", "id", SeedMode::Insert, &["id"], &[&["1"], &["2"]]));
         let planned = b.diff().await.changes.remove(0).change;
 
         let done = tokio::join!(apply(&planned, &one, &b.run), apply(&planned, &two, &b.run));

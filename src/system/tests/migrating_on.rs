@@ -6,10 +6,6 @@ use super::*;
 use crate::change::Status;
 use crate::stack::Repeatable;
 
-fn migrate(b: &mut Bench, files: &[(&str, &str)]) {
-    b.stack.system.migrations.common = files.iter().map(|(stem, sql)| migration(stem, sql)).collect();
-}
-
 fn repeatable(name: &str, sql: &str) -> Repeatable {
     let at = Location::new(&Source::new(format!("migrations/repeatable/{name}.sql"), sql), 0, 1);
     Repeatable { name: name.into(), sql: sql.into(), at }
@@ -39,7 +35,7 @@ async fn in_a_folder(b: &mut Bench) -> tempfile::TempDir {
     for (stem, sql) in files {
         std::fs::write(folder.path().join(format!("{stem}.sql")), sql).unwrap();
     }
-    migrate(b, &files);
+    b.migrate(&files);
     let found = folder.path().resolve().await.unwrap();
     assert_eq!(found.len(), 3);
     folder
@@ -83,7 +79,7 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
     on_each_database(|mut b| async move {
         b.keep_books_early().await;
         let begin = "-- no-transaction\nCREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);\n";
-        migrate(&mut b, &[("0001_a", &format!("{begin}INSERT INTO nowhere VALUES (1);\nSELECT 1;\n"))]);
+        b.migrate(&[("0001_a", &format!("{begin}INSERT INTO nowhere VALUES (1);\nSELECT 1;\n"))]);
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
@@ -97,12 +93,12 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
         let success = b.query("SELECT success FROM _sqlx_migrations").await;
         assert!(success == ["false"] || success == ["0"], "sqlx must not begin it anew: {success:?}");
         let edited = "-- no-transaction\nCREATE TABLE a (id text);\nINSERT INTO a VALUES (1);\nSELECT 1;\n";
-        migrate(&mut b, &[("0001_a", edited)]);
+        b.migrate(&[("0001_a", edited)]);
         assert_eq!(
             b.diff().await.faults[0].message,
             "migration 0001_a stopped half way, and its statement 1, which is done, was edited since"
         );
-        migrate(&mut b, &[("0001_a", &format!("{begin}INSERT INTO a VALUES (2);\n"))]);
+        b.migrate(&[("0001_a", &format!("{begin}INSERT INTO a VALUES (2);\n"))]);
         assert_eq!(
             b.converge().await,
             ["run system.migration.0001_a: 3 statements, outside a transaction \
@@ -114,15 +110,12 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
 
 #[test]
 fn a08_what_a_killed_run_had_begun_and_done_is_not_done_again() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
         b.execute("CREATE TABLE t (a integer); CREATE INDEX CONCURRENTLY i ON t (a)").await;
         let sql =
             "-- no-transaction\nCREATE INDEX CONCURRENTLY i ON t (a);\nCREATE INDEX CONCURRENTLY j ON t (a)";
-        migrate(&mut b, &[("0001_a", sql)]);
+        b.migrate(&[("0001_a", sql)]);
         let key = crate::digest::Fingerprint::of_text("statement 0 begun");
         b.execute(&format!(
             "INSERT INTO trueup.inventory VALUES ('system.migration.0001_a', '{key}', '{{}}', '{key}', 'x')"
@@ -144,21 +137,18 @@ fn a_setting_outside_a_transaction_is_set_again_by_the_run_that_goes_on() {
         }
         let begin = "-- no-transaction\nPRAGMA foreign_keys = OFF;\n\
                      CREATE TABLE p (id integer PRIMARY KEY); CREATE TABLE c (p integer REFERENCES p (id));\n";
-        migrate(&mut b, &[("0001_a", &format!("{begin}SELECT nothing;"))]);
+        b.migrate(&[("0001_a", &format!("{begin}SELECT nothing;"))]);
         b.apply(b.diff().await).await.unwrap_err();
 
-        migrate(&mut b, &[("0001_a", &format!("{begin}INSERT INTO c VALUES (7);")), ("0002_b", "SELECT 1")]);
+        b.migrate(&[("0001_a", &format!("{begin}INSERT INTO c VALUES (7);")), ("0002_b", "SELECT 1")]);
         b.converge().await;
 
         assert_eq!(b.query("SELECT p FROM c").await, ["7"]);
-        migrate(
-            &mut b,
-            &[
-                ("0001_a", &format!("{begin}INSERT INTO c VALUES (7);")),
-                ("0002_b", "SELECT 1"),
-                ("0003_c", "INSERT INTO c VALUES (8)"),
-            ],
-        );
+        b.migrate(&[
+            ("0001_a", &format!("{begin}INSERT INTO c VALUES (7);")),
+            ("0002_b", "SELECT 1"),
+            ("0003_c", "INSERT INTO c VALUES (8)"),
+        ]);
         assert!(b.apply(b.diff().await).await.is_err(), "foreign keys are on again");
     });
 }
@@ -167,10 +157,10 @@ fn a_setting_outside_a_transaction_is_set_again_by_the_run_that_goes_on() {
 fn a09_whether_only_white_space_was_edited_is_said_where_it_is_known() {
     on_each_database(|mut b| async move {
         b.keep_books_early().await;
-        migrate(&mut b, &[("0001_a", "\u{feff}CREATE TABLE a (id integer);\n")]);
+        b.migrate(&[("0001_a", "\u{feff}CREATE TABLE a (id integer);\n")]);
         b.converge().await;
         let said = async |b: &mut Bench, stem: &str, sql: &str| {
-            migrate(b, &[(stem, sql)]);
+            b.migrate(&[(stem, sql)]);
             let diff = b.diff().await;
             let message = diff.faults.first().map(|fault| fault.message.clone()).unwrap_or_default();
             (message.split(": ").next().unwrap_or_default().to_owned(), diff.notes)
@@ -194,16 +184,13 @@ fn a09_whether_only_white_space_was_edited_is_said_where_it_is_known() {
 
 #[test]
 fn a11_an_invalid_index_is_dropped_and_built_anew_or_shown() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
-        migrate(&mut b, &[("0001_t", "CREATE TABLE t (a integer)")]);
+        b.migrate(&[("0001_t", "CREATE TABLE t (a integer)")]);
         b.converge().await;
         b.execute("INSERT INTO t VALUES (1), (1)").await;
         let index = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY \"T a\" ON t (a);\n";
-        migrate(&mut b, &[("0001_t", "CREATE TABLE t (a integer)"), ("0002_i", index)]);
+        b.migrate(&[("0001_t", "CREATE TABLE t (a integer)"), ("0002_i", index)]);
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
         assert!(failed.to_string().contains("could not create unique index"), "{failed}");
@@ -226,16 +213,13 @@ fn a11_an_invalid_index_is_dropped_and_built_anew_or_shown() {
 
 #[test]
 fn a_lock_that_another_session_holds_is_waited_for_a_number_of_times() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
         b.stack.system.lock_timeout = Duration::from_millis(250);
-        migrate(&mut b, &[("0001_t", "CREATE TABLE t (a integer)")]);
+        b.migrate(&[("0001_t", "CREATE TABLE t (a integer)")]);
         b.converge().await;
         let alter = "-- é\nALTER TABLE t ADD b integer;\nALTER TABLE t ADD c integer";
-        migrate(&mut b, &[("0001_t", "CREATE TABLE t (a integer)"), ("0002_b", alter)]);
+        b.migrate(&[("0001_t", "CREATE TABLE t (a integer)"), ("0002_b", alter)]);
         let database = b.database().await;
         let mut holder = database.begin().await.unwrap();
         holder.execute("LOCK TABLE t IN ACCESS SHARE MODE", &[]).await.unwrap();
@@ -260,13 +244,10 @@ fn a_lock_that_another_session_holds_is_waited_for_a_number_of_times() {
 
 #[test]
 fn a_statement_that_takes_too_long_is_cancelled() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
         b.stack.system.statement_timeout = Duration::from_millis(50);
-        migrate(&mut b, &[("0001_t", "SELECT pg_sleep(20)")]);
+        b.migrate(&[("0001_t", "SELECT pg_sleep(20)")]);
 
         let failed = b.apply(b.diff().await).await.unwrap_err();
 
@@ -279,18 +260,12 @@ fn a_statement_that_takes_too_long_is_cancelled() {
 
 #[test]
 fn what_a_migration_sets_ends_with_it() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
-        migrate(
-            &mut b,
-            &[
-                ("0001_a", "SELECT pg_catalog.set_config('search_path', '', false); SET ROLE pg_monitor"),
-                ("0002_b", "CREATE TABLE b (id integer)"),
-            ],
-        );
+        b.migrate(&[
+            ("0001_a", "SELECT pg_catalog.set_config('search_path', '', false); SET ROLE pg_monitor"),
+            ("0002_b", "CREATE TABLE b (id integer)"),
+        ]);
 
         b.converge().await;
 
@@ -300,10 +275,7 @@ fn what_a_migration_sets_ends_with_it() {
 
 #[test]
 fn files_outside_a_transaction_share_a_session_until_one_sets_something_in_it() {
-    on_each_database(|mut b| async move {
-        if b.dialect() == Dialect::Sqlite {
-            return;
-        }
+    on_postgres(|mut b| async move {
         b.keep_books_early().await;
         b.execute("CREATE TABLE seen (file text, pid integer, setting text)").await;
         let see = |file: &str| {
@@ -312,16 +284,13 @@ fn files_outside_a_transaction_share_a_session_until_one_sets_something_in_it() 
             )
         };
         let outside = |file: &str, before: &str| format!("-- no-transaction\n{before}{}", see(file));
-        migrate(
-            &mut b,
-            &[
-                ("0001_a", &outside("a", "CREATE INDEX CONCURRENTLY i ON seen (pid);")),
-                ("0002_b", &outside("b", "")),
-                ("0003_c", &see("c")),
-                ("0004_d", &outside("d", "SET statement_timeout = '7min';")),
-                ("0005_e", &outside("e", "")),
-            ],
-        );
+        b.migrate(&[
+            ("0001_a", &outside("a", "CREATE INDEX CONCURRENTLY i ON seen (pid);")),
+            ("0002_b", &outside("b", "")),
+            ("0003_c", &see("c")),
+            ("0004_d", &outside("d", "SET statement_timeout = '7min';")),
+            ("0005_e", &outside("e", "")),
+        ]);
 
         b.converge().await;
 
@@ -339,11 +308,11 @@ fn files_outside_a_transaction_share_a_session_until_one_sets_something_in_it() 
 fn a_repeatable_file_runs_after_migrations_and_before_rows_and_again_when_its_text_changes() {
     on_each_database(|mut b| async move {
         b.keep_books_early().await;
-        migrate(&mut b, &[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY)")]);
+        b.migrate(&[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY)")]);
         let view = |sql: &str| vec![repeatable("v", sql), repeatable("w", "SELECT 1")];
         b.stack.system.migrations.repeatable.common =
             view("DROP VIEW IF EXISTS v;\nCREATE VIEW v AS SELECT id FROM a;\n");
-        b.stack.system.seeds.insert("a".into(), seed("a", "id", SeedMode::Insert, &["id"], &[&["1"]]));
+        b.put("a", seed("a", "id", SeedMode::Insert, &["id"], &[&["1"]]));
 
         let first = b.converge().await;
         b.stack.system.migrations.repeatable.common =

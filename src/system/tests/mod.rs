@@ -37,10 +37,20 @@ use crate::stack::{
 
 /// Runs a test's body on SQLite and on PostgreSQL.
 fn on_each_database<F: Future<Output = ()>>(body: impl Fn(Bench) -> F) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async {
+    runtime().block_on(async {
         let folder = tempfile::tempdir().unwrap();
         body(Bench::new(SystemUrl::Sqlite(folder.path().join("app.db")))).await;
+    });
+    on_postgres(body);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs a test's body on PostgreSQL.
+fn on_postgres<F: Future<Output = ()>>(body: impl FnOnce(Bench) -> F) {
+    runtime().block_on(async {
         let server = std::env::var("TRUEUP_TEST_POSTGRES");
         let server =
             server.expect("run scripts/test, or set TRUEUP_TEST_POSTGRES=none to test without PostgreSQL");
@@ -93,6 +103,19 @@ impl Bench {
 
     async fn database(&self) -> Database {
         self.client().database().await.unwrap()
+    }
+
+    /// The numbered files, each with its stem.
+    fn migrate(&mut self, files: &[(&str, &str)]) {
+        self.stack.system.migrations.common = files.iter().map(|(stem, sql)| migration(stem, sql)).collect();
+    }
+
+    fn put(&mut self, name: &str, seed: Seed) {
+        self.stack.system.seeds.insert(name.into(), seed);
+    }
+
+    fn seed(&mut self, name: &str) -> &mut Seed {
+        self.stack.system.seeds.get_mut(name).unwrap()
     }
 
     async fn execute(&self, sql: &str) {
@@ -206,6 +229,13 @@ impl Bench {
             }
         }
         Ok(steps)
+    }
+
+    /// As [`Self::converge`], while the spec has no seeds.
+    async fn converge_without_seeds(&mut self) {
+        let seeds = std::mem::take(&mut self.stack.system.seeds);
+        self.converge().await;
+        self.stack.system.seeds = seeds;
     }
 
     /// Plans, applies, and proves that nothing is left to do.

@@ -24,7 +24,7 @@ fn a15_terms_are_inserted_updated_and_removed_and_the_order_of_synonyms_is_nothi
             "CREATE TABLE business_ontologies (id {id} PRIMARY KEY, ontology text NOT NULL, term text NOT NULL, definition text, \
              synonyms {json}, expression text, source_tables {list}, UNIQUE (ontology, term))"
         );
-        b.stack.system.migrations.common = vec![migration("0001_terms", &table)];
+        b.migrate(&[("0001_terms", &table)]);
         let set = |b: &mut Bench, names: &[(&str, &[&str])]| {
             b.stack.system.ontologies.insert("acc".into(), terms(names));
         };

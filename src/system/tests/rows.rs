@@ -6,20 +6,16 @@ const TABLES: &str = "CREATE TABLE accounts (id integer PRIMARY KEY, name varcha
     CREATE TABLE transactions (id integer PRIMARY KEY, account_id integer NOT NULL REFERENCES accounts(id), note text);";
 
 fn bench(mut bench: Bench, mode: SeedMode) -> Bench {
-    bench.stack.system.migrations.common = vec![migration("0001_init", TABLES)];
+    bench.migrate(&[("0001_init", TABLES)]);
     let columns = ["id", "name", "active", "balance", "opened"];
     let rows: [&[&str]; 2] =
         [&["1", "Cash", "true", "1.50", "2024-01-02"], &["2", "Bank", "no", "NULL", "NULL"]];
     // Named so that the order of names is not that of the references.
-    bench.stack.system.seeds.insert("z_accounts".into(), seed("accounts", "id", mode, &columns, &rows));
+    bench.put("z_accounts", seed("accounts", "id", mode, &columns, &rows));
     let rows: [&[&str]; 2] = [&["10", "1", "rent"], &["11", "2", "NULL"]];
     let transactions = seed("transactions", "id", mode, &["id", "account_id", "note"], &rows);
-    bench.stack.system.seeds.insert("a_transactions".into(), transactions);
+    bench.put("a_transactions", transactions);
     bench
-}
-
-fn seed_of<'b>(bench: &'b mut Bench, name: &str) -> &'b mut Seed {
-    bench.stack.system.seeds.get_mut(name).unwrap()
 }
 
 fn switch_off(bench: &mut Bench) {
@@ -52,7 +48,7 @@ fn a02_equal_values_in_other_spellings_are_no_change() {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
 
-        edit(seed_of(&mut b, "z_accounts"), |rows| {
+        edit(b.seed("z_accounts"), |rows| {
             rows[0][2] = some("yes");
             rows[0][3] = some("1.5");
         });
@@ -84,7 +80,7 @@ fn a18_upsert_changes_what_differs_and_deletes_nothing() {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
         b.execute("UPDATE accounts SET name = 'Till' WHERE id = 1").await;
-        edit(seed_of(&mut b, "a_transactions"), |rows| drop(rows.pop()));
+        edit(b.seed("a_transactions"), |rows| drop(rows.pop()));
 
         let steps = b.converge().await;
 
@@ -100,7 +96,7 @@ fn a18_mirror_deletes_only_what_this_tool_inserted() {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
         b.execute("INSERT INTO transactions (id, account_id, note) VALUES (12, 1, 'by hand')").await;
-        edit(seed_of(&mut b, "a_transactions"), |rows| drop(rows.pop()));
+        edit(b.seed("a_transactions"), |rows| drop(rows.pop()));
 
         let steps = b.converge().await;
 
@@ -135,8 +131,8 @@ fn a18_a_missing_table_or_column_is_a_fault_that_names_the_nearest() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Insert);
         b.converge().await;
-        seed_of(&mut b, "z_accounts").table = "acounts".into();
-        seed_of(&mut b, "a_transactions").columns[2] = "notes".into();
+        b.seed("z_accounts").table = "acounts".into();
+        b.seed("a_transactions").columns[2] = "notes".into();
 
         let faults = b.diff().await.faults;
 
@@ -220,8 +216,8 @@ fn mirrors_that_insert_and_delete_on_both_sides_of_a_reference_settle_in_rounds(
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
-        edit(seed_of(&mut b, "z_accounts"), |rows| rows[1] = vec![some("3"), some("New"), None, None, None]);
-        edit(seed_of(&mut b, "a_transactions"), |rows| rows[1] = vec![some("13"), some("3"), None]);
+        edit(b.seed("z_accounts"), |rows| rows[1] = vec![some("3"), some("New"), None, None, None]);
+        edit(b.seed("a_transactions"), |rows| rows[1] = vec![some("13"), some("3"), None]);
 
         let diff = b.diff().await;
         let waiting: Vec<_> = diff.deferred.iter().map(|held| held.reason.clone()).collect();
@@ -238,12 +234,9 @@ fn mirrors_that_insert_and_delete_on_both_sides_of_a_reference_settle_in_rounds(
 fn rows_of_one_table_that_refer_to_each_other_are_taken_back_together() {
     on_each_database(|mut b| async move {
         let tree = "CREATE TABLE nodes (id text PRIMARY KEY, parent text REFERENCES nodes(id))";
-        b.stack.system.migrations.common = vec![migration("0001_tree", tree)];
+        b.migrate(&[("0001_tree", tree)]);
         let rows: [&[&str]; 3] = [&["a", "NULL"], &["b", "a"], &["c", "b"]];
-        b.stack
-            .system
-            .seeds
-            .insert("tree".into(), seed("nodes", "id", SeedMode::Insert, &["id", "parent"], &rows));
+        b.put("tree", seed("nodes", "id", SeedMode::Insert, &["id", "parent"], &rows));
         b.converge().await;
         b.stack.system.seeds.clear();
 
@@ -258,7 +251,7 @@ fn an_empty_mirror_is_guarded_against_mass_deletion() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Mirror);
         b.converge().await;
-        edit(seed_of(&mut b, "a_transactions"), Vec::clear);
+        edit(b.seed("a_transactions"), Vec::clear);
 
         let diff = b.diff().await;
 
@@ -270,7 +263,7 @@ fn an_empty_mirror_is_guarded_against_mass_deletion() {
 fn a_text_that_is_too_long_is_an_error_and_never_cut() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
-        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][1] = some(&"x".repeat(21)));
+        edit(b.seed("z_accounts"), |rows| rows[0][1] = some(&"x".repeat(21)));
 
         let failed = b.apply(b.diff().await).await;
 
@@ -291,12 +284,9 @@ fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
     on_each_database(|mut b| async move {
         let keeps = b.dialect() == Dialect::Sqlite;
         let table = "CREATE TABLE waits (id integer PRIMARY KEY, wait interval)";
-        b.stack.system.migrations.common = vec![migration("0001_waits", table)];
+        b.migrate(&[("0001_waits", table)]);
         let rows: [&[&str]; 1] = [&["1", "90 minutes"]];
-        b.stack
-            .system
-            .seeds
-            .insert("waits".into(), seed("waits", "id", SeedMode::Upsert, &["id", "wait"], &rows));
+        b.put("waits", seed("waits", "id", SeedMode::Upsert, &["id", "wait"], &rows));
 
         let done = b.apply(b.diff().await).await;
 
@@ -313,7 +303,7 @@ fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
 fn a_value_that_its_column_rounds_converges() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
-        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][3] = some("1.005"));
+        edit(b.seed("z_accounts"), |rows| rows[0][3] = some("1.005"));
 
         b.converge().await;
     });
@@ -326,12 +316,9 @@ fn a_sequence_goes_on_after_the_rows_that_were_inserted() {
             Dialect::Postgres => "CREATE TABLE items (id bigserial PRIMARY KEY, name text)",
             Dialect::Sqlite => "CREATE TABLE items (id integer PRIMARY KEY AUTOINCREMENT, name text)",
         };
-        b.stack.system.migrations.common = vec![migration("0001_items", table)];
+        b.migrate(&[("0001_items", table)]);
         let rows: [&[&str]; 2] = [&["1", "one"], &["7", "seven"]];
-        b.stack
-            .system
-            .seeds
-            .insert("items".into(), seed("items", "id", SeedMode::Insert, &["id", "name"], &rows));
+        b.put("items", seed("items", "id", SeedMode::Insert, &["id", "name"], &rows));
         b.converge().await;
 
         b.execute("INSERT INTO items (name) VALUES ('theirs')").await;
@@ -346,8 +333,8 @@ fn a_world_that_was_not_asked_defers() {
         let mut b = bench(b, SeedMode::Insert);
         b.converge().await;
         let (observed, inventory) = b.observe().await;
-        edit(seed_of(&mut b, "z_accounts"), |rows| rows[0][0] = some("5"));
-        seed_of(&mut b, "a_transactions").key = vec!["note".into()];
+        edit(b.seed("z_accounts"), |rows| rows[0][0] = some("5"));
+        b.seed("a_transactions").key = vec!["note".into()];
 
         let diff = diff(&Desired::new(&b.stack, b.dialect()), &observed, &inventory);
 
@@ -362,8 +349,8 @@ fn a_row_without_a_key_and_two_rows_with_one_are_faults() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
         b.converge().await;
-        edit(seed_of(&mut b, "z_accounts"), |rows| rows[1][0] = some("01"));
-        edit(seed_of(&mut b, "a_transactions"), |rows| rows[0][0] = None);
+        edit(b.seed("z_accounts"), |rows| rows[1][0] = some("01"));
+        edit(b.seed("a_transactions"), |rows| rows[0][0] = None);
 
         let faults = b.diff().await.faults;
 
@@ -377,9 +364,7 @@ fn a23_a_create_is_seen_the_same_before_and_after_its_migration_ran() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Upsert);
         let planned = b.diff().await.changes;
-        let seeds = std::mem::take(&mut b.stack.system.seeds);
-        b.converge().await;
-        b.stack.system.seeds = seeds;
+        b.converge_without_seeds().await;
 
         let again = b.diff().await.changes;
 

@@ -7,14 +7,14 @@ fn thousands_of_rows_and_accounts_are_set_based_and_quiet_afterwards() {
     on_each_database(|mut b| async move {
         let tables = "CREATE TABLE users (username text PRIMARY KEY, email text, password_hash text, role text, is_active boolean);
              CREATE TABLE items (a integer, b text, note text, PRIMARY KEY (a, b))";
-        b.stack.system.migrations.common = vec![migration("0001_init", tables)];
+        b.migrate(&[("0001_init", tables)]);
         let rows: Vec<Vec<Option<String>>> = (0..7_000)
             .map(|n| [n.to_string(), format!("b{n}"), "x".repeat(20)].into_iter().map(Some).collect())
             .collect();
         let mut items = seed("items", "a", SeedMode::Upsert, &["a", "b", "note"], &[]);
         items.key = vec!["b".into(), "a".into()];
         items.rows = packed(3, &rows);
-        b.stack.system.seeds.insert("items".into(), items);
+        b.put("items", items);
         b.converge().await;
         // Accounts made by the application: hashing thousands of passwords is not what is tested.
         let values: Vec<_> = (0..3_333).map(|n| Some(format!("user{n}"))).collect();

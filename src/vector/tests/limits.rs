@@ -2,105 +2,19 @@
 //! and what is said.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
+use super::answers::{Answer, message_of, serve};
 use super::worlds::chroma_vector;
 use crate::vector::{Client, Observed, observe};
 
-/// What a server does with a connection after the request.
-enum Answer {
-    /// A status, further lines of the head, and a body.
-    Whole(u16, &'static str, String),
-    /// A status, and a body without end.
-    Endless(u16),
-    /// It hangs up.
-    Nothing,
-}
-
-impl Answer {
-    fn json(body: &Value) -> Self {
-        Self::Whole(200, "", body.to_string())
-    }
-}
-
-/// How much a server was asked, and how much it sent.
-#[derive(Default)]
-struct Counts {
-    requests: Mutex<Vec<Instant>>,
-    bytes: AtomicUsize,
-}
-
-impl Counts {
-    fn requests(&self) -> usize {
-        self.requests.lock().unwrap().len()
-    }
-
-    /// The time between the first request and the second.
-    fn first_pause(&self) -> Duration {
-        let requests = self.requests.lock().unwrap();
-        requests[1] - requests[0]
-    }
-}
-
-/// A server that answers by the first line of a request and its number. Gives its port.
-async fn serve(answer: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> (u16, Arc<Counts>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let counts = Arc::<Counts>::default();
-    let counted = Arc::clone(&counts);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut request = vec![0; 4_096];
-            let length = stream.read(&mut request).await.unwrap_or(0);
-            let line = String::from_utf8_lossy(&request[..length]).lines().next().unwrap_or("").to_owned();
-            let number = counted.requests();
-            counted.requests.lock().unwrap().push(Instant::now());
-            send(stream, answer(&line, number), &counted).await;
-        }
-    });
-    (port, counts)
-}
-
-async fn send(mut stream: TcpStream, answer: Answer, counts: &Counts) {
-    match answer {
-        Answer::Nothing => {}
-        Answer::Whole(status, more, body) => {
-            let head =
-                format!("HTTP/1.1 {status} X\r\n{more}connection: close\r\ncontent-length: {}", body.len());
-            let _ = stream.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).await;
-        }
-        Answer::Endless(status) => {
-            let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n[");
-            let _ = stream.write_all(head.as_bytes()).await;
-            let chunk = "0,".repeat(32 * 1024);
-            while stream.write_all(chunk.as_bytes()).await.is_ok() {
-                counts.bytes.fetch_add(chunk.len(), Ordering::SeqCst);
-            }
-        }
-    }
-}
-
-async fn message_of(url: &str) -> String {
-    match observe(&Client::new(&chroma_vector(url)).unwrap()).await {
-        Observed::Unreachable { message } => message,
-        Observed::Reachable(seen) => panic!("{seen:?}"),
-    }
-}
-
-fn at(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
 #[tokio::test]
 async fn f08_an_answer_without_end_is_given_up_at_its_limit() {
-    let (port, counts) = serve(|_, _| Answer::Endless(200)).await;
+    let (url, counts) = serve(|_, _| Answer::Endless(200)).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("is longer than 16 MB"), "{message}");
     assert!(counts.bytes.load(Ordering::SeqCst) < 64 << 20, "{} bytes", counts.bytes.load(Ordering::SeqCst));
@@ -109,9 +23,9 @@ async fn f08_an_answer_without_end_is_given_up_at_its_limit() {
 
 #[tokio::test]
 async fn f08_an_error_without_end_is_read_as_far_as_it_is_shown() {
-    let (port, counts) = serve(|_, _| Answer::Endless(500)).await;
+    let (url, counts) = serve(|_, _| Answer::Endless(500)).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("answers HTTP 500: [0,0"), "{message}");
     assert!(counts.bytes.load(Ordering::SeqCst) < 64 << 20, "{} bytes", counts.bytes.load(Ordering::SeqCst));
@@ -138,7 +52,7 @@ async fn f08_a_listing_of_collections_that_repeats_itself_or_has_no_end_is_given
     })
     .await;
 
-    let messages = (message_of(&at(same)).await, message_of(&at(more)).await);
+    let messages = (message_of(&same).await, message_of(&more).await);
 
     assert!(messages.0.contains("gives the same collections again and again"), "{}", messages.0);
     assert!(messages.1.contains("has more than 10000 collections"), "{}", messages.1);
@@ -154,7 +68,7 @@ async fn f08_a_listing_of_collections_that_repeats_itself_or_has_no_end_is_given
 async fn f08_a_listing_of_documents_that_repeats_itself_is_given_up() {
     let ids: Vec<String> = (0..1_000).map(|number| format!("d{number}")).collect();
     let documents = json!({ "ids": ids, "metadatas": null }).to_string();
-    let (port, _) = serve(move |line, _| {
+    let (url, _) = serve(move |line, _| {
         if line.contains("?limit=") {
             Answer::json(&json!([collection(0)]))
         } else if line.contains("/get ") {
@@ -165,7 +79,7 @@ async fn f08_a_listing_of_documents_that_repeats_itself_is_given_up() {
     })
     .await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("gives the same documents again and again"), "{message}");
 }
@@ -175,7 +89,7 @@ async fn a_page_of_documents_that_is_too_long_is_asked_for_in_smaller_ones() {
     let long = json!({ "ids": ["d0"], "metadatas": [{ "text": "x".repeat(17 << 20) }] }).to_string();
     let short = json!({ "ids": ["d0"], "metadatas": [{ "text": "x" }] }).to_string();
     let gets = AtomicUsize::new(0);
-    let (port, _) = serve(move |line, _| {
+    let (url, _) = serve(move |line, _| {
         if line.contains("?limit=") {
             Answer::json(&json!([collection(0)]))
         } else if line.contains("/get ") {
@@ -187,7 +101,7 @@ async fn a_page_of_documents_that_is_too_long_is_asked_for_in_smaller_ones() {
     })
     .await;
 
-    let seen = observe(&Client::new(&chroma_vector(&at(port))).unwrap()).await;
+    let seen = observe(&Client::new(&chroma_vector(&url)).unwrap()).await;
 
     let Observed::Reachable(seen) = seen else { panic!("{seen:?}") };
     assert_eq!(seen.collections["c0"].foreign.len(), 1);
@@ -197,12 +111,12 @@ async fn a_page_of_documents_that_is_too_long_is_asked_for_in_smaller_ones() {
 async fn a_server_that_is_too_busy_is_asked_again_when_it_wants_to_be() {
     let later = |number| match number {
         0 => Answer::Whole(429, "retry-after: 1\r\n", String::new()),
-        1 => Answer::Whole(503, "", String::new()),
-        _ => Answer::Whole(401, "", String::new()),
+        1 => Answer::plain(503, ""),
+        _ => Answer::plain(401, ""),
     };
-    let (port, counts) = serve(move |_, number| later(number)).await;
+    let (url, counts) = serve(move |_, number| later(number)).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("HTTP 401"), "{message}");
     assert_eq!(counts.requests(), 3);
@@ -211,10 +125,10 @@ async fn a_server_that_is_too_busy_is_asked_again_when_it_wants_to_be() {
 
 #[tokio::test]
 async fn a_server_that_wants_to_be_left_alone_for_an_hour_is() {
-    let (port, counts) =
+    let (url, counts) =
         serve(|_, _| Answer::Whole(429, "retry-after: 3600\r\n", "slow down".to_owned())).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("HTTP 429: slow down (it asks to try again in 3600 s)"), "{message}");
     assert_eq!(counts.requests(), 1);
@@ -222,9 +136,9 @@ async fn a_server_that_wants_to_be_left_alone_for_an_hour_is() {
 
 #[tokio::test]
 async fn a_server_that_stays_busy_is_given_up() {
-    let (port, counts) = serve(|_, _| Answer::Whole(429, "", String::new())).await;
+    let (url, counts) = serve(|_, _| Answer::plain(429, "")).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("HTTP 429"), "{message}");
     assert_eq!(counts.requests(), 6);
@@ -232,11 +146,10 @@ async fn a_server_that_stays_busy_is_given_up() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut_at_the_start_is_opened_again() {
-    let (port, counts) =
-        serve(|_, number| if number < 2 { Answer::Nothing } else { Answer::Whole(401, "", String::new()) })
-            .await;
+    let (url, counts) =
+        serve(|_, number| if number < 2 { Answer::Nothing } else { Answer::plain(401, "") }).await;
 
-    let message = message_of(&at(port)).await;
+    let message = message_of(&url).await;
 
     assert!(message.contains("HTTP 401"), "{message}");
     assert_eq!(counts.requests(), 3);
@@ -244,9 +157,9 @@ async fn a_connection_that_is_cut_at_the_start_is_opened_again() {
 
 #[tokio::test]
 async fn https_to_a_plain_server_is_said() {
-    let (port, counts) = serve(|_, _| Answer::Whole(400, "", "what?".to_owned())).await;
+    let (url, counts) = serve(|_, _| Answer::plain(400, "what?")).await;
 
-    let message = message_of(&format!("https://127.0.0.1:{port}")).await;
+    let message = message_of(&url.replace("http:", "https:")).await;
 
     assert!(message.contains("answers there does so without TLS; write `http://`"), "{message}");
     assert_eq!(counts.requests(), 1);

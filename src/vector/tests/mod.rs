@@ -1,5 +1,6 @@
 //! Tests of the vector room: rules on values, and one body of store tests for every backend.
 
+mod answers;
 mod diffing;
 mod limits;
 mod servers;
