@@ -30,12 +30,6 @@ impl<V> Prints<V> {
         self.0.get(at).map(|(_, value)| value)
     }
 
-    /// As [`Self::get`], to be changed.
-    pub fn get_mut(&mut self, key: &Fingerprint) -> Option<&mut V> {
-        let at = self.0.binary_search_by_key(key, |(key, _)| *key).ok()?;
-        self.0.get_mut(at).map(|(_, value)| value)
-    }
-
     pub fn contains_key(&self, key: &Fingerprint) -> bool {
         self.get(key).is_some()
     }

@@ -49,17 +49,6 @@ const RESERVED: [&str; 36] = [
     "where",
 ];
 
-/// One table or view: columns, keys, references, checks, indexes, comments.
-pub fn describe(name: &TableName, table: &Table) -> String {
-    written(name, table, Commas::Between)
-}
-
-/// All tables and views, by name, with an empty line between them.
-pub fn describe_all(snapshot: &Snapshot) -> String {
-    let texts: Vec<String> = snapshot.tables.iter().map(|(name, table)| describe(name, table)).collect();
-    texts.join("\n")
-}
-
 /// What differs, as unified diffs, one for each table or view under its name; empty when nothing
 /// does.
 pub fn text_diff(from: &Snapshot, to: &Snapshot) -> String {
@@ -81,21 +70,12 @@ pub fn text_diff(from: &Snapshot, to: &Snapshot) -> String {
 /// The header and the text of one side of a diff.
 fn side(name: Option<&TableName>, snapshot: &Snapshot) -> (String, String) {
     match name.and_then(|name| snapshot.tables.get_key_value(name)) {
-        Some((name, table)) => {
-            (one_line(&name.to_string()).into_owned(), written(name, table, Commas::Always))
-        }
+        Some((name, table)) => (one_line(&name.to_string()).into_owned(), written(name, table)),
         None => ("/dev/null".to_owned(), String::new()),
     }
 }
 
-/// Where commas stand: in a diff after the last line too, so that a new one changes no other.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Commas {
-    Between,
-    Always,
-}
-
-fn written(name: &TableName, table: &Table, commas: Commas) -> String {
+fn written(name: &TableName, table: &Table) -> String {
     let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition, strict: _ } =
         table;
     let mut text = comment.as_deref().map(remark).unwrap_or_default();
@@ -140,10 +120,9 @@ fn written(name: &TableName, table: &Table, commas: Commas) -> String {
             }
             lines.extend(checks.iter().map(|check| (check.clone(), String::new())));
             let _ = writeln!(text, "CREATE {what} {quoted} (");
-            let last = lines.len().saturating_sub(1);
-            for (at, (line, remark)) in lines.iter().enumerate() {
-                let comma = if at < last || commas == Commas::Always { "," } else { "" };
-                let _ = writeln!(text, "  {line}{comma}{remark}");
+            // After the last line too, so that a new one changes no other.
+            for (line, remark) in lines {
+                let _ = writeln!(text, "  {line},{remark}");
             }
             text.push_str(");\n");
         }

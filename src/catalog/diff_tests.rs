@@ -180,22 +180,27 @@ fn a_description_reads_like_the_statement() {
     view.columns[0].comment = Some("the order".to_owned());
     view.definition = Some("SELECT id FROM \"order\"".to_owned());
 
-    let text = describe_all(&snapshot([("order", orders), ("v", view)]));
+    let text = text_diff(&Snapshot::default(), &snapshot([("order", orders), ("v", view)]));
 
     insta::assert_snapshot!(text, @r#"
-    -- One row an order.
-    -- Since 2020.
-    CREATE TABLE "order" (
-      id text PRIMARY KEY REFERENCES customers, -- numbered by the database
-      customer_id text NOT NULL, -- who pays
-      "Größe" text DEFAULT 'm',
-      FOREIGN KEY (id, customer_id) REFERENCES app."order" (a, b) ON DELETE CASCADE,
-      CHECK (id > 0)
-    );
-    CREATE UNIQUE INDEX "by size" ON "order" USING gin ("Größe" DESC, lower(id)) WHERE id > 1; -- invalid
-
-    CREATE VIEW v AS
-    SELECT id FROM "order";
-    -- id bigint: the order
+    --- /dev/null
+    +++ order
+    @@ -0,0 +1,10 @@
+    +-- One row an order.
+    +-- Since 2020.
+    +CREATE TABLE "order" (
+    +  id text PRIMARY KEY REFERENCES customers, -- numbered by the database
+    +  customer_id text NOT NULL, -- who pays
+    +  "Größe" text DEFAULT 'm',
+    +  FOREIGN KEY (id, customer_id) REFERENCES app."order" (a, b) ON DELETE CASCADE,
+    +  CHECK (id > 0),
+    +);
+    +CREATE UNIQUE INDEX "by size" ON "order" USING gin ("Größe" DESC, lower(id)) WHERE id > 1; -- invalid
+    --- /dev/null
+    +++ v
+    @@ -0,0 +1,3 @@
+    +CREATE VIEW v AS
+    +SELECT id FROM "order";
+    +-- id bigint: the order
     "#);
 }

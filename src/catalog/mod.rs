@@ -13,7 +13,7 @@ mod sqlite;
 mod sqlite_ddl;
 
 pub use canonical::{Array, canonical};
-pub use ddl::{describe, describe_all, text_diff};
+pub use ddl::text_diff;
 pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;
 pub use objects::{Objects, objects};

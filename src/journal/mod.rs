@@ -23,7 +23,7 @@ pub use places::{Group, Place, Placed, Places};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
-pub use snapshots::{Recorded, expect_change as expect_schema_change, record as record_snapshot};
+pub use snapshots::{expect_change as expect_schema_change, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, exists, observe, record_flags, record_spec};
 
 use crate::address;

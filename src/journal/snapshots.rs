@@ -1,21 +1,11 @@
 //! Versions of schemas: a new one whenever the schema of the system or of a target differs from
 //! the newest recorded one.
 
+use std::collections::BTreeMap;
+
 use super::{Error, Result, RunId, SYSTEM_SCHEMA, table};
 use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
 use crate::sql::{Database, Dialect, Row, Value};
-
-/// One recorded version of a schema.
-#[derive(Debug, Clone)]
-pub struct Recorded {
-    /// `system` or `target.NAME`.
-    pub owner: String,
-    /// Counted from 1.
-    pub version: i64,
-    /// When, in RFC 3339.
-    pub taken_at: String,
-    pub snapshot: Snapshot,
-}
 
 /// The key of `meta` that stands from before the first migration of a run until the schema that the
 /// run left is recorded. A run that was killed in between leaves it.
@@ -64,32 +54,26 @@ pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Sn
     Ok(())
 }
 
-/// The query for the newest version of every owner.
+/// The query for the newest version of every owner: `system` or `target.NAME`.
 pub(super) fn newest(dialect: Dialect) -> String {
     let table = table(dialect, "snapshots");
     format!(
-        "SELECT owner, version, taken_at, content FROM {table} AS s \
+        "SELECT owner, content FROM {table} AS s \
          WHERE version = (SELECT max(version) FROM {table} AS o WHERE o.owner = s.owner) ORDER BY owner"
     )
 }
 
-/// The versions of a query's rows.
-pub(super) fn read(rows: &[Row]) -> Result<Vec<Recorded>> {
-    let mut recorded = Vec::new();
-    for row in rows {
+/// The schemas of its rows, by owner.
+pub(super) fn read(rows: &[Row]) -> Result<BTreeMap<String, Snapshot>> {
+    let schema = |row: &Row| {
         let owner = row.text(0)?.to_owned();
         let unreadable =
             |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
-        let snapshot: Snapshot = serde_json::from_str(row.text(3)?).map_err(unreadable)?;
+        let snapshot: Snapshot = serde_json::from_str(row.text(1)?).map_err(unreadable)?;
         if snapshot.version > SNAPSHOT_VERSION {
             return Err(Error::TooNew { found: i64::from(snapshot.version) });
         }
-        recorded.push(Recorded {
-            version: row.integer(1)?,
-            taken_at: row.text(2)?.to_owned(),
-            snapshot,
-            owner,
-        });
-    }
-    Ok(recorded)
+        Ok((owner, snapshot))
+    };
+    rows.iter().map(schema).collect()
 }

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Identity, Inventory, Listed, Places, Recorded, Result, RunId, identity, inventory, runs,
-    snapshots, table,
+    Error, Identity, Inventory, Listed, Places, Result, RunId, identity, inventory, runs, snapshots, table,
 };
 use crate::address::Address;
 use crate::catalog::Snapshot;
@@ -263,7 +262,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
     let identity = meta.get(identity::KEY).map(Identity::from_text);
     if meta.contains_key(snapshots::CHANGING) {
         // A run is at work or was killed: what it did to the schema is nobody's drift.
-        snapshots.retain(|recorded| recorded.owner != super::SYSTEM_SCHEMA);
+        snapshots.remove(super::SYSTEM_SCHEMA);
     }
 
     let observed = Observed {
@@ -275,7 +274,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
         protected: addresses(protection.into_keys())?,
         spec_digest: meta.get("spec_digest").map(Digest::from_text),
         inventory,
-        snapshots: snapshots.into_iter().map(|Recorded { owner, snapshot, .. }| (owner, snapshot)).collect(),
+        snapshots,
         trained: addresses(trained)?,
         unfinished: unfinished.into_iter().map(RunId::from_text).collect(),
     };

@@ -33,7 +33,7 @@ impl Allow {
 pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
     let mut held = Vec::new();
     for (name, policy) in &stack.policies {
-        match &policy.denies {
+        match policy {
             Denies::Risk(risk) => {
                 let hit = changes.iter().filter(|change| change.risks.contains(*risk));
                 held.extend(hit.map(|change| Held {

@@ -34,7 +34,7 @@ pub use open::{
 };
 pub(crate) use pool::goes_on;
 pub use pool::{Held, Pool};
-pub use quote::{identifier, qualified};
+pub use quote::identifier;
 pub use secrets::{blotted, masked, secrets, without_secrets};
 pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
@@ -180,11 +180,6 @@ impl Error {
             Self::Statement { sql, cause, waited: _ } => Self::Statement { sql, cause, waited: on },
             other => other,
         }
-    }
-
-    /// Whether the disk of the database is full.
-    pub fn is_full(&self) -> bool {
-        self.code().is_some_and(|code| FULL.contains(&&*code))
     }
 
     /// Advice for the user, for errors whose code has some.

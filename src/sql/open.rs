@@ -212,7 +212,7 @@ mod tests {
             database.execute("PRAGMA max_page_count = 20", &[]).await.unwrap();
             let mut transaction = database.begin().await.unwrap();
             let failed = transaction.execute(large, &[]).await.unwrap_err();
-            assert!(failed.is_full(), "{failed:?}");
+            assert_eq!(failed.help(), Some(crate::sql::FULL_HELP), "{failed:?}");
             drop(transaction);
 
             let mut transaction = database.begin().await.unwrap();

@@ -46,6 +46,11 @@ fn load_text(text: &str) -> Result<Stack, SpecErrors> {
     Folder::new().with("stack.yaml", text).load("stack.yaml")
 }
 
+/// The stack of a spec, for the tests of other rooms.
+pub(crate) fn stack_of(text: &str) -> Stack {
+    load_text(text).unwrap()
+}
+
 /// The variables that tests know.
 fn variables(name: &str) -> Option<String> {
     match name {

@@ -47,11 +47,6 @@ impl Error {
         matches!(self, Self::Connection(error) if error.has_changed_nothing())
     }
 
-    /// Whether waiting may help: nothing answers, or the server is still starting.
-    pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connection(error) if error.is_unreachable())
-    }
-
     /// What a statement found missing, where the code says so.
     pub fn lacks(&self) -> Option<Lacks> {
         match self {

@@ -12,8 +12,6 @@ use crate::stack::{Endpoint, Target, TargetUrl};
 #[derive(Debug, Clone)]
 pub struct Desired {
     pub name: String,
-    /// Whether it is on; one that is off is neither observed nor compared by the caller.
-    pub on: bool,
     pub endpoint: Endpoint<TargetUrl>,
     /// Columns by table that must be there.
     pub require: BTreeMap<String, Vec<String>>,
@@ -27,10 +25,9 @@ pub struct Desired {
 impl Desired {
     /// What a spec says of a target.
     pub fn new(name: &str, target: &Target) -> Self {
-        let Target { on, when: _, endpoint, include, exclude, require, require_read_only, at } = target;
+        let Target { on: _, when: _, endpoint, include, exclude, require, require_read_only, at } = target;
         Self {
             name: name.to_owned(),
-            on: *on,
             endpoint: endpoint.clone(),
             require: require.clone(),
             require_read_only: *require_read_only,

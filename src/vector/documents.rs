@@ -209,7 +209,7 @@ fn column_line(column: &Column) -> String {
 
 /// A term in words. Its synonyms are sorted: their order means nothing.
 fn sentence(term: &Term) -> String {
-    let Term { term, definition, synonyms, expression, tables: _, at: _ } = term;
+    let Term { term, definition, synonyms, expression, tables: _ } = term;
     let mut text = term.clone();
     let synonyms = sorted(synonyms);
     if !synonyms.is_empty() {

@@ -92,7 +92,6 @@ fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {
         synonyms: texts(synonyms)?,
         expression: text(expression)?,
         tables: texts(tables)?,
-        at: cx.at(key.at),
         term: key.name,
     })
 }

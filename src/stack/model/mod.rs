@@ -37,7 +37,7 @@ pub struct Stack {
     pub targets: BTreeMap<String, Target>,
     pub vector: Option<Vector>,
     pub cache: Option<Cache>,
-    pub policies: BTreeMap<String, Policy>,
+    pub policies: BTreeMap<String, Denies>,
     /// Everything that has a name of its own, whether it is on or off: what can be protected.
     pub declared: BTreeSet<Address>,
     /// Of these, what has `protect: true`.
@@ -134,13 +134,6 @@ pub struct When {
 }
 
 /// One of `policies:`: what a plan may not contain.
-#[derive(Debug, Clone)]
-pub struct Policy {
-    pub denies: Denies,
-    pub at: Location,
-}
-
-/// What a policy denies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denies {
     /// `deny:` every change at this risk.

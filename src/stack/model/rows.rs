@@ -47,8 +47,6 @@ pub struct Terms {
     pub expression: Option<String>,
     /// Column of the tables and columns that the term speaks of, a JSON list.
     pub tables: Option<String>,
-    /// Where it stands; for defaults, where `ontologies:` or `system:` stands.
-    pub at: Location,
 }
 
 /// One ontology file, read. Terms keep the order of the file.
@@ -72,8 +70,6 @@ pub struct Term {
     pub expression: Option<String>,
     /// `table` or `table.column` that it speaks of; their order means nothing.
     pub tables: Vec<String>,
-    /// Where it stands in its file.
-    pub at: Location,
 }
 
 /// One of `seeds:`, with its rows read.

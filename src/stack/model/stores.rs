@@ -50,8 +50,6 @@ pub struct Vector {
     pub prefix: String,
     pub embedder: Embedder,
     pub collections: BTreeMap<String, Collection>,
-    pub keep_generations: u32,
-    pub at: Location,
 }
 
 /// How the token is shown to Chroma.

@@ -5,18 +5,17 @@ use std::collections::BTreeMap;
 use super::flags::Declared;
 use super::values::{plain_key, read_each};
 use crate::change::Risk;
+use crate::stack::Denies;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::raw::{DeniedRisk, Policy as Raw, Spec};
 use crate::stack::tree::Span;
-use crate::stack::{Denies, Policy};
 
 /// All policies; `None` when one is wrong.
-pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Policy>> {
+pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Denies>> {
     read_each(spec.policies.entries(), |key, field| {
         plain_key(cx, "policy", key);
-        let denies = denies(cx, field.value.as_ref()?, key.at, flags)?;
-        Some(Policy { denies, at: cx.at(key.at) })
+        denies(cx, field.value.as_ref()?, key.at, flags)
     })
 }
 

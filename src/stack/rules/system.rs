@@ -49,7 +49,7 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     let accounts = users::accounts(cx, raw, at);
     let users = users::users(cx, raw, accounts.as_ref().ok().and_then(Option::as_ref));
     let roles = roles::roles(cx, raw, endpoint.as_ref());
-    let terms = terms(cx, raw, at);
+    let terms = terms(cx, raw);
     let ontologies = ontologies(cx, raw);
     let seeds = seeds::seeds(cx, raw, flags);
     Some(System {
@@ -117,13 +117,12 @@ fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>
     Some(sets)
 }
 
-fn terms(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Terms {
+fn terms(cx: &Context<'_>, raw: &Raw) -> Terms {
     let spared = RawTerms::default();
     let spared_columns = TermColumns::default();
     let written = raw.terms.value().unwrap_or(&spared);
     let columns = written.columns.value().unwrap_or(&spared_columns);
     let TermColumns { ontology, term, definition, synonyms, expression, tables } = columns;
-    let otherwise = raw.ontologies.at().unwrap_or(system_at);
     Terms {
         table: table(cx, &written.table, "business_ontologies"),
         ontology: ontology.or("ontology".to_owned()),
@@ -132,7 +131,6 @@ fn terms(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Terms {
         synonyms: column(synonyms, "synonyms"),
         expression: column(expression, "expression"),
         tables: column(tables, "source_tables"),
-        at: cx.at(raw.terms.at().unwrap_or(otherwise)),
     }
 }
 

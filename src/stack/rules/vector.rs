@@ -105,8 +105,6 @@ pub(super) fn vector(
         prefix: prefix.or(String::new()),
         embedder: embedder?,
         collections: collections?,
-        keep_generations: keep_generations.or(2),
-        at: cx.at(at),
     })
 }
 

@@ -65,13 +65,13 @@ fn a_spec_with_all_that_is_built_becomes_a_stack() {
     let TargetUrl::Sqlite(path) = target.endpoint.to.as_ref().unwrap();
     assert_eq!(path, Path::new("/data/target.db"));
     let vector = stack.vector.as_ref().unwrap();
-    assert_eq!((vector.keep_generations, &vector.embedder), (2, &Embedder::Hashing { dimensions: 256 }));
+    assert_eq!(vector.embedder, Embedder::Hashing { dimensions: 256 });
     let names: Vec<&str> =
         vector.collections["documentation"].files.iter().map(|file| file.name.as_str()).collect();
     assert_eq!(names, ["docs/a.md", "docs/deep/b.md"]);
     assert_eq!(vector.collections["sql"].examples[0].target.as_deref(), Some("business"));
     assert_eq!(stack.cache.as_ref().unwrap().namespaces["sessions"].ttl, Duration::from_hours(24));
-    assert_eq!(stack.policies["no_demo"].denies, Denies::Flag("seed_demo_data".to_owned()));
+    assert_eq!(stack.policies["no_demo"], Denies::Flag("seed_demo_data".to_owned()));
     assert!(!format!("{stack:?}").contains("s3cr3t"));
 }
 

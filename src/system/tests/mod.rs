@@ -11,7 +11,7 @@ mod roles;
 mod rows;
 mod scale;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::*;
 use crate::address::Address;
 use crate::change::{Action, Diff, Planned};
 use crate::connection::{self, Client, Presence, Purpose};
-use crate::digest::{Digest, Fingerprint};
+use crate::digest::Fingerprint;
 use crate::journal::{Entry, Inventory, Places, RunId, inventory};
 use crate::location::{Location, Source};
 use crate::migrations::{self, Advice};
@@ -30,9 +30,8 @@ use crate::packed::Rows;
 use crate::prints::Prints;
 use crate::sql::{Database, Dialect, Value};
 use crate::stack::{
-    self, Accounts as AccountsSpec, Cell, Endpoint, Flags, Migration, MigrationSets, Ontology, Order,
-    PasswordHash, RedactedUrl, SchemaDrift, Secret, Seed, SeedMode, Stack, System, SystemUrl, Term, Terms,
-    User,
+    self, Cell, Migration, MigrationSets, Ontology, Order, PasswordHash, RedactedUrl, Secret, Seed, SeedMode,
+    Stack, SystemUrl, Term, User,
 };
 
 /// Runs a test's body on SQLite and on PostgreSQL.
@@ -265,57 +264,10 @@ fn somewhere() -> Location {
 }
 
 fn empty_stack(url: SystemUrl) -> Stack {
-    let terms = Terms {
-        table: "business_ontologies".into(),
-        ontology: "ontology".into(),
-        term: "term".into(),
-        definition: Some("definition".into()),
-        synonyms: Some("synonyms".into()),
-        expression: Some("expression".into()),
-        tables: Some("source_tables".into()),
-        at: somewhere(),
-    };
-    let accounts = AccountsSpec {
-        table: "users".into(),
-        username: "username".into(),
-        email: "email".into(),
-        password: "password_hash".into(),
-        role: Some("role".into()),
-        active: Some("is_active".into()),
-        at: somewhere(),
-    };
-    Stack {
-        name: "test".into(),
-        environment: "dev".into(),
-        file: "stack.yaml".into(),
-        flags: Flags(BTreeMap::new()),
-        system: System {
-            endpoint: Endpoint { to: Ok(url), written: "…".into(), at: somewhere() },
-            at: somewhere(),
-            create_database: true,
-            extensions: Vec::new(),
-            migrations: MigrationSets::default(),
-            order: Order::Linear,
-            lock_timeout: Duration::from_secs(5),
-            statement_timeout: Duration::ZERO,
-            schema_drift: SchemaDrift::Warn,
-            roles: BTreeMap::new(),
-            accounts: Some(accounts),
-            users: BTreeMap::new(),
-            terms,
-            ontologies: BTreeMap::new(),
-            seeds: BTreeMap::new(),
-        },
-        targets: BTreeMap::new(),
-        vector: None,
-        cache: None,
-        policies: BTreeMap::new(),
-        declared: BTreeSet::new(),
-        protected: BTreeSet::new(),
-        moved: BTreeMap::new(),
-        digest: Digest::of(""),
-        warnings: Vec::new(),
-    }
+    let spec = "version: 1\nstack: test\nenvironment: dev\nsystem: { url: 'sqlite:///x.db', create_database: true }\n";
+    let mut stack = stack::tests::stack_of(spec);
+    stack.system.endpoint.to = Ok(url);
+    stack
 }
 
 fn migration(stem: &str, sql: &str) -> Migration {

@@ -9,7 +9,6 @@ fn terms(names: &[(&str, &[&str])]) -> Ontology {
         synonyms: synonyms.iter().map(|synonym| (*synonym).to_owned()).collect(),
         expression: None,
         tables: vec!["accounts".into()],
-        at: somewhere(),
     };
     Ontology { terms: names.iter().map(term).collect(), at: somewhere() }
 }

@@ -1,16 +1,14 @@
 //! Builders of stacks, schemas and observations that read like sentences.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use crate::catalog::{Column, Snapshot, Table, TableKind, TableName, ValueKind};
-use crate::digest::Digest;
 use crate::journal::{self, Identity};
 use crate::location::{Location, Source};
+use crate::stack::tests::stack_of;
 use crate::stack::{
-    Collection, Embedder, Endpoint, Example, Flags, MigrationSets, Ontology, Order, RedactedUrl, SchemaDrift,
-    SourceFile, Stack, System, SystemUrl, Target, TargetUrl, Term, Terms, Vector, VectorUrl,
+    Collection, Endpoint, Example, Flags, Ontology, RedactedUrl, SourceFile, Stack, Term, Vector, VectorUrl,
 };
 use crate::vector::{
     Backend, BackendKind, Change, Claimant, CollectionSeen, Desired, DocumentSeen, Observed, OwnedSeen,
@@ -25,19 +23,18 @@ fn endpoint<T>(to: T) -> Endpoint<T> {
     Endpoint { to: Ok(to), written: "written".to_owned(), at: here() }
 }
 
+const SPEC: &str = "version: 1
+stack: insight
+environment: dev
+flags: { enable_target_db: true }
+system: { url: 'sqlite:///data/system.db' }
+targets: { business: { url: 'sqlite:///data/target.db' } }
+vector: { url: 'sqlite:///data/vector.db', embedder: { kind: hashing, dimensions: 64 } }
+";
+
 pub(super) fn sqlite_vector(path: &Path) -> Vector {
-    Vector {
-        endpoint: endpoint(VectorUrl::Sqlite(path.to_owned())),
-        tenant: "default_tenant".to_owned(),
-        database: "default_database".to_owned(),
-        token: None,
-        auth: None,
-        prefix: String::new(),
-        embedder: Embedder::Hashing { dimensions: 64 },
-        collections: BTreeMap::new(),
-        keep_generations: 2,
-        at: here(),
-    }
+    let vector = stack_of(SPEC).vector.unwrap();
+    Vector { endpoint: endpoint(VectorUrl::Sqlite(path.to_owned())), ..vector }
 }
 
 pub(super) fn chroma_vector(url: &str) -> Vector {
@@ -47,57 +44,7 @@ pub(super) fn chroma_vector(url: &str) -> Vector {
 
 /// A stack with one target, `business`, that is on.
 pub(super) fn stack(vector: Vector) -> Stack {
-    let business = Target {
-        on: true,
-        when: None,
-        endpoint: endpoint(TargetUrl::Sqlite(PathBuf::from("/data/target.db"))),
-        include: vec!["*".to_owned()],
-        exclude: Vec::new(),
-        require: BTreeMap::new(),
-        require_read_only: false,
-        at: here(),
-    };
-    Stack {
-        name: "insight".to_owned(),
-        environment: "dev".to_owned(),
-        file: PathBuf::from("stack.yaml"),
-        flags: Flags(BTreeMap::new()),
-        system: System {
-            endpoint: endpoint(SystemUrl::Sqlite(PathBuf::from("/data/system.db"))),
-            at: here(),
-            create_database: true,
-            extensions: Vec::new(),
-            migrations: MigrationSets::default(),
-            order: Order::Linear,
-            lock_timeout: Duration::ZERO,
-            statement_timeout: Duration::ZERO,
-            schema_drift: SchemaDrift::Ignore,
-            roles: BTreeMap::new(),
-            accounts: None,
-            users: BTreeMap::new(),
-            terms: Terms {
-                table: "terms".to_owned(),
-                ontology: "ontology".to_owned(),
-                term: "term".to_owned(),
-                definition: None,
-                synonyms: None,
-                expression: None,
-                tables: None,
-                at: here(),
-            },
-            ontologies: BTreeMap::new(),
-            seeds: BTreeMap::new(),
-        },
-        targets: BTreeMap::from([("business".to_owned(), business)]),
-        vector: Some(vector),
-        cache: None,
-        policies: BTreeMap::new(),
-        declared: BTreeSet::new(),
-        protected: BTreeSet::new(),
-        moved: BTreeMap::new(),
-        digest: Digest::of(""),
-        warnings: Vec::new(),
-    }
+    Stack { vector: Some(vector), flags: Flags(BTreeMap::new()), ..stack_of(SPEC) }
 }
 
 /// A stack whose collections are these.
@@ -156,35 +103,16 @@ pub(super) fn term(name: &str, tables: &[&str]) -> Term {
         synonyms: vec!["zeta".to_owned(), "alpha".to_owned()],
         expression: Some("SUM(amount)".to_owned()),
         tables: tables.iter().map(|&table| table.to_owned()).collect(),
-        at: here(),
     }
 }
 
 pub(super) fn column(name: &str, data_type: &str) -> Column {
-    Column {
-        name: name.to_owned(),
-        data_type: data_type.to_owned(),
-        kind: ValueKind::Text,
-        nullable: true,
-        default: None,
-        generated: None,
-        identity: false,
-        comment: None,
-    }
+    Column::plain(name, data_type, ValueKind::Text)
 }
 
 pub(super) fn table(columns: &[&str]) -> Table {
-    Table {
-        kind: TableKind::Table,
-        columns: columns.iter().map(|name| column(name, "TEXT")).collect(),
-        primary_key: Vec::new(),
-        foreign_keys: BTreeSet::new(),
-        indexes: BTreeMap::new(),
-        checks: BTreeSet::new(),
-        comment: None,
-        definition: None,
-        strict: false,
-    }
+    let columns = columns.iter().map(|name| column(name, "TEXT")).collect();
+    Table { columns, ..Table::empty(TableKind::Table) }
 }
 
 /// The schema of `business`: tables by name, each with columns.
