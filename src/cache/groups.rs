@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{Change, Unwanted};
-use super::desired::stream_address;
 use super::observed::{GroupSeen, Observed, StreamSeen};
 use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
@@ -18,7 +17,7 @@ pub(super) fn unwanted(
     inventory: &Inventory,
     place: Option<Fingerprint>,
 ) -> Unwanted {
-    let Some(known) = inventory.at(&stream_address(name)) else { return Unwanted::default() };
+    let Some(known) = inventory.at(&Kind::Stream.named(name)) else { return Unwanted::default() };
     let by_key: BTreeMap<Fingerprint, (&String, GroupSeen)> =
         groups.iter().map(|(group, seen)| (Fingerprint::of_text(group), (group, *seen))).collect();
     let wanted: BTreeSet<Fingerprint> = wanted.iter().map(|group| Fingerprint::of_text(group)).collect();
@@ -62,7 +61,7 @@ pub fn claims(change: &Change) -> Option<Claims> {
         Change::Config { .. } | Change::Namespace { .. } => return None,
     };
     Some(Claims {
-        address: stream_address(name),
+        address: Kind::Stream.named(name),
         stream: name.clone(),
         made,
         gone: unwanted.known_as.clone(),
@@ -77,7 +76,7 @@ pub fn why_groups_stay(observed: &Observed, inventory: &Inventory) -> Vec<String
         Observed::Embedded(seen) => (&seen.streams, seen.place),
     };
     let in_use = |name: &str| -> Vec<String> {
-        let Some(known) = inventory.at(&stream_address(name)) else { return Vec::new() };
+        let Some(known) = inventory.at(&Kind::Stream.named(name)) else { return Vec::new() };
         let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
         let is_ours = |group: &str| known.get(&Fingerprint::of_text(group)).copied() == place;
         let used = groups.iter().filter(|(group, seen)| **seen == GroupSeen::InUse && is_ours(group));

@@ -14,7 +14,7 @@ mod sqlite;
 mod tests;
 
 pub use apply::{Applied, Change, Unwanted, apply};
-pub use desired::{Backend, Desired};
+pub use desired::Desired;
 pub use diff::diff;
 pub use groups::{Claims, claims, why_groups_stay};
 pub use observed::{

@@ -78,7 +78,7 @@ fn seen_stream(groups: &[&str]) -> StreamSeen {
 }
 
 fn diff_of(cache: &Cache, seen: RedisSeen) -> Diff<Change> {
-    diff(&Desired::new(cache), &Observed::Redis(seen), &Inventory::default())
+    diff(cache, &Observed::Redis(seen), &Inventory::default())
 }
 
 /// The changes as a table: address, action, reason.
@@ -161,7 +161,7 @@ fn a30_of_unwanted_groups_only_those_go_that_this_tool_made_here_and_nobody_work
         (address("used"), made(&["workers"])),
     ]));
 
-    let diff = diff(&Desired::new(&cache), &Observed::Redis(seen.clone()), &inventory);
+    let diff = diff(&cache, &Observed::Redis(seen.clone()), &inventory);
 
     assert_eq!(
         table(&diff),
@@ -294,7 +294,7 @@ fn d06_a_cache_that_cannot_be_asked_blocks_everything_that_is_wanted_of_it() {
     let cache = on_redis().setting("maxmemory", "1gb").namespace("n", "n:", 60).stream("s", &[], None);
     let observed = Observed::Unreachable { failure: Failure::Authentication, message: "no".to_owned() };
 
-    let diff = diff(&Desired::new(&cache), &observed, &Inventory::default());
+    let diff = diff(&cache, &observed, &Inventory::default());
 
     assert_eq!(diff.checks, [crate::change::Check::new("cache", Status::Fail, "no")]);
     let blocked: Vec<&str> = diff.blocked.iter().map(|held| held.address.as_str()).collect();
@@ -324,8 +324,7 @@ fn an_observation_reads_what_it_writes() {
 }
 
 async fn plan(cache: &Cache, client: &Client) -> Diff<Change> {
-    let desired = Desired::new(cache);
-    diff(&desired, &observe(&desired, client).await, &Inventory::default())
+    diff(cache, &observe(cache, client).await, &Inventory::default())
 }
 
 async fn apply_all(diff: &Diff<Change>, client: &Client) {

@@ -9,11 +9,9 @@ use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::connection::Purpose;
 use crate::plan::{self, Options};
-use crate::render::GraphFormat;
+use crate::render::{graph_dot, graph_mermaid, graph_text};
 use crate::stack::Contact;
-use crate::stores::Clients;
 
 /// Arguments of `graph`.
 #[derive(Debug, Args)]
@@ -43,30 +41,20 @@ pub(super) enum GraphArg {
     Mermaid,
 }
 
-impl From<GraphArg> for GraphFormat {
-    fn from(argument: GraphArg) -> Self {
-        match argument {
-            GraphArg::Text => Self::Text,
-            GraphArg::Dot => Self::Dot,
-            GraphArg::Mermaid => Self::Mermaid,
-        }
-    }
-}
-
 pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui).await?;
-    let world = if let Some(path) = &args.world {
-        load::saved_world(path, &stack, ui).await?
-    } else {
-        let clients = Clients::new(&stack, Purpose::Observe, args.train)?;
-        load::world(&stack, &clients, args.refresh_timeout, ui).await?
-    };
+    let world =
+        load::world_to_plan(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui).await?;
     let options = Options { train: args.train, ..Options::default() };
     let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if !plan.document.has_changes() {
         ui.note("nothing is planned, so the graph is empty");
     }
-    ui.answer(&crate::render::graph(&plan.document, args.format.into()));
+    ui.answer(&match args.format {
+        GraphArg::Text => graph_text(&plan.document),
+        GraphArg::Dot => graph_dot(&plan.document),
+        GraphArg::Mermaid => graph_mermaid(&plan.document),
+    });
     Ok(Exit::Done)
 }

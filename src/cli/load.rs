@@ -9,6 +9,7 @@ use super::exit::{Failure, Plain};
 use super::ui::Ui;
 use crate::apply::LookError;
 use crate::change::Fault;
+use crate::connection::Purpose;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
 use crate::stack::{self, Contact, Stack};
@@ -64,8 +65,23 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
+/// What a plan is made against: a saved observation where one is named, else what is there now.
+pub(super) async fn world_to_plan(
+    stack: &Stack,
+    saved: Option<&Path>,
+    train: bool,
+    most: Duration,
+    ui: &Ui,
+) -> Result<World, Failure> {
+    if let Some(path) = saved {
+        return saved_world(path, stack, ui).await;
+    }
+    let clients = Clients::new(stack, Purpose::Observe, train)?;
+    Ok(world(stack, &clients, most, ui).await?)
+}
+
 /// Reads a saved observation of a stack, as it asks for it, and says how old it is.
-pub(super) async fn saved_world(path: &Path, stack: &Stack, ui: &Ui) -> Result<World, Failure> {
+async fn saved_world(path: &Path, stack: &Stack, ui: &Ui) -> Result<World, Failure> {
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
     ui.note(&age(&file.observed_at));

@@ -11,12 +11,9 @@ use super::ui::Ui;
 use super::{LEAVES_NOTHING, listening, listening_with, load};
 use crate::address::Address;
 use crate::apply::rehearse;
-use crate::connection::Purpose;
 use crate::plan::{self, Document, Options, Plan};
 use crate::render;
-use crate::stack::{Contact, Stack};
-use crate::stores::Clients;
-use crate::world::World;
+use crate::stack::Contact;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -80,7 +77,8 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let stack = stack?;
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
-    let Some(world) = cancel.unless_asked(look(&stack, args, ui)).await else {
+    let look = load::world_to_plan(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui);
+    let Some(world) = cancel.unless_asked(look).await else {
         return Ok(Exit::Interrupted);
     };
     let world = world?;
@@ -100,14 +98,6 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let exit = verdict(&plan, args.detailed_exitcode);
     hints(&plan, args, exit, ui);
     Ok(exit)
-}
-
-async fn look(stack: &Stack, args: &PlanArgs, ui: &Ui) -> Result<World, Failure> {
-    if let Some(path) = &args.world {
-        return load::saved_world(path, stack, ui).await;
-    }
-    let clients = Clients::new(stack, Purpose::Observe, args.train)?;
-    Ok(load::world(stack, &clients, args.refresh_timeout, ui).await?)
 }
 
 /// A plan in a format, ending in a newline.

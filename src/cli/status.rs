@@ -108,7 +108,7 @@ async fn vector(clients: &Clients) -> Option<Health> {
 async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {
     let (client, spec) = clients.cache.as_ref().zip(stack.cache.as_ref())?;
     let asking = async {
-        let observed = cache::observe(&cache::Desired::new(spec), client).await;
+        let observed = cache::observe(spec, client).await;
         match (observed.version(), observed) {
             (_, cache::Observed::Unreachable { message, .. }) => Err(message),
             (version, _) => Ok(version.unwrap_or_default()),

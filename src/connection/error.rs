@@ -1,11 +1,11 @@
 //! What can go wrong with a connection to the system database, and with any statement. No message holds a
 //! password or a value of a row that the spec did not write.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use miette::Diagnostic;
 
-use super::server::Creation;
 use crate::sql;
 
 /// The result of anything done over a connection.
@@ -194,6 +194,24 @@ impl Error {
             let help = source.help();
             Self::Statement { what, help, source }
         }
+    }
+}
+
+/// What is known of a database that was to be made, and that nobody could look for afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Creation {
+    /// The server was not asked to make it, or refused.
+    NotAsked,
+    /// It was asked, and did not answer.
+    Unknown,
+}
+
+impl fmt::Display for Creation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAsked => "it was not made",
+            Self::Unknown => "whether it was made is not known",
+        })
     }
 }
 

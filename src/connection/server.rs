@@ -1,11 +1,10 @@
 //! The server beside the system database: its other databases, which are made and dropped from one for
 //! maintenance. Nothing here touches the system database itself.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::client::{Client, database_name};
-use super::{Error, Result};
+use super::{Creation, Error, Result};
 use crate::sql::{self, Database, Value};
 use crate::stack::{RedactedUrl, SystemUrl};
 
@@ -107,24 +106,6 @@ impl Client {
             }
             tokio::time::sleep(PAUSE).await;
         }
-    }
-}
-
-/// What is known of a database that was to be made, and that nobody could look for afterwards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Creation {
-    /// The server was not asked to make it, or refused.
-    NotAsked,
-    /// It was asked, and did not answer.
-    Unknown,
-}
-
-impl fmt::Display for Creation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotAsked => "it was not made",
-            Self::Unknown => "whether it was made is not known",
-        })
     }
 }
 

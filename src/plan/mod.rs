@@ -232,7 +232,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
         }
     }
     if let Some(cache) = &stack.cache {
-        diff.merge(cache_diff(&cache::Desired::new(cache), world));
+        diff.merge(cache_diff(cache, world));
     }
     diff
 }

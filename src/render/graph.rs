@@ -2,55 +2,46 @@
 
 use std::fmt::Write as _;
 
+use crate::address::Address;
 use crate::neutral::one_line;
 use crate::plan::Document;
 
-/// How the graph is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraphFormat {
-    /// An indented list.
-    Text,
-    /// Graphviz.
-    Dot,
-    /// Mermaid, which code hosts draw in Markdown.
-    Mermaid,
-}
-
-/// The graph; an arrow leads from what comes first to what needs it.
-pub fn graph(plan: &Document, format: GraphFormat) -> String {
+/// The graph as an indented list.
+pub fn graph_text(plan: &Document) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
-    match format {
-        GraphFormat::Text => {
-            for change in &plan.changes {
-                let _ = writeln!(out, "{}", one_line(change.address.as_str()));
-                for need in &change.depends_on {
-                    let _ = writeln!(out, "  after {}", one_line(need.as_str()));
-                }
-            }
+    for change in &plan.changes {
+        let _ = writeln!(out, "{}", one_line(change.address.as_str()));
+        for need in &change.depends_on {
+            let _ = writeln!(out, "  after {}", one_line(need.as_str()));
         }
-        GraphFormat::Dot => {
-            out.push_str("digraph plan {\n  rankdir=LR;\n  node [shape=box];\n");
-            for change in &plan.changes {
-                let _ = writeln!(out, "  {};", quoted(change.address.as_str()));
-                for need in &change.depends_on {
-                    let _ =
-                        writeln!(out, "  {} -> {};", quoted(need.as_str()), quoted(change.address.as_str()));
-                }
-            }
-            out.push_str("}\n");
+    }
+    out
+}
+
+/// The graph for Graphviz; an arrow leads from what comes first to what needs it.
+pub fn graph_dot(plan: &Document) -> String {
+    let mut out = "digraph plan {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
+    for change in &plan.changes {
+        let address = quoted(change.address.as_str());
+        let _ = writeln!(out, "  {address};");
+        for need in &change.depends_on {
+            let _ = writeln!(out, "  {} -> {address};", quoted(need.as_str()));
         }
-        GraphFormat::Mermaid => {
-            out.push_str("flowchart LR\n");
-            let number = |address| plan.changes.iter().position(|change| change.address == address);
-            for (index, change) in plan.changes.iter().enumerate() {
-                let _ = writeln!(out, "  n{index}[\"{}\"]", label(change.address.as_str()));
-            }
-            for (index, change) in plan.changes.iter().enumerate() {
-                for need in change.depends_on.iter().filter_map(|need| number(need.clone())) {
-                    let _ = writeln!(out, "  n{need} --> n{index}");
-                }
-            }
+    }
+    out + "}\n"
+}
+
+/// The graph for Mermaid, which code hosts draw in Markdown.
+pub fn graph_mermaid(plan: &Document) -> String {
+    let mut out = "flowchart LR\n".to_owned();
+    let number = |address: &Address| plan.changes.iter().position(|change| change.address == *address);
+    for (index, change) in plan.changes.iter().enumerate() {
+        let _ = writeln!(out, "  n{index}[\"{}\"]", label(change.address.as_str()));
+    }
+    for (index, change) in plan.changes.iter().enumerate() {
+        for need in change.depends_on.iter().filter_map(number) {
+            let _ = writeln!(out, "  n{need} --> n{index}");
         }
     }
     out

@@ -10,6 +10,11 @@ use crate::change::{Check, Held, Status};
 use crate::neutral::one_line;
 use crate::plan::{Document, Summary};
 
+/// The plan as one indented JSON object, ending in a newline.
+pub fn plan_json(plan: &Document) -> String {
+    format!("{:#}\n", serde_json::json!(plan))
+}
+
 /// The plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, style: Style) -> String {
     let mut page = Page::new(style);

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::apply::{Extent, RoleChange};
-use super::diff::seen_of;
 use super::rights::Difference;
 use super::text;
 use crate::address::Kind;
@@ -32,7 +31,7 @@ pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option
         summary: text::of_difference(narrowing, false),
         before: held(deltas().map(|delta| (text::object(&delta.on), &delta.before)).collect()),
         after: held(deltas().map(|delta| (text::object(&delta.on), &delta.after)).collect()),
-        seen: seen_of(false, diff.as_deref()),
+        seen: text::seen_of(false, diff.as_deref()),
         reason: "default privileges give more than the spec".to_owned(),
         diff,
         guard: None,

@@ -13,7 +13,6 @@ use super::waiting::Waiting;
 use super::{Desired, Seen, address, inventory_key, text};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
-use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
 use crate::migrations;
@@ -170,7 +169,7 @@ impl Found {
             summary,
             before: before(name, seen),
             after: Some(after(role, difference.create || sets_password)),
-            seen: seen_of(difference.create, diff.as_deref()),
+            seen: text::seen_of(difference.create, diff.as_deref()),
             reason,
             diff,
             guard: None,
@@ -185,13 +184,6 @@ impl Found {
             },
         }
     }
-}
-
-/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
-/// follows from the spec and grows with the tables that the same plan makes.
-pub(super) fn seen_of(create: bool, diff: Option<&str>) -> Digest {
-    let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
-    Digest::of_json(&(create, taken))
 }
 
 fn before(name: &str, seen: &Roles) -> Option<Value> {

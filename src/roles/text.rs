@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rights::{Delta, Difference, Kind, Object, Verb, grouped};
 use crate::catalog::TableName;
+use crate::digest::Digest;
 use crate::neutral::one_line;
 use crate::stack::{Privilege, Role};
 
@@ -90,6 +91,13 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
     // A name must not begin a line.
     let lines: Vec<_> = lines.iter().map(|line| one_line(line)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
+/// follows from the spec and grows with the tables that the same plan makes.
+pub(super) fn seen_of(create: bool, diff: Option<&str>) -> Digest {
+    let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
+    Digest::of_json(&(create, taken))
 }
 
 /// One object, with its kind.

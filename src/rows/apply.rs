@@ -3,13 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::diff::not_given;
 use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::sequence::restart_sequences;
 use super::{
-    BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, read_text, row_print, unique_keys,
-    write_expression, written,
+    BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, not_given, read_text, row_print,
+    unique_keys, write_expression, written,
 };
 use crate::address::Address;
 use crate::catalog::{Column, Snapshot, TableName};

@@ -11,11 +11,11 @@ use super::claims::{Unwanted, unwanted};
 use super::fits::Misfit;
 use super::order::TableOrder;
 use super::own::Owned;
-use super::sample::sample;
+use super::sample::{noun_of, sample};
 use super::takeback::{Verdict, judge};
-use super::{Change, Desired, Lacking, RowSet, RowsChange, Seen, Shape, Values};
+use super::{Change, Desired, Lacking, RowSet, RowsChange, Seen, Shape, Values, not_given};
 use crate::address::{Address, Kind};
-use crate::catalog::{Snapshot, Table, TableName};
+use crate::catalog::{Snapshot, TableName};
 use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
@@ -85,7 +85,7 @@ pub(super) fn diff(
 
     for (address, (set, writes)) in compared {
         let verdict = verdicts.remove(address).unwrap_or_default();
-        remark(&mut diff, address, set, &verdict, &writes);
+        remark(&mut diff, address, &verdict, &writes);
         if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
             diff.unchanged += usize::from(verdict.later == 0);
         } else {
@@ -200,19 +200,6 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     Ok(writes)
 }
 
-/// Columns that must have a value and get none from the database, the spec or this tool.
-pub(super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
-    let id = super::fill_id(table, given).map(|column| column.name.as_str());
-    let needed = table.columns.iter().filter(|column| {
-        let filled = column.default.is_some() || column.generated.is_some() || column.identity;
-        !column.nullable
-            && !filled
-            && !given.contains(&column.name.as_str())
-            && id != Some(column.name.as_str())
-    });
-    needed.map(|column| column.name.clone()).collect()
-}
-
 /// The rows of what is off or gone, those of mirrors, which may want them no more, and those that were put
 /// into another table than the spec says now.
 fn owners<'a>(
@@ -243,7 +230,6 @@ fn planned(
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
-    let noun = |count| set.map_or_else(|| noun_of(address, count), |set| set.noun(count));
 
     let sample = on.and_then(|set| sample(set, &insert, &change));
     let mut rows = insert;
@@ -257,7 +243,8 @@ fn planned(
     let counts = [(inserts, "to insert"), (changes, "to change"), (deletes, "to delete")];
     let mut first = true;
     let counted = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| {
-        let noun = if std::mem::take(&mut first) { format!("{} ", noun(*count)) } else { String::new() };
+        let noun =
+            if std::mem::take(&mut first) { format!("{} ", noun_of(address, *count)) } else { String::new() };
         format!("{count} {noun}{what}")
     });
     let mut summary = counted.collect::<Vec<_>>().join(", ");
@@ -315,15 +302,6 @@ fn planned(
     }
 }
 
-fn noun_of(address: &Address, count: usize) -> &'static str {
-    match (address.kind() == Kind::Ontology, count) {
-        (true, 1) => "term",
-        (true, _) => "terms",
-        (false, 1) => "row",
-        (false, _) => "rows",
-    }
-}
-
 fn shown(set: &RowSet, row: Values<'_>) -> Value {
     let values = set.columns.iter().zip(row);
     Value::Object(
@@ -340,7 +318,7 @@ impl Serialize for Content<'_> {
     }
 }
 
-fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Verdict, writes: &Writes) {
+fn remark(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict, writes: &Writes) {
     if let Some((first, more)) = &writes.loose {
         let more = if *more > 0 { format!(" (and {more} more)") } else { String::new() };
         diff.notes.push(format!("{address}: {first}{more}"));
@@ -350,7 +328,7 @@ fn remark(diff: &mut Diff<Change>, address: &Address, set: &RowSet, verdict: &Ve
         verdict;
     let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
     if foreign > 0 {
-        diff.notes.push(format!("{address}: leaves {foreign} other {} alone", set.noun(foreign)));
+        diff.notes.push(format!("{address}: leaves {foreign} other {} alone", noun_of(address, foreign)));
     }
 }
 

@@ -37,14 +37,14 @@ use crate::stack::{RowLines, SeedMode, When};
 
 pub use apply::RowsChange;
 pub use desired::Desired;
-use diff::{lacking_message, not_given};
+use diff::lacking_message;
 pub use error::{Error, Result};
 pub use observe::Answer;
 pub(crate) use observe::observe;
 use order::TableOrder;
 pub(crate) use own::observe as observe_owned;
 pub use own::{Owned, OwnedRow, Ties};
-use statement::{BATCH, Source, fill_id, in_batches, read_text, write_expression, written};
+use statement::{BATCH, Source, fill_id, in_batches, not_given, read_text, write_expression, written};
 pub(crate) use users::observe as observe_accounts;
 pub use users::{Accounts, UserChange};
 
@@ -200,16 +200,6 @@ impl RowSet {
         match self.lines.place(row) {
             Some(place) => format!("{place}: {message}"),
             None => message.to_owned(),
-        }
-    }
-
-    /// `rows` or `terms`.
-    pub(crate) fn noun(&self, count: usize) -> &'static str {
-        match (self.scope.is_some(), count) {
-            (true, 1) => "term",
-            (true, _) => "terms",
-            (false, 1) => "row",
-            (false, _) => "rows",
         }
     }
 }

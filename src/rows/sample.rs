@@ -1,6 +1,7 @@
 //! The first rows that a change writes, for people: what the spec wants, never what is there. Pure.
 
 use super::{Asked, RowSet};
+use crate::address::{Address, Kind};
 use crate::neutral::{is_live, one_line};
 
 /// Rows that are shown.
@@ -20,7 +21,7 @@ pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option
         shown.filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, &set.row(*at)?)))).collect();
     let more = (insert.len() + change.len()).saturating_sub(MOST_ROWS);
     if more > 0 {
-        lines.push(format!(" … {more} more {}", set.noun(more)));
+        lines.push(format!(" … {more} more {}", noun_of(&set.address, more)));
     }
     (!lines.is_empty()).then(|| lines.join("\n") + "\n")
 }
@@ -39,6 +40,16 @@ fn line(set: &RowSet, row: &[Option<&str>]) -> String {
 }
 
 /// A list as a spec writes it, cut where it is long.
+/// `row`, `terms`.
+pub(super) fn noun_of(address: &Address, count: usize) -> &'static str {
+    match (address.kind() == Kind::Ontology, count) {
+        (true, 1) => "term",
+        (true, _) => "terms",
+        (false, 1) => "row",
+        (false, _) => "rows",
+    }
+}
+
 fn list(items: &[String]) -> String {
     const MOST_ITEMS: usize = 3;
     let shown = items.iter().take(MOST_ITEMS).map(|item| value(Some(item)));

@@ -102,6 +102,19 @@ fn cast_type(data_type: &str) -> &str {
     }
 }
 
+/// Columns that must have a value and get none from the database, the spec or this tool.
+pub(super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
+    let id = fill_id(table, given).map(|column| column.name.as_str());
+    let needed = table.columns.iter().filter(|column| {
+        let filled = column.default.is_some() || column.generated.is_some() || column.identity;
+        !column.nullable
+            && !filled
+            && !given.contains(&column.name.as_str())
+            && id != Some(column.name.as_str())
+    });
+    needed.map(|column| column.name.clone()).collect()
+}
+
 /// A column that must be given a UUID when a row is inserted: an id, of type text or uuid, that
 /// the database does not fill and the spec does not give.
 pub(super) fn fill_id<'t>(table: &'t Table, given: &[&str]) -> Option<&'t Column> {

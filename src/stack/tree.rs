@@ -150,7 +150,7 @@ pub(super) fn parse(file: u32, text: &str) -> Tree {
             }
         }
     }
-    builder.finish()
+    builder.tree
 }
 
 /// What to do about the mistakes that people make most.
@@ -419,10 +419,6 @@ impl<'t> Builder<'t> {
             Frame::Map { key: Some((key, _)), .. } => mask::is_secret_key(key),
             Frame::Map { key: None, .. } | Frame::Seq { .. } => false,
         })
-    }
-
-    fn finish(self) -> Tree {
-        self.tree
     }
 }
 

@@ -29,8 +29,7 @@ pub(super) async fn observe_noting(
     let cache = async {
         match (&clients.cache, &stack.cache) {
             (Some(client), Some(spec)) => {
-                let desired = cache::Desired::new(spec);
-                Some(unanswered.during("cache", cache::observe(&desired, client)).await)
+                Some(unanswered.during("cache", cache::observe(spec, client)).await)
             }
             _ => None,
         }

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::client::{Client, Error, Training};
+use super::client::{Backend, Client};
 use super::owner::Owner;
-use super::{Document, key};
+use super::{Document, Error, key};
 use crate::embed::Embedder;
 use crate::journal::lock::Fence;
 use crate::journal::{Identity, RunId};
@@ -83,6 +83,36 @@ impl Writer {
     }
 }
 
+/// Documents to write, to mark anew and to delete in one collection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Training<'a> {
+    pub(super) collection: &'a str,
+    pub(super) embedder: &'a Embedder,
+    pub(super) writer: &'a Writer,
+    pub(super) write: &'a [Document],
+    pub(super) adopt: &'a [String],
+    pub(super) delete: &'a [String],
+}
+
+/// Documents of one batch, at most.
+const BATCH: usize = 1_000;
+/// Numbers in one batch, at most: bounds the body of a request at about 15 MB.
+const BATCH_NUMBERS: usize = 1_000_000;
+
+impl Training<'_> {
+    /// Documents of a batch, where the store takes `limit` at most.
+    pub(super) fn batch(&self, limit: usize) -> usize {
+        let by_size = BATCH_NUMBERS / self.embedder.dimensions().max(1);
+        BATCH.min(limit).min(by_size).max(1)
+    }
+
+    /// The vectors of a batch, computed off the threads that watch over the lock.
+    pub(super) async fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
+        let texts = batch.iter().map(|document| document.text.clone()).collect();
+        Ok(self.embedder.embed_aside(texts).await?)
+    }
+}
+
 /// Executes a change in the name of a bookkeeping and a run.
 pub async fn apply(change: &Change, client: &Client, identity: Identity, run: &RunId) -> Result<(), Error> {
     let Change { collection, embedder, owner, accepts, task } = change;
@@ -94,13 +124,23 @@ pub async fn apply(change: &Change, client: &Client, identity: Identity, run: &R
         fence: client.fence.clone(),
         accepts: accepts.clone(),
     };
-    match task {
-        Task::Create => client.create_collection(collection, embedder, &writer).await,
-        Task::Adopt => client.adopt_collection(collection, &writer).await,
-        Task::Drop => client.drop_empty_collection(collection, &writer).await,
-        Task::Documents { write, adopt, delete } => {
+    match (&client.backend, task) {
+        (Backend::Chroma(chroma), Task::Create) => {
+            chroma.create_collection(collection, embedder, &writer).await
+        }
+        (Backend::Sqlite(store), Task::Create) => {
+            store.create_collection(collection, embedder, &writer).await
+        }
+        (Backend::Chroma(chroma), Task::Adopt) => chroma.adopt_collection(collection, &writer).await,
+        (Backend::Sqlite(store), Task::Adopt) => store.adopt_collection(collection, &writer).await,
+        (Backend::Chroma(chroma), Task::Drop) => chroma.drop_empty_collection(collection, &writer).await,
+        (Backend::Sqlite(store), Task::Drop) => store.drop_empty_collection(collection, &writer).await,
+        (backend, Task::Documents { write, adopt, delete }) => {
             let training = Training { collection, embedder, writer: &writer, write, adopt, delete };
-            client.train(training).await
+            match backend {
+                Backend::Chroma(chroma) => chroma.train(training).await,
+                Backend::Sqlite(store) => store.train(training).await,
+            }
         }
     }
 }

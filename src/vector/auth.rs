@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use super::client::Error;
+use super::Error;
 use crate::stack::{self, VectorAuth};
 
 /// Chroma Cloud takes its own header alone.

@@ -7,14 +7,13 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::apply::Writer;
+use super::apply::{Training, Writer};
 use super::auth;
 use super::budget::Budget;
-use super::client::{Error, Training};
 use super::http::Http;
 use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
 use super::owner::Owner;
-use super::{METRIC, key};
+use super::{Error, METRIC, key};
 use crate::embed::Embedder;
 use crate::redact::redact;
 use crate::stack::{self, RedactedUrl};
@@ -171,10 +170,7 @@ impl Chroma {
 
     /// A collection that must carry a mark of the writer's own.
     async fn own_collection(&self, name: &str, writer: &Writer) -> Result<Collection, Error> {
-        let collection = self
-            .collection(name)
-            .await?
-            .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
+        let collection = self.existing(name).await?;
         if writer.owns(owner_in(collection.metadata.as_ref()).as_ref()) {
             Ok(collection)
         } else {
@@ -198,10 +194,7 @@ impl Chroma {
 
     pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
         let Training { collection: name, embedder: _, writer, write, adopt, delete } = training;
-        let collection = self
-            .collection(name)
-            .await?
-            .ok_or_else(|| Error::NoCollection { collection: name.to_owned() })?;
+        let collection = self.existing(name).await?;
         let limits: Preflight = self.http.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
         let batch_size = training.batch(limits.max_batch_size);
         let act = |verb| self.documents_path(&collection.id, verb);
@@ -344,6 +337,10 @@ impl Chroma {
             Err(Error::Server { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn existing(&self, name: &str) -> Result<Collection, Error> {
+        self.collection(name).await?.ok_or_else(|| Error::NoCollection { collection: name.to_owned() })
     }
 
     async fn note_documents(

@@ -9,17 +9,15 @@ use serde_json::json;
 
 use super::apply::{Change, Task};
 use super::desired::{Collection, Desired};
-use super::difference::{Difference, listed, mass_delete};
+use super::difference::{Difference, LISTED, listed, mass_delete};
 use super::holding::Holding;
 use super::observed::{CollectionSeen, Observed, Seen};
 use super::owner::{Owner, Standing};
-use crate::address::{Address, Kind};
+use crate::address::Kind;
 use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
 use crate::digest::{Digest, Fingerprint};
 use crate::location::Location;
 
-/// Ids that a plan lists of one kind; the others are counted.
-pub(super) const LISTED: usize = 20;
 /// Owners whose collections are named; the others are counted.
 const OWNERS: usize = 5;
 
@@ -53,8 +51,10 @@ fn change(desired: &Desired, stored: &str, accepts: BTreeSet<Owner>, task: Task)
 
 fn unreachable(desired: &Desired, message: &str) -> Diff<Change> {
     let held = |address| Held { address, reason: format!("vector: {message}") };
-    let addresses =
-        desired.collections.keys().flat_map(|name| [collection_address(name), documents_address(name)]);
+    let addresses = desired
+        .collections
+        .keys()
+        .flat_map(|name| [Kind::Collection.named(name), Kind::Documents.named(name)]);
     Diff {
         checks: vec![Check::new(Kind::Vector, Status::Fail, message)],
         blocked: addresses.map(held).collect(),
@@ -110,7 +110,7 @@ fn faults(
 ) -> Vec<Fault> {
     let Thing { desired: _, name, stored } = thing;
     let fault = |message: String, help: &str| Fault {
-        address: documents_address(name),
+        address: Kind::Documents.named(name),
         message,
         help: Some(help.to_owned()),
         at: Some(wanted.at.clone()),
@@ -229,7 +229,7 @@ fn settings_note(thing: Thing<'_>, there: &CollectionSeen) -> String {
 fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
     let embedder = thing.desired.embedder.identity();
     Planned {
-        address: collection_address(thing.name),
+        address: Kind::Collection.named(thing.name),
         action: Action::Create,
         risks: Risks::SAFE,
         reason: "missing".to_owned(),
@@ -250,7 +250,7 @@ fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &L
     let needs_takeover = holding.standing.is_some_and(Standing::needs_takeover);
     let owner = there.made_by.as_ref().map(ToString::to_string).unwrap_or_default();
     Planned {
-        address: collection_address(thing.name),
+        address: Kind::Collection.named(thing.name),
         action: Action::Update,
         risks: Risks::SAFE,
         reason: if needs_takeover {
@@ -277,7 +277,7 @@ fn documents(
     holding: &Holding<'_>,
 ) -> Diff<Change> {
     let Thing { desired, name, stored: _ } = thing;
-    let address = documents_address(name);
+    let address = Kind::Documents.named(name);
     if !wanted.unknown.is_empty() {
         let why = wanted.unknown.iter().map(|(target, why)| format!("target.{target}.access: {why}"));
         let reason = why.collect::<Vec<_>>().join("; ");
@@ -324,7 +324,7 @@ fn documents(
         action,
         risks: Risks::SAFE,
         reason,
-        needs: std::iter::once(collection_address(name)).chain(targets).collect(),
+        needs: std::iter::once(Kind::Collection.named(name)).chain(targets).collect(),
         summary: difference.summary(),
         before: (count > 0).then(|| difference.before(count)),
         after: (action != Action::Delete).then_some(after),
@@ -363,7 +363,7 @@ fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Pla
     let mut changes = Vec::new();
     if !holding.documents.is_empty() {
         changes.push(planned(
-            documents_address(&name),
+            Kind::Documents.named(&name),
             difference.summary(),
             difference.before(holding.documents.len()),
             holding.digest(),
@@ -373,7 +373,7 @@ fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Pla
     }
     if holding.standing.is_some_and(Standing::is_own) && holding.is_alone {
         changes.push(planned(
-            collection_address(&name),
+            Kind::Collection.named(&name),
             "delete the collection, which nobody else uses".to_owned(),
             json!({ "documents_of_others": 0 }),
             Digest::of("empty"),
@@ -440,12 +440,4 @@ pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &Collection
         }
         (false, _) => None,
     }
-}
-
-pub(super) fn collection_address(name: &str) -> Address {
-    Kind::Collection.named(name)
-}
-
-pub(super) fn documents_address(name: &str) -> Address {
-    Kind::Documents.named(name)
 }

@@ -6,11 +6,13 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::apply::Task;
-use super::diff::LISTED;
 use super::documents::Document;
 use super::observed::DocumentSeen;
 use super::owner::Owner;
 use crate::journal::{Identity, RunId};
+
+/// Ids that a plan lists of one kind; the others are counted.
+pub(super) const LISTED: usize = 20;
 
 /// How the documents that are there differ from those that are wanted, by id.
 #[derive(Default)]

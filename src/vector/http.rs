@@ -13,7 +13,7 @@ use reqwest::{Method, Response, StatusCode, redirect};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-use super::client::Error;
+use super::Error;
 use crate::journal::lock::Fence;
 use crate::redact::redact;
 use crate::stack::{RedactedUrl, TlsFiles};

@@ -11,6 +11,7 @@ mod desired;
 mod diff;
 mod difference;
 mod documents;
+mod error;
 mod holding;
 mod http;
 mod observed;
@@ -20,10 +21,11 @@ mod sqlite;
 mod tests;
 
 pub use apply::{Change, Task, apply};
-pub use client::{Client, Error};
+pub use client::Client;
 pub use desired::{Collection, Desired, Schema};
 pub use diff::{diff, why_it_stays};
 pub use documents::{Document, Source};
+pub use error::Error;
 pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OwnedSeen, Seen, observe};
 pub use owner::{Claimant, Owner};
 

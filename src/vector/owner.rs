@@ -6,8 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::diff::{collection_address, documents_address};
-use crate::address::Address;
+use crate::address::{Address, Kind};
 use crate::journal::{self, Identity};
 use crate::stack::Stack;
 
@@ -90,14 +89,14 @@ impl Claimant {
 
     /// How the mark of a collection relates to this bookkeeping.
     pub(super) fn of_collection(&self, stored: &str, mark: &Owner) -> Standing {
-        self.standing(mark, || self.trained.contains(&collection_address(stored)))
+        self.standing(mark, || self.trained.contains(&Kind::Collection.named(stored)))
     }
 
     /// How the mark of documents does, in a collection whose own mark relates to it like this.
     pub(super) fn of_documents(&self, stored: &str, collection: Option<Standing>, mark: &Owner) -> Standing {
         self.standing(mark, || match collection {
             Some(standing) => standing.is_own(),
-            None => self.trained.contains(&documents_address(stored)),
+            None => self.trained.contains(&Kind::Documents.named(stored)),
         })
     }
 

@@ -17,13 +17,11 @@ use std::sync::Once;
 
 use serde_json::json;
 
-use super::apply::Writer;
-use super::client::{Error, Training};
+use super::apply::{Training, Writer};
 use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
 use super::owner::Owner;
-use super::{Document, METRIC, key};
+use super::{Document, Error, METRIC, key};
 use crate::embed::Embedder;
-use crate::journal::lock::Lost;
 use crate::sql::{
     self, Database, Interrupt, Row, SqliteMode, Transaction, Value, identifier, open_sqlite_to_read,
     open_sqlite_with,
@@ -53,12 +51,18 @@ const TABLES: [&str; 2] = [
 /// Why something was not written.
 enum Failure {
     Sql(sql::Error),
-    LockLost(Lost),
+    Other(Error),
 }
 
 impl From<sql::Error> for Failure {
     fn from(error: sql::Error) -> Self {
         Self::Sql(error)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
     }
 }
 
@@ -151,37 +155,30 @@ impl SqliteStore {
 
     pub(super) async fn train(&self, training: Training<'_>) -> Result<(), Error> {
         let Training { collection: name, embedder: _, writer, write, adopt, delete } = training;
-        let database = self.open_to_write().await?;
-        let result = async {
-            let rows = database
-                .query("SELECT id, dimension FROM vector_collections WHERE name = $1", &[name.into()])
-                .await
-                .map_err(|error| self.wrong(error))?;
+        self.write(async |database| {
+            let sql = "SELECT id, dimension FROM vector_collections WHERE name = $1";
+            let rows = database.query(sql, &[name.into()]).await?;
             let Some(row) = rows.first() else {
-                return Err(Error::NoCollection { collection: name.to_owned() });
+                return Err(Error::NoCollection { collection: name.to_owned() }.into());
             };
-            let (id, dimension) = integers(row).map_err(|error| self.wrong(error))?;
+            let (id, dimension) = integers(row)?;
             let batch_size = training.batch(usize::MAX);
             for batch in write.chunks(batch_size) {
                 let vectors = training.embed(batch).await?;
-                let foreign = write_batch(&database, id, dimension, writer, batch, &vectors)
-                    .await
-                    .map_err(|error| self.wrong(error))?;
+                let foreign = write_batch(database, id, dimension, writer, batch, &vectors).await?;
                 if let Some(id) = foreign {
-                    return Err(Error::ForeignDocument { collection: name.to_owned(), id });
+                    return Err(Error::ForeignDocument { collection: name.to_owned(), id }.into());
                 }
             }
             for keys in adopt.chunks(batch_size) {
-                adopt_batch(&database, id, writer, keys).await.map_err(|error| self.wrong(error))?;
+                adopt_batch(database, id, writer, keys).await?;
             }
             for keys in delete.chunks(batch_size) {
-                delete_batch(&database, id, writer, keys).await.map_err(|error| self.wrong(error))?;
+                delete_batch(database, id, writer, keys).await?;
             }
             Ok(())
-        }
-        .await;
-        database.close().await;
-        result
+        })
+        .await
     }
 
     async fn write<T>(&self, work: impl AsyncFnOnce(&Database) -> Written<T>) -> Result<T, Error> {
@@ -221,7 +218,7 @@ impl SqliteStore {
     fn wrong(&self, failure: impl Into<Failure>) -> Error {
         match failure.into() {
             Failure::Sql(source) => Error::Sqlite { path: self.path.clone(), source },
-            Failure::LockLost(lost) => lost.into(),
+            Failure::Other(error) => error,
         }
     }
 }
@@ -230,7 +227,7 @@ impl SqliteStore {
 /// the run that holds it now.
 async fn begin(database: &Database, writer: &Writer) -> Written<Transaction> {
     let transaction = database.begin().await?;
-    writer.fence.check().await.map_err(Failure::LockLost)?;
+    writer.fence.check().await.map_err(Error::from)?;
     Ok(transaction)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use trueup::cache::{self, Change, Client, Desired, Failure, Observed, Unwanted};
+use trueup::cache::{self, Change, Client, Failure, Observed, Unwanted};
 use trueup::change::{Diff, Status};
 use trueup::journal::Inventory;
 use trueup::location::{Location, Source};
@@ -42,11 +42,11 @@ fn cache_with_namespace(redis: &Redis) -> Cache {
 }
 
 async fn observe(cache: &Cache) -> Observed {
-    cache::observe(&Desired::new(cache), &Client::new(cache).unwrap()).await
+    cache::observe(cache, &Client::new(cache).unwrap()).await
 }
 
 async fn plan(cache: &Cache) -> Diff<Change> {
-    cache::diff(&Desired::new(cache), &observe(cache).await, &Inventory::default())
+    cache::diff(cache, &observe(cache).await, &Inventory::default())
 }
 
 /// Applies every change, and gives their addresses.

@@ -10,26 +10,25 @@ use serde_json::{Value, json};
 
 use super::apply::{Change, Unwanted};
 use super::config;
-use super::desired::{Backend, Desired, config_address, namespace_address, stream_address, written};
+use super::desired::{Desired, written};
 use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::journal::Inventory;
 use crate::location::Location;
-use crate::stack::Namespace;
+use crate::stack::{CacheUrl, Namespace};
 use crate::suggest;
 use streams::{Known, gone_streams, stream};
 
 /// What has to change in the cache. The inventory says which groups this tool made.
 pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
-    let Desired { backend, databases: _, config: _, namespaces: _, streams: _, at: _ } = desired;
-    match (backend, observed) {
+    match (&desired.endpoint.to, observed) {
         (_, Observed::Unreachable { failure, message }) => unreachable(desired, *failure, message),
-        (Some(Backend::Redis) | None, Observed::Redis(seen)) => redis(desired, seen, inventory),
-        (Some(Backend::Embedded) | None, Observed::Embedded(seen)) => embedded(desired, seen, inventory),
+        (Ok(CacheUrl::Redis(_)) | Err(_), Observed::Redis(seen)) => redis(desired, seen, inventory),
+        (Ok(CacheUrl::Sqlite(_)) | Err(_), Observed::Embedded(seen)) => embedded(desired, seen, inventory),
         // A saved world that was made while the spec named the other kind of cache.
-        (Some(Backend::Embedded), Observed::Redis(_)) | (Some(Backend::Redis), Observed::Embedded(_)) => {
+        (Ok(CacheUrl::Sqlite(_)), Observed::Redis(_)) | (Ok(CacheUrl::Redis(_)), Observed::Embedded(_)) => {
             let deferred =
                 desired.addresses().into_iter().map(|address| held(address, NOT_OBSERVED)).collect();
             Diff { deferred, ..Diff::default() }
@@ -102,7 +101,7 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
         // Redis keeps no maximum length: producers pass it with each XADD.
         Some(seen) => stream(name, wanted, None, seen, known),
         None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing, known),
-        None => Verdict::Deferred(held(stream_address(name), NOT_OBSERVED)),
+        None => Verdict::Deferred(held(Kind::Stream.named(name), NOT_OBSERVED)),
     });
     let gone = gone_streams(desired, streams, known);
     let mut diff: Diff<Change> =
@@ -123,7 +122,7 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Di
 
     let settings = desired.config.keys().map(|key| {
         fault(
-            config_address(key),
+            Kind::Config.named(key),
             "an embedded cache has no settings",
             "remove `cache.config`, or use Redis",
             desired,
@@ -162,7 +161,7 @@ fn absent_numbers(
 
 /// `cache.config.KEY`
 fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String, String>) -> Verdict {
-    let address = config_address(key);
+    let address = Kind::Config.named(key);
     let name = key.to_ascii_lowercase();
     if config::is_secret(&name) {
         let help = "set it where the server is configured; the password that is used stands in `cache.url`";
@@ -232,7 +231,7 @@ fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Opt
 /// `cache.namespace.NAME` on Redis, which records no namespaces: only the keys can be looked at.
 fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<&KeysSeen>) -> Verdict {
     let Namespace { prefix, ttl, at } = wanted;
-    let address = namespace_address(name);
+    let address = Kind::Namespace.named(name);
     match seen {
         None => Verdict::Deferred(held(address, NOT_OBSERVED)),
         Some(KeysSeen::Expiring) => Verdict::Unchanged,
@@ -273,7 +272,7 @@ fn recorded_namespace(
     keys: Option<&KeysSeen>,
 ) -> Verdict {
     let Namespace { prefix, ttl, at } = wanted;
-    let address = namespace_address(name);
+    let address = Kind::Namespace.named(name);
     let change = |action, reason: &str, summary: String, before: Option<Value>| {
         Verdict::Change(Box::new(Planned {
             summary,

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Desired, Planned, StreamSeen, stream_address};
+use super::{Change, Desired, Planned, StreamSeen};
+use crate::address::Kind;
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 
@@ -50,7 +51,7 @@ fn groups_of_others(
 ) -> Vec<String> {
     let of_stream = |(name, wanted): (&String, &crate::stack::Stream)| -> Vec<String> {
         let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
-        let made = inventory.at(&stream_address(name));
+        let made = inventory.at(&Kind::Stream.named(name));
         // One that was made at another address may be the same: a server can have several.
         let is_own = |group: &str| made.is_some_and(|made| made.get(&Fingerprint::of_text(group)).is_some());
         let others = wanted.groups.iter().filter(|group| groups.contains_key(*group) && !is_own(group));

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Change, Desired, StreamSeen, Unwanted, Verdict, held, planned, stream_address};
+use super::{Change, Desired, StreamSeen, Unwanted, Verdict, held, planned};
+use crate::address::Kind;
 use crate::cache::groups;
 use crate::change::{Action, Fault, Planned};
 use crate::digest::{Digest, Fingerprint};
@@ -29,7 +30,7 @@ pub(super) fn stream(
     known: Known<'_>,
 ) -> Verdict {
     let Stream { groups: wanted_groups, maxlen: _, at } = wanted;
-    let address = stream_address(name);
+    let address = Kind::Stream.named(name);
     let wanted_groups: BTreeSet<String> = wanted_groups.iter().cloned().collect();
     match seen {
         StreamSeen::Missing => Verdict::Change(Box::new(Planned {
@@ -120,7 +121,7 @@ pub(super) fn gone_streams(
             before: Some(json!({ "groups": there })),
             at: None,
             ..planned(
-                stream_address(name),
+                Kind::Stream.named(name),
                 (Action::Delete, "no longer in the spec"),
                 Digest::of_json(&there),
                 &desired.at,

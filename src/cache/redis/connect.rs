@@ -23,7 +23,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::server::told;
+use crate::redact::redact;
 use crate::stack::{RedactedUrl, TlsFiles};
 
 /// For one attempt to connect, the handshake of TLS and the login in it.
@@ -280,4 +280,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
+}
+
+/// What a server or the driver says, in its own words.
+pub(super) fn told(error: &RedisError) -> String {
+    if error.is_connection_dropped() {
+        return "the connection was lost".to_owned();
+    }
+    let told = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (None, Some(detail)) => detail.to_owned(),
+        _ => error.to_string(),
+    };
+    redact(&told).into_owned()
 }

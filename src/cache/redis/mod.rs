@@ -20,9 +20,9 @@ use crate::cache::observed::RedisSeen;
 use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
 use crate::stack::RedactedUrl;
-use connect::{Connection, Way};
+use connect::{Connection, Way, told};
 use keys::{Scan, expire_lasting, read_keys};
-use server::{Server, is_broken, is_forbidden, is_not_redis, is_passing, is_refusal, told};
+use server::{Server, is_broken, is_forbidden, is_not_redis, is_passing, is_refusal};
 use streams::{read_streams, remove_idle};
 
 /// For all attempts to connect.

@@ -107,16 +107,3 @@ pub(super) fn is_not_redis(error: &RedisError) -> bool {
 pub(super) fn is_broken(error: &RedisError) -> bool {
     error.is_io_error() || error.kind() == ErrorKind::Parse || is_not_redis(error)
 }
-
-/// What a server or the driver says, in its own words.
-pub(super) fn told(error: &RedisError) -> String {
-    if error.is_connection_dropped() {
-        return "the connection was lost".to_owned();
-    }
-    let told = match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
-        (None, Some(detail)) => detail.to_owned(),
-        _ => error.to_string(),
-    };
-    redact(&told).into_owned()
-}

@@ -2,11 +2,10 @@
 
 use serde::Deserialize;
 
-use super::Named;
-use crate::stack::context::{Context, Yaml};
+use super::{Named, all, yaml};
+use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::field::{Field, Opt};
-use crate::stack::tree::Span;
 use crate::stack::{Example, read};
 use crate::suggest::declared;
 
@@ -23,14 +22,9 @@ pub(in crate::stack) fn examples(
     named: Named<'_>,
     targets: &[&str],
 ) -> Option<Vec<Example>> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
-    if let Some(file) = cx.file(Span::new(index, &(0..0))) {
-        cx.content(named.label.to_owned(), &file.text);
-    }
-    let Some(root) = root else { return Some(Vec::new()) };
+    let Some(root) = yaml(cx, named)? else { return Some(Vec::new()) };
     let raw: Vec<Field<RawExample>> = read::read(cx, &root)?;
-    let examples: Vec<Option<Example>> = raw.into_iter().map(|raw| example(cx, raw, targets)).collect();
-    examples.into_iter().collect()
+    all(raw.into_iter().map(|raw| example(cx, raw, targets)))
 }
 
 fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option<Example> {

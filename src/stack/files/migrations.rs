@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha384};
 
-use super::Named;
+use super::{Named, all};
 use crate::location::Location;
 use crate::stack::context::{Context, MAX_DATA_BYTES};
 use crate::stack::error::Code;
@@ -169,15 +169,8 @@ fn repeatables(
     entries: &Listing,
 ) -> Option<Vec<Repeatable>> {
     let Some(folder) = entries.folder("repeatable") else { return Some(Vec::new()) };
-    let mut whole = true;
-    let mut files = Vec::new();
-    for path in &Listing::read(cx, named, folder)?.sql_files {
-        match repeatable(cx, named, label, path) {
-            Some(file) => files.push(file),
-            None => whole = false,
-        }
-    }
-    whole.then_some(files)
+    let files = Listing::read(cx, named, folder)?.sql_files;
+    all(files.iter().map(|path| repeatable(cx, named, label, path)))
 }
 
 fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Repeatable> {

@@ -15,7 +15,8 @@ pub(super) use ontology::ontology;
 pub(super) use prose::prose;
 pub(super) use rows::{Table, keys, rows};
 
-use super::tree::Span;
+use super::context::{Context, Yaml};
+use super::tree::{Node, Span};
 
 /// A file as the spec names it.
 #[derive(Debug, Clone, Copy)]
@@ -26,4 +27,20 @@ pub(super) struct Named<'a> {
     pub at: Span,
     /// What the content is noted under in the digest.
     pub label: &'a str,
+}
+
+/// The tree of a file of data in YAML, which is empty where the file is; mistakes are reported.
+#[expect(clippy::option_option, reason = "a file that is wrong is no empty file")]
+fn yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Option<Node>> {
+    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
+    if let Some(file) = cx.file(Span::new(index, &(0..0))) {
+        cx.content(named.label.to_owned(), &file.text);
+    }
+    Some(root)
+}
+
+/// All items, or nothing where one is wrong. Each is read, so that all mistakes are reported.
+pub(super) fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+    let read: Vec<Option<T>> = read.collect();
+    read.into_iter().collect()
 }

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::Named;
-use crate::stack::context::{Context, Yaml};
+use super::{Named, all, yaml};
+use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::{self, Field, Key, Opt};
 use crate::stack::tree::Span;
@@ -29,12 +29,7 @@ struct RawTerm {
 
 /// Reads an ontology that the spec calls `name`; mistakes are reported.
 pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
-    let top = Span::new(index, &(0..0));
-    if let Some(file) = cx.file(top) {
-        cx.content(named.label.to_owned(), &file.text);
-    }
-    let Some(root) = root else {
+    let Some(root) = yaml(cx, named)? else {
         cx.fail(
             Code::Ontology,
             named.at,
@@ -67,9 +62,8 @@ pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key)
     };
     let terms = terms.value?.0;
     check_names(cx, &terms);
-    let terms: Vec<Option<Term>> = terms.into_iter().map(|(key, raw)| term(cx, key, raw)).collect();
-    let terms: Option<Vec<Term>> = terms.into_iter().collect();
-    Some(Ontology { terms: terms?, at: cx.at(named.at) })
+    let terms = all(terms.into_iter().map(|(key, raw)| term(cx, key, raw)))?;
+    Some(Ontology { terms, at: cx.at(named.at) })
 }
 
 fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {

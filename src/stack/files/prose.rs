@@ -2,8 +2,8 @@
 
 use globset::GlobBuilder;
 
-use super::Named;
 use super::walk::{Walked, walk};
+use super::{Named, all};
 use crate::stack::SourceFile;
 use crate::stack::context::{Context, MAX_DATA_BYTES};
 use crate::stack::error::Code;
@@ -53,6 +53,5 @@ pub(in crate::stack) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<
         cx.content(format!("{}/{name}", named.label), &file.text);
         Some(SourceFile { name, text: file.text.clone() })
     };
-    let files: Vec<Option<SourceFile>> = names.into_iter().map(read).collect();
-    files.into_iter().collect()
+    all(names.into_iter().map(read))
 }

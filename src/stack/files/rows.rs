@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::{Named, csv};
+use super::{Named, csv, yaml};
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 use crate::prints::repeated;
-use crate::stack::context::{Context, MAX_ROWS_BYTES, Yaml};
+use crate::stack::context::{Context, MAX_ROWS_BYTES};
 use crate::stack::error::{Code, SpecError};
 use crate::stack::json::json;
 use crate::stack::read::found;
@@ -155,11 +155,7 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
 }
 
 fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
-    let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
-    if let Some(file) = cx.file(Span::new(index, &(0..0))) {
-        cx.content(named.label.to_owned(), &file.text);
-    }
-    let items = match root.map(|root| (root.at, root.kind)) {
+    let items = match yaml(cx, named)?.map(|root| (root.at, root.kind)) {
         Some((_, Kind::Seq(items))) => items,
         Some((at, Kind::Map(_) | Kind::Scalar { .. })) => {
             cx.fail(

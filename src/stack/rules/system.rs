@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, duration_within, plain_key, read_each, required, table};
+use super::values::{column, distinct, duration_within, plain_key, read_each, required, table};
 use super::{roles, seeds, users};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::field::{Field, Key, Opt, OrFalse, TextOr};
+use crate::stack::field::{Field, Key, TextOr};
 use crate::stack::files::{self, Named};
 use crate::stack::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
 use crate::stack::tree::Span;
@@ -131,15 +131,6 @@ fn terms(cx: &Context<'_>, raw: &Raw) -> Terms {
         synonyms: column(synonyms, "synonyms"),
         expression: column(expression, "expression"),
         tables: column(tables, "source_tables"),
-    }
-}
-
-/// The name of a column, its default, or none for `false`.
-pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<String> {
-    match field.value() {
-        None => Some(default.to_owned()),
-        Some(OrFalse::Value(name)) => Some(name.clone()),
-        Some(OrFalse::Off) => None,
     }
 }
 

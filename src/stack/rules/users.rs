@@ -3,8 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::system::column;
-use super::values::{read_each, required, table, visible_key};
+use super::values::{column, read_each, required, table, visible_key};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, Reported, SpecError};
 use crate::stack::field::{Field, Key, OrFalse, Value};

@@ -8,7 +8,8 @@ use globset::GlobBuilder;
 
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::{Field, Key, Opt};
+use crate::stack::field::{Field, Key, Opt, OrFalse};
+use crate::stack::files::all;
 use crate::stack::tree::Span;
 
 /// The value of a key that must be there, and where it stands.
@@ -31,9 +32,8 @@ pub(super) fn read_each<'r, R, T>(
     entries: &'r [(Key, Field<R>)],
     mut read: impl FnMut(&'r Key, &'r Field<R>) -> Option<T>,
 ) -> Option<BTreeMap<String, T>> {
-    let read: Vec<_> =
-        entries.iter().map(|(key, field)| Some((key.name.clone(), read(key, field)?))).collect();
-    read.into_iter().collect()
+    let read = entries.iter().map(|(key, field)| Some((key.name.clone(), read(key, field)?)));
+    Some(all(read)?.into_iter().collect())
 }
 
 /// The texts of a list, each of them once.
@@ -121,6 +121,15 @@ pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> Str
         );
     }
     field.or(default.to_owned())
+}
+
+/// The name of a column, its default, or none for `false`.
+pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<String> {
+    match field.value() {
+        None => Some(default.to_owned()),
+        Some(OrFalse::Value(name)) => Some(name.clone()),
+        Some(OrFalse::Off) => None,
+    }
 }
 
 /// A duration, or its default.
