@@ -329,41 +329,22 @@ impl<C> Diff<C> {
     /// The same diff with the component's changes wrapped into the plan's own enum.
     pub fn map<D>(self, wrap: impl Fn(C) -> D) -> Diff<D> {
         let Self { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults } = self;
-        let changes = changes
-            .into_iter()
-            .map(|planned| {
-                let Planned {
-                    address,
-                    action,
-                    risks,
-                    reason,
-                    needs,
-                    summary,
-                    before,
-                    after,
-                    diff,
-                    seen,
-                    guard,
-                    at,
-                    change,
-                } = planned;
-                Planned {
-                    address,
-                    action,
-                    risks,
-                    reason,
-                    needs,
-                    summary,
-                    before,
-                    after,
-                    diff,
-                    seen,
-                    guard,
-                    at,
-                    change: wrap(change),
-                }
-            })
-            .collect();
+        let wrapped = |planned: Planned<C>| Planned {
+            address: planned.address,
+            action: planned.action,
+            risks: planned.risks,
+            reason: planned.reason,
+            needs: planned.needs,
+            summary: planned.summary,
+            before: planned.before,
+            after: planned.after,
+            diff: planned.diff,
+            seen: planned.seen,
+            guard: planned.guard,
+            at: planned.at,
+            change: wrap(planned.change),
+        };
+        let changes = changes.into_iter().map(wrapped).collect();
         Diff { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults }
     }
 }

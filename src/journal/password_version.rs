@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Inventory;
 use crate::address::Address;
 use crate::digest::Fingerprint;
 
@@ -15,8 +16,36 @@ pub(crate) fn version_print(version: u32) -> Fingerprint {
 }
 
 /// The password version that a digest of the inventory stands for.
-pub(crate) fn version_of(print: Fingerprint) -> Option<u32> {
+fn version_of(print: Fingerprint) -> Option<u32> {
     u32::from_str_radix(&print.to_string(), 16).ok()
+}
+
+/// The key that the name of an account or a role is in the inventory.
+pub(crate) fn account_key(name: &str) -> Fingerprint {
+    Fingerprint::of_text(name)
+}
+
+/// What is known of all passwords before a plan is made.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Passwords {
+    /// Whether the bookkeeping has recorded a whole run. Until then, a password may have been set for its
+    /// version although nothing says so.
+    pub(crate) is_established: bool,
+    /// What this run did before it looked again.
+    pub(crate) completed: BTreeSet<Address>,
+}
+
+impl Passwords {
+    /// What a version asks for, of the account with a name that was put at an address.
+    pub(crate) fn asked(
+        &self,
+        wanted: Option<u32>,
+        (address, name): (&Address, &str),
+        inventory: &Inventory,
+    ) -> Versioned {
+        let recorded = inventory.at(address).and_then(|keys| keys.get(&account_key(name)));
+        Versioned::new(wanted, recorded.and_then(|print| version_of(*print)), self.is_established)
+    }
 }
 
 /// What the version in the spec asks for, where the account is there already.
@@ -34,8 +63,7 @@ pub(crate) enum Versioned {
 }
 
 impl Versioned {
-    /// `is_established` says whether the bookkeeping has been there for a whole run.
-    pub(crate) fn new(wanted: Option<u32>, recorded: Option<u32>, is_established: bool) -> Self {
+    fn new(wanted: Option<u32>, recorded: Option<u32>, is_established: bool) -> Self {
         match (wanted, recorded) {
             (None, _) => Self::Settled,
             (Some(_), None) if is_established => Self::Named,

@@ -47,12 +47,8 @@ pub(super) fn of_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option
     let is_lost = dialect == Dialect::Postgres && !sql::goes_on(error);
     is_lost.then(|| {
         let script = Script::read(job.sql, dialect);
-        // Which statement it was nobody says: of several, the whole file is meant.
-        let at = match script.statements.as_slice() {
-            [] => 0..0,
-            [first, ..] => first.start..job.sql.trim_end().len().max(first.start),
-        };
-        failure(job, (&said(error), None), Some((at.start, Some(at))), Advice::Lost)
+        // Which statement it was nobody says.
+        failure(job, (&sql::said(error), None), Some(whole(job, &script)), Advice::Lost)
     })
 }
 
@@ -67,26 +63,18 @@ pub(super) async fn of_whole(
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
         let advice = advice(error, job.sql.get(at.clone()), (tries, watch)).unwrap_or(Advice::Whole);
-        return failure(
-            job,
-            (&said(error), connection::code(error)),
-            Some((at.start + byte, Some(at))),
-            advice,
-        );
+        return failed(job, error, Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
     let place = match character(error, job.sql) {
         Some(byte) => Some((byte, script.statement_at(byte).cloned())),
         // Looking for it would wait once more.
-        None if watch.gave_up() => {
-            let start = script.statements.first().map_or(0, |first| first.start);
-            Some((start, Some(start..job.sql.trim_end().len().max(start))))
-        }
+        None if watch.gave_up() => Some(whole(job, &script)),
         None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
     let statement = place.as_ref().and_then(|(_, at)| job.sql.get(at.clone()?));
     let advice = advice(error, statement, (tries, watch)).unwrap_or(Advice::Whole);
-    failure(job, (&said(error), connection::code(error)), place, advice)
+    failed(job, error, place, advice)
 }
 
 /// The error of a message that had the whole migration behind `before`, where it is one of the file:
@@ -98,7 +86,7 @@ pub(super) fn of_message(
     watch: &mut Watch<'_>,
 ) -> Option<Error> {
     // Where a comment or text of the file never ends, the server quotes the record behind it.
-    let is_of_ours = said(error).contains(HISTORY);
+    let is_of_ours = sql::said(error).contains(HISTORY);
     if is_passing(error) && !watch.gave_up() || is_of_ours {
         return None;
     }
@@ -109,10 +97,7 @@ pub(super) fn of_message(
             let (byte, _) = job.sql.char_indices().nth(in_file)?;
             Some((byte, script.statement_at(byte).cloned()))
         }
-        None if watch.gave_up() => {
-            let start = script.statements.first().map_or(0, |first| first.start);
-            Some((start, Some(start..job.sql.trim_end().len().max(start))))
-        }
+        None if watch.gave_up() => Some(whole(job, &script)),
         None => match script.statements.as_slice() {
             // A constraint may have been checked at the end.
             [only] if !is_of_constraint(error) => Some((only.start, Some(only.clone()))),
@@ -120,7 +105,7 @@ pub(super) fn of_message(
         },
     };
     let advice = advice(error, None, (1, watch)).unwrap_or(Advice::Whole);
-    Some(failure(job, (&said(error), connection::code(error)), place, advice))
+    Some(failed(job, error, place, advice))
 }
 
 fn is_of_constraint(error: &Failed) -> bool {
@@ -137,13 +122,13 @@ pub(super) fn of_statement(
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
     let advice = advice(error, None, (tries, watch)).unwrap_or(Advice::Rest);
-    failure(job, (&said(error), connection::code(error)), Some((byte, Some(at.clone()))), advice)
+    failed(job, error, Some((byte, Some(at.clone()))), advice)
 }
 
 /// The error of a transaction that failed at its end, where deferred constraints are checked.
 pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
     let advice = of_code(error).unwrap_or(Advice::Whole);
-    at_end(job, (&said(error), connection::code(error)), advice)
+    at_end(job, (&sql::said(error), connection::code(error)), advice)
 }
 
 /// The error of a migration that switched foreign keys off, and left rows that refer to nothing.
@@ -232,10 +217,23 @@ async fn culprit(
     found
 }
 
+/// A place in a file, and the statement around it.
+type Place = (usize, Option<Range<usize>>);
+
+/// All statements of a file.
+fn whole(job: &Job<'_>, script: &Script) -> Place {
+    let start = script.statements.first().map_or(0, |first| first.start);
+    (start, Some(start..job.sql.trim_end().len().max(start)))
+}
+
+fn failed(job: &Job<'_>, error: &Failed, place: Option<Place>, advice: Advice) -> Error {
+    failure(job, (&sql::said(error), connection::code(error)), place, advice)
+}
+
 fn failure(
     job: &Job<'_>,
     (message, code): (&str, Option<String>),
-    place: Option<(usize, Option<Range<usize>>)>,
+    place: Option<Place>,
     advice: Advice,
 ) -> Error {
     let (byte, range) = place.unwrap_or((0, None));
@@ -252,11 +250,6 @@ fn failure(
         lacks: code.and_then(|code| Lacks::of(&code)),
         advice: Box::new(advice),
     }
-}
-
-/// What the database says, without the driver's words around it.
-fn said(error: &Failed) -> String {
-    sql::said(error)
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use serde_json::json;
 use super::globs::Globs;
 use super::observe::{Roles, observe_in};
 use super::rights::{Difference, Kind, Object, VALID_UNTIL, Verb, difference, grouped};
-use super::{Error, Result, inventory_key, scram, text};
+use super::{Error, Result, scram, text};
 use crate::address::Address;
 use crate::connection::{Client, limit};
-use crate::journal::password_version::version_print;
+use crate::journal::password_version::{account_key, version_print};
 use crate::journal::{Entry, RunId, inventory};
 use crate::sql::{self, Database, Transaction, identifier};
 use crate::stack::Role;
@@ -119,7 +119,7 @@ async fn attempt(change: &RoleChange, database: &Database, client: &Client, run:
     let entry = Entry {
         address: address.clone(),
         place: json!({ "role": name }).to_string(),
-        key: inventory_key(name),
+        key: account_key(name),
         digest: version_print(*version),
     };
     inventory::record(&mut transaction, run, &[entry]).await.map_err(failed())?;

@@ -10,11 +10,11 @@ use super::globs::Globs;
 use super::observe::{Roles, Verdict};
 use super::rights::{Difference, OWNER, difference};
 use super::waiting::Waiting;
-use super::{Desired, Seen, address, inventory_key, text};
+use super::{Desired, Seen, address, text};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
 use crate::journal::Inventory;
-use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
+use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, note_uncompared};
 use crate::migrations;
 use crate::stack::{Privilege, Role};
 use crate::suggest;
@@ -26,7 +26,7 @@ use crate::suggest;
 pub(crate) fn diff(
     desired: &Desired,
     observed: Seen<'_>,
-    inventory: &Inventory,
+    (inventory, passwords): (&Inventory, &Passwords),
     (migrations, extensions): (&[Planned<migrations::Change>], &[Address]),
 ) -> Diff<RoleChange> {
     let mut diff = Diff::default();
@@ -60,8 +60,9 @@ pub(crate) fn diff(
             difference = rest;
         }
         let needs_look = waiting.concern(role, seen, observed);
-        let found = Found::new(name, role, difference, seen, inventory, needs_look, desired.is_established);
-        if found.keeps_unknown_password(name, role, seen) && !desired.completed.contains(&address(name)) {
+        let version = passwords.asked(role.password_version, (&address(name), name), inventory);
+        let found = Found::new(name, role, difference, seen, version, needs_look);
+        if found.keeps_unknown_password(name, role, seen) && !passwords.completed.contains(&address(name)) {
             kept.insert(address(name));
         }
         if found.is_nothing() {
@@ -109,13 +110,9 @@ impl Found {
         role: &Role,
         difference: Difference,
         seen: &Roles,
-        inventory: &Inventory,
+        versioned: Versioned,
         needs_look: bool,
-        is_established: bool,
     ) -> Self {
-        let recorded = inventory.at(&address(name)).and_then(|keys| keys.get(&inventory_key(name)));
-        let recorded = recorded.and_then(|print| version_of(*print));
-        let versioned = Versioned::new(role.password_version, recorded, is_established);
         let differs = match seen.passwords.get(name) {
             Some(Verdict::Differs) => role.password.is_some(),
             Some(Verdict::Same | Verdict::Unknown) | None => false,

@@ -12,10 +12,9 @@ mod scram;
 mod text;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::address::{Address, Kind};
-use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 use crate::sql::Dialect;
 use crate::stack::{self, Role};
@@ -33,11 +32,6 @@ pub(crate) use observe::observe;
 pub struct Desired {
     /// Empty on SQLite, which has none.
     roles: BTreeMap<String, Role>,
-    /// What this run did before it looked again.
-    completed: BTreeSet<Address>,
-    /// Whether the bookkeeping has recorded a whole run. Until then, a password may have been set for its
-    /// version although nothing says so.
-    is_established: bool,
 }
 
 impl Desired {
@@ -47,17 +41,7 @@ impl Desired {
             Dialect::Postgres => system.roles.clone(),
             Dialect::Sqlite => BTreeMap::new(),
         };
-        Self { roles, completed: BTreeSet::new(), is_established: false }
-    }
-
-    /// The same, where it is known whether the bookkeeping has recorded a whole run.
-    pub(crate) fn establish(&mut self, is_established: bool) {
-        self.is_established = is_established;
-    }
-
-    /// The same, for a look at what this run did.
-    pub(crate) fn complete(&mut self, completed: &BTreeSet<Address>) {
-        self.completed.clone_from(completed);
+        Self { roles }
     }
 
     /// Whether a plan needs to know of roles.
@@ -79,9 +63,4 @@ pub struct Seen<'a> {
 
 fn address(name: &str) -> Address {
     Kind::Role.named(name)
-}
-
-/// The key of a role in the inventory.
-fn inventory_key(name: &str) -> Fingerprint {
-    Fingerprint::of_text(name)
 }

@@ -7,8 +7,8 @@ use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::sequence::restart_sequences;
 use super::{
-    BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, not_given, read_text, row_print,
-    unique_keys, write_expression, written,
+    BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, locking, not_given, parameters,
+    read_texts, row_print, unique_keys, write_expression, write_expressions,
 };
 use crate::address::Address;
 use crate::catalog::{Column, Snapshot, TableName};
@@ -228,24 +228,14 @@ async fn whole_rows<'r>(
     transaction: &mut Transaction,
 ) -> sql::Result<(BTreeMap<Fingerprint, Vec<Option<String>>>, bool)> {
     let dialect = transaction.dialect();
-    let keys: Vec<_> = rows.map(|row| parameters(dialect, &shape.key, shape.key_of(row))).collect();
+    let keys: Vec<Values<'_>> = rows.map(|row| shape.key_of(row)).collect();
     if keys.is_empty() {
         return Ok((BTreeMap::new(), false));
     }
-    let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
-    let source = Source::new(dialect, shape.key.len(), &keys);
-    let locked = match dialect {
-        Dialect::Postgres => " FOR UPDATE OF t",
-        Dialect::Sqlite => "",
-    };
-    let sql = format!(
-        "SELECT {} FROM {} AS t JOIN {} ON {}{locked}",
-        columns.join(", "),
-        shape.place(),
-        source.sql,
-        shape.joined(dialect)
-    );
-    let found = transaction.query_many(&sql, columns.len(), &source.values).await?;
+    let keys = shape.keys(keys);
+    let columns = read_texts(dialect, &shape.table.columns);
+    let sql = format!("SELECT {columns} FROM {}{}", shape.listed(&keys), locking(dialect));
+    let found = transaction.query_many(&sql, shape.table.columns.len(), &keys.values).await?;
     let mut rows = BTreeMap::new();
     let mut doubled = false;
     for row in found.into_iter().map(sql::Row::into_values) {
@@ -254,15 +244,6 @@ async fn whole_rows<'r>(
         }
     }
     Ok((rows, doubled))
-}
-
-fn parameters<'c>(
-    dialect: Dialect,
-    columns: &[&Column],
-    values: impl IntoIterator<Item = Option<&'c str>>,
-) -> Vec<Option<String>> {
-    let both = columns.iter().zip(values);
-    both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
 }
 
 /// Inserts rows and gives the keys of those that were really inserted.
@@ -294,7 +275,6 @@ async fn insert(
     }
     let source = Source::new(dialect, columns.len(), &values);
     let names = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");
-    let expressions = columns.iter().enumerate().map(|(at, column)| write_expression(dialect, column, at));
     let keys: Vec<String> = shape.key.iter().map(|column| identifier(&column.name)).collect();
     let returned = keys.iter().map(|key| match dialect {
         Dialect::Postgres => format!("{key}::text"),
@@ -305,7 +285,7 @@ async fn insert(
         "INSERT INTO {} ({names}){} SELECT {} FROM {} WHERE true{} RETURNING {}",
         shape.place(),
         if given_identity { " OVERRIDING SYSTEM VALUE" } else { "" },
-        expressions.collect::<Vec<_>>().join(", "),
+        write_expressions(dialect, columns.iter().copied()),
         source.sql,
         // Somebody else may insert the row at this moment; only where a unique key can tell.
         if unique_keys(shape.table).any(|columns| is_same(columns, &shape.key)) {
@@ -354,7 +334,7 @@ async fn update<'r>(
         shape.place(),
         set.collect::<Vec<_>>().join(", "),
         source.sql,
-        shape.joined(dialect)
+        shape.is_listed()
     );
     transaction.execute(&sql, &source.values).await.map(|_| ())
 }

@@ -1,10 +1,10 @@
 //! What rows the spec wants: those of seeds, the terms of ontologies, and accounts. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Asked, RowSet, Scope};
-use crate::address::{Address, Kind};
+use crate::address::Kind;
 use crate::catalog::TableName;
 use crate::packed::Rows;
 use crate::stack::{self, Ontology, Seed, SeedMode, Terms, User};
@@ -15,11 +15,6 @@ pub struct Desired {
     pub(crate) sets: Vec<RowSet>,
     pub(super) accounts: Option<stack::Accounts>,
     pub(super) users: BTreeMap<String, User>,
-    /// What this run did before it looked again.
-    pub(super) completed: BTreeSet<Address>,
-    /// Whether the bookkeeping has recorded a whole run. Until then, a password may have been set for its
-    /// version although nothing says so.
-    pub(super) is_established: bool,
 }
 
 impl Desired {
@@ -27,23 +22,7 @@ impl Desired {
         let stack::System { accounts, users, terms, ontologies, seeds, .. } = system;
         let ontologies = ontologies.iter().map(|(name, ontology)| terms_of(name, ontology, terms));
         let seeds = seeds.iter().map(|(name, seed)| rows_of(name, seed));
-        Self {
-            sets: ontologies.chain(seeds).collect(),
-            accounts: accounts.clone(),
-            users: users.clone(),
-            completed: BTreeSet::new(),
-            is_established: false,
-        }
-    }
-
-    /// The same, where it is known whether the bookkeeping has recorded a whole run.
-    pub(crate) fn establish(&mut self, is_established: bool) {
-        self.is_established = is_established;
-    }
-
-    /// The same, for a look at what this run did.
-    pub(crate) fn complete(&mut self, completed: &BTreeSet<Address>) {
-        self.completed.clone_from(completed);
+        Self { sets: ontologies.chain(seeds).collect(), accounts: accounts.clone(), users: users.clone() }
     }
 
     /// Whether rows are written to a table.

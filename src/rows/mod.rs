@@ -28,11 +28,12 @@ use crate::catalog::{Array, Column, Snapshot, Table, TableName, canonical};
 use crate::change::Diff;
 use crate::connection::Client;
 use crate::digest::{Digest, Fingerprint};
+use crate::journal::password_version::Passwords;
 use crate::journal::{Inventory, RunId};
 use crate::location::Location;
 use crate::migrations::Upcoming;
 use crate::packed::Rows;
-use crate::sql::{Dialect, identifier};
+use crate::sql::Dialect;
 use crate::stack::{RowLines, SeedMode, When};
 
 pub use apply::RowsChange;
@@ -44,7 +45,10 @@ pub(crate) use observe::observe;
 use order::TableOrder;
 pub(crate) use own::observe as observe_owned;
 pub use own::{Owned, OwnedRow, Ties};
-use statement::{BATCH, Source, fill_id, in_batches, not_given, read_text, write_expression, written};
+use statement::{
+    BATCH, Source, equals, fill_id, in_batches, locking, not_given, parameters, read_text, read_texts,
+    write_expression, write_expressions,
+};
 pub(crate) use users::observe as observe_accounts;
 pub use users::{Accounts, UserChange};
 
@@ -86,12 +90,12 @@ pub struct Seen<'a> {
 pub(crate) fn diff(
     desired: &Desired,
     seen: Seen<'_>,
-    inventory: &Inventory,
+    (inventory, passwords): (&Inventory, &Passwords),
     references: &BTreeSet<(TableName, TableName)>,
     upcoming: &Upcoming<'_>,
 ) -> Diff<Change> {
     let order = TableOrder::of(seen.schema, references);
-    let mut diff = users::diff(desired, seen, inventory, upcoming);
+    let mut diff = users::diff(desired, seen, inventory, passwords, upcoming);
     diff.merge(diff::diff(desired, seen, inventory, &order, upcoming));
     order.connect(&mut diff.changes);
     diff
@@ -333,11 +337,20 @@ impl Shape<'_> {
         self.name.located(self.dialect)
     }
 
-    /// `t.key = q.c0 AND …`: the rows of the table whose keys a [`Source`] lists.
-    pub(crate) fn joined(&self, dialect: Dialect) -> String {
-        let equal = |(at, column): (usize, &&Column)| {
-            format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
-        };
-        self.key.iter().enumerate().map(equal).collect::<Vec<_>>().join(" AND ")
+    /// Keys as a list to look rows up by.
+    fn keys<'v>(&self, keys: impl IntoIterator<Item = Values<'v>>) -> Source {
+        let keys = keys.into_iter().map(|key| parameters(self.dialect, &self.key, key));
+        Source::new(self.dialect, self.key.len(), &keys.collect::<Vec<_>>())
+    }
+
+    /// The rows of the table, `t`, whose keys a list has; for `FROM`.
+    fn listed(&self, keys: &Source) -> String {
+        format!("{} AS t JOIN {} ON {}", self.place(), keys.sql, self.is_listed())
+    }
+
+    /// `t.key = q.c0 AND …`
+    fn is_listed(&self) -> String {
+        let equal = self.key.iter().enumerate().map(|(at, column)| equals(self.dialect, column, at));
+        equal.collect::<Vec<_>>().join(" AND ")
     }
 }

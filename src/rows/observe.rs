@@ -6,13 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Values, in_batches, read_text,
-    write_expression, written,
+    Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Values, equals, in_batches, read_texts,
 };
 use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
 use crate::prints::Prints;
-use crate::sql::{Database, Dialect, Row, Value, identifier};
+use crate::sql::{Database, Dialect, Row, Value};
 
 /// What a table answered to one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,12 +110,11 @@ async fn ask_scope(
     }
     let source = Source::new(database.dialect(), 1, &[vec![Some(value.to_owned())]]);
     let sql = format!(
-        "SELECT {} FROM {} AS t JOIN {} ON t.{} = {}",
+        "SELECT {} FROM {} AS t JOIN {} ON {}",
         select(shape, database),
         shape.place(),
         source.sql,
-        identifier(&column.name),
-        write_expression(database.dialect(), column, 0),
+        equals(database.dialect(), column, 0),
     );
     let rows = database.query_many(&sql, shape.columns.len(), &source.values).await?;
     let mut read = Read::default();
@@ -127,23 +125,12 @@ async fn ask_scope(
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
-    let dialect = database.dialect();
     let rows = || sets.iter().flat_map(|set| set.rows()).filter(|row| shape.key_misfit(row).is_none());
     let mut read = Read::default();
     for rows in in_batches(rows()) {
-        let parameters = |row: &Values<'_>| {
-            let values = shape.key_of(row).into_iter().zip(&shape.key);
-            values.map(|(text, column)| text.map(|text| written(dialect, column, text))).collect()
-        };
-        let source = Source::new(dialect, shape.key.len(), &rows.iter().map(parameters).collect::<Vec<_>>());
-        let sql = format!(
-            "SELECT {} FROM {} AS t JOIN {} ON {}",
-            select(shape, database),
-            shape.place(),
-            source.sql,
-            shape.joined(dialect),
-        );
-        read.take(shape, &database.query_many(&sql, shape.columns.len(), &source.values).await?);
+        let keys = shape.keys(rows.iter().map(|row| shape.key_of(row)));
+        let sql = format!("SELECT {} FROM {}", select(shape, database), shape.listed(&keys));
+        read.take(shape, &database.query_many(&sql, shape.columns.len(), &keys.values).await?);
     }
     let Read { rows: found, doubled } = read;
     let found = Prints::new(found);
@@ -155,8 +142,7 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
 }
 
 fn select(shape: &Shape<'_>, database: &Database) -> String {
-    let columns = shape.columns.iter().map(|(column, _)| read_text(database.dialect(), column));
-    columns.collect::<Vec<_>>().join(", ")
+    read_texts(database.dialect(), shape.columns.iter().map(|(column, _)| *column))
 }
 
 fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Fingerprint) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::fits::fits;
-use super::{Error, Result, Shape, Source, Values, in_batches, read_text, row_print, unique_keys, written};
+use super::{Error, Result, Shape, Values, in_batches, locking, read_texts, row_print, unique_keys};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::digest::Fingerprint;
@@ -80,11 +80,8 @@ impl Session<'_> {
     /// What holds rows of `t` as they are read, until the end of a transaction.
     fn locking(&self) -> &'static str {
         match self {
-            Self::Transaction(transaction) if transaction.dialect() == Dialect::Postgres => {
-                " FOR UPDATE OF t"
-            }
-            // SQLite has one writer.
-            Self::Database(_) | Self::Transaction(_) => "",
+            Self::Transaction(transaction) => locking(transaction.dialect()),
+            Self::Database(_) => "",
         }
     }
 
@@ -149,15 +146,13 @@ pub(super) async fn read<'k>(
     session: &mut Session<'_>,
 ) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {
     let dialect = session.dialect();
-    let keys: Vec<Vec<Option<String>>> = keys.filter_map(|key| key_values(shape, key, dialect)).collect();
+    let keys = shape.keys(keys.filter(|key| takes(shape, key)).cloned());
     let incoming = incoming(shape.name, shape.table, schema);
-    let columns: Vec<String> = shape.table.columns.iter().map(|column| read_text(dialect, column)).collect();
-    let key_columns: Vec<String> = shape.key.iter().map(|column| read_text(dialect, column)).collect();
-    let source = Source::new(dialect, shape.key.len(), &keys);
-    let from = format!("{} AS t JOIN {} ON {}", shape.place(), source.sql, shape.joined(dialect));
-    let sql = format!("SELECT {} FROM {from}{}", columns.join(", "), session.locking());
+    let from = shape.listed(&keys);
+    let columns = read_texts(dialect, &shape.table.columns);
+    let sql = format!("SELECT {columns} FROM {from}{}", session.locking());
     let mut rows: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
-    for row in session.query(&sql, columns.len(), &source.values).await? {
+    for row in session.query(&sql, shape.table.columns.len(), &keys.values).await? {
         let values = row.into_values();
         let mut row = describe(shape, &values, &incoming, schema, tables);
         let key = print_of_key(shape, &values);
@@ -174,12 +169,12 @@ pub(super) async fn read<'k>(
                 format!("c.{} = t.{}", identifier(column), identifier(referenced))
             });
         let sql = format!(
-            "SELECT {keys}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {keys}",
-            keys = key_columns.join(", "),
+            "SELECT {key}, count(*) FROM {from} JOIN {child} AS c ON {on} GROUP BY {key}",
+            key = read_texts(dialect, shape.key.iter().copied()),
             child = child.located(dialect),
             on = on.collect::<Vec<_>>().join(" AND "),
         );
-        for row in session.query(&sql, shape.key.len() + 1, &source.values).await? {
+        for row in session.query(&sql, shape.key.len() + 1, &keys.values).await? {
             let count = row.integer(shape.key.len())?.unsigned_abs();
             let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
             if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
@@ -190,14 +185,10 @@ pub(super) async fn read<'k>(
     Ok(rows)
 }
 
-/// The key of a place as parameters; `None` where the column's type no longer takes it.
-fn key_values(shape: &Shape<'_>, key: &[Option<&str>], dialect: Dialect) -> Option<Vec<Option<String>>> {
-    let value = |(column, text): (&&Column, Option<&str>)| {
-        let text = text?;
-        let takes = dialect == Dialect::Sqlite || fits(column, text);
-        takes.then(|| Some(written(dialect, column, text)))
-    };
-    shape.key.iter().zip(key.iter().copied()).map(value).collect()
+/// Whether the columns' types still take the key of a place.
+fn takes(shape: &Shape<'_>, key: &[Option<&str>]) -> bool {
+    let takes = |column, text| shape.dialect == Dialect::Sqlite || fits(column, text);
+    shape.key.iter().zip(key).all(|(column, text)| text.is_some_and(|text| takes(*column, text)))
 }
 
 /// The key's fingerprint in a row of all columns of the table.

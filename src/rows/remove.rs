@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::own::{self, OwnedRow, Session};
-use super::{BATCH, Shape, Source, Values, in_batches, write_expression, written};
+use super::{BATCH, Shape, Values, in_batches, write_expressions};
 use crate::address::Address;
 use crate::catalog::Snapshot;
 use crate::digest::Fingerprint;
@@ -38,7 +38,7 @@ pub(super) async fn take_back(
             if keys.is_empty() {
                 break;
             }
-            remove(&shape, &keys, transaction).await?;
+            remove(&shape, keys, transaction).await?;
         }
         for keys in in_batches(going.into_keys()) {
             inventory::forget(transaction, address, &keys).await?;
@@ -79,21 +79,14 @@ async fn going(
 }
 
 /// Deletes the rows with some keys.
-async fn remove(shape: &Shape<'_>, keys: &[Values<'_>], transaction: &mut Transaction) -> sql::Result<()> {
-    let dialect = transaction.dialect();
-    let parameters = |key: &Values<'_>| {
-        let both = shape.key.iter().zip(key);
-        both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
-    };
-    let source = Source::new(dialect, shape.key.len(), &keys.iter().map(parameters).collect::<Vec<_>>());
-    let expressions = shape.key.iter().enumerate();
-    let expressions = expressions.map(|(at, column)| write_expression(dialect, column, at));
+async fn remove(shape: &Shape<'_>, keys: Vec<Values<'_>>, transaction: &mut Transaction) -> sql::Result<()> {
+    let source = shape.keys(keys);
     let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
     let sql = format!(
         "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
         shape.place(),
         names.collect::<Vec<_>>().join(", "),
-        expressions.collect::<Vec<_>>().join(", "),
+        write_expressions(shape.dialect, shape.key.iter().copied()),
         source.sql
     );
     transaction.execute(&sql, &source.values).await.map(|_| ())

@@ -60,6 +60,20 @@ pub(super) fn read_text(dialect: Dialect, column: &Column) -> String {
     }
 }
 
+/// Columns of table `t` as such texts.
+pub(super) fn read_texts<'c>(dialect: Dialect, columns: impl IntoIterator<Item = &'c Column>) -> String {
+    columns.into_iter().map(|column| read_text(dialect, column)).collect::<Vec<_>>().join(", ")
+}
+
+/// What holds the rows of `t` that a transaction reads until its end.
+pub(super) fn locking(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => " FOR UPDATE OF t",
+        // It has one writer.
+        Dialect::Sqlite => "",
+    }
+}
+
 /// Column `at` of relation `q` as a value of a column's type.
 pub(super) fn write_expression(dialect: Dialect, column: &Column, at: usize) -> String {
     match (dialect, column.kind) {
@@ -70,8 +84,31 @@ pub(super) fn write_expression(dialect: Dialect, column: &Column, at: usize) -> 
     }
 }
 
-/// A text of the spec as the statement takes it.
-pub(super) fn written(dialect: Dialect, column: &Column, text: &str) -> String {
+/// The columns of `q`, from the first on, as values of columns' types.
+pub(super) fn write_expressions<'c>(
+    dialect: Dialect,
+    columns: impl IntoIterator<Item = &'c Column>,
+) -> String {
+    let values = columns.into_iter().enumerate().map(|(at, column)| write_expression(dialect, column, at));
+    values.collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a column of table `t` has the value in column `at` of `q`.
+pub(super) fn equals(dialect: Dialect, column: &Column, at: usize) -> String {
+    format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
+}
+
+/// Texts of the spec as a statement takes them.
+pub(super) fn parameters<'v>(
+    dialect: Dialect,
+    columns: &[&Column],
+    values: impl IntoIterator<Item = Option<&'v str>>,
+) -> Vec<Option<String>> {
+    let both = columns.iter().zip(values);
+    both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
+}
+
+fn written(dialect: Dialect, column: &Column, text: &str) -> String {
     match (dialect, column.kind) {
         (_, ValueKind::Bytes) => canonical(column.kind, text),
         // SQLite has no truth values: it would keep the word.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
+use crate::journal::password_version::Passwords;
 use crate::location::Location;
 use crate::sql::Dialect;
 use crate::stack::{Migration, Stack};
@@ -20,6 +21,7 @@ pub struct Desired {
     pub migrations: migrations::Desired,
     pub(super) roles: roles::Desired,
     pub(crate) rows: rows::Desired,
+    pub(super) passwords: Passwords,
 }
 
 impl Desired {
@@ -39,14 +41,14 @@ impl Desired {
             migrations: migrations::Desired::new(system, dialect),
             roles: roles::Desired::new(system, dialect),
             rows: rows::Desired::new(system),
+            passwords: Passwords::default(),
         }
     }
 
     /// The same, where it is known whether the bookkeeping has recorded a whole run.
     #[must_use]
     pub fn established(mut self, is_established: bool) -> Self {
-        self.roles.establish(is_established);
-        self.rows.establish(is_established);
+        self.passwords.is_established = is_established;
         self
     }
 
@@ -60,8 +62,7 @@ impl Desired {
     /// The same, for a look at what this run did.
     #[must_use]
     pub fn after_steps(mut self, completed: &BTreeSet<Address>) -> Self {
-        self.roles.complete(completed);
-        self.rows.complete(completed);
+        self.passwords.completed.clone_from(completed);
         self
     }
 

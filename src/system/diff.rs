@@ -31,14 +31,15 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     // What is applied stands in the schema.
     let none = BTreeSet::new();
     let references = if is_migrating { desired.migrations.references() } else { &none };
-    let mut rows = rows::diff(&desired.rows, observed.for_rows(), inventory, references, &upcoming);
+    let recorded = (inventory, &desired.passwords);
+    let mut rows = rows::diff(&desired.rows, observed.for_rows(), recorded, references, &upcoming);
     if let Some(last) = last {
         // Rows come last: a view or a trigger may be what they are written through.
         rows.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
     // Views are granted like tables, so they are there first.
     let planned = (migrations.changes.as_slice(), extensions.as_slice());
-    let roles = roles::diff(&desired.roles, observed.for_roles(), inventory, planned);
+    let roles = roles::diff(&desired.roles, observed.for_roles(), recorded, planned);
     roles::come_first(&roles.changes, &mut migrations.changes);
     diff.merge(migrations.map(Change::Migration));
     diff.merge(roles.map(|change| Change::Role(Box::new(change))));

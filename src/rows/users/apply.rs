@@ -3,13 +3,15 @@
 
 use serde_json::json;
 
-use super::{address, inventory_key, password};
+use super::{address, password};
 use crate::address::Address;
 use crate::catalog::{Column, Table, TableName};
 use crate::connection::{Client, limit};
-use crate::journal::password_version::version_print;
+use crate::journal::password_version::{account_key, version_print};
 use crate::journal::{Entry, RunId, inventory};
-use crate::rows::{Error, Result, Source, fill_id, not_given, write_expression, written};
+use crate::rows::{
+    Error, Result, Source, equals, fill_id, not_given, parameters, write_expression, write_expressions,
+};
 use crate::sql::{self, Database, Dialect, Transaction, identifier};
 use crate::stack::{self, Cell, PasswordHash, Secret};
 
@@ -118,20 +120,19 @@ impl<'a> Target<'a> {
     }
 
     fn source(dialect: Dialect, row: &Values<'_>) -> Source {
-        let values =
-            row.iter().map(|(column, text)| text.as_deref().map(|text| written(dialect, column, text)));
-        Source::new(dialect, row.len(), &[values.collect()])
+        let (columns, values): (Vec<&Column>, Vec<_>) =
+            row.iter().map(|(column, text)| (*column, text.as_deref())).unzip();
+        Source::new(dialect, row.len(), &[parameters(dialect, &columns, values)])
     }
 
     async fn exists(&self, database: &Database) -> sql::Result<bool> {
         let Some(column) = self.table.column(&self.change.accounts.username) else { return Ok(false) };
         let source = Self::source(database.dialect(), &vec![(column, Some(self.change.username.clone()))]);
         let sql = format!(
-            "SELECT 1 FROM {} AS t JOIN {} ON t.{} = {}",
+            "SELECT 1 FROM {} AS t JOIN {} ON {}",
             self.name.located(database.dialect()),
             source.sql,
-            identifier(&column.name),
-            write_expression(database.dialect(), column, 0)
+            equals(database.dialect(), column, 0)
         );
         Ok(!database.query(&sql, &source.values).await?.is_empty())
     }
@@ -145,15 +146,14 @@ impl<'a> Target<'a> {
         }
         let source = Self::source(dialect, &row);
         let names = row.iter().map(|(column, _)| identifier(&column.name));
-        let values = row.iter().enumerate().map(|(at, (column, _))| write_expression(dialect, column, at));
-        let username = identifier(&self.change.accounts.username);
+        let is_there = row.first().map(|(username, _)| equals(dialect, username, 0));
         let sql = format!(
             "INSERT INTO {table} ({}) SELECT {} FROM {} \
-             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE t.{username} = {})",
+             WHERE NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {})",
             names.collect::<Vec<_>>().join(", "),
-            values.collect::<Vec<_>>().join(", "),
+            write_expressions(dialect, row.iter().map(|(column, _)| *column)),
             source.sql,
-            row.first().map_or_else(String::new, |(column, _)| write_expression(dialect, column, 0)),
+            is_there.unwrap_or_default(),
             table = self.name.located(dialect),
         );
         Ok(transaction.execute(&sql, &source.values).await? > 0)
@@ -170,12 +170,11 @@ impl<'a> Target<'a> {
                 format!("{} = {}", identifier(&column.name), write_expression(dialect, column, at))
             });
             let sql = format!(
-                "UPDATE {} AS t SET {} FROM {} WHERE t.{} = {}",
+                "UPDATE {} AS t SET {} FROM {} WHERE {}",
                 self.name.located(dialect),
                 set.collect::<Vec<_>>().join(", "),
                 source.sql,
-                identifier(&username.name),
-                write_expression(dialect, username, 0)
+                equals(dialect, username, 0)
             );
             transaction.execute(&sql, &source.values).await?;
         }
@@ -191,7 +190,7 @@ impl<'a> Target<'a> {
         Entry {
             address: address(username),
             place: place.to_string(),
-            key: inventory_key(username),
+            key: account_key(username),
             digest: version_print(*version),
         }
     }

@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{address, inventory_key, value_print, wanted};
+use super::{address, value_print, wanted};
 use crate::address::{Address, Kind};
 use crate::catalog::{Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
-use crate::journal::password_version::{UNNAMED_VERSION, Versioned, note_uncompared, version_of};
+use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, note_uncompared};
 use crate::migrations::Upcoming;
 use crate::rows::{Change, Desired, Lacking, Seen, lacking_message, not_given};
 use crate::stack::{self, Cell, User};
@@ -34,6 +34,7 @@ pub(crate) fn diff(
     desired: &Desired,
     observed: Seen<'_>,
     inventory: &Inventory,
+    passwords: &Passwords,
     upcoming: &Upcoming<'_>,
 ) -> Diff<Change> {
     let pending = upcoming.last;
@@ -67,11 +68,8 @@ pub(crate) fn diff(
         let verdict = match table {
             None => Verdict::Create,
             Some(table) => {
-                let version = Versioned::new(
-                    user.password_version,
-                    recorded_version(username, inventory),
-                    desired.is_established,
-                );
+                let account = (&address(username), username.as_str());
+                let version = passwords.asked(user.password_version, account, inventory);
                 compare(username, version, &columns, table, (accounts, &name), observed)
             }
         };
@@ -80,7 +78,7 @@ pub(crate) fn diff(
             Verdict::Update { version, .. } => !version.sets_password(),
             Verdict::Create | Verdict::Unobserved => false,
         };
-        if is_kept && !desired.completed.contains(&address(username)) {
+        if is_kept && !passwords.completed.contains(&address(username)) {
             kept.insert(address(username));
         }
         let lacking = match (&verdict, table) {
@@ -162,11 +160,6 @@ fn compare(
     } else {
         Verdict::Update { differs, version }
     }
-}
-
-fn recorded_version(username: &str, inventory: &Inventory) -> Option<u32> {
-    let recorded = inventory.at(&address(username))?.get(&inventory_key(username))?;
-    version_of(*recorded)
 }
 
 fn planned(

@@ -24,11 +24,6 @@ fn address(username: &str) -> Address {
     Kind::User.named(username)
 }
 
-/// The key of an account in the inventory.
-fn inventory_key(username: &str) -> Fingerprint {
-    Fingerprint::of_text(username)
-}
-
 /// What the spec wants in the columns of an account, but for its name and password.
 fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     let text = |text: &String| Cell::Text(text.clone());

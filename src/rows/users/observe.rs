@@ -10,8 +10,8 @@ use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
-use crate::rows::{BATCH, Desired, Error, Result, Source, read_text, write_expression};
-use crate::sql::{Database, identifier};
+use crate::rows::{BATCH, Desired, Error, Result, Source, equals, read_text};
+use crate::sql::Database;
 
 /// The accounts that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,12 +53,11 @@ pub(crate) async fn observe(
         let source = Source::new(database.dialect(), 1, names);
         let read = columns.iter().map(|column| format!(", {}", read_text(database.dialect(), column)));
         let sql = format!(
-            "SELECT q.c0{} FROM {} AS t JOIN {} ON t.{} = {}",
+            "SELECT q.c0{} FROM {} AS t JOIN {} ON {}",
             read.collect::<String>(),
             name.located(database.dialect()),
             source.sql,
-            identifier(&username.name),
-            write_expression(database.dialect(), username, 0),
+            equals(database.dialect(), username, 0),
         );
         let doing = || Error::doing(format!("reading the accounts in {name}"));
         for row in database.query(&sql, &source.values).await.map_err(doing())? {
