@@ -33,7 +33,6 @@
     reason = "what is not as expected ends a test"
 )]
 #![allow(clippy::print_stdout, reason = "a test that fails shows what it printed")]
-#![allow(dead_code, reason = "a helper of the harness need not be used by today's scenarios")]
 
 mod a02_nothing_written;
 mod a04_refused_specs;

@@ -33,26 +33,22 @@ pub fn secrets(sql: &str) -> Vec<Range<usize>> {
 
 /// The text with `…` for each secret.
 pub fn masked(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    let mut at = 0;
-    for secret in secrets(sql) {
-        out.push_str(sql.get(at..secret.start).unwrap_or(""));
-        out.push('…');
-        at = secret.end;
-    }
-    out.push_str(sql.get(at..).unwrap_or(""));
-    out
+    replaced(sql, |_| "…".to_owned())
 }
 
 /// The text with a `*` for each byte of a secret, so that every place in it still fits.
 pub fn blotted(sql: &str) -> String {
+    let blot = |byte| if byte == b'\n' { '\n' } else { '*' };
+    replaced(sql, |secret| secret.bytes().map(blot).collect())
+}
+
+fn replaced(sql: &str, shown: impl Fn(&str) -> String) -> String {
     let mut out = String::with_capacity(sql.len());
     let mut at = 0;
     for secret in secrets(sql) {
         out.push_str(sql.get(at..secret.start).unwrap_or(""));
-        let bytes = sql.as_bytes().get(secret.clone()).unwrap_or_default();
-        out.extend(bytes.iter().map(|byte| if *byte == b'\n' { '\n' } else { '*' }));
         at = secret.end;
+        out.push_str(&shown(sql.get(secret).unwrap_or("")));
     }
     out.push_str(sql.get(at..).unwrap_or(""));
     out

@@ -8,10 +8,10 @@ use super::{Postgres, Process, free_port, run, wait_until};
 
 /// A pooler that lets everyone in, and itself into PostgreSQL.
 pub(crate) struct PgBouncer {
-    process: Process,
+    _process: Process,
     port: u16,
     database: String,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl PgBouncer {
@@ -46,7 +46,12 @@ impl PgBouncer {
             let says = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
             wait_until("pgbouncer", || says("process up") || process.has_ended());
             if !process.has_ended() && says(&format!("listening on 127.0.0.1:{listen}")) {
-                return Self { process, port: listen, database: postgres.name().to_owned(), folder };
+                return Self {
+                    _process: process,
+                    port: listen,
+                    database: postgres.name().to_owned(),
+                    _folder: folder,
+                };
             }
         }
         panic!("pgbouncer does not start: {}", std::fs::read_to_string(&log).unwrap_or_default())

@@ -8,10 +8,10 @@ use super::{Process, free_port, run, wait_until};
 
 /// A server that keeps nothing.
 pub(crate) struct Redis {
-    process: Process,
+    _process: Process,
     port: u16,
     password: Option<String>,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 impl Redis {
@@ -59,7 +59,7 @@ impl Redis {
             wait_until("redis-server", || says("Ready to accept connections") || process.has_ended());
             if !process.has_ended() {
                 let password = password.map(str::to_owned);
-                return Self { process, port, password, folder };
+                return Self { _process: process, port, password, _folder: folder };
             }
         }
         panic!("redis-server does not start: {}", std::fs::read_to_string(&log).unwrap_or_default())

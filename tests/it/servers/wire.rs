@@ -30,8 +30,6 @@ struct Faults {
     /// The text, what it causes, and how often.
     armed: Mutex<Option<(String, Fault, usize)>>,
     fired: AtomicUsize,
-    /// Nothing is passed on any more, on no connection.
-    is_dead: AtomicBool,
     /// Both ends of all connections, to close them.
     streams: Mutex<Vec<TcpStream>>,
 }
@@ -134,11 +132,6 @@ impl Wire {
         self.faults.fired.load(Ordering::SeqCst)
     }
 
-    /// From now on nothing passes: connections stay open, and nothing answers on them.
-    pub(crate) fn die(&self) {
-        self.faults.is_dead.store(true, Ordering::SeqCst);
-    }
-
     /// Closes every open connection, as a firewall or a restart does.
     pub(crate) fn cut_all(&self) {
         for stream in self.faults.streams.lock().unwrap().drain(..) {
@@ -196,22 +189,16 @@ fn questions(mut bytes: &[u8]) -> usize {
     count
 }
 
-fn pass_on(
-    client: TcpStream,
-    server: Option<u16>,
-    sent: &Sent,
-    faults: &Arc<Faults>,
-    witness: Option<&Witness>,
-) {
+fn pass_on(client: TcpStream, server: Option<u16>, sent: &Sent, faults: &Faults, witness: Option<&Witness>) {
     let Some(server) = server.and_then(|port| TcpStream::connect(("127.0.0.1", port)).ok()) else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     faults.streams.lock().unwrap().extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
     let (from_server, to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let is_silent = Arc::<AtomicBool>::default();
-    let (silence, of_server) = (Arc::clone(&is_silent), Arc::clone(faults));
-    thread::spawn(move || copy(from_server, to_client, &of_server, &silence, |_| None));
-    copy(client, server, faults, &is_silent, |bytes| {
+    let silence = Arc::clone(&is_silent);
+    thread::spawn(move || copy(from_server, to_client, &silence, |_| None));
+    copy(client, server, &is_silent, |bytes| {
         sent.lock().unwrap().extend_from_slice(bytes);
         if let Some(witness) = witness {
             witness(bytes);
@@ -223,7 +210,6 @@ fn pass_on(
 fn copy(
     mut from: TcpStream,
     mut to: TcpStream,
-    faults: &Faults,
     is_silent: &AtomicBool,
     look: impl Fn(&[u8]) -> Option<Fault>,
 ) {
@@ -237,7 +223,7 @@ fn copy(
             Some(Fault::Silence) => is_silent.store(true, Ordering::SeqCst),
             None => {}
         }
-        if is_silent.load(Ordering::SeqCst) || faults.is_dead.load(Ordering::SeqCst) {
+        if is_silent.load(Ordering::SeqCst) {
             continue;
         }
         if to.write_all(&buffer[..count]).is_err() {
