@@ -5,18 +5,8 @@ use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
 
 use crate::servers::{Postgres, Wire};
-use crate::stacks::{Database, on_each_database, sqlx_runs};
+use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
 use crate::world::{Run, World};
-
-const SPEC: &str = "
-version: 1
-stack: demo
-environment: dev
-system:
-  url: ${DATABASE_URL}
-  create_database: true
-  migrations: migrations
-";
 
 /// The migrations of the folder, by their names.
 fn migrations(world: &World, files: &[(&str, &str)]) {
@@ -38,7 +28,7 @@ fn wired(postgres: &Postgres) -> (Wire, String) {
 #[test]
 fn a_hundred_migrations_ask_less_than_sqlx_does_and_an_empty_plan_five_times() {
     let (ours, theirs, world) = (Postgres::start(), Postgres::start(), World::new());
-    world.spec(SPEC);
+    world.spec(MIGRATIONS);
     for number in 1..=100 {
         let sql = format!("CREATE TABLE t{number} (id bigint PRIMARY KEY, name text NOT NULL);");
         world.file(&format!("migrations/{number:04}_t{number}.sql"), sql);
@@ -73,8 +63,7 @@ fn addresses(plan: &Run) -> Vec<String> {
 fn a08_a_failing_migration_stops_what_needs_it_and_the_same_command_goes_on() {
     on_each_database(|world, database| {
         world.spec(&format!(
-            "{SPEC}  accounts: false\n\
-             cache: {{ url: \"sqlite://cache.db\", namespaces: {{ s: {{ prefix: \"s:\", ttl: 1h }} }} }}\n"
+            "{MIGRATIONS}cache: {{ url: \"sqlite://cache.db\", namespaces: {{ s: {{ prefix: \"s:\", ttl: 1h }} }} }}\n"
         ));
         let good = "CREATE TABLE a (id integer PRIMARY KEY);\n";
         let bad = "CREATE TABLE b (id integer);\n\n-- no such table\nINSERT INTO nowhere VALUES (1);\n";
@@ -105,7 +94,7 @@ fn a08_a_failing_migration_stops_what_needs_it_and_the_same_command_goes_on() {
 fn a08_a_spec_that_the_migrated_schema_does_not_fit_is_an_apply_in_part_and_recorded_as_failed() {
     on_each_database(|world, database| {
         world.spec(&format!(
-            "{SPEC}  seeds: {{ a: {{ table: a, key: [id], rows: rows.csv, when: seed_demo_data }} }}\n"
+            "{MIGRATIONS}  seeds: {{ a: {{ table: a, key: [id], rows: rows.csv, when: seed_demo_data }} }}\n"
         ));
         world.file("rows.csv", "id,nowhere\n1,x\n");
         migrations(world, &[("0001_a", "CREATE TABLE a (id integer PRIMARY KEY);\n")]);
@@ -123,7 +112,7 @@ fn a08_a_spec_that_the_migrated_schema_does_not_fit_is_an_apply_in_part_and_reco
 #[test]
 fn a08_outside_a_transaction_the_next_run_begins_at_the_failed_statement() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let begin = "-- no-transaction\nCREATE TABLE a (id integer);\nINSERT INTO a VALUES (1);\n";
         migrations(world, &[("0001_a", &format!("{begin}INSERT INTO nowhere VALUES (1);\n"))]);
         world.apply().exits(6).says("line 4").says("what comes before this statement is kept");
@@ -142,7 +131,7 @@ fn a08_outside_a_transaction_the_next_run_begins_at_the_failed_statement() {
 #[test]
 fn a09_an_edited_migration_is_refused_and_line_endings_are_not() {
     on_each_database(|world, _| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         migrations(world, &[("0001_a", "CREATE TABLE a (id integer);\nSELECT 1;\n")]);
         world.apply().exits(0);
 
@@ -164,13 +153,13 @@ fn a09_an_edited_migration_is_refused_and_line_endings_are_not() {
 #[test]
 fn a10_a_late_migration_is_refused_or_allowed() {
     on_each_database(|world, _| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         migrations(world, &[("0001_a", "SELECT 1"), ("0003_c", "SELECT 3")]);
         world.apply().exits(0);
         migrations(world, &[("0001_a", "SELECT 1"), ("0002_b", "SELECT 2"), ("0003_c", "SELECT 3")]);
 
         world.plan().exits(1).warns("0002_b").warns("0003_c").warns("order: allow");
-        world.spec(&format!("{SPEC}  order: allow\n"));
+        world.spec(&format!("{MIGRATIONS}  order: allow\n"));
 
         world.apply().exits(0).says("out of order");
         world.plan().exits(0);
@@ -181,7 +170,7 @@ fn a10_a_late_migration_is_refused_or_allowed() {
 fn a11_an_index_is_built_while_others_write_and_a_half_built_one_anew() {
     on_each_database(|world, database| {
         let Database::Postgres(_) = database else { return };
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let table = "CREATE TABLE t (a integer);\nINSERT INTO t VALUES (1), (1);\n";
         let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY j ON t (a);\n\
                      CREATE UNIQUE INDEX CONCURRENTLY i ON t (a);\n";
@@ -205,7 +194,7 @@ fn a11_an_index_is_built_while_others_write_and_a_half_built_one_anew() {
 #[test]
 fn a12_a_database_of_another_tool_is_adopted_after_comparing_it() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let users = "CREATE TABLE users (id integer PRIMARY KEY, email text NOT NULL);\n";
         let index = "CREATE INDEX users_email ON users (email);\n";
         migrations(
@@ -256,7 +245,7 @@ fn history(database: &Database) -> &'static str {
 #[test]
 fn reversible_and_repeatable_files_are_run_as_they_are_meant() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let (own, other) = match database {
             Database::Sqlite(_) => ("sqlite", "postgres"),
             Database::Postgres(_) => ("postgres", "sqlite"),
@@ -300,7 +289,7 @@ fn reversible_and_repeatable_files_are_run_as_they_are_meant() {
 #[test]
 fn what_sqlx_applied_is_known_and_each_tool_goes_on_after_the_other() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         migrations(world, &[("0001_first_step", "CREATE TABLE a (id integer);\r\n")]);
         assert_eq!(sqlx_runs(world, database, "migrations"), Ok(()));
 
@@ -320,7 +309,7 @@ fn what_sqlx_applied_is_known_and_each_tool_goes_on_after_the_other() {
 fn a11_indexes_that_postgresql_named_are_not_left_invalid() {
     on_each_database(|world, database| {
         let Database::Postgres(_) = database else { return };
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let table = "CREATE TABLE t (a integer, b integer);\nINSERT INTO t VALUES (1, 1), (1, 2);\n\
                      CREATE UNIQUE INDEX i ON t (b);\n";
         migrations(
@@ -354,7 +343,7 @@ fn a11_indexes_that_postgresql_named_are_not_left_invalid() {
 #[test]
 fn a12_functions_triggers_and_the_like_are_compared_too() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let (table, rest) = match database {
             Database::Sqlite(_) => (
                 "CREATE TABLE t (id integer PRIMARY KEY) STRICT;\n",

@@ -2,19 +2,12 @@
 //! understands, what SQLite heeds outside a transaction only.
 
 use crate::servers::Postgres;
-use crate::stacks::{Database, on_each_database};
+use crate::stacks::{Database, MIGRATIONS, on_each_database};
 use crate::world::World;
-
-const SPEC: &str = "
-version: 1
-stack: demo
-environment: dev
-system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations, accounts: false }
-";
 
 fn sqlite() -> World {
     let world = World::new();
-    world.env("DATABASE_URL", format!("sqlite://{}", world.path("app.db").display())).spec(SPEC);
+    world.env("DATABASE_URL", format!("sqlite://{}", world.path("app.db").display())).spec(MIGRATIONS);
     world
 }
 
@@ -79,7 +72,7 @@ fn a_migration_that_switches_foreign_keys_off_and_leaves_rows_that_refer_to_noth
 #[test]
 fn a08_a_migration_with_a_transaction_of_its_own_is_recorded_with_what_it_does() {
     on_each_database(|world, database| {
-        world.spec(SPEC).file(
+        world.spec(MIGRATIONS).file(
             "migrations/0001_own.sql",
             "BEGIN;\nCREATE TABLE a (id integer);\nCOMMIT;\nCREATE TABLE b (id integer);\nSELECT no_such_thing(1);\n",
         );
@@ -104,7 +97,7 @@ fn a08_a_migration_with_a_transaction_of_its_own_is_recorded_with_what_it_does()
 #[test]
 fn a08_a_rollback_in_a_migration_takes_back_its_own_transaction_only() {
     on_each_database(|world, database| {
-        world.spec(SPEC).file(
+        world.spec(MIGRATIONS).file(
             "migrations/0001_back.sql",
             "CREATE TABLE a (id integer);\nBEGIN;\nCREATE TABLE b (id integer);\nROLLBACK;\nCREATE TABLE c (id integer);\n",
         );
@@ -127,7 +120,7 @@ fn a08_a_rollback_in_a_migration_takes_back_its_own_transaction_only() {
 #[test]
 fn a08_what_only_psql_can_run_is_refused_by_the_plan_with_its_line() {
     let (database, world) = (Postgres::start(), World::new());
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     for (sql, line, why) in [
         (
             "CREATE TABLE a (id int);\nCOPY a (id) FROM stdin;\n1\n\\.\n",
@@ -148,7 +141,7 @@ fn a08_what_only_psql_can_run_is_refused_by_the_plan_with_its_line() {
 #[test]
 fn a08_what_refuses_a_transaction_is_said_to_go_outside() {
     on_each_database(|world, database| {
-        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\n");
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\nVACUUM;\n");
 
         world.apply().exits(6).says("let the file begin with the line `-- no-transaction`");
 
@@ -161,7 +154,7 @@ fn a08_what_refuses_a_transaction_is_said_to_go_outside() {
 #[test]
 fn a09_a_folder_that_lost_its_files_is_an_error_and_no_empty_plan() {
     on_each_database(|world, _| {
-        world.spec(SPEC).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);").apply().exits(0);
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", "CREATE TABLE a (id integer);").apply().exits(0);
 
         std::fs::remove_file(world.path("migrations/0001_a.sql")).unwrap();
 
@@ -174,7 +167,7 @@ fn a09_a_folder_that_lost_its_files_is_an_error_and_no_empty_plan() {
 #[test]
 fn a08_what_never_ends_in_a_file_is_said_without_what_is_sent_behind_it() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer);\n/* never closed\n");
 
         let applied = world.apply();
@@ -193,7 +186,7 @@ fn a08_what_never_ends_in_a_file_is_said_without_what_is_sent_behind_it() {
 fn a08_a_connection_that_is_lost_names_the_file_that_ran() {
     let database = Postgres::start();
     let world = World::new();
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let ends = "CREATE TABLE a (id int);\nSELECT pg_terminate_backend(pg_backend_pid());\n";
     world.file("migrations/0001_a.sql", ends);
 
@@ -207,7 +200,7 @@ fn a08_a_connection_that_is_lost_names_the_file_that_ran() {
 fn a08_a_file_that_becomes_another_role_is_recorded_all_the_same() {
     let database = Postgres::start();
     let world = World::new();
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let role = format!("{}_maker", database.name());
     database.psql(&format!("CREATE ROLE {role}"));
     let file = format!(
@@ -227,7 +220,7 @@ fn a08_a_file_that_becomes_another_role_is_recorded_all_the_same() {
 fn a08_a_file_outside_a_transaction_keeps_its_role_and_is_recorded_with_the_rights_of_the_account() {
     let database = Postgres::start();
     let world = World::new();
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let role = format!("{}_maker", database.name());
     database.psql(&format!("CREATE ROLE {role}; CREATE SCHEMA x AUTHORIZATION {role}"));
     for (version, become_it) in
@@ -265,7 +258,7 @@ fn a08_a_file_outside_a_transaction_keeps_its_role_and_is_recorded_with_the_righ
 #[test]
 fn a08_a_half_done_file_that_lost_its_first_line_is_told_to_get_it_back() {
     on_each_database(|world, _| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let half = "CREATE TABLE a (id integer);\nINSERT INTO nowhere VALUES (1);\n";
         world.file("migrations/0001_a.sql", format!("-- no-transaction\n{half}"));
         world.apply().exits(6);
@@ -280,7 +273,7 @@ fn a08_a_half_done_file_that_lost_its_first_line_is_told_to_get_it_back() {
 fn a08_a_rule_with_several_actions_runs_as_one_statement_outside_a_transaction() {
     let database = Postgres::start();
     let world = World::new();
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let init = "CREATE TABLE t (n int); CREATE TABLE log_a (n int); CREATE TABLE log_b (n int);";
     world.file("migrations/0001_init.sql", init);
     world.file(

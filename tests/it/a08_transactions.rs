@@ -2,15 +2,8 @@
 //! around a file and begin the one that it commits.
 
 use crate::servers;
-use crate::stacks::{Database, on_each_database, sqlx_runs};
+use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
 use crate::world::World;
-
-const SPEC: &str = "
-version: 1
-stack: demo
-environment: dev
-system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations, accounts: false }
-";
 
 const SHELVES: &str = "
 CREATE TABLE shelf (id INTEGER PRIMARY KEY, label TEXT NOT NULL);
@@ -70,7 +63,7 @@ fn a08_what_sqlx_accepts_on_sqlite_is_applied_with_the_same_schema_and_rows() {
         let world = World::new();
         let files = ("migrations/0001_shelves.sql", "migrations/0002_rebuilt.sql");
         world
-            .spec(SPEC)
+            .spec(MIGRATIONS)
             .file(files.0, SHELVES)
             .file(files.1, &sql)
             .file("migrations/0003_end.sql", "CREATE TABLE z (id INT);");
@@ -95,7 +88,7 @@ fn a08_what_sqlx_accepts_on_sqlite_is_applied_with_the_same_schema_and_rows() {
 fn a08_a_file_whose_last_transaction_failed_goes_on_when_it_is_open_at_the_end() {
     let world = World::new();
     let database = world.path("app.db");
-    world.env("DATABASE_URL", format!("sqlite://{}", database.display())).spec(SPEC);
+    world.env("DATABASE_URL", format!("sqlite://{}", database.display())).spec(MIGRATIONS);
     let until =
         format!("COMMIT; PRAGMA foreign_keys = OFF; BEGIN; {REBUILT} COMMIT; PRAGMA foreign_keys = ON;");
     world.file("migrations/0001_shelves.sql", SHELVES);
@@ -114,7 +107,7 @@ fn a08_a_file_whose_last_transaction_failed_goes_on_when_it_is_open_at_the_end()
 #[test]
 fn a08_what_was_begun_statement_by_statement_before_the_first_commit_goes_on_so() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         world.file(
             "migrations/0001_a.sql",
             "CREATE TABLE a (id INT);\nINSERT INTO nowhere VALUES (1);\nBEGIN; COMMIT;",
@@ -136,7 +129,7 @@ fn a08_what_was_begun_statement_by_statement_before_the_first_commit_goes_on_so(
 #[test]
 fn a08_what_stands_before_the_first_commit_is_kept_or_taken_back_as_one() {
     on_each_database(|world, database| {
-        world.spec(SPEC);
+        world.spec(MIGRATIONS);
         let broken = "CREATE TABLE a (id INT);\nINSERT INTO nowhere VALUES (1);\nCOMMIT;\nBEGIN;\nCREATE TABLE b (id INT);";
         world.file("migrations/0001_a.sql", broken);
         world.apply().exits(6).says("line 2");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::servers::Postgres;
-use crate::stacks::{Database, on_each_database, steps, texts};
+use crate::stacks::{Database, MIGRATIONS, on_each_database, steps, texts};
 use crate::world::World;
 
 const TABLES: &str = "\
@@ -14,11 +14,7 @@ CREATE TABLE orders (id text NOT NULL PRIMARY KEY, item text NOT NULL);
 ";
 
 fn spec(more: &str) -> String {
-    format!(
-        "version: 1\nstack: shop\nenvironment: dev\n\
-         system:\n  url: ${{DATABASE_URL}}\n  create_database: true\n  migrations: migrations\n{more}  \
-         seeds:\n    demo: {{ table: items, key: [id], rows: items.csv }}\n"
-    )
+    format!("{MIGRATIONS}{more}  seeds:\n    demo: {{ table: items, key: [id], rows: items.csv }}\n")
 }
 
 fn applied(world: &World) {
@@ -79,7 +75,7 @@ fn a14_what_stands_behind_the_columns_of_an_index_or_a_reference_is_drift_too() 
         "CREATE TABLE t (a int PRIMARY KEY, b int, c int); CREATE UNIQUE INDEX i ON t (b); \
          CREATE TABLE r (a int, b int, CONSTRAINT f FOREIGN KEY (a) REFERENCES t ON DELETE SET NULL)",
     );
-    world.spec("version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n");
+    world.spec(MIGRATIONS);
     world.apply().exits(0);
     // From version, by hand, what the drift says.
     let edits = [
@@ -110,7 +106,7 @@ fn a14_views_in_the_words_of_another_version_of_postgresql_are_no_drift() {
     let (world, database) = (World::new(), Postgres::start());
     world.env("DATABASE_URL", database.url());
     world.file("migrations/0001_t.sql", "CREATE TABLE t (a int, b int); CREATE VIEW v AS SELECT a FROM t");
-    world.spec("version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n");
+    world.spec(MIGRATIONS);
     world.apply().exits(0);
 
     // What another version would have recorded of the same view.

@@ -1,22 +1,15 @@
 //! A14: drift in a database whose migrations another tool ran, before this one came or beside it.
 
-use crate::stacks::{Database, on_each_database, sqlx_runs};
+use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
 use crate::world::World;
 
-const SPEC: &str = "
-version: 1
-stack: shop
-environment: dev
-system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations, accounts: false }
-";
-
 fn fails_on_drift() -> String {
-    SPEC.replace("migrations: migrations", "migrations: migrations, schema_drift: fail")
+    format!("{MIGRATIONS}  schema_drift: fail\n")
 }
 
 /// Tables by CREATE, by a new name, and where the database has code, in code.
 fn tables(world: &World, database: &Database) {
-    world.spec(SPEC).file(
+    world.spec(MIGRATIONS).file(
         "migrations/0001_init.sql",
         "CREATE TABLE crate_old (id int PRIMARY KEY, label text);\nCREATE TABLE plain (id int PRIMARY KEY);\n",
     );

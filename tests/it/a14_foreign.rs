@@ -1,15 +1,8 @@
 //! A14: migrations that need what somebody else put into the database: adopted, and rehearsed.
 
 use crate::servers::Postgres;
-use crate::stacks::on_each_database;
+use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::world::World;
-
-const SPEC: &str = "
-version: 1
-stack: rbf
-environment: dev
-system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations, accounts: false }
-";
 
 const PROFILE: &str =
     "CREATE TABLE profile (id int PRIMARY KEY, login uuid REFERENCES auth.login (id), name citext,
@@ -33,7 +26,7 @@ CREATE TABLE auth.token (login uuid REFERENCES auth.login, at timestamptz DEFAUL
 fn with_theirs() -> (World, Postgres) {
     let (world, database) = (World::new(), Postgres::start());
     database.psql(THEIRS);
-    world.env("DATABASE_URL", database.url()).spec(SPEC).file("migrations/0001_profile.sql", PROFILE);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS).file("migrations/0001_profile.sql", PROFILE);
     (world, database)
 }
 
@@ -71,7 +64,7 @@ fn a14_what_cannot_be_made_in_a_scratch_database_is_named_and_no_failure() {
         "CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0'); \
          CREATE VIEW sums AS SELECT total(x) AS x FROM generate_series(1, 3) AS x",
     );
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let file = "CREATE VIEW twice AS SELECT 2 * x AS x FROM sums;\n";
     world.file("migrations/0001_twice.sql", file);
 
@@ -99,7 +92,7 @@ fn a14_a_view_on_a_table_of_others_is_rehearsed_and_adopted() {
         database.sql("CREATE TABLE theirs (id int PRIMARY KEY, n int); CREATE INDEX by_n ON theirs (n)");
         let view = "CREATE VIEW seen AS SELECT id FROM theirs WHERE n > 0;\nDROP VIEW seen;\n\
                     CREATE TABLE mine (id int PRIMARY KEY);\nINSERT INTO mine SELECT id FROM theirs;\n";
-        world.spec(SPEC).file("migrations/0001_mine.sql", view);
+        world.spec(MIGRATIONS).file("migrations/0001_mine.sql", view);
 
         world.trueup(&["plan", "--rehearse"]).exits(0).says("1 of 1 pending step ran");
         database.sql("CREATE TABLE mine (id int PRIMARY KEY)");

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use crate::stacks::MIGRATIONS;
 use crate::stores::{Database, Shop, addresses};
 use crate::world::{Run, World};
 
@@ -251,10 +252,7 @@ fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
         let lines = role.as_ref().map_or(String::new(), |role| {
             format!("  roles: {{ {role}: {{ grants: {{ '*': [select], b: [insert] }} }} }}\n")
         });
-        world.env("DATABASE_URL", database.url()).spec(&format!(
-            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${{DATABASE_URL}}\n  \
-             create_database: true\n  migrations: migrations\n{lines}"
-        ));
+        world.env("DATABASE_URL", database.url()).spec(&format!("{MIGRATIONS}{lines}"));
         // All of it safe while nobody has the tables yet, and none of it once they are in use.
         world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer, old text);");
         world.file("migrations/0002_slow.sql", slow);
@@ -282,10 +280,7 @@ fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
 fn a23_what_somebody_else_put_in_the_way_of_a_plan_that_goes_on_makes_it_stale() {
     for database in Database::both() {
         let world = World::new();
-        world.env("DATABASE_URL", database.url()).spec(
-            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: ${DATABASE_URL}\n  \
-             create_database: true\n  migrations: migrations\n",
-        );
+        world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
         world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer);");
         world.file("migrations/0002_b.sql", "INSERT INTO missing VALUES (1); DROP TABLE IF EXISTS legacy;");
         world.trueup(&["plan", "--out", "plan.json"]).exits(0);

@@ -135,9 +135,7 @@ fn a23_a_literal_secret_of_a_migration_is_shown_nowhere() {
     let database = crate::servers::Postgres::start();
     let world = World::new();
     let role = format!("{}_role", database.name());
-    world.env("DATABASE_URL", database.url()).spec(
-        "version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", migrations: migrations }\n",
-    );
+    world.env("DATABASE_URL", database.url()).spec(crate::stacks::MIGRATIONS);
     world.file(
         "migrations/0001_server.sql",
         "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w;\n\

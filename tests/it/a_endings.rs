@@ -1,7 +1,7 @@
 //! What the last lines of a command say is true: a plan that changes nothing because it may not, a plan that
 //! `apply` would not run as it is, drift that is not mended.
 
-use crate::stacks::on_each_database;
+use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::stores::{self, Shop, Vectors, make_business, trained};
 use crate::world::World;
 
@@ -48,17 +48,11 @@ fn aged(world: &str) -> String {
 #[test]
 fn what_a_policy_denies_is_not_advised_to_be_allowed() {
     on_each_database(|world, _| {
-        let spec = |more: &str| {
-            format!(
-                "version: 1\nstack: shop\nenvironment: dev\nsystem: {{ url: \"${{DATABASE_URL}}\", \
-                 create_database: true, migrations: migrations, accounts: false }}\n{more}"
-            )
-        };
-        world.file("migrations/0001_a.sql", "CREATE TABLE a (id int);\n").spec(&spec("")).apply().exits(0);
+        world.file("migrations/0001_a.sql", "CREATE TABLE a (id int);\n").spec(MIGRATIONS).apply().exits(0);
         world.file("migrations/0002_b.sql", "DROP TABLE a;\n");
 
         world.plan().exits(2).warns("--allow destructive");
-        world.spec(&spec("policies: { no_loss: { deny: destructive } }\n"));
+        world.spec(&format!("{MIGRATIONS}policies: {{ no_loss: {{ deny: destructive }} }}\n"));
         world.plan().exits(3).never_says("--allow destructive").never_says(AFTER_ASKING);
     });
 }
@@ -66,10 +60,7 @@ fn what_a_policy_denies_is_not_advised_to_be_allowed() {
 #[test]
 fn a_plan_whose_changes_are_all_blocked_does_not_say_no_changes() {
     on_each_database(|world, database| {
-        world.spec(
-            "version: 1\nstack: shop\nenvironment: dev\nsystem: { url: \"${DATABASE_URL}\", \
-             create_database: true, migrations: migrations, accounts: false, schema_drift: fail }\n",
-        );
+        world.spec(&format!("{MIGRATIONS}  schema_drift: fail\n"));
         world.file("migrations/0001_a.sql", "CREATE TABLE a (id int);\n").apply().exits(0);
         database.sql("ALTER TABLE a ADD COLUMN by_hand text");
         world.file("migrations/0002_b.sql", "CREATE TABLE b (id int);\n");

@@ -5,11 +5,8 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::servers;
-use crate::stacks::{Database, on_each_database, steps};
+use crate::stacks::{Database, MIGRATIONS, on_each_database, steps};
 use crate::world::World;
-
-const SPEC: &str = "version: 1\nstack: shop\nenvironment: dev\n\
-    system: { url: \"${DATABASE_URL}\", create_database: true, migrations: migrations }\n";
 
 /// Runs git in the world's folder, and gives what it prints.
 fn git(world: &World, arguments: &[&str]) -> String {
@@ -36,7 +33,7 @@ fn e09_a_run_is_recorded_with_all_that_identifies_it() {
     on_each_database(|world, database| {
         world
             .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
-            .spec(SPEC);
+            .spec(MIGRATIONS);
         git(world, &["init", "--quiet"]);
         git(world, &["add", "stack.yaml", "migrations"]);
         git(world, &["commit", "--quiet", "--message", "A stack"]);
@@ -79,7 +76,7 @@ fn e09_a_failed_run_is_recorded_step_by_step() {
         );
         world
             .file("migrations/0003_after.sql", "CREATE TABLE after (id text NOT NULL PRIMARY KEY);\n")
-            .spec(SPEC);
+            .spec(MIGRATIONS);
 
         world.apply().exits(6);
 
@@ -110,7 +107,7 @@ fn e09_a_run_with_nothing_to_do_or_that_is_refused_is_not_recorded() {
     on_each_database(|world, _: &Database| {
         world
             .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
-            .spec(SPEC);
+            .spec(MIGRATIONS);
         world.trueup(&["history"]).exits(0);
         world.apply().exits(0);
 
@@ -129,7 +126,7 @@ fn e09_a_run_is_found_by_part_of_its_id_and_an_unknown_one_is_an_error() {
     world.env("DATABASE_URL", format!("sqlite://{}", world.path("system.db").display()));
     world
         .file("migrations/0001_items.sql", "CREATE TABLE items (id text NOT NULL PRIMARY KEY);\n")
-        .spec(SPEC);
+        .spec(MIGRATIONS);
     world.apply().exits(0);
     let runs = history(&world);
     let id = runs[0]["id"].as_str().unwrap();

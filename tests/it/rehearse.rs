@@ -4,19 +4,8 @@
 use serde_json::Value;
 
 use crate::servers::{Postgres, Session, wait_until};
-use crate::stacks::{Database, on_each_database};
+use crate::stacks::{Database, MIGRATIONS, on_each_database};
 use crate::world::{Run, World};
-
-const SPEC: &str = "
-version: 1
-stack: demo
-environment: dev
-system:
-  url: ${DATABASE_URL}
-  create_database: true
-  accounts: false
-  migrations: migrations
-";
 
 const A: &str = "CREATE TABLE a (id integer PRIMARY KEY, name text NOT NULL CHECK (name <> 'x'));\n";
 
@@ -86,7 +75,7 @@ fn everything(world: &World, database: &Database) -> String {
 fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
     let postgres = Postgres::alone();
     let world = World::new();
-    world.env("DATABASE_URL", postgres.url()).spec(SPEC).file("migrations/0001_a.sql", A);
+    world.env("DATABASE_URL", postgres.url()).spec(MIGRATIONS).file("migrations/0001_a.sql", A);
     let left = "trueup_scratch_01890a5dac96774bbcceb302099a8057";
     let [in_use, of_others] = ["trueup_scratch_01890a5dac96774bbcceb302099a8058", "trueup_scratch_mine"];
     for name in [left, in_use, of_others] {
@@ -108,7 +97,7 @@ fn what_a_killed_rehearsal_left_is_dropped_by_a_later_one() {
 fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
     on_each_database(|world, database| {
         alone(world, database);
-        world.spec(SPEC).file("migrations/0001_a.sql", A);
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", A);
         world.apply().exits(0);
         database.sql("INSERT INTO a VALUES (1, 'kept')");
         let bad = "CREATE TABLE b (id integer);\n\nINSERT INTO nowhere\n  VALUES (1);\n";
@@ -134,7 +123,7 @@ fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
 fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
     on_each_database(|world, _| {
         world.file("migrations/0001_a.sql", A);
-        let mut spec = format!("{SPEC}  seeds:\n");
+        let mut spec = format!("{MIGRATIONS}  seeds:\n");
         for (name, row) in [("good", "1,y"), ("misfit", "two,z"), ("refused", "2,x")] {
             world.file(&format!("{name}.csv"), format!("id,name\n{row}\n"));
             spec += format!("    {name}: {{ table: a, key: [id], rows: {name}.csv }}\n").as_str();
@@ -158,13 +147,13 @@ fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
 fn what_would_be_known_later_is_rehearsed_and_a_good_plan_passes() {
     on_each_database(|world, database| {
         alone(world, database);
-        world.spec(SPEC).file("migrations/0001_a.sql", A);
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", A);
         let view = "DROP VIEW IF EXISTS names;\nCREATE VIEW names AS SELECT name FROM a;\n";
         world.file("migrations/repeatable/names.sql", view);
         world.apply().exits(0);
         let next = "ALTER TABLE a ADD COLUMN more text;\nDROP VIEW names;\n";
         world.file("migrations/0002_b.sql", next).file("rows.csv", "id,name,more\n1,y,z\n");
-        world.spec(&format!("{SPEC}  seeds:\n    s: {{ table: a, key: [id], rows: rows.csv }}\n"));
+        world.spec(&format!("{MIGRATIONS}  seeds:\n    s: {{ table: a, key: [id], rows: rows.csv }}\n"));
         let before = everything(world, database);
 
         let run = rehearse(world);
@@ -181,7 +170,7 @@ fn what_would_be_known_later_is_rehearsed_and_a_good_plan_passes() {
 #[test]
 fn nothing_pending_makes_no_scratch_database_and_a_saved_world_cannot_be_rehearsed() {
     on_each_database(|world, database| {
-        world.spec(SPEC).file("migrations/0001_a.sql", A);
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", A);
         world.apply().exits(0);
         if let Database::Postgres(postgres) = database {
             world.env("DATABASE_URL", account(postgres, "NOCREATEDB"));
@@ -206,7 +195,7 @@ fn nothing_pending_makes_no_scratch_database_and_a_saved_world_cannot_be_rehears
 #[test]
 fn rows_that_refer_to_data_are_not_called_failures() {
     on_each_database(|world, database| {
-        world.spec(SPEC).file("migrations/0001_a.sql", A);
+        world.spec(MIGRATIONS).file("migrations/0001_a.sql", A);
         world.apply().exits(0);
         database.sql("INSERT INTO a VALUES (7, 'of the application')");
         world.file(
@@ -214,7 +203,7 @@ fn rows_that_refer_to_data_are_not_called_failures() {
             "CREATE TABLE b (id integer PRIMARY KEY, a integer REFERENCES a (id));\n",
         );
         world.file("rows.csv", "id,a\n1,7\n");
-        world.spec(&format!("{SPEC}  seeds:\n    s: {{ table: b, key: [id], rows: rows.csv }}\n"));
+        world.spec(&format!("{MIGRATIONS}  seeds:\n    s: {{ table: b, key: [id], rows: rows.csv }}\n"));
 
         let run = rehearse(world);
 
@@ -229,7 +218,7 @@ fn rows_that_refer_to_data_are_not_called_failures() {
 fn a_statement_that_changes_the_server_is_not_tried() {
     let (world, database) = (World::new(), Postgres::start());
     let role = format!("role_{}", database.name());
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let reader = format!("CREATE ROLE {role}_a;\n{A}GRANT SELECT ON a TO {role}_a;\n");
     world.file("migrations/0001_a.sql", reader);
     world.apply().exits(0);
@@ -251,7 +240,7 @@ fn a_statement_that_changes_the_server_is_not_tried() {
 #[test]
 fn ctrl_c_ends_a_rehearsal_and_drops_the_scratch_database() {
     let (world, database) = (World::new(), Postgres::start());
-    world.env("DATABASE_URL", database.url()).spec(SPEC);
+    world.env("DATABASE_URL", database.url()).spec(MIGRATIONS);
     let marker = format!("sleeps_{}", database.name());
     world.file("migrations/0001_a.sql", format!("SELECT pg_sleep(60) AS {marker};\n"));
     let running = world.start(&["plan", "--rehearse"]);

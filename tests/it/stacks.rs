@@ -9,6 +9,18 @@ use sqlx::migrate::Migrator;
 use crate::servers::{self, Postgres};
 use crate::world::World;
 
+/// A stack of migrations alone; further lines of `system:` may follow.
+pub(crate) const MIGRATIONS: &str = "
+version: 1
+stack: demo
+environment: dev
+system:
+  url: ${DATABASE_URL}
+  create_database: true
+  migrations: migrations
+  accounts: false
+";
+
 /// A system database of one scenario.
 pub(crate) enum Database {
     Sqlite(PathBuf),
