@@ -21,7 +21,6 @@ use crate::stores::{ObserveError, observe_system, system_url};
 use crate::system::{self, Change, Desired, Surroundings};
 use crate::world::World;
 
-/// The address of the rehearsal itself.
 /// What becomes plannable while others run gives another round.
 const MOST_ROUNDS: usize = 3;
 
@@ -41,32 +40,28 @@ pub async fn rehearse(
         let message = "nothing is pending that can be rehearsed; no scratch database was made";
         return Ok(Some(vec![Check::new(Addressed::Rehearsal, Status::Pass, message)]));
     }
-    let ended = system::within_scratch(&client, async |scratch: &Client| {
-        tokio::select! {
-            biased;
-            () = cancel.asked(1) => Ok(None),
-            checks = rehearsal.run(scratch) => Ok(Some(checks)),
-        }
-    });
     let failed = |why: String| {
         let message = format!("nothing was rehearsed: {why}");
-        Ok(Some(vec![Check::new(Addressed::Rehearsal, Status::Fail, message)]))
+        vec![Check::new(Addressed::Rehearsal, Status::Fail, message)]
     };
-    match Box::pin(ended).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(checks))) => Ok(Some(checks)),
-        Ok(Some(Err(error))) => failed(causes(&error)),
-        // Its name is another one each time, and tells nobody anything.
-        Err(system::Error::Scratch { database: _, source }) => failed(format!(
-            "cannot make a scratch database: {}; the account of `system.url` needs CREATEDB",
-            causes(&source)
-        )),
-        Err(system::Error::ScratchFolder { path: _, source }) => failed(format!(
-            "cannot make a folder in {}: {source}; set TMPDIR to one that can be written",
-            std::env::temp_dir().display()
-        )),
-        Err(error) => failed(causes(&error)),
-    }
+    let ended = system::within_scratch(&client, async |scratch: &Client| {
+        let checks = cancel.unless_asked(rehearsal.run(scratch)).await;
+        Ok(checks.map(|checks| checks.unwrap_or_else(|error| failed(causes(&error)))))
+    });
+    Ok(Box::pin(ended).await.unwrap_or_else(|error| {
+        Some(failed(match error {
+            // Its name is random, so it is left out.
+            system::Error::Scratch { database: _, source } => format!(
+                "cannot make a scratch database: {}; the account of `system.url` needs CREATEDB",
+                causes(&source)
+            ),
+            system::Error::ScratchFolder { path: _, source } => format!(
+                "cannot make a folder in {}: {source}; set TMPDIR to one that can be written",
+                std::env::temp_dir().display()
+            ),
+            error => causes(&error),
+        }))
+    }))
 }
 
 struct Rehearsal<'a> {
