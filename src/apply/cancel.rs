@@ -68,24 +68,21 @@ impl Cancel {
 
     /// Does what may be left off anywhere; `None` as soon as it was asked to stop.
     pub fn unless_asked<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        self.until_asked(1, work)
+    }
+
+    /// The same for what is finished when it was asked once, and left off when it must stop at once.
+    pub fn unless_urgent<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        self.until_asked(2, work)
+    }
+
+    fn until_asked<T>(&self, times: u8, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
         // All that a run keeps while it waits is too large for the stack.
         let work = Box::pin(work);
         async move {
             tokio::select! {
                 biased;
-                () = self.asked(1) => None,
-                done = work => Some(done),
-            }
-        }
-    }
-
-    /// The same for what is finished when it was asked once, and left off when it must stop at once.
-    pub fn unless_urgent<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
-        let work = Box::pin(work);
-        async move {
-            tokio::select! {
-                biased;
-                () = self.asked(2) => None,
+                () = self.asked(times) => None,
                 done = work => Some(done),
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::StepError;
+use super::step::StepError;
 use crate::cache::{self, Applied, Change, Claims};
 use crate::change::Effect;
 use crate::connection;

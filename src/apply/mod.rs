@@ -1,51 +1,31 @@
-//! The apply room: walks the graph of a plan with bounded parallelism, says what happens as events,
-//! and stops when it is told to. Decides nothing about what to change.
+//! The apply room: one run from the lock to the last look. Walks the graph of a plan with bounded parallelism,
+//! says what happens as events, and stops when it is told to. Decides nothing about what to change.
 
-mod accept;
+mod baseline;
 mod cancel;
+mod decide;
+mod end;
+mod event;
 mod groups;
+mod locked;
 mod queue;
 mod record;
 mod rehearse;
+mod rounds;
+mod run;
 mod schema;
-mod session;
 mod step;
+mod totals;
+mod verified;
 mod walk;
-mod walked;
 
-use std::time::Duration;
-
-pub use accept::{Accepted, accept_schema};
+pub use baseline::Baselined;
 pub use cancel::{Cancel, Grace};
-pub use record::Recorder;
+pub use decide::{Answer, Frontend, Review, Shown};
+pub use end::{End, Error, Finished};
+pub use event::{Event, Note};
+pub use locked::{Accepted, Locked};
 pub use rehearse::rehearse;
-pub use session::{Approval, KnownSchema, LookError, Seen, Session, Verified};
-pub use step::StepError;
-pub use walk::{Execution, walk};
-pub use walked::{Ended, Walked};
-
-use crate::address::Address;
-use crate::journal::Outcome;
-
-/// What happens during a run.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// A step begins.
-    Started { address: Address },
-    /// A step that runs, or a look, waits for other sessions of its database.
-    Waiting {
-        /// Which step, or which store.
-        address: Address,
-        /// For whom.
-        on: String,
-    },
-    /// A step ended, or is not started.
-    Ended {
-        address: Address,
-        /// How long it took; `None` where it did not start.
-        elapsed: Option<Duration>,
-        outcome: Outcome,
-    },
-    /// The run was asked to stop, and waits for the steps that run.
-    Stopping,
-}
+pub use run::{Command, Request, run};
+pub use totals::Totals;
+pub use verified::Verified;

@@ -1,13 +1,19 @@
 //! Writes the journal of one run while it goes on: begun before its first step, kept up at most a
 //! second behind, finished with its outcome.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Cancel, Ended, Walked};
-use crate::change::Action;
-use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord};
+use super::{Cancel, Event, Frontend, Totals};
+use crate::address::Address;
+use crate::digest::Digest;
+use crate::journal::{self, Move, Outcome, Run, RunId, RunStatus, StepRecord, lock};
+use crate::plan::{ChangeEntry, Step};
 use crate::redact::redact_own;
 use crate::sql::{Database, Dialect};
+use crate::stack::Stack;
 
 /// How far the journal may be behind.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
@@ -19,14 +25,77 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// How long a run that must end at once tries to write down how it ended.
 const HURRY: Duration = Duration::from_secs(1);
 
-/// The recorder of one run. Without a database (before the bookkeeping exists) it only remembers.
+/// A run that begins now, as it is recorded.
+pub(super) fn beginning(
+    command: &str,
+    id: &RunId,
+    stack: &Stack,
+    (spec_digest, plan_digest): (&Digest, &Digest),
+) -> Run {
+    Run {
+        id: id.clone(),
+        command: command.to_owned(),
+        stack: stack.name.clone(),
+        environment: stack.environment.clone(),
+        status: RunStatus::Running,
+        started_at: journal::now(),
+        finished_at: None,
+        who: lock::who(),
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit: git_commit(&stack.file),
+        spec_digest: spec_digest.to_string(),
+        plan_digest: plan_digest.to_string(),
+        summary: None,
+    }
+}
+
+/// A step that ended now.
+pub(super) fn step(
+    position: i64,
+    address: String,
+    action: &str,
+    outcome: Outcome,
+    elapsed: Duration,
+) -> StepRecord {
+    StepRecord {
+        position,
+        address,
+        action: action.to_owned(),
+        outcome,
+        finished_at: journal::now(),
+        milliseconds: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
+    }
+}
+
+/// The commit that the spec was read from; `None` outside of a git checkout, or without git.
+fn git_commit(spec: &Path) -> Option<String> {
+    let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Outside of one git takes as long to say so as two migrations.
+    let is_checkout = std::env::var_os("GIT_DIR").is_some()
+        || std::path::absolute(folder).ok()?.ancestors().any(|folder| folder.join(".git").exists());
+    if !is_checkout {
+        return None;
+    }
+    let git = Command::new("git").arg("-C").arg(folder).args(["rev-parse", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(git.stdout).ok()?.trim().to_owned();
+    (git.status.success() && !commit.is_empty()).then_some(commit)
+}
+
+/// What a run does. Without a database (before the bookkeeping exists) it is only remembered.
 #[derive(Debug)]
-pub struct Recorder {
+pub(super) struct Recorder {
     run: Run,
+    pub totals: Totals,
+    /// Steps after which all that they are about is there.
+    pub done: Vec<Step>,
+    /// Addresses of steps that failed or were not started.
+    pub not_done: BTreeSet<Address>,
+    /// Whether it was stopped before its end.
+    pub is_interrupted: bool,
+    /// Whether there are new names.
+    pub has_renamed: bool,
     database: Option<Database>,
     waiting: Vec<StepRecord>,
-    /// How many steps of a walk were taken over.
-    seen: usize,
     position: i64,
     flushed: Instant,
     /// Whether the run must end at once.
@@ -36,13 +105,17 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder of a run that has not begun.
-    pub fn new(run: Run) -> Self {
+    /// A recorder of a run that has not begun, with how many addresses are as they should be.
+    pub(super) fn new(run: Run, unchanged: usize) -> Self {
         Self {
             run,
+            totals: Totals { unchanged, ..Totals::default() },
+            done: Vec::new(),
+            not_done: BTreeSet::new(),
+            is_interrupted: false,
+            has_renamed: false,
             database: None,
             waiting: Vec::new(),
-            seen: 0,
             position: 0,
             flushed: Instant::now(),
             is_urgent: false,
@@ -50,12 +123,8 @@ impl Recorder {
         }
     }
 
-    pub fn run(&self) -> &RunId {
-        &self.run.id
-    }
-
     /// Records that the run begins, once the bookkeeping is there.
-    pub async fn begin(&mut self, database: Database) -> journal::Result<()> {
+    pub(super) async fn begin(&mut self, database: Database) -> journal::Result<()> {
         journal::begin(&database, &self.run).await?;
         self.database = Some(database);
         self.flush().await;
@@ -63,14 +132,15 @@ impl Recorder {
     }
 
     /// Takes down that things got new names.
-    pub fn renamed(&mut self, moves: &[Move]) {
+    pub(super) fn renamed(&mut self, moves: &[Move]) {
+        self.has_renamed = true;
         for Move { from: _, to } in moves {
             self.push(to.to_string(), "move", Outcome::Done, None);
         }
     }
 
     /// Whether the run stands in the journal.
-    pub fn has_begun(&self) -> bool {
+    pub(super) fn has_begun(&self) -> bool {
         self.database.is_some()
     }
 
@@ -82,9 +152,8 @@ impl Recorder {
         tokio::time::sleep(MOST_BEHIND.saturating_sub(self.flushed.elapsed())).await;
     }
 
-    /// Takes over what a walk has settled, and writes it when the last write is a while ago.
-    pub(super) async fn keep_up(&mut self, walked: &Walked) {
-        self.take(walked);
+    /// Writes what ended when the last write is a while ago.
+    pub(super) async fn keep_up(&mut self) {
         if self.flushed.elapsed() < MOST_BEHIND {
             return;
         }
@@ -97,16 +166,19 @@ impl Recorder {
         self.flushed = Instant::now();
     }
 
-    /// Takes over all of a walk that has ended, and writes it.
-    pub(super) async fn catch_up(&mut self, walked: &Walked, is_urgent: bool) {
-        self.take(walked);
-        self.seen = 0;
+    /// Writes all of a walk that has ended.
+    pub(super) async fn catch_up(&mut self, is_urgent: bool) {
         self.is_urgent |= is_urgent;
         self.flush().await;
     }
 
     /// Records how the run ended. Gives the first error that writing the journal met.
-    pub async fn finish(mut self, status: RunStatus, summary: &str, cancel: &Cancel) -> journal::Result<()> {
+    pub(super) async fn finish(
+        &mut self,
+        status: RunStatus,
+        summary: &str,
+        cancel: &Cancel,
+    ) -> journal::Result<()> {
         self.is_urgent |= cancel.is_urgent();
         let finishing = async {
             self.flush().await;
@@ -122,37 +194,56 @@ impl Recorder {
         }
     }
 
-    /// Takes down a step that is no part of this run.
-    pub fn left_out(&mut self, address: String, action: Action, outcome: Outcome) {
-        self.push(address, action.as_str(), outcome, None);
+    /// Whether all that was begun was done.
+    pub(super) fn is_whole(&self) -> bool {
+        self.not_done.is_empty() && !self.is_interrupted
     }
 
-    fn take(&mut self, walked: &Walked) {
-        for Ended { step, elapsed, outcome } in walked.ended.iter().skip(self.seen) {
-            let redacted = |text: &String| redact_own(text).into_owned();
-            let outcome = match outcome {
-                Outcome::Done => Outcome::Done,
-                Outcome::Warned(warnings) => Outcome::Warned(warnings.iter().map(redacted).collect()),
-                Outcome::Unchanged => Outcome::Unchanged,
-                Outcome::Skipped(reason) => Outcome::Skipped(redacted(reason)),
-                Outcome::Failed(error) => Outcome::Failed(redacted(error)),
-                Outcome::Blocked(reason) => Outcome::Blocked(redacted(reason)),
-            };
-            self.push(step.address.to_string(), step.action.as_str(), outcome, *elapsed);
+    /// Takes down a change that an earlier run did.
+    pub(super) fn skip(&mut self, change: &ChangeEntry, frontend: &mut dyn Frontend) {
+        let outcome = Outcome::Skipped("an earlier run of this plan did it".to_owned());
+        self.totals.count(&outcome);
+        self.push(change.address.to_string(), change.action.as_str(), outcome.clone(), None);
+        frontend.event(&Event::Ended { address: change.address.clone(), elapsed: None, outcome });
+    }
+
+    /// Takes down steps that are not started at all.
+    pub(super) fn block(&mut self, steps: Vec<Step>, why: &str, frontend: &mut dyn Frontend) {
+        for step in steps {
+            self.end(step, None, Outcome::Blocked(why.to_owned()), frontend);
         }
-        self.seen = walked.ended.len();
+    }
+
+    /// Takes down how a step ended, and tells of it.
+    pub(super) fn end(
+        &mut self,
+        step: Step,
+        elapsed: Option<Duration>,
+        outcome: Outcome,
+        frontend: &mut dyn Frontend,
+    ) {
+        let redacted = |text: &String| redact_own(text).into_owned();
+        let recorded = match &outcome {
+            Outcome::Done => Outcome::Done,
+            Outcome::Warned(warnings) => Outcome::Warned(warnings.iter().map(redacted).collect()),
+            Outcome::Unchanged => Outcome::Unchanged,
+            Outcome::Skipped(reason) => Outcome::Skipped(redacted(reason)),
+            Outcome::Failed(error) => Outcome::Failed(redacted(error)),
+            Outcome::Blocked(reason) => Outcome::Blocked(redacted(reason)),
+        };
+        self.push(step.address.to_string(), step.action.as_str(), recorded, elapsed);
+        self.totals.count(&outcome);
+        let is_done = !matches!(outcome, Outcome::Failed(_) | Outcome::Blocked(_));
+        frontend.event(&Event::Ended { address: step.address.clone(), elapsed, outcome });
+        if is_done {
+            self.done.push(step);
+        } else {
+            self.not_done.insert(step.address);
+        }
     }
 
     fn push(&mut self, address: String, action: &str, outcome: Outcome, elapsed: Option<Duration>) {
-        let elapsed = elapsed.unwrap_or_default();
-        self.waiting.push(StepRecord {
-            position: self.position,
-            address,
-            action: action.to_owned(),
-            outcome,
-            finished_at: journal::now(),
-            milliseconds: i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX),
-        });
+        self.waiting.push(step(self.position, address, action, outcome, elapsed.unwrap_or_default()));
         self.position += 1;
     }
 

@@ -1,29 +1,120 @@
-//! The schema that drift is measured from, where this tool did not run all migrations itself.
+//! The system's schema that drift is measured from: what a run knows of it and records, also where this tool
+//! did not run all migrations itself.
 
 use std::time::Duration;
 
+use super::run::{Run, Seen};
 use crate::catalog::{Snapshot, TableKind};
-use crate::journal::Inventory;
+use crate::journal::{self, Bookkeeping, Inventory, RunId};
 use crate::migrations::{self, Applied};
 use crate::plan::Step;
 use crate::sql::Dialect;
 use crate::stack::{Migration, Stack};
-use crate::stores::Clients;
+use crate::stores::{Clients, ObserveError};
 use crate::system::{self, Desired};
 use crate::world::World;
 
 /// How long the migrations may run in a scratch database.
 const SCRATCH_TIMEOUT: Duration = Duration::from_mins(2);
 
+/// The system's schema before some steps: what drift is measured from, and what is there.
+#[derive(Debug)]
+pub(super) struct KnownSchema {
+    recorded: Snapshot,
+    there: Snapshot,
+    /// Whether another tool made it, and nothing is recorded.
+    is_adopted: bool,
+}
+
+impl KnownSchema {
+    /// Of a world, which has no use for it any more.
+    pub(super) fn of(stack: &Stack, world: World) -> Self {
+        let recorded = recorded(stack, &world);
+        let World { system, .. } = world;
+        let is_migrated = system.migrations.as_ref().is_some_and(|history| !history.is_empty());
+        Self {
+            is_adopted: recorded.is_none() && is_migrated,
+            recorded: recorded.unwrap_or_else(|| declared(stack, &system)),
+            there: system.schema,
+        }
+    }
+
+    /// The same after steps that left this: drift is measured from what they did, and for all else
+    /// from where it was measured before. What the migrations name is as they mean it, also where
+    /// somebody had done it by hand.
+    pub(super) fn after(self, stack: &Stack, done: &[Step], observed: &system::Observed) -> Self {
+        let Self { recorded, there: before, is_adopted } = self;
+        let there = observed.schema.clone();
+        let recorded = recorded.after_steps(&before, &there);
+        let files: Vec<&Migration> = done.iter().filter_map(Step::migration).collect();
+        let desired = Desired::new(stack, observed.dialect);
+        Self { recorded: system::explained(&desired, &recorded, &there, &files), there, is_adopted }
+    }
+}
+
+impl Run<'_> {
+    /// Records the schema that the migrations of this run left, or that of a database which another tool
+    /// migrated.
+    pub(super) async fn record_schema(
+        &self,
+        seen: &Seen,
+        schema: &KnownSchema,
+        done: &[Step],
+    ) -> Result<(), ObserveError> {
+        if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
+            self.record_unrecorded_schema(seen).await?;
+        } else if done.iter().any(Step::is_migration) {
+            let database = self.clients.system.database().await?;
+            journal::record_snapshot(&database, &self.id, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
+        }
+        Ok(())
+    }
+
+    /// Records the schema where it is not known: that of a database which another tool migrated, or which
+    /// a run left that was killed before it could record it. While migrations are pending, their end
+    /// records it. Files that another tool ran since the schema was recorded move it on.
+    pub(super) async fn record_unrecorded_schema(&self, seen: &Seen) -> Result<(), ObserveError> {
+        let Seen { world, plan } = seen;
+        let World { system, journal, .. } = world;
+        let history = system.migrations.as_deref().unwrap_or_default();
+        if journal.bookkeeping != Bookkeeping::Present || history.is_empty() {
+            return Ok(());
+        }
+        let is_elsewhere = is_migrated_elsewhere(self.stack, system.dialect, history, &journal.inventory);
+        let schema = match recorded(self.stack, world) {
+            Some(_) if !is_elsewhere => return Ok(()),
+            Some(recorded) => recorded,
+            None if plan.steps.iter().any(Step::is_migration) => return Ok(()),
+            None if is_elsewhere => Box::pin(adopted(self.stack, &system.schema, &self.clients)).await,
+            None => declared(self.stack, system),
+        };
+        record(self.stack, &self.clients, &journal.inventory, &schema, &self.id).await
+    }
+}
+
+/// Records a schema as the one that drift is measured from, with the files that other tools ran until then.
+pub(super) async fn record(
+    stack: &Stack,
+    clients: &Clients,
+    inventory: &Inventory,
+    schema: &Snapshot,
+    run: &RunId,
+) -> Result<(), ObserveError> {
+    let system = &clients.system;
+    journal::record_snapshot(&system.database().await?, run, journal::SYSTEM_SCHEMA, schema).await?;
+    let desired = migrations::Desired::new(&stack.system, system.dialect());
+    Ok(migrations::remember_elsewhere(&desired, inventory, system, run).await?)
+}
+
 /// The part of a schema that is the stack's by its texts, where nothing was recorded yet.
-pub(super) fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
+fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
     system::managed(&Desired::new(stack, observed.dialect), &observed.schema)
 }
 
 /// The recorded schema with what other tools changed since by running files of the folder; `None` where
 /// none is recorded.
-pub(super) fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
-    let recorded = world.journal.snapshots.get(crate::journal::SYSTEM_SCHEMA)?;
+fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
+    let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA)?;
     let history = world.system.migrations.as_deref().unwrap_or_default();
     if migrations::recorded_elsewhere(history, &world.journal.inventory).is_empty() {
         // Nothing to explain: the files need not be read for it.
@@ -35,7 +126,7 @@ pub(super) fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
 }
 
 /// Whether other tools ran files of the folder that the bookkeeping does not have.
-pub(super) fn is_migrated_elsewhere(
+fn is_migrated_elsewhere(
     stack: &Stack,
     dialect: Dialect,
     history: &[Applied],
@@ -78,9 +169,4 @@ pub(super) async fn adopted(stack: &Stack, schema: &Snapshot, clients: &Clients)
          compared; `trueup baseline` says why"
     );
     managed
-}
-
-/// The files of the migrations among some steps.
-pub(super) fn files<'s>(steps: impl Iterator<Item = &'s Step>) -> Vec<&'s Migration> {
-    steps.filter_map(Step::migration).collect()
 }

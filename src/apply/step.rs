@@ -16,7 +16,7 @@ use crate::vector;
 
 /// Why a step failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
-pub enum StepError {
+pub(super) enum StepError {
     /// The run holds its lock no more.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::apply::{self, ApplyArgs};
-use super::approval::Command;
 use super::args::{AllowArg, EventFormat, duration};
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use super::{ending, listening, load};
+use super::{apply, ending, listening, load};
+use crate::apply::{Command, Request};
+use crate::plan::Allow;
 use crate::stack::Contact;
 
 /// Arguments of `destroy`.
@@ -43,20 +43,19 @@ pub(super) struct DestroyArgs {
 }
 
 impl DestroyArgs {
-    /// The same wishes, as `apply` takes them. The vector store is emptied though training is off.
-    pub(super) fn as_apply(&self) -> ApplyArgs {
-        let Self { auto_approve, parallelism, lock_timeout, refresh_timeout, allow, format } = self;
-        ApplyArgs {
-            plan: None,
-            auto_approve: *auto_approve,
-            parallelism: *parallelism,
-            lock_timeout: *lock_timeout,
-            wait: Duration::ZERO,
-            refresh_timeout: *refresh_timeout,
-            allow: allow.clone(),
+    /// What a run is asked to do. The vector store is emptied though training is off.
+    fn request(&self) -> Request {
+        Request {
+            command: Command::Destroy,
+            saved: None,
             only: None,
             train: true,
-            format: *format,
+            allowed: self.allow.iter().copied().map(Allow::from).collect(),
+            auto_approve: self.auto_approve,
+            parallelism: usize::from(self.parallelism),
+            lock_timeout: self.lock_timeout,
+            wait: Duration::ZERO,
+            refresh_timeout: self.refresh_timeout,
         }
     }
 }
@@ -67,5 +66,5 @@ pub(super) async fn run(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Res
     let Some(stack) = cancel.unless_asked(loading).await else {
         return Ok(ending::before_the_first_step(ui));
     };
-    apply::execute(&stack?.emptied(), None, &args.as_apply(), Command::Destroy, cancel, ui).await
+    apply::execute(&stack?.emptied(), &args.request(), args.format, &cancel, ui).await
 }

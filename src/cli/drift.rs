@@ -8,17 +8,13 @@ use clap::{Args, Subcommand};
 
 use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
+use super::load;
 use super::ui::Ui;
-use super::{approval, ending, load};
-use crate::apply::{Accepted, accept_schema};
+use crate::apply::{Accepted, Locked};
 use crate::change::Status;
-use crate::connection::{Presence, Purpose};
-use crate::digest::Digest;
-use crate::journal::{RunId, lock};
 use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
 use crate::render;
 use crate::stack::Contact;
-use crate::stores::{Clients, system_url};
 
 /// Arguments of `drift`.
 #[derive(Debug, Args)]
@@ -66,8 +62,7 @@ pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Resul
 
 async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let clients = Clients::new(&stack, Purpose::Observe, false)?;
-    let world = load::world(&stack, &clients, args.refresh_timeout, ui).await?;
+    let world = load::world(&stack, None, false, args.refresh_timeout, ui).await?;
     let plan =
         plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
     let schema = SchemaBaseline::of(&stack, &world);
@@ -105,25 +100,22 @@ fn verdict(plan: &Plan, has_drift: bool, ui: &Ui) -> Exit {
 
 async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let run = RunId::new();
-    let clients = Clients::new(&stack, Purpose::Apply(run.clone()), false)?;
-    let never = || {
-        let plain = Plain::new("never_applied", "this tool has no bookkeeping in the system database");
-        Failure::new(plain.help("`trueup apply` makes it"))
+    let failed = |error| load::failure(error, ui);
+    let accepted = match Locked::open(&stack, args.lock_timeout).await.map_err(failed)? {
+        None => Accepted::NeverApplied,
+        Some(locked) => {
+            let accepted = locked.accept_schema().await.map_err(failed)?;
+            locked.release().await;
+            accepted
+        }
     };
-    if clients.system.presence().await? == Presence::Missing {
-        return Err(never());
-    }
-    let (url, database) = (system_url(&stack)?, clients.system.database().await?);
-    let held = lock::acquire(&url, &database, &stack.name, &run, args.lock_timeout).await?;
-    approval::refuse_anothers(&stack, &clients).await?;
-    let record = ending::run_record("drift accept", &run, &stack, &stack.digest, &Digest::of(""));
-    let accepted = held.while_held(accept_schema(&stack, &clients, &record)).await??;
-    held.release().await;
     match accepted {
         Accepted::Recorded => ui.answer("the schema of the system database is recorded as it is now\n"),
         Accepted::Nothing => ui.answer("there is no drift to accept\n"),
-        Accepted::NeverApplied => return Err(never()),
+        Accepted::NeverApplied => {
+            let plain = Plain::new("never_applied", "this tool has no bookkeeping in the system database");
+            return Err(Failure::new(plain.help("`trueup apply` makes it")));
+        }
     }
     Ok(Exit::Done)
 }

@@ -93,8 +93,6 @@ failed!(
     crate::stores::ObserveError,
     crate::journal::Error,
     crate::connection::Error,
-    crate::migrations::Error,
-    crate::system::Error,
     Plain,
 );
 

@@ -56,7 +56,7 @@ async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failur
 }
 
 /// The runs, with those that died told from the one that is at work: that one holds the lock.
-async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
+pub(super) async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
     if runs.iter().all(|run| run.status != journal::RunStatus::Running) {
         return Ok(runs);
     }

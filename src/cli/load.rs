@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::exit::{Failure, Plain};
+use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use crate::apply::LookError;
+use crate::apply;
 use crate::change::Fault;
 use crate::connection::Purpose;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
 use crate::stack::{self, Contact, Stack};
-use crate::stores::{Clients, ObserveError, observe_within};
+use crate::stores::{Clients, observe_within};
 use crate::world::{File, World};
 
 /// How long what is short may take where nobody says otherwise.
@@ -65,23 +65,15 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
-/// What a plan is made against: a saved observation where one is named, else what is there now.
-pub(super) async fn world_to_plan(
+/// What is there: as a file has it that was saved, or observed now. Says how old a file is.
+pub(super) async fn world(
     stack: &Stack,
     saved: Option<&Path>,
     train: bool,
     most: Duration,
     ui: &Ui,
 ) -> Result<World, Failure> {
-    if let Some(path) = saved {
-        return saved_world(path, stack, ui).await;
-    }
-    let clients = Clients::new(stack, Purpose::Observe, train)?;
-    Ok(world(stack, &clients, most, ui).await?)
-}
-
-/// Reads a saved observation of a stack, as it asks for it, and says how old it is.
-async fn saved_world(path: &Path, stack: &Stack, ui: &Ui) -> Result<World, Failure> {
+    let Some(path) = saved else { return observed(stack, Purpose::Observe, train, most, ui).await };
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
     ui.note(&age(&file.observed_at));
@@ -111,19 +103,18 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     Ok(stack)
 }
 
-/// Observes all stores within a time, and says meanwhile whom that waits for.
-pub(super) async fn world(
+/// Observes all stores within a time, and says meanwhile whom that waits for. The vector store is left out
+/// while it is not to be trained.
+pub(super) async fn observed(
     stack: &Stack,
-    clients: &Clients,
+    purpose: Purpose,
+    train: bool,
     most: Duration,
     ui: &Ui,
-) -> Result<World, ObserveError> {
-    observe_within(stack, clients, most, &mut |on| waits(on, ui)).await
-}
-
-/// Says whom a look waits for.
-pub(super) fn waits(on: &str, ui: &Ui) {
-    ui.note(&format!("system waits for {on}"));
+) -> Result<World, Failure> {
+    let clients = Clients::new(stack, purpose, train)?;
+    let mut on_wait = |on: &str| ui.note(&format!("system waits for {on}"));
+    Ok(observe_within(stack, &clients, most, &mut on_wait).await?)
 }
 
 /// Says what is remarkable about a valid spec.
@@ -163,11 +154,30 @@ pub(super) fn refuse_unset_secrets(stack: &Stack) -> Result<(), Failure> {
     ))
 }
 
-/// Why there is no plan of what is there now.
-pub(super) fn no_look(error: LookError, ui: &Ui) -> Failure {
+/// Why a run could not go on. Faults of the plan are shown here.
+pub(super) fn failure(error: apply::Error, ui: &Ui) -> Failure {
+    use apply::Error as E;
     match error {
-        LookError::Observe(error) => error.into(),
-        LookError::Plan(failure) => no_plan(failure, ui),
+        E::Observe(error) => error.into(),
+        E::Plan(failure) => no_plan(failure, ui),
+        E::Lock(error) => error.into(),
+        E::LockLost(error) => Failure::with(Exit::Failed, error),
+        E::Saved(error) => error.into(),
+        E::Anothers(anothers) => Failure::with(Exit::Denied, anothers),
+        E::Unrecorded(error) => Failure::from(error).after_changes(),
+        E::NotApproved { has_made_database } => {
+            let (exit, what) = if has_made_database {
+                (Exit::Partial, "the database was made, and nothing else was applied")
+            } else {
+                (Exit::Failed, "nothing was applied")
+            };
+            Failure::with(exit, Plain::new("not_approved", format!("not approved; {what}")))
+        }
+        E::NoTerminal => {
+            let plain = Plain::new("no_approval", "there is no terminal to ask on");
+            let help = "add `--auto-approve`, or apply a saved plan: `trueup apply PLAN`";
+            Failure::with(Exit::Usage, plain.help(help))
+        }
     }
 }
 
@@ -186,7 +196,7 @@ pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
         PlanFailure::NothingSelected(only) => {
             let help = "give a component (system, target, vector, cache, flags) or an address of the plan";
             Failure::with(
-                super::exit::Exit::Usage,
+                Exit::Usage,
                 Plain::new("only", format!("`--only {only}` names nothing")).help(help),
             )
         }

@@ -2,9 +2,9 @@
 //! that prints. Knows no SQL, no HTTP and no YAML.
 
 mod apply;
-mod approval;
 mod args;
 mod baseline;
+mod console;
 mod destroy;
 mod drift;
 mod ending;
@@ -17,7 +17,6 @@ mod lock;
 mod migration;
 mod observe;
 mod plan;
-mod progress;
 mod reference;
 mod show;
 mod status;

@@ -77,8 +77,8 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let stack = stack?;
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
-    let look = load::world_to_plan(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui);
-    let Some(world) = cancel.unless_asked(look).await else {
+    let looking = load::world(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui);
+    let Some(world) = cancel.unless_asked(looking).await else {
         return Ok(Exit::Interrupted);
     };
     let world = world?;

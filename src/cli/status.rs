@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 
 use super::args::EventFormat;
 use super::exit::{Exit, Failure};
-use super::load;
 use super::ui::Ui;
+use super::{history, load};
 use crate::change::Status;
 use crate::connection::{Presence, Purpose};
-use crate::journal::{self, RunStatus, lock};
+use crate::journal::{self, RunStatus};
 use crate::render::{Cell, Tone, table};
 use crate::stack::{Contact, Stack};
-use crate::stores::{Clients, system_url};
+use crate::stores::Clients;
 use crate::{cache, target, vector};
 
 /// Arguments of `status`.
@@ -127,15 +127,10 @@ async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
             return Ok(String::new());
         }
         let runs = journal::history(&database, 1).await.map_err(|error| error.to_string())?;
-        let Some(run) = runs.into_iter().next() else { return Ok(String::new()) };
-        found = true;
-        let holder = match (run.status, system_url(stack)) {
-            (RunStatus::Running, Ok(url)) => {
-                lock::status(&url, &stack.name).await.map_err(|error| error.to_string())?
-            }
-            _ => None,
-        };
-        let run = run.judged(holder.as_ref().and_then(|holder| holder.run.as_deref()));
+        found = !runs.is_empty();
+        let judged = history::judged(runs, stack).await;
+        let judged = judged.map_err(|failure| failure.diagnostic().to_string())?;
+        let Some(run) = judged.into_iter().next() else { return Ok(String::new()) };
         let said = format!("{} {} at {}", run.command, run.status.as_str(), run.started_at);
         match run.status {
             RunStatus::Succeeded | RunStatus::Running => Ok(said),

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 
 use super::exit::Failure;
+use crate::apply::Answer;
 use crate::neutral::{self, one_line};
 use crate::redact::redact_own;
 use crate::render::{Detail, Paint, Style, Tone};
@@ -157,10 +158,10 @@ impl Ui {
         let _ = writeln!(std::io::stderr().lock(), "{}\n", text.trim());
     }
 
-    /// Asks a question that `yes` answers. `None` without a terminal to ask on.
-    pub(super) async fn confirm(&self, question: &str) -> Option<bool> {
+    /// Asks a question that `yes` answers.
+    pub(super) async fn confirm(&self, question: &str) -> Answer {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            return None;
+            return Answer::NoTerminal;
         }
         let mut stderr = std::io::stderr();
         let _ = write!(stderr, "{question} Only `yes` is taken as approval: ").and_then(|()| stderr.flush());
@@ -169,7 +170,10 @@ impl Ui {
             let mut answer = String::new();
             std::io::stdin().read_line(&mut answer).map(|_| answer)
         });
-        Some(matches!(read.await, Ok(Ok(answer)) if answer.trim() == "yes"))
+        match read.await {
+            Ok(Ok(answer)) if answer.trim() == "yes" => Answer::Approved,
+            _ => Answer::Declined,
+        }
     }
 
     /// Says that Ctrl-C was heard, and what was done until then.

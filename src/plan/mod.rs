@@ -23,7 +23,7 @@ pub use drift::{Baseline, Drifted, SchemaBaseline, drifted};
 pub use graph::Cycle;
 pub use owner::Anothers;
 pub use policy::Allow;
-pub use saved::{Error as SavedError, Reconciled, done_of, read, reconcile, write};
+pub use saved::{Error as SavedError, ToRun, done_of, read, reconcile, write};
 
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Status};

@@ -92,12 +92,12 @@ pub fn read(path: &Path) -> Result<Document, Error> {
     if document.is_sealed() { Ok(document) } else { Err(Error::Altered) }
 }
 
-/// What of a saved plan is to be run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reconciled {
-    pub run: Vec<Address>,
-    /// Done by an earlier run of this plan.
-    pub skipped: Vec<Address>,
+/// What of a plan is to be run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToRun {
+    pub addresses: BTreeSet<Address>,
+    /// Done by an earlier run of this saved plan.
+    pub skipped: BTreeSet<Address>,
     /// Changes that the saved plan lacks: listed, not run.
     pub extra: Vec<Address>,
     /// Cannot be planned now, because something did not answer or fails its check: not run, and the
@@ -105,34 +105,44 @@ pub struct Reconciled {
     pub held: Vec<Held>,
 }
 
+impl ToRun {
+    /// All changes of a plan.
+    pub fn all_of(plan: &Document) -> Self {
+        let addresses = plan.changes.iter().map(|change| change.address.clone()).collect();
+        Self { addresses, ..Self::default() }
+    }
+}
+
 /// Holds a saved plan against a fresh one. `earlier` is the last run of this very plan, if any.
 ///
 /// Each saved change must come again with the same action, `after` and `seen`; one that does not
 /// come again is satisfied only if an earlier run of this plan can have done it.
-pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> Result<Reconciled, Error> {
+pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> Result<ToRun, Error> {
     let name = |document: &Document| format!("{} ({})", document.stack, document.environment);
     if (&saved.stack, &saved.environment) != (&fresh.stack, &fresh.environment) {
         return Err(Error::Other { saved: name(saved), spec: name(fresh) });
     }
     let mut coming: BTreeMap<&Address, &ChangeEntry> =
         fresh.changes.iter().map(|change| (&change.address, change)).collect();
-    let (mut run, mut skipped, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    let mut to_run = ToRun::default();
     for change in &saved.changes {
         if let Some(again) = coming.remove(&change.address) {
             compare(change, again)?;
-            run.push(change.address.clone());
+            to_run.addresses.insert(change.address.clone());
         } else if let Some(reason) = held_back(fresh, &change.address) {
-            held.push(Held { address: change.address.clone(), reason });
+            to_run.held.push(Held { address: change.address.clone(), reason });
         } else if earlier.is_some() || only_makes_room(&change.address) {
-            skipped.push(change.address.clone());
+            to_run.skipped.insert(change.address.clone());
         } else {
             let why = "is not needed any more".to_owned();
             return Err(Error::Stale { address: change.address.clone(), why });
         }
     }
     match earlier {
-        Some(earlier) if run.is_empty() && held.is_empty() => Err(Error::UsedUp { run: earlier.to_owned() }),
-        _ => Ok(Reconciled { run, skipped, extra: coming.into_keys().cloned().collect(), held }),
+        Some(earlier) if to_run.addresses.is_empty() && to_run.held.is_empty() => {
+            Err(Error::UsedUp { run: earlier.to_owned() })
+        }
+        _ => Ok(ToRun { extra: coming.into_keys().cloned().collect(), ..to_run }),
     }
 }
 

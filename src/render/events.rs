@@ -5,45 +5,26 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Paint, Tone};
-use crate::apply::{Event, Walked};
-use crate::journal::Outcome;
+use crate::apply::{Event, Note, Totals};
+use crate::journal::{Move, Outcome};
 use crate::neutral::{block, one_line};
 
-/// The totals of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    pub applied: usize,
-    /// Addresses that were as they should be.
-    pub unchanged: usize,
-    /// Steps of a saved plan that an earlier run of it did.
-    pub skipped: usize,
-    pub failed: usize,
-    /// How many of the failed steps have certainly changed nothing.
-    pub failed_idly: usize,
-    /// Steps that were not started.
-    pub blocked: usize,
-    /// What could not be planned.
-    pub deferred: usize,
-    /// What of the steps that were done is to be looked at.
-    pub warnings: usize,
-}
-
-impl Totals {
-    /// Counts what a walk did.
-    pub fn take(&mut self, walked: &Walked) {
-        self.failed_idly += walked.failed_idly;
-        for ended in &walked.ended {
-            match &ended.outcome {
-                Outcome::Done => self.applied += 1,
-                Outcome::Warned(warnings) => {
-                    self.applied += 1;
-                    self.warnings += warnings.len();
-                }
-                Outcome::Unchanged => self.unchanged += 1,
-                Outcome::Skipped(_) => self.skipped += 1,
-                Outcome::Failed(_) => self.failed += 1,
-                Outcome::Blocked(_) => self.blocked += 1,
-            }
+/// A remark of a run, for people only.
+pub fn note_text(note: &Note) -> String {
+    match note {
+        Note::Unreachable { error, patience } => format!("{error}; waiting up to {patience:?}"),
+        Note::Waiting { address, on } => format!("{address} waits for {on}"),
+        Note::LockLost { reason } => {
+            format!("the lock was lost while the question was open ({reason}): it is taken again")
+        }
+        Note::Died(run) => format!(
+            "run {} of {}, by {}, died in the middle; this one goes on from what is there",
+            run.id, run.started_at, run.who
+        ),
+        Note::Renamed(Move { from, to }) => format!("{from} is called {to} in the bookkeeping now"),
+        Note::Stopping => {
+            "interrupted: the steps that run are finished and no other one begins; another Ctrl-C stops at once"
+                .to_owned()
         }
     }
 }
@@ -51,7 +32,7 @@ impl Totals {
 /// An event as one object of `apply --format json`; `None` for those that are for people only.
 pub fn event_json(event: &Event, at: &str) -> Option<Value> {
     let (address, elapsed, outcome) = match event {
-        Event::Waiting { .. } | Event::Stopping => return None,
+        Event::Note(_) | Event::Begun { .. } => return None,
         Event::Started { address } => {
             return Some(json!({"event": "started", "address": address, "at": at}));
         }
@@ -120,17 +101,9 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
     })
 }
 
-/// The summary as one line of text, with how long the run took where that is to be said.
-pub fn summary_text(totals: &Totals, took: Option<Duration>, paint: Paint) -> String {
-    let Totals { applied, unchanged, skipped, failed, failed_idly, blocked, deferred, warnings } = *totals;
-    let head = match (applied, failed, blocked) {
-        (_, 0, 0) => paint.tone(Tone::Good, "Applied:"),
-        (0, 1.., _) if failed == failed_idly => paint.tone(Tone::Bad, "Nothing applied:"),
-        _ => paint.tone(Tone::Bad, "Applied in part:"),
-    };
-    let more = [(skipped, "skipped"), (deferred, "known later"), (warnings, "to look at")];
-    let more = more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}"));
-    let more: String = more.collect();
-    let took = took.map_or_else(String::new, |took| format!(" It took {:.1} s.", took.as_secs_f64()));
-    format!("{head} {applied} done, {unchanged} unchanged, {failed} failed, {blocked} blocked{more}.{took}")
+/// The summary as one line of text.
+pub fn summary_text(totals: &Totals, took: Duration, paint: Paint) -> String {
+    let tone = if totals.is_clean() { Tone::Good } else { Tone::Bad };
+    let (extent, counts) = (paint.tone(tone, totals.extent()), totals.counts());
+    format!("{extent} {counts}. It took {:.1} s.", took.as_secs_f64())
 }

@@ -16,7 +16,7 @@ mod text;
 mod values;
 
 pub use drift::{drift_json, drift_text};
-pub use events::{Totals, event_json, event_line, summary_json, summary_text};
+pub use events::{event_json, event_line, note_text, summary_json, summary_text};
 pub use graph::{graph_dot, graph_mermaid, graph_text};
 pub use lint::{LintedFile, lint_json, lint_text};
 pub use markdown::markdown;

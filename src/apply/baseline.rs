@@ -1,0 +1,113 @@
+//! `baseline`: records the migrations that another tool ran, after comparing what they make with what is
+//! there. Writes the bookkeeping and the history, and nothing else.
+
+use std::time::Duration;
+
+use super::{Cancel, Error, Locked, record, schema};
+use crate::address::Kind;
+use crate::catalog::Snapshot;
+use crate::digest::Digest;
+use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
+use crate::plan::Failure;
+use crate::stack::{Migration, Stack};
+use crate::stores::{Clients, ObserveError};
+use crate::system::{self, Desired, Until, Verdict};
+
+/// What adopting a database came to.
+#[derive(Debug)]
+pub enum Baselined {
+    /// It was interrupted, and nothing is left of it.
+    Interrupted,
+    /// It was told to stop at once: a scratch database may be left.
+    StoppedAtOnce,
+    /// The history has all of the migrations already.
+    Nothing,
+    /// The schema is not what they would make.
+    Differs {
+        /// How many tables, views, functions and the like differ.
+        objects: usize,
+        /// How, from what they would make to what is there.
+        diff: String,
+    },
+    /// They are recorded.
+    Recorded {
+        /// Those that the history lacked.
+        files: Vec<Migration>,
+        /// What history says of it.
+        summary: String,
+    },
+}
+
+impl Locked<'_> {
+    /// Records the migrations up to a version, where they would make what is there or nobody wants that compared.
+    pub async fn baseline(&self, to: i64, is_compared: bool, cancel: &Cancel) -> Result<Baselined, Error> {
+        let (stack, clients) = (self.stack, &self.clients);
+        let desired = Desired::new(stack, clients.system.dialect());
+        let (journal, _) = journal::observe(&clients.system.database().await?).await?;
+        let is_recorded = journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
+        let stop = async {
+            tokio::select! {
+                _ = self.lock.lost() => {}
+                () = cancel.asked(1) => {}
+            }
+        };
+        let until = Until { version: to, is_recorded, is_compared };
+        let comparing = system::compare(&desired, until, &clients.system, stop);
+        let verdict = tokio::select! {
+            verdict = comparing => verdict?,
+            () = cancel.asked(2) => return Ok(Baselined::StoppedAtOnce),
+        };
+        // Until here nothing was written.
+        self.lock.check().await.map_err(Error::LockLost)?;
+        if cancel.is_asked() {
+            return Ok(Baselined::Interrupted);
+        }
+        match verdict {
+            Verdict::Stopped => Ok(Baselined::Interrupted),
+            Verdict::Recorded => Ok(Baselined::Nothing),
+            Verdict::Faults(faults) => Err(Error::Plan(Failure::Faults(faults))),
+            Verdict::Differs { objects, diff } => Ok(Baselined::Differs { objects, diff }),
+            Verdict::Same { lacking, schema } => {
+                let run = self.beginning("baseline", &Digest::of("baseline"));
+                let summary = self.write(Box::pin(adopt(&run, stack, clients, &lacking, &schema))).await?;
+                Ok(Baselined::Recorded { files: lacking, summary })
+            }
+        }
+    }
+}
+
+/// Records the migrations, all or none, and the run that did so; gives what the history says of it.
+async fn adopt(
+    run: &Run,
+    stack: &Stack,
+    clients: &Clients,
+    lacking: &[Migration],
+    schema: &Snapshot,
+) -> Result<String, ObserveError> {
+    let database = clients.system.database().await?;
+    let (books, _) = journal::observe(&database).await?;
+    if books.bookkeeping != Bookkeeping::Present {
+        // What is protected already stays so; `apply` alone takes a protection away.
+        let protected = books.protected.union(&stack.protected).cloned().collect();
+        journal::ensure(&database, &stack.name, &protected).await?;
+    }
+    journal::begin(&database, run).await?;
+    if !lacking.is_empty() {
+        system::record(lacking, &clients.system, &run.id).await?;
+    }
+    let known = journal::observe(&database).await?.0.inventory;
+    schema::record(stack, clients, &known, schema, &run.id).await?;
+    let step = |(file, position): (&Migration, i64)| {
+        let address = Kind::Migration.named(&file.stem).to_string();
+        record::step(position, address, "record", Outcome::Done, Duration::ZERO)
+    };
+    let steps: Vec<StepRecord> = lacking.iter().zip(0..).map(step).collect();
+    journal::record_steps(&database, &run.id, &steps).await?;
+    let plural = if lacking.len() == 1 { "" } else { "s" };
+    let summary = match lacking.len() {
+        0 => "the history has these migrations already; the schema is recorded".to_owned(),
+        count => format!("{count} migration{plural} recorded, none run"),
+    };
+    journal::finish(&database, &run.id, RunStatus::Succeeded, &summary).await?;
+    Ok(summary)
+}

@@ -1,0 +1,103 @@
+//! A database that is there, locked for what writes the bookkeeping and nothing else; and `drift accept`: the
+//! schema as it is now becomes the one that drift is measured from.
+
+use std::time::{Duration, Instant};
+
+use super::{Error, record, schema};
+use crate::address::Kind;
+use crate::connection::{Presence, Purpose};
+use crate::digest::Digest;
+use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, lock};
+use crate::plan::Anothers;
+use crate::stack::Stack;
+use crate::stores::{Clients, ObserveError, system_url};
+use crate::system;
+
+/// The system database of a stack, with its lock.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    pub(super) stack: &'a Stack,
+    pub(super) clients: Clients,
+    pub(super) lock: lock::Lock,
+    run: RunId,
+}
+
+/// What accepting came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    /// The schema is recorded.
+    Recorded,
+    /// It is the recorded one already; nothing was written.
+    Nothing,
+    /// There is no bookkeeping to record it in.
+    NeverApplied,
+}
+
+impl<'a> Locked<'a> {
+    /// Takes the lock; `None` where there is no database. Refuses one that is another stack's or production's.
+    pub async fn open(stack: &'a Stack, patience: Duration) -> Result<Option<Self>, Error> {
+        let run = RunId::new();
+        let clients = Clients::new(stack, Purpose::Apply(run.clone()), false)?;
+        if clients.system.presence().await? == Presence::Missing {
+            return Ok(None);
+        }
+        let database = clients.system.database().await?;
+        let lock = lock::acquire(&system_url(stack)?, &database, &stack.name, &run, patience).await?;
+        let (journal, _) = journal::observe(&database).await?;
+        match Anothers::of(stack, &journal) {
+            Some(anothers) => Err(Error::Anothers(anothers)),
+            None => Ok(Some(Self { stack, clients, lock, run })),
+        }
+    }
+
+    /// The run that a command is recorded as.
+    pub(super) fn beginning(&self, command: &str, plan_digest: &Digest) -> Run {
+        record::beginning(command, &self.run, self.stack, (&self.stack.digest, plan_digest))
+    }
+
+    /// Writes as long as the lock is held.
+    pub(super) async fn write<T>(
+        &self,
+        writing: impl Future<Output = Result<T, ObserveError>>,
+    ) -> Result<T, Error> {
+        let written = self.lock.while_held(writing).await?;
+        Ok(written?)
+    }
+
+    /// Records the system's schema in the name of a run, which is begun and ended here.
+    pub async fn accept_schema(&self) -> Result<Accepted, Error> {
+        let run = self.beginning("drift accept", &Digest::of(""));
+        self.write(Box::pin(accept(self.stack, &self.clients, &run))).await
+    }
+
+    /// Gives the lock back.
+    pub async fn release(self) {
+        self.lock.release().await;
+    }
+}
+
+async fn accept(stack: &Stack, clients: &Clients, run: &Run) -> Result<Accepted, ObserveError> {
+    let started = Instant::now();
+    let database = clients.system.database().await?;
+    let (journal, _) = journal::observe(&database).await?;
+    if journal.bookkeeping == Bookkeeping::Missing {
+        return Ok(Accepted::NeverApplied);
+    }
+    let recorded = journal.snapshots.get(journal::SYSTEM_SCHEMA);
+    let desired = system::Desired::new(stack, clients.system.dialect()).knowing(recorded);
+    let there = clients.system.catalog().await?;
+    let schema = match recorded {
+        Some(_) => system::managed(&desired, &there),
+        None => Box::pin(schema::adopted(stack, &there, clients)).await,
+    };
+    if recorded == Some(&schema) {
+        return Ok(Accepted::Nothing);
+    }
+    journal::begin(&database, run).await?;
+    schema::record(stack, clients, &journal.inventory, &schema, &run.id).await?;
+    let address = Kind::Schema.alone().to_string();
+    let step = record::step(0, address, "accept", Outcome::Done, started.elapsed());
+    journal::record_steps(&database, &run.id, &[step]).await?;
+    journal::finish(&database, &run.id, RunStatus::Succeeded, "the schema was accepted").await?;
+    Ok(Accepted::Recorded)
+}

@@ -1,0 +1,327 @@
+//! One run of `apply` or `destroy`: lock, look, decide, walk, verify, record.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::decide::{Approved, Decision};
+use super::record::{self, Recorder};
+use super::{Cancel, End, Error, Event, Finished, Frontend, Note, Totals, Verified};
+use crate::address::Kind;
+use crate::connection::{self, Presence, Purpose};
+use crate::journal::{self, Move, RunId, RunStatus, lock};
+use crate::plan::{self, Allow, Document, Options, Plan, Step};
+use crate::stack::Stack;
+use crate::stores::{Clients, observe_within, system_url};
+use crate::world::World;
+
+/// Which command a run belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    Apply,
+    /// Applies an emptied stack.
+    Destroy,
+}
+
+impl Command {
+    /// As history shows it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+            Self::Destroy => "destroy",
+        }
+    }
+}
+
+/// What a run is asked to do.
+#[derive(Debug)]
+pub struct Request {
+    pub command: Command,
+    /// A saved plan: exactly its changes run, and nobody is asked.
+    pub saved: Option<Document>,
+    pub only: Option<String>,
+    pub train: bool,
+    pub allowed: Vec<Allow>,
+    /// Whether nobody is to be asked.
+    pub auto_approve: bool,
+    /// Steps that run at one time.
+    pub parallelism: usize,
+    pub lock_timeout: Duration,
+    /// How long to wait for a server that is still starting.
+    pub wait: Duration,
+    /// How long a look may take.
+    pub refresh_timeout: Duration,
+}
+
+impl Request {
+    /// Whether later rounds may run what the first plan could not have: not of a saved one.
+    pub(super) fn may_grow(&self) -> bool {
+        self.saved.is_none()
+    }
+}
+
+/// A world, and the plan that follows from it.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub world: World,
+    pub plan: Plan,
+}
+
+/// One run while it goes on.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    pub stack: &'a Stack,
+    pub request: &'a Request,
+    pub options: Options,
+    pub clients: Arc<Clients>,
+    pub cancel: &'a Cancel,
+    pub id: RunId,
+    /// Whether there is a database, which can be locked.
+    pub presence: Presence,
+    /// Nothing is written without it, but for what makes the database.
+    pub lock: Option<lock::Lock>,
+    /// Whether this run made the database.
+    pub has_made_database: bool,
+    /// The plan that was approved before this run has to look again.
+    pub approved_before: Option<Document>,
+}
+
+/// Runs `apply` or `destroy`, from the lock to the last look.
+pub async fn run(
+    stack: &Stack,
+    request: &Request,
+    cancel: &Cancel,
+    frontend: &mut dyn Frontend,
+) -> Result<End, Error> {
+    let mut run = Run::new(stack, request, cancel)?;
+    match cancel.unless_asked(run.open(frontend)).await {
+        Some(opened) => opened?,
+        None => return Ok(End::Interrupted),
+    }
+    if run.presence == Presence::Missing && request.command == Command::Destroy {
+        return Ok(End::Idle { totals: Totals::default(), is_incomplete: false, bookkeeping: None });
+    }
+    let end = Box::pin(run.execute(frontend)).await;
+    if let Some(lock) = run.lock.take() {
+        lock.release().await;
+    }
+    end
+}
+
+impl<'a> Run<'a> {
+    fn new(stack: &'a Stack, request: &'a Request, cancel: &'a Cancel) -> Result<Self, Error> {
+        let id = RunId::new();
+        let take_back = request.command == Command::Destroy;
+        let (only, train) = (request.only.clone(), request.train);
+        Ok(Self {
+            stack,
+            request,
+            options: Options { only, train, take_back, ..Options::default() },
+            clients: Arc::new(Clients::new(stack, Purpose::Apply(id.clone()), train)?),
+            cancel,
+            id,
+            presence: Presence::Missing,
+            lock: None,
+            has_made_database: false,
+            approved_before: None,
+        })
+    }
+
+    /// Opens the system database and takes its lock, where it exists.
+    async fn open(&mut self, frontend: &mut dyn Frontend) -> Result<(), Error> {
+        let (url, patience) = (system_url(self.stack)?, self.request.wait);
+        // A connection takes longer than all that is asked on it. Without a database there is nothing to lock,
+        // and that is no failure of the lock.
+        let opening = lock::open(&url, &self.stack.name);
+        let (presence, session) = tokio::join!(self.clients.system.presence(), opening);
+        self.presence = match presence {
+            Ok(Presence::Present) => return self.take(session?).await,
+            Err(error) if error.is_unreachable() && !patience.is_zero() => {
+                frontend.event(&Event::Note(Note::Unreachable { error: error.to_string(), patience }));
+                self.wait_for_system(patience).await?
+            }
+            answered => answered?,
+        };
+        Ok(())
+    }
+
+    /// Asks the system database again and again until it answers.
+    async fn wait_for_system(&self, patience: Duration) -> connection::Result<Presence> {
+        const PAUSE: Duration = Duration::from_millis(500);
+        let started = Instant::now();
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            match self.clients.system.presence().await {
+                Err(error) if error.is_unreachable() && started.elapsed() < patience => {}
+                answered => return answered,
+            }
+        }
+    }
+
+    pub(super) async fn take_lock(&mut self) -> Result<(), Error> {
+        let session = lock::open(&system_url(self.stack)?, &self.stack.name).await?;
+        self.take(session).await
+    }
+
+    /// Takes and keeps the lock. From here on nothing is written without it.
+    async fn take(&mut self, session: lock::Session) -> Result<(), Error> {
+        let database = self.clients.system.database().await?;
+        let lock = session.take(&database, &self.id, self.request.lock_timeout).await?;
+        self.clients.system.fence().set(&lock);
+        self.presence = Presence::Present;
+        self.lock = Some(lock);
+        Ok(())
+    }
+
+    /// Observes and plans. What the look waits for is an event.
+    pub(super) async fn look(&self, options: &Options, frontend: &mut dyn Frontend) -> Result<Seen, Error> {
+        let mut on_wait = |on: &str| {
+            let (address, on) = (Kind::System.alone(), on.to_owned());
+            frontend.event(&Event::Note(Note::Waiting { address, on }));
+        };
+        let patience = self.request.refresh_timeout;
+        let world = observe_within(self.stack, &self.clients, patience, &mut on_wait).await?;
+        let plan = plan::plan(self.stack, &world, options).map_err(Error::Plan)?;
+        Ok(Seen { world, plan })
+    }
+
+    async fn execute(&mut self, frontend: &mut dyn Frontend) -> Result<End, Error> {
+        let mut approved = match self.decide(frontend).await? {
+            Decision::Apply(approved) => approved,
+            Decision::End(end) => return Ok(end),
+        };
+        let mut recorder = self.begin(&approved, frontend);
+        let renaming = self.rename(&approved.plan.moves, &mut recorder, frontend);
+        match self.cancel.unless_urgent(renaming).await {
+            Some(renamed) => renamed?,
+            None => return Ok(End::StoppedAtOnce),
+        }
+        if self.presence == Presence::Missing {
+            match self.make_database(approved, &mut recorder, frontend).await {
+                Decision::Apply(again) => approved = again,
+                Decision::End(end) => return Ok(end),
+            }
+        }
+        if let Some(lock) = &self.lock {
+            let (lost, cancel) = (lock.lost(), self.cancel.clone());
+            tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
+        }
+        let knows_spec = approved.knows_spec;
+        let verified = self.converge(*approved, &mut recorder, frontend).await;
+        let mut failure = None;
+        if verified.converged && !knows_spec {
+            match self.cancel.unless_urgent(self.record_spec()).await {
+                Some(recorded) => failure = recorded.err(),
+                None => recorder.is_interrupted = true,
+            }
+        }
+        Ok(self.finish(&mut recorder, verified, failure).await)
+    }
+
+    /// The run as it is recorded, with what an earlier run of the saved plan did.
+    fn begin(&self, approved: &Approved, frontend: &mut dyn Frontend) -> Recorder {
+        let Approved { plan, to_run, .. } = approved;
+        let document = self.request.saved.as_ref().unwrap_or(&plan.document);
+        let digests = (&document.spec_digest, &document.plan_digest);
+        let run = record::beginning(self.request.command.name(), &self.id, self.stack, digests);
+        let mut recorder = Recorder::new(run, plan.document.summary.unchanged);
+        frontend.event(&Event::Begun { steps: to_run.addresses.len() });
+        for change in document.changes.iter().filter(|change| to_run.skipped.contains(&change.address)) {
+            recorder.skip(change, frontend);
+        }
+        recorder
+    }
+
+    /// Records the new names of what the spec calls otherwise than the bookkeeping, before a step looks
+    /// there for what is its own.
+    async fn rename(
+        &self,
+        moves: &[Move],
+        recorder: &mut Recorder,
+        frontend: &mut dyn Frontend,
+    ) -> Result<(), Error> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let database = self.clients.system.database().await?;
+        journal::rename(&database, &self.stack.name, moves).await?;
+        recorder.renamed(moves);
+        recorder.begin(database).await.map_err(Error::Unrecorded)?;
+        for renamed in moves {
+            frontend.event(&Event::Note(Note::Renamed(renamed.clone())));
+        }
+        Ok(())
+    }
+
+    /// Makes the database, without which nothing can be locked; then takes its lock and looks again.
+    async fn make_database(
+        &mut self,
+        approved: Box<Approved>,
+        recorder: &mut Recorder,
+        frontend: &mut dyn Frontend,
+    ) -> Decision {
+        let Approved { plan, to_run, .. } = *approved;
+        let (first, mut rest): (Vec<Step>, Vec<Step>) =
+            plan.steps.into_iter().partition(|step| step.address.kind() == Kind::Database);
+        rest.retain(|step| to_run.addresses.contains(&step.address));
+        self.walk(first, recorder, frontend).await;
+        let (why, failure) = if recorder.totals.failed > 0 {
+            (format!("needs {}", Kind::Database.alone()), None)
+        } else {
+            self.presence = Presence::Present;
+            self.has_made_database = true;
+            self.approved_before = Some(plan.document);
+            match self.decide(frontend).await {
+                Ok(Decision::End(End::Interrupted)) => {
+                    recorder.is_interrupted = true;
+                    ("interrupted".to_owned(), None)
+                }
+                Ok(decision) => return decision,
+                Err(error) => ("the run ended before it".to_owned(), Some(error)),
+            }
+        };
+        recorder.block(rest, &why, frontend);
+        Decision::End(self.finish(recorder, Verified::default(), failure).await)
+    }
+
+    /// Judges how the run ended and records it.
+    async fn finish(&self, recorder: &mut Recorder, verified: Verified, failure: Option<Error>) -> End {
+        let mut totals = recorder.totals;
+        totals.blocked += verified.blocked + verified.undone.len();
+        totals.deferred = verified.deferred;
+        let stopped = self.cancel.reason().map(str::to_owned);
+        let status = if stopped.is_some() {
+            RunStatus::Failed
+        } else if recorder.is_interrupted {
+            RunStatus::Interrupted
+        } else if failure.is_none() && recorder.is_whole() && verified.is_whole() {
+            RunStatus::Succeeded
+        } else {
+            RunStatus::Failed
+        };
+        let unrecorded = recorder.finish(status, &totals.to_string(), self.cancel).await.err();
+        let has_changed = recorder.has_renamed || totals.has_changed();
+        let run = self.id.clone();
+        End::Finished(Box::new(Finished {
+            run,
+            status,
+            totals,
+            verified,
+            has_changed,
+            stopped,
+            failure,
+            unrecorded,
+        }))
+    }
+
+    /// Records the spec as the one last applied, where there is a bookkeeping and all of it was.
+    pub(super) async fn record_spec(&self) -> Result<(), Error> {
+        if self.request.only.is_some() {
+            return Ok(());
+        }
+        let database = self.clients.system.database().await?;
+        if journal::exists(&database).await? {
+            journal::record_spec(&database, &self.stack.digest).await?;
+        }
+        Ok(())
+    }
+}

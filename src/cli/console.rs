@@ -1,0 +1,138 @@
+//! What a person sees of a run and is asked: the plan, why it may not run, the question, then a line per step
+//! that ended, and on a terminal a bar below.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::LocalBoxFuture;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::args::EventFormat;
+use super::ui::Ui;
+use crate::address::Address;
+use crate::apply::{Answer, Command, Event, Frontend, Review, Shown};
+use crate::change::Held;
+use crate::journal;
+use crate::neutral::one_line;
+use crate::plan::{Allow, Plan};
+use crate::render;
+
+/// Where a run shows its plan, asks, and says what happens.
+#[derive(Debug)]
+pub(super) struct Console {
+    pub command: Command,
+    pub format: EventFormat,
+    pub ui: Ui,
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Console {
+    pub(super) fn new(command: Command, format: EventFormat, ui: &Ui) -> Self {
+        Self { command, format, ui: ui.clone(), bar: ProgressBar::hidden(), started: Instant::now() }
+    }
+
+    /// A bar for so many steps, where a person is there to see it.
+    fn begin(&mut self, steps: usize) {
+        self.started = Instant::now();
+        if !self.ui.shows_progress() || self.format != EventFormat::Text {
+            return;
+        }
+        self.bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
+            self.bar.set_style(style.progress_chars("━╸─"));
+        }
+    }
+
+    /// How long the run has taken since its first step could begin.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Takes the bar away.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Frontend for Console {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Begun { steps } => self.begin(*steps),
+            Event::Note(note) => self.bar.suspend(|| self.ui.note(&render::note_text(note))),
+            Event::Started { .. } | Event::Ended { .. } => {}
+        }
+        match self.format {
+            EventFormat::Json => {
+                if let Some(event) = render::event_json(event, &journal::now()) {
+                    self.ui.answer(&format!("{event}\n"));
+                }
+            }
+            EventFormat::Text => {
+                if let Event::Started { address } = event {
+                    self.bar.set_message(one_line(address.as_str()).into_owned());
+                }
+                if let Some(line) = render::event_line(event, self.ui.paint()) {
+                    self.bar.suspend(|| self.ui.answer(&format!("{line}\n")));
+                    self.bar.inc(1);
+                }
+            }
+        }
+    }
+
+    /// Shows the plan, unless events are asked for.
+    fn show(&mut self, review: &Review<'_>) {
+        let Review { plan, to_run, shown, guarded } = review;
+        let ui = &self.ui;
+        self.clear();
+        for address in &to_run.extra {
+            ui.note(&format!("{address} is not in the saved plan and is not run"));
+        }
+        for Held { address, reason } in &to_run.held {
+            ui.warn(&format!("{address} cannot be done now: {reason}"));
+        }
+        if *shown == Shown::Changed {
+            ui.note("what there is to do changed meanwhile; this is what is left");
+        }
+        if *shown != Shown::Again && self.format == EventFormat::Text {
+            ui.answer(&render::plan_text(&plan.document, ui.style()));
+        }
+        for Held { address, reason } in &plan.denied {
+            ui.say(&format!("error: {address}: {reason}"));
+        }
+        for (address, allow) in *guarded {
+            ui.say(&format!("error: {}", refusal(plan, address, *allow)));
+            ui.help(&ways_out(*allow));
+        }
+    }
+
+    fn ask(&mut self) -> LocalBoxFuture<'_, Answer> {
+        let question = match self.command {
+            Command::Apply => "Apply this plan?",
+            Command::Destroy => "Take all this back?",
+        };
+        Box::pin(self.ui.confirm(question))
+    }
+}
+
+/// What to do about something that runs only when it is allowed.
+fn ways_out(allow: Allow) -> String {
+    let meant = format!("if that is meant, add `--allow {}`", allow.as_str());
+    match allow {
+        Allow::Destructive | Allow::MassDelete | Allow::Environment => meant,
+        Allow::Takeover => format!(
+            "{meant}: its bookkeeping is lost. If another environment uses it, give this one a `prefix`, a `tenant` \
+             or a `database` of its own under `vector:`"
+        ),
+    }
+}
+
+/// Why something runs only when it is allowed.
+fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
+    match (allow, plan.document.is_anothers()) {
+        (Allow::Destructive, _) => format!("{address} loses data"),
+        (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
+        (Allow::Takeover, _) => format!("{address} takes over what another bookkeeping made"),
+        (Allow::Environment, Some(anothers)) => anothers.to_string(),
+        (Allow::Environment, None) => "this system database is another environment's".to_owned(),
+    }
+}
