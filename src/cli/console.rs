@@ -91,7 +91,7 @@ impl Frontend for Console {
             ui.warn(&format!("{address} cannot be done now: {reason}"));
         }
         if *shown == Shown::Changed {
-            ui.note("what there is to do changed meanwhile; this is what is left");
+            ui.note("the plan changed in the meantime; this is the new one");
         }
         if *shown != Shown::Again && self.format == EventFormat::Text {
             ui.answer(&render::plan_text(&plan.document, ui.style()));
@@ -130,8 +130,10 @@ fn ways_out(allow: Allow) -> String {
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
     match (allow, plan.document.is_anothers()) {
         (Allow::Destructive, _) => format!("{address} loses data"),
-        (Allow::MassDelete, _) => format!("{address} deletes because a source of the spec yields nothing"),
-        (Allow::Takeover, _) => format!("{address} takes over what another bookkeeping made"),
+        (Allow::MassDelete, _) => {
+            format!("{address} would delete rows or documents because a source in the spec is empty")
+        }
+        (Allow::Takeover, _) => format!("{address} takes over data that another bookkeeping created"),
         (Allow::Environment, Some(anothers)) => anothers.to_string(),
         (Allow::Environment, None) => "this system database is another environment's".to_owned(),
     }

@@ -24,7 +24,7 @@ pub(super) fn report(end: End, console: &Console) -> Exit {
             if console.command == Command::Destroy {
                 ui.note(match bookkeeping {
                     None => "the system database does not exist: nothing was put there",
-                    Some(Bookkeeping::Missing) => "nothing is known that could be taken back",
+                    Some(Bookkeeping::Missing) => "the bookkeeping lists nothing to take back",
                     Some(Bookkeeping::Outdated | Bookkeeping::Present) => {
                         "there is nothing left to take back"
                     }

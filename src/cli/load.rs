@@ -191,7 +191,7 @@ pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
             }
             let what =
                 if count == 1 { "one thing stands".to_owned() } else { format!("{count} things stand") };
-            Failure::new(Plain::new("no_plan", format!("there is no plan: {what} against it")))
+            Failure::new(Plain::new("no_plan", format!("cannot plan: {what} against it")))
         }
         PlanFailure::NothingSelected(only) => {
             let help = "give a component (system, target, vector, cache, flags) or an address of the plan";

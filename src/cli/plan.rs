@@ -118,11 +118,13 @@ fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
     }
     match &args.out {
         Some(_) if exit == Exit::Denied => {
-            ui.note("the plan is saved; first mend what is denied or fails in it, and plan anew");
+            ui.note("the plan is saved but cannot be applied: fix the denied changes and failed checks, then plan again");
         }
         Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
         None if exit == Exit::Denied || args.world.is_some() || args.format == PlanFormat::Json => {}
-        None if plan.document.has_changes() => ui.note("`trueup apply` does this after asking"),
+        None if plan.document.has_changes() => {
+            ui.note("run `trueup apply` to make these changes; it asks first")
+        }
         None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
     }

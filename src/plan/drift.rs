@@ -32,9 +32,7 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     let elsewhere = run_elsewhere(world, desired);
     if !elsewhere.is_empty() {
         let names = elsewhere.iter().map(|file| file.stem.as_str()).collect::<Vec<_>>().join(", ");
-        let which = if elsewhere.len() == 1 { "was" } else { "were" };
-        diff.notes
-            .push(format!("{names} {which} run by another tool; what it changed in the schema is no drift"));
+        diff.notes.push(format!("another tool ran {names}; its schema changes are not drift"));
     }
     let before = system::explained(desired, recorded, there, &elsewhere);
     let mut now = there.clone();

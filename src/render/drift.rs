@@ -19,15 +19,12 @@ pub fn drift_text(drifted: &Drifted, style: Style) -> String {
     page.gap();
     if let SchemaBaseline::Recorded { run_elsewhere } = schema {
         for stem in run_elsewhere {
-            page.row(
-                2,
-                &format!("{stem} was run by another tool; what it changed in the schema is no drift."),
-            );
+            page.row(2, &format!("another tool ran {stem}; its schema changes are not drift."));
         }
     }
     let ending = match (to_change.len(), left.len(), baseline) {
         (0, 0, Baseline::NeverApplied) => {
-            "Nothing was applied whole yet: there is nothing to drift from.".to_owned()
+            "No run has succeeded yet, so there is nothing to compare with.".to_owned()
         }
         (0, 0, _) if *schema == SchemaBaseline::NotRecorded => {
             "No schema of the system database is recorded: nothing is known to compare it with. `trueup apply` \
@@ -35,11 +32,12 @@ pub fn drift_text(drifted: &Drifted, style: Style) -> String {
                 .to_owned()
         }
         (0, 0, _) if *untold > 0 => {
-            format!("No drift is known; whether {untold} planned changes are drift cannot be told.")
+            let changes = if *untold == 1 { "change" } else { "changes" };
+            format!("No drift found. {untold} planned {changes} may come from the spec or be drift.")
         }
         (0, 0, _) => page.tone(Tone::Good, "No drift."),
         (0, _, _) => {
-            "No change will mend this: undo it, write it as a migration, or `trueup drift accept`.".to_owned()
+            "`trueup apply` does not fix this: undo it, write it as a migration, or run `trueup drift accept`.".to_owned()
         }
         (count, _, _) => changed(count, to_change),
     };
@@ -49,9 +47,11 @@ pub fn drift_text(drifted: &Drifted, style: Style) -> String {
 
 /// What was changed, and what `apply` does about it: a target is never written.
 fn changed(count: usize, changes: &[ChangeEntry]) -> String {
-    let what =
-        if count == 1 { "1 thing was changed since it was" } else { "things were changed since they were" };
-    let what = if count == 1 { what.to_owned() } else { format!("{count} {what}") };
+    let what = if count == 1 {
+        "1 object differs from what was".to_owned()
+    } else {
+        format!("{count} objects differ from what was")
+    };
     let of_targets = changes.iter().filter(|change| change.address.component() == Component::Target).count();
     let it = if count == 1 { "it" } else { "them" };
     match of_targets {

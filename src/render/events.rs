@@ -18,12 +18,12 @@ pub fn note_text(note: &Note) -> String {
             format!("the lock was lost while the question was open ({reason}): it is taken again")
         }
         Note::Died(run) => format!(
-            "run {} of {}, by {}, died in the middle; this one goes on from what is there",
+            "run {} of {}, by {}, crashed; this run continues from the current state",
             run.id, run.started_at, run.who
         ),
-        Note::Renamed(Move { from, to }) => format!("{from} is called {to} in the bookkeeping now"),
+        Note::Renamed(Move { from, to }) => format!("{from} is now named {to} in the bookkeeping"),
         Note::Stopping => {
-            "interrupted: the steps that run are finished and no other one begins; another Ctrl-C stops at once"
+            "interrupted: running steps finish and no other step starts; press Ctrl-C again to stop at once"
                 .to_owned()
         }
     }
@@ -86,7 +86,7 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
             line
         }
         Outcome::Unchanged => {
-            format!("  {} {address}{took}: it was there already", paint.tone(Tone::Good, "unchanged"))
+            format!("  {} {address}{took}: already there", paint.tone(Tone::Good, "unchanged"))
         }
         Outcome::Skipped(reason) => {
             format!("  {} {address}: {}", paint.tone(Tone::Good, "skipped"), one_line(reason))

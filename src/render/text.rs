@@ -139,8 +139,8 @@ fn counts(plan: &Document, page: &Page) -> String {
     }
     let nothing = page.tone(Tone::Good, "No changes.");
     if plan.drift.is_empty() {
-        format!("{nothing} What is there is what the spec says ({unchanged} unchanged).")
+        format!("{nothing} Everything matches the spec ({unchanged} unchanged).")
     } else {
-        format!("{nothing} {unchanged} unchanged; what was changed by hand is shown above and is left alone.")
+        format!("{nothing} {unchanged} unchanged; the manual changes listed above are left as they are.")
     }
 }

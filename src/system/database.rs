@@ -55,7 +55,7 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
             diff.checks.push(Check::new(Kind::System, Status::Pass, message));
         }
         (Presence::Missing, true) => {
-            let message = format!("{} can be reached; the database is to be made", observed.dialect);
+            let message = format!("{} can be reached; the database will be created", observed.dialect);
             diff.checks.push(Check::new(Kind::System, Status::Pass, message));
             diff.changes.push(Planned {
                 address: Kind::Database.alone(),

@@ -265,7 +265,7 @@ fn a_plan_is_drift_as_long_as_the_spec_is_the_one_last_applied() {
         applied(world);
         database.sql("DELETE FROM items WHERE id = 'a'");
 
-        world.trueup(&["drift"]).exits(2).says("system.seed.demo").says("1 thing was changed");
+        world.trueup(&["drift"]).exits(2).says("system.seed.demo").says("1 object differs");
         let told = drift(world);
         world.file("items.csv", "id,name\na,Apple\nb,Bread\nc,Cheese\n");
         world.trueup(&["drift"]).exits(0).warns("1 planned changes may be its own");

@@ -99,9 +99,9 @@ fn a14_files_of_the_folder_that_sqlx_ran_explain_what_they_name_and_nothing_else
             .file("migrations/0002_b.sql", "ALTER TABLE a ADD COLUMN n text;\nCREATE INDEX by_n ON a (n);\n");
         sqlx_runs(world, database, "migrations").unwrap();
 
-        world.trueup(&["drift"]).exits(0).says("0002_b was run by another tool");
+        world.trueup(&["drift"]).exits(0).says("another tool ran 0002_b");
         world.file("migrations/0003_c.sql", "CREATE TABLE c (id int);\n");
-        world.plan().exits(2).says("0002_b was run by another tool");
+        world.plan().exits(2).says("another tool ran 0002_b");
         world.apply().exits(0);
         world.trueup(&["drift"]).exits(0).never_says("another tool").says("No drift.");
 

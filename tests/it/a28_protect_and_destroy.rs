@@ -102,7 +102,7 @@ fn a30_without_the_bookkeeping_destroy_says_that_nothing_is_known() {
 
         let destroyed = world.trueup(&["destroy", "--auto-approve"]);
 
-        destroyed.exits(0).warns("nothing is known that could be taken back");
+        destroyed.exits(0).warns("the bookkeeping lists nothing to take back");
         let head = destroyed.stdout.lines().nth(1).unwrap();
         assert!(head.starts_with("note: there is no bookkeeping in the system database"), "{head}");
         assert!(head.contains("rows and accounts stay"), "{head}");

@@ -5,7 +5,7 @@ use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::stores::{self, Shop, Vectors, make_business, trained};
 use crate::world::World;
 
-const AFTER_ASKING: &str = "does this after asking";
+const AFTER_ASKING: &str = "run `trueup apply` to make these changes";
 
 /// A stack whose training is applied, and its business database.
 fn trained_shop() -> World {
@@ -34,7 +34,7 @@ fn a_plan_names_apply_only_where_it_would_do_just_this() {
     world.apply().exits(0);
     world.file("migrations/0002_wrong.sql", "INSERT INTO nowhere VALUES (1);\n");
     let rehearsed = world.trueup(&["plan", "--rehearse", "--out", "plan.json"]);
-    rehearsed.exits(3).never_says(AFTER_ASKING).never_says("runs it").warns("first mend");
+    rehearsed.exits(3).never_says(AFTER_ASKING).never_says("runs it").warns("fix the denied changes");
     world.trueup(&["plan", "--rehearse"]).exits(3).never_says(AFTER_ASKING);
 }
 
@@ -87,7 +87,7 @@ fn drift_of_a_target_is_not_changed_back() {
 fn a_store_that_is_gone_is_drift_while_migrations_are_pending() {
     let world = trained_shop();
     world.file("migrations/0002_more.sql", "CREATE TABLE more (id int);\n");
-    world.trueup(&["drift"]).exits(0).never_says("No drift.").says("cannot be told");
+    world.trueup(&["drift"]).exits(0).never_says("No drift.").says("may come from the spec or be drift");
 
     std::fs::remove_file(world.path("vector.db")).unwrap();
 
