@@ -18,6 +18,31 @@ pub(super) enum Kind {
     Other(char),
 }
 
+/// A token with its text and its place in the whole SQL.
+pub(super) struct Token<'t> {
+    pub(super) kind: Kind,
+    pub(super) text: &'t str,
+    pub(super) range: Range<usize>,
+}
+
+impl Token<'_> {
+    pub(super) fn is(&self, word: &str) -> bool {
+        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    }
+
+    pub(super) fn is_any(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.is(word))
+    }
+
+    pub(super) fn is_sign(&self, sign: char) -> bool {
+        self.kind == Kind::Other(sign)
+    }
+
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Text | Kind::Body)
+    }
+}
+
 /// The next token: its kind, the bytes of what it holds, and where it ends.
 pub(super) fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usize)> {
     let rest = text.get(from..)?;

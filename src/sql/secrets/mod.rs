@@ -1,12 +1,14 @@
 //! Finds passwords and the like that stand in SQL as literals, so that nothing shows them. Prefers
 //! hiding too much to too little; changes nothing that is run, and knows no dialect.
 
+mod columns;
 mod literals;
 mod names;
 mod rows;
 
 use std::ops::Range;
 
+use columns::Tables;
 use literals::{Kind, token};
 use names::says_secret;
 
@@ -18,7 +20,7 @@ const TELLING: usize = 4;
 /// The bytes of the secrets, without quotes, in their order; no two overlap.
 pub fn secrets(sql: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    scan(sql, 0, &mut found, 0);
+    scan(sql, 0, &mut Tables::default(), &mut found, 0);
     found.retain(|range| !range.is_empty());
     found.sort_by_key(|range| (range.start, range.end));
     let mut apart: Vec<Range<usize>> = Vec::with_capacity(found.len());
@@ -85,11 +87,11 @@ enum Place {
     Assembled,
 }
 
-fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
+fn scan(text: &str, base: usize, tables: &mut Tables, found: &mut Vec<Range<usize>>, depth: usize) {
     if depth > MOST_DEPTH {
         return;
     }
-    rows::secrets(text, base, found);
+    rows::secrets(text, base, tables, found);
     let mut place = Place::Elsewhere;
     let mut parentheses = 0_usize;
     let mut at = 0;
@@ -106,13 +108,15 @@ fn scan(text: &str, base: usize, found: &mut Vec<Range<usize>>, depth: usize) {
                     place = if assembles { Place::Assembled } else { place };
                 }
                 if kind == Kind::Body {
-                    scan(content, base + inner.start, found, depth + 1);
+                    scan(content, base + inner.start, tables, found, depth + 1);
                 }
                 urls(content, base + inner.start, found);
+                credentials(content, base + inner.start, found);
             }
             Kind::Comment => {
-                scan(content, base + inner.start, found, depth + 1);
+                scan(content, base + inner.start, tables, found, depth + 1);
                 urls(content, base + inner.start, found);
+                credentials(content, base + inner.start, found);
             }
             Kind::Word | Kind::Other(_) => {
                 parentheses = match kind {
@@ -243,6 +247,30 @@ fn urls(text: &str, base: usize, found: &mut Vec<Range<usize>>) {
     }
 }
 
+/// Secrets of commands and headers in a text: `curl -u user:…` and `Authorization: Bearer …`.
+fn credentials(text: &str, base: usize, found: &mut Vec<Range<usize>>) {
+    let is_end = |c: char| c.is_whitespace() || "\"'`;,\\".contains(c);
+    let mut words = text.split(is_end).map(|word| (word.as_ptr() as usize - text.as_ptr() as usize, word));
+    let mut before: [&str; 2] = ["", ""];
+    for (at, word) in words.by_ref().filter(|(_, word)| !word.is_empty()) {
+        let [scheme, option] = before;
+        let secret = match word.split_once(':') {
+            Some((user, password)) if matches!(option, "-u" | "--user") && !user.is_empty() => password,
+            _ if scheme.ends_with(':') && is_scheme(option) => word,
+            // The value of a header.
+            _ if scheme.is_empty() && option == "Bearer" && text.trim_end().ends_with(word) => word,
+            _ => "",
+        };
+        let start = base + at + word.len() - secret.len();
+        found.push(start..start + secret.len());
+        before = [option, word];
+    }
+}
+
+fn is_scheme(word: &str) -> bool {
+    ["bearer", "basic"].iter().any(|scheme| word.eq_ignore_ascii_case(scheme))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -370,6 +398,66 @@ mod tests {
                 "ALTER TABLE t ADD COLUMN api_key varchar(30) NOT NULL DEFAULT '…', ADD name text DEFAULT 'x'",
             ),
             (
+                "CREATE TABLE app.users (id int REFERENCES o ON DELETE CASCADE, name text, password text, UNIQUE (name));\nINSERT INTO users VALUES (1, 'a', 'hunter22'), (2, 'b', 'hunter23')",
+                "CREATE TABLE app.users (id int REFERENCES o ON DELETE CASCADE, name text, password text, UNIQUE (name));\nINSERT INTO users VALUES (1, 'a', '…'), (2, 'b', '…')",
+            ),
+            (
+                "CREATE TABLE IF NOT EXISTS users (id int, name text); ALTER TABLE ONLY users ADD COLUMN IF NOT EXISTS a int, ADD api_key text; DO $$ BEGIN INSERT INTO \"users\" SELECT 1, 'a', 2, 'hunter22' UNION ALL SELECT 2, 'b', 3, 'hunter23'; END $$",
+                "CREATE TABLE IF NOT EXISTS users (id int, name text); ALTER TABLE ONLY users ADD COLUMN IF NOT EXISTS a int, ADD api_key text; DO $$ BEGIN INSERT INTO \"users\" SELECT 1, 'a', 2, '…' UNION ALL SELECT 2, 'b', 3, '…'; END $$",
+            ),
+            (
+                "UPDATE users SET (username, password) = ('a', 'hunter22') WHERE id = 'b'",
+                "UPDATE users SET (username, password) = ('a', '…') WHERE id = 'b'",
+            ),
+            (
+                "UPDATE users SET x = 'c', (username, password) = ROW('a', 'hunter22')",
+                "UPDATE users SET x = 'c', (username, password) = ROW('a', '…')",
+            ),
+            (
+                "UPDATE users SET (username, password) = (SELECT 'a', 'hunter22' FROM t WHERE n = 'c')",
+                "UPDATE users SET (username, password) = (SELECT 'a', '…' FROM t WHERE n = 'c')",
+            ),
+            (
+                "MERGE INTO users u USING n ON u.id = n.id WHEN NOT MATCHED THEN INSERT (id, password) VALUES ('5', 'hunter22') WHEN MATCHED THEN UPDATE SET password = 'hunter22'",
+                "MERGE INTO users u USING n ON u.id = n.id WHEN NOT MATCHED THEN INSERT (id, password) VALUES ('5', '…') WHEN MATCHED THEN UPDATE SET password = '…'",
+            ),
+            (
+                "CREATE TABLE users (id int, password text); MERGE INTO users u USING n ON u.id = n.id WHEN NOT MATCHED THEN INSERT VALUES ('5', 'hunter22')",
+                "CREATE TABLE users (id int, password text); MERGE INTO users u USING n ON u.id = n.id WHEN NOT MATCHED THEN INSERT VALUES ('5', '…')",
+            ),
+            (
+                "WITH x(a, password) AS MATERIALIZED (VALUES ('b', 'hunter22')) INSERT INTO t (a, b) SELECT 'c', 'd' FROM x",
+                "WITH x(a, password) AS MATERIALIZED (VALUES ('b', '…')) INSERT INTO t (a, b) SELECT 'c', 'd' FROM x",
+            ),
+            (
+                "WITH x AS (VALUES ('b', 'hunter22')) INSERT INTO users (a, password) SELECT * FROM x",
+                "WITH x AS (VALUES ('b', '…')) INSERT INTO users (a, password) SELECT * FROM x",
+            ),
+            (
+                "INSERT INTO t SELECT * FROM (VALUES ('b', 'hunter22')) AS x(a, password)",
+                "INSERT INTO t SELECT * FROM (VALUES ('b', '…')) AS x(a, password)",
+            ),
+            (
+                "CREATE VIEW v (a, password) AS SELECT 'b', 'hunter22'",
+                "CREATE VIEW v (a, password) AS SELECT 'b', '…'",
+            ),
+            (
+                "INSERT INTO t SELECT 'a' AS name, 'hunter22'::text AS password",
+                "INSERT INTO t SELECT 'a' AS name, '…'::text AS password",
+            ),
+            (
+                "DO $$ DECLARE pw text := 'hunter22'; BEGIN END $$",
+                "DO $$ DECLARE pw text := '…'; BEGIN END $$",
+            ),
+            (
+                "COPY t FROM PROGRAM 'curl -s -u bob:hunter22 https://h/x'",
+                "COPY t FROM PROGRAM 'curl -s -u bob:… https://h/x'",
+            ),
+            (
+                "SELECT http('Authorization: Bearer hunter22'), http_header('Authorization', 'Bearer hunter22')",
+                "SELECT http('Authorization: Bearer …'), http_header('Authorization', 'Bearer …')",
+            ),
+            (
                 "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', 'hunter22'); END $$",
                 "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', '…'); END $$",
             ),
@@ -391,6 +479,9 @@ mod tests {
             "-- the password comes from the spec\nSELECT 'a' -- '",
             "EXECUTE 'SELECT 1 WHERE password = $1' USING 'x'",
             "INSERT INTO settings (key, value) VALUES ('smtp_host', 'h'), ('theme', 'dark')",
+            "CREATE TABLE users (id int, name text, password text); INSERT INTO users VALUES (1, 'a', NULL)",
+            "CREATE TABLE users (id int, password text); INSERT INTO labels VALUES (1, 'Reset'), (2, 'Bearer of news')",
+            "UPDATE users SET (a, b) = ('c', 'd'); SELECT 'a' AS name -- see: basic\n, 'b'",
             "INSERT INTO t (a, password_changed_at) VALUES ('x', '2030-01-01')",
             "SELECT * FROM a WHERE key = 'x' AND primary_key = 'y'; CREATE INDEX i ON t USING hash (a)",
         ] {

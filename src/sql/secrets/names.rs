@@ -2,13 +2,14 @@
 //! written together.
 
 /// Words that name a secret.
-const SECRETS: [&str; 12] = [
+const SECRETS: [&str; 13] = [
     "password",
     "passwd",
     "passphrase",
     "passcode",
     "pass",
     "pwd",
+    "pw",
     "secret",
     "token",
     "hash",

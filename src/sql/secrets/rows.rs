@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use super::literals::{Kind, token};
+use super::columns::{Columns, Tables, slots};
+use super::literals::{Kind, Token, token};
 use super::names::{is_name_of_secret, says_secret, takes_pairs, takes_secrets};
 
 /// Words before a name in front of a parenthesis that is no function.
@@ -23,32 +24,9 @@ const NO_CALL: [&str; 13] = [
     "key",
 ];
 
-struct Token<'t> {
-    kind: Kind,
-    text: &'t str,
-    range: Range<usize>,
-}
-
-impl Token<'_> {
-    fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
-    }
-
-    fn is_any(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| self.is(word))
-    }
-
-    fn is_sign(&self, sign: char) -> bool {
-        self.kind == Kind::Other(sign)
-    }
-
-    fn is_text(&self) -> bool {
-        matches!(self.kind, Kind::Text | Kind::Body)
-    }
-}
-
-/// Adds the secrets of all statements of a text, whose first byte is at `base`.
-pub(super) fn secrets(text: &str, base: usize, found: &mut Vec<Range<usize>>) {
+/// Adds the secrets of all statements of a text, whose first byte is at `base`, and to `tables` the columns
+/// of the tables that it creates.
+pub(super) fn secrets(text: &str, base: usize, tables: &mut Tables, found: &mut Vec<Range<usize>>) {
     let mut tokens = Vec::new();
     let mut at = 0;
     while let Some((kind, inner, end)) = token(text, at) {
@@ -58,33 +36,59 @@ pub(super) fn secrets(text: &str, base: usize, found: &mut Vec<Range<usize>>) {
             tokens.push(Token { kind, text: content, range: base + inner.start..base + inner.end });
         }
     }
-    for statement in tokens.split(|token| token.is_sign(';')) {
-        of_statement(statement, found);
+    let statements = || tokens.split(|token| token.is_sign(';'));
+    for statement in statements() {
+        tables.add(statement);
+    }
+    for statement in statements() {
+        of_statement(statement, tables, found);
     }
 }
 
-fn of_statement(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
-    let mut columns: Vec<&str> = Vec::new();
+fn of_statement(tokens: &[Token<'_>], tables: &Tables, found: &mut Vec<Range<usize>>) {
+    let behind = |at: usize| tokens.get(at + 1..).unwrap_or_default();
+    // A query in front of an INSERT usually provides its rows.
+    let target = tokens.iter().position(|token| token.is("into"));
+    let mut columns = target.map(|at| Columns::of_target(behind(at), tables)).unwrap_or_default();
+    let mut has_columns = target.is_some();
     let mut is_in_values = false;
-    let mut has_columns = false;
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
         if token.is("into") {
-            columns = columns_of(tokens.get(at + 1..).unwrap_or_default());
+            columns = Columns::of_target(behind(at), tables);
             (has_columns, is_in_values) = (true, false);
+        } else if token.is("insert") {
+            // `WHEN NOT MATCHED THEN INSERT (…) VALUES (…)`: the table is named by MERGE INTO.
+            if let Some(listed) = Columns::listed(behind(at)) {
+                columns = listed;
+            }
         } else if token.is("values") {
             is_in_values = true;
-        } else if token.is("select") && has_columns {
-            of_slots(&slots(tokens.get(at + 1..).unwrap_or_default()), &columns, found);
+        } else if token.is("select") {
+            let continues =
+                before.is_some_and(|before| before.is_any(&["union", "all", "except", "intersect"]));
+            if has_columns || continues {
+                of_slots(&slots(behind(at)), &columns, found);
+            }
             has_columns = false;
+        } else if token.is("as") {
+            let is_secret = |name: &Token<'_>| name.kind == Kind::Word && says_secret(name.text);
+            if tokens.get(at + 1).is_some_and(is_secret) {
+                texts(value_before(tokens.get(..at).unwrap_or_default()), found);
+            }
         } else if token.is("update") {
-            of_update(tokens.get(at + 1..).unwrap_or_default(), found);
+            of_update(behind(at), found);
         } else if token.is_sign('(') {
-            let arguments = tokens.get(at + 1..).unwrap_or_default();
+            let arguments = behind(at);
             let opens_row = before.is_some_and(|before| before.is("values") || before.is_sign(','));
             if is_in_values && opens_row {
                 of_slots(&slots(arguments), &columns, found);
             }
+            if let Some(named) = Columns::of_query(tokens, at) {
+                columns.add(&named);
+                has_columns = true;
+            }
+            of_assignment(arguments, found);
             let name = before.filter(|before| before.kind == Kind::Word);
             let is_call =
                 !at.checked_sub(2).and_then(|at| tokens.get(at)).is_some_and(|two| two.is_any(&NO_CALL));
@@ -95,46 +99,35 @@ fn of_statement(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The columns in parentheses behind the name of a table.
-fn columns_of<'t>(tokens: &[Token<'t>]) -> Vec<&'t str> {
-    let name = tokens.iter().take_while(|token| token.kind == Kind::Word || token.is_sign('.')).count();
-    let is_row = tokens.iter().take(name).any(|token| token.is_any(&["values", "select", "default"]));
-    match tokens.get(name..) {
-        Some([open, rest @ ..]) if open.is_sign('(') && !is_row => {
-            let names = slots(rest);
-            names.iter().map(|slot| slot.first().map_or("", |token| token.text)).collect()
+/// The literal that ends before a column alias, with its cast: `'…'::text`.
+fn value_before<'s, 't>(tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
+    let start = match tokens {
+        [.., text] if text.is_text() => tokens.len() - 1,
+        [.., text, first, second, _] if text.is_text() && first.is_sign(':') && second.is_sign(':') => {
+            tokens.len() - 4
         }
-        _ => Vec::new(),
-    }
+        _ => tokens.len(),
+    };
+    tokens.get(start..).unwrap_or_default()
 }
 
-/// What stands between commas, up to the parenthesis that closes or the end of a list of expressions.
-fn slots<'s, 't>(tokens: &'s [Token<'t>]) -> Vec<&'s [Token<'t>]> {
-    const ENDS: [&str; 7] = ["from", "where", "union", "on", "returning", "group", "limit"];
-    let mut slots = Vec::new();
-    let (mut depth, mut start) = (0_usize, 0);
-    let mut end = tokens.len();
-    for (at, token) in tokens.iter().enumerate() {
-        match token.kind {
-            Kind::Other('(' | '[') => depth += 1,
-            Kind::Other(')' | ']') if depth == 0 => {
-                end = at;
-                break;
-            }
-            Kind::Other(')' | ']') => depth -= 1,
-            Kind::Other(',') if depth == 0 => {
-                slots.push(tokens.get(start..at).unwrap_or_default());
-                start = at + 1;
-            }
-            Kind::Word if depth == 0 && token.is_any(&ENDS) => {
-                end = at;
-                break;
-            }
-            _ => {}
-        }
-    }
-    slots.push(tokens.get(start..end).unwrap_or_default());
-    slots
+/// `(username, password) = ('a', '…')`, `= ROW('a', '…')` and `= (SELECT 'a', '…')`. The tokens begin behind
+/// the first parenthesis.
+fn of_assignment(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
+    let is_part_of_list =
+        |token: &Token<'_>| token.kind == Kind::Word || matches!(token.kind, Kind::Other(',' | '.'));
+    let end = tokens.iter().take_while(|token| is_part_of_list(token)).count();
+    let values = match tokens.get(end..) {
+        Some([close, equals, rest @ ..]) if close.is_sign(')') && equals.is_sign('=') => rest,
+        _ => return,
+    };
+    let values = match values {
+        [row, open, rest @ ..] if row.is("row") && open.is_sign('(') => rest,
+        [open, select, rest @ ..] if open.is_sign('(') && select.is("select") => rest,
+        [open, rest @ ..] if open.is_sign('(') => rest,
+        _ => return,
+    };
+    of_slots(&slots(values), &Columns::of_names(tokens), found);
 }
 
 fn texts(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
@@ -148,12 +141,12 @@ fn names_secret(slot: &[Token<'_>]) -> bool {
 }
 
 /// One row: the value of a secret column, and what stands beside the name of a secret.
-fn of_slots(slots: &[&[Token<'_>]], columns: &[&str], found: &mut Vec<Range<usize>>) {
-    let is_secret = |number: usize| columns.get(number).is_some_and(|column| says_secret(column));
-    let name = slots.iter().enumerate().position(|(number, slot)| !is_secret(number) && names_secret(slot));
+fn of_slots(slots: &[&[Token<'_>]], columns: &Columns, found: &mut Vec<Range<usize>>) {
+    let name =
+        slots.iter().enumerate().position(|(number, slot)| !columns.is_secret(number) && names_secret(slot));
     for (number, slot) in slots.iter().enumerate() {
         let is_beside = slots.len() > 1 && name.is_some_and(|name| name != number);
-        if is_secret(number) || is_beside {
+        if columns.is_secret(number) || is_beside {
             texts(slot, found);
         }
     }
