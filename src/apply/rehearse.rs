@@ -13,7 +13,7 @@ use crate::change::{Action, Check, Effect, Fault, Status};
 use crate::connection::{Client, Lacks, Purpose};
 use crate::journal::{self, RunId};
 use crate::location::Location;
-use crate::migrations::{self, beyond, shortened, without_beyond};
+use crate::migrations::{self, external_statements, shortened, without_external_statements};
 use crate::plan::{self, Document, Failure, Options, Plan, Work};
 use crate::sql;
 use crate::stack::{Migration, Repeatable, SchemaDrift, Stack};
@@ -171,14 +171,14 @@ impl Rehearsal<'_> {
             files.retain(is_applied);
             // Roles are the server's, and there already.
             for file in files {
-                file.sql = without_beyond(&file.sql, dialect);
+                file.sql = without_external_statements(&file.sql, dialect);
             }
         }
         let repeatable = &mut sets.repeatable;
         for files in [&mut repeatable.common, &mut repeatable.postgres, &mut repeatable.sqlite] {
             files.retain(is_current);
             for file in files {
-                file.sql = without_beyond(&file.sql, dialect);
+                file.sql = without_external_statements(&file.sql, dialect);
             }
         }
         live
@@ -279,7 +279,7 @@ impl Rehearsal<'_> {
             Change::CreateDatabase | Change::CreateExtension { .. } | Change::Rows(_) => None,
         };
         let reaching = file.and_then(|(sql, at)| {
-            let range = beyond(sql, scratch.dialect()).into_iter().next()?;
+            let range = external_statements(sql, scratch.dialect()).into_iter().next()?;
             let line = sql.get(..range.start)?.matches('\n').count() + 1;
             Some((format!("{}:{line}", at.source.name()), shortened(&sql::masked(sql.get(range)?))))
         });

@@ -103,7 +103,7 @@ pub(super) async fn record(
     let system = &clients.system;
     journal::record_snapshot(&system.database().await?, run, journal::SYSTEM_SCHEMA, schema).await?;
     let desired = migrations::Desired::new(&stack.system, system.dialect());
-    Ok(migrations::remember_elsewhere(&desired, inventory, system, run).await?)
+    Ok(migrations::adopt_into_inventory(&desired, inventory, system, run).await?)
 }
 
 /// The part of a schema that is the stack's by its texts, where nothing was recorded yet.
@@ -116,12 +116,13 @@ fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
 fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
     let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA)?;
     let history = world.system.migrations.as_deref().unwrap_or_default();
-    if migrations::recorded_elsewhere(history, &world.journal.inventory).is_empty() {
+    if migrations::recorded_by_another_tool(history, &world.journal.inventory).is_empty() {
         // Nothing to explain: the files need not be read for it.
         return Some(recorded.clone());
     }
     let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
-    let elsewhere = migrations::run_elsewhere(&desired.migrations, history, &world.journal.inventory);
+    let elsewhere =
+        migrations::applied_by_another_tool(&desired.migrations, history, &world.journal.inventory);
     Some(system::explained(&desired, recorded, &world.system.schema, &elsewhere))
 }
 
@@ -132,9 +133,13 @@ fn is_migrated_elsewhere(
     history: &[Applied],
     inventory: &Inventory,
 ) -> bool {
-    !migrations::recorded_elsewhere(history, inventory).is_empty()
-        && !migrations::run_elsewhere(&migrations::Desired::new(&stack.system, dialect), history, inventory)
-            .is_empty()
+    !migrations::recorded_by_another_tool(history, inventory).is_empty()
+        && !migrations::applied_by_another_tool(
+            &migrations::Desired::new(&stack.system, dialect),
+            history,
+            inventory,
+        )
+        .is_empty()
 }
 
 /// The part of a schema that the stack's migrations made, where another tool ran them and nothing is

@@ -1,45 +1,44 @@
-//! What to do about a migration that failed, in words.
+//! Help texts of failed migrations.
 
 use std::fmt;
 
-/// What to do about a migration that failed.
+/// Which help a failed migration is reported with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Advice {
-    /// It ran in one transaction.
-    Whole,
-    /// It runs outside a transaction.
-    Rest,
-    /// Somebody else had a lock, each time.
+    /// The migration ran in one transaction, which was rolled back.
+    RolledBack,
+    /// The migration runs outside a transaction, so earlier statements are kept.
+    Resumes,
+    /// Another session held a lock during all attempts.
     Lock {
-        /// How often it was tried.
         tries: usize,
-        /// The sessions that did, where they are known.
+        /// The blocking sessions, where known.
         on: Option<String>,
     },
-    /// The run was asked to stop while it waited for somebody else.
+    /// The user stopped the run while the migration waited for another session.
     Stopped {
-        /// The sessions that it waited for, where they are known.
+        /// The blocking sessions, where known.
         on: Option<String>,
     },
-    /// A statement took longer than it may.
+    /// A statement timed out.
     Slow,
-    /// A statement refuses to run in a transaction.
+    /// A statement cannot run in a transaction.
     Outside,
-    /// A statement uses a value that the same transaction adds to an enum.
+    /// A statement uses an enum value that the same transaction adds.
     NewValue,
-    /// The server ended the connection, or is gone.
+    /// The connection was lost.
     Lost,
     /// The disk of the database is full.
     Full,
-    /// The account lacks a right.
+    /// The account lacks a privilege.
     Denied,
-    /// What it makes is there already.
+    /// An object to create exists already.
     Exists,
-    /// It was tried in a scratch database.
+    /// The migration failed in a scratch database.
     Scratch {
-        /// Names of objects that the real database has and this one could not be given.
+        /// Objects of the real database that could not be copied to the scratch database.
         left: Vec<String>,
-        /// The version to adopt the database with, where that was asked for.
+        /// The version of the `baseline` command, where that was running.
         baseline: Option<i64>,
     },
 }
@@ -47,11 +46,11 @@ pub enum Advice {
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Whole => f.write_str(
+            Self::RolledBack => f.write_str(
                 "nothing of this migration was kept; mend the file and run `trueup apply` again, which \
                  continues here",
             ),
-            Self::Rest => f.write_str(
+            Self::Resumes => f.write_str(
                 "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
                  again, which continues at this statement",
             ),

@@ -1,5 +1,6 @@
-//! Assertions of migrations: asked read-only when the world is observed, and once more in the
-//! migration's own transaction, right before the statement that relies on them.
+//! Assertions of migrations that a table is empty. They are checked read-only when the stores are
+//! observed,
+//! and again in the migration's own transaction, right before the statement that relies on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,11 +12,11 @@ use crate::lint::script::Script;
 use crate::lint::{self, Assertion, Emptiness, Missing};
 use crate::sql::{self, Database, Dialect};
 
-/// PostgreSQL says this of a table that may not be read.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
-/// Whether the tables that pending migrations assert to be empty are. One that may not be read is
-/// left out: nobody has looked.
+/// Observes whether the tables are empty that pending migrations assert to be. A table that the
+/// account may
+/// not read is left out.
 pub(crate) async fn observe(
     desired: &Desired,
     applied: Option<&[Applied]>,
@@ -27,7 +28,7 @@ pub(crate) async fn observe(
             if verdicts.contains_key(&table) {
                 continue;
             }
-            if let Some(verdict) = look(&table, database).await? {
+            if let Some(verdict) = observe_emptiness(&table, database).await? {
                 verdicts.insert(table, verdict);
             }
         }
@@ -35,7 +36,8 @@ pub(crate) async fn observe(
     Ok(verdicts)
 }
 
-/// The texts that may run. Which repeatable files are pending is not known here.
+/// The texts that may run. All repeatable files are included, because the inventory is not
+/// available here.
 fn pending<'a>(desired: &'a Desired, applied: Option<&'a [Applied]>) -> impl Iterator<Item = &'a str> {
     let applied: BTreeSet<i64> = applied.unwrap_or_default().iter().map(|applied| applied.version).collect();
     let pending = desired.files.iter().filter(move |file| !applied.contains(&file.version));
@@ -43,7 +45,8 @@ fn pending<'a>(desired: &'a Desired, applied: Option<&'a [Applied]>) -> impl Ite
     versions.chain(desired.repeatables.iter().map(|file| file.sql.as_str()))
 }
 
-/// Which of the tables and schemas that pending migrations make or drop by `IF [NOT] EXISTS` are missing.
+/// Observes which tables and schemas that pending migrations create or drop with `IF [NOT] EXISTS`
+/// are missing.
 pub(crate) async fn observe_missing(
     desired: &Desired,
     applied: Option<&[Applied]>,
@@ -80,7 +83,7 @@ pub(crate) async fn observe_missing(
     Ok(sought)
 }
 
-async fn look(table: &TableName, database: &Database) -> Result<Option<Emptiness>> {
+async fn observe_emptiness(table: &TableName, database: &Database) -> Result<Option<Emptiness>> {
     let failed = || Error::doing(format!("asking whether {table} is empty"));
     if database.query(&exists(table, database.dialect()), &[]).await.map_err(failed())?.is_empty() {
         return Ok(Some(Emptiness::Missing));
@@ -93,7 +96,7 @@ async fn look(table: &TableName, database: &Database) -> Result<Option<Emptiness
     }
 }
 
-/// One row when there is such a table.
+/// A query that returns a row when the table exists.
 fn exists(table: &TableName, dialect: Dialect) -> String {
     match dialect {
         Dialect::Postgres => {
@@ -106,12 +109,12 @@ fn exists(table: &TableName, dialect: Dialect) -> String {
     }
 }
 
-/// One row when there is one; its values are not read.
+/// A query that returns a row when the table has any; it reads no values.
 fn any_row(table: &TableName) -> String {
     format!("SELECT '1', NULL FROM {} LIMIT 1", table.quoted())
 }
 
-/// One row when the table can be locked: a foreign one or a view cannot.
+/// A query that returns a row when the table can be locked, which a view or foreign table cannot.
 fn lockable(table: &TableName) -> String {
     let table = literal(&table.quoted());
     format!("SELECT '1', NULL FROM pg_class WHERE oid = to_regclass({table}) AND relkind IN ('r', 'p')")
@@ -121,30 +124,30 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Why a migration with assertions did not run.
-pub(super) enum Failure {
-    /// A statement failed, at this place of the file.
+/// Why a migration with assertions failed.
+pub(super) enum RunError {
+    /// The statement at this range failed.
     Statement(Failed, Range<usize>),
-    /// An assertion does not hold any more.
+    /// An assertion does not hold.
     Asserted(Error),
 }
 
-/// Runs a file in the transaction that is open, statement by statement where it asserts something.
-pub(super) async fn run(job: &Job<'_>, session: &mut Session) -> std::result::Result<(), Failure> {
+/// Runs a file in the open transaction, statement by statement, and checks assertions before each.
+pub(super) async fn run(job: &Job<'_>, session: &mut Session) -> std::result::Result<(), RunError> {
     let assertions = lint::assertions(job.sql, session.dialect());
     for at in Script::read(job.sql, session.dialect()).statements {
-        let failed = |error| Failure::Statement(error, at.clone());
-        if let Some(error) = broken(job, &assertions, &at, true, session).await.map_err(failed)? {
-            return Err(Failure::Asserted(error));
+        let failed = |error| RunError::Statement(error, at.clone());
+        if let Some(error) = first_violation(job, &assertions, &at, true, session).await.map_err(failed)? {
+            return Err(RunError::Asserted(error));
         }
         session.run(job.sql.get(at.clone()).unwrap_or("")).await.map_err(failed)?;
     }
     Ok(())
 }
 
-/// The first assertion of the statements at a place that does not hold. In a transaction nobody can
-/// write to a table from here on that was found empty.
-pub(super) async fn broken(
+/// Returns the error of the first assertion that does not hold for the statement at a range. In a
+/// transaction, tables found empty are locked, so that no other session can insert rows.
+pub(super) async fn first_violation(
     job: &Job<'_>,
     assertions: &[Assertion],
     at: &Range<usize>,
@@ -153,13 +156,13 @@ pub(super) async fn broken(
 ) -> std::result::Result<Option<Error>, Failed> {
     for assertion in assertions.iter().filter(|assertion| at.contains(&assertion.statement.start)) {
         if !holds(&assertion.table, in_transaction, session).await? {
-            return Ok(Some(said(job, assertion)));
+            return Ok(Some(assertion_failed(job, assertion)));
         }
     }
     Ok(None)
 }
 
-/// Whether a table is empty or missing.
+/// Whether the table is empty or missing.
 async fn holds(
     table: &TableName,
     in_transaction: bool,
@@ -176,7 +179,7 @@ async fn holds(
     Ok(session.rows(any_row(table)).await?.is_empty())
 }
 
-fn said(job: &Job<'_>, assertion: &Assertion) -> Error {
+fn assertion_failed(job: &Job<'_>, assertion: &Assertion) -> Error {
     let Assertion { statement, table } = assertion;
     let name = job.at.source.name();
     Error::Asserted {

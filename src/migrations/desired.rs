@@ -1,4 +1,4 @@
-//! What the spec wants of migrations, for one dialect. Pure.
+//! The desired migrations for one dialect. Pure.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -13,34 +13,33 @@ use crate::lint::script::{Script, first_words, folded};
 use crate::sql::Dialect;
 use crate::stack::{self, Migration, Order, Repeatable};
 
-/// The files, and what their texts say of tables.
+/// The migration files, and the tables that their texts declare.
 #[derive(Debug, Clone)]
 pub struct Desired {
     pub(super) dialect: Dialect,
-    /// Whether the spec names a folder of migrations, be it empty.
+    /// Whether the spec names a folder of migrations, which may be empty.
     pub(super) has_folder: bool,
-    /// In the order of their versions.
+    /// Sorted by version.
     pub(super) files: Vec<Migration>,
-    /// In the order of their names.
+    /// Sorted by name.
     pub(super) repeatables: Vec<Repeatable>,
-    /// Steps that an earlier run of the same plan did.
+    /// Steps that an earlier run of the same plan completed.
     pub(super) done: BTreeSet<Address>,
     pub(super) order: Order,
-    /// What their statements run under.
     pub(super) limits: Limits,
-    /// What the texts of the numbered files declare, read when it is first asked for: where nothing is to be
-    /// done, nobody asks, and a history may have thousands of files.
+    /// Parsed on first use: a history may have thousands of files, and a plan without changes never
+    /// needs
+    /// this.
     declared: OnceLock<Declared>,
-    /// Tables that were there when a run of this tool recorded what its migrations had left.
+    /// Tables of the schema that was recorded after an earlier run.
     recorded: BTreeSet<TableName>,
 }
 
-/// What the texts of migrations declare, in lower case.
+/// Names that migrations declare, in lower case.
 #[derive(Debug, Clone, Default)]
 struct Declared {
-    /// Tables that a migration creates.
     created: BTreeSet<TableName>,
-    /// Tables and those that they refer to.
+    /// Pairs of a table and a table that it references.
     references: BTreeSet<(TableName, TableName)>,
 }
 
@@ -65,7 +64,7 @@ impl Declared {
 }
 
 impl Desired {
-    /// What the spec wants of a database that speaks a dialect.
+    /// Selects the files for a dialect.
     pub fn new(system: &stack::System, dialect: Dialect) -> Self {
         let stack::MigrationSets { folder, common, postgres, sqlite, repeatable } = &system.migrations;
         let (own, repeated) = match dialect {
@@ -77,7 +76,8 @@ impl Desired {
         let mut files: Vec<Migration> = common.iter().chain(own).cloned().collect();
         files.sort_by_key(|file| file.version);
         for file in &mut files {
-            // Its own COMMIT would part it from its record.
+            // A COMMIT in the file would separate it from its record, so it runs outside a
+            // transaction.
             file.no_transaction |= lint::has_transactions(&file.sql, dialect);
         }
         Self {
@@ -93,19 +93,21 @@ impl Desired {
         }
     }
 
-    /// The same, for a plan that goes on where an earlier run of it stopped.
-    pub(crate) fn go_on(&mut self, done: &BTreeSet<Address>) {
+    /// Sets the steps that an earlier run of the same plan completed, so that the plan resumes
+    /// after them.
+    pub(crate) fn resume_after(&mut self, done: &BTreeSet<Address>) {
         self.done.clone_from(done);
     }
 
-    /// The same, where the schema that its migrations left is known. Its tables are declared too: the
-    /// texts do not tell of one that was renamed, or made by a function.
-    pub(crate) fn know(&mut self, recorded: Option<&Snapshot>) {
+    /// Sets the schema that was recorded after the migrations ran. Its tables count as declared
+    /// too: the texts
+    /// do not show tables that were renamed or created by a function.
+    pub(crate) fn use_recorded_schema(&mut self, recorded: Option<&Snapshot>) {
         let recorded = recorded.map(|recorded| recorded.tables.keys().cloned().collect());
         self.recorded = recorded.unwrap_or_default();
     }
 
-    /// The numbered files, in the order of their versions.
+    /// The numbered files, sorted by version.
     pub fn files(&self) -> &[Migration] {
         &self.files
     }
@@ -123,13 +125,14 @@ impl Desired {
         self.declared().created.contains(&folded(table))
     }
 
-    /// Tables and those that they refer to in the numbered files, in lower case.
+    /// Pairs of a table and a table that it references in the numbered files, in lower case.
     pub(crate) fn references(&self) -> &BTreeSet<(TableName, TableName)> {
         &self.declared().references
     }
 
-    /// Whether a migration may make tables whose names its text does not show as they are: in code, or on
-    /// another search path.
+    /// Whether a migration may create tables whose names its text does not show, by code or with
+    /// another search
+    /// path.
     pub fn runs_code(&self) -> bool {
         const CODE: [&str; 5] = ["do", "call", "select", "with", "set"];
         let is_code = |file: &Migration, at: &Range<usize>| {
@@ -142,7 +145,7 @@ impl Desired {
         self.dialect == Dialect::Postgres && self.files.iter().any(in_file)
     }
 
-    /// Whether a migration makes a table, or left it when the schema was recorded.
+    /// Whether a migration creates the table, or the recorded schema has it.
     pub(crate) fn makes(&self, table: &TableName) -> bool {
         self.recorded.contains(table) || self.creates(table)
     }

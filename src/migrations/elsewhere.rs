@@ -1,4 +1,4 @@
-//! Migrations of the folder that another tool ran, which records them as sqlx does.
+//! Migrations that another tool applied and recorded in sqlx's history.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,22 @@ use crate::connection::{Client, history_exists};
 use crate::journal::{Inventory, RunId};
 use crate::stack::Migration;
 
-/// What the history has whole, and the inventory does not know: another tool recorded it.
-pub fn recorded_elsewhere<'h>(history: &'h [Applied], inventory: &Inventory) -> Vec<&'h Applied> {
-    // By version: a file may have got another name since.
+/// Successful rows of the history that the inventory does not have: another tool recorded them.
+pub fn recorded_by_another_tool<'h>(history: &'h [Applied], inventory: &Inventory) -> Vec<&'h Applied> {
+    // Compared by version, because a file may have been renamed since.
     let version = |stem: &str| stem.split('_').next().and_then(|number| number.parse::<i64>().ok());
     let stems = inventory.0.keys().filter_map(|address| address.name_of(Kind::Migration));
     let known: BTreeSet<i64> = stems.filter_map(version).collect();
     history.iter().filter(|applied| applied.success && !known.contains(&applied.version)).collect()
 }
 
-/// The migrations that the history has whole, with the texts of the folder, and that the inventory
-/// does not know.
-pub fn run_elsewhere<'d>(
+/// The files that another tool applied with the same text.
+pub fn applied_by_another_tool<'d>(
     desired: &'d Desired,
     history: &[Applied],
     inventory: &Inventory,
 ) -> Vec<&'d Migration> {
-    let unknown = recorded_elsewhere(history, inventory).into_iter();
+    let unknown = recorded_by_another_tool(history, inventory).into_iter();
     unknown
         .filter_map(|applied| {
             let at = desired.files.binary_search_by_key(&applied.version, |file| file.version).ok()?;
@@ -33,8 +32,8 @@ pub fn run_elsewhere<'d>(
         .collect()
 }
 
-/// Remembers in the inventory what another tool ran, once the schema that it left is recorded.
-pub async fn remember_elsewhere(
+/// Adds them to the inventory, after the schema that they left was recorded.
+pub async fn adopt_into_inventory(
     desired: &Desired,
     inventory: &Inventory,
     client: &Client,
@@ -47,7 +46,7 @@ pub async fn remember_elsewhere(
         return Ok(());
     }
     let history = observe(&open).await?;
-    let files = run_elsewhere(desired, &history, inventory).into_iter();
+    let files = applied_by_another_tool(desired, &history, inventory).into_iter();
     let known: Vec<Pending> =
         files.map(|file| Pending { migration: file.clone(), limits: desired.limits }).collect();
     if known.is_empty() { Ok(()) } else { record_only(&[], &known, client, run).await }

@@ -1,4 +1,4 @@
-//! What can go wrong with a migration.
+//! Errors of migrations.
 
 use std::sync::Arc;
 
@@ -8,12 +8,11 @@ use super::advice::Advice;
 use crate::connection::{self, Lacks};
 use crate::sql;
 
-/// The result of anything done with migrations.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
-    /// It has nothing to do with the migration itself.
+    /// The error is not about one migration.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Connection(#[from] connection::Error),
@@ -21,31 +20,31 @@ pub enum Error {
     #[diagnostic(code(trueup::system::migration), help("{advice}"))]
     Migration {
         stem: String,
-        /// Line of the statement, or of the place in it that the database names.
+        /// The line of the position that the database reports, or of the statement.
         line: usize,
         statement: String,
         #[source_code]
         text: Arc<NamedSource<String>>,
         #[label("this statement")]
         span: SourceSpan,
-        /// What the database says, without its details, which may show values of rows.
+        /// The database's message without its detail, which may contain values of rows.
         message: String,
-        /// What it found missing, where the code says so.
+        /// The object kind that was missing, derived from the error code.
         lacks: Option<Lacks>,
         advice: Box<Advice>,
     },
-    /// A migration that no server can run.
+    /// The file has commands that only a client such as `psql` understands.
     #[error("{file} cannot be run: {why}")]
     #[diagnostic(code(trueup::system::of_client), help("{}", crate::lint::OF_CLIENT_HELP))]
     OfClient { file: String, why: String },
-    /// A statement that an earlier run did is not what the file has in its place.
+    /// A statement that an earlier run executed was edited since.
     #[error("{message}")]
     #[diagnostic(
         code(trueup::system::edited_behind),
         help("restore that statement; those that are not done may be edited")
     )]
     EditedBehind { message: String },
-    /// A migration relies on a table being empty, and it is not any more.
+    /// A migration relies on a table being empty, and the table has rows.
     #[error(
         "migration {stem} was not run: {table} has rows, and {file}, line {line}, asserts that it is empty"
     )]
@@ -60,34 +59,34 @@ pub enum Error {
         stem: String,
         table: String,
         file: String,
-        /// Line of the statement that relies on it.
+        /// The line of the statement that relies on the assertion.
         line: usize,
         #[source_code]
         text: Arc<NamedSource<String>>,
         #[label("relies on it")]
         span: SourceSpan,
     },
-    /// Since the plan was made, another text of this migration was applied.
+    /// Another text of this migration was applied after the plan was made.
     #[error("migration {stem} was applied with checksum {applied} meanwhile; the file has {file}")]
     #[diagnostic(code(trueup::system::history), help("plan again"))]
     History {
         stem: String,
-        /// What the history has.
+        /// The recorded checksum.
         applied: String,
         file: String,
     },
-    /// No file has the version that was asked for.
+    /// No file has the requested version.
     #[error("there is no migration with version {version}")]
-    #[diagnostic(code(trueup::system::no_such_migration), help("there are: {}", known_or_none(known)))]
+    #[diagnostic(code(trueup::system::no_such_migration), help("there are: {}", newest_or_none(known)))]
     NoSuchMigration {
         version: i64,
-        /// The stems of the files.
+        /// The stems of the existing files.
         known: Vec<String>,
     },
 }
 
 impl Error {
-    /// What a statement found missing, where the code says so.
+    /// What was missing for a statement, derived from the error code.
     pub fn lacks(&self) -> Option<Lacks> {
         match self {
             Self::Migration { lacks, .. } => *lacks,
@@ -96,15 +95,15 @@ impl Error {
         }
     }
 
-    /// An error of a statement of this tool, with what it was for.
+    /// Wraps an SQL error with the operation that failed.
     pub(super) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let doing = connection::Error::doing(what);
         move |source| Self::Connection(doing(source))
     }
 }
 
-/// The last names of a list: whoever adopts a database means a late one.
-fn known_or_none(known: &[String]) -> String {
+/// The newest names of a list, because a database is usually adopted at a recent version.
+fn newest_or_none(known: &[String]) -> String {
     const SHOWN: usize = 10;
     let skipped = known.len().saturating_sub(SHOWN);
     let names: Vec<&str> = known.iter().skip(skipped).map(String::as_str).collect();
@@ -115,7 +114,7 @@ fn known_or_none(known: &[String]) -> String {
     }
 }
 
-/// The beginning of a statement, on one line.
+/// The beginning of a statement on one line.
 pub(crate) fn shortened(statement: &str) -> String {
     const SHOWN: usize = 60;
     let words = statement.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -1,4 +1,4 @@
-//! Where and why a statement of a migration failed, for people.
+//! Builds the error of a migration: the failed statement, its position in the file, and advice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,30 +11,31 @@ use crate::connection::{self, Failed, HISTORY, Lacks, Session};
 use crate::lint::script::Script;
 use crate::sql::{self, Dialect};
 
-/// PostgreSQL: a lock was not to be had within `lock_timeout`.
+/// PostgreSQL: a lock was not available within `lock_timeout`.
 pub(super) const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// PostgreSQL: among others, `statement_timeout` was over.
+/// PostgreSQL: the statement was cancelled, by `statement_timeout` or by another session.
 const QUERY_CANCELED: &str = "57014";
 
-/// SQLite: any error that has no code of its own.
+/// SQLite: an error without a code of its own.
 const GENERIC: &str = "1";
-/// PostgreSQL: a statement refuses to run in a transaction.
+/// PostgreSQL: the statement cannot run in a transaction.
 const ACTIVE_TRANSACTION: &str = "25001";
-/// PostgreSQL: a value of an enum is used in the transaction that adds it.
+/// PostgreSQL: an enum value is used in the transaction that adds it.
 const NEW_ENUM_VALUE: &str = "55P04";
 
-/// PostgreSQL: the account lacks a right.
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
-/// PostgreSQL: a table, object, column, schema or function is there already.
+/// PostgreSQL: a table, object, column, schema or function exists already.
 const EXISTS: [&str; 5] = ["42P07", "42710", "42701", "42P06", "42723"];
 
-/// Whether trying again may help: somebody else had a lock for longer than `lock_timeout`, waited for
-/// one of ours, or wrote the same row of a catalog, as a grant on another database of the server does.
-pub(super) fn is_passing(error: &Failed) -> bool {
+/// Whether a retry may succeed: another session held a lock for longer than `lock_timeout`, a
+/// deadlock was
+/// resolved, or another session wrote the same catalog row, as a GRANT on another database of the
+/// server does.
+pub(super) fn is_transient(error: &Failed) -> bool {
     const DEADLOCK: &str = "40P01";
     const SERIALIZATION: &str = "40001";
-    // Of a row of a catalog that somebody else wrote, nothing else says so; another internal error
-    // comes again.
+    // A concurrent update of a catalog row has no code of its own. Other internal errors fail again
+    // at the retry.
     const INTERNAL: &str = "XX000";
     matches!(
         connection::code(error).as_deref(),
@@ -42,18 +43,18 @@ pub(super) fn is_passing(error: &Failed) -> bool {
     )
 }
 
-/// The error of a file that ran when the connection was lost; `None` for any other error.
-pub(super) fn of_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option<Error> {
+/// The error of a file during which the connection was lost; `None` for any other error.
+pub(super) fn connection_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option<Error> {
     let is_lost = dialect == Dialect::Postgres && !sql::goes_on(error);
     is_lost.then(|| {
         let script = Script::read(job.sql, dialect);
-        // Which statement it was nobody says.
-        failure(job, (&sql::said(error), None), Some(whole(job, &script)), Advice::Lost)
+        // The server does not report which statement was running.
+        failure(job, (&sql::said(error), None), Some(all_statements(job, &script)), Advice::Lost)
     })
 }
 
-/// The error of a migration that ran in one transaction, which is rolled back by now.
-pub(super) async fn of_whole(
+/// The error of a migration whose single transaction is rolled back by now.
+pub(super) async fn transaction_failed(
     job: &Job<'_>,
     error: &Failed,
     at: Option<Range<usize>>,
@@ -62,58 +63,60 @@ pub(super) async fn of_whole(
 ) -> Error {
     if let Some(at) = at {
         let byte = character(error, job.sql.get(at.clone()).unwrap_or("")).unwrap_or(0);
-        let advice = advice(error, job.sql.get(at.clone()), (tries, watch)).unwrap_or(Advice::Whole);
+        let advice = advice(error, job.sql.get(at.clone()), (tries, watch)).unwrap_or(Advice::RolledBack);
         return failed(job, error, Some((at.start + byte, Some(at))), advice);
     }
     let script = Script::read(job.sql, session.dialect());
-    let place = match character(error, job.sql) {
+    let position = match character(error, job.sql) {
         Some(byte) => Some((byte, script.statement_at(byte).cloned())),
-        // Looking for it would wait once more.
-        None if watch.gave_up() => Some(whole(job, &script)),
-        None => culprit(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
+        // Running the statements again would wait for the lock once more.
+        None if watch.gave_up() => Some(all_statements(job, &script)),
+        None => failing_statement(job, &script, session, watch).await.map(|found| (found.start, Some(found))),
     };
-    let statement = place.as_ref().and_then(|(_, at)| job.sql.get(at.clone()?));
-    let advice = advice(error, statement, (tries, watch)).unwrap_or(Advice::Whole);
-    failed(job, error, place, advice)
+    let statement = position.as_ref().and_then(|(_, at)| job.sql.get(at.clone()?));
+    let advice = advice(error, statement, (tries, watch)).unwrap_or(Advice::RolledBack);
+    failed(job, error, position, advice)
 }
 
-/// The error of a message that had the whole migration behind `before`, where it is one of the file:
-/// where the server names a place in it, or nothing would be found by running it once more.
-pub(super) fn of_message(
+/// The error of a message that had the whole migration behind the text `before`. `None` where the
+/// error may
+/// belong to the record instead of the file, or where running the file step by step would locate it
+/// better.
+pub(super) fn message_failed(
     job: &Job<'_>,
     error: &Failed,
     before: &str,
     watch: &mut Watch<'_>,
 ) -> Option<Error> {
-    // Where a comment or text of the file never ends, the server quotes the record behind it.
-    let is_of_ours = sql::said(error).contains(HISTORY);
-    if is_passing(error) && !watch.gave_up() || is_of_ours {
+    // Where a comment or string of the file has no end, the error quotes the record behind it.
+    let is_from_record = sql::said(error).contains(HISTORY);
+    if is_transient(error) && !watch.gave_up() || is_from_record {
         return None;
     }
     let script = Script::read(job.sql, Dialect::Postgres);
-    let place = match connection::character(error) {
+    let position = match connection::character(error) {
         Some(character) => {
             let in_file = character.checked_sub(before.chars().count() + 1)?;
             let (byte, _) = job.sql.char_indices().nth(in_file)?;
             Some((byte, script.statement_at(byte).cloned()))
         }
-        None if watch.gave_up() => Some(whole(job, &script)),
+        None if watch.gave_up() => Some(all_statements(job, &script)),
         None => match script.statements.as_slice() {
-            // A constraint may have been checked at the end.
-            [only] if !is_of_constraint(error) => Some((only.start, Some(only.clone()))),
+            // A deferred constraint may have been checked at COMMIT.
+            [only] if !is_constraint_violation(error) => Some((only.start, Some(only.clone()))),
             _ => return None,
         },
     };
-    let advice = advice(error, None, (1, watch)).unwrap_or(Advice::Whole);
-    Some(failed(job, error, place, advice))
+    let advice = advice(error, None, (1, watch)).unwrap_or(Advice::RolledBack);
+    Some(failed(job, error, position, advice))
 }
 
-fn is_of_constraint(error: &Failed) -> bool {
+fn is_constraint_violation(error: &Failed) -> bool {
     connection::code(error).is_some_and(|code| code.starts_with("23"))
 }
 
 /// The error of one statement of a migration that runs outside a transaction.
-pub(super) fn of_statement(
+pub(super) fn statement_failed(
     job: &Job<'_>,
     error: &Failed,
     (tries, watch): (usize, &Watch<'_>),
@@ -121,23 +124,23 @@ pub(super) fn of_statement(
 ) -> Error {
     let text = job.sql.get(at.clone()).unwrap_or("");
     let byte = character(error, text).map_or(at.start, |byte| at.start + byte);
-    let advice = advice(error, None, (tries, watch)).unwrap_or(Advice::Rest);
+    let advice = advice(error, None, (tries, watch)).unwrap_or(Advice::Resumes);
     failed(job, error, Some((byte, Some(at.clone()))), advice)
 }
 
-/// The error of a transaction that failed at its end, where deferred constraints are checked.
-pub(super) fn of_commit(job: &Job<'_>, error: &Failed) -> Error {
-    let advice = of_code(error).unwrap_or(Advice::Whole);
+/// The error of a COMMIT, where deferred constraints are checked.
+pub(super) fn commit_failed(job: &Job<'_>, error: &Failed) -> Error {
+    let advice = advice_for_code(error).unwrap_or(Advice::RolledBack);
     at_end(job, (&sql::said(error), connection::code(error)), advice)
 }
 
-/// The error of a migration that switched foreign keys off, and left rows that refer to nothing.
-pub(super) fn of_keys(job: &Job<'_>, rows: u64) -> Error {
+/// The error of a migration that switched foreign keys off and left rows without their parents.
+pub(super) fn foreign_keys_violated(job: &Job<'_>, rows: u64) -> Error {
     let which = if rows == 1 { "row refers" } else { "rows refer" };
     at_end(
         job,
         (&format!("{rows} {which} to nothing, now that foreign keys are checked again"), None),
-        Advice::Whole,
+        Advice::RolledBack,
     )
 }
 
@@ -150,32 +153,32 @@ fn at_end(job: &Job<'_>, message: (&str, Option<String>), advice: Advice) -> Err
     failed
 }
 
-/// What to do about an error of a statement, which ran in the transaction around the file where it is given.
+/// Chooses the advice for an error. `statement` is given where it ran in the transaction around the
+/// file.
 fn advice(error: &Failed, statement: Option<&str>, (tries, watch): (usize, &Watch<'_>)) -> Option<Advice> {
-    let on = watch.seen().map(str::to_owned);
+    let on = watch.blockers().map(str::to_owned);
     match connection::code(error).as_deref() {
         _ if watch.gave_up() => Some(Advice::Stopped { on }),
         Some(LOCK_NOT_AVAILABLE) => Some(Advice::Lock { tries, on }),
         Some(GENERIC) if statement.is_some_and(refuses_transactions) => Some(Advice::Outside),
-        _ => of_code(error),
+        _ => advice_for_code(error),
     }
 }
 
-/// Whether a statement for SQLite is one that never runs in a transaction.
+/// Whether SQLite rejects the statement in a transaction.
 fn refuses_transactions(statement: &str) -> bool {
     let mut words =
         statement.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
     let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
     match words.next() {
         Some(first) if is(first, "vacuum") => true,
-        // The name of a database may stand before that of the setting.
+        // The name of a database may precede that of the setting.
         Some(first) if is(first, "pragma") => words.take(2).any(|word| is(word, "journal_mode")),
         _ => false,
     }
 }
 
-/// What a code alone says.
-fn of_code(error: &Failed) -> Option<Advice> {
+fn advice_for_code(error: &Failed) -> Option<Advice> {
     match connection::code(error).as_deref() {
         Some(QUERY_CANCELED) => Some(Advice::Slow),
         Some(ACTIVE_TRANSACTION) => Some(Advice::Outside),
@@ -187,15 +190,16 @@ fn of_code(error: &Failed) -> Option<Advice> {
     }
 }
 
-/// The byte that PostgreSQL names in its error; it counts characters from 1.
+/// The byte offset of the position in a PostgreSQL error, which counts characters from 1.
 fn character(error: &Failed, sql: &str) -> Option<usize> {
     let character = connection::character(error)?;
     sql.char_indices().nth(character.saturating_sub(1)).map(|(byte, _)| byte)
 }
 
-/// The statement that fails, where the database did not say: found by running them once more, one
-/// by one, in a transaction that is rolled back as the whole migration was.
-async fn culprit(
+/// Finds the failing statement where the database reports no position: runs the statements one by
+/// one in a
+/// transaction that is rolled back.
+async fn failing_statement(
     job: &Job<'_>,
     script: &Script,
     session: &mut Session,
@@ -208,7 +212,7 @@ async fn culprit(
     let mut found = None;
     for range in &script.statements {
         let statement = job.sql.get(range.clone()).unwrap_or("");
-        if watch.during(session.pid, session.run(statement)).await.is_err() {
+        if watch.run(session.pid, session.run(statement)).await.is_err() {
             found = Some(range.clone());
             break;
         }
@@ -217,26 +221,26 @@ async fn culprit(
     found
 }
 
-/// A place in a file, and the statement around it.
-type Place = (usize, Option<Range<usize>>);
+/// A byte offset in a file, and the range of the statement around it.
+type Position = (usize, Option<Range<usize>>);
 
-/// All statements of a file.
-fn whole(job: &Job<'_>, script: &Script) -> Place {
+/// The range from the first statement to the end of the file.
+fn all_statements(job: &Job<'_>, script: &Script) -> Position {
     let start = script.statements.first().map_or(0, |first| first.start);
     (start, Some(start..job.sql.trim_end().len().max(start)))
 }
 
-fn failed(job: &Job<'_>, error: &Failed, place: Option<Place>, advice: Advice) -> Error {
-    failure(job, (&sql::said(error), connection::code(error)), place, advice)
+fn failed(job: &Job<'_>, error: &Failed, position: Option<Position>, advice: Advice) -> Error {
+    failure(job, (&sql::said(error), connection::code(error)), position, advice)
 }
 
 fn failure(
     job: &Job<'_>,
     (message, code): (&str, Option<String>),
-    place: Option<Place>,
+    position: Option<Position>,
     advice: Advice,
 ) -> Error {
-    let (byte, range) = place.unwrap_or((0, None));
+    let (byte, range) = position.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
     let shown = sql::blotted(job.sql);

@@ -1,10 +1,10 @@
-//! What is wrong with a history of migrations: edited, missing, renamed, late. Pure.
+//! Compares the history with the files: edited, missing, renamed and late migrations. Pure.
 
 use std::collections::BTreeMap;
 
 use sha2::{Digest as _, Sha384};
 
-use super::{Applied, Desired, address, books, reached};
+use super::{Applied, Desired, address, bookkeeping, reached};
 use crate::address::Kind;
 use crate::catalog::Snapshot;
 use crate::change::Fault;
@@ -12,10 +12,10 @@ use crate::digest::hex;
 use crate::journal::Inventory;
 use crate::stack::Migration;
 
-/// The files by their versions.
+/// The numbered files by version.
 pub(super) type Files<'a> = BTreeMap<i64, &'a Migration>;
 
-/// What is wrong with a migration of the history, if anything.
+/// Returns what is wrong with a row of the history, if anything.
 pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory) -> Option<Fault> {
     let Some(file) = files.get(&applied.version) else { return Some(missing(applied, files)) };
     let fault = |message: String, help: &str| {
@@ -26,7 +26,7 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
             at: Some(file.at.clone()),
         })
     };
-    if !applied.success && books::is_begun(inventory, &address(file)) {
+    if !applied.success && bookkeeping::is_begun(inventory, &address(file)) {
         let message =
             format!("migration {} is half done outside a transaction, and now asks for one", file.stem);
         return fault(
@@ -78,13 +78,13 @@ pub(super) fn fault(applied: &Applied, files: &Files<'_>, inventory: &Inventory)
     }
 }
 
-/// The beginning of a checksum, which tells it from any other.
+/// The beginning of a checksum, enough to distinguish it.
 fn shortened(checksum: &str) -> String {
     const SHOWN: usize = 12;
     format!("{}…", checksum.chars().take(SHOWN).collect::<String>())
 }
 
-/// A remark on a migration that is applied under another name.
+/// A note about a migration that was applied under another file name.
 pub(super) fn note(applied: &Applied, files: &Files<'_>) -> Option<String> {
     let file = files.get(&applied.version)?;
     let renamed = is_renamed(applied, file) && is_same_text(&applied.checksum, file);
@@ -123,13 +123,13 @@ fn missing(applied: &Applied, files: &Files<'_>) -> Fault {
     }
 }
 
-/// Whether white space is all that differs from the text that was applied, where this tool did it.
+/// Whether only white space differs from the applied text; `None` where another tool applied it.
 fn only_white_space(file: &Migration, inventory: &Inventory) -> Option<bool> {
-    let print = inventory.at(&address(file))?.get(&books::text_key())?;
-    Some(*print == books::bare_print(&file.sql))
+    let print = inventory.at(&address(file))?.get(&bookkeeping::text_key())?;
+    Some(*print == bookkeeping::bare_fingerprint(&file.sql))
 }
 
-/// Whether a recorded checksum is that of the file, whatever its line endings and byte-order mark.
+/// Whether a recorded checksum matches the file, with any line endings and byte-order mark.
 pub(super) fn is_same_text(checksum: &str, file: &Migration) -> bool {
     checksum == hex(&file.checksum) || variants(&file.sql).any(|text| hex(&Sha384::digest(text)) == checksum)
 }
@@ -140,7 +140,7 @@ fn variants(sql: &str) -> impl Iterator<Item = String> {
     [unix, windows].into_iter().flat_map(|text| [format!("\u{feff}{text}"), text])
 }
 
-/// A migration that is older than one that is applied.
+/// The fault of a pending migration that is older than an applied one.
 pub(super) fn late(file: &Migration, newest: i64, files: &Files<'_>) -> Fault {
     let newest = files.get(&newest).map_or_else(|| newest.to_string(), |file| file.stem.clone());
     Fault {
@@ -153,8 +153,9 @@ pub(super) fn late(file: &Migration, newest: i64, files: &Files<'_>) -> Fault {
     }
 }
 
-/// Tables of the migrations that are there without a history: another tool made them, and running
-/// the migrations could only fail or make them again.
+/// The fault of a database that has tables of the migrations but no history: another tool created
+/// them, and
+/// running the migrations would fail or create them again.
 pub(super) fn adoption(desired: &Desired, schema: &Snapshot) -> Option<Fault> {
     let mut found: Vec<String> =
         schema.tables.keys().filter(|table| desired.creates(table)).map(ToString::to_string).collect();
@@ -175,7 +176,7 @@ pub(super) fn adoption(desired: &Desired, schema: &Snapshot) -> Option<Fault> {
         help: Some(format!(
             "nothing is made again; `trueup baseline --to {}`, the version that its tables reach, adopts the \
              database after comparing its schema with what the migrations up to there would make",
-            reached::version(desired, schema).unwrap_or(newest.version)
+            reached::estimated_version(desired, schema).unwrap_or(newest.version)
         )),
         at: Some(newest.at.clone()),
     })

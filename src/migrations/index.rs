@@ -1,5 +1,5 @@
-//! Indexes that a failed `CREATE INDEX CONCURRENTLY` or `REINDEX CONCURRENTLY` left: invalid, in the way
-//! of the next try, and of no use to anybody. One that another session is building right now is left alone.
+//! Finds invalid indexes that a failed `CREATE INDEX CONCURRENTLY` or `REINDEX CONCURRENTLY` left. They
+//! block the next attempt and serve no query. An index that another session is still building is kept.
 
 use std::collections::BTreeSet;
 
@@ -12,37 +12,37 @@ use crate::lint::script::Script;
 use crate::sql::{Dialect, identifier};
 use crate::stack::Migration;
 
-/// How PostgreSQL ends the names of indexes that it builds to put them in the place of others.
-const ANEW: &str = "_cc(new|old)[0-9]*$";
+/// The suffixes that PostgreSQL gives to the indexes that `REINDEX CONCURRENTLY` swaps.
+const REINDEX_SUFFIX: &str = "_cc(new|old)[0-9]*$";
 
-/// What a statement builds without blocking writers, and leaves invalid when it fails.
+/// The index that a concurrent statement builds, and leaves invalid when it fails.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Building {
-    /// An index with a name.
+    /// `CREATE INDEX` with a name.
     Named {
-        /// As the catalog has it.
+        /// As in the catalog, without quotes.
         name: String,
-        /// Its table, as the statement writes it.
+        /// As the statement writes it.
         table: String,
     },
-    /// An index that PostgreSQL names: another one each time.
+    /// `CREATE INDEX` without a name: PostgreSQL generates a new one at each attempt.
     Unnamed {
-        /// Its table, as the statement writes it.
+        /// As the statement writes it.
         table: String,
     },
-    /// Indexes that are there, under other names.
-    Anew,
+    /// `REINDEX`, which builds copies of existing indexes under generated names.
+    Reindex,
 }
 
 impl Building {
-    /// What the statement builds; `None` for any other.
-    pub(super) fn by(statement: &str) -> Option<Self> {
+    /// Parses a statement; `None` where it builds no index concurrently.
+    pub(super) fn parse(statement: &str) -> Option<Self> {
         let mut words = Words(statement);
         let verb = words.next()?;
         if verb.eq_ignore_ascii_case("reindex") {
             let is_concurrent =
                 words.any(|word| word.trim_matches(['(', ')', ',']).eq_ignore_ascii_case("concurrently"));
-            return is_concurrent.then_some(Self::Anew);
+            return is_concurrent.then_some(Self::Reindex);
         }
         if !verb.eq_ignore_ascii_case("create") {
             return None;
@@ -80,26 +80,27 @@ impl Building {
         Some(Self::Named { name, table })
     }
 
-    /// The name that it gives.
     fn name(self) -> Option<String> {
         match self {
             Self::Named { name, table: _ } => Some(name),
-            Self::Unnamed { .. } | Self::Anew => None,
+            Self::Unnamed { .. } | Self::Reindex => None,
         }
     }
 
-    /// The query for one row where there may be such an index: the table of one statement of many has none.
-    fn has_any(&self, session: &Session) -> String {
+    /// A query that returns a row where such an index may exist. Cheaper than [`Self::query`], and
+    /// enough for
+    /// most statements.
+    fn probe_query(&self, session: &Session) -> String {
         let which = match self {
             Self::Named { table, .. } | Self::Unnamed { table } => {
                 format!("i.indrelid = to_regclass({}) AND ", session.literal(table))
             }
-            Self::Anew => String::new(),
+            Self::Reindex => String::new(),
         };
         format!("SELECT '1', NULL FROM pg_catalog.pg_index i WHERE {which}NOT i.indisvalid LIMIT 1")
     }
 
-    /// The query for the invalid indexes that a try of it may have left, located and quoted.
+    /// A query for the invalid indexes of earlier attempts, as quoted names with schemas.
     fn query(&self, session: &Session) -> String {
         let which = match self {
             Self::Named { name, table } => {
@@ -107,7 +108,7 @@ impl Building {
                 format!("i.indrelid = to_regclass({table}) AND c.relname = {name}")
             }
             Self::Unnamed { table } => format!("i.indrelid = to_regclass({})", session.literal(table)),
-            Self::Anew => format!("c.relname ~ '{ANEW}'"),
+            Self::Reindex => format!("c.relname ~ '{REINDEX_SUFFIX}'"),
         };
         format!(
             "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname), NULL
@@ -121,47 +122,52 @@ impl Building {
     }
 }
 
-/// Other questions come first.
-pub(super) struct NotYet;
+/// The invalid indexes have to be listed before the first attempt, so no other query can be
+/// combined with it.
+pub(super) struct MustListFirst;
 
-/// What tries of one statement leave, and what was there before them.
+/// The invalid indexes that attempts of one statement may leave.
 #[derive(Debug, Default)]
-pub(super) struct Leavings {
+pub(super) struct LeftoverIndexes {
     building: Option<Building>,
-    /// Invalid indexes of the table that are somebody else's.
+    /// Invalid indexes of the same table that existed before the first attempt.
     others: BTreeSet<String>,
 }
 
-impl Leavings {
-    /// Of a statement that was not tried yet.
-    pub(super) async fn of(statement: &str, session: &mut Session) -> Result<Self, Failed> {
-        let building = Building::by(statement).filter(|_| session.dialect() == Dialect::Postgres);
-        let mut leavings = Self { building, others: BTreeSet::new() };
-        if matches!(leavings.building, Some(Building::Unnamed { .. })) {
-            leavings.others = leavings.find(session, String::new()).await?;
+impl LeftoverIndexes {
+    /// Must be called before the first attempt, because it lists the indexes that exist then.
+    pub(super) async fn before_first_attempt(statement: &str, session: &mut Session) -> Result<Self, Failed> {
+        let building = Building::parse(statement).filter(|_| session.dialect() == Dialect::Postgres);
+        let mut indexes = Self { building, others: BTreeSet::new() };
+        if matches!(indexes.building, Some(Building::Unnamed { .. })) {
+            indexes.others = indexes.find(session, String::new()).await?;
         }
-        Ok(leavings)
+        Ok(indexes)
     }
 
-    /// The question whether earlier tries of a statement may have left something; `None` where nothing is built.
-    /// An error where what was there before them has to be known first.
-    pub(super) fn question(statement: &str, session: &Session) -> Result<Option<String>, NotYet> {
-        let building = Building::by(statement).filter(|_| session.dialect() == Dialect::Postgres);
+    /// The query for leftovers of earlier attempts; `None` where the statement builds no index.
+    pub(super) fn leftovers_query(
+        statement: &str,
+        session: &Session,
+    ) -> Result<Option<String>, MustListFirst> {
+        let building = Building::parse(statement).filter(|_| session.dialect() == Dialect::Postgres);
         match building {
-            Some(Building::Unnamed { .. }) => Err(NotYet),
-            building => Ok(building.map(|building| building.has_any(session))),
+            Some(Building::Unnamed { .. }) => Err(MustListFirst),
+            building => Ok(building.map(|building| building.probe_query(session))),
         }
     }
 
-    /// What earlier tries left, after statements that are sent before the question and give no rows.
+    /// Lists the leftovers of earlier attempts. `before` is sent first in the same message and must
+    /// return no
+    /// rows.
     pub(super) async fn find(
         &self,
         session: &mut Session,
         before: String,
     ) -> Result<BTreeSet<String>, Failed> {
-        let has_any = self.building.as_ref().map(|building| building.has_any(session));
+        let probe_query = self.building.as_ref().map(|building| building.probe_query(session));
         let message: Vec<String> =
-            [before].into_iter().filter(|sql| !sql.is_empty()).chain(has_any).collect();
+            [before].into_iter().filter(|sql| !sql.is_empty()).chain(probe_query).collect();
         if message.is_empty() || session.rows(message.join("; ")).await?.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -171,22 +177,27 @@ impl Leavings {
         Ok(found.filter(|index| !self.others.contains(index)).collect())
     }
 
-    /// Drops what was found.
-    pub(super) async fn drop(&self, left: BTreeSet<String>, session: &mut Session) -> Result<(), Failed> {
-        for index in left {
+    pub(super) async fn drop(
+        &self,
+        leftovers: BTreeSet<String>,
+        session: &mut Session,
+    ) -> Result<(), Failed> {
+        for index in leftovers {
             session.run(format!("DROP INDEX CONCURRENTLY IF EXISTS {index}")).await?;
         }
         Ok(())
     }
 
-    /// Drops what earlier tries left.
+    /// Lists and drops the leftovers of earlier attempts.
     pub(super) async fn drop_all(&self, session: &mut Session) -> Result<(), Failed> {
-        let left = self.find(session, String::new()).await?;
-        self.drop(left, session).await
+        let leftovers = self.find(session, String::new()).await?;
+        self.drop(leftovers, session).await
     }
 }
 
-/// Words of a statement: up to white space or a bracket, quoted names whole, no comments.
+/// Iterates over the words of a statement. White space and `(` separate them, quoted names stay
+/// intact, and
+/// comments are skipped.
 struct Words<'a>(&'a str);
 
 impl<'a> Iterator for Words<'a> {
@@ -215,7 +226,7 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Invalid indexes that no pending migration makes anew.
+/// Warns about invalid indexes that no pending migration rebuilds.
 pub(super) fn checks(desired: &Desired, schema: &Snapshot, pending: &[&Migration]) -> Vec<Check> {
     let tables = schema.tables.iter();
     let invalid: Vec<_> = tables
@@ -228,19 +239,19 @@ pub(super) fn checks(desired: &Desired, schema: &Snapshot, pending: &[&Migration
         return Vec::new();
     }
     let made: Vec<String> = pending.iter().flat_map(|file| made_by(file, desired.dialect)).collect();
-    let left = invalid.into_iter().filter(|(_, name)| !made.contains(name));
-    left.map(|(table, name)| {
+    let leftovers = invalid.into_iter().filter(|(_, name)| !made.contains(name));
+    leftovers.map(|(table, name)| {
         let quoted = match &table.schema {
             Some(schema) => format!("{}.{}", identifier(schema), identifier(name)),
             None => identifier(name),
         };
-        let way_out = if is_anew(name) {
+        let remedy = if is_reindex_name(name) {
             format!("it was to take the place of another one: `DROP INDEX CONCURRENTLY {quoted}`")
         } else {
             format!("`REINDEX INDEX CONCURRENTLY {quoted}` builds it")
         };
         let message = format!(
-            "the index {name} of {table} is INVALID: it was not built to its end, and no query uses it; {way_out}"
+            "the index {name} of {table} is INVALID: it was not built to its end, and no query uses it; {remedy}"
         );
         Check::new(Kind::Index.named(name), Status::Warn, message)
     })
@@ -249,11 +260,11 @@ pub(super) fn checks(desired: &Desired, schema: &Snapshot, pending: &[&Migration
 
 fn made_by(file: &Migration, dialect: Dialect) -> Vec<String> {
     let statements = Script::read(&file.sql, dialect).statements.into_iter();
-    statements.filter_map(|at| Building::by(file.sql.get(at)?)?.name()).collect()
+    statements.filter_map(|at| Building::parse(file.sql.get(at)?)?.name()).collect()
 }
 
-/// Whether PostgreSQL gave an index its name, to put it in the place of another one.
-fn is_anew(name: &str) -> bool {
+/// Whether the name was generated by `REINDEX CONCURRENTLY`.
+fn is_reindex_name(name: &str) -> bool {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     stem.ends_with("_ccnew") || stem.ends_with("_ccold")
 }
@@ -274,15 +285,15 @@ mod tests {
             ),
             ("CREATE INDEX CONCURRENTLY -- one\n i ON \"T x\" USING gin (a)", named("i", "\"T x\"")),
             ("CREATE INDEX CONCURRENTLY ON t (a)", Some(Building::Unnamed { table: "t".into() })),
-            ("REINDEX TABLE CONCURRENTLY t", Some(Building::Anew)),
-            ("reindex (verbose, concurrently) index i", Some(Building::Anew)),
+            ("REINDEX TABLE CONCURRENTLY t", Some(Building::Reindex)),
+            ("reindex (verbose, concurrently) index i", Some(Building::Reindex)),
             ("REINDEX TABLE t", None),
             ("CREATE INDEX i ON t (a)", None),
             ("DROP INDEX CONCURRENTLY i", None),
             ("CREATE INDEX CONCURRENTLY", None),
         ] {
-            assert_eq!(Building::by(statement), expected, "{statement}");
+            assert_eq!(Building::parse(statement), expected, "{statement}");
         }
-        assert!(is_anew("i_ccnew") && is_anew("i_ccold12") && !is_anew("ccnews"));
+        assert!(is_reindex_name("i_ccnew") && is_reindex_name("i_ccold12") && !is_reindex_name("ccnews"));
     }
 }

@@ -1,13 +1,13 @@
-//! Migrations: the history that sqlx keeps in `_sqlx_migrations`, compared with the files. Never
-//! changes the history but by running a migration.
+//! Compares migration files with the history that sqlx keeps in `_sqlx_migrations`. The history is
+//! changed only by running or recording a migration, never repaired.
 
 mod advice;
 mod asserted;
-mod beyond;
-mod books;
+mod bookkeeping;
 mod desired;
 mod elsewhere;
 mod error;
+mod external;
 mod failure;
 mod history;
 mod index;
@@ -40,50 +40,49 @@ use crate::stack::{Migration, Order};
 
 pub use advice::Advice;
 pub(crate) use asserted::{observe as observe_assertions, observe_missing};
-pub use beyond::{beyond, without_beyond};
 pub use desired::Desired;
-pub use elsewhere::{recorded_elsewhere, remember_elsewhere, run_elsewhere};
+pub use elsewhere::{adopt_into_inventory, applied_by_another_tool, recorded_by_another_tool};
 pub(crate) use error::shortened;
 pub use error::{Error, Result};
+pub use external::{external_statements, without_external_statements};
 use history::{Files, is_same_text};
 pub use repeatable::Repeating;
-pub(crate) use repeatable::diff as repeatables;
+pub(crate) use repeatable::diff as diff_repeatables;
 pub(crate) use run::record_only;
-pub(crate) use texts::{Texts, any_in};
+pub(crate) use texts::{Texts, contains_any};
 pub(crate) use upcoming::Upcoming;
 
-/// A migration that the history has.
+/// A row of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Applied {
     pub version: i64,
-    /// The name that it had, with spaces for underscores.
+    /// The name of its file when it was applied, with spaces in place of underscores.
     #[serde(default)]
     pub description: String,
-    /// SHA-384 of its text, in hexadecimal digits.
+    /// SHA-384 of the text, in hexadecimal digits.
     pub checksum: String,
-    /// False where a tool recorded that it failed half way.
+    /// False where a tool recorded that the migration failed part of the way.
     pub success: bool,
 }
 
-/// A migration to run, with the limits that its statements run under.
+/// A migration to run, with the time limits for its statements.
 #[derive(Debug, Clone)]
 pub struct Pending {
     pub migration: Migration,
-    /// What its statements run under.
     pub limits: Limits,
 }
 
-/// What runs a file.
+/// An action that executes one file.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Runs a numbered file.
+    /// Runs a numbered file once.
     Run(Box<Pending>),
-    /// Runs a repeatable file.
+    /// Runs a repeatable file whose text changed.
     Repeat(Box<Repeating>),
 }
 
 impl Change {
-    /// The text of the file, and where it stands.
+    /// The text of the file and its location in the spec.
     pub(crate) fn text(&self) -> (&str, &Location) {
         match self {
             Self::Run(pending) => (&pending.migration.sql, &pending.migration.at),
@@ -92,23 +91,23 @@ impl Change {
     }
 }
 
-/// What of an observed database concerns migrations.
+/// The parts of an observed database that migrations depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// Whether there is a database.
+pub struct Observed<'a> {
+    /// False where the database itself does not exist yet.
     pub exists: bool,
     pub schema: &'a Snapshot,
-    /// Installed extensions and their versions.
+    /// Installed extensions by name, with their versions.
     pub extensions: &'a BTreeMap<String, String>,
-    /// The history; `None` without its table.
+    /// `None` where the history table does not exist.
     pub history: Option<&'a [Applied]>,
-    /// Whether the tables that pending migrations assert to be empty are.
+    /// For each table that a pending migration asserts to be empty, whether it is.
     pub emptiness: &'a BTreeMap<TableName, Emptiness>,
-    /// What pending migrations make or drop by `IF [NOT] EXISTS`, and is not there.
+    /// Objects that pending migrations create or drop with `IF [NOT] EXISTS` and that do not exist.
     pub missing: &'a Missing,
 }
 
-/// Executes one change in the name of a run.
+/// Executes one change as part of a run.
 pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<Effect> {
     match change {
         Change::Run(pending) => run::apply(pending, client, run).await,
@@ -116,7 +115,7 @@ pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Resu
     }
 }
 
-/// A file on its way: what running and failing need to know of it.
+/// The parts of a file that running it and reporting its errors need.
 struct Job<'a> {
     address: Address,
     name: &'a str,
@@ -125,13 +124,14 @@ struct Job<'a> {
     limits: Limits,
 }
 
-/// A text without its byte-order mark, which PostgreSQL takes for a part of the first word.
+/// Strips the byte-order mark, which PostgreSQL would parse as part of the first keyword.
 fn without_mark(sql: &str) -> &str {
     sql.trim_start_matches('\u{feff}')
 }
 
-/// What is wrong with a file that only a client at a terminal could run.
-fn of_client(address: Address, sql: &str, at: &Location, dialect: Dialect) -> Option<Fault> {
+/// Rejects a file that only the `psql` or `sqlite3` client could execute, because it has client
+/// commands.
+fn client_commands_fault(address: Address, sql: &str, at: &Location, dialect: Dialect) -> Option<Fault> {
     let (bytes, why) = lint::of_client(without_mark(sql), dialect)?;
     Some(Fault {
         message: format!("{} cannot be run: {why}", at.source.name()),
@@ -142,7 +142,7 @@ fn of_client(address: Address, sql: &str, at: &Location, dialect: Dialect) -> Op
 }
 
 impl Migration {
-    /// What is read of it to judge it.
+    /// The input that the lint rules classify.
     fn text(&self, dialect: Dialect) -> Text<'_> {
         Text { sql: &self.sql, dialect, in_transaction: !self.no_transaction }
     }
@@ -155,7 +155,7 @@ impl Pending {
     }
 }
 
-/// The history, which must exist.
+/// Reads the history, whose table must exist.
 pub(crate) async fn observe(database: &Database) -> Result<Vec<Applied>> {
     let read = async || {
         let rows = match database.dialect() {
@@ -178,7 +178,6 @@ pub(crate) async fn observe(database: &Database) -> Result<Vec<Applied>> {
     read().await.map_err(Error::doing("reading the history of migrations"))
 }
 
-/// The query for the history, with the checksum in hexadecimal digits.
 fn history(checksum: &str) -> String {
     format!("SELECT version, {checksum}, success, description FROM {HISTORY} ORDER BY version")
 }
@@ -187,29 +186,31 @@ fn address(migration: &Migration) -> Address {
     Kind::Migration.named(&migration.stem)
 }
 
-/// What of a history does not fit the files.
+/// Reports the rows of a history that do not match the files.
 pub(crate) fn faults(desired: &Desired, history: &[Applied], inventory: &Inventory) -> Vec<Fault> {
     let files: Files<'_> = desired.files.iter().map(|file| (file.version, file)).collect();
     history.iter().filter_map(|applied| history::fault(applied, &files, inventory)).collect()
 }
 
-/// The numbered files against the history; what comes `before` the first, each needs.
+/// Compares the numbered files with the history. The first pending file depends on `before`.
 pub(crate) fn diff(
     desired: &Desired,
-    seen: Seen<'_>,
+    seen: Observed<'_>,
     inventory: &Inventory,
     before: &[Address],
 ) -> Diff<Change> {
     let mut diff = Diff::default();
     let history = seen.history.unwrap_or_default();
     let files: Files<'_> = desired.files.iter().map(|file| (file.version, file)).collect();
-    // A migration outside a transaction that this tool began is not failed: it goes on.
+    // A migration that this tool began outside a transaction has `success` false but did not fail:
+    // it resumes.
     let begun = |applied: &&Applied| {
         let file = files.get(&applied.version).filter(|_| !applied.success);
-        file.is_some_and(|file| file.no_transaction && books::is_begun(inventory, &address(file)))
+        file.is_some_and(|file| file.no_transaction && bookkeeping::is_begun(inventory, &address(file)))
     };
     let (begun, history): (Vec<&Applied>, Vec<&Applied>) = history.iter().partition(begun);
-    // A folder that is empty by mistake, a volume that is not mounted, is no reason to be content.
+    // Every applied migration is reported as missing when the folder is empty: the cause may be a
+    // mistake or a volume that is not mounted.
     if desired.has_folder || !files.is_empty() {
         diff.faults.extend(history.iter().filter_map(|applied| history::fault(applied, &files, inventory)));
         diff.notes.extend(history.iter().filter_map(|applied| history::note(applied, &files)));
@@ -228,18 +229,20 @@ pub(crate) fn diff(
     let mut needs = before.to_vec();
     let mut known = None;
     for (version, file) in pending {
-        let known = known.get_or_insert_with(|| risk::known(desired, seen));
-        let risk = risk::of(file.text(desired.dialect), seen, known);
+        let known = known.get_or_insert_with(|| risk::initial_tables(desired, seen));
+        let risk = risk::assess(file.text(desired.dialect), seen, known);
         let late = newest.filter(|newest| version < newest);
         if let (Some(newest), Order::Linear) = (late, desired.order) {
             diff.faults.push(history::late(file, newest, &files));
         }
-        diff.faults.extend(of_client(address(file), &file.sql, &file.at, desired.dialect));
-        // Pending with a fault too, so that tables which it makes are not reported as missing.
+        diff.faults.extend(client_commands_fault(address(file), &file.sql, &file.at, desired.dialect));
+        // A migration with a fault is planned too, so that the tables it creates are not reported
+        // as missing.
         let mut planned = planned(desired, file, risk, late, needs);
         if let Some(progress) = outside::progress(file, desired.dialect, inventory) {
-            // Not in what was seen: a saved plan goes on where its own run stopped.
-            planned.reason = format!("{}, {}", planned.reason, progress.said());
+            // The progress is not part of the digest: a saved plan can resume where its own run
+            // stopped.
+            planned.reason = format!("{}, {}", planned.reason, progress.description());
             diff.faults.extend(progress.fault(file));
         }
         diff.changes.push(planned);
@@ -251,12 +254,12 @@ pub(crate) fn diff(
 fn planned(
     desired: &Desired,
     file: &Migration,
-    verdict: risk::Verdict,
+    assessment: risk::Assessment,
     late: Option<i64>,
     needs: Vec<Address>,
 ) -> Planned<Change> {
-    let summary = verdict.summary("");
-    let risk::Verdict { risks, assertions, .. } = verdict;
+    let summary = assessment.summary("");
+    let risk::Assessment { risks, assertions, .. } = assessment;
     let checksum = hex(&file.checksum);
     let seen = match assertions {
         None => Digest::of_json(&("pending", late)),

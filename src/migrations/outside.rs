@@ -1,15 +1,17 @@
-//! Runs a migration that begins with `-- no-transaction`, statement by statement, remembering in
-//! the inventory which are done, so that a later run goes on where this one stops. Until it is
-//! whole the history has it with `success` false, which keeps sqlx from beginning it anew.
+//! Runs a migration that begins with `-- no-transaction` statement by statement. The inventory
+//! records
+//! which statements are done, so that a later run resumes after them. Until the file is complete
+//! its row
+//! in the history has `success` false, which keeps sqlx from running it again from the start.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Instant;
 
-use super::index::Leavings;
-use super::unit::{Bounds, Kind, Unit};
+use super::index::LeftoverIndexes;
+use super::unit::{Bounds, Unit, UnitKind};
 use super::watch::Watch;
-use super::{Error, Job, Pending, Result, asserted, books, failure, run as inside, without_mark};
+use super::{Error, Job, Pending, Result, asserted, bookkeeping, failure, run as inside, without_mark};
 use crate::change::{Effect, Fault};
 use crate::connection::{self, Client, Failed, Prepared, Session};
 use crate::journal::{Inventory, RunId};
@@ -18,67 +20,68 @@ use crate::lint::script::Script;
 use crate::sql::Dialect;
 use crate::stack::Migration;
 
-/// PostgreSQL: a statement that refuses to run in a transaction, or ends one.
+/// PostgreSQL: the statement cannot run in a transaction, or ends one.
 const NOT_IN_A_TRANSACTION: [&str; 2] = ["25001", "2D000"];
-/// PostgreSQL: what a statement made is there, what it dropped is gone. Of a statement that a
-/// killed run had begun, this says that it had ended.
+/// PostgreSQL: the object to create exists, or the object to drop does not. After a run that was
+/// killed
+/// during a statement, these codes show that the statement had completed.
 const IS_DONE: [&str; 7] = ["42P07", "42710", "42701", "42723", "42P06", "42704", "42P01"];
 
-/// How far a migration got that was begun.
+/// How many statements of a partly executed migration are done.
 pub(super) struct Progress {
     done: usize,
     of: usize,
-    /// A statement that is done and was edited since, counted from 0.
+    /// The index from 0 of a statement that is done and was edited since.
     edited: Option<usize>,
 }
 
-/// How far a migration got, where the inventory knows it as begun.
+/// The progress of a migration, where the inventory has it as begun.
 pub(super) fn progress(file: &Migration, dialect: Dialect, inventory: &Inventory) -> Option<Progress> {
     let address = super::address(file);
-    if !file.no_transaction || !books::is_begun(inventory, &address) {
+    if !file.no_transaction || !bookkeeping::is_begun(inventory, &address) {
         return None;
     }
     let known = inventory.at(&address)?;
-    let print = |number: usize| known.get(&books::done_key(number)).copied();
+    let print = |number: usize| known.get(&bookkeeping::done_key(number)).copied();
     let sql = without_mark(&file.sql);
     let units = Unit::of_file(sql, dialect, print);
-    let units = units.iter().enumerate().filter(|(_, unit)| unit.is_remembered());
-    let units: Vec<_> = units.map(|(number, unit)| (number, unit.print(sql))).collect();
+    let units = units.iter().enumerate().filter(|(_, unit)| unit.is_recorded());
+    let units: Vec<_> = units.map(|(number, unit)| (number, unit.fingerprint(sql))).collect();
     let done = units.iter().filter(|(number, _)| print(*number).is_some()).count();
     let edited = units.iter().find(|(number, now)| print(*number).is_some_and(|then| then != *now));
     Some(Progress { done, of: units.len(), edited: edited.map(|(number, _)| *number) })
 }
 
 impl Progress {
-    /// For people, in the reason of a change.
-    pub(super) fn said(&self) -> String {
+    /// Appended to the reason of the change in a plan.
+    pub(super) fn description(&self) -> String {
         format!("{} of {} statements are done", self.done, self.of)
     }
 
-    /// What is wrong when a statement that is done was edited.
+    /// Reports a statement that was edited after it was executed.
     pub(super) fn fault(&self, file: &Migration) -> Option<Fault> {
         let statement = self.edited?;
         Some(Fault {
             address: super::address(file),
-            message: edited_message(&file.stem, statement + 1),
+            message: edited_statement_message(&file.stem, statement + 1),
             help: Some(EDITED_HELP.to_owned()),
             at: Some(file.at.clone()),
         })
     }
 }
 
-/// What is said of a statement that is done, counted from 1, and was edited.
-pub(crate) fn edited_message(stem: &str, statement: usize) -> String {
+/// The message about an edited statement; `statement` counts from 1.
+pub(crate) fn edited_statement_message(stem: &str, statement: usize) -> String {
     format!(
         "migration {stem} stopped half way, and its statement {statement}, which is done, was edited since"
     )
 }
 
-/// What to do then.
 const EDITED_HELP: &str = "restore that statement; those that are not done may be edited";
 
-/// Runs what of a migration is not done. Gives also whether the session is as the file found it: nothing was
-/// set in it that a later file would meet.
+/// Runs the statements of a migration that are not done. The boolean is true where the file changed
+/// no
+/// setting of the session, so that the next file can use it.
 pub(super) async fn apply(
     pending: &Pending,
     job: &Job<'_>,
@@ -87,30 +90,30 @@ pub(super) async fn apply(
 ) -> Result<(Effect, bool)> {
     let mut watch = Watch::new(job, client);
     let version = pending.migration.version;
-    let first = FirstMark::of(job, version, session, run);
+    let first = FirstMessage::of(job, version, session, run);
     if first.is_some() {
         client.check_lock().await?;
     }
-    let behind = first.as_ref().map(FirstMark::message).unwrap_or_default();
+    let behind = first.as_ref().map(FirstMessage::message).unwrap_or_default();
     let found = session.prepare(job.limits, version, &job.address, &behind).await;
     let Prepared { recorded, known, behind } =
         found.map_err(inside::doing("reading the history of migrations"))?;
     if let Some(recorded) = &recorded
         && (recorded.success || known.is_empty())
     {
-        inside::already(recorded, pending)?;
+        inside::check_recorded_text(recorded, pending)?;
         return Ok((Effect::Unchanged, true));
     }
-    // Of a migration that was begun before, nothing was written.
+    // The marker is written only once: later runs find it.
     let mut marked = first.filter(|_| recorded.is_none() && known.is_empty()).map(|_| !behind.is_empty());
     let started = Instant::now();
-    let done = |number| known.get(&books::done_key(number)).copied();
+    let done = |number| known.get(&bookkeeping::done_key(number)).copied();
     let units = Unit::of_file(job.sql, session.dialect(), done);
     let last = units.len().saturating_sub(1);
     let mut is_whole = false;
     for (number, unit) in units.iter().enumerate() {
-        // Nothing comes behind it that could fail: the file is recorded as whole with it.
-        let ends = (number == last && unit.kind == Kind::Statement).then_some(started);
+        // The last statement and the record of the whole file can be committed together.
+        let ends = (number == last && unit.kind == UnitKind::Statement).then_some(started);
         let mut step = Step {
             pending,
             job,
@@ -125,51 +128,58 @@ pub(super) async fn apply(
             failed: None,
         };
         match done(number) {
-            _ if !unit.is_remembered() => step.run(unit.at.clone()).await?,
+            _ if !unit.is_recorded() => step.run(unit.at.clone()).await?,
             None => {
-                step.once(known.contains_key(&books::begun_key(number))).await?;
+                step.run_and_record(known.contains_key(&bookkeeping::begun_key(number))).await?;
                 is_whole = ends.is_some();
             }
-            Some(print) if print == unit.print(job.sql) => {}
+            Some(print) if print == unit.fingerprint(job.sql) => {}
             Some(_) => {
-                return Err(Error::EditedBehind { message: edited_message(job.name, number + 1) });
+                return Err(Error::EditedBehind { message: edited_statement_message(job.name, number + 1) });
             }
         }
     }
     if !is_whole {
         let mut end = vec!["BEGIN".to_owned()];
-        end.extend(inside::own_rights(job.sql, session.dialect()));
-        end.extend(whole(pending, job, session, run, started));
+        end.extend(inside::reset_role_statements(job.sql, session.dialect()));
+        end.extend(completion_statements(pending, job, session, run, started));
         end.push("COMMIT".to_owned());
         session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))?;
     }
-    Ok((Effect::DONE, units.iter().all(Unit::is_remembered)))
+    Ok((Effect::DONE, units.iter().all(Unit::is_recorded)))
 }
 
-/// The statements that record the file as done, and forget how far it had got.
-fn whole(pending: &Pending, job: &Job<'_>, session: &Session, run: &RunId, started: Instant) -> Vec<String> {
+/// The statements that record the file as done and delete its progress.
+fn completion_statements(
+    pending: &Pending,
+    job: &Job<'_>,
+    session: &Session,
+    run: &RunId,
+    started: Instant,
+) -> Vec<String> {
     let mut statements = Vec::new();
     if session.has_books {
-        statements.push(books::forget(session, &job.address, None));
+        statements.push(bookkeeping::forget(session, &job.address, None));
     }
-    let took = inside::Took::Known(started.elapsed());
-    statements.push(inside::again_in_history(pending, true, took, session));
-    statements.extend(inside::remembered(job, true, session, run));
+    let took = inside::TimeTaken::Known(started.elapsed());
+    statements.push(inside::upsert_history(pending, true, took, session));
+    statements.extend(inside::record_text(job, true, session, run));
     statements
 }
 
-/// What is sent with the first question about a file that is one statement which cannot run in a transaction:
-/// that it begins, where nothing is known of it yet, and whether earlier tries left something.
-struct FirstMark {
+/// The first message for a file of one statement that cannot run in a transaction: it records that
+/// the
+/// statement begins, where no record exists yet, and queries for leftovers of earlier attempts.
+struct FirstMessage {
     begun: String,
-    has_leavings: Option<String>,
+    has_indexes: Option<String>,
 }
 
-impl FirstMark {
+impl FirstMessage {
     fn of(job: &Job<'_>, version: i64, session: &Session, run: &RunId) -> Option<Self> {
         let dialect = session.dialect();
         let units = Unit::of_file(job.sql, dialect, |_| None);
-        let [unit @ Unit { at, kind: Kind::Statement }] = units.as_slice() else { return None };
+        let [unit @ Unit { at, kind: UnitKind::Statement }] = units.as_slice() else { return None };
         let text = job.sql.get(at.clone())?;
         let is_alone = session.has_books
             && stays_outside(text, dialect)
@@ -177,27 +187,27 @@ impl FirstMark {
         if !is_alone {
             return None;
         }
-        let begun = (books::begun_key(0), unit.print(job.sql));
-        let begun = books::remember_first(session, (&job.address, version), begun, run);
-        let has_leavings = Leavings::question(text, session).ok()?;
-        Some(Self { begun: transaction(job, session, &begun), has_leavings })
+        let begun = (bookkeeping::begun_key(0), unit.fingerprint(job.sql));
+        let begun = bookkeeping::remember_first(session, (&job.address, version), begun, run);
+        let has_indexes = LeftoverIndexes::leftovers_query(text, session).ok()?;
+        Some(Self { begun: transaction(job, session, &begun), has_indexes })
     }
 
     fn message(&self) -> String {
-        let parts = std::iter::once(self.begun.as_str()).chain(self.has_leavings.as_deref());
+        let parts = std::iter::once(self.begun.as_str()).chain(self.has_indexes.as_deref());
         parts.collect::<Vec<_>>().join("; ")
     }
 }
 
-/// Statements of the bookkeeping as a transaction, with the rights that the session began with.
+/// Wraps bookkeeping statements in a transaction that runs with the session's own role.
 fn transaction(job: &Job<'_>, session: &Session, statements: &str) -> String {
     let mut all = vec!["BEGIN".to_owned()];
-    all.extend(inside::own_rights(job.sql, session.dialect()));
+    all.extend(inside::reset_role_statements(job.sql, session.dialect()));
     all.extend([statements.to_owned(), "COMMIT".to_owned()]);
     all.join("; ")
 }
 
-/// One unit on its way.
+/// The execution of one unit.
 struct Step<'a, 'w> {
     pending: &'a Pending,
     job: &'a Job<'a>,
@@ -207,11 +217,12 @@ struct Step<'a, 'w> {
     watch: &'a mut Watch<'w>,
     number: usize,
     unit: &'a Unit,
-    /// Since when the file runs, where the unit is its end.
+    /// When the file started, where this unit is the last and completes it.
     ends: Option<Instant>,
-    /// That it begins is remembered already; and whether earlier tries may have left something.
+    /// `Some` where the begin marker is recorded already; true where earlier attempts may have leftovers
+    /// indexes.
     marked: Option<bool>,
-    /// The statement that failed, where one of several did.
+    /// The statement that failed, where the unit has several.
     failed: Option<Range<usize>>,
 }
 
@@ -220,65 +231,68 @@ impl Step<'_, '_> {
         self.job.sql.get(at).unwrap_or("").to_owned()
     }
 
-    /// Sends a part of the file, and looks whether it waits for another session.
+    /// Sends a part of the file while watching for blocking sessions.
     async fn send(&mut self, sql: String) -> std::result::Result<(), Failed> {
-        self.watch.during(self.session.pid, self.session.run(sql)).await
+        self.watch.run(self.session.pid, self.session.run(sql)).await
     }
 
-    /// Runs a part of the file, again when somebody else had a lock.
+    /// Runs a part of the file, with retries while another session holds a lock.
     async fn run(&mut self, at: Range<usize>) -> Result<()> {
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         loop {
             self.client.check_lock().await?;
             let Err(error) = self.send(self.text(at.clone())).await else { return Ok(()) };
-            let pause = pauses.next().filter(|_| failure::is_passing(&error));
+            let pause = pauses.next().filter(|_| failure::is_transient(&error));
             match pause {
                 Some(pause) if self.watch.sleep(pause).await => tries += 1,
-                _ => return Err(failure::of_statement(self.job, &error, (tries, self.watch), &at)),
+                _ => return Err(failure::statement_failed(self.job, &error, (tries, self.watch), &at)),
             }
         }
     }
 
-    /// Runs the unit and remembers it: in one transaction where the statement allows that.
-    async fn once(&mut self, was_begun: bool) -> Result<()> {
-        let leavings = Leavings::of(&self.text(self.unit.at.clone()), self.session).await;
-        let leavings = leavings.map_err(inside::doing("looking for invalid indexes"))?;
+    /// Runs the unit and records it, in one transaction where the statement allows that.
+    async fn run_and_record(&mut self, was_begun: bool) -> Result<()> {
+        let indexes =
+            LeftoverIndexes::before_first_attempt(&self.text(self.unit.at.clone()), self.session).await;
+        let indexes = indexes.map_err(inside::doing("looking for invalid indexes"))?;
         let mut pauses = inside::pauses(self.job.limits);
         let mut tries = 1;
         let assertions = lint::assertions(self.job.sql, self.session.dialect());
         loop {
-            let broken = asserted::broken(self.job, &assertions, &self.unit.at, false, self.session).await;
+            let broken =
+                asserted::first_violation(self.job, &assertions, &self.unit.at, false, self.session).await;
             let broken = broken.map_err(|error| {
-                failure::of_statement(self.job, &error, (tries, self.watch), &self.unit.at)
+                failure::statement_failed(self.job, &error, (tries, self.watch), &self.unit.at)
             })?;
             if let Some(error) = broken {
                 return Err(error);
             }
             self.client.check_lock().await?;
             let tried = match self.unit.kind {
-                Kind::Transaction(bounds) => self.own_transaction(bounds).await,
-                Kind::Setting | Kind::Statement => self.statement(was_begun, &leavings).await,
+                UnitKind::Transaction(bounds) => self.own_transaction(bounds).await,
+                UnitKind::Setting | UnitKind::Statement => self.statement(was_begun, &indexes).await,
             };
             let Err(error) = tried else { return Ok(()) };
-            let pause = pauses.next().filter(|_| failure::is_passing(&error));
+            let pause = pauses.next().filter(|_| failure::is_transient(&error));
             match pause {
                 Some(pause) if self.watch.sleep(pause).await => tries += 1,
                 _ => {
                     let at = self.failed.as_ref().unwrap_or(&self.unit.at);
-                    return Err(failure::of_statement(self.job, &error, (tries, self.watch), at));
+                    return Err(failure::statement_failed(self.job, &error, (tries, self.watch), at));
                 }
             }
         }
     }
 
-    /// The file's own transaction, with the memory of it before its COMMIT. What the file leaves out of
-    /// it is what sqlx does around the file.
+    /// Runs a transaction that the file contains, and records it before its COMMIT. Where the file
+    /// has no
+    /// BEGIN or COMMIT of its own, adds the one that sqlx would.
     async fn own_transaction(&mut self, bounds: Bounds) -> std::result::Result<(), Failed> {
         let Range { start, end } = self.unit.at.clone();
         let Bounds { has_begin, commit } = bounds;
         let body = start..commit.unwrap_or(end);
-        // SQLite does not say where in a text it failed.
+        // SQLite reports no position, so statements are sent one by one.
         let parts = match self.session.dialect() {
             Dialect::Postgres => vec![body],
             Dialect::Sqlite => {
@@ -301,10 +315,14 @@ impl Step<'_, '_> {
         Ok(())
     }
 
-    async fn statement(&mut self, was_begun: bool, leavings: &Leavings) -> std::result::Result<(), Failed> {
+    async fn statement(
+        &mut self,
+        was_begun: bool,
+        indexes: &LeftoverIndexes,
+    ) -> std::result::Result<(), Failed> {
         let text = self.text(self.unit.at.clone());
         if stays_outside(&text, self.session.dialect()) {
-            return self.bare(&text, was_begun, leavings).await;
+            return self.without_transaction(&text, was_begun, indexes).await;
         }
         self.session.run("BEGIN").await?;
         let tried = match self.send(text.clone()).await {
@@ -318,35 +336,37 @@ impl Step<'_, '_> {
         self.session.rollback().await;
         let refused =
             connection::code(&error).is_some_and(|code| NOT_IN_A_TRANSACTION.contains(&code.as_str()));
-        if refused { self.bare(&text, was_begun, leavings).await } else { Err(error) }
+        if refused { self.without_transaction(&text, was_begun, indexes).await } else { Err(error) }
     }
 
-    /// A statement that cannot share a transaction with its memory: that it begins is remembered
-    /// first, so that a run after a kill knows that it may have ended.
-    async fn bare(
+    /// Runs a statement that cannot share a transaction with its record. A begin marker is written
+    /// first: after
+    /// a kill, the next run checks whether the statement had completed.
+    async fn without_transaction(
         &mut self,
         text: &str,
         was_begun: bool,
-        leavings: &Leavings,
+        indexes: &LeftoverIndexes,
     ) -> std::result::Result<(), Failed> {
         let (number, address) = (self.number, &self.job.address);
-        let left = match self.marked.take() {
+        let leftovers = match self.marked.take() {
             Some(false) => BTreeSet::new(),
-            Some(true) => leavings.find(self.session, String::new()).await?,
-            None => self.begin(leavings).await?,
+            Some(true) => indexes.find(self.session, String::new()).await?,
+            None => self.begin(indexes).await?,
         };
-        leavings.drop(left, self.session).await?;
+        indexes.drop(leftovers, self.session).await?;
         match self.send(text.to_owned()).await {
             Ok(()) => {}
             Err(error) if was_begun && is_done(&error) => {}
             Err(error) => {
                 if self.session.has_books && error.as_database_error().is_some() {
-                    let forget = books::forget(self.session, address, Some(books::begun_key(number)));
+                    let forget =
+                        bookkeeping::forget(self.session, address, Some(bookkeeping::begun_key(number)));
                     self.record(&forget).await?;
                 }
-                if !failure::is_passing(&error) {
-                    // Nobody is in the way, and there is no next try that would begin with it.
-                    leavings.drop_all(self.session).await?;
+                if !failure::is_transient(&error) {
+                    // No lock is involved, so there is no retry that would clean up first.
+                    indexes.drop_all(self.session).await?;
                 }
                 return Err(error);
             }
@@ -355,22 +375,23 @@ impl Step<'_, '_> {
         if done.is_empty() { Ok(()) } else { self.record(&done).await }
     }
 
-    /// Remembers that the unit begins; gives what is left of earlier tries, for which it asks in the same message.
-    async fn begin(&mut self, leavings: &Leavings) -> std::result::Result<BTreeSet<String>, Failed> {
+    /// Records that the unit begins, and returns leftovers of earlier attempts, queried in the same
+    /// message.
+    async fn begin(&mut self, indexes: &LeftoverIndexes) -> std::result::Result<BTreeSet<String>, Failed> {
         let mut begun = String::new();
         if self.session.has_books {
-            let known = (books::begun_key(self.number), self.unit.print(self.job.sql));
-            let known = books::remember(self.session, &self.job.address, known, self.run);
+            let known = (bookkeeping::begun_key(self.number), self.unit.fingerprint(self.job.sql));
+            let known = bookkeeping::remember(self.session, &self.job.address, known, self.run);
             begun = transaction(self.job, self.session, &known);
         }
-        let left = leavings.find(self.session, begun).await;
-        if left.is_err() {
+        let leftovers = indexes.find(self.session, begun).await;
+        if leftovers.is_err() {
             self.session.rollback().await;
         }
-        left
+        leftovers
     }
 
-    /// Runs statements of the bookkeeping in a transaction, with the rights that the session began with.
+    /// Runs bookkeeping statements in a transaction with the session's own role.
     async fn record(&mut self, statements: &str) -> std::result::Result<(), Failed> {
         let recorded = self.session.run(transaction(self.job, self.session, statements)).await;
         if recorded.is_err() {
@@ -379,28 +400,29 @@ impl Step<'_, '_> {
         recorded
     }
 
-    /// The statements that remember the unit as done, or the file as whole where that is its end, with the
-    /// rights that the session began with; empty where there is nothing to remember it in.
+    /// The statements that record the unit as done, or the file where this unit completes it. Empty
+    /// where the
+    /// inventory table does not exist.
     fn done(&self) -> String {
         let (session, address) = (&*self.session, &self.job.address);
-        let mut statements = inside::own_rights(self.job.sql, session.dialect());
+        let mut statements = inside::reset_role_statements(self.job.sql, session.dialect());
         if let Some(started) = self.ends {
-            statements.extend(whole(self.pending, self.job, session, self.run, started));
+            statements.extend(completion_statements(self.pending, self.job, session, self.run, started));
             return statements.join("; ");
         }
         if !session.has_books {
             return String::new();
         }
-        let done = (books::done_key(self.number), self.unit.print(self.job.sql));
+        let done = (bookkeeping::done_key(self.number), self.unit.fingerprint(self.job.sql));
         statements.extend([
-            inside::again_in_history(
+            inside::upsert_history(
                 self.pending,
                 false,
-                inside::Took::Known(std::time::Duration::ZERO),
+                inside::TimeTaken::Known(std::time::Duration::ZERO),
                 session,
             ),
-            books::forget(session, address, Some(books::begun_key(self.number))),
-            books::remember(session, address, done, self.run),
+            bookkeeping::forget(session, address, Some(bookkeeping::begun_key(self.number))),
+            bookkeeping::remember(session, address, done, self.run),
         ]);
         statements.join("; ")
     }
@@ -410,7 +432,8 @@ fn is_done(error: &Failed) -> bool {
     connection::code(error).is_some_and(|code| IS_DONE.contains(&code.as_str()))
 }
 
-/// Statements that are known to refuse a transaction; others say so themselves.
+/// Whether a statement is known to fail in a transaction. Others are recognised by their error
+/// code.
 fn stays_outside(text: &str, dialect: Dialect) -> bool {
     let words: Vec<String> = text.split_whitespace().take(4).map(str::to_lowercase).collect();
     let first = words.first().map_or("", String::as_str);

@@ -1,5 +1,6 @@
-//! How far a database without a history got with the migrations, judged by what is there of the tables,
-//! columns and indexes that they name. Pure.
+//! Estimates how many migrations a database without a history has had, by the tables, columns and
+//! indexes
+//! that they create and that exist. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +10,12 @@ use crate::lint::script::{Script, folded, located, words};
 use crate::sql::Dialect;
 use crate::stack::Migration;
 
-/// What of a file is there.
+/// Whether the objects that a file creates exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trace {
     Found,
     Missing,
-    /// It makes nothing that has a name.
+    /// The file creates no named object.
     None,
 }
 
@@ -25,10 +26,11 @@ struct Names {
     indexes: BTreeSet<String>,
 }
 
-/// The version that the schema reaches: the last of which something is there, and those behind it that make
-/// nothing which could be looked for.
-pub(super) fn version(desired: &Desired, schema: &Snapshot) -> Option<i64> {
-    let names = Names::of(schema);
+/// The estimated version: the last file with any object in the schema, and the files directly
+/// behind it that
+/// create no named object.
+pub(super) fn estimated_version(desired: &Desired, schema: &Snapshot) -> Option<i64> {
+    let names = Names::from_schema(schema);
     let traces = desired.files.iter().map(|file| names.trace(file, desired.dialect));
     let traces: Vec<Trace> = traces.collect();
     let last = traces.iter().rposition(|trace| *trace == Trace::Found)?;
@@ -37,7 +39,7 @@ pub(super) fn version(desired: &Desired, schema: &Snapshot) -> Option<i64> {
 }
 
 impl Names {
-    fn of(schema: &Snapshot) -> Self {
+    fn from_schema(schema: &Snapshot) -> Self {
         let tables = schema.tables.iter();
         let columns = tables.clone().flat_map(|(name, table)| {
             table.columns.iter().map(move |column| (folded(name), column.name.to_lowercase()))
@@ -86,7 +88,7 @@ fn is_filler(word: &str) -> bool {
     matches!(word, "if" | "not" | "exists" | "only" | "concurrently" | "column")
 }
 
-/// The table of an `ALTER TABLE`, and what follows on its name.
+/// Parses the table of an `ALTER TABLE`, and returns the words behind it.
 fn table<'w, 's>(words: &'w [&'s str], dialect: Dialect) -> (TableName, &'w [&'s str]) {
     let start = words.iter().take_while(|word| is_filler(word)).count();
     let name = match words.get(start..).unwrap_or_default() {
@@ -99,7 +101,7 @@ fn table<'w, 's>(words: &'w [&'s str], dialect: Dialect) -> (TableName, &'w [&'s
     (folded(&located(name.0, dialect)), words.get(name.1..).unwrap_or_default())
 }
 
-/// The columns that the rest of an `ALTER TABLE` adds.
+/// The columns that an `ALTER TABLE` adds, given the words behind the table.
 fn added_columns<'w>(words: &'w [&'w str]) -> impl Iterator<Item = &'w str> {
     const OTHERS: [&str; 7] = ["constraint", "primary", "foreign", "unique", "check", "exclude", "value"];
     let is_action = |at: usize| at == 0 || words.get(at - 1) == Some(&",");

@@ -1,10 +1,10 @@
-//! Tables that a migration gives another name or schema: `CREATE TABLE` has the old one only. Pure.
+//! Parses statements that rename a table: its `CREATE TABLE` has the old name only. Pure.
 
 use crate::catalog::TableName;
 use crate::lint::script::{folded, located, words};
 use crate::sql::Dialect;
 
-/// What an `ALTER TABLE … RENAME TO` or `ALTER TABLE … SET SCHEMA` renames, from and to, as folded names.
+/// The old and new name of an `ALTER TABLE … RENAME TO` or `… SET SCHEMA`, folded.
 pub(super) fn renamed(statement: &str, dialect: Dialect) -> Option<(TableName, TableName)> {
     let lower = statement.to_ascii_lowercase();
     if !lower.contains("rename") && !lower.contains("schema") {

@@ -1,9 +1,10 @@
-//! Repeatable migrations: views and functions, run again whenever their text changes. What was run
-//! last stands in the inventory; without it they are run once more, which they must bear.
+//! Repeatable migrations: views and functions that run again whenever their text changes. The last
+//! executed
+//! text is recorded in the inventory. Without a record a file runs again, so it must be idempotent.
 
 use serde_json::json;
 
-use super::{Change, Desired, Job, Seen, books, risk, without_mark};
+use super::{Change, Desired, Job, Observed, bookkeeping, risk, without_mark};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Diff, Fault, Planned};
 use crate::connection::Limits;
@@ -12,7 +13,6 @@ use crate::journal::Inventory;
 use crate::lint::{self, Known, Text};
 use crate::stack::Repeatable;
 
-/// A repeatable migration to run.
 #[derive(Debug, Clone)]
 pub struct Repeating {
     pub file: Repeatable,
@@ -30,28 +30,29 @@ fn address(file: &Repeatable) -> Address {
     Kind::Repeatable.named(&file.name)
 }
 
-/// The files against what was run last, one after the other in the order of their names, after the
-/// last of the migrations that are `planned`, or after what comes `before` all of them.
+/// Compares the files with the recorded texts. They run one after the other, sorted by name, after
+/// the last
+/// `planned` migration, or after `before` where none is planned.
 pub(crate) fn diff(
     desired: &Desired,
-    seen: Seen<'_>,
+    seen: Observed<'_>,
     inventory: &Inventory,
     (before, planned): (&[Address], &[Planned<Change>]),
 ) -> Diff<Change> {
     let mut diff = Diff::default();
-    // A migration waits for what comes before it by itself.
+    // The migrations depend on `before` themselves.
     let last = planned.last().map(|planned| vec![planned.address.clone()]);
     let mut needs = last.unwrap_or_else(|| before.to_vec());
     let mut known = None;
     for file in &desired.repeatables {
         let address = address(file);
-        let ran = inventory.at(&address).and_then(|known| known.get(&books::text_key()));
-        let print = books::text_print(&file.sql);
+        let ran = inventory.at(&address).and_then(|known| known.get(&bookkeeping::text_key()));
+        let print = bookkeeping::text_fingerprint(&file.sql);
         if ran == Some(&print) {
             diff.unchanged += 1;
             continue;
         }
-        let known = known.get_or_insert_with(|| known_after(planned, desired, seen));
+        let known = known.get_or_insert_with(|| tables_after(planned, desired, seen));
         let text = Text { sql: &file.sql, dialect: desired.dialect, in_transaction: true };
         if lint::has_transactions(&file.sql, desired.dialect) {
             diff.faults.push(Fault {
@@ -61,10 +62,15 @@ pub(crate) fn diff(
                 at: Some(file.at.clone()),
             });
         }
-        diff.faults.extend(super::of_client(address.clone(), &file.sql, &file.at, desired.dialect));
-        let verdict = risk::of(text, seen, known);
-        let summary = verdict.summary(", run again whenever the file changes");
-        let risk::Verdict { risks, assertions, .. } = verdict;
+        diff.faults.extend(super::client_commands_fault(
+            address.clone(),
+            &file.sql,
+            &file.at,
+            desired.dialect,
+        ));
+        let assessment = risk::assess(text, seen, known);
+        let summary = assessment.summary(", run again whenever the file changes");
+        let risk::Assessment { risks, assertions, .. } = assessment;
         diff.changes.push(Planned {
             address: address.clone(),
             action: Action::Run,
@@ -87,9 +93,9 @@ pub(crate) fn diff(
     diff
 }
 
-/// What is known of the tables when the planned migrations have run.
-fn known_after(planned: &[Planned<Change>], desired: &Desired, seen: Seen<'_>) -> Known {
-    let mut known = risk::known(desired, seen);
+/// The state of the tables after the planned migrations.
+fn tables_after(planned: &[Planned<Change>], desired: &Desired, seen: Observed<'_>) -> Known {
+    let mut known = risk::initial_tables(desired, seen);
     for planned in planned {
         if let Change::Run(pending) = &planned.change {
             lint::classify(pending.migration.text(desired.dialect), &mut known, &|_| None);

@@ -1,31 +1,30 @@
-//! What a pending migration may cost, from its text and what was observed. Pure.
+//! Classifies what a pending migration may cost, from its text and the observed database. Pure.
 
-use super::{Applied, Desired, Seen, without_mark};
+use super::{Applied, Desired, Observed, without_mark};
 use crate::change::Risks;
 use crate::lint::{self, Emptiness, Finding, Grouped, Known, Statement, Text};
 use crate::sql;
 use crate::stack::Migration;
 
-/// Most findings that are listed.
-const MOST_NAMED: usize = 5;
+const MAX_FINDINGS: usize = 5;
 
-/// Most ranges of lines that are listed for a finding.
-const MOST_RANGES: usize = 8;
+const MAX_LINE_RANGES: usize = 8;
 
-/// What is said of a file.
-pub(super) struct Verdict {
+/// The classification of one file.
+pub(super) struct Assessment {
     pub risks: Risks,
     pub count: String,
-    /// A line for each finding, the worst first.
+    /// One line for each finding, the most severe first.
     pub findings: Vec<String>,
-    /// Whether its assertions hold, as far as somebody has looked; `None` without assertions.
+    /// For each assertion whether it holds, or `None` where it was not observed.
     pub assertions: Option<Vec<Option<bool>>>,
 }
 
-/// What is known of the tables before anything that is pending runs. What an earlier run of the same
-/// plan made is as new as it was when the plan was made.
-pub(super) fn known(desired: &Desired, seen: Seen<'_>) -> Known {
-    let Seen { exists, schema, history, missing, extensions, emptiness: _ } = seen;
+/// The state of the tables before the pending files run. Files that an earlier run of the same plan
+/// executed
+/// are applied on top, so that their tables still count as new.
+pub(super) fn initial_tables(desired: &Desired, seen: Observed<'_>) -> Known {
+    let Observed { exists, schema, history, missing, extensions, emptiness: _ } = seen;
     let is_done = |file: &&Migration| desired.done.contains(&super::address(file));
     let done: Vec<&Migration> = desired.files.iter().filter(is_done).collect();
     let with_done = |mut known: Known| {
@@ -48,16 +47,16 @@ pub(super) fn known(desired: &Desired, seen: Seen<'_>) -> Known {
     with_done(known)
 }
 
-/// Classifies what is pending; `known` goes from one text to the next, in their order.
-pub(super) fn of(text: Text<'_>, seen: Seen<'_>, known: &mut Known) -> Verdict {
+/// Classifies a file, and updates `known` for the next one.
+pub(super) fn assess(text: Text<'_>, seen: Observed<'_>, known: &mut Known) -> Assessment {
     let seen = |table: &_| seen.emptiness.get(table).copied();
     let statements = lint::classify(text, known, &seen);
     let asserted: Vec<_> = lint::assertions(text.sql, text.dialect)
         .iter()
-        // Missing and empty are one: a table may be made by a run that this one continues.
+        // Missing and empty are treated alike: a run that is resumed may have created the table.
         .map(|assertion| seen(&assertion.table).map(|seen| seen != Emptiness::NotEmpty))
         .collect();
-    Verdict {
+    Assessment {
         risks: statements.iter().flat_map(|statement| statement.risks).collect(),
         count: count(&statements, !text.in_transaction),
         findings: findings(&statements),
@@ -65,8 +64,8 @@ pub(super) fn of(text: Text<'_>, seen: Seen<'_>, known: &mut Known) -> Verdict {
     }
 }
 
-impl Verdict {
-    /// One line, and below it the findings.
+impl Assessment {
+    /// One line, followed by the findings.
     pub(super) fn summary(&self, note: &str) -> String {
         let Self { count, findings, .. } = self;
         let lines = findings.iter().map(|finding| format!("\n{finding}"));
@@ -83,8 +82,8 @@ fn count(statements: &[Statement], no_transaction: bool) -> String {
 fn findings(statements: &[Statement]) -> Vec<String> {
     let mut groups = lint::grouped(statements);
     groups.sort_by_key(|group| std::cmp::Reverse(group.finding.risk));
-    let more = groups.len().saturating_sub(MOST_NAMED);
-    let mut lines: Vec<String> = groups.iter().take(MOST_NAMED).map(line).collect();
+    let more = groups.len().saturating_sub(MAX_FINDINGS);
+    let mut lines: Vec<String> = groups.iter().take(MAX_FINDINGS).map(line).collect();
     if more > 0 {
         lines.push(format!("and {more} more, none of them worse; `trueup migration lint` lists them"));
     }
@@ -95,12 +94,12 @@ fn line(group: &Grouped<'_>) -> String {
     let Finding { rule, risk, reason } = group.finding;
     let place = match group.count {
         1 => format!("line {}", group.line_list(1)),
-        count => format!("{count} times in lines {}:", group.line_list(MOST_RANGES)),
+        count => format!("{count} times in lines {}:", group.line_list(MAX_LINE_RANGES)),
     };
     format!("{place} {} ({}): {reason}", risk.as_str(), rule.name)
 }
 
-/// The text of a migration, as lines that are added, without the secrets that stand in it.
+/// The text of a migration as added lines, with secrets masked.
 pub(super) fn added(sql: &str) -> String {
     let text = sql::masked(without_mark(sql));
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()

@@ -1,12 +1,12 @@
-//! Runs a migration in one transaction with its record, and again when somebody else had a lock.
-//! Takes no lock of its own: the caller holds the run's.
+//! Runs a migration and its record in one transaction, and retries it when another session holds a
+//! lock. Takes no lock of its own: the caller holds the lock of the run.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
 use super::watch::Watch;
-use super::{Error, Job, Pending, Repeating, Result, asserted, books, failure, is_same_text, outside};
+use super::{Error, Job, Pending, Repeating, Result, asserted, bookkeeping, failure, is_same_text, outside};
 use crate::change::Effect;
 use crate::connection::{Client, Failed, Limits, Recorded, Session};
 use crate::digest::hex;
@@ -14,62 +14,66 @@ use crate::journal::RunId;
 use crate::lint;
 use crate::sql::{self, Dialect};
 
-/// A longer file is not copied for one round trip.
-const MOST_AT_ONCE: usize = 1 << 20;
-/// How often a lock is waited for once more.
-const TRIES_MORE: usize = 5;
+/// Longer files are sent on their own: joining them with their record would copy them.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Retries after the first attempt when a lock is not available.
+const MAX_RETRIES: usize = 5;
 
-/// The pauses between tries: other sessions do their work meanwhile, instead of queueing behind a
-/// statement that waits.
+/// The pauses between retries. A waiting statement blocks the sessions queued behind it; a pause
+/// lets
+/// them proceed.
 pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
     const LONGEST: Duration = Duration::from_secs(4);
     ExponentialBuilder::new()
         .with_min_delay((limits.lock / 20).min(LONGEST / 16))
         .with_max_delay(limits.lock.min(LONGEST))
-        .with_max_times(TRIES_MORE)
+        .with_max_times(MAX_RETRIES)
         .with_jitter()
         .build()
 }
 
-/// Runs a migration, unless the history has it.
+/// Runs a migration, unless the history has it already.
 pub(super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<Effect> {
     let job = pending.job();
-    can_run(&job, client)?;
+    reject_client_commands(&job, client)?;
     let mut session = open(client).await?;
     let applied = if pending.migration.no_transaction {
         outside::apply(pending, &job, &mut session, (client, run)).await
     } else {
-        match at_once(&job, pending, &mut session, (client, run)).await {
+        match in_one_message(&job, pending, &mut session, (client, run)).await {
             Ok(true) => Ok((Effect::DONE, true)),
             Ok(false) => {
-                inside(&job, Some(pending), &mut session, (client, run)).await.map(|effect| (effect, true))
+                in_steps(&job, Some(pending), &mut session, (client, run)).await.map(|effect| (effect, true))
             }
             Err(error) => Err(error),
         }
     };
-    // What a migration outside a transaction left set is not taken over to the next.
-    leave(client, session, applied.as_ref().is_ok_and(|(_, is_clean)| *is_clean)).await;
+    // Discards the session where the file changed settings, so that they do not affect the next
+    // file.
+    return_session(client, session, applied.as_ref().is_ok_and(|(_, is_clean)| *is_clean)).await;
     applied.map(|(effect, _)| effect)
 }
 
-/// Runs a repeatable migration.
+/// Runs a repeatable file.
 pub(super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) -> Result<Effect> {
-    can_run(&repeating.job(), client)?;
+    reject_client_commands(&repeating.job(), client)?;
     let mut session = open(client).await?;
-    let applied = inside(&repeating.job(), None, &mut session, (client, run)).await;
-    leave(client, session, applied.is_ok()).await;
+    let applied = in_steps(&repeating.job(), None, &mut session, (client, run)).await;
+    return_session(client, session, applied.is_ok()).await;
     applied
 }
 
-/// Refuses what the session would wait for without end. The plan did that already, and `baseline`
-/// has none.
-fn can_run(job: &Job<'_>, client: &Client) -> Result<()> {
+/// Rejects files that would make the session wait for input without end. The plan rejects them too,
+/// but
+/// `baseline` has no plan.
+fn reject_client_commands(job: &Job<'_>, client: &Client) -> Result<()> {
     let Some((_, why)) = lint::of_client(job.sql, client.dialect()) else { return Ok(()) };
     Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
-/// Records migrations as done that are not run, all or none: in the history those that it lacks, and in
-/// the inventory those that another tool recorded.
+/// Records migrations as done without running them, all or none. `lacking` are added to the
+/// history;
+/// `known` were recorded there by another tool and are added to the inventory only.
 pub(crate) async fn record_only(
     lacking: &[Pending],
     known: &[Pending],
@@ -79,14 +83,20 @@ pub(crate) async fn record_only(
     let mut session = open(client).await?;
     let mut statements = vec!["BEGIN".to_owned()];
     for pending in lacking {
-        statements.extend(record(&pending.job(), Some(pending), Took::Known(Duration::ZERO), &session, run));
+        statements.extend(record(
+            &pending.job(),
+            Some(pending),
+            TimeTaken::Known(Duration::ZERO),
+            &session,
+            run,
+        ));
     }
     for pending in known {
-        statements.extend(remembered(&pending.job(), true, &session, run));
+        statements.extend(record_text(&pending.job(), true, &session, run));
     }
     statements.push("COMMIT".to_owned());
     let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));
-    leave(client, session, false).await;
+    return_session(client, session, false).await;
     recorded
 }
 
@@ -98,8 +108,9 @@ async fn open(client: &Client) -> Result<Session> {
     Ok(Session::open(&database).await?)
 }
 
-/// A session that failed is in no state to go on with.
-async fn leave(client: &Client, session: Session, is_clean: bool) {
+/// Reuses the session for the next file only where it is clean; a failed one is in an undefined
+/// state.
+async fn return_session(client: &Client, session: Session, is_clean: bool) {
     client.forget_catalog().await;
     if is_clean {
         client.keep_migrator(session).await;
@@ -108,12 +119,14 @@ async fn leave(client: &Client, session: Session, is_clean: bool) {
     }
 }
 
-/// The whole of it in one message: begin, the file, its record with the commit. False when the file
-/// has to be run step by step, and nothing of it is kept.
+/// Sends BEGIN, the file, its record and COMMIT in one message. Returns false where the file has to
+/// be run
+/// step by step instead; nothing of it is kept then.
 ///
-/// What a server says of one message does not always tell whether the file or the record is meant, and SQLite
-/// never says where: such an error is looked for by running step by step, which runs the file once more.
-async fn at_once(
+/// An error of such a message does not always show whether the file or the record failed, and
+/// SQLite never
+/// reports a position. In these cases the file is run again step by step to locate the error.
+async fn in_one_message(
     job: &Job<'_>,
     pending: &Pending,
     session: &mut Session,
@@ -122,44 +135,46 @@ async fn at_once(
     let dialect = session.dialect();
     let can_end = match dialect {
         Dialect::Postgres => true,
-        // A comment that never ends is none to SQLite: it would swallow the record and the commit.
+        // SQLite accepts a comment without an end: it would swallow the record and the COMMIT.
         Dialect::Sqlite => !job.sql.contains("/*") && !lint::without_keys(job.sql),
     };
-    let is_plain = can_end && job.sql.len() <= MOST_AT_ONCE && lint::assertions(job.sql, dialect).is_empty();
+    let is_plain =
+        can_end && job.sql.len() <= MAX_MESSAGE_BYTES && lint::assertions(job.sql, dialect).is_empty();
     if !is_plain {
         return Ok(false);
     }
     let before = session.beginning(job.limits);
-    // A history that has the version refuses its record, and with it all that comes before.
+    // Where the history has the version already, its primary key rejects the record, and the
+    // transaction is rolled back.
     let took = match dialect {
-        Dialect::Postgres => Took::InTransaction,
-        Dialect::Sqlite => Took::Since(SystemTime::now()),
+        Dialect::Postgres => TimeTaken::InTransaction,
+        Dialect::Sqlite => TimeTaken::Since(SystemTime::now()),
     };
     let mut end = record(job, Some(pending), took, session, run);
     end.push("COMMIT".to_owned());
-    // A comment may end the file without an end of its line.
+    // The newline ends a comment on the last line of the file.
     let message = format!("{before}{}\n;{}", job.sql, end.join("; "));
     let mut watch = Watch::new(job, client);
     let pid = session.pid;
     client.check_lock().await?;
-    let Err(error) = watch.during(pid, session.run(message)).await else { return Ok(true) };
-    if let Some(lost) = failure::of_lost(job, &error, dialect) {
+    let Err(error) = watch.run(pid, session.run(message)).await else { return Ok(true) };
+    if let Some(lost) = failure::connection_lost(job, &error, dialect) {
         return Err(lost);
     }
     session.rollback().await;
     if dialect == Dialect::Sqlite {
         return Ok(false);
     }
-    match failure::of_message(job, &error, &before, &mut watch) {
+    match failure::message_failed(job, &error, &before, &mut watch) {
         None => Ok(false),
-        // Somebody ran it since the plan was made: what it makes is there.
+        // Another run applied the migration after this plan was made.
         Some(_) if session.has(pending.migration.version).await => Ok(false),
         Some(failure) => Err(failure),
     }
 }
 
-/// Three round trips: begin, the file, its record with the commit.
-async fn inside(
+/// Runs BEGIN, the file, and its record with COMMIT in three round trips.
+async fn in_steps(
     job: &Job<'_>,
     versioned: Option<&Pending>,
     session: &mut Session,
@@ -174,7 +189,7 @@ async fn inside(
         let recorded = recorded.map_err(doing("reading the history of migrations"))?;
         if let (Some(recorded), Some(pending)) = (recorded, versioned) {
             session.rollback().await;
-            return already(&recorded, pending).map(|()| Effect::Unchanged);
+            return check_recorded_text(&recorded, pending).map(|()| Effect::Unchanged);
         }
         let dangled = session.dangling().await.map_err(doing("checking foreign keys"))?;
         if let Err(lost) = client.check_lock().await {
@@ -184,12 +199,12 @@ async fn inside(
         let started = Instant::now();
         let pid = session.pid;
         let (error, place) = if lint::assertions(job.sql, session.dialect()).is_empty() {
-            (watch.during(pid, session.run(job.sql)).await.err(), None)
+            (watch.run(pid, session.run(job.sql)).await.err(), None)
         } else {
-            match watch.during(pid, asserted::run(job, session)).await {
+            match watch.run(pid, asserted::run(job, session)).await {
                 Ok(()) => (None, None),
-                Err(asserted::Failure::Statement(error, at)) => (Some(error), Some(at)),
-                Err(asserted::Failure::Asserted(error)) => {
+                Err(asserted::RunError::Statement(error, at)) => (Some(error), Some(at)),
+                Err(asserted::RunError::Asserted(error)) => {
                     session.rollback().await;
                     return Err(error);
                 }
@@ -199,18 +214,18 @@ async fn inside(
             let dangling = session.dangling().await.map_err(doing("checking foreign keys"))?;
             if dangling > dangled {
                 session.rollback().await;
-                return Err(failure::of_keys(job, dangling - dangled));
+                return Err(failure::foreign_keys_violated(job, dangling - dangled));
             }
-            let mut end = record(job, versioned, Took::Known(started.elapsed()), session, run);
+            let mut end = record(job, versioned, TimeTaken::Known(started.elapsed()), session, run);
             end.push("COMMIT".to_owned());
             let ended = session.run(end.join("; ")).await;
-            return ended.map(|()| Effect::DONE).map_err(|error| failure::of_commit(job, &error));
+            return ended.map(|()| Effect::DONE).map_err(|error| failure::commit_failed(job, &error));
         };
-        if let Some(lost) = failure::of_lost(job, &error, session.dialect()) {
+        if let Some(lost) = failure::connection_lost(job, &error, session.dialect()) {
             return Err(lost);
         }
         session.rollback().await;
-        let pause = pauses.next().filter(|_| failure::is_passing(&error));
+        let pause = pauses.next().filter(|_| failure::is_transient(&error));
         if let Some(pause) = pause
             && watch.sleep(pause).await
         {
@@ -222,13 +237,13 @@ async fn inside(
             );
             tries += 1;
         } else {
-            return Err(failure::of_whole(job, &error, place, (tries, &mut watch), session).await);
+            return Err(failure::transaction_failed(job, &error, place, (tries, &mut watch), session).await);
         }
     }
 }
 
-/// What is to be said of a migration that the history has already.
-pub(super) fn already(recorded: &Recorded, pending: &Pending) -> Result<()> {
+/// Checks that the text recorded in the history is the text of the file.
+pub(super) fn check_recorded_text(recorded: &Recorded, pending: &Pending) -> Result<()> {
     let file = &pending.migration;
     if recorded.success && is_same_text(&recorded.checksum, file) {
         return Ok(());
@@ -240,14 +255,14 @@ pub(super) fn already(recorded: &Recorded, pending: &Pending) -> Result<()> {
     })
 }
 
-/// How long a migration took, for sqlx's history.
+/// How the duration of a migration is computed, for sqlx's history.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Took {
-    /// So long.
+pub(super) enum TimeTaken {
+    /// Measured by the caller.
     Known(Duration),
-    /// As long as its transaction is old: PostgreSQL says it.
+    /// The age of the transaction, which PostgreSQL computes.
     InTransaction,
-    /// Since this moment: SQLite looks at the clock.
+    /// The time since this moment, which SQLite computes.
     Since(SystemTime),
 }
 
@@ -255,7 +270,7 @@ pub(super) enum Took {
 pub(super) fn record(
     job: &Job<'_>,
     versioned: Option<&Pending>,
-    took: Took,
+    took: TimeTaken,
     session: &Session,
     run: &RunId,
 ) -> Vec<String> {
@@ -263,50 +278,58 @@ pub(super) fn record(
     if session.dialect() == Dialect::Postgres && changes_rights(job.sql) {
         record.extend(["RESET SESSION AUTHORIZATION".to_owned(), "RESET ROLE".to_owned()]);
     }
-    record.extend(versioned.map(|pending| in_history(pending, true, took, session)));
-    record.extend(remembered(job, versioned.is_some(), session, run));
+    record.extend(versioned.map(|pending| insert_history(pending, true, took, session)));
+    record.extend(record_text(job, versioned.is_some(), session, run));
     record
 }
 
-/// Whether a file may go on with the rights of another role, which cannot write the record. An idle
-/// RESET does no harm.
+/// Whether the file may leave another role active, which may lack the right to write the record.
+/// False
+/// positives are harmless: they add a RESET without effect.
 fn changes_rights(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
     ["role", "authorization"].iter().any(|word| sql.contains(word))
 }
 
-/// What gives a transaction the rights that the session began with, until it ends, where a file may have
-/// taken on those of another role.
-pub(super) fn own_rights(sql: &str, dialect: Dialect) -> Vec<String> {
+/// Statements that restore the session's own role until the end of the transaction, for files that
+/// may have
+/// switched to another one.
+pub(super) fn reset_role_statements(sql: &str, dialect: Dialect) -> Vec<String> {
     const OWN: [&str; 2] = ["SET LOCAL session_authorization TO DEFAULT", "SET LOCAL role TO DEFAULT"];
     let is_other = dialect == Dialect::Postgres && changes_rights(sql);
     OWN.iter().filter(|_| is_other).map(|statement| (*statement).to_owned()).collect()
 }
 
-/// The statement that remembers the text of a migration, where there is an inventory.
-pub(super) fn remembered(
+/// The statement that records the text of a migration in the inventory, where that table exists.
+pub(super) fn record_text(
     job: &Job<'_>,
     is_versioned: bool,
     session: &Session,
     run: &RunId,
 ) -> Option<String> {
-    let print = if is_versioned { books::bare_print(job.sql) } else { books::text_print(job.sql) };
-    session.has_books.then(|| books::remember(session, &job.address, (books::text_key(), print), run))
+    let print = if is_versioned {
+        bookkeeping::bare_fingerprint(job.sql)
+    } else {
+        bookkeeping::text_fingerprint(job.sql)
+    };
+    session
+        .has_books
+        .then(|| bookkeeping::remember(session, &job.address, (bookkeeping::text_key(), print), run))
 }
 
-/// The statement that writes a version to the history. It fails where the history has it.
-pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: &Session) -> String {
+/// The statement that inserts a row into the history. It fails where the version is there already.
+pub(super) fn insert_history(pending: &Pending, success: bool, took: TimeTaken, session: &Session) -> String {
     let file = &pending.migration;
     let nanoseconds = match took {
-        Took::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
-        Took::Since(began) => {
+        TimeTaken::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
+        TimeTaken::Since(began) => {
             let since_1970 = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             format!(
                 "CAST(max(0, unixepoch('subsec') * 1000 - {}) AS INTEGER) * 1000000",
                 since_1970.as_millis()
             )
         }
-        Took::InTransaction => {
+        TimeTaken::InTransaction => {
             "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::\
                            pg_catalog.int8"
                 .to_owned()
@@ -323,12 +346,12 @@ pub(super) fn in_history(pending: &Pending, success: bool, took: Took, session: 
     )
 }
 
-/// As [`in_history`], and a version that is there was ours, and is ended or begun once more.
-pub(super) fn again_in_history(pending: &Pending, success: bool, took: Took, session: &Session) -> String {
+/// Like [`insert_history`], but overwrites the row that this tool wrote when it began the migration.
+pub(super) fn upsert_history(pending: &Pending, success: bool, took: TimeTaken, session: &Session) -> String {
     format!(
         "{} ON CONFLICT (version) DO UPDATE SET success = excluded.success, checksum = excluded.checksum, \
          description = excluded.description, execution_time = excluded.execution_time",
-        in_history(pending, success, took, session)
+        insert_history(pending, success, took, session)
     )
 }
 

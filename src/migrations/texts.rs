@@ -1,4 +1,4 @@
-//! Which tables, types and other objects the texts of migrations name. Pure.
+//! Collects the tables, types and other objects that the texts of migrations name. Pure.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,20 @@ use crate::catalog::TableName;
 /// The names in the texts of migrations.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
-    /// All their words, in lower case.
+    /// All words, in lower case.
     pub(crate) words: BTreeSet<String>,
-    /// Names of types, functions, schemas and the like that they make, change or drop. A statement about
-    /// one of these changes tables that it does not name.
+    /// Names of types, functions, schemas and similar objects that they create, change or drop. A
+    /// statement
+    /// about one of these changes tables that it does not name.
     pub(crate) objects: BTreeSet<String>,
-    /// Whether a statement is put together when it runs, so that the text does not show it.
+    /// Whether SQL is built at run time, so that the text does not show it.
     pub(crate) is_dynamic: bool,
-    /// Whether anything is dropped, which may take tables along.
+    /// Whether anything is dropped: CASCADE may drop tables that are not named.
     pub(crate) drops: bool,
 }
 
 impl Texts {
-    pub(crate) fn of<'s>(sources: impl IntoIterator<Item = &'s str>) -> Self {
+    pub(crate) fn parse<'s>(sources: impl IntoIterator<Item = &'s str>) -> Self {
         const KINDS: [&str; 9] = [
             "type",
             "domain",
@@ -41,7 +42,7 @@ impl Texts {
                 if matches!(*verb, "create" | "alter" | "drop" | "replace") && KINDS.contains(kind) {
                     let behind = all.iter().skip(at + 2);
                     let mut names = behind.skip_while(|word| matches!(**word, "if" | "not" | "exists"));
-                    // With its schema, or with what comes next.
+                    // The second word is the name where the first is a schema.
                     texts.objects.extend(names.by_ref().take(2).map(|word| (*word).to_owned()));
                 }
             }
@@ -51,28 +52,29 @@ impl Texts {
         texts
     }
 
-    /// Whether they name a table, or its schema.
-    pub(crate) fn name(&self, table: &TableName) -> bool {
+    /// Whether the texts mention a table or its schema.
+    pub(crate) fn mention(&self, table: &TableName) -> bool {
         let has = |name: &String| self.words.contains(&name.to_lowercase());
         has(&table.name) || table.schema.as_ref().is_some_and(has)
     }
 
-    /// Whether they make, change or drop something that a text names, such as the type of a column.
-    pub(crate) fn change_any_in(&self, text: &str) -> bool {
-        any_in(&self.objects, text)
+    /// Whether they create, change or drop an object that `text` names, such as the type of a
+    /// column.
+    pub(crate) fn change_any_of(&self, text: &str) -> bool {
+        contains_any(&self.objects, text)
     }
 }
 
-/// Whether a text has one of some names in it.
-pub(crate) fn any_in(words: &BTreeSet<String>, text: &str) -> bool {
-    // Keywords of expressions, which say nothing of what is meant.
+/// Whether a text contains any of the words.
+pub(crate) fn contains_any(words: &BTreeSet<String>, text: &str) -> bool {
+    // Keywords of expressions, which refer to no object.
     const COMMON: [&str; 12] =
         ["check", "in", "and", "or", "not", "null", "is", "any", "array", "text", "true", "false"];
     let lower = text.to_lowercase();
     identifiers(&lower).any(|word| !COMMON.contains(&word) && words.contains(word))
 }
 
-/// Words that may be names, from a text in lower case.
+/// Splits a text in lower case into possible names.
 fn identifiers(lower: &str) -> impl Iterator<Item = &str> {
     lower.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).filter(|word| !word.is_empty())
 }

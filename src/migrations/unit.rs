@@ -1,51 +1,53 @@
-//! The parts of a migration that runs outside a transaction: each is done once and remembered, or is a
-//! setting that every session runs again. Pure.
+//! Splits a migration that runs outside a transaction into units. Each unit is executed once and
+//! recorded;
+//! settings are executed again in every session. Pure.
 
 use std::ops::Range;
 
-use super::books;
+use super::bookkeeping;
 use crate::digest::Fingerprint;
 use crate::lint::script::Script;
 use crate::lint::{self, Boundary};
 use crate::sql::Dialect;
 use crate::stack::Migration;
 
-/// What runs as one.
+/// A part of a file that is executed and recorded as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
     pub(super) at: Range<usize>,
-    pub(super) kind: Kind,
+    pub(super) kind: UnitKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Holds for the session, and is run by every session: `SET`, `PRAGMA`.
+pub(super) enum UnitKind {
+    /// Changes the session only, so every session executes it: `SET`, `PRAGMA`.
     Setting,
-    /// A transaction of the file's own.
+    /// A transaction that the file itself begins or ends.
     Transaction(Bounds),
     Statement,
 }
 
-/// Which statements of a file begin and end its own transaction.
+/// The statements that begin and end a transaction of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
-    /// False before the file's first COMMIT: that ends the transaction that sqlx puts around a file.
+    /// False where the file begins inside the transaction that sqlx opens, and ends it with its
+    /// first COMMIT.
     pub(super) has_begin: bool,
-    /// Where its COMMIT begins; `None` where the file ends first, and sqlx commits.
+    /// The offset of its COMMIT; `None` where the file ends first and sqlx would commit.
     pub(super) commit: Option<usize>,
 }
 
-/// A transaction that is open while a file is read.
+/// A transaction that is open at the current position.
 struct Open {
     start: usize,
     has_begin: bool,
-    /// The savepoint that began it: SQLite takes one outside a transaction for BEGIN.
+    /// The savepoint that began it. In SQLite, a SAVEPOINT outside a transaction acts as BEGIN.
     savepoint: Option<String>,
 }
 
 impl Unit {
-    /// What a file consists of, where `done` gives the fingerprints of the units that are done, counted
-    /// from 0.
+    /// Splits a file into units. `done` returns the fingerprint recorded for the unit at an index,
+    /// if any.
     pub(super) fn of_file(
         sql: &str,
         dialect: Dialect,
@@ -53,17 +55,18 @@ impl Unit {
     ) -> Vec<Self> {
         let units = Self::all(sql, dialect, !Migration::begins_outside(sql));
         let separate = Self::all(sql, dialect, false);
-        // Version 0.1.0 ran each statement before the first COMMIT by itself: what it left half done goes
-        // on in the same way.
+        // Version 0.1.0 executed each statement before the first COMMIT on its own. Files that it
+        // left
+        // half done resume with the same units.
         let is_done = |units: &[Self]| {
             let done = units.iter().enumerate().filter_map(|(number, unit)| Some((done(number)?, unit)));
-            let same: Vec<bool> = done.map(|(then, unit)| then == unit.print(sql)).collect();
+            let same: Vec<bool> = done.map(|(then, unit)| then == unit.fingerprint(sql)).collect();
             !same.is_empty() && same.iter().all(|same| *same)
         };
         if is_done(&separate) && !is_done(&units) { separate } else { units }
     }
 
-    /// What a file consists of; `is_wrapped` where sqlx begins a transaction before it.
+    /// Splits a file into units. `is_wrapped` where sqlx would open a transaction before it.
     fn all(sql: &str, dialect: Dialect, is_wrapped: bool) -> Vec<Self> {
         let statements = Script::read(sql, dialect).statements;
         let text = |at: &Range<usize>| sql.get(at.clone()).unwrap_or("");
@@ -73,7 +76,7 @@ impl Unit {
         let mut open: Option<Open> = None;
         for at in statements {
             let statement = text(&at);
-            let words = Words::of(statement);
+            let words = Words::parse(statement);
             let boundary = lint::boundary(statement, dialect);
             let Some(transaction) = open.take() else {
                 let savepoint = words.savepoint().filter(|_| dialect == Dialect::Sqlite);
@@ -81,9 +84,9 @@ impl Unit {
                     Some(Boundary::Begins) => {
                         open = Some(Open { start: at.start, has_begin: true, savepoint: None });
                     }
-                    // It ends nothing.
+                    // A COMMIT without a transaction ends nothing.
                     Some(Boundary::Ends) => is_wrapped = false,
-                    None if words.are_setting() => units.push(Self { at, kind: Kind::Setting }),
+                    None if words.are_setting() => units.push(Self { at, kind: UnitKind::Setting }),
                     None if is_wrapped => {
                         open = Some(Open { start: at.start, has_begin: false, savepoint: None });
                         is_wrapped = false;
@@ -91,40 +94,40 @@ impl Unit {
                     None if savepoint.is_some() => {
                         open = Some(Open { start: at.start, has_begin: true, savepoint });
                     }
-                    None => units.push(Self { at, kind: Kind::Statement }),
+                    None => units.push(Self { at, kind: UnitKind::Statement }),
                 }
                 continue;
             };
             let is_released = transaction.savepoint.is_some() && words.released() == transaction.savepoint;
             if boundary == Some(Boundary::Ends) || is_released {
                 let bounds = Bounds { has_begin: transaction.has_begin, commit: Some(at.start) };
-                units.push(Self { kind: Kind::Transaction(bounds), at: transaction.start..at.end });
+                units.push(Self { kind: UnitKind::Transaction(bounds), at: transaction.start..at.end });
             } else {
                 open = Some(transaction);
             }
         }
         if let Some(Open { start, has_begin, savepoint: _ }) = open {
             let bounds = Bounds { has_begin, commit: None };
-            units.push(Self { at: start..sql.trim_end().len(), kind: Kind::Transaction(bounds) });
+            units.push(Self { at: start..sql.trim_end().len(), kind: UnitKind::Transaction(bounds) });
         }
         units
     }
 
-    pub(super) fn print(&self, sql: &str) -> Fingerprint {
-        books::bare_print(sql.get(self.at.clone()).unwrap_or(""))
+    pub(super) fn fingerprint(&self, sql: &str) -> Fingerprint {
+        bookkeeping::bare_fingerprint(sql.get(self.at.clone()).unwrap_or(""))
     }
 
-    /// Whether it is done once and remembered.
-    pub(super) fn is_remembered(&self) -> bool {
-        self.kind != Kind::Setting
+    /// Settings are not recorded.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.kind != UnitKind::Setting
     }
 }
 
-/// The first words of a statement, in lower case.
+/// The first three words of a statement, in lower case and without quotes.
 struct Words(Vec<String>);
 
 impl Words {
-    fn of(statement: &str) -> Self {
+    fn parse(statement: &str) -> Self {
         let words = statement.split(|c: char| c.is_whitespace() || c == ';').filter(|word| !word.is_empty());
         let unquoted = words.map(|word| word.trim_matches(['"', '`', '[', ']']).to_lowercase());
         Self(unquoted.take(3).collect())
@@ -146,12 +149,10 @@ impl Words {
         }
     }
 
-    /// The name that a SAVEPOINT gives.
     fn savepoint(&self) -> Option<String> {
         (self.word(0) == "savepoint").then(|| self.word(1).to_owned())
     }
 
-    /// The name of the savepoint that a RELEASE ends.
     fn released(&self) -> Option<String> {
         let name = if self.word(1) == "savepoint" { self.word(2) } else { self.word(1) };
         (self.word(0) == "release").then(|| name.to_owned())
@@ -164,7 +165,7 @@ mod tests {
 
     fn kinds(sql: &str, dialect: Dialect) -> Vec<(&str, bool)> {
         let units = Unit::all(sql, dialect, !Migration::begins_outside(sql)).into_iter();
-        units.map(|unit| (&sql[unit.at.clone()], unit.is_remembered())).collect()
+        units.map(|unit| (&sql[unit.at.clone()], unit.is_recorded())).collect()
     }
 
     #[test]
@@ -188,12 +189,12 @@ mod tests {
         let sql = "SELECT 1; SELECT 2; COMMIT; PRAGMA foreign_keys = off; BEGIN; SELECT 3; ";
         let units = Unit::all(sql, Dialect::Sqlite, true);
         let bounds: Vec<_> = units.iter().map(|unit| (&sql[unit.at.clone()], unit.kind)).collect();
-        let transaction = |has_begin, commit| Kind::Transaction(Bounds { has_begin, commit });
+        let transaction = |has_begin, commit| UnitKind::Transaction(Bounds { has_begin, commit });
         assert_eq!(
             bounds,
             [
                 ("SELECT 1; SELECT 2; COMMIT", transaction(false, Some(20))),
-                ("PRAGMA foreign_keys = off", Kind::Setting),
+                ("PRAGMA foreign_keys = off", UnitKind::Setting),
                 ("BEGIN; SELECT 3;", transaction(true, None)),
             ]
         );
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn what_was_begun_statement_by_statement_goes_on_so() {
         let sql = "SELECT 1; SELECT 2; COMMIT; SELECT 3; BEGIN";
-        let first = books::bare_print("SELECT 1");
+        let first = bookkeeping::bare_fingerprint("SELECT 1");
         let begun = Unit::of_file(sql, Dialect::Sqlite, |number| (number == 0).then_some(first));
         assert_eq!(begun, Unit::all(sql, Dialect::Sqlite, false));
         assert_eq!(begun.len(), 4);

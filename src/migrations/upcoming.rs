@@ -1,4 +1,4 @@
-//! The migrations that are going to run. What they change, the catalog says only after them. Pure.
+//! The migrations that are going to run, and which tables they may change. Pure.
 
 use super::Change;
 use super::texts::Texts;
@@ -6,12 +6,12 @@ use crate::address::Address;
 use crate::catalog::{Column, TableName};
 use crate::change::Planned;
 
-/// Pending migrations and repeatable files.
+/// Pending numbered and repeatable files.
 #[derive(Debug, Default)]
 pub(crate) struct Upcoming<'a> {
-    /// The last of the numbered ones; each needs the one before it.
+    /// The last numbered file; each depends on the one before it.
     pub(crate) last: Option<&'a Address>,
-    /// The last of all of them.
+    /// The last file, numbered or repeatable.
     pub(crate) last_of_all: Option<&'a Address>,
     texts: Texts,
 }
@@ -22,17 +22,17 @@ impl<'a> Upcoming<'a> {
         Self {
             last: planned.iter().rev().find(is_numbered).map(|planned| &planned.address),
             last_of_all: planned.last().map(|planned| &planned.address),
-            texts: Texts::of(planned.iter().map(|planned| planned.change.text().0)),
+            texts: Texts::parse(planned.iter().map(|planned| planned.change.text().0)),
         }
     }
 
-    /// Whether a table may be another one after them.
+    /// Whether the table may differ after the migrations.
     pub(crate) fn may_change(&self, table: &TableName) -> bool {
-        self.texts.is_dynamic || self.texts.name(table)
+        self.texts.is_dynamic || self.texts.mention(table)
     }
 
-    /// Whether a column of a table may hold other values after them.
+    /// Whether a column may hold other values after the migrations.
     pub(crate) fn may_change_column(&self, table: &TableName, column: &Column) -> bool {
-        self.may_change(table) || self.texts.change_any_in(&column.data_type)
+        self.may_change(table) || self.texts.change_any_of(&column.data_type)
     }
 }

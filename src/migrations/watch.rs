@@ -1,5 +1,6 @@
-//! What a statement waits for: asked on another connection while it runs, told to whoever shows
-//! the run, and given up when the run is asked to stop. Decides nothing about trying again.
+//! Watches a running statement from another connection: emits an event when it waits for another
+//! session,
+//! and cancels it when the run is asked to stop. Retries are decided elsewhere.
 
 use std::time::Duration;
 
@@ -8,52 +9,52 @@ use crate::address::Address;
 use crate::connection::{Client, Limits};
 use crate::sql::{self, Value};
 
-/// How long a statement runs before it is asked for what it waits, at most, and between two questions.
+/// The interval between queries for blocking sessions.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The watch over the statements of one file.
+/// Watches the statements of one file.
 pub(super) struct Watch<'a> {
     client: &'a Client,
     address: &'a Address,
-    /// How long a statement runs before it is asked for what it waits.
+    /// The delay before the first query.
     first: Duration,
-    /// The sessions that were last waited for.
-    seen: Option<String>,
+    /// The sessions that blocked the statement at the last query.
+    blockers: Option<String>,
     gave_up: bool,
 }
 
 impl<'a> Watch<'a> {
     pub(super) fn new(job: &'a Job<'_>, client: &'a Client) -> Self {
         let Limits { lock, .. } = job.limits;
-        // A short wait is over before it is long enough to be asked about.
+        // With a short lock timeout the wait would end before the first regular query.
         let first = if lock.is_zero() { PAUSE } else { PAUSE.min(lock / 2) };
-        Self { client, address: &job.address, first, seen: None, gave_up: false }
+        Self { client, address: &job.address, first, blockers: None, gave_up: false }
     }
 
-    /// The sessions that were last waited for, where they are known.
-    pub(super) fn seen(&self) -> Option<&str> {
-        self.seen.as_deref()
+    /// The sessions that last blocked the statement, where known.
+    pub(super) fn blockers(&self) -> Option<&str> {
+        self.blockers.as_deref()
     }
 
-    /// Whether the run was asked to stop while a statement waited, or before the next try.
+    /// Whether the run was asked to stop while a statement waited, or between two attempts.
     pub(super) fn gave_up(&self) -> bool {
         self.gave_up
     }
 
-    /// Runs statements of a session, and looks meanwhile whether they wait for another one.
-    pub(super) async fn during<T>(&mut self, pid: Option<i32>, work: impl Future<Output = T>) -> T {
+    /// Runs statements of a session while watching for blocking sessions.
+    pub(super) async fn run<T>(&mut self, pid: Option<i32>, work: impl Future<Output = T>) -> T {
         let Some(pid) = pid else { return work.await };
         let mut work = std::pin::pin!(work);
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = self.look_after(pid) => {}
+            () = self.cancel_when_stopped(pid) => {}
         }
-        // It was cancelled, and says so.
+        // Returns the error of the cancelled statement.
         work.await
     }
 
-    /// Sleeps between two tries; false when there shall be no other.
+    /// Sleeps before a retry; returns false when the run is asked to stop.
     pub(super) async fn sleep(&mut self, pause: Duration) -> bool {
         let board = self.client.board();
         tokio::select! {
@@ -64,8 +65,8 @@ impl<'a> Watch<'a> {
         !self.gave_up
     }
 
-    /// Comes back when the statement was cancelled.
-    async fn look_after(&mut self, pid: i32) {
+    /// Returns when the statement was cancelled.
+    async fn cancel_when_stopped(&mut self, pid: i32) {
         let board = self.client.board();
         let mut pause = self.first;
         loop {
@@ -78,13 +79,14 @@ impl<'a> Watch<'a> {
                 }
             }
             pause = PAUSE;
-            // Who cannot be asked is not named, and waits as long as it may.
+            // Without an answer, the statement waits until its own timeout.
             let Ok(Some(on)) = self.blocking(pid).await else { continue };
-            if self.seen.as_ref() != Some(&on) {
+            if self.blockers.as_ref() != Some(&on) {
                 board.tell(self.address, &on);
-                self.seen = Some(on);
+                self.blockers = Some(on);
             }
-            // Before it is cancelled: it may say so sooner than the server answers here.
+            // Set before cancelling: the statement may fail before the response to the cancel
+            // arrives.
             self.gave_up = board.is_stopped();
             if self.gave_up && self.cancel(pid).await {
                 return;
@@ -93,9 +95,9 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// Who has what the session waits for; `None` while it waits for nobody.
+    /// Describes the sessions that block this one; `None` where none does.
     async fn blocking(&self, pid: i32) -> sql::Result<Option<String>> {
-        // A row for each session in the way.
+        // Returns one row for each blocking session.
         let sql = format!(
             "SELECT {}
              FROM (SELECT DISTINCT unnest(pg_blocking_pids($1::int)) AS pid) b

@@ -87,7 +87,7 @@ fn check(
 /// The migrations that another tool ran since the schema was recorded.
 fn run_elsewhere<'d>(world: &World, desired: &'d system::Desired) -> Vec<&'d Migration> {
     let history = world.system.migrations.as_deref().unwrap_or_default();
-    migrations::run_elsewhere(&desired.migrations, history, &world.journal.inventory)
+    migrations::applied_by_another_tool(&desired.migrations, history, &world.journal.inventory)
 }
 
 /// What the system's schema is compared with.

@@ -9,7 +9,7 @@ use crate::catalog::{self, Objects, Snapshot, TableKind, TableName};
 use crate::change::Fault;
 use crate::connection::{Client, Lacks, Limits};
 use crate::journal::{Inventory, RunId};
-use crate::migrations::{self, Advice, Pending, without_beyond};
+use crate::migrations::{self, Advice, Pending, without_external_statements};
 use crate::stack::Migration;
 
 /// What comparing gave.
@@ -119,7 +119,7 @@ async fn make(
     for file in files {
         let mut pending = pending(file, desired.migrations.limits());
         // Roles are the server's: there already, and not to be made by a trial.
-        pending.migration.sql = without_beyond(&file.sql, desired.dialect);
+        pending.migration.sql = without_external_statements(&file.sql, desired.dialect);
         let change = migrations::Change::Run(Box::new(pending));
         let mut made = migrations::apply(&change, scratch, &run).await;
         if surroundings.is_none()

@@ -55,7 +55,7 @@ impl Desired {
     /// The same, for a plan that goes on where an earlier run of it stopped.
     #[must_use]
     pub fn going_on(mut self, done: &BTreeSet<Address>) -> Self {
-        self.migrations.go_on(done);
+        self.migrations.resume_after(done);
         self
     }
 
@@ -69,7 +69,7 @@ impl Desired {
     /// The same, where the schema that its migrations left is known.
     #[must_use]
     pub fn knowing(mut self, recorded: Option<&Snapshot>) -> Self {
-        self.migrations.know(recorded);
+        self.migrations.use_recorded_schema(recorded);
         self
     }
 

@@ -24,7 +24,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let mut migrations = migrations::diff(&desired.migrations, seen, inventory, &before);
     let is_migrating = !migrations.changes.is_empty();
     let repeatables =
-        migrations::repeatables(&desired.migrations, seen, inventory, (&before, &migrations.changes));
+        migrations::diff_repeatables(&desired.migrations, seen, inventory, (&before, &migrations.changes));
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
     migrations.merge(repeatables);
     let upcoming = Upcoming::of(&migrations.changes);

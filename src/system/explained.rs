@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Desired;
 use super::diff::is_managed;
 use crate::catalog::{Column, Snapshot, Table, TableName};
-use crate::migrations::{Texts, any_in};
+use crate::migrations::{Texts, contains_any};
 use crate::stack::Migration;
 
 /// The recorded schema with the changes that some migrations account for taken over from the one that is
@@ -24,10 +24,10 @@ pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files
             true
         }
         // They may refer to a table that is not theirs.
-        None => texts.name(name) && (texts.is_dynamic || is_managed(desired, name, table)),
+        None => texts.mention(name) && (texts.is_dynamic || is_managed(desired, name, table)),
     });
     for (name, was) in &recorded.tables {
-        let is_explained = texts.is_dynamic || texts.drops || texts.name(name);
+        let is_explained = texts.is_dynamic || texts.drops || texts.mention(name);
         if !there.tables.contains_key(name) && !is_explained {
             explained.tables.insert(name.clone(), was.clone());
         }
@@ -43,7 +43,7 @@ struct Explanation {
 
 impl Explanation {
     fn of(files: &[&Migration], recorded: &Snapshot, there: &Snapshot) -> Self {
-        let texts = Texts::of(files.iter().map(|file| file.sql.as_str()));
+        let texts = Texts::parse(files.iter().map(|file| file.sql.as_str()));
         let names = recorded.tables.keys().chain(there.tables.keys()).map(|name| name.name.to_lowercase());
         let tables = names.filter(|name| texts.words.contains(name)).collect();
         Self { texts, tables }
@@ -55,20 +55,22 @@ impl Explanation {
         if texts.is_dynamic || was == there {
             return there.clone();
         }
-        let is_named = texts.name(name);
+        let is_named = texts.mention(name);
         if let Some(definition) = &there.definition {
             // A view follows from its tables.
             let both = format!("{definition} {}", was.definition.as_deref().unwrap_or(""));
-            let is_explained =
-                is_named || any_in(tables, &both) || texts.change_any_in(&both) || was.kind != there.kind;
+            let is_explained = is_named
+                || contains_any(tables, &both)
+                || texts.change_any_of(&both)
+                || was.kind != there.kind;
             return if is_explained { there.clone() } else { was.clone() };
         }
-        let speaks = |text: &str| texts.change_any_in(text) || is_named && any_in(&texts.words, text);
+        let speaks = |text: &str| texts.change_any_of(text) || is_named && contains_any(&texts.words, text);
         let column = |column: &Column| {
             let Column { name, data_type, default, generated, .. } = column;
             let expressions = [default, generated].into_iter().flatten();
             is_named && texts.words.contains(&name.to_lowercase())
-                || texts.change_any_in(data_type)
+                || texts.change_any_of(data_type)
                 || expressions.into_iter().any(|text| speaks(text))
         };
         let types_of = |check: &str| {
@@ -85,7 +87,7 @@ impl Explanation {
             texts.words.contains(&key.table.name.to_lowercase()) || speaks(&key.columns.join(" "))
         });
         merged.checks = merge_sets(&was.checks, &there.checks, |check| {
-            speaks(check) || texts.change_any_in(&types_of(check))
+            speaks(check) || texts.change_any_of(&types_of(check))
         });
         if !is_named {
             merged.primary_key.clone_from(&was.primary_key);

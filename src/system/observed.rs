@@ -69,8 +69,8 @@ impl Observed {
     }
 
     /// What of it concerns migrations.
-    pub(crate) fn for_migrations(&self) -> migrations::Seen<'_> {
-        migrations::Seen {
+    pub(crate) fn for_migrations(&self) -> migrations::Observed<'_> {
+        migrations::Observed {
             exists: self.presence == Presence::Present,
             schema: &self.schema,
             extensions: &self.extensions,

@@ -54,7 +54,7 @@ impl Surroundings {
 /// that can be done.
 pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Result<Surroundings> {
     let objects = objects(&live.database().await?).await.map_err(Error::doing("reading the schema"))?;
-    let texts = Texts::of(desired.migrations().iter().map(|file| file.sql.as_str()));
+    let texts = Texts::parse(desired.migrations().iter().map(|file| file.sql.as_str()));
     let views = views(desired);
     let is_foreign = |object: &Object| {
         let name = object.name.name.to_lowercase();

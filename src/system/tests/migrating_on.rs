@@ -88,7 +88,7 @@ fn a08_outside_a_transaction_a_run_goes_on_at_the_statement_that_failed() {
         };
         assert_eq!(
             (*line, statement.as_str(), &**advice),
-            (4, "INSERT INTO nowhere VALUES (1)", &Advice::Rest)
+            (4, "INSERT INTO nowhere VALUES (1)", &Advice::Resumes)
         );
         let success = b.query("SELECT success FROM _sqlx_migrations").await;
         assert!(success == ["false"] || success == ["0"], "sqlx must not begin it anew: {success:?}");

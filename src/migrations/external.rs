@@ -1,27 +1,28 @@
-//! Which statements reach beyond their database: roles, other databases, the server itself, files.
-//! In a scratch database they would not be a trial. Errs on the side of caution. Pure.
+//! Finds statements that affect more than their database: roles, other databases, the server,
+//! files.
+//! They cannot be tried in a scratch database. When in doubt, a statement counts as one. Pure.
 
 use std::ops::Range;
 
 use crate::lint::script::{self, Script};
 use crate::sql::Dialect;
 
-/// The statements of a script that change more than the database they run in.
-pub fn beyond(sql: &str, dialect: Dialect) -> Vec<Range<usize>> {
+/// The statements of a script that affect more than the database they run in.
+pub fn external_statements(sql: &str, dialect: Dialect) -> Vec<Range<usize>> {
     let script = Script::read(sql, dialect);
     let is_reaching = |range: &Range<usize>| {
         let statement = sql.get(range.clone()).unwrap_or("");
         let words = script::words(statement, dialect);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        is_beyond(&words) || has_body(&words) && body_is_beyond(statement)
+        is_external(&words) || has_body(&words) && body_is_external(statement)
     };
     script.statements.into_iter().filter(is_reaching).collect()
 }
 
-/// The script with blanks in place of these statements, so that every other stays where it is.
-pub fn without_beyond(sql: &str, dialect: Dialect) -> String {
+/// The script with these statements replaced by blanks, so that all offsets stay the same.
+pub fn without_external_statements(sql: &str, dialect: Dialect) -> String {
     let mut kept = sql.to_owned();
-    for range in beyond(sql, dialect) {
+    for range in external_statements(sql, dialect) {
         let text = sql.get(range.clone()).unwrap_or("");
         let blank: String = text.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect();
         kept.replace_range(range, &blank);
@@ -29,7 +30,7 @@ pub fn without_beyond(sql: &str, dialect: Dialect) -> String {
     kept
 }
 
-fn is_beyond(words: &[&str]) -> bool {
+fn is_external(words: &[&str]) -> bool {
     match words {
         ["create" | "alter" | "drop", "user", "mapping", ..] => false,
         [
@@ -41,7 +42,7 @@ fn is_beyond(words: &[&str]) -> bool {
         | ["reassign" | "drop", "owned", ..]
         | ["attach", ..]
         | ["vacuum", "into", ..] => true,
-        // Membership in a role. Privileges on a database or tablespace name it.
+        // `GRANT` without `ON` grants membership in a role.
         ["grant" | "revoke", rest @ ..] => {
             let on = rest.iter().position(|word| *word == "on");
             on.is_none_or(|on| matches!(rest.get(on + 1), Some(&("database" | "tablespace" | "parameter"))))
@@ -51,7 +52,7 @@ fn is_beyond(words: &[&str]) -> bool {
     }
 }
 
-/// Functions that act on other databases, sessions, files or the server.
+/// Whether a word is a function that acts on other databases, sessions, files or the server.
 fn calls_out(word: &str) -> bool {
     const NAMES: [&str; 6] = [
         "lo_export",
@@ -64,7 +65,7 @@ fn calls_out(word: &str) -> bool {
     word.starts_with("dblink") || word.starts_with("pg_create_") || NAMES.contains(&word)
 }
 
-/// Whether a text in the statement is code: a block that runs now, or a routine.
+/// Whether the statement contains code in a string: a `DO` block or a routine.
 fn has_body(words: &[&str]) -> bool {
     match words {
         ["do", ..] => true,
@@ -73,8 +74,8 @@ fn has_body(words: &[&str]) -> bool {
     }
 }
 
-/// Looks for the beginning of such a statement anywhere in a body, texts for `EXECUTE` included.
-fn body_is_beyond(text: &str) -> bool {
+/// Searches for such a statement anywhere in a body, including strings for `EXECUTE`.
+fn body_is_external(text: &str) -> bool {
     let text = text.to_lowercase();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let words: Vec<&str> = text.split(|c| !is_word(c)).filter(|word| !word.is_empty()).collect();
@@ -82,8 +83,8 @@ fn body_is_beyond(text: &str) -> bool {
         let rest = words.get(at..).unwrap_or_default();
         let is_grant = matches!(rest, ["grant" | "revoke", ..]);
         let near = rest.get(..rest.len().min(4)).unwrap_or_default();
-        // Where a statement in a body ends is not known: the next few words decide on a grant.
-        if is_grant { !rest.iter().take(12).any(|word| *word == "on") } else { is_beyond(near) }
+        // The end of a statement in a body is unknown: a GRANT is judged by the next few words.
+        if is_grant { !rest.iter().take(12).any(|word| *word == "on") } else { is_external(near) }
     })
 }
 
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     fn found(sql: &str) -> Vec<&str> {
-        beyond(sql, Dialect::Postgres).into_iter().map(|range| &sql[range]).collect()
+        external_statements(sql, Dialect::Postgres).into_iter().map(|range| &sql[range]).collect()
     }
 
     #[test]
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn blanks_keep_every_other_statement_in_its_place() {
         let sql = "CREATE TABLE a (i int);\nCREATE ROLE é\n  LOGIN;\nCREATE TABLE b (i int);\n";
-        let kept = without_beyond(sql, Dialect::Postgres);
+        let kept = without_external_statements(sql, Dialect::Postgres);
         assert_eq!(kept.len(), sql.len());
         assert_eq!(kept.find("CREATE TABLE b"), sql.find("CREATE TABLE b"));
         assert_eq!(kept.matches('\n').count(), 4);
