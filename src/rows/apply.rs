@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::locate::put_or_locate;
 use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
 use super::sequence::restart_sequences;
@@ -67,8 +68,8 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
     take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
     if let Some((write, shape)) = write.as_ref().zip(shape) {
         for rows in write.rows.chunks(BATCH) {
-            let rows: Vec<Values<'_>> = rows.iter().filter_map(|at| write.set.row(*at)).collect();
-            let entries = put(address, &write.set, &shape, &rows, &mut transaction).await?;
+            let batch = Batch { address, set: &write.set, shape: &shape, rows };
+            let entries = put_or_locate(&batch, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
         }
         restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
@@ -96,14 +97,20 @@ fn shape<'s>(
     fitting.map_err(|message| Error::Shape { address: address.to_string(), message })
 }
 
-/// Writes some rows and gives the inventory's entries for them.
-async fn put(
-    address: &Address,
-    set: &RowSet,
-    shape: &Shape<'_>,
-    rows: &[Values<'_>],
-    transaction: &mut Transaction,
-) -> Result<Vec<Entry>> {
+/// Rows of a set that are written together.
+#[derive(Clone, Copy)]
+pub(super) struct Batch<'b> {
+    pub(super) address: &'b Address,
+    pub(super) set: &'b RowSet,
+    pub(super) shape: &'b Shape<'b>,
+    /// Their positions in the set.
+    pub(super) rows: &'b [usize],
+}
+
+/// Writes some rows and returns the inventory's entries for them.
+pub(super) async fn put(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
+    let Batch { address, set, shape, rows } = *batch;
+    let rows: &[Values<'_>] = &rows.iter().filter_map(|at| set.row(*at)).collect::<Vec<_>>();
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_print(shape.key_of(row))).collect();
     let keyed: BTreeMap<Fingerprint, &Values<'_>> = keys.iter().copied().zip(rows).collect();

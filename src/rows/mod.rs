@@ -8,6 +8,7 @@ mod desired;
 mod diff;
 mod error;
 mod fits;
+mod locate;
 mod observe;
 mod order;
 mod own;
