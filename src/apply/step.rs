@@ -99,7 +99,7 @@ pub(super) async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Re
         }
         Work::Flags { stack, environment, flags } => {
             let database = clients.system.database().await?;
-            journal::record_flags(&database, stack, environment, flags).await?;
+            journal::record_flags(&database, (stack, environment), flags, &run).await?;
         }
     }
     Ok(Effect::DONE)

@@ -292,9 +292,23 @@ fn check_format(found: Option<&str>) -> Result<i64> {
     if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(found) }
 }
 
-/// Records the stack, the environment and the flags that were applied, replacing what stood there.
-pub async fn record_flags(database: &Database, stack: &str, environment: &str, flags: &Flags) -> Result<()> {
+/// Records the stack, the environment and the flags that were applied, replacing what stood there. Where one of the
+/// first two changes, the database may be a copy: what it claims of the shared cache is another environment's, but
+/// for what this run made.
+pub async fn record_flags(
+    database: &Database,
+    (stack, environment): (&str, &str),
+    flags: &Flags,
+    run: &RunId,
+) -> Result<()> {
     let mut transaction = database.begin().await?;
+    let (inventory, meta) = (table(database.dialect(), "inventory"), table(database.dialect(), "meta"));
+    let forget = format!(
+        "DELETE FROM {inventory} WHERE address LIKE 'cache.%' AND run <> $1 AND EXISTS (SELECT 1 FROM {meta} \
+         WHERE (key = 'stack' AND value <> $2) OR (key = 'environment' AND value <> $3))"
+    );
+    let values = [run.as_str().into(), stack.into(), environment.into()];
+    transaction.execute(&forget, &values).await?;
     let flags_table = table(database.dialect(), "flags");
     transaction.execute(&format!("DELETE FROM {flags_table}"), &[]).await?;
     let places = (0..flags.0.len()).map(|at| format!("(${}, ${})", at * 2 + 1, at * 2 + 2));

@@ -232,7 +232,10 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
         }
     }
     if let Some(cache) = &stack.cache {
-        diff.merge(cache_diff(cache, world));
+        // A copied system database has the claims of the environment that it was copied from.
+        let is_moved = Applied::before(stack, &world.journal) != Applied::default();
+        let claims = if is_moved { &journal::Inventory::default() } else { &world.journal.inventory };
+        diff.merge(cache_diff(cache, world, claims));
     }
     diff
 }
@@ -275,9 +278,9 @@ fn vector_diff(desired: &vector::Desired, world: &World) -> Diff<Work> {
     }
 }
 
-fn cache_diff(desired: &cache::Desired, world: &World) -> Diff<Work> {
+fn cache_diff(desired: &cache::Desired, world: &World, claims: &journal::Inventory) -> Diff<Work> {
     match &world.cache {
-        Some(observed) => cache::diff(desired, observed, &world.journal.inventory).map(Work::Cache),
+        Some(observed) => cache::diff(desired, observed, claims).map(Work::Cache),
         None => not_observed(Kind::Cache),
     }
 }

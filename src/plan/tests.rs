@@ -33,7 +33,8 @@ async fn world(stack: &Stack, protected: &[&str]) -> World {
     let database = clients.system.database().await.unwrap();
     database.execute("CREATE TABLE IF NOT EXISTS t (id text PRIMARY KEY)", &[]).await.unwrap();
     journal::ensure(&database, &stack.name, &set(protected)).await.unwrap();
-    journal::record_flags(&database, &stack.name, &stack.environment, &stack.flags).await.unwrap();
+    let names = (stack.name.as_str(), stack.environment.as_str());
+    journal::record_flags(&database, names, &stack.flags, &journal::RunId::new()).await.unwrap();
     let most = std::time::Duration::from_mins(1);
     observe_within(stack, &clients, most, &mut |_| {}).await.unwrap()
 }

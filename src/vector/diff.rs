@@ -88,7 +88,7 @@ fn wanted_collection(thing: Thing<'_>, wanted: &Collection, there: Option<&Colle
     let mut diff = Diff::default();
     match (there, holding.standing) {
         (None, _) => diff.changes.push(create(thing, &wanted.at)),
-        (Some(there), Some(Standing::Proven | Standing::Lost | Standing::Unproven)) => {
+        (Some(there), Some(Standing::Proven | Standing::Lost | Standing::Copied | Standing::Unproven)) => {
             diff.changes.push(adopt(thing, there, &holding, &wanted.at));
         }
         (Some(there), None) => {
@@ -249,15 +249,21 @@ fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
 fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &Location) -> Planned<Change> {
     let needs_takeover = holding.standing.is_some_and(Standing::needs_takeover);
     let owner = there.made_by.as_ref().map(ToString::to_string).unwrap_or_default();
+    let reason = match holding.standing {
+        Some(Standing::Copied) => format!(
+            "it was made as {owner}, and this system database may be a copy of that one: if the environment was \
+             only renamed, `--allow takeover` adopts it"
+        ),
+        Some(standing) if standing.needs_takeover() => {
+            format!("another bookkeeping of {owner} made it, which may be lost: `--allow takeover` adopts it")
+        }
+        _ => "an older trueup marked it with the name of the stack alone".to_owned(),
+    };
     Planned {
         address: Kind::Collection.named(thing.name),
         action: Action::Update,
         risks: Risks::SAFE,
-        reason: if needs_takeover {
-            format!("another bookkeeping of {owner} made it, which may be lost: `--allow takeover` adopts it")
-        } else {
-            "an older trueup marked it with the name of the stack alone".to_owned()
-        },
+        reason,
         needs: Vec::new(),
         summary: "mark the collection as this bookkeeping's".to_owned(),
         before: Some(json!({ "made_by": owner })),
@@ -285,7 +291,7 @@ fn documents(
     }
 
     let ours = &holding.documents;
-    let own = desired.claimant.owner.identity.as_ref();
+    let own = &desired.claimant.owner;
     let difference =
         Difference::of(wanted.documents.values(), |id| wanted.documents.contains_key(id), ours, own);
     if difference.is_empty() {
@@ -343,7 +349,7 @@ fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Pla
     let holding = Holding::of_unwanted(&desired.claimant, stored, there);
     let name = address_name(desired, stored);
     let no_document = std::iter::empty();
-    let own = desired.claimant.owner.identity.as_ref();
+    let own = &desired.claimant.owner;
     let difference = Difference::of(no_document, |_| false, &holding.documents, own);
     let planned = |address, summary, before, seen, needs, task| Planned {
         address,

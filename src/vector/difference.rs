@@ -9,7 +9,7 @@ use super::apply::Task;
 use super::documents::Document;
 use super::observed::DocumentSeen;
 use super::owner::Owner;
-use crate::journal::{Identity, RunId};
+use crate::journal::RunId;
 
 /// Ids that a plan lists of one kind; the others are counted.
 pub(super) const LISTED: usize = 20;
@@ -29,7 +29,7 @@ impl<'a> Difference<'a> {
         wanted: impl Iterator<Item = &'a Document>,
         is_wanted: impl Fn(&String) -> bool,
         there: &BTreeMap<&'a String, (&'a Owner, &'a DocumentSeen)>,
-        own: Option<&Identity>,
+        own: &Owner,
     ) -> Self {
         let mut difference = Self::default();
         for document in wanted {
@@ -38,7 +38,7 @@ impl<'a> Difference<'a> {
                 Some((_, seen)) if seen.fingerprint != Some(document.fingerprint) => {
                     difference.differing.push((document, seen));
                 }
-                Some((owner, _)) if own.is_none() || owner.identity.as_ref() != own => {
+                Some((owner, _)) if own.identity.is_none() || *owner != own => {
                     difference.adopted.push(&document.id);
                 }
                 Some(_) => {}

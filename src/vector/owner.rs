@@ -45,6 +45,9 @@ pub(super) enum Standing {
     Proven,
     /// The same stack and environment, another bookkeeping: it may be lost, and then this one takes over.
     Lost,
+    /// The same bookkeeping under another stack or environment: either that was renamed in the spec, or the system
+    /// database was copied, and what the mark names is still in use.
+    Copied,
     /// The same stack, no environment and no bookkeeping, and this one has no record of it.
     Unproven,
     /// Somebody else's.
@@ -59,7 +62,7 @@ impl Standing {
 
     /// Whether only `--allow takeover` makes it this bookkeeping's.
     pub(super) fn needs_takeover(self) -> bool {
-        matches!(self, Self::Lost | Self::Unproven)
+        matches!(self, Self::Lost | Self::Copied | Self::Unproven)
     }
 }
 
@@ -104,7 +107,8 @@ impl Claimant {
         let Owner { stack, environment, identity } = mark;
         let same_stack = *stack == self.owner.stack;
         match identity {
-            Some(_) if *identity == self.owner.identity => Standing::Own,
+            Some(_) if *mark == self.owner => Standing::Own,
+            Some(_) if *identity == self.owner.identity => Standing::Copied,
             Some(_) if same_stack && *environment == self.owner.environment => Standing::Lost,
             None if same_stack && is_on_record() => Standing::Proven,
             None if same_stack => Standing::Unproven,

@@ -27,7 +27,7 @@ fn the_first_ctrl_c_finishes_what_runs(world: &World) {
     run.signal("INT");
 
     let ended = run.ends();
-    ended.exits(130).warns("another Ctrl-C stops at once").warns("goes on from here");
+    ended.exits(130).warns("press Ctrl-C again to stop at once").warns("goes on from here");
     assert!(!ended.stdout.contains("Ctrl-C"));
     let steps = steps(world);
     assert!(steps.contains(&(SLOW.to_owned(), "\"done\"".to_owned())), "{steps:?}");

@@ -40,6 +40,31 @@ fn a_value_that_its_column_cannot_hold_is_said_with_file_line_and_column() {
 }
 
 #[test]
+fn a_row_that_the_database_rejects_is_named_with_file_and_line() {
+    on_each_database(|world, database| {
+        let table = "CREATE TABLE t (id integer PRIMARY KEY, n integer CHECK (n > 0), u text UNIQUE);\n\
+                     CREATE TABLE tree (id integer PRIMARY KEY, parent integer REFERENCES tree (id));\n";
+        world.file("migrations/0001_t.sql", table);
+        let many: String = (10..400).map(|id| format!("{id},{id},u{id}\n")).collect();
+        for (rows, line) in [
+            (format!("id,n,u\n{many}1,-4,a\n2,5,b\n"), 392),
+            (format!("id,n,u\n1,-4,a\n{many}2,5,b\n"), 2),
+            (format!("id,n,u\n1,4,a\n2,5,a\n{many}"), 3),
+        ] {
+            plan(world, "t", "rows.csv", &rows).exits(2);
+            world.apply().exits(6).says(&format!("rows.csv:{line}: "));
+            assert_eq!(database.sql("SELECT count(*) FROM t"), "0");
+        }
+
+        // A row may refer to a later one of the same batch, so that its own failure proves nothing.
+        plan(world, "tree", "rows.csv", "id,parent\n1,2\n2,99\n").exits(2);
+        world.apply().exits(6).never_says("rows.csv:");
+        plan(world, "tree", "rows.csv", "id,parent\n1,2\n2,\n").exits(2);
+        world.apply().exits(0);
+    });
+}
+
+#[test]
 fn what_sqlite_would_store_as_another_type_is_remarked_or_refused() {
     let world = World::new();
     world.env("DATABASE_URL", "sqlite://system.db");

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::servers::Redis;
 use crate::stores::{Stored, Vectors, make_business};
 use crate::world::World;
 
@@ -155,5 +156,64 @@ fn marks_of_an_older_trueup_belong_to_the_bookkeeping_that_made_them() {
         assert!(all(&world, &vectors).values().all(|document| document.metadata["trueup_owner"].is_string()));
         world.trueup(&["--file", "prod.yaml", "destroy", "--auto-approve"]).exits(0);
         assert_eq!(vectors.read(&world, "ddl"), None);
+    }
+}
+
+#[test]
+fn a_copy_of_a_system_database_leaves_the_vectors_of_the_environment_that_it_was_copied_from() {
+    for vectors in Vectors::both() {
+        let world = World::new();
+        make_business(&world, "business.db");
+        for name in ["dev", "review"] {
+            environment(&world, &vectors, name, "");
+        }
+        world.trueup(&["--file", "dev.yaml", "apply", "--auto-approve"]).exits(0);
+        let before = all(&world, &vectors);
+        std::fs::copy(world.path("dev.db"), world.path("review.db")).unwrap();
+
+        let apply = ["--file", "review.yaml", "apply", "--auto-approve"];
+        world.trueup(&apply).exits(3).warns("--allow takeover").says("may be a copy");
+        world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]);
+
+        assert_eq!(all(&world, &vectors), before);
+        world.trueup(&["--file", "dev.yaml", "plan", "--detailed-exitcode"]).exits(0);
+
+        // An environment that was only renamed takes over its own.
+        std::fs::copy(world.path("dev.db"), world.path("review.db")).unwrap();
+        world.trueup(&[&apply[..], &["--allow", "takeover"]].concat()).exits(0);
+        world.trueup(&["--file", "review.yaml", "plan", "--detailed-exitcode"]).exits(0);
+        world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]).exits(0);
+        assert_eq!(vectors.read(&world, "ddl"), None);
+    }
+}
+
+#[test]
+fn a_copy_of_a_system_database_leaves_the_groups_of_the_environment_that_it_was_copied_from() {
+    let redis = Redis::start();
+    let world = World::new();
+    for name in ["dev", "review"] {
+        world.file(
+            &format!("{name}.yaml"),
+            format!(
+                "version: 1\nstack: shop\nenvironment: {name}\n\
+                 system: {{ url: 'sqlite://{name}.db', create_database: true }}\n\
+                 cache: {{ url: '{}', streams: {{ jobs: {{ groups: [workers] }} }} }}\n",
+                redis.url()
+            ),
+        );
+    }
+    world.trueup(&["--file", "dev.yaml", "apply", "--auto-approve"]).exits(0);
+    let groups = || redis.cli(&["XINFO", "GROUPS", "jobs"]).contains("workers");
+    assert!(groups());
+    for applies_first in [false, true] {
+        std::fs::copy(world.path("dev.db"), world.path("review.db")).unwrap();
+
+        if applies_first {
+            world.trueup(&["--file", "review.yaml", "apply", "--auto-approve"]).exits(0);
+        }
+        world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]).exits(0);
+
+        assert!(groups(), "applied first: {applies_first}");
+        world.trueup(&["--file", "dev.yaml", "plan", "--detailed-exitcode"]).exits(0);
     }
 }
