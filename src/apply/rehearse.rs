@@ -10,7 +10,7 @@ use super::step::causes;
 use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
 use crate::change::{Action, Check, Effect, Fault, Status};
-use crate::connection::{Client, Lacks, Purpose};
+use crate::connection::{Client, Lacks, Presence, Purpose};
 use crate::journal::{self, RunId};
 use crate::location::Location;
 use crate::migrations::{self, external_statements, shortened, without_external_statements};
@@ -290,7 +290,9 @@ impl Rehearsal<'_> {
         let lacks_object = |applied: &system::Result<Effect>| {
             applied.as_ref().is_err_and(|error| error.lacks().is_some_and(Lacks::is_of_schema))
         };
-        if lacks_object(&applied) && !self.surroundings.initialized() {
+        // A database that does not exist yet has no objects that could be missing in the scratch database.
+        let has_live = self.world.system.presence == Presence::Present;
+        if lacks_object(&applied) && has_live && !self.surroundings.initialized() {
             let stack = system_alone(self.stack);
             let recorded = self.world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
             let desired = Desired::new(&stack, scratch.dialect()).knowing(recorded);

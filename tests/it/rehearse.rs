@@ -120,6 +120,22 @@ fn a_failing_statement_is_found_with_its_place_and_nothing_real_is_touched() {
 }
 
 #[test]
+fn a_failing_statement_is_found_before_there_is_a_database() {
+    let world = World::new();
+    world.env("DATABASE_URL", "sqlite://system.db").spec(MIGRATIONS);
+    world
+        .file("migrations/0001_a.sql", A)
+        .file("migrations/0002_b.sql", "\nINSERT INTO nowhere VALUES (1);\n");
+
+    let run = rehearse(&world);
+
+    let checks = checks(&run);
+    run.exits(3);
+    assert!(checks[0].contains("migrations/0002_b.sql:2: no such table: nowhere"), "{checks:?}");
+    assert!(!world.path("system.db").exists());
+}
+
+#[test]
 fn a_seed_that_the_new_table_refuses_is_found_in_the_spec() {
     on_each_database(|world, _| {
         world.file("migrations/0001_a.sql", A);
