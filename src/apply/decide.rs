@@ -16,8 +16,9 @@ use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan, ToRun};
 pub trait Frontend: Send {
     /// Something happened.
     fn event(&mut self, event: &Event);
-    /// A look gave a plan.
-    fn show(&mut self, review: &Review<'_>);
+    /// A look gave a plan. What of it is guarded does not run unless it is allowed by name; what is denied, no
+    /// option allows.
+    fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]);
     /// Asks whether the plan that was shown may run.
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
 }
@@ -29,17 +30,6 @@ pub enum Answer {
     Declined,
     /// There is nobody to ask.
     NoTerminal,
-}
-
-/// A plan to look at.
-#[derive(Debug)]
-pub struct Review<'a> {
-    pub plan: &'a Plan,
-    /// What of it is to run.
-    pub to_run: &'a ToRun,
-    pub shown: Shown,
-    /// What does not run unless it is allowed by name. What is denied, no option allows.
-    pub guarded: &'a [(Address, Allow)],
 }
 
 /// Whether a plan is known to who approved the one before.
@@ -98,7 +88,7 @@ impl Run<'_> {
             guarded.retain(|(address, allow)| {
                 *allow == Allow::Environment || to_run.addresses.contains(address)
             });
-            frontend.show(&Review { plan: &seen.plan, to_run: &to_run, shown, guarded: &guarded });
+            frontend.show(&seen.plan, &to_run, shown, &guarded);
             if !seen.plan.denied.is_empty() || !guarded.is_empty() {
                 let has_made_database = self.has_made_database;
                 return Ok(Decision::End(End::Refused { has_made_database }));

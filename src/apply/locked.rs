@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Error, record, schema};
 use crate::address::Kind;
-use crate::connection::{Presence, Purpose};
+use crate::connection::Purpose;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, lock};
 use crate::plan::Anothers;
@@ -38,10 +38,7 @@ impl<'a> Locked<'a> {
     pub async fn open(stack: &'a Stack, patience: Duration) -> Result<Option<Self>, Error> {
         let run = RunId::new();
         let clients = Clients::new(stack, Purpose::Apply(run.clone()), false)?;
-        if clients.system.presence().await? == Presence::Missing {
-            return Ok(None);
-        }
-        let database = clients.system.database().await?;
+        let Some(database) = clients.existing_system().await? else { return Ok(None) };
         let lock = lock::acquire(&system_url(stack)?, &database, &stack.name, &run, patience).await?;
         let (journal, _) = journal::observe(&database).await?;
         match Anothers::of(stack, &journal) {

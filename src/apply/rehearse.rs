@@ -21,6 +21,9 @@ use crate::stores::{ObserveError, observe_system, system_url};
 use crate::system::{self, Change, Desired, Surroundings};
 use crate::world::World;
 
+/// What can be tried without data: not users, who need passwords.
+const TRIED: [Addressed; 5] =
+    [Addressed::Extension, Addressed::Migration, Addressed::Repeatable, Addressed::Ontology, Addressed::Seed];
 /// What becomes plannable while others run gives another round.
 const MOST_ROUNDS: usize = 3;
 
@@ -115,23 +118,15 @@ impl From<String> for Trouble {
 }
 
 impl Rehearsal<'_> {
-    /// What the plan wants done and can be tried without data: not users, who need passwords, and
-    /// no taking back.
+    /// What the plan wants done and can be tried, without what it takes back.
     fn pending(&self) -> BTreeSet<&Address> {
-        let is_tried = |address: &Address| {
-            let kind = address.kind();
-            matches!(
-                kind,
-                Addressed::Extension
-                    | Addressed::Migration
-                    | Addressed::Repeatable
-                    | Addressed::Ontology
-                    | Addressed::Seed
-            )
-        };
         let changes = self.document.changes.iter().filter(|change| change.action != Action::Delete);
         let later = self.document.deferred.iter().map(|held| &held.address);
-        changes.map(|change| &change.address).chain(later).filter(|address| is_tried(address)).collect()
+        changes
+            .map(|change| &change.address)
+            .chain(later)
+            .filter(|address| TRIED.contains(&address.kind()))
+            .collect()
     }
 
     async fn run(&self, scratch: &Client) -> Result<Vec<Check>, ObserveError> {

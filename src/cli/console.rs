@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::EventFormat;
 use super::ui::Ui;
 use crate::address::Address;
-use crate::apply::{Answer, Command, Event, Frontend, Review, Shown};
+use crate::apply::{Answer, Command, Event, Frontend, Shown};
 use crate::change::Held;
 use crate::journal;
 use crate::neutral::one_line;
-use crate::plan::{Allow, Plan};
+use crate::plan::{Allow, Plan, ToRun};
 use crate::render;
 
 /// Where a run shows its plan, asks, and says what happens.
@@ -80,8 +80,7 @@ impl Frontend for Console {
     }
 
     /// Shows the plan, unless events are asked for.
-    fn show(&mut self, review: &Review<'_>) {
-        let Review { plan, to_run, shown, guarded } = review;
+    fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]) {
         let ui = &self.ui;
         self.clear();
         for address in &to_run.extra {
@@ -90,16 +89,16 @@ impl Frontend for Console {
         for Held { address, reason } in &to_run.held {
             ui.warn(&format!("{address} cannot be done now: {reason}"));
         }
-        if *shown == Shown::Changed {
+        if shown == Shown::Changed {
             ui.note("the plan changed in the meantime; this is the new one");
         }
-        if *shown != Shown::Again && self.format == EventFormat::Text {
+        if shown != Shown::Again && self.format == EventFormat::Text {
             ui.answer(&render::plan_text(&plan.document, ui.style()));
         }
         for Held { address, reason } in &plan.denied {
             ui.say(&format!("error: {address}: {reason}"));
         }
-        for (address, allow) in *guarded {
+        for (address, allow) in guarded {
             ui.say(&format!("error: {}", refusal(plan, address, *allow)));
             ui.help(&ways_out(*allow));
         }

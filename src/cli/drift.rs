@@ -12,7 +12,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Accepted, Locked};
 use crate::change::Status;
-use crate::plan::{self, Baseline, Options, Plan, SchemaBaseline, drifted};
+use crate::plan::{self, Baseline, Options, SchemaBaseline, drifted};
 use crate::render;
 use crate::stack::Contact;
 
@@ -81,21 +81,10 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
             "{why}: {count} planned changes may be its own and are not called drift; `trueup plan` shows them"
         ));
     }
-    Ok(verdict(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty(), ui))
-}
-
-/// As `plan --detailed-exitcode`: denied or failed before different.
-fn verdict(plan: &Plan, has_drift: bool, ui: &Ui) -> Exit {
     for check in plan.document.checks.iter().filter(|check| check.status == Status::Fail) {
         ui.say(&format!("error: {}: {}", check.address, check.message));
     }
-    if plan.has_failed_check() || !plan.denied.is_empty() {
-        Exit::Denied
-    } else if has_drift {
-        Exit::Changes
-    } else {
-        Exit::Done
-    }
+    Ok(super::plan::verdict(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty()))
 }
 
 async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {

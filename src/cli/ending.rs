@@ -18,8 +18,13 @@ pub(super) fn report(end: End, console: &Console) -> Exit {
     match end {
         End::Interrupted => before_the_first_step(ui),
         End::StoppedAtOnce => Exit::Interrupted,
-        End::Refused { has_made_database: true } => Exit::Denied.after_changes(),
-        End::Refused { has_made_database: false } => Exit::Denied,
+        End::Refused { has_made_database } => {
+            if has_made_database {
+                Exit::Partial
+            } else {
+                Exit::Denied
+            }
+        }
         End::Idle { totals, is_incomplete, bookkeeping } => {
             if console.command == Command::Destroy {
                 ui.note(match bookkeeping {

@@ -92,7 +92,6 @@ failed!(
     crate::world::Error,
     crate::stores::ObserveError,
     crate::journal::Error,
-    crate::connection::Error,
     Plain,
 );
 

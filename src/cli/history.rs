@@ -9,7 +9,6 @@ use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
-use crate::connection::{Presence, Purpose};
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::render::{Cell, Tone, table};
 use crate::sql::Database;
@@ -35,11 +34,8 @@ pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Res
 }
 
 async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failure> {
-    let clients = Clients::new(stack, Purpose::Observe, false)?;
-    let database = match clients.system.presence().await? {
-        Presence::Missing => return nothing(ui),
-        Presence::Present => clients.system.database().await?,
-    };
+    let clients = Clients::reading(stack, false)?;
+    let Some(database) = clients.existing_system().await? else { return nothing(ui) };
     let (journal, _) = journal::observe(&database).await?;
     if journal.bookkeeping == Bookkeeping::Missing {
         return nothing(ui);

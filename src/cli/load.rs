@@ -9,7 +9,6 @@ use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply;
 use crate::change::Fault;
-use crate::connection::Purpose;
 use crate::plan::Failure as PlanFailure;
 use crate::redact;
 use crate::stack::{self, Contact, Stack};
@@ -73,7 +72,9 @@ pub(super) async fn world(
     most: Duration,
     ui: &Ui,
 ) -> Result<World, Failure> {
-    let Some(path) = saved else { return observed(stack, Purpose::Observe, train, most, ui).await };
+    let Some(path) = saved else {
+        return observed(stack, &Clients::reading(stack, train)?, most, ui).await;
+    };
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
     ui.note(&age(&file.observed_at));
@@ -103,18 +104,15 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     Ok(stack)
 }
 
-/// Observes all stores within a time, and says meanwhile whom that waits for. The vector store is left out
-/// while it is not to be trained.
+/// Observes all stores within a time, and says meanwhile whom that waits for.
 pub(super) async fn observed(
     stack: &Stack,
-    purpose: Purpose,
-    train: bool,
+    clients: &Clients,
     most: Duration,
     ui: &Ui,
 ) -> Result<World, Failure> {
-    let clients = Clients::new(stack, purpose, train)?;
     let mut on_wait = |on: &str| ui.note(&format!("system waits for {on}"));
-    Ok(observe_within(stack, &clients, most, &mut on_wait).await?)
+    Ok(observe_within(stack, clients, most, &mut on_wait).await?)
 }
 
 /// Says what is remarkable about a valid spec.

@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::connection::{Presence, Purpose};
 use crate::journal::lock;
 use crate::neutral::one_line;
 use crate::stack::{CacheUrl, Contact, Stack, VectorUrl};
@@ -37,9 +36,8 @@ pub(super) enum LockCommand {
 
 pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let clients = Clients::new(&stack, Purpose::Observe, false)?;
     let url = system_url(&stack)?;
-    if clients.system.presence().await? == Presence::Missing {
+    if Clients::reading(&stack, false)?.existing_system().await?.is_none() {
         return Ok(nobody(ui));
     }
     match &args.command {

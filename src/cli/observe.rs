@@ -9,8 +9,8 @@ use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
-use crate::connection::Purpose;
 use crate::stack::Contact;
+use crate::stores::Clients;
 use crate::world::File;
 
 /// Arguments of `observe`.
@@ -29,7 +29,8 @@ pub(super) struct ObserveArgs {
 
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let world = load::observed(&stack, Purpose::Survey, args.train, args.refresh_timeout, ui).await?;
+    let clients = Clients::surveying(&stack, args.train)?;
+    let world = load::observed(&stack, &clients, args.refresh_timeout, ui).await?;
     File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;
     ui.note(&format!("`trueup plan --world {}` plans against it", args.out.display()));
     Ok(Exit::Done)

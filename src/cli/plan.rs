@@ -95,7 +95,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         plan::write(path, &plan.document)?;
     }
     ui.answer(&print(&plan.document, args.format, args.max_bytes, ui));
-    let exit = verdict(&plan, args.detailed_exitcode);
+    let exit = verdict(&plan, args.detailed_exitcode && plan.document.has_changes());
     hints(&plan, args, exit, ui);
     Ok(exit)
 }
@@ -130,11 +130,11 @@ fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
     }
 }
 
-/// Where several hold: denied before changes.
-fn verdict(plan: &Plan, detailed: bool) -> Exit {
+/// Where several hold: denied or failed before different.
+pub(super) fn verdict(plan: &Plan, is_different: bool) -> Exit {
     if !plan.denied.is_empty() || plan.has_failed_check() {
         Exit::Denied
-    } else if detailed && plan.document.has_changes() {
+    } else if is_different {
         Exit::Changes
     } else {
         Exit::Done

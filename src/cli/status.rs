@@ -11,7 +11,6 @@ use super::exit::{Exit, Failure};
 use super::ui::Ui;
 use super::{history, load};
 use crate::change::Status;
-use crate::connection::{Presence, Purpose};
 use crate::journal::{self, RunStatus};
 use crate::render::{Cell, Tone, table};
 use crate::stack::{Contact, Stack};
@@ -37,7 +36,7 @@ struct Health {
 pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
     // A store is asked for its health whether or not it is being trained.
-    let clients = Clients::new(&stack, Purpose::Observe, true)?;
+    let clients = Clients::reading(&stack, true)?;
     let mut healths = vec![system(&clients).await];
     healths.extend(targets(&stack).await);
     healths.extend(vector(&clients).await);
@@ -64,9 +63,9 @@ async fn timed(name: impl Into<String>, asking: impl Future<Output = Result<Stri
 
 async fn system(clients: &Clients) -> Health {
     let asking = async {
-        match clients.system.presence().await.map_err(|error| error.to_string())? {
-            Presence::Missing => Err("the database does not exist; `trueup apply` makes it".to_owned()),
-            Presence::Present => clients.system.version().await.map_err(|error| error.to_string()),
+        match clients.existing_system().await.map_err(|error| error.to_string())? {
+            None => Err("the database does not exist; `trueup apply` makes it".to_owned()),
+            Some(_) => clients.system.version().await.map_err(|error| error.to_string()),
         }
     };
     timed("system", asking).await

@@ -6,7 +6,8 @@ mod observe;
 
 use std::time::Duration;
 
-use crate::connection::{self, Client, Purpose};
+use crate::connection::{self, Client, Presence, Purpose};
+use crate::sql::Database;
 use crate::stack::{Stack, SystemUrl, Unset};
 use crate::system;
 use crate::{cache, vector};
@@ -121,6 +122,24 @@ impl Clients {
             cache: cache.map(|client| client.behind(fence.clone())),
             system,
         })
+    }
+
+    /// Clients that only read.
+    pub fn reading(stack: &Stack, train: bool) -> Result<Self, ObserveError> {
+        Self::new(stack, Purpose::Observe, train)
+    }
+
+    /// Clients that read all that can be listed, whatever the stack asks for: for a saved world.
+    pub fn surveying(stack: &Stack, train: bool) -> Result<Self, ObserveError> {
+        Self::new(stack, Purpose::Survey, train)
+    }
+
+    /// The system database; `None` where it does not exist. A server that cannot be reached is an error.
+    pub async fn existing_system(&self) -> Result<Option<Database>, ObserveError> {
+        match self.system.presence().await? {
+            Presence::Missing => Ok(None),
+            Presence::Present => Ok(Some(self.system.database().await?)),
+        }
     }
 
     /// No step may wait for another session any more: what waits is cancelled, and nothing is tried again.
