@@ -123,7 +123,7 @@ fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
         Some(path) => ui.note(&format!("the plan is saved; `trueup apply {}` runs it", path.display())),
         None if exit == Exit::Denied || args.world.is_some() || args.format == PlanFormat::Json => {}
         None if plan.document.has_changes() => {
-            ui.note("run `trueup apply` to make these changes; it asks first")
+            ui.note("run `trueup apply` to make these changes; it asks first");
         }
         None if !plan.moves.is_empty() => ui.note("`trueup apply` records the new names"),
         None => {}
