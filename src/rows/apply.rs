@@ -110,7 +110,7 @@ pub(super) struct Batch<'b> {
 /// Writes some rows and returns the inventory's entries for them.
 pub(super) async fn put(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
     let Batch { address, set, shape, rows } = *batch;
-    let rows: &[Values<'_>] = &rows.iter().filter_map(|at| set.row(*at)).collect::<Vec<_>>();
+    let rows: &[Values<'_>] = &rows.iter().filter_map(|at| shape.row_of(set, *at)).collect::<Vec<_>>();
     let doing = || Error::doing(format!("writing the rows of {address}"));
     let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_print(shape.key_of(row))).collect();
     let keyed: BTreeMap<Fingerprint, &Values<'_>> = keys.iter().copied().zip(rows).collect();

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::fits::as_taken;
 use super::own::{Owned, OwnedRow, anchor, is_same};
 use super::takeback::Candidates;
 use super::{Desired, RowSet, Seen, Shape, Values, unique_keys};
@@ -123,7 +124,10 @@ impl<'a> Claim<'a> {
             return Names::Unknown;
         };
         if self.key == owned.key {
-            return Names::Keys(self.prints(|key| Some(shape.key_print(key.iter().copied().map(Some)))));
+            return Names::Keys(self.prints(|key| {
+                let taken = shape.key.iter().zip(key).map(|(column, text)| as_taken(dialect, column, text));
+                Some(shape.key_print(taken.map(Some)))
+            }));
         }
         let Some(columns) = unique_keys(shape.table).find(|columns| is_same(columns, &shape.key)) else {
             return Names::Unknown;

@@ -119,7 +119,7 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
         }
     };
     let mut unchecked = None;
-    let misfits = set.rows().enumerate().filter_map(|(at, row)| {
+    let misfits = shape.rows_of(set).enumerate().filter_map(|(at, row)| {
         let misfit = shape.misfit(&row)?;
         Some(Misfit { message: set.placed(at, &misfit.message), ..misfit })
     });
@@ -139,16 +139,17 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     }
     let unobserved = || Stop::Later("not observed".to_owned());
     let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
-    if let Some(message) = shape.same_key(set.rows()) {
+    if let Some(message) = shape.same_key(shape.rows_of(set)) {
         return Err(Stop::Faults(vec![fault(set, message, None)]));
     }
-    let mut loose = set.rows().enumerate().filter_map(|(at, row)| Some((at, shape.stored_as_text(&row)?)));
+    let mut loose =
+        shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, shape.stored_as_text(&row)?)));
     let loose = loose.next().map(|(at, first)| (set.placed(at, &first), loose.count()));
     let unchecked = unchecked.zip(upcoming.last_of_all.cloned());
     let mut writes = Writes { unchecked, loose, ..Writes::default() };
     let mut seen = Vec::new();
     let mut there = 0;
-    for (at, row) in set.rows().enumerate() {
+    for (at, row) in shape.rows_of(set).enumerate() {
         let key = shape.key_print(shape.key_of(&row));
         let found = match answer.rows.get(&key) {
             Some(found) => *found,
@@ -198,6 +199,11 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
         return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
     }
     Ok(writes)
+}
+
+/// What a plan says of values that pending migrations may make room for.
+pub(super) fn cannot_be_checked(message: &str, last: &Address) -> String {
+    format!("cannot be checked before {last}: {}", one_line(message))
 }
 
 /// The rows of what is off or gone, those of mirrors, which may want them no more, and those that were put
@@ -250,7 +256,7 @@ fn planned(
     let mut summary = counted.collect::<Vec<_>>().join(", ");
     let unchecked = unchecked.filter(|_| !rows.is_empty());
     if let Some((message, last)) = &unchecked {
-        summary = format!("{summary}\ncannot be checked before {last}: {}", one_line(message));
+        summary = format!("{summary}\n{}", cannot_be_checked(message, last));
     }
     let reason = match (action, set) {
         (Action::Delete, None) => "gone from the spec".to_owned(),

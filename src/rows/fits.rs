@@ -21,10 +21,10 @@ impl<'a> Shape<'a> {
     /// planned, nobody has looked yet.
     pub(super) fn refusal(&self, set: &RowSet, rows: &[usize]) -> Option<String> {
         let misfit = |at: &usize| {
-            let misfit = self.misfit(&set.row(*at)?)?;
+            let misfit = self.misfit(&self.row_of(set, *at)?)?;
             Some(set.placed(*at, &misfit.message))
         };
-        let all = || rows.iter().filter_map(|at| set.row(*at));
+        let all = || rows.iter().filter_map(|at| self.row_of(set, *at));
         self.computed().or_else(|| rows.iter().find_map(misfit)).or_else(|| self.same_key(all()))
     }
 
@@ -107,6 +107,41 @@ impl<'a> Shape<'a> {
     }
 }
 
+/// A text of the spec as a column takes it. A column of numbers takes `true` as 1 and `false` as 0: SQLite
+/// would store the word, and PostgreSQL would refuse it.
+pub(super) fn as_taken<'v>(dialect: Dialect, column: &Column, text: &'v str) -> &'v str {
+    match text {
+        "true" if is_number(dialect, column) => "1",
+        "false" if is_number(dialect, column) => "0",
+        _ => text,
+    }
+}
+
+fn is_number(dialect: Dialect, column: &Column) -> bool {
+    match (column.kind, dialect) {
+        (ValueKind::Integer | ValueKind::Float, _) | (ValueKind::Decimal, Dialect::Postgres) => true,
+        // By its rules of affinity SQLite stores numbers in columns of any unknown type, STRING too.
+        (ValueKind::Decimal, Dialect::Sqlite) => {
+            let declared = column.data_type.trim_start().to_ascii_uppercase();
+            declared.starts_with("DEC") || declared.starts_with("NUM")
+        }
+        _ => false,
+    }
+}
+
+/// Whether a column takes a truth value as such, as a number or as a word.
+pub(super) fn takes_truth(dialect: Dialect, column: &Column) -> bool {
+    match (column.kind, dialect) {
+        (ValueKind::Boolean, _) => true,
+        (ValueKind::Text, Dialect::Postgres) => !column.data_type.starts_with("bit"),
+        // Without a type, SQLite would keep the word where the application reads a number.
+        (ValueKind::Text, Dialect::Sqlite) => {
+            !matches!(column.data_type.to_ascii_uppercase().as_str(), "" | "ANY")
+        }
+        _ => is_number(dialect, column),
+    }
+}
+
 /// Whether SQLite stores a text as a value of its column's type. What the server of no other database would
 /// read, such as a date, it never does.
 fn is_of_type(column: &Column, text: &str) -> bool {
@@ -115,12 +150,7 @@ fn is_of_type(column: &Column, text: &str) -> bool {
         // `1.0` becomes 1, and 1.5 stays what it is.
         ValueKind::Integer => canonical.parse::<i64>().is_ok(),
         ValueKind::Float => canonical.parse::<f64>().is_ok(),
-        ValueKind::Decimal => {
-            // By its rules of affinity any unknown type is one of numbers, STRING too.
-            let declared = column.data_type.trim_start().to_ascii_uppercase();
-            let is_number = declared.starts_with("DEC") || declared.starts_with("NUM");
-            !is_number || canonical.parse::<f64>().is_ok()
-        }
+        ValueKind::Decimal => !is_number(Dialect::Sqlite, column) || canonical.parse::<f64>().is_ok(),
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
         ValueKind::Bytes => {
             canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())

@@ -41,6 +41,7 @@ pub use apply::RowsChange;
 pub use desired::Desired;
 use diff::lacking_message;
 pub use error::{Error, Result};
+use fits::as_taken;
 pub use observe::Answer;
 pub(crate) use observe::observe;
 use order::TableOrder;
@@ -264,6 +265,24 @@ impl<'a> Shape<'a> {
     /// The key's values in a row of `columns`.
     pub(crate) fn key_of<T: Copy>(&self, row: &[T]) -> Vec<T> {
         self.key_at.iter().filter_map(|at| row.get(*at).copied()).collect()
+    }
+
+    /// A row of a set, its values as the columns take them.
+    pub(crate) fn row_of<'s>(&self, set: &'s RowSet, at: usize) -> Option<Values<'s>> {
+        set.row(at).map(|row| self.as_taken(row))
+    }
+
+    /// All rows of a set, their values as the columns take them.
+    pub(crate) fn rows_of<'s>(&self, set: &'s RowSet) -> impl Iterator<Item = Values<'s>> + Clone {
+        set.rows().map(|row| self.as_taken(row))
+    }
+
+    /// The values of a wanted row as the columns take them.
+    pub(crate) fn as_taken<'s>(&self, mut row: Values<'s>) -> Values<'s> {
+        for (value, (column, _)) in row.iter_mut().zip(&self.columns) {
+            *value = value.map(|text| as_taken(self.dialect, column, text));
+        }
+        row
     }
 
     /// The fingerprint of a key, its values in the order of the key.

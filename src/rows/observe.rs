@@ -125,7 +125,8 @@ async fn ask_scope(
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
-    let rows = || sets.iter().flat_map(|set| set.rows()).filter(|row| shape.key_misfit(row).is_none());
+    let rows =
+        || sets.iter().flat_map(|set| shape.rows_of(set)).filter(|row| shape.key_misfit(row).is_none());
     let mut read = Read::default();
     for rows in in_batches(rows()) {
         let keys = shape.keys(rows.iter().map(|row| shape.key_of(row)));

@@ -85,3 +85,18 @@ fn what_sqlite_would_store_as_another_type_is_remarked_or_refused() {
         .exits(1)
         .warns("rows.csv:2: \"xyz\" is no value of column b");
 }
+
+#[test]
+fn a_truth_value_is_a_number_in_a_column_of_numbers() {
+    on_each_database(|world, database| {
+        world.file(
+            "migrations/0001_t.sql",
+            "CREATE TABLE t (id integer PRIMARY KEY, n integer, r numeric);\n",
+        );
+        plan(world, "t", "rows.json", "[{\"id\": 1, \"n\": true, \"r\": false}]").exits(2);
+        world.apply().exits(0);
+
+        assert_eq!(database.sql("SELECT id, n + 0, r + 0 FROM t WHERE n = 1 AND r = 0"), "1|1|0");
+        world.plan().exits(0);
+    });
+}

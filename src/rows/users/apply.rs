@@ -3,12 +3,14 @@
 
 use serde_json::json;
 
+use super::diff::refusal;
 use super::{address, password};
 use crate::address::Address;
 use crate::catalog::{Column, Table, TableName};
 use crate::connection::{Client, limit};
 use crate::journal::password_version::{account_key, version_print};
 use crate::journal::{Entry, RunId, inventory};
+use crate::rows::fits::as_taken;
 use crate::rows::{
     Error, Result, Source, equals, fill_id, not_given, parameters, write_expression, write_expressions,
 };
@@ -53,13 +55,18 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
     let name = change.table();
     let shape = |message| Error::Shape { address: change.address.to_string(), message };
     let table = schema.tables.get(&name).ok_or_else(|| shape(format!("table {name} does not exist")))?;
+    let UserChange { accounts, username, columns, .. } = change;
+    let refused = refusal(accounts, &name, username, columns, (&schema, database.dialect()));
+    if let Some(refused) = refused {
+        return Err(shape(refused.message));
+    }
     let target = Target { name, table, change };
     let doing = || Error::doing(format!("writing {}", change.address));
 
     match &change.task {
         Task::Create { password, hash } if !target.exists(&database).await.map_err(doing())? => {
             let hashed = password::hash(&change.address, password, *hash).await?;
-            let row = target.row(Some(hashed), |_| true)?;
+            let row = target.row(database.dialect(), Some(hashed), |_| true)?;
             let lacking =
                 not_given(table, &row.iter().map(|(column, _)| column.name.as_str()).collect::<Vec<_>>());
             if !lacking.is_empty() {
@@ -74,16 +81,18 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
             transaction.commit().await.map_err(doing())
         }
         // An earlier, interrupted run made it: then nothing differs, and nothing is lost by saying so again.
-        Task::Create { .. } => {
-            target.update(&database, target.row(None, |_| true)?, None).await.map_err(doing())
-        }
+        Task::Create { .. } => target
+            .update(&database, target.row(database.dialect(), None, |_| true)?, None)
+            .await
+            .map_err(doing()),
         Task::Update { differs, password } => {
             let hashed = match password {
                 Some((secret, hash)) => Some(password::hash(&change.address, secret, *hash).await?),
                 None => None,
             };
             let record = (hashed.is_some() || change.records).then_some(run);
-            let row = target.row(hashed, |column| differs.iter().any(|name| name == column))?;
+            let row =
+                target.row(database.dialect(), hashed, |column| differs.iter().any(|name| name == column))?;
             client.check_lock().await?;
             target.update(&database, row, record).await.map_err(doing())
         }
@@ -107,11 +116,17 @@ impl<'a> Target<'a> {
     }
 
     /// The name first, then the chosen columns, then the password's hash.
-    fn row(&self, hashed: Option<String>, chosen: impl Fn(&str) -> bool) -> Result<Values<'a>> {
+    fn row(
+        &self,
+        dialect: Dialect,
+        hashed: Option<String>,
+        chosen: impl Fn(&str) -> bool,
+    ) -> Result<Values<'a>> {
         let UserChange { accounts, username, columns, .. } = self.change;
         let mut row = vec![(self.column(&accounts.username)?, Some(username.clone()))];
         for (name, cell) in columns.iter().filter(|(name, _)| chosen(name)) {
-            row.push((self.column(name)?, cell.text().map(str::to_owned)));
+            let column = self.column(name)?;
+            row.push((column, cell.text().map(|text| as_taken(dialect, column, text).to_owned())));
         }
         if let Some(hashed) = hashed {
             row.push((self.column(&accounts.password)?, Some(hashed)));

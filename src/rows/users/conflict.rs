@@ -1,6 +1,6 @@
 //! Rows of seeds that would make another account of a declared one. Pure.
 
-use super::{address, value_print, wanted};
+use super::{address, wanted, wanted_print};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
 use crate::rows::{Desired, Seen};
@@ -64,6 +64,6 @@ fn is_equal(
     let truth = |text: &str| canonical(ValueKind::Boolean, text);
     column.map_or_else(
         || one.map(truth) == other.map(truth),
-        |column| value_print(observed.dialect, column, one) == value_print(observed.dialect, column, other),
+        |column| wanted_print(observed.dialect, column, one) == wanted_print(observed.dialect, column, other),
     )
 }

@@ -6,15 +6,18 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{address, value_print, wanted};
+use super::{address, wanted, wanted_print};
 use crate::address::{Address, Kind};
-use crate::catalog::{Table, TableName};
-use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
+use crate::catalog::{Column, Snapshot, Table, TableName};
+use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, note_uncompared};
 use crate::migrations::Upcoming;
-use crate::rows::{Change, Desired, Lacking, Seen, lacking_message, not_given};
+use crate::rows::diff::cannot_be_checked;
+use crate::rows::fits::{Misfit, takes_truth};
+use crate::rows::{Asked, Change, Desired, Lacking, Seen, Shape, lacking_message, not_given};
+use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
 
 /// What is to be done about one account.
@@ -87,6 +90,25 @@ pub(crate) fn diff(
             }
             _ => Vec::new(),
         };
+        let writes = matches!(verdict, Verdict::Create | Verdict::Update { .. });
+        let refused = table
+            .filter(|_| writes)
+            .and_then(|_| refusal(accounts, &name, username, &columns, (observed.schema, observed.dialect)));
+        let unchecked = match refused {
+            Some(refusal) if upcoming.may_change_column(&name, refusal.column) => {
+                Some(refusal.message).zip(upcoming.last_of_all)
+            }
+            Some(Refusal { message, help, .. }) => {
+                diff.faults.push(Fault {
+                    address: address(username),
+                    message,
+                    help,
+                    at: Some(user.at.clone()),
+                });
+                continue;
+            }
+            None => None,
+        };
         match verdict {
             Verdict::Same => diff.unchanged += 1,
             Verdict::Unobserved => {
@@ -102,7 +124,12 @@ pub(crate) fn diff(
                 at: Some(user.at.clone()),
             }),
             Verdict::Create | Verdict::Update { .. } => {
-                diff.changes.push(planned(accounts, username, user, columns, verdict, pending));
+                let mut change = planned(accounts, username, user, columns, verdict, pending);
+                if let Some((message, last)) = unchecked {
+                    change.risks = Risk::Unvalidated.into();
+                    change.summary = format!("{}\n{}", change.summary, cannot_be_checked(&message, last));
+                }
+                diff.changes.push(change);
             }
         }
     }
@@ -124,6 +151,43 @@ fn find<'a>(
         Some(column) => Err(Lacking::Column(column)),
         None => Ok(table),
     }
+}
+
+/// Why a table cannot hold an account, as far as the catalog tells.
+pub(super) struct Refusal<'a> {
+    column: &'a Column,
+    pub(super) message: String,
+    help: Option<String>,
+}
+
+pub(super) fn refusal<'a>(
+    accounts: &stack::Accounts,
+    name: &'a TableName,
+    username: &str,
+    columns: &[(String, Cell)],
+    (schema, dialect): (&'a Snapshot, Dialect),
+) -> Option<Refusal<'a>> {
+    let named = |name: &String| Asked { name: name.clone(), list: false };
+    let asked: Vec<Asked> =
+        std::iter::once(&accounts.username).chain(columns.iter().map(|(name, _)| name)).map(named).collect();
+    let shape = Shape::of(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
+    if let Some(column) = accounts.active.as_ref().and_then(|active| shape.table.column(active))
+        && !takes_truth(dialect, column)
+    {
+        let data_type = if column.data_type.is_empty() { "without a type" } else { &column.data_type };
+        return Some(Refusal {
+            column,
+            message: format!("column {} ({data_type}) takes no truth value", column.name),
+            help: Some(
+                "declare it BOOLEAN or INTEGER in a migration, or set `active: false` under \
+                        `accounts.columns`"
+                    .to_owned(),
+            ),
+        });
+    }
+    let row = std::iter::once(Some(username)).chain(columns.iter().map(|(_, cell)| cell.text())).collect();
+    let Misfit { column, message } = shape.misfit(&shape.as_taken(row))?;
+    Some(Refusal { column: column?, message, help: None })
 }
 
 fn lacking_values(accounts: &stack::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
@@ -151,7 +215,7 @@ fn compare(
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
             return Verdict::Unobserved;
         };
-        if *print != value_print(observed.dialect, column, cell.text()) {
+        if *print != wanted_print(observed.dialect, column, cell.text()) {
             differs.push(column.name.clone());
         }
     }

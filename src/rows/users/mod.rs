@@ -10,6 +10,7 @@ mod password;
 use crate::address::{Address, Kind};
 use crate::catalog::Column;
 use crate::digest::Fingerprint;
+use crate::rows::fits::as_taken;
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
 
@@ -36,7 +37,12 @@ fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     columns
 }
 
-/// The fingerprint of one value of a column.
+/// The fingerprint of a wanted value of a column.
+fn wanted_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
+    value_print(dialect, column, text.map(|text| as_taken(dialect, column, text)))
+}
+
+/// The fingerprint of one value that a column has.
 fn value_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
     Fingerprint::of([text.map(|text| column.canonical(dialect, text))])
 }
