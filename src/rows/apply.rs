@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::locate::put_or_locate;
 use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
+use super::sample::shown_value;
 use super::sequence::restart_sequences;
 use super::{
     BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, locking, not_given, parameters,
@@ -189,9 +190,10 @@ fn not_kept(
         let column = differing(shape, found, wanted).into_iter().next()?;
         let at = shape.columns.iter().position(|(asked, _)| asked.name == column)?;
         let key: Vec<&str> = shape.key_of(wanted).into_iter().flatten().collect();
-        let stored =
-            value_of(shape.table, found, &column).map_or("NULL".to_owned(), |text| format!("{text:?}"));
-        let spec = wanted.get(at).copied().flatten().map_or("NULL".to_owned(), |text| format!("{text:?}"));
+        let stored = shown_value(&column, value_of(shape.table, found, &column));
+        let spec = shown_value(&column, wanted.get(at).copied().flatten());
+        let [stored, spec] =
+            [stored, spec].map(|text| text.map_or("NULL".to_owned(), |text| format!("{text:?}")));
         Some(format!(
             "; of the row {}, {column} is {spec} in the spec and stored as {stored}",
             key.join(", ")

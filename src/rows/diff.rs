@@ -11,7 +11,7 @@ use super::claims::{Unwanted, unwanted};
 use super::fits::Misfit;
 use super::order::TableOrder;
 use super::own::Owned;
-use super::sample::{noun_of, sample};
+use super::sample::{noun_of, sample, shown_value};
 use super::takeback::{Verdict, judge};
 use super::{Change, Desired, Lacking, RowSet, RowsChange, Seen, Shape, Values, not_given};
 use crate::address::{Address, Kind};
@@ -310,9 +310,9 @@ fn planned(
 
 fn shown(set: &RowSet, row: Values<'_>) -> Value {
     let values = set.columns.iter().zip(row);
-    Value::Object(
-        values.map(|(asked, value)| (asked.name.clone(), Value::from(value))).collect::<Map<_, _>>(),
-    )
+    let values =
+        values.map(|(asked, value)| (asked.name.clone(), Value::from(shown_value(&asked.name, value))));
+    Value::Object(values.collect::<Map<_, _>>())
 }
 
 /// All rows of a set for their digest, one after the other.

@@ -1,5 +1,6 @@
 //! What a table cannot hold of the rows that are wanted in it, as far as the catalog tells. Pure.
 
+use super::sample::shown_value;
 use super::{RowSet, Shape};
 use crate::catalog::{Array, Column, Table, ValueKind, canonical};
 use crate::prints::repeated;
@@ -71,10 +72,7 @@ impl<'a> Shape<'a> {
     ) -> Option<Misfit<'a>> {
         values.find_map(|(column, value)| {
             let text = value.filter(|text| !self.takes(column, text))?;
-            let mut shown: String = text.chars().take(MOST_LETTERS).collect();
-            if shown.len() < text.len() {
-                shown.push('…');
-            }
+            let shown = shortened(column, text);
             let message = format!("{shown:?} is no value of column {} ({})", column.name, column.data_type);
             Some(Misfit { column: Some(column), message })
         })
@@ -100,11 +98,21 @@ impl<'a> Shape<'a> {
         let mut values = self.columns.iter().zip(row);
         values.find_map(|((column, _), value)| {
             let text = value.filter(|text| !is_of_type(column, text))?;
-            let shown: String = text.chars().take(MOST_LETTERS).collect();
+            let shown = shortened(column, text);
             let (name, data_type) = (&column.name, &column.data_type);
             Some(format!("{shown:?} is no value of column {name} ({data_type}): SQLite stores it as a text"))
         })
     }
+}
+
+/// The beginning of a value, for a message.
+fn shortened(column: &Column, text: &str) -> String {
+    let text = shown_value(&column.name, Some(text)).unwrap_or_default();
+    let mut shown: String = text.chars().take(MOST_LETTERS).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A text of the spec as a column takes it. A column of numbers takes `true` as 1 and `false` as 0: SQLite

@@ -3,11 +3,17 @@
 use super::{Asked, RowSet};
 use crate::address::{Address, Kind};
 use crate::neutral::{is_live, one_line};
+use crate::sql::says_secret;
 
 /// Rows that are shown.
 const MOST_ROWS: usize = 5;
 /// Characters of a value that are shown.
 const MOST_LETTERS: usize = 40;
+
+/// A value as plans show it: not at all where the name of its column says that it is a secret, as in SQL.
+pub(super) fn shown_value<'v>(column: &str, text: Option<&'v str>) -> Option<&'v str> {
+    text.map(|text| if says_secret(column) { "(secret)" } else { text })
+}
 
 /// A line for each of the first rows to insert and to change, by their positions in the set, in order;
 /// `None` when none is.
@@ -31,6 +37,7 @@ fn line(set: &RowSet, row: &[Option<&str>]) -> String {
     let mut columns: Vec<(&Asked, Option<&str>)> = set.columns.iter().zip(row.iter().copied()).collect();
     columns.sort_by_key(|(column, _)| !set.key.contains(&column.name));
     let shown = |(column, text): (&Asked, Option<&str>)| {
+        let text = shown_value(&column.name, text);
         let items =
             text.filter(|_| column.list).and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
         let shown = items.map_or_else(|| value(text), |items| list(&items));

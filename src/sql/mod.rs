@@ -35,7 +35,7 @@ pub use open::{
 pub(crate) use pool::goes_on;
 pub use pool::{Held, Pool};
 pub use quote::identifier;
-pub use secrets::{blotted, masked, secrets, without_secrets};
+pub use secrets::{blotted, masked, says_secret, secrets, without_secrets};
 pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
 

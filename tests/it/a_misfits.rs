@@ -100,3 +100,33 @@ fn a_truth_value_is_a_number_in_a_column_of_numbers() {
         world.plan().exits(0);
     });
 }
+
+#[test]
+fn a_plan_does_not_show_what_a_column_of_secrets_is_given() {
+    on_each_database(|world, database| {
+        world.file(
+            "migrations/0001_t.sql",
+            "CREATE TABLE t (id integer PRIMARY KEY, host text, smtp_password text, api_token text);\n",
+        );
+        let rows = "id,host,smtp_password,api_token\n1,mail.example,hunter2hunter2,tok-12345\n";
+        plan(world, "t", "rows.csv", rows)
+            .exits(2)
+            .says("(secret)")
+            .says("mail.example")
+            .never_says("hunter2");
+        for format in ["json", "markdown", "text"] {
+            let plan = world.trueup(&["plan", "-v", "--format", format, "--out", "plan.json"]);
+            plan.never_says("hunter2").never_says("tok-12345");
+        }
+        let saved = world.read("plan.json");
+        assert!(!saved.contains("hunter2") && !saved.contains("tok-12345"), "{saved}");
+
+        world.file("rows.csv", &rows.replace("hunter2hunter2", "hunter3"));
+        world.trueup(&["apply", "plan.json"]).never_says("hunter").exits(5);
+        world.file("rows.csv", rows);
+        world.trueup(&["apply", "plan.json"]).exits(0);
+
+        assert_eq!(database.sql("SELECT smtp_password, api_token FROM t"), "hunter2hunter2|tok-12345");
+        world.plan().exits(0);
+    });
+}

@@ -16,6 +16,7 @@ use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, no
 use crate::migrations::Upcoming;
 use crate::rows::diff::cannot_be_checked;
 use crate::rows::fits::{Misfit, takes_truth};
+use crate::rows::sample::shown_value;
 use crate::rows::{Asked, Change, Desired, Lacking, Seen, Shape, lacking_message, not_given};
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
@@ -239,8 +240,13 @@ fn planned(
     let version = user.password_version.unwrap_or(UNNAMED_VERSION);
     let mut after: Map<String, Value> = columns
         .iter()
-        .map(|(column, cell)| (column.clone(), cell.text().map_or(Value::Null, Value::from)))
+        .map(|(column, cell)| (column.clone(), Value::from(shown_value(column, cell.text()))))
         .collect();
+    if columns.iter().any(|(column, cell)| shown_value(column, cell.text()) != cell.text()) {
+        // A saved plan is stale when a value changes that it does not show.
+        let values: Vec<_> = columns.iter().map(|(column, cell)| (column, cell.text())).collect();
+        after.insert("digest".to_owned(), Value::from(Digest::of_json(&values).to_string()));
+    }
     after.extend(user.password_version.map(|version| ("password_version".to_owned(), Value::from(version))));
     let hash = match user.hash {
         stack::PasswordHash::Argon2id => "argon2id",

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use columns::Tables;
 use literals::{Kind, token};
-use names::says_secret;
+pub use names::says_secret;
 
 /// Texts in texts are looked into as deep as this.
 const MOST_DEPTH: usize = 8;

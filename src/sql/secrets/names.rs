@@ -65,7 +65,7 @@ const HARMLESS_KEYS: [&str; 13] = [
 ];
 
 /// Whether a column, setting or the like of this name holds a secret.
-pub(super) fn says_secret(name: &str) -> bool {
+pub fn says_secret(name: &str) -> bool {
     let last = name.rsplit(['.', ':', '/']).next().unwrap_or(name);
     let words = words(last);
     let mut words: &[String] = &words;
