@@ -49,7 +49,7 @@ use history::{Files, is_same_text};
 pub use repeatable::Repeating;
 pub(crate) use repeatable::diff as diff_repeatables;
 pub(crate) use run::record_only;
-pub(crate) use texts::{Texts, contains_any};
+pub(crate) use texts::{Texts, contains_any, has_quoted};
 pub(crate) use upcoming::Upcoming;
 
 /// A row of the history.

@@ -17,6 +17,8 @@ pub(crate) struct Texts {
     pub(crate) is_dynamic: bool,
     /// Whether anything is dropped: CASCADE may drop tables that are not named.
     pub(crate) drops: bool,
+    /// The texts themselves in lower case, for names that are not one word.
+    text: String,
 }
 
 impl Texts {
@@ -47,6 +49,8 @@ impl Texts {
                 }
             }
             texts.words.extend(all.into_iter().map(str::to_owned));
+            texts.text.push_str(&lower);
+            texts.text.push('\n');
         }
         texts.drops = texts.words.contains("drop");
         texts
@@ -54,8 +58,13 @@ impl Texts {
 
     /// Whether the texts mention a table or its schema.
     pub(crate) fn mention(&self, table: &TableName) -> bool {
-        let has = |name: &String| self.words.contains(&name.to_lowercase());
-        has(&table.name) || table.schema.as_ref().is_some_and(has)
+        self.has_name(&table.name) || table.schema.as_ref().is_some_and(|schema| self.has_name(schema))
+    }
+
+    /// Whether a name of any object stands in them.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.words.contains(&name) || has_quoted(&self.text, &name)
     }
 
     /// Whether they create, change or drop an object that `text` names, such as the type of a
@@ -72,6 +81,20 @@ pub(crate) fn contains_any(words: &BTreeSet<String>, text: &str) -> bool {
         ["check", "in", "and", "or", "not", "null", "is", "any", "array", "text", "true", "false"];
     let lower = text.to_lowercase();
     identifiers(&lower).any(|word| !COMMON.contains(&word) && words.contains(word))
+}
+
+/// Whether a name stands in a text as a quoted identifier, such as `"a b"`; both in lower case. Names that are
+/// one word are found among the words.
+pub(crate) fn has_quoted(text: &str, name: &str) -> bool {
+    let is_word = identifiers(name).next() == Some(name);
+    let quoted = || {
+        [
+            format!("\"{}\"", name.replace('"', "\"\"")),
+            format!("`{}`", name.replace('`', "``")),
+            format!("[{name}]"),
+        ]
+    };
+    !is_word && !name.is_empty() && quoted().iter().any(|quoted| text.contains(quoted))
 }
 
 /// Splits a text in lower case into possible names.

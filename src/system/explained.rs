@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Desired;
 use super::diff::is_managed;
 use crate::catalog::{Column, Snapshot, Table, TableName};
-use crate::migrations::{Texts, contains_any};
+use crate::migrations::{Texts, contains_any, has_quoted};
 use crate::stack::Migration;
 
 /// The recorded schema with the changes that some migrations account for taken over from the one that is
@@ -45,7 +45,7 @@ impl Explanation {
     fn of(files: &[&Migration], recorded: &Snapshot, there: &Snapshot) -> Self {
         let texts = Texts::parse(files.iter().map(|file| file.sql.as_str()));
         let names = recorded.tables.keys().chain(there.tables.keys()).map(|name| name.name.to_lowercase());
-        let tables = names.filter(|name| texts.words.contains(name)).collect();
+        let tables = names.filter(|name| texts.has_name(name)).collect();
         Self { texts, tables }
     }
 
@@ -59,8 +59,10 @@ impl Explanation {
         if let Some(definition) = &there.definition {
             // A view follows from its tables.
             let both = format!("{definition} {}", was.definition.as_deref().unwrap_or(""));
+            let lower = both.to_lowercase();
             let is_explained = is_named
                 || contains_any(tables, &both)
+                || tables.iter().any(|table| has_quoted(&lower, table))
                 || texts.change_any_of(&both)
                 || was.kind != there.kind;
             return if is_explained { there.clone() } else { was.clone() };
@@ -69,7 +71,7 @@ impl Explanation {
         let column = |column: &Column| {
             let Column { name, data_type, default, generated, .. } = column;
             let expressions = [default, generated].into_iter().flatten();
-            is_named && texts.words.contains(&name.to_lowercase())
+            is_named && texts.has_name(name)
                 || texts.change_any_of(data_type)
                 || expressions.into_iter().any(|text| speaks(text))
         };
@@ -81,10 +83,10 @@ impl Explanation {
         let mut merged = there.clone();
         merged.columns = merge_columns(&was.columns, &there.columns, column);
         merged.indexes = merge(&was.indexes, &there.indexes, |name, index| {
-            texts.words.contains(&name.to_lowercase()) || speaks(&index.keys.join(" "))
+            texts.has_name(name) || speaks(&index.keys.join(" "))
         });
         merged.foreign_keys = merge_sets(&was.foreign_keys, &there.foreign_keys, |key| {
-            texts.words.contains(&key.table.name.to_lowercase()) || speaks(&key.columns.join(" "))
+            texts.has_name(&key.table.name) || speaks(&key.columns.join(" "))
         });
         merged.checks = merge_sets(&was.checks, &there.checks, |check| {
             speaks(check) || texts.change_any_of(&types_of(check))

@@ -183,6 +183,34 @@ fn a14_no_migration_runs_on_a_schema_that_fails_its_check() {
 }
 
 #[test]
+fn a14_a_pending_migration_accounts_for_a_change_by_hand_of_a_table_with_any_name() {
+    for table in ["\"User\"", "\"a b\"", "\"a.b\"", "\"a-\"\"b\"", "s.\"a b\"", "\"s x\".\"y\""] {
+        let (world, database) = (World::new(), Postgres::start());
+        world.file(
+            "migrations/0001_init.sql",
+            format!("CREATE SCHEMA s;\nCREATE SCHEMA \"s x\";\nCREATE TABLE {table} (id int PRIMARY KEY);\n"),
+        );
+        world.spec(&format!(
+            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: '{}'\n  migrations: migrations\n  schema_drift: fail\n",
+            database.url()
+        ));
+        world.apply().exits(0);
+        database.psql(&format!("ALTER TABLE {table} ADD \"ev il\" int"));
+        world.plan().exits(3);
+        world.file("migrations/0002_other.sql", "CREATE TABLE \"a b c\" (b int);\n");
+        world.plan().exits(3);
+
+        world.file(
+            "migrations/0002_other.sql",
+            format!("ALTER TABLE {table} ADD COLUMN IF NOT EXISTS \"ev il\" int;\n"),
+        );
+        world.plan().exits(2).says("the pending migrations name all of it");
+        world.apply().exits(0);
+        world.trueup(&["drift"]).exits(0);
+    }
+}
+
+#[test]
 fn a14_accepting_takes_the_schema_as_it_is_and_is_a_run_of_its_own() {
     on_each_database(|world, database| {
         world.file("migrations/0001_items.sql", TABLES).file("items.csv", "id,name\na,Apple\nb,Bread\n");
