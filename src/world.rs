@@ -100,9 +100,9 @@ impl File {
     /// Writes it for the owner's eyes only.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
-        let mut text = serde_json::to_vec(self).map_err(|error| failed(error.into()))?;
-        text.push(b'\n');
-        write_private(path, &text).map_err(failed)
+        let mut text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
+        text.push('\n');
+        write_private_json(path, &text).map_err(failed)
     }
 
     /// Reads one that was made for a stack.
@@ -135,9 +135,14 @@ struct Version {
     format_version: u32,
 }
 
+/// Writes JSON with [`write_private`]. Characters that act on a terminal are escaped, which changes no value.
+pub fn write_private_json(path: &Path, json: &str) -> std::io::Result<()> {
+    write_private(path, crate::neutral::block(json).as_bytes())
+}
+
 /// Writes a file with mode 0600, whole or not at all. What is there and is no regular file, such as
 /// a terminal or a pipe, is written to and never replaced.
-pub fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
+fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return std::fs::OpenOptions::new().write(true).open(path)?.write_all(content);
     }

@@ -66,7 +66,7 @@ pub fn write(path: &Path, document: &Document) -> Result<(), Error> {
     let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
     let mut text = serde_json::to_string_pretty(document).map_err(|error| failed(error.into()))?;
     text.push('\n');
-    crate::world::write_private(path, text.as_bytes()).map_err(failed)
+    crate::world::write_private_json(path, &text).map_err(failed)
 }
 
 /// Reads a plan and checks that it is as it was saved.

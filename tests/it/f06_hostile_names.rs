@@ -85,6 +85,15 @@ fn f06_names_of_a_database_reach_no_terminal() {
         for command in COMMANDS {
             is_harmless(&world.trueup(command));
         }
+        world.sqlite("t.db", &format!("ALTER TABLE \"{name}\" ADD COLUMN \"w{name}\" int"));
+        world.trueup(&["plan", "--out", "saved.plan"]);
+        for file in ["world.json", "saved.plan"] {
+            let text = std::fs::read_to_string(world.path(file)).unwrap();
+            assert!(!text.chars().any(is_live), "{file}: {text}");
+            assert!(text.contains("\\u202e"), "{file}: {text}");
+        }
+        // The seal covers every value, so that an altered one is rejected.
+        is_harmless(world.trueup(&["show", "saved.plan"]).exits(0));
     }
 }
 
