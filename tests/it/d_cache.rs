@@ -10,6 +10,7 @@ use trueup::location::{Location, Source};
 use trueup::stack::{Cache, CacheUrl, Endpoint, Namespace, RedactedUrl, Stream};
 
 use crate::servers::{Redis, Wire};
+use crate::world::World;
 
 fn here() -> Location {
     Location::new(&Source::new("stack.yaml", "cache:"), 0, 5)
@@ -105,6 +106,63 @@ async fn d01_a_user_without_dangerous_commands_can_be_observed_too() {
     assert_eq!(seen.config, None);
     assert!(seen.version.is_some());
     assert_eq!(plan(&cache).await.unchanged, 1);
+}
+
+/// A server that answers SCAN with an error of this text, once for each command that it is sent.
+fn server_that_fails_to_scan(error: &'static str) -> String {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("redis://{}/0", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(length @ 1..) = stream.read(&mut bytes) {
+                    let sent = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                    // `*2`, `$4`, the name: the parts of a command are lines.
+                    let lines: Vec<&str> = sent.lines().collect();
+                    let names = lines.windows(3).filter(|part| part[0].starts_with('*')).map(|part| part[2]);
+                    for name in names {
+                        let answer = match name {
+                            "HELLO" => {
+                                "*6\r\n+version\r\n+7.0.0\r\n+mode\r\n+standalone\r\n+role\r\n+master\r\n"
+                            }
+                            "CONFIG" => "*0\r\n",
+                            "SCAN" => error,
+                            "TYPE" => "+none\r\n",
+                            "XINFO" => "-ERR no such key\r\n",
+                            _ => "+OK\r\n",
+                        };
+                        if stream.write_all(answer.as_bytes()).is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test]
+async fn d01_an_error_of_the_server_is_no_missing_right_and_is_shown() {
+    let url = server_that_fails_to_scan("-ERR the shard \u{1b}[2J is migrating\r\n");
+    let world = World::new();
+    world.spec(&format!(
+        "version: 1\nstack: shop\nenvironment: dev\nsystem: {{ url: 'sqlite://s.db' }}\n\
+         cache:\n  url: {url}\n  namespaces: {{ results: {{ prefix: 'results:', ttl: 1h }} }}\n"
+    ));
+    world.sqlite("s.db", "CREATE TABLE t (id int)");
+    let plan = world.plan();
+    plan.exits(3).says("ERR the shard").never_says("does not let this user look");
+    assert!(!plan.stdout.contains('\u{1b}'), "{}", plan.stdout);
+    world.apply().exits(6);
+
+    for refusal in ["-NOPERM no permissions to run 'scan'\r\n", "-ERR unknown command 'SCAN'\r\n"] {
+        let url = server_that_fails_to_scan(refusal);
+        let Observed::Redis(seen) = observe(&cache_at(&url)).await else { panic!("it answers") };
+        assert!(!seen.streams_complete);
+    }
 }
 
 #[tokio::test]

@@ -27,7 +27,9 @@ impl Server {
                     role: text("role"),
                 })
             }
-            Err(error) if is_forbidden(&error) => match role(connection).await {
+            // An old server says something else of a HELLO without a version.
+            Err(error) if is_forbidden(&error) || error.code() == Some("ERR") => match role(connection).await
+            {
                 Ok(answer) => Ok(Self { role: answer.first().and_then(text_of), ..Self::default() }),
                 // A server that has too many clients says so to the first command, and ends the connection.
                 Err(_) if error.code() == Some("ERR") => Err(error),
@@ -92,10 +94,25 @@ pub(super) fn is_passing(error: &RedisError) -> bool {
     error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
 }
 
-/// Whether the server refuses one command: by its ACL, or because it does not have it. For that Redis has
-/// the code of all that has no other: it is asked of commands whose arguments are right on every server.
+/// Whether the server refuses one command: by its ACL, or because it lacks the command or an option of it. For
+/// the latter Redis has no code of its own, and providers have words of their own.
 pub(super) fn is_forbidden(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOPERM" | "ERR"))
+    const LACKS: [&str; 6] = [
+        "unknown command",
+        "unknown subcommand",
+        "syntax error",
+        "not available",
+        "not supported",
+        "not allowed",
+    ];
+    match error.code() {
+        Some("NOPERM") => true,
+        Some("ERR") => {
+            let detail = error.detail().unwrap_or_default().to_lowercase();
+            LACKS.iter().any(|words| detail.contains(words))
+        }
+        _ => false,
+    }
 }
 
 /// Whether what came is no answer of a Redis, or one without end.
