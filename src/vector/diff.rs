@@ -400,19 +400,17 @@ fn address_name(desired: &Desired, stored: &str) -> String {
     }
 }
 
-/// Names what others made: one line for each owner.
+/// Names what others made in collections that the spec wants too: one line for each owner. A shared store holds
+/// any number of other collections, which do not concern this stack.
 fn others(
     desired: &Desired,
     wanted: &BTreeMap<String, (&String, &Collection)>,
     collections: &BTreeMap<String, CollectionSeen>,
 ) -> Vec<String> {
     let mut by_owner: BTreeMap<&Owner, BTreeSet<&str>> = BTreeMap::new();
-    for (stored, there) in collections {
-        let spec = wanted.get(stored).map(|(_, collection)| *collection);
-        let holding = match spec {
-            Some(spec) => Holding::of(desired, stored, spec, Some(there)),
-            None => Holding::of_unwanted(&desired.claimant, stored, there),
-        };
+    for (stored, (_, spec)) in wanted {
+        let Some(there) = collections.get(stored) else { continue };
+        let holding = Holding::of(desired, stored, spec, Some(there));
         let owners = there.made_by.iter().chain(there.owned.keys());
         for owner in owners.filter(|owner| !holding.accepts.contains(*owner)) {
             by_owner.entry(owner).or_default().insert(stored);
