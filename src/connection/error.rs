@@ -20,12 +20,15 @@ fn help_of_no_connection(error: &sql::Error) -> &'static str {
         }
         None if error.is_lost() => sql::HELP_OF_LOST,
         Some("42501") => "the account needs CONNECT: `GRANT CONNECT ON DATABASE … TO …`",
-        _ => "check that it runs and that `system.url` names it; the password is not shown here",
+        _ => sql::HELP_OF_NO_CONNECTION,
     }
 }
 
 /// What to do about a database in which no table can be made.
 fn help_of_no_history(error: &sql::Error) -> &'static str {
+    if let Some(help) = error.help_of_connection() {
+        return help;
+    }
     match error.code().as_deref() {
         // It may not make one; there is no schema on the search path.
         Some("42501" | "3F000") => {
@@ -99,7 +102,7 @@ pub enum Error {
     #[error("cannot create database {database}: {source}; {progress}")]
     #[diagnostic(
         code(trueup::system::create_database),
-        help("{}", if source.is_lost() { sql::HELP_OF_LOST } else { HELP_TO_CREATE })
+        help("{}", source.help_of_connection().unwrap_or(HELP_TO_CREATE))
     )]
     CreateDatabase {
         database: String,

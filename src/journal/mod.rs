@@ -110,8 +110,10 @@ impl Error {
 
 /// What to do about a database that refuses the bookkeeping.
 fn help_of(error: &sql::Error) -> &'static str {
+    if let Some(help) = error.help_of_connection() {
+        return help;
+    }
     match error.code().as_deref() {
-        _ if error.is_lost() => sql::HELP_OF_LOST,
         // It may not.
         Some("42501") => {
             "it is the schema `trueup`: whoever applies first needs CREATE on the database \
@@ -140,5 +142,23 @@ fn table(dialect: sql::Dialect, name: &str) -> String {
     match dialect {
         sql::Dialect::Postgres => format!("trueup.{name}"),
         sql::Dialect::Sqlite => format!("trueup_{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error as IoError, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn help_for_a_server_that_does_not_answer_is_about_the_server() {
+        let connect = |cause| sql::Error::Connect { address: "h:1/d".to_owned(), cause: Box::new(cause) };
+        let refused = connect(sqlx::Error::Io(IoError::from(ErrorKind::ConnectionRefused)));
+        assert_eq!(help_of(&refused), sql::HELP_OF_NO_CONNECTION);
+        let lost = connect(sqlx::Error::Io(IoError::from(ErrorKind::ConnectionReset)));
+        assert_eq!(help_of(&lost), sql::HELP_OF_LOST);
+        let other = sql::Error::statement("SELECT 1", sqlx::Error::RowNotFound);
+        assert!(help_of(&other).contains("`trueup_*`"));
     }
 }

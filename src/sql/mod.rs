@@ -132,6 +132,10 @@ pub(crate) fn said(error: &sqlx::Error) -> String {
 pub(crate) const HELP_OF_LOST: &str = "the server, or something on the way to it, ended the connection; run the same command again: it goes on \
      from what is there";
 
+/// What to do about a server that cannot be connected to.
+pub(crate) const HELP_OF_NO_CONNECTION: &str =
+    "check that it runs and that `system.url` names it; the password is not shown here";
+
 /// Whether the connection ended, or stopped answering, before the answer was there.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     // Ended by an administrator, by a crash of another session, or by a timeout of idle sessions.
@@ -195,6 +199,19 @@ impl Error {
                 "another process has the file locked (`fuser FILE` names it): let it end, then run the same \
                  command again",
             ),
+            _ => None,
+        }
+    }
+
+    /// Advice for the user where the server does not answer at all, whatever was asked of it.
+    pub(crate) fn help_of_connection(&self) -> Option<&'static str> {
+        // The server starts or stops.
+        const NOT_READY: &str = "57P03";
+        match self {
+            _ if self.is_lost() => Some(HELP_OF_LOST),
+            Self::Connect { .. } if self.code().is_none_or(|code| code == NOT_READY) => {
+                Some(HELP_OF_NO_CONNECTION)
+            }
             _ => None,
         }
     }
