@@ -80,6 +80,8 @@ pub(super) enum Act {
     RemovesSchema { name: String },
     /// Makes a schema.
     MakesSchema { name: String, if_missing: bool },
+    /// Gives a schema another name.
+    RenamesSchema { name: String },
     /// Changes columns of all rows.
     UpdatesAll { table: TableName, columns: Vec<String> },
     /// Holds a lock until the transaction ends that readers or writers of these wait for; of what is not
@@ -251,6 +253,7 @@ impl Act {
             Self::DropsSchemas { .. }
             | Self::DropsExtensions { .. }
             | Self::RemovesSchema { .. }
+            | Self::RenamesSchema { .. }
             | Self::MakesSchema { .. }
             | Self::Strays
             | Self::Shuffles => Vec::new(),

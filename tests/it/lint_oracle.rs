@@ -26,7 +26,7 @@ use server::{Observed, Server};
 
 /// Risks by convention, which no observation of the migration itself shows: others fail afterwards, or wait
 /// for a lock that is held for a moment only.
-const BY_CONVENTION: [&str; 9] = [
+const BY_CONVENTION: [&str; 10] = [
     // VACUUM FULL runs in no transaction whose locks could be seen.
     "rewrite-table",
     "renaming-table",
@@ -35,6 +35,7 @@ const BY_CONVENTION: [&str; 9] = [
     "require-concurrent-index-deletion",
     "require-concurrent-partition-detach",
     "code-block",
+    "disabled-checks",
     "not-parsed",
     "transaction-control",
 ];

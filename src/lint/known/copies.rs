@@ -153,6 +153,7 @@ impl Copies {
             | Act::ChecksDomain { .. }
             | Act::MakesSchema { .. }
             | Act::RemovesSchema { .. }
+            | Act::RenamesSchema { .. }
             | Act::DropsSchemas { .. }
             | Act::DropsExtensions { .. }
             | Act::Strays => {}

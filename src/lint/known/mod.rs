@@ -351,6 +351,7 @@ impl Known {
             Act::Shuffles => self.settle(),
             Act::Does { .. }
             | Act::ChecksDomain { .. }
+            | Act::RenamesSchema { .. }
             | Act::DropsSchemas { .. }
             | Act::DropsExtensions { .. }
             | Act::KeyByIndex { .. }

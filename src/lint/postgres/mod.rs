@@ -1,6 +1,7 @@
 //! Reads PostgreSQL's statements with squawk's parser, which gives a tree even where it does not
 //! understand all of a statement. What squawk's own rules find is in `locks`.
 
+mod bypass;
 mod calls;
 mod constraint;
 mod held;
@@ -237,6 +238,7 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
     ) && !is_explained_only(statement)
     {
         acts.extend(rows::of(syntax));
+        acts.extend(bypass::of(statement));
     }
     acts.extend(calls::of(statement));
     acts.extend(work::of(statement));
@@ -352,12 +354,19 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let reason = format!("locks {} until the migration ends", joined(&tables));
             vec![Act::does(&rules::LOCK_TABLE, tables, reason)]
         }
-        Stmt::AlterIndex(_)
-        | Stmt::AlterSequence(_)
-        | Stmt::AlterType(_)
-        | Stmt::AlterView(_)
-        | Stmt::AlterMaterializedView(_) => renamed(syntax).into_iter().collect(),
-        Stmt::AlterSchema(_) if says(syntax, "rename", "to") => vec![Act::Shuffles],
+        Stmt::AlterSequence(alter) if table::restarts(syntax) => {
+            let sequences = names(alter.sequence_ref().into_iter());
+            let reason = format!("loses the position of {}", joined(&sequences));
+            vec![Act::does(&rules::DROP_SEQUENCE, sequences, reason)]
+        }
+        Stmt::AlterView(_) | Stmt::AlterMaterializedView(_) => view_renamed(syntax),
+        Stmt::AlterIndex(_) | Stmt::AlterSequence(_) | Stmt::AlterType(_) => {
+            renamed(syntax).into_iter().collect()
+        }
+        Stmt::AlterSchema(alter) if says(syntax, "rename", "to") => {
+            let schema = alter.schema_ref().map(|schema| name(schema.syntax()).name);
+            schema.map(|name| Act::RenamesSchema { name }).into_iter().chain([Act::Shuffles]).collect()
+        }
         Stmt::Discard(_) => vec![Act::Shuffles],
         Stmt::Set(set) => {
             let is_schema = matches!(set.set_target(), Some(ast::SetTarget::SetSchemaValue(_)));
@@ -376,8 +385,8 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let reason = "the migration runs in a transaction already, together with its record";
             vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
         }
-        Stmt::DropView(drop) => removes(&names(drop.view_refs())),
-        Stmt::DropMaterializedView(drop) => removes(&names(drop.view_refs())),
+        Stmt::DropView(drop) => view_dropped(names(drop.view_refs()), cascades(syntax)),
+        Stmt::DropMaterializedView(drop) => view_dropped(names(drop.view_refs()), cascades(syntax)),
         Stmt::DropTrigger(_) | Stmt::DropPolicy(_) | Stmt::DropRule(_) | Stmt::DropStatistics(_) => {
             Vec::new()
         }
@@ -463,6 +472,31 @@ fn type_lost(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
     }
     let reason = format!("loses the type {} and every column of it", joined(&names));
     vec![Act::does(&rules::DROP_TYPE, Vec::new(), reason)]
+}
+
+/// A view's row type can be the type of a table's column, which CASCADE drops too.
+fn view_dropped(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
+    let mut acts = removes(&names);
+    if cascades {
+        let reason = format!("loses what depends on {}, also columns of its row type", joined(&names));
+        acts.push(Act::does(&rules::DROP_CASCADE, names, reason));
+    }
+    acts
+}
+
+/// Statements find a view and its columns by name, as those of a table.
+fn view_renamed(node: &SyntaxNode) -> Vec<Act> {
+    let Some(view) = relation(node) else { return Vec::new() };
+    let (rule, reason) = match renamed(node) {
+        Some(_) => {
+            (&rules::RENAME_TABLE, format!("statements that look for {view} where it was fail from then on"))
+        }
+        None if words(&text(node), Dialect::Postgres).iter().any(|word| word == "rename") => {
+            (&rules::RENAME_COLUMN, "statements by the old name fail from then on".to_owned())
+        }
+        None => return Vec::new(),
+    };
+    [Act::does(rule, vec![view], reason)].into_iter().chain(renamed(node)).collect()
 }
 
 fn refreshed(refresh: &ast::Refresh) -> Vec<Act> {

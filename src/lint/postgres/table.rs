@@ -191,6 +191,13 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
         AlterTableAction::SetUnlogged(_)
         | AlterTableAction::SetLogged(_)
         | AlterTableAction::SetAccessMethod(_) => rewrites("in another form"),
+        AlterTableAction::DisableTrigger(disable)
+            if matches!(disable.trigger_target(), Some(ast::TriggerTarget::All(_))) =>
+        {
+            let reason =
+                format!("rows of {table} that are written from then on are not checked by foreign keys");
+            vec![Act::does(&rules::DISABLED_CHECKS, vec![table.clone()], reason)]
+        }
         AlterTableAction::SetTablespace(_) => rewrites("to another place"),
         AlterTableAction::MergePartitions(_) | AlterTableAction::SplitPartition(_) => rewrites("anew"),
         AlterTableAction::SetSchema(_) => {
@@ -233,6 +240,10 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
                     let reason = format!("loses the position of the sequence of {table}.{column}");
                     return Some(Act::does(&rules::DROP_SEQUENCE, vec![table], reason));
                 }
+                option if restarts(option.syntax()) => {
+                    let reason = format!("loses the position of the sequence of {table}.{column}");
+                    return Some(Act::does(&rules::DROP_SEQUENCE, vec![table], reason));
+                }
                 ast::AlterColumnOption::SetExpression(_) => {
                     return Some(Act::UpdatesAll { table, columns: vec![column] });
                 }
@@ -263,6 +274,13 @@ fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
         }
         _ => None,
     }
+}
+
+/// Whether a sequence begins anew, so that numbers that were given out come again.
+pub(super) fn restarts(node: &SyntaxNode) -> bool {
+    let is_restart =
+        |node: SyntaxNode| ast::Restart::can_cast(node.kind()) || ast::OptionRestart::can_cast(node.kind());
+    node.descendants().any(is_restart)
 }
 
 /// What adding a column does, with what stands behind its type.
@@ -310,6 +328,8 @@ fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
     loop {
         match rest {
             Some(ast::Expr::ParenExpr(inner)) => rest = inner.expr(),
+            // A collation changes no value, and the column keeps its own.
+            Some(ast::Expr::Collate(inner)) => rest = inner.expr(),
             Some(ast::Expr::CastExpr(cast)) if cast.treat_token().is_none() => {
                 casts.extend(cast.ty().map(|kind| text(kind.syntax()).to_lowercase()));
                 rest = cast.expr();

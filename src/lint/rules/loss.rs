@@ -20,10 +20,10 @@ rules! {
     DROP_TYPE = "drop-type", Destructive,
         "a type, domain or attribute is dropped; CASCADE takes columns of it along";
     DROP_SEQUENCE = "drop-sequence", Destructive,
-        "a sequence is dropped, and where it had got to is forgotten";
+        "a sequence is dropped or restarted, so that its current value is lost";
     DROP_EXTENSION = "drop-extension", Destructive,
         "an extension is dropped, with the tables and types that it brought";
     DROP_OWNED = "drop-owned", Destructive, "everything that a role owns is dropped";
     DROP_CASCADE = "drop-cascade", Destructive,
-        "a DROP … CASCADE of a routine or the like, which can take generated columns along";
+        "a DROP … CASCADE of a view, routine or the like, which can take columns along";
 }

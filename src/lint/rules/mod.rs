@@ -15,7 +15,7 @@ pub(super) use rows::*;
 pub(super) use types::*;
 pub(super) use unseen::*;
 
-use super::act::{Act, Read, Work};
+use super::act::{Act, Read, Using, Work};
 use super::known::{Known, Lock};
 use crate::catalog::TableName;
 use crate::change::Risk;
@@ -51,6 +51,10 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec
         return Vec::new();
     }
     let base = |kind| known.domain(kind).map_or(kind, |(base, _)| base);
+    let using = using.as_ref().map(|using| match using {
+        Using::Casts(casts) => Using::Casts(casts.iter().map(|kind| base(kind).to_owned()).collect()),
+        Using::AtUtc | Using::Computes(_) => using.clone(),
+    });
     let mut found = retyped(known.kind(table, column).map(base), base(to), using.as_ref());
     if known.domain(to).is_some_and(|(_, is_constrained)| is_constrained) {
         found.push((&CONVERSION, format!("fails where a value does not fulfil what {to} demands")));
@@ -177,6 +181,9 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             let lost: Vec<_> = names.iter().filter(is_there).map(String::as_str).collect();
             (!lost.is_empty()).then(|| (&DROP_EXTENSION, format!("loses what extension {} brought", lost.join(", "))))
         }
+        Act::RenamesSchema { name } => (!known.is_schema_free(name, false)).then(|| {
+            (&RENAME_TABLE, format!("statements that name the schema {name} fail from then on"))
+        }),
         Act::ChecksDomain { name } => (!known.is_unused_domain(name)).then(|| {
             let reason = "writers wait while every table that uses the domain is checked";
             (&DOMAIN_CONSTRAINT, reason.to_owned())

@@ -26,6 +26,10 @@ enum Kind {
     Text(Option<u32>),
     /// `char(n)`, padded.
     Padded(u32),
+    /// At most 63 bytes. A longer text is cut off without an error, even by an assignment.
+    Name,
+    /// `"char"`, one byte. A longer text is cut off as for `name`.
+    Byte,
     Date,
     /// With its digits of a second, as the others.
     Timestamp(Option<u32>),
@@ -33,17 +37,24 @@ enum Kind {
     Time(Option<u32>),
     TimeTz(Option<u32>),
     Interval(Option<u32>),
+    Bit(u32),
     VarBit(Option<u32>),
     Json,
     Jsonb,
     Cidr,
     Inet,
     Bytes,
+    Array {
+        element: Box<Self>,
+        /// The type as it is written. PostgreSQL rewrites the table for another one, even if the elements
+        /// are stored alike.
+        text: String,
+    },
     Other(String),
 }
 
 /// What a conversion does to some value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
     /// It is kept.
     Keeps,
@@ -82,6 +93,10 @@ pub(super) fn retyped(from: Option<&str>, to: &str, using: Option<&Using>) -> Ve
             .map_or_else(|| "what the column has".to_owned(), |from| format!("all that {from} does"));
         match fit {
             Fit::Keeps => {}
+            Fit::Loses if kind == Kind::Jsonb => {
+                let lost = "the order of keys, blanks, and all but the last of equal keys";
+                found.push((&NARROW_COLUMN_TYPE, format!("{to} does not hold {what}: it leaves out {lost}")));
+            }
             Fit::Loses => found.push((&NARROW_COLUMN_TYPE, format!("{to} does not hold {what}"))),
             Fit::Fails => {
                 found.push((
@@ -106,7 +121,16 @@ fn one_line(text: &str) -> String {
 impl Kind {
     fn read(text: &str) -> Self {
         let text = one_line(&text.to_lowercase());
-        let text = text.strip_prefix("pg_catalog.").map_or(text.clone(), str::to_owned);
+        if let Some(element) = element_of(&text) {
+            return Self::Array { element: Box::new(Self::read(element)), text };
+        }
+        // `char` means `character(1)` only without a schema and without quotes.
+        let is_byte = matches!(text.as_str(), "\"char\"" | "pg_catalog.char" | "pg_catalog.\"char\"");
+        if is_byte {
+            return Self::Byte;
+        }
+        let text = text.strip_prefix("pg_catalog.").unwrap_or(&text);
+        let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text).to_owned();
         let (name, arguments, rest) = match text.split_once('(') {
             Some((name, rest)) => {
                 let (arguments, rest) = rest.split_once(')').unwrap_or((rest, ""));
@@ -139,6 +163,8 @@ impl Kind {
             "varchar" | "character varying" | "char varying" => Self::Text(first),
             "char" | "character" => Self::Padded(first.unwrap_or(1)),
             "bpchar" => first.map_or_else(|| Self::Other(text.clone()), Self::Padded),
+            "name" => Self::Name,
+            "bit" => Self::Bit(first.unwrap_or(1)),
             "date" => Self::Date,
             "timestamp" | "timestamp without time zone" => Self::Timestamp(digits(first)),
             "timestamptz" | "timestamp with time zone" => Self::TimestampTz(digits(first)),
@@ -160,15 +186,15 @@ impl Kind {
         match self {
             Self::Text(None)
             | Self::Json
-            | Self::Jsonb
             | Self::Bytes
             | Self::Numeric(None)
             | Self::Timestamp(None)
             | Self::TimestampTz(None)
             | Self::Interval(None) => Fit::Keeps,
             Self::Integer { bits } | Self::Float { bits } if *bits == 64 => Fit::Keeps,
-            Self::Text(Some(_)) | Self::Padded(_) if is_explicit => Fit::Loses,
-            Self::Text(Some(_)) | Self::Padded(_) | Self::Inet => Fit::Fails,
+            Self::Text(Some(_)) | Self::Padded(_) | Self::Bit(_) if is_explicit => Fit::Loses,
+            Self::Text(Some(_)) | Self::Padded(_) | Self::Bit(_) | Self::Inet => Fit::Fails,
+            Self::Array { element, .. } => element.fit_of_any(is_explicit).max(Fit::Fails),
             // Those that texts are most often made into.
             Self::Other(name) if is_discrete(name) => Fit::Fails,
             _ => Fit::Loses,
@@ -183,15 +209,17 @@ impl Kind {
             (Some(_) | None, Some(_)) => otherwise,
         };
         let keeps = |is_kept: bool, otherwise: Fit| if is_kept { Fit::Keeps } else { otherwise };
-        if let (Self::Other(from), Self::Other(to)) = (self, to)
-            && let (Some(from), Some(to)) = (from.strip_suffix("[]"), to.strip_suffix("[]"))
-        {
-            return Self::read(from).fit(&Self::read(to), is_explicit);
-        }
         // An explicit cast cuts a text off, where an assignment fails.
         let too_long = if is_explicit { Fit::Loses } else { Fit::Fails };
         match (self, to) {
             (from, to) if from == to => Fit::Keeps,
+            (Self::Array { element: from, .. }, Self::Array { element: to, .. }) => {
+                from.fit(to, is_explicit)
+            }
+            // The text of an array is read, and each element cast like a text of its own.
+            (Self::Text(_) | Self::Padded(_), Self::Array { element: to, .. }) => {
+                Self::Text(None).fit(to, is_explicit).max(Fit::Fails)
+            }
             (Self::Integer { bits }, Self::Integer { bits: to }) => keeps(bits <= to, Fit::Fails),
             (Self::Float { bits }, Self::Float { bits: to }) => keeps(bits <= to, Fit::Loses),
             (Self::Integer { bits }, Self::Float { bits: to }) => keeps(bits < to, Fit::Loses),
@@ -212,6 +240,19 @@ impl Kind {
             (Self::Text(have), Self::Text(most)) | (Self::VarBit(have), Self::VarBit(most)) => {
                 within(*have, *most, too_long)
             }
+            // A name holds 63 bytes, and a character has at most four.
+            (Self::Text(Some(have)) | Self::Padded(have), Self::Name) => {
+                keeps(*have <= NAME_BYTES / 4, Fit::Loses)
+            }
+            (Self::Name, Self::Text(Some(most)) | Self::Padded(most)) => {
+                keeps(*most >= NAME_BYTES, too_long)
+            }
+            (_, Self::Name | Self::Byte) => Fit::Loses,
+            (Self::Bit(have), Self::VarBit(Some(most))) => keeps(have <= most, too_long),
+            (Self::Bit(_), Self::VarBit(None)) => Fit::Keeps,
+            // An explicit cast cuts the bits off or fills them up.
+            (Self::Bit(_) | Self::VarBit(_) | Self::Text(_) | Self::Padded(_), Self::Bit(_))
+            | (Self::Text(_) | Self::Padded(_), Self::VarBit(Some(_))) => too_long,
             (Self::Text(have), Self::Padded(most)) => within(*have, Some(*most), too_long),
             (Self::Padded(have), Self::Text(Some(most)) | Self::Padded(most)) => {
                 keeps(have <= most, too_long)
@@ -222,18 +263,19 @@ impl Kind {
             | (Self::TimeTz(have), Self::TimeTz(most))
             | (Self::Interval(have), Self::Interval(most)) => within(*have, *most, Fit::Loses),
             // Bytes are printed in one of two ways.
-            (Self::Bytes, Self::Text(None)) => Fit::Loses,
+            (Self::Bytes, Self::Text(None))
+            // Of equal keys only the last one is kept, and neither the order of keys nor the blanks are.
+            | (Self::Json, Self::Jsonb) => Fit::Loses,
             // Any other value can be printed and read back.
             (_, Self::Text(None))
             | (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None))
             | (Self::Boolean, Self::Integer { bits: 32 })
             | (Self::Cidr, Self::Inet)
-            | (Self::Json, Self::Jsonb)
             | (Self::Jsonb, Self::Json)
             | (Self::Date, Self::Timestamp(_) | Self::TimestampTz(_)) => Fit::Keeps,
             (_, Self::Text(Some(_)) | Self::Padded(_)) => too_long,
-            // A text is read as a value or refused, except that the time of day, a zone or digits
-            // beyond the type's may be left out.
+            // A text is read as a value or refused, except that the time of day, a zone, digits
+            // beyond the type's or repeated keys may be left out.
             (Self::Text(_) | Self::Padded(_), to) => match to {
                 Self::Date
                 | Self::Timestamp(_)
@@ -242,7 +284,9 @@ impl Kind {
                 | Self::TimeTz(Some(_))
                 | Self::Interval(Some(_))
                 | Self::Float { .. }
-                | Self::Numeric(Some(_)) => Fit::Loses,
+                | Self::Numeric(Some(_))
+                | Self::Jsonb => Fit::Loses,
+                Self::Other(name) if !is_discrete(name) => Fit::Loses,
                 _ => Fit::Fails,
             },
             // One that the rules do not know is cast to another one by functions that nobody knows.
@@ -265,13 +309,30 @@ impl Kind {
             | (Self::Time(have), Self::Time(most))
             | (Self::TimeTz(have), Self::TimeTz(most))
             | (Self::Interval(have), Self::Interval(most)) => within(have, most),
-            (Self::Numeric(_), Self::Numeric(None)) | (Self::Cidr, Self::Inet) => true,
+            (Self::Numeric(_), Self::Numeric(None))
+            | (Self::Bit(_), Self::VarBit(None))
+            | (Self::Cidr, Self::Inet) => true,
             (Self::Numeric(Some((have, scale))), Self::Numeric(Some((most, most_scale)))) => {
                 scale == most_scale && have <= most
             }
             (from, to) => from == to,
         }
     }
+}
+
+/// Bytes that a value of type `name` has at most.
+const NAME_BYTES: u32 = 63;
+
+/// The type of an array's elements, with any number of dimensions; `None` for another type.
+fn element_of(kind: &str) -> Option<&str> {
+    if let Some((element, _)) = kind.split_once(" array") {
+        return Some(element);
+    }
+    let mut rest = kind;
+    while let Some((element, _)) = rest.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+        rest = element.trim_end();
+    }
+    (rest != kind).then_some(rest)
 }
 
 /// Digits that hold every integer of a width.
@@ -291,8 +352,9 @@ fn digits(limit: Option<u32>) -> Option<u32> {
 /// Types that hold a text as it is, or refuse it: those that are not PostgreSQL's own are most often
 /// enums.
 fn is_discrete(name: &str) -> bool {
-    const LOSSY: [&str; 6] = ["money", "bit", "point", "tsvector", "name", "oid"];
-    !LOSSY.iter().any(|lossy| name.split('(').next() == Some(*lossy))
+    const LOSSY: [&str; 10] =
+        ["money", "point", "line", "lseg", "box", "path", "polygon", "circle", "tsvector", "oid"];
+    !LOSSY.contains(&name)
 }
 
 /// Whether SQLite stores every value of a column of one type as it is in one of another type: it

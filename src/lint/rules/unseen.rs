@@ -7,6 +7,8 @@ use crate::change::Risk::{Safe, Unvalidated};
 rules! {
     NOT_PARSED = "not-parsed", Unvalidated, "the statement could not be read";
     CODE_BLOCK = "code-block", Unvalidated, "code runs that is not looked into: DO, CALL, EXECUTE, functions";
+    DISABLED_CHECKS = "disabled-checks", Unvalidated,
+        "foreign keys, constraints or triggers are switched off for the statements that follow";
     TRANSACTION_CONTROL = "transaction-control", Unvalidated,
         "the statement ends or begins the transaction that the migration shares with its record";
     CLIENT_COMMAND = "client-command", Unvalidated,

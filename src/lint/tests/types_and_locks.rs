@@ -230,3 +230,22 @@ fn a_statement_that_never_ends_is_one_that_cannot_be_read() {
     assert!(after.starts_with("1 safe") && last(&after) == "unvalidated not-parsed", "{after}");
     assert_eq!(last(&postgres("DROP TABLE t /* and")), "destructive drop-table");
 }
+
+#[test]
+fn writes_to_system_catalogs_and_disabled_checks_are_unvalidated() {
+    for (sql, expected) in [
+        ("UPDATE pg_attribute SET attnotnull = true WHERE attname = 'x'", "unvalidated code-block"),
+        ("COPY pg_catalog.pg_enum FROM '/tmp/x'", "unvalidated code-block"),
+        ("CREATE TABLE pg_own (id int); INSERT INTO pg_own VALUES (1)", "safe -"),
+        ("INSERT INTO public.pg_own VALUES (1)", "safe -"),
+        ("ALTER ROLE app SET session_replication_role TO 'replica'", "unvalidated disabled-checks"),
+        ("SET session_replication_role = DEFAULT", "safe -"),
+        ("ALTER ROLE app RESET session_replication_role", "safe -"),
+        ("CREATE TABLE x (id int); ALTER TABLE x DISABLE TRIGGER ALL", "safe -"),
+        ("SET allow_system_table_mods = off", "safe -"),
+    ] {
+        assert_eq!(last(&postgres(sql)), expected, "{sql}");
+    }
+    let both = postgres("DELETE FROM pg_depend WHERE classid = 0");
+    assert!(both.contains("delete-rows") && both.contains("code-block"), "{both}");
+}

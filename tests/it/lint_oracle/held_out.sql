@@ -100,8 +100,12 @@ ALTER TABLE raw ALTER COLUMN t TYPE varchar(10) USING t::varchar(10);
 ALTER TABLE customer ALTER COLUMN tags TYPE text[];
 === locking: enum to text
 ALTER TABLE customer ALTER COLUMN mood TYPE text;
-=== locking: json to jsonb
-ALTER TABLE customer ALTER COLUMN data TYPE jsonb;
+=== destructive+locking: json to jsonb
+CREATE TABLE shop (j json);
+--- rows
+INSERT INTO shop SELECT '{"b":1,"a":2,"a":3}' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER COLUMN j TYPE jsonb;
 === locking: another collation with an index
 CREATE TABLE word (w text);
 CREATE INDEX word_w ON word (w);

@@ -250,5 +250,186 @@ REVOKE ALL ON product FROM PUBLIC;
 ALTER TABLE product SET TABLESPACE pg_default;
 === destructive: a table dropped with what refers to it
 DROP TABLE orders CASCADE;
-=== safe: a view dropped with what refers to it
-DROP VIEW labels CASCADE;
+=== destructive: a view dropped with a column of its row type
+CREATE VIEW v AS SELECT 1 AS n;
+CREATE TABLE uses (id int, c v);
+--- rows
+INSERT INTO uses SELECT n, ROW(n)::v FROM generate_series(1, 1000) n;
+--- file
+DROP VIEW IF EXISTS v CASCADE;
+=== destructive: a materialized view dropped with a column of its row type
+CREATE MATERIALIZED VIEW v AS SELECT 1 AS n;
+CREATE TABLE uses (id int, c v);
+--- rows
+INSERT INTO uses SELECT n, ROW(n)::v FROM generate_series(1, 1000) n;
+--- file
+DROP MATERIALIZED VIEW v CASCADE;
+=== safe: a view dropped
+DROP VIEW labels;
+=== destructive+locking: text to name
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE name;
+=== destructive+locking: text to one byte
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE "char";
+=== destructive+locking: text to one byte by a qualified name
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE pg_catalog.char USING t::pg_catalog."char";
+=== destructive+locking: a text cut off by way of a name
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE text USING t::name;
+=== destructive+locking: a text cut off by way of a varchar
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE text USING CAST(t AS varchar(3));
+=== destructive+locking: a text cut off by way of a char
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE text USING t::char(3)::text;
+=== destructive+locking: a text cut off by way of a domain
+CREATE DOMAIN short AS varchar(3);
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT repeat('x', 100) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE text USING t::short;
+=== destructive+locking: arrays of text to arrays of name
+CREATE TABLE shop (a text[]);
+--- rows
+INSERT INTO shop SELECT ARRAY[repeat('x', 100)] FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER a TYPE name[] USING a::name[];
+=== destructive+locking: arrays of text to arrays of one byte
+CREATE TABLE shop (a text ARRAY);
+--- rows
+INSERT INTO shop SELECT ARRAY['hello'] FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER a TYPE "char"[];
+=== destructive+locking: a text to an array of varchar
+CREATE TABLE shop (t text);
+--- rows
+INSERT INTO shop SELECT '{hello}' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE varchar(3)[] USING t::varchar(3)[];
+=== locking: a short text to name
+CREATE TABLE shop (t varchar(15));
+--- rows
+INSERT INTO shop SELECT repeat('€', 15) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE name;
+=== locking: name to text
+CREATE TABLE shop (t name);
+--- rows
+INSERT INTO shop SELECT repeat('x', 63) FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER t TYPE text;
+=== destructive+locking: bits cut off by a cast
+CREATE TABLE shop (b varbit);
+--- rows
+INSERT INTO shop SELECT B'101' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER b TYPE varbit USING b::bit(2);
+=== destructive+locking: a text cut off by a cast to bits
+CREATE TABLE shop (b text);
+--- rows
+INSERT INTO shop SELECT '101' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER b TYPE bit(2) USING b::bit(2);
+=== safe: bits to bits of any number
+CREATE TABLE shop (b bit(3));
+--- rows
+INSERT INTO shop SELECT B'101' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER b TYPE varbit;
+=== destructive+locking: text to jsonb
+CREATE TABLE shop (j text);
+--- rows
+INSERT INTO shop SELECT '{"a":1,"a":2}' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER j TYPE jsonb USING j::jsonb;
+=== destructive+locking: text to money
+CREATE TABLE shop (m text);
+--- rows
+INSERT INTO shop SELECT '1.005' FROM generate_series(1, 1000);
+--- file
+ALTER TABLE shop ALTER m TYPE money USING m::money;
+=== safe since 14: a collation in USING, which the column does not get
+CREATE TABLE shop (t text);
+CREATE INDEX shop_t ON shop (t);
+--- rows
+INSERT INTO shop SELECT n FROM generate_series(1, 1000) n;
+--- file
+ALTER TABLE shop ALTER t TYPE text USING t::text COLLATE "C";
+=== unvalidated: values of the system catalogs changed
+UPDATE pg_database SET datallowconn = false WHERE datname = 'nobody';
+=== unvalidated: a value of an enum changed in the system catalogs
+UPDATE pg_catalog.pg_enum SET enumlabel = 'fine' WHERE enumlabel = 'good';
+=== unvalidated: a row added to the system catalogs
+INSERT INTO pg_catalog.pg_depend SELECT * FROM pg_catalog.pg_depend LIMIT 1;
+=== safe: the system catalogs read
+WITH gone AS (SELECT * FROM pg_class) INSERT INTO product SELECT 5000, relname, 1 FROM gone LIMIT 1;
+=== locking: a schema renamed
+ALTER SCHEMA public RENAME TO legacy;
+=== safe: a new schema renamed
+CREATE SCHEMA a;
+ALTER SCHEMA a RENAME TO b;
+=== locking: a view renamed
+ALTER VIEW labels RENAME TO titles;
+=== locking: a column of a view renamed
+ALTER VIEW labels RENAME COLUMN label TO title;
+=== locking: a materialized view moved to another schema
+CREATE SCHEMA away;
+ALTER MATERIALIZED VIEW dear SET SCHEMA away;
+=== destructive: a sequence begins anew
+ALTER SEQUENCE ticket RESTART WITH 1;
+=== destructive: a sequence begins anew, and counts otherwise
+ALTER SEQUENCE IF EXISTS ticket INCREMENT BY 2 RESTART;
+=== safe: a sequence counts otherwise
+ALTER SEQUENCE ticket INCREMENT BY 2 CACHE 5;
+=== safe: a new sequence begins anew
+CREATE SEQUENCE fresh;
+ALTER SEQUENCE fresh RESTART WITH 100;
+=== destructive: an identity column begins anew: RESTART WITH 1
+CREATE TABLE shop (id int GENERATED ALWAYS AS IDENTITY, t text);
+--- rows
+INSERT INTO shop (t) SELECT n FROM generate_series(1, 1000) n;
+--- file
+ALTER TABLE shop ALTER id RESTART WITH 1;
+=== destructive: an identity column begins anew: SET GENERATED BY DEFAULT RESTART
+CREATE TABLE shop (id int GENERATED ALWAYS AS IDENTITY, t text);
+--- rows
+INSERT INTO shop (t) SELECT n FROM generate_series(1, 1000) n;
+--- file
+ALTER TABLE shop ALTER id SET GENERATED BY DEFAULT RESTART;
+=== unvalidated: foreign keys and triggers switched off for the session
+SET session_replication_role = replica;
+INSERT INTO line VALUES (5000, 1, 'x');
+=== unvalidated: foreign keys and triggers switched off by a function
+SELECT set_config('session_replication_role', 'replica', true);
+=== unvalidated: triggers of a table switched off, and its foreign keys
+ALTER TABLE line DISABLE TRIGGER ALL;
+=== safe: foreign keys and triggers switched on again
+SET LOCAL session_replication_role TO 'origin';
+ALTER TABLE line ENABLE TRIGGER ALL;
+=== unvalidated: the system catalogs opened
+SET allow_system_table_mods = on;
+=== destructive+locking: a condition that is always true
+UPDATE product SET cents = 0 WHERE 1 = 1 AND true;
+=== destructive+locking: a condition of a column that is compared with itself
+UPDATE product SET cents = 0 WHERE id = product.id;

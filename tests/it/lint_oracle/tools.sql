@@ -1,6 +1,6 @@
 -- What the oracle keeps in each database to observe what a file of migrations does.
 CREATE SCHEMA oracle;
-CREATE TABLE oracle.relation (oid oid, filenode oid, name text, kind "char", copy text);
+CREATE TABLE oracle.relation (oid oid, filenode oid, name text, kind "char", copy text, counted bigint);
 CREATE TABLE oracle.attribute (oid oid, number int, name text, kind text);
 
 CREATE FUNCTION oracle.reset() RETURNS void LANGUAGE plpgsql AS $$
@@ -25,7 +25,8 @@ BEGIN
     DELETE FROM oracle.relation;
     DELETE FROM oracle.attribute;
     INSERT INTO oracle.relation
-    SELECT c.oid, c.relfilenode, c.relname, c.relkind, 'copy' || c.oid FROM pg_class c
+    SELECT c.oid, c.relfilenode, c.relname, c.relkind, 'copy' || c.oid,
+           CASE WHEN c.relkind = 'S' THEN pg_sequence_last_value(c.oid) END FROM pg_class c
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_|^information_schema$|^oracle$';
     INSERT INTO oracle.attribute
     SELECT a.attrelid, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a
@@ -47,7 +48,8 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN RETURN NULL;
 END $$;
 
--- Names each column that does not have all its values any more, and each sequence that is gone.
+-- Names each column that does not have all its values any more, and each sequence that is gone or has
+-- gone back.
 CREATE FUNCTION oracle.lost() RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE a record; missing bigint; now text;
 BEGIN
@@ -66,7 +68,9 @@ BEGIN
         IF missing > 0 THEN RETURN NEXT a.relation || '.' || a.name || ' in ' || missing || ' rows'; END IF;
     END LOOP;
     RETURN QUERY SELECT 'sequence ' || r.name FROM oracle.relation r
-    WHERE r.kind = 'S' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.oid);
+    WHERE r.kind = 'S' AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.oid)
+    OR CASE WHEN r.counted IS NOT NULL AND EXISTS (SELECT FROM pg_class c WHERE c.oid = r.oid)
+       THEN coalesce(pg_sequence_last_value(r.oid) < r.counted, true) END;
 END $$;
 
 -- What the transaction has done so far, counted for statement `number`.
