@@ -38,8 +38,22 @@ pub(super) fn prose(text: &str) -> String {
 
 fn words(text: &str) -> String {
     let text = one_line(text);
-    let words = text.split(' ').map(|word| if is_linkable(word) { code_cell(word) } else { escaped(word) });
-    words.collect::<Vec<_>>().join(" ")
+    let word = |word: &str| {
+        if !is_linkable(word) {
+            return escaped(word);
+        }
+        let (word, punctuation) = without_punctuation(word);
+        code_cell(word) + &escaped(punctuation)
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A word, and the punctuation of the sentence behind it. A parenthesis belongs to the word that opens it.
+fn without_punctuation(word: &str) -> (&str, &str) {
+    let opens = word.contains('(');
+    let core =
+        word.trim_end_matches(|c| matches!(c, '.' | ',' | ';' | ':' | '?' | '!') || c == ')' && !opens);
+    word.split_at(if core.is_empty() { word.len() } else { core.len() })
 }
 
 /// Whether a host could make a link, a mention or a reference of a word.
@@ -99,7 +113,9 @@ mod tests {
     #[test]
     fn nothing_in_prose_is_live() {
         for (text, written) in [
-            ("see @org/team, #12", "see `@org/team,` `#12`"),
+            ("see @org/team, #12", "see `@org/team`, `#12`"),
+            ("(did you mean \"a@b\"?): x", "(did you mean `\"a@b\"`?): x"),
+            ("(#12): x", "`(#12)`: x"),
             ("https://evil.example www.evil.example", "`https://evil.example` `www.evil.example`"),
             ("![x](y) **b** <img>", "\\!\\[x\\](y) \\*\\*b\\*\\* &lt;img&gt;"),
             ("![x](https://e.example/p.png)", "`![x](https://e.example/p.png)`"),

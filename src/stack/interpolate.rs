@@ -71,10 +71,19 @@ fn placeholder_of(written: &str) -> Piece<'_> {
 /// What is said of `$NAME` and the like.
 const FOREIGN: &str = "another tool's placeholder, which is not replaced here";
 
-/// The name in a text that is `$NAME`, `{{ name }}` or `%NAME%` and nothing else.
+/// The name in a text that is `$NAME`, `{{ name }}`, `%NAME%`, `<NAME>`, `@@NAME@@` or `$(command)` and nothing
+/// else; of a command, the command.
 pub(super) fn foreign_placeholder(text: &str) -> Option<&str> {
     let text = text.trim();
     let between = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
+    if let Some(command) = between("$(", ")") {
+        return Some(command);
+    }
+    if let Some(name) = between("<", ">").or_else(|| between("@@", "@@")) {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+        return (name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_part))
+            .then_some(name);
+    }
     let name = between("{{", "}}").or_else(|| between("%", "%")).or_else(|| text.strip_prefix('$'))?.trim();
     let name = name.trim_start_matches(['.', '$']);
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');

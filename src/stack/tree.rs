@@ -160,7 +160,9 @@ fn syntax_help(info: &str) -> &'static str {
     } else if info.contains("tab") {
         "indent with spaces"
     } else if info.contains("mapping values") {
-        "quote a text that ends with `:` or has `: ` in it, and indent what belongs together alike"
+        "put a blank behind the colon of a key, quote a text that ends with `:` or has `: ` in it, and indent what belongs together alike"
+    } else if info.contains("simple key") {
+        "a key ends with a colon and a blank: write `key: value`"
     } else if info.contains("quoted") || info.contains("end of stream") {
         "close the quote or the bracket that was opened"
     } else {

@@ -294,3 +294,22 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = output.unwrap();
     assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{output:?}");
 }
+
+#[test]
+fn a_missing_blank_behind_a_key_is_named() {
+    let world = World::new();
+    for (spec, help) in [
+        ("version: 1\nstack:y\nenvironment: dev\n", "a key ends with a colon and a blank"),
+        ("version:1\nstack: y\n", "put a blank behind the colon"),
+    ] {
+        world.spec(spec);
+        refused(&world, &["validate"], &[1], help);
+    }
+}
+
+#[test]
+fn a_bar_between_the_columns_of_a_csv_file_is_named() {
+    let world = shop();
+    world.file("items.csv", "id|name\n1|pen\n");
+    refused(&world, &["validate"], &[1], "the columns are separated by '|'");
+}

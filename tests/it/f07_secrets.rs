@@ -272,7 +272,9 @@ fn f07_tls_to_a_plain_server_is_named_as_such() {
 #[test]
 fn f07_a_placeholder_of_another_tool_is_refused_in_a_secret() {
     let world = World::new();
-    for written in ["$DB_PASSWORD", "{{ db_password }}", "%DB_PASSWORD%"] {
+    for written in
+        ["$DB_PASSWORD", "{{ db_password }}", "%DB_PASSWORD%", "<DB_PW>", "$(cat /run/pw)", "@@DB_PW@@"]
+    {
         for spec in [
             format!("system: {{ url: 'postgres://u:{written}@h/d' }}"),
             format!("system: {{ url: sqlite://a.db, users: {{ admin: {{ password: '{written}' }} }} }}"),

@@ -102,8 +102,10 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
         );
         return None;
     };
+    let is_quoted = file.text.get(header.at.clone()).is_some_and(|written| written.starts_with('"'));
     if let [Some(Cow::Borrowed(only))] = header.fields.as_slice()
-        && let Some(separator) = only.chars().find(|c| matches!(c, ';' | '\t'))
+        && !is_quoted
+        && let Some(separator) = only.chars().find(|c| matches!(c, ';' | '\t' | '|'))
     {
         let message = format!("the columns are separated by {separator:?}");
         cx.fail(Code::Rows, span(&header.at), message, "the header", "separate the fields by commas");
