@@ -11,7 +11,7 @@ use super::ui::Ui;
 use crate::journal::lock;
 use crate::neutral::one_line;
 use crate::stack::{CacheUrl, Contact, Stack, VectorUrl};
-use crate::stores::{Clients, system_url};
+use crate::stores::{system_exists, system_url};
 
 /// Arguments of `lock`.
 #[derive(Debug, Args)]
@@ -35,9 +35,10 @@ pub(super) enum LockCommand {
 }
 
 pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let stack = load::stack(file, Contact::Live, ui).await?;
+    // Of all addresses in the spec, only that of the system database must be known.
+    let stack = load::stack(file, Contact::Offline, ui).await?;
     let url = system_url(&stack)?;
-    if Clients::reading(&stack, false)?.existing_system().await?.is_none() {
+    if !system_exists(&stack).await? {
         return Ok(nobody(ui));
     }
     match &args.command {

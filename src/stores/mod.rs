@@ -160,6 +160,12 @@ impl Clients {
     }
 }
 
+/// Whether the system database exists. Needs the address of no other store.
+pub async fn system_exists(stack: &Stack) -> Result<bool, ObserveError> {
+    let system = Client::new(system_url(stack)?, &stack.name, Purpose::Observe);
+    Ok(system.presence().await? == Presence::Present)
+}
+
 /// The address of the system database.
 pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
     let unset = |unset| ObserveError::Unset { component: "the system database", unset };

@@ -162,3 +162,23 @@ fn a22_lock_break_ends_the_session_of_a_run_on_postgresql_and_refuses_a_living_f
         }
     }
 }
+
+#[test]
+fn a22_lock_commands_need_the_address_of_the_system_database_alone() {
+    let world = World::new();
+    world.sqlite("s.db", "CREATE TABLE t (id int)");
+    let spec = |system: &str| {
+        format!(
+            "version: 1\nstack: shop\nenvironment: dev\nsystem:\n  url: '{system}'\n\
+             \x20 users: {{ admin: {{ password: '${{UNSET_PASSWORD}}' }} }}\n\
+             targets: {{ business: {{ url: '${{UNSET_TARGET}}' }} }}\n\
+             vector: {{ url: '${{UNSET_CHROMA}}', embedder: {{ kind: hashing }}, collections: {{}} }}\n\
+             cache: {{ url: '${{UNSET_REDIS}}' }}\n"
+        )
+    };
+    world.spec(&spec("sqlite://s.db"));
+    world.trueup(&["lock", "status"]).exits(0).says("nobody holds the lock");
+    world.trueup(&["lock", "break", "a-run"]).exits(1).warns("a-run").never_says("UNSET");
+    world.spec(&spec("${UNSET_SYSTEM}"));
+    world.trueup(&["lock", "status"]).exits(1).warns("UNSET_SYSTEM").never_says("UNSET_REDIS");
+}
