@@ -247,12 +247,7 @@ impl Kind {
             (Self::Name, Self::Text(Some(most)) | Self::Padded(most)) => {
                 keeps(*most >= NAME_BYTES, too_long)
             }
-            (_, Self::Name | Self::Byte) => Fit::Loses,
             (Self::Bit(have), Self::VarBit(Some(most))) => keeps(have <= most, too_long),
-            (Self::Bit(_), Self::VarBit(None)) => Fit::Keeps,
-            // An explicit cast cuts the bits off or fills them up.
-            (Self::Bit(_) | Self::VarBit(_) | Self::Text(_) | Self::Padded(_), Self::Bit(_))
-            | (Self::Text(_) | Self::Padded(_), Self::VarBit(Some(_))) => too_long,
             (Self::Text(have), Self::Padded(most)) => within(*have, Some(*most), too_long),
             (Self::Padded(have), Self::Text(Some(most)) | Self::Padded(most)) => {
                 keeps(have <= most, too_long)
@@ -264,16 +259,21 @@ impl Kind {
             | (Self::Interval(have), Self::Interval(most)) => within(*have, *most, Fit::Loses),
             // Bytes are printed in one of two ways.
             (Self::Bytes, Self::Text(None))
+            | (_, Self::Name | Self::Byte)
             // Of equal keys only the last one is kept, and neither the order of keys nor the blanks are.
             | (Self::Json, Self::Jsonb) => Fit::Loses,
             // Any other value can be printed and read back.
             (_, Self::Text(None))
+            | (Self::Bit(_), Self::VarBit(None))
             | (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None))
             | (Self::Boolean, Self::Integer { bits: 32 })
             | (Self::Cidr, Self::Inet)
             | (Self::Jsonb, Self::Json)
             | (Self::Date, Self::Timestamp(_) | Self::TimestampTz(_)) => Fit::Keeps,
-            (_, Self::Text(Some(_)) | Self::Padded(_)) => too_long,
+            (_, Self::Text(Some(_)) | Self::Padded(_))
+            // An explicit cast cuts bits off, or adds zeros.
+            | (Self::Bit(_) | Self::VarBit(_) | Self::Text(_) | Self::Padded(_), Self::Bit(_))
+            | (Self::Text(_) | Self::Padded(_), Self::VarBit(Some(_))) => too_long,
             // A text is read as a value or refused, except that the time of day, a zone, digits
             // beyond the type's or repeated keys may be left out.
             (Self::Text(_) | Self::Padded(_), to) => match to {
