@@ -45,7 +45,7 @@ fn a_row_that_the_database_rejects_is_named_with_file_and_line() {
         let table = "CREATE TABLE t (id integer PRIMARY KEY, n integer CHECK (n > 0), u text UNIQUE);\n\
                      CREATE TABLE tree (id integer PRIMARY KEY, parent integer REFERENCES tree (id));\n";
         world.file("migrations/0001_t.sql", table);
-        let many: String = (10..400).map(|id| format!("{id},{id},u{id}\n")).collect();
+        let many = (10..400).map(|id| format!("{id},{id},u{id}\n")).collect::<Vec<_>>().concat();
         for (rows, line) in [
             (format!("id,n,u\n{many}1,-4,a\n2,5,b\n"), 392),
             (format!("id,n,u\n1,-4,a\n{many}2,5,b\n"), 2),
@@ -121,7 +121,7 @@ fn a_plan_does_not_show_what_a_column_of_secrets_is_given() {
         let saved = world.read("plan.json");
         assert!(!saved.contains("hunter2") && !saved.contains("tok-12345"), "{saved}");
 
-        world.file("rows.csv", &rows.replace("hunter2hunter2", "hunter3"));
+        world.file("rows.csv", rows.replace("hunter2hunter2", "hunter3"));
         world.trueup(&["apply", "plan.json"]).never_says("hunter").exits(5);
         world.file("rows.csv", rows);
         world.trueup(&["apply", "plan.json"]).exits(0);
