@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clash::{clash_message, clashes};
 use super::locate::put_or_locate;
 use super::own::{is_same, print_of_key, value_of};
 use super::remove::take_back;
@@ -62,6 +63,13 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
     let schema = client.catalog().await?;
     let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
+    if let Some((write, shape)) = write.as_ref().zip(shape.as_ref()) {
+        // A migration of this run may have made the table.
+        let clashes = clashes(shape, &write.set, &database).await.map_err(doing())?;
+        if let Some(message) = clashes.iter().find_map(|clash| clash_message(shape, &write.set, clash)) {
+            return Err(Error::Shape { address: address.to_string(), message });
+        }
+    }
     let mut transaction = database.begin().await.map_err(doing())?;
     // Once it is open, a new holder of the lock waits for its end.
     client.check_lock().await?;

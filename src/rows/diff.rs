@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::claims::{Unwanted, unwanted};
+use super::clash::clash_message;
 use super::fits::Misfit;
 use super::order::TableOrder;
 use super::own::Owned;
@@ -140,6 +141,11 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     let unobserved = || Stop::Later("not observed".to_owned());
     let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
     if let Some(message) = shape.same_key(shape.rows_of(set)) {
+        return Err(Stop::Faults(vec![fault(set, message, None)]));
+    }
+    let clashes = answer.clashes.iter().filter(|_| !upcoming.may_change(&set.table));
+    let clashes: Vec<_> = clashes.filter_map(|clash| clash_message(&shape, set, clash)).collect();
+    if let Some(message) = clashes.into_iter().next() {
         return Err(Stop::Faults(vec![fault(set, message, None)]));
     }
     let mut loose =

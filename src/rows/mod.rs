@@ -4,6 +4,7 @@
 
 mod apply;
 mod claims;
+mod clash;
 mod desired;
 mod diff;
 mod error;
@@ -38,6 +39,7 @@ use crate::sql::Dialect;
 use crate::stack::{RowLines, SeedMode, When};
 
 pub use apply::RowsChange;
+pub use clash::Clash;
 pub use desired::Desired;
 use diff::lacking_message;
 pub use error::{Error, Result};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::clash::{Clash, clashes};
 use super::{
     Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Values, equals, in_batches, read_texts,
 };
@@ -23,6 +24,9 @@ pub struct Answer {
     /// Keys that several rows have which are not the same.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubled: BTreeSet<Fingerprint>,
+    /// Wanted rows that the database takes for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clashes: Vec<Clash>,
     /// Whether it is a view that takes no rows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read_only: bool,
@@ -74,6 +78,9 @@ pub(crate) async fn observe(
         let doing = || Error::doing(format!("reading rows of {}", question.table));
         let mut answer = answer.map_err(doing())?;
         answer.is_read_only = is_read_only(&shape, database).await.map_err(doing())?;
+        for set in sets.iter().filter(|set| set.on) {
+            answer.clashes.extend(clashes(&shape, set, database).await.map_err(doing())?);
+        }
         answers.insert(question.digest(), answer);
     }
     Ok(answers)
@@ -121,7 +128,7 @@ async fn ask_scope(
     read.take(shape, &rows);
     let Read { rows, doubled } = read;
     let rows = rows.into_iter().map(|(key, content)| (key, Some(content))).collect();
-    Ok(Answer { whole: true, rows, doubled, is_read_only: false })
+    Ok(Answer { whole: true, rows, doubled, ..Answer::default() })
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
@@ -139,7 +146,7 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
     answers.extend(
         rows().map(|row| shape.key_print(shape.key_of(&row))).map(|key| (key, found.get(&key).copied())),
     );
-    Ok(Answer { whole: false, rows: Prints::new(answers), doubled, is_read_only: false })
+    Ok(Answer { whole: false, rows: Prints::new(answers), doubled, ..Answer::default() })
 }
 
 fn select(shape: &Shape<'_>, database: &Database) -> String {

@@ -130,3 +130,27 @@ fn a_plan_does_not_show_what_a_column_of_secrets_is_given() {
         world.plan().exits(0);
     });
 }
+
+#[test]
+fn two_rows_that_are_one_for_the_database_are_an_error_of_the_plan() {
+    on_each_database(|world, database| {
+        let (columns, index) = match database {
+            Database::Sqlite(_) => ("code TEXT COLLATE NOCASE UNIQUE, name text", ""),
+            Database::Postgres(_) => ("code text, name text", "CREATE UNIQUE INDEX u ON t (upper(code));\n"),
+        };
+        world.file(
+            "migrations/0001_t.sql",
+            format!("CREATE TABLE t (id integer PRIMARY KEY, {columns});\n{index}"),
+        );
+        plan(world, "t", "rows.csv", "id,code,name\n").exits(2);
+        world.apply().exits(0);
+
+        let rows = "id,code,name\n1,A,x\n2,b,x\n3,a,x\n";
+        plan(world, "t", "rows.csv", rows)
+            .exits(1)
+            .warns("rows.csv:4: id \"3\" is the same row as rows.csv:2: id \"1\"");
+        plan(world, "t", "rows.csv", "id,code,name\n1,A,x\n2,b,x\n3,,x\n4,,x\n").exits(2);
+        world.apply().exits(0);
+        world.plan().exits(0);
+    });
+}

@@ -1,9 +1,12 @@
 //! Makes or mends one account. The hash is computed before the transaction begins, so that no lock
 //! waits for it.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::diff::refusal;
+use super::observe::clashes;
 use super::{address, password};
 use crate::address::Address;
 use crate::catalog::{Column, Table, TableName};
@@ -23,6 +26,8 @@ pub struct UserChange {
     pub(super) address: Address,
     pub(super) accounts: stack::Accounts,
     pub(super) username: String,
+    /// All accounts that the spec declares, which must not be one row.
+    pub(super) declared: Arc<[(String, Vec<(String, Cell)>)]>,
     /// Every column that the spec speaks of, but for the name and the password.
     pub(super) columns: Vec<(String, Cell)>,
     /// The password's version afterwards.
@@ -59,6 +64,13 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
     let refused = refusal(accounts, &name, username, columns, (&schema, database.dialect()));
     if let Some(refused) = refused {
         return Err(shape(refused.message));
+    }
+    if matches!(change.task, Task::Create { .. }) {
+        // A migration of this run may have made the table.
+        let clashes = clashes(accounts, &change.declared, &schema, &database).await;
+        if let Some(clash) = clashes.map_err(Error::doing(format!("writing {}", change.address)))?.first() {
+            return Err(shape(clash.to_string()));
+        }
     }
     let target = Target { name, table, change };
     let doing = || Error::doing(format!("writing {}", change.address));

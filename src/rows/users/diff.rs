@@ -1,6 +1,7 @@
 //! Declared accounts against those that are there. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -66,6 +67,20 @@ pub(crate) fn diff(
             return diff;
         }
     };
+    let clashes = observed.accounts.into_iter().flat_map(|seen| &seen.clashes);
+    let mut clashes = clashes
+        .filter(|clash| desired.users.contains_key(&clash.one) && desired.users.contains_key(&clash.other));
+    if let Some(clash) = clashes.next().filter(|_| !upcoming.may_change(&name)) {
+        diff.faults.push(Fault {
+            address: address(&clash.other),
+            message: clash.to_string(),
+            help: Some("keep one of them".to_owned()),
+            at: desired.users.get(&clash.other).map(|user| user.at.clone()),
+        });
+        return diff;
+    }
+    let declared: Arc<[(String, Vec<(String, Cell)>)]> =
+        desired.users.iter().map(|(name, user)| (name.clone(), wanted(accounts, user))).collect();
     let mut kept = BTreeSet::new();
     for (username, user) in &desired.users {
         let columns = wanted(accounts, user);
@@ -125,7 +140,7 @@ pub(crate) fn diff(
                 at: Some(user.at.clone()),
             }),
             Verdict::Create | Verdict::Update { .. } => {
-                let mut change = planned(accounts, username, user, columns, verdict, pending);
+                let mut change = planned(accounts, username, user, columns, verdict, pending, &declared);
                 if let Some((message, last)) = unchecked {
                     change.risks = Risk::Unvalidated.into();
                     change.summary = format!("{}\n{}", change.summary, cannot_be_checked(&message, last));
@@ -234,6 +249,7 @@ fn planned(
     columns: Vec<(String, Cell)>,
     verdict: Verdict,
     pending: Option<&Address>,
+    declared: &Arc<[(String, Vec<(String, Cell)>)]>,
 ) -> Planned<Change> {
     let mut needs = vec![Kind::Database.alone()];
     needs.extend(pending.cloned());
@@ -308,6 +324,7 @@ fn planned(
             address: address(username),
             accounts: accounts.clone(),
             username: username.to_owned(),
+            declared: Arc::clone(declared),
             columns,
             version,
             records: user.password_version.is_some(),

@@ -10,8 +10,10 @@ use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
-use crate::rows::{BATCH, Desired, Error, Result, Source, equals, read_text};
-use crate::sql::Database;
+use crate::rows::clash::{self, Pair};
+use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, equals, read_text};
+use crate::sql::{self, Database};
+use crate::stack::{self, Cell};
 
 /// The accounts that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,57 @@ pub struct Accounts {
     pub username: String,
     /// Fingerprints of the asked columns by username; `None` for one that is not there.
     pub users: BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>,
+    /// Declared accounts that the database takes for one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clashes: Vec<AccountClash>,
+}
+
+/// Two declared accounts that are one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountClash {
+    pub one: String,
+    pub other: String,
+    pub reason: String,
+}
+
+impl std::fmt::Display for AccountClash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { one, other, reason } = self;
+        write!(f, "the accounts {one:?} and {other:?} are one row in the database: {reason}")
+    }
+}
+
+/// The first clashes among declared accounts.
+pub(super) async fn clashes(
+    accounts: &stack::Accounts,
+    declared: &[(String, Vec<(String, Cell)>)],
+    schema: &Snapshot,
+    database: &Database,
+) -> sql::Result<Vec<AccountClash>> {
+    let name = TableName::parse(&accounts.table);
+    let dialect = database.dialect();
+    let others: BTreeSet<&String> =
+        declared.iter().flat_map(|(_, columns)| columns).map(|(column, _)| column).collect();
+    let named = std::iter::once(&accounts.username).chain(others.iter().copied());
+    let asked: Vec<Asked> = named.map(|name| Asked { name: name.clone(), list: false }).collect();
+    let key = std::slice::from_ref(&accounts.username);
+    let Ok(shape) = Shape::of(&name, key, &asked, schema, dialect) else { return Ok(Vec::new()) };
+    let rows = declared.iter().map(|(username, columns)| {
+        let cell = |name: &&String| {
+            columns.iter().find(|(column, _)| column == *name).and_then(|(_, cell)| cell.text())
+        };
+        (
+            username,
+            shape.as_taken(std::iter::once(Some(username.as_str())).chain(others.iter().map(cell)).collect()),
+        )
+    });
+    let rows: Vec<_> = rows.filter(|(_, row)| shape.misfit(row).is_none()).collect();
+    let username = |at: usize| rows.get(at).map(|(username, _)| (*username).clone());
+    let pairs = clash::pairs(&shape, rows.iter().map(|(_, row)| row.clone()), database).await?;
+    let clash = |Pair { one, other, reason }| {
+        Some(AccountClash { one: username(one)?, other: username(other)?, reason })
+    };
+    Ok(pairs.into_iter().filter_map(clash).collect())
 }
 
 /// The accounts; `None` where none are asked for or their table does not exist.
@@ -68,5 +121,9 @@ pub(crate) async fn observe(
             users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
         }
     }
-    Ok(Some(Accounts { table: name, username: username.name.clone(), users }))
+    let declared: Vec<_> =
+        desired.users.iter().map(|(name, user)| (name.clone(), wanted(accounts, user))).collect();
+    let clashes = clashes(accounts, &declared, schema, database).await;
+    let clashes = clashes.map_err(Error::doing(format!("comparing the accounts in {name}")))?;
+    Ok(Some(Accounts { table: name, username: username.name.clone(), users, clashes }))
 }

@@ -1,0 +1,209 @@
+//! Declared rows that are two in the spec and one in the database: by a collation, a type such as `citext`, or a
+//! unique index on an expression. The database itself compares them, without looking at stored rows.
+
+use serde::{Deserialize, Serialize};
+
+use super::sample::shown_value;
+use super::{RowSet, Shape, Source, Values, parameters, write_expression};
+use crate::catalog::{Column, TableKind};
+use crate::digest::Fingerprint;
+use crate::sql::{self, Database, Dialect, Value, identifier};
+
+/// Two declared rows that the database takes for one, by the fingerprints of their keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clash {
+    pub one: Fingerprint,
+    pub other: Fingerprint,
+    pub reason: String,
+}
+
+/// Two of the rows that were compared, by position.
+pub(super) struct Pair {
+    pub(super) one: usize,
+    pub(super) other: usize,
+    pub(super) reason: String,
+}
+
+/// What decides that two rows are one.
+struct Rule {
+    /// Expressions over the columns of the table.
+    keys: Vec<String>,
+    predicate: Option<String>,
+    reason: String,
+}
+
+/// A row without a name where a column compares other than by its bytes, and one for each unique index that
+/// does: its name, its predicate and its keys. An expression has no text in the pragmas.
+const RULES_OF_SQLITE: &str = "
+    SELECT NULL, NULL, NULL
+    WHERE EXISTS (SELECT 1 FROM sqlite_schema WHERE tbl_name = $1 COLLATE nocase AND sql LIKE '%collate%')
+    UNION ALL
+    SELECT i.name, NULL, json_group_array(
+             CASE WHEN k.name IS NOT NULL
+             THEN '\"' || replace(k.name, '\"', '\"\"') || '\" COLLATE ' || k.coll END ORDER BY k.seqno)
+    FROM pragma_index_list($1, 'main') i
+    JOIN pragma_index_xinfo(i.name, 'main') k
+    WHERE i.\"unique\" AND k.\"key\" = 1
+    GROUP BY i.name
+    HAVING max(k.name IS NULL OR k.coll <> 'BINARY')";
+
+const RULES_OF_POSTGRES: &str = "
+    WITH loose AS (
+      SELECT a.attrelid
+      FROM pg_catalog.pg_attribute a
+      JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+      LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+      LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
+      WHERE a.attnum > 0 AND (t.typname = 'citext' OR b.typname = 'citext' OR NOT o.collisdeterministic)
+        AND (a.attrelid = $1::regclass
+             OR a.attrelid IN (SELECT indexrelid FROM pg_catalog.pg_index WHERE indrelid = $1::regclass))
+    )
+    SELECT NULL, NULL, NULL WHERE EXISTS (SELECT 1 FROM loose WHERE attrelid = $1::regclass)
+    UNION ALL
+    SELECT c.relname::text, pg_catalog.pg_get_expr(i.indpred, i.indrelid), (
+             SELECT json_agg('(' || pg_catalog.pg_get_indexdef(i.indexrelid, k, true) || ')' ||
+                      COALESCE((SELECT format(' COLLATE %I.%I', s.nspname, o.collname)
+                       FROM pg_catalog.pg_collation o JOIN pg_catalog.pg_namespace s ON s.oid = o.collnamespace
+                       WHERE o.oid = i.indcollation[k - 1] AND NOT o.collisdeterministic), '')
+                    ORDER BY k)::text
+             FROM generate_series(1, i.indnkeyatts::int) k)
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid = $1::regclass AND i.indisunique AND i.indisvalid
+      AND (i.indexprs IS NOT NULL OR i.indexrelid IN (SELECT attrelid FROM loose))
+    ORDER BY 1";
+
+/// Pairs of these rows that the database takes for one, at most one a rule. The rows must fit their columns.
+pub(super) async fn pairs<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = Values<'r>> + Clone,
+    database: &Database,
+) -> sql::Result<Vec<Pair>> {
+    if rows.clone().nth(1).is_none() || shape.table.kind != TableKind::Table {
+        return Ok(Vec::new());
+    }
+    let rules = rules(shape, database).await?;
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let dialect = database.dialect();
+    let given: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
+    let numbered = rows.enumerate().map(|(at, row)| {
+        let mut values = parameters(dialect, &given, row.iter().copied());
+        values.push(Some(at.to_string()));
+        values
+    });
+    let source = Source::new(dialect, given.len() + 1, &numbered.collect::<Vec<_>>());
+    let names = shape.table.columns.iter().map(|column| format!("t.{}", identifier(&column.name)));
+    let values = shape.table.columns.iter().map(|column| {
+        let at = given.iter().position(|given| given.name == column.name);
+        at.map_or_else(|| "NULL".to_owned(), |at| write_expression(dialect, column, at))
+    });
+    // The first part has no rows: it gives the second one the types and collations of the table.
+    let rows = format!(
+        "(SELECT {}, NULL AS \"trueup row\" FROM {} AS t WHERE false UNION ALL SELECT {}, CAST(q.c{} AS integer) FROM {}) AS t",
+        names.collect::<Vec<_>>().join(", "),
+        shape.place(),
+        values.collect::<Vec<_>>().join(", "),
+        given.len(),
+        source.sql,
+    );
+    let mut pairs = Vec::new();
+    for Rule { keys, predicate, reason } in rules {
+        let mut conditions: Vec<String> = keys.iter().map(|key| format!("{key} IS NOT NULL")).collect();
+        conditions.extend(predicate.map(|predicate| format!("({predicate})")));
+        let sql = format!(
+            "SELECT min(\"trueup row\"), max(\"trueup row\") FROM {rows} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            conditions.join(" AND "),
+            keys.join(", "),
+        );
+        // What cannot be evaluated over declared rows alone is left to the database when they are written.
+        let Ok(found) = database.query(&sql, &source.values).await else { continue };
+        for row in found {
+            let position = |column| -> sql::Result<usize> {
+                Ok(usize::try_from(row.integer(column)?).unwrap_or_default())
+            };
+            pairs.push(Pair { one: position(0)?, other: position(1)?, reason: reason.clone() });
+        }
+    }
+    Ok(pairs)
+}
+
+async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>> {
+    let (sql, name) = match database.dialect() {
+        Dialect::Sqlite => (RULES_OF_SQLITE, shape.name.name.clone()),
+        Dialect::Postgres => (RULES_OF_POSTGRES, shape.place()),
+    };
+    let mut rules = Vec::new();
+    for row in database.query(sql, &[Value::Text(name)]).await? {
+        let Some(name) = row.get(0) else {
+            let columns: Vec<String> =
+                shape.key.iter().map(|column| format!("{} ({})", column.name, column.data_type)).collect();
+            rules.push(Rule {
+                keys: shape.key.iter().map(|column| identifier(&column.name)).collect(),
+                predicate: None,
+                reason: format!("the collation or type of {} makes them equal", columns.join(", ")),
+            });
+            continue;
+        };
+        let Some(keys) = keys_of_index(shape, name, &row)? else { continue };
+        let in_snapshot = shape.table.indexes.get(name).and_then(|index| index.predicate.clone());
+        rules.push(Rule {
+            reason: format!("the unique index {name} on {} makes them equal", keys.join(", ")),
+            predicate: row.get(1).map(str::to_owned).or(in_snapshot),
+            keys,
+        });
+    }
+    Ok(rules)
+}
+
+/// The keys of an index; `None` where they need a column whose value the database makes.
+fn keys_of_index(shape: &Shape<'_>, name: &str, row: &sql::Row) -> sql::Result<Option<Vec<String>>> {
+    let written = shape.table.indexes.get(name).map(|index| index.keys.as_slice()).unwrap_or_default();
+    let keys = row.json::<Vec<Option<String>>>(2)?.into_iter().enumerate().map(|(at, key)| {
+        let expression = || written.get(at).map(|key| key.trim_end_matches(" DESC").to_owned());
+        key.or_else(expression)
+    });
+    let Some(keys) = keys.collect::<Option<Vec<String>>>() else { return Ok(None) };
+    let is_made = |column: &&Column| {
+        let is_given = shape.columns.iter().any(|(given, _)| given.name == column.name);
+        !is_given && (column.default.is_some() || column.generated.is_some() || column.identity)
+    };
+    let makes_key = shape
+        .table
+        .columns
+        .iter()
+        .filter(is_made)
+        .any(|column| keys.iter().any(|key| key.to_lowercase().contains(&column.name.to_lowercase())));
+    Ok((!makes_key).then_some(keys))
+}
+
+/// The clashes among the rows of a set.
+pub(super) async fn clashes(shape: &Shape<'_>, set: &RowSet, database: &Database) -> sql::Result<Vec<Clash>> {
+    let rows = || shape.rows_of(set).filter(|row| shape.misfit(row).is_none());
+    let print = |at: usize| rows().nth(at).map(|row| shape.key_print(shape.key_of(&row)));
+    let pairs = pairs(shape, rows(), database).await?;
+    let clash = |Pair { one, other, reason }| Some(Clash { one: print(one)?, other: print(other)?, reason });
+    Ok(pairs.into_iter().filter_map(clash).collect())
+}
+
+/// What is said of a clash of two rows of a set, if it has both.
+pub(super) fn clash_message(shape: &Shape<'_>, set: &RowSet, clash: &Clash) -> Option<String> {
+    let with_key = |key: Fingerprint| {
+        shape.rows_of(set).enumerate().find(|(_, row)| shape.key_print(shape.key_of(row)) == key)
+    };
+    let ((at, one), (again, other)) = (with_key(clash.one)?, with_key(clash.other)?);
+    let [one, other] = [one, other].map(|row| key_text(shape, &row));
+    let one = set.placed(at, &one);
+    let Clash { reason, .. } = clash;
+    Some(set.placed(again, &format!("{other} is the same row as {one} in the database: {reason}")))
+}
+
+/// The key of a row, as messages show it.
+fn key_text(shape: &Shape<'_>, row: &[Option<&str>]) -> String {
+    let key = shape.key.iter().zip(shape.key_of(row));
+    let key = key.map(|(column, value)| {
+        format!("{} {:?}", column.name, shown_value(&column.name, value).unwrap_or_default())
+    });
+    key.collect::<Vec<_>>().join(", ")
+}
