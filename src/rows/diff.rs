@@ -42,8 +42,9 @@ struct Writes {
     others: usize,
     /// Why it cannot be written before the pending migrations, which may change that.
     unchecked: Option<(String, Address)>,
-    /// The first value that SQLite stores though it is none of its column, and how many rows have another.
-    loose: Option<(String, usize)>,
+    /// What the database stores otherwise than the spec has it: of each kind the first value, and how many rows
+    /// have another.
+    remarks: Vec<(String, usize)>,
 }
 
 /// Why a set cannot be compared.
@@ -148,11 +149,9 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     if let Some(message) = clashes.into_iter().next() {
         return Err(Stop::Faults(vec![fault(set, message, None)]));
     }
-    let mut loose =
-        shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, shape.stored_as_text(&row)?)));
-    let loose = loose.next().map(|(at, first)| (set.placed(at, &first), loose.count()));
+    let remarks = remarks(set, &shape);
     let unchecked = unchecked.zip(upcoming.last_of_all.cloned());
-    let mut writes = Writes { unchecked, loose, ..Writes::default() };
+    let mut writes = Writes { unchecked, remarks, ..Writes::default() };
     let mut seen = Vec::new();
     let mut there = 0;
     for (at, row) in shape.rows_of(set).enumerate() {
@@ -207,6 +206,15 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     Ok(writes)
 }
 
+fn remarks(set: &RowSet, shape: &Shape<'_>) -> Vec<(String, usize)> {
+    let first = |remark: &dyn Fn(&[Option<&str>]) -> Option<String>| {
+        let mut all = shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, remark(&row)?)));
+        all.next().map(|(at, first)| (set.placed(at, &first), all.count()))
+    };
+    let remarks = [first(&|row| shape.stored_as_text(row)), first(&|row| shape.rounded(row))];
+    remarks.into_iter().flatten().collect()
+}
+
 /// What a plan says of values that pending migrations may make room for.
 pub(super) fn cannot_be_checked(message: &str, last: &Address) -> String {
     format!("cannot be checked before {last}: {}", one_line(message))
@@ -238,7 +246,7 @@ fn planned(
     verdict: Verdict,
     pending: Option<&Address>,
 ) -> Planned<Change> {
-    let Writes { insert, change, seen, others: _, unchecked, loose: _ } = writes;
+    let Writes { insert, change, seen, others: _, unchecked, remarks: _ } = writes;
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
@@ -331,7 +339,7 @@ impl Serialize for Content<'_> {
 }
 
 fn remark(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict, writes: &Writes) {
-    if let Some((first, more)) = &writes.loose {
+    for (first, more) in &writes.remarks {
         let more = if *more > 0 { format!(" (and {more} more)") } else { String::new() };
         diff.notes.push(format!("{address}: {first}{more}"));
     }

@@ -89,6 +89,18 @@ impl<'a> Shape<'a> {
         }
     }
 
+    /// The first number that PostgreSQL rounds as it stores it.
+    pub(super) fn rounded(&self, row: &[Option<&str>]) -> Option<String> {
+        let columns = self.columns.iter().filter(|_| self.dialect == Dialect::Postgres);
+        columns.zip(row).find_map(|((column, _), value)| {
+            let text = (*value)?;
+            let stored = rounded(column, text)?;
+            let (shown, stored) = (shortened(column, text), shortened(column, &stored));
+            let (name, data_type) = (&column.name, &column.data_type);
+            Some(format!("{shown:?} is rounded to {stored} in column {name} ({data_type})"))
+        })
+    }
+
     /// The first value that SQLite stores as a text in a column of another type, where nothing refuses it:
     /// it is found by no comparison with a number.
     pub(super) fn stored_as_text(&self, row: &[Option<&str>]) -> Option<String> {
@@ -148,6 +160,20 @@ pub(super) fn takes_truth(dialect: Dialect, column: &Column) -> bool {
         }
         _ => is_number(dialect, column),
     }
+}
+
+/// What PostgreSQL stores instead of a number that has more digits than its column keeps.
+fn rounded(column: &Column, text: &str) -> Option<String> {
+    let exact = canonical(ValueKind::Decimal, text);
+    let stored = match (column.kind, column.data_type.as_str()) {
+        (ValueKind::Decimal, _) => column.canonical(Dialect::Postgres, text),
+        (ValueKind::Float, "real") => {
+            let single = exact.parse::<f32>().ok().filter(|number| number.is_finite())?;
+            canonical(ValueKind::Decimal, &single.to_string())
+        }
+        _ => return None,
+    };
+    (stored != exact).then_some(stored)
 }
 
 /// Whether SQLite stores a text as a value of its column's type. What the server of no other database would

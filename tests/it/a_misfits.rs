@@ -154,3 +154,28 @@ fn two_rows_that_are_one_for_the_database_are_an_error_of_the_plan() {
         world.plan().exits(0);
     });
 }
+
+#[test]
+fn a_number_that_postgresql_rounds_is_remarked_with_what_it_stores() {
+    let database = Database::Postgres(crate::servers::Postgres::start());
+    let world = World::new();
+    world.env("DATABASE_URL", database.url());
+    world.file(
+        "migrations/0001_t.sql",
+        "CREATE TABLE t (id integer PRIMARY KEY, price numeric(10,2), r real);\n",
+    );
+    plan(&world, "t", "rows.csv", "id,price,r\n").exits(2);
+    world.apply().exits(0);
+
+    let rows = "id,price,r\n1,1.50,0.1\n2,10.005,1e3\n3,3.14159,0.123456789\n";
+    let planned = plan(&world, "t", "rows.csv", rows);
+    world.apply().exits(0);
+
+    planned
+        .exits(2)
+        .says("rows.csv:3: \"10.005\" is rounded to 10.01 in column price (numeric(10,2)) (and 1 more)");
+    assert_eq!(database.sql("SELECT price, r FROM t ORDER BY id"), "1.50|0.1\n10.01|1000\n3.14|0.12345679");
+    plan(&world, "t", "rows.csv", "id,price,r\n3,3.14,0.123456789\n")
+        .exits(0)
+        .says("\"0.123456789\" is rounded to 0.12345679 in column r (real)");
+}
