@@ -209,7 +209,7 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
     match column.kind {
         ValueKind::Integer => text.trim().parse().is_ok_and(|number: i64| is_in_range(column, number)),
         ValueKind::Decimal => canonical.parse::<f64>().is_ok() && has_room(column, text),
-        ValueKind::Float => canonical.parse::<f64>().is_ok(),
+        ValueKind::Float => is_float(column, &canonical),
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
         ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
         ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
@@ -219,8 +219,35 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
         ValueKind::Text => {
             length(column).is_none_or(|most| text.trim_end_matches(' ').chars().count() <= most)
         }
-        ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => true,
+        ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => !is_no_date(text),
     }
+}
+
+/// Whether a number is in the range of its type.
+fn is_float(column: &Column, canonical: &str) -> bool {
+    let is_infinite = match column.data_type.as_str() {
+        "real" => canonical.parse::<f32>().map(f32::is_infinite),
+        _ => canonical.parse::<f64>().map(f64::is_infinite),
+    };
+    is_infinite.is_ok_and(|is_infinite| !is_infinite || canonical.ends_with("Infinity"))
+}
+
+/// Whether a text is certainly no date for a session of `DateStyle` ISO, MDY. The server reads many more
+/// spellings than those that are judged here.
+fn is_no_date(text: &str) -> bool {
+    const WORDS: [&str; 7] = ["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity"];
+    if !text.contains(|c: char| c.is_ascii_digit()) {
+        return !text.split_whitespace().any(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()));
+    }
+    let day = text.trim().split(['T', 't', ' ']).next().unwrap_or_default();
+    let parts: Vec<&str> = day.split(['-', '/', '.']).collect();
+    let (year, month, day) = match parts.as_slice() {
+        [year, month, day] if year.len() == 4 => (*year, *month, *day),
+        [month, day, year] if month.len() <= 2 && year.len() == 4 => (*year, *month, *day),
+        _ => return false,
+    };
+    let numbers = || Some((year.parse::<i16>().ok()?, month.parse::<i8>().ok()?, day.parse::<i8>().ok()?));
+    numbers().is_some_and(|(year, month, day)| jiff::civil::Date::new(year, month, day).is_err())
 }
 
 fn is_in_range(column: &Column, number: i64) -> bool {
@@ -274,6 +301,17 @@ mod tests {
             ("numeric(5,2)", ["999.994", "-0.001", "1e2", "NaN"], ["999.995", "1000", "1e3", "-1e9"]),
             ("character varying(2)", ["", "ab", "ab   ", "éé"], ["abc", "   a", "ééé", "a b"]),
             ("integer[]", ["{1, 2}", "[1, null]", "[[1],[2]]", "[0:1]={1,2}"], ["1", "{1,x}", "[1.5]", "{1"]),
+            (
+                "date",
+                ["2024-2-29", "12/31/2024", "today", "Jan 8, 1999"],
+                ["31.12.2024", "2024-13-01", "2023-02-29", "x"],
+            ),
+            (
+                "timestamp with time zone",
+                ["now", "2024-01-05T10:00Z", "infinity", "20240105"],
+                ["", "2024-01-32 10:00", "soon", "13-01-2024 10:00"],
+            ),
+            ("real", ["1e38", "-inf", "NaN", "0.1"], ["1e39", "x", "", "-1e400"]),
             ("text[]", ["{}", "[]", "[\"a b\"]", "{\"a b\",c}"], ["a", "", "{a}}", "[a]"]),
         ] {
             let column = column(data_type);
