@@ -1,5 +1,5 @@
-//! `baseline`: records the migrations that another tool ran, after comparing what they make with what is
-//! there. Writes the bookkeeping and the history, and nothing else.
+//! `baseline`: records the migrations that another tool ran, after comparing the schema that they make with the
+//! existing one. Writes only the bookkeeping and the history.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::stack::{Migration, Stack};
 use crate::stores::{Clients, ObserveError};
 use crate::system::{self, Desired, Until, Verdict};
 
-/// What adopting a database came to.
+/// The result of a baseline.
 #[derive(Debug)]
 pub enum Baselined {
-    /// It was interrupted, and nothing is left of it.
+    /// Interrupted; nothing is left behind.
     Interrupted,
-    /// It was told to stop at once: a scratch database may be left.
+    /// Interrupted twice; a scratch database may be left behind.
     StoppedAtOnce,
-    /// The history has all of the migrations already.
+    /// All of the migrations are in the history already.
     Nothing,
     /// The schema is not what they would make.
     Differs {
@@ -29,17 +29,17 @@ pub enum Baselined {
         /// How, from what they would make to what is there.
         diff: String,
     },
-    /// They are recorded.
+    /// The migrations were recorded.
     Recorded {
         /// Those that the history lacked.
         files: Vec<Migration>,
-        /// What history says of it.
+        /// As `history` shows it.
         summary: String,
     },
 }
 
 impl Locked<'_> {
-    /// Records the migrations up to a version, where they would make what is there or nobody wants that compared.
+    /// Records the migrations up to a version, if they make the existing schema or it is not to be compared.
     pub async fn baseline(&self, to: i64, is_compared: bool, cancel: &Cancel) -> Result<Baselined, Error> {
         let (stack, clients) = (self.stack, &self.clients);
         let desired = Desired::new(stack, clients.system.dialect());

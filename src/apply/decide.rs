@@ -1,4 +1,4 @@
-//! What of a plan may run: what a saved plan still has, what is denied, and what a person says.
+//! Decides what of a plan may run: the rest of a saved plan, without what is denied, after approval.
 
 use std::collections::BTreeMap;
 
@@ -12,66 +12,63 @@ use crate::connection::Presence;
 use crate::journal::{self, Bookkeeping, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan, ToRun};
 
-/// Who is shown a plan, asked, and told what happens.
+/// Shows the plans and events of a run and asks for approval.
 pub trait Frontend: Send {
-    /// Something happened.
     fn event(&mut self, event: &Event);
-    /// A look gave a plan. What of it is guarded does not run unless it is allowed by name; what is denied, no
-    /// option allows.
+    /// Shows a plan. What is `guarded` runs only if `--allow` names it; what the plan denies, no option allows.
     fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]);
     /// Asks whether the plan that was shown may run.
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
 }
 
-/// What a person says to a plan.
+/// The answer to the question whether a plan may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Approved,
     Declined,
-    /// There is nobody to ask.
+    /// There is no terminal to ask on.
     NoTerminal,
 }
 
-/// Whether a plan is known to who approved the one before.
+/// Whether a plan was shown before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// It is the first plan of the run.
+    /// It is the first plan of this run.
     First,
-    /// Something in it was not in the plan that was approved.
+    /// It has a change that the approved plan did not have.
     Changed,
-    /// All of it was approved.
+    /// All of its changes were approved before.
     Again,
 }
 
-/// What a look leads to.
+/// The result of a look.
 pub(super) enum Decision {
-    /// The plan is to be applied.
+    /// The plan may be applied.
     Apply(Box<Approved>),
     /// The run ends here.
     End(End),
 }
 
-/// What was shown, and what of it may run.
+/// A plan, and what of it may run.
 pub(super) struct Approved {
     pub plan: Plan,
     pub to_run: ToRun,
-    /// Whether the bookkeeping has this spec as the one last applied.
+    /// Whether the bookkeeping has this spec as the last applied one.
     pub knows_spec: bool,
     pub schema: KnownSchema,
 }
 
 impl Run<'_> {
-    /// Looks, shows, refuses, asks, until it is interrupted.
+    /// Observes, plans, shows, refuses and asks. Ends when it is interrupted.
     pub(super) async fn decide(&mut self, frontend: &mut dyn Frontend) -> Result<Decision, Error> {
         let cancel = self.cancel;
         let deciding = cancel.unless_asked(self.look_and_ask(frontend)).await;
         deciding.unwrap_or(Ok(Decision::End(End::Interrupted)))
     }
 
-    /// What was approved before and comes again is not asked for again: another run may have done some of it
-    /// while this one waited for the lock. Where the lock was lost while it asked, it looks once more, since
-    /// nothing of the plan was done yet: a person may think for longer than a server or a firewall keeps a
-    /// connection.
+    /// Does not ask again for what was approved before: another run may have done some of it while this one
+    /// waited for the lock. If the lock was lost while the question was open, takes it again and looks again,
+    /// since nothing was done yet: a server or a firewall may close a connection before a person answers.
     async fn look_and_ask(&mut self, frontend: &mut dyn Frontend) -> Result<Decision, Error> {
         loop {
             if self.presence == Presence::Present && self.lock.is_none() {
@@ -100,7 +97,7 @@ impl Run<'_> {
                 self.ask(frontend).await?;
             }
             if let Some(lock) = &self.lock {
-                // A person may have thought for an hour.
+                // The question may have been open for an hour.
                 match lock.check().await {
                     Err(lock::Error::Lost { reason }) if asks => {
                         frontend.event(&Event::Note(Note::LockLost { reason }));
@@ -125,8 +122,8 @@ impl Run<'_> {
         }
     }
 
-    /// What of a plan is to run: all of it, or what a saved plan still has. Where an earlier run began that
-    /// one, the plan is made anew as that run would go on.
+    /// What of a plan is to run: all of it, or the rest of a saved plan. If an earlier run began the saved plan,
+    /// plans again, so that what that run did counts as done.
     async fn to_run(&self, seen: &mut Seen) -> Result<ToRun, Error> {
         let Some(saved) = &self.request.saved else { return Ok(ToRun::all_of(&seen.plan.document)) };
         let earlier = match seen.world.journal.bookkeeping {
@@ -167,8 +164,8 @@ impl Run<'_> {
         }
     }
 
-    /// Records what a run of a saved plan left unsaid that was killed after its last step: the plan is used
-    /// up, and no later run of it comes to its end.
+    /// Records what a run of a saved plan could not record because it was killed after its last step. The plan
+    /// is used up, so no later run of it would do so.
     async fn record_used_up_plan(&self, saved: &Document, seen: &Seen) -> Result<(), Error> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check().await.map_err(Error::LockLost)?;
@@ -179,10 +176,10 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The end of a run that finds nothing to do.
+    /// Ends a run that has nothing to do.
     async fn end_idle(&self, seen: &Seen, to_run: &ToRun) -> Result<Decision, Error> {
         if seen.plan.is_empty() && !self.knows_spec(seen) {
-            // Another spec that wants the same: the one thing that has to be taken down.
+            // Another spec with the same meaning: only its digest has to be recorded.
             self.record_spec().await?;
         }
         let Document { summary, blocked, deferred, .. } = &seen.plan.document;
@@ -198,7 +195,7 @@ impl Run<'_> {
         seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest)
     }
 
-    /// Names the run that left off in the middle, where the last one did.
+    /// Reports the last run if it was killed before its end.
     async fn note_crashed_run(&self, frontend: &mut dyn Frontend) -> Result<(), Error> {
         let mut last = journal::history(&self.clients.system.database().await?, 1).await?;
         if let Some(run) = last.pop().map(|run| run.judged(None))

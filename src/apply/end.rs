@@ -1,4 +1,4 @@
-//! How a run ends, and why it could not go on.
+//! How a run ends, and the errors that stop it.
 
 use super::{Totals, Verified};
 use crate::journal::{self, Bookkeeping, RunId, RunStatus, lock};
@@ -8,28 +8,28 @@ use crate::stores::ObserveError;
 /// How a run ended.
 #[derive(Debug)]
 pub enum End {
-    /// It was interrupted before its first step.
+    /// Interrupted before its first step.
     Interrupted,
-    /// It was told to stop at once while it recorded new names.
+    /// Interrupted twice while it recorded new names.
     StoppedAtOnce,
-    /// Something in the plan may not run. It was shown.
+    /// Something in the plan may not run. The frontend has shown what and why.
     Refused {
         /// Whether the database was made before that.
         has_made_database: bool,
     },
-    /// There was nothing to do.
+    /// Nothing to do.
     Idle {
         totals: Totals,
         /// Whether a check fails, or something is blocked.
         is_incomplete: bool,
-        /// What is known of what earlier runs did; `None` without a database.
+        /// `None` if there is no database.
         bookkeeping: Option<Bookkeeping>,
     },
-    /// It came to its steps.
+    /// It executed steps.
     Finished(Box<Finished>),
 }
 
-/// A run that came to its steps.
+/// A run that executed steps.
 #[derive(Debug)]
 pub struct Finished {
     pub run: RunId,
@@ -37,39 +37,39 @@ pub struct Finished {
     pub totals: Totals,
     /// What the last look found.
     pub verified: Verified,
-    /// Whether something may be different from before.
+    /// Whether the run may have changed anything.
     pub has_changed: bool,
-    /// Why it had to stop at once, where no person asked for that.
+    /// Why it stopped at once, unless a person asked for that.
     pub stopped: Option<String>,
-    /// What ended the run before its last look, or went wrong after it.
+    /// The error that ended the run before its last look, or that occurred after it.
     pub failure: Option<Error>,
-    /// Why how it ended could not be recorded.
+    /// Why the end of the run could not be recorded.
     pub unrecorded: Option<journal::Error>,
 }
 
-/// Why a run, or another command that writes the bookkeeping, could not go on.
+/// Why a run, or another command that writes the bookkeeping, was given up.
 #[derive(Debug)]
 pub enum Error {
-    /// The stores could not be observed, or the run not be recorded.
+    /// The stores could not be observed, or the run could not be recorded.
     Observe(ObserveError),
-    /// What is there does not fit the spec.
+    /// The observed state does not allow the spec.
     Plan(plan::Failure),
-    /// The lock could not be had, or was lost while something was written.
+    /// The lock could not be taken, or was lost during a write.
     Lock(lock::Error),
     /// The lock was lost before anything was written.
     LockLost(lock::Error),
     /// The saved plan cannot be used.
     Saved(SavedError),
-    /// The database is another stack's, or production's.
+    /// The database belongs to another stack, or to production.
     Anothers(Anothers),
-    /// There is nobody to ask.
+    /// There is no terminal to ask on.
     NoTerminal,
     /// The plan was not approved.
     NotApproved {
         /// Whether the database was made before that.
         has_made_database: bool,
     },
-    /// New names were recorded, and the run that did so was not.
+    /// New names were recorded, but the run that did so was not.
     Unrecorded(journal::Error),
 }
 

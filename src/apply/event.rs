@@ -1,20 +1,21 @@
-//! What happens during a run, for whoever shows it.
+//! The events of a run.
 
 use std::time::Duration;
 
 use crate::address::Address;
 use crate::journal::{Move, Outcome, Run};
 
-/// What happens during a run.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The plan is approved, and its steps begin.
     Begun {
-        /// How many.
         steps: usize,
     },
     /// A step begins.
-    Started { address: Address },
+    Started {
+        address: Address,
+    },
     /// A step ended, or is not started.
     Ended {
         address: Address,
@@ -22,32 +23,31 @@ pub enum Event {
         elapsed: Option<Duration>,
         outcome: Outcome,
     },
-    /// Something that a person who watches should know.
     Note(Note),
 }
 
-/// What a person who watches a run should know besides its steps.
+/// A remark for a person who watches the run.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Note {
     /// The system database does not answer yet.
     Unreachable {
         error: String,
-        /// How long it is waited for.
+        /// How long the run waits for it.
         patience: Duration,
     },
-    /// A step that runs, or a look, waits for other sessions of its database.
+    /// A running step, or a look, waits for other sessions of its database.
     Waiting {
-        /// Which step, or which store.
+        /// The step or the store.
         address: Address,
-        /// For whom.
+        /// The sessions that it waits for.
         on: String,
     },
     /// The lock was lost before anything was done, and is taken again.
     LockLost { reason: String },
-    /// The last run left off in the middle.
+    /// The last run was killed before its end.
     Died(Box<Run>),
-    /// The bookkeeping has a new name for something.
+    /// The bookkeeping has recorded a new name.
     Renamed(Move),
-    /// The run was asked to stop, and waits for the steps that run.
+    /// The run was interrupted, and waits for the running steps to end.
     Stopping,
 }

@@ -1,5 +1,5 @@
-//! A database that is there, locked for what writes the bookkeeping and nothing else; and `drift accept`: the
-//! schema as it is now becomes the one that drift is measured from.
+//! Commands that write only the bookkeeping take the lock here. One of them is `drift accept`, which records the
+//! current schema as the one that drift is measured from.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::stack::Stack;
 use crate::stores::{Clients, ObserveError, system_url};
 use crate::system;
 
-/// The system database of a stack, with its lock.
+/// An existing system database, with its lock held.
 #[derive(Debug)]
 pub struct Locked<'a> {
     pub(super) stack: &'a Stack,
@@ -22,19 +22,20 @@ pub struct Locked<'a> {
     run: RunId,
 }
 
-/// What accepting came to.
+/// The result of accepting the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     /// The schema is recorded.
     Recorded,
-    /// It is the recorded one already; nothing was written.
+    /// It was recorded already; nothing was written.
     Nothing,
     /// There is no bookkeeping to record it in.
     NeverApplied,
 }
 
 impl<'a> Locked<'a> {
-    /// Takes the lock; `None` where there is no database. Refuses one that is another stack's or production's.
+    /// Takes the lock. `None` if the database does not exist; an error if it belongs to another stack, or to
+    /// production and the spec does not.
     pub async fn open(stack: &'a Stack, patience: Duration) -> Result<Option<Self>, Error> {
         let run = RunId::new();
         let clients = Clients::new(stack, Purpose::Apply(run.clone()), false)?;
@@ -47,7 +48,7 @@ impl<'a> Locked<'a> {
         }
     }
 
-    /// The run that a command is recorded as.
+    /// The run as which a command is recorded.
     pub(super) fn beginning(&self, command: &str, plan_digest: &Digest) -> Run {
         record::beginning(command, &self.run, self.stack, (&self.stack.digest, plan_digest))
     }
@@ -61,13 +62,13 @@ impl<'a> Locked<'a> {
         Ok(written?)
     }
 
-    /// Records the system's schema in the name of a run, which is begun and ended here.
+    /// Records the current schema of the system database, as a run of its own.
     pub async fn accept_schema(&self) -> Result<Accepted, Error> {
         let run = self.beginning("drift accept", &Digest::of(""));
         self.write(Box::pin(accept(self.stack, &self.clients, &run))).await
     }
 
-    /// Gives the lock back.
+    /// Releases the lock.
     pub async fn release(self) {
         self.lock.release().await;
     }

@@ -81,18 +81,18 @@ fn git_commit(spec: &Path) -> Option<String> {
     (git.status.success() && !commit.is_empty()).then_some(commit)
 }
 
-/// What a run does. Without a database (before the bookkeeping exists) it is only remembered.
+/// What a run did so far. Nothing is written until there is a bookkeeping to write to.
 #[derive(Debug)]
 pub(super) struct Recorder {
     run: Run,
     pub totals: Totals,
-    /// Steps after which all that they are about is there.
+    /// Steps that succeeded, also those that found nothing to do.
     pub done: Vec<Step>,
     /// Addresses of steps that failed or were not started.
     pub not_done: BTreeSet<Address>,
-    /// Whether it was stopped before its end.
+    /// Whether the run was stopped before its end.
     pub is_interrupted: bool,
-    /// Whether there are new names.
+    /// Whether new names were recorded.
     pub has_renamed: bool,
     database: Option<Database>,
     waiting: Vec<StepRecord>,
@@ -100,12 +100,12 @@ pub(super) struct Recorder {
     flushed: Instant,
     /// Whether the run must end at once.
     is_urgent: bool,
-    /// The first failure to write. The run goes on; it is said at the end.
+    /// The first failure to write. The run continues; the failure is reported at its end.
     trouble: Option<journal::Error>,
 }
 
 impl Recorder {
-    /// A recorder of a run that has not begun, with how many addresses are as they should be.
+    /// A recorder of a run that has not begun. So many addresses need no change.
     pub(super) fn new(run: Run, unchanged: usize) -> Self {
         Self {
             run,
@@ -131,7 +131,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Takes down that things got new names.
+    /// Records new names as steps.
     pub(super) fn renamed(&mut self, moves: &[Move]) {
         self.has_renamed = true;
         for Move { from: _, to } in moves {
@@ -139,12 +139,12 @@ impl Recorder {
         }
     }
 
-    /// Whether the run stands in the journal.
+    /// Whether the run is in the journal.
     pub(super) fn has_begun(&self) -> bool {
         self.database.is_some()
     }
 
-    /// Waits until something that ended has to be written; for ever when there is nothing.
+    /// Waits until an ended step has to be written; forever when there is none.
     pub(super) async fn is_due(&self) {
         if self.database.is_none() || self.waiting.is_empty() {
             return std::future::pending().await;
@@ -152,7 +152,7 @@ impl Recorder {
         tokio::time::sleep(MOST_BEHIND.saturating_sub(self.flushed.elapsed())).await;
     }
 
-    /// Writes what ended when the last write is a while ago.
+    /// Writes the steps that ended, unless the last write is recent.
     pub(super) async fn keep_up(&mut self) {
         if self.flushed.elapsed() < MOST_BEHIND {
             return;
@@ -166,13 +166,13 @@ impl Recorder {
         self.flushed = Instant::now();
     }
 
-    /// Writes all of a walk that has ended.
+    /// Writes all steps of a finished walk.
     pub(super) async fn catch_up(&mut self, is_urgent: bool) {
         self.is_urgent |= is_urgent;
         self.flush().await;
     }
 
-    /// Records how the run ended. Gives the first error that writing the journal met.
+    /// Records how the run ended. Returns the first error of writing the journal.
     pub(super) async fn finish(
         &mut self,
         status: RunStatus,
@@ -194,12 +194,12 @@ impl Recorder {
         }
     }
 
-    /// Whether all that was begun was done.
+    /// Whether every step succeeded and the run was not stopped.
     pub(super) fn is_whole(&self) -> bool {
         self.not_done.is_empty() && !self.is_interrupted
     }
 
-    /// Takes down a change that an earlier run did.
+    /// Records a change as done by an earlier run.
     pub(super) fn skip(&mut self, change: &ChangeEntry, frontend: &mut dyn Frontend) {
         let outcome = Outcome::Skipped("an earlier run of this plan did it".to_owned());
         self.totals.count(&outcome);
@@ -207,14 +207,14 @@ impl Recorder {
         frontend.event(&Event::Ended { address: change.address.clone(), elapsed: None, outcome });
     }
 
-    /// Takes down steps that are not started at all.
+    /// Records steps that were not started.
     pub(super) fn block(&mut self, steps: Vec<Step>, why: &str, frontend: &mut dyn Frontend) {
         for step in steps {
             self.end(step, None, Outcome::Blocked(why.to_owned()), frontend);
         }
     }
 
-    /// Takes down how a step ended, and tells of it.
+    /// Records how a step ended and emits the event.
     pub(super) fn end(
         &mut self,
         step: Step,
@@ -266,7 +266,7 @@ impl Recorder {
     }
 }
 
-/// Comes back a moment after a run was asked to stop at once.
+/// Returns a moment after the run was asked to stop at once.
 async fn late(cancel: &Cancel) {
     cancel.asked(2).await;
     tokio::time::sleep(HURRY * 2).await;

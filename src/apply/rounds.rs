@@ -1,4 +1,4 @@
-//! The walk of a run, and the looks between: until nothing of its own is left to do.
+//! The rounds of a run: each walks steps and looks again, until no step is left.
 
 use std::collections::BTreeSet;
 

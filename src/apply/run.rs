@@ -36,14 +36,14 @@ impl Command {
 #[derive(Debug)]
 pub struct Request {
     pub command: Command,
-    /// A saved plan: exactly its changes run, and nobody is asked.
+    /// A saved plan: exactly its changes run, without a question.
     pub saved: Option<Document>,
     pub only: Option<String>,
     pub train: bool,
     pub allowed: Vec<Allow>,
-    /// Whether nobody is to be asked.
+    /// Run without a question.
     pub auto_approve: bool,
-    /// Steps that run at one time.
+    /// Steps that run at the same time.
     pub parallelism: usize,
     pub lock_timeout: Duration,
     /// How long to wait for a server that is still starting.
@@ -66,7 +66,7 @@ pub(super) struct Seen {
     pub plan: Plan,
 }
 
-/// One run while it goes on.
+/// The state of a run.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
     pub stack: &'a Stack,
@@ -75,13 +75,13 @@ pub(super) struct Run<'a> {
     pub clients: Arc<Clients>,
     pub cancel: &'a Cancel,
     pub id: RunId,
-    /// Whether there is a database, which can be locked.
+    /// Whether the database exists, so that it can be locked.
     pub presence: Presence,
-    /// Nothing is written without it, but for what makes the database.
+    /// Nothing but the database itself is written without the lock.
     pub lock: Option<lock::Lock>,
-    /// Whether this run made the database.
+    /// Whether this run created the database.
     pub has_made_database: bool,
-    /// The plan that was approved before this run has to look again.
+    /// The plan that was approved, if this run has to look again.
     pub approved_before: Option<Document>,
 }
 
@@ -126,11 +126,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Opens the system database and takes its lock, where it exists.
+    /// Opens the system database and takes its lock, if it exists.
     async fn open(&mut self, frontend: &mut dyn Frontend) -> Result<(), Error> {
         let (url, patience) = (system_url(self.stack)?, self.request.wait);
-        // A connection takes longer than all that is asked on it. Without a database there is nothing to lock,
-        // and that is no failure of the lock.
+        // Opening a connection takes longer than all queries on it, so both are opened at the same time. If the
+        // database does not exist, the lock's connection fails too, which is no error.
         let opening = lock::open(&url, &self.stack.name);
         let (presence, session) = tokio::join!(self.clients.system.presence(), opening);
         self.presence = match presence {
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Asks the system database again and again until it answers.
+    /// Retries until the system database answers.
     async fn wait_for_system(&self, patience: Duration) -> connection::Result<Presence> {
         const PAUSE: Duration = Duration::from_millis(500);
         let started = Instant::now();
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Observes and plans. What the look waits for is an event.
+    /// Observes and plans. Emits an event when it waits for other sessions.
     pub(super) async fn look(&self, options: &Options, frontend: &mut dyn Frontend) -> Result<Seen, Error> {
         let mut on_wait = |on: &str| {
             let (address, on) = (Kind::System.alone(), on.to_owned());
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
         Ok(self.finish(&mut recorder, verified, failure).await)
     }
 
-    /// The run as it is recorded, with what an earlier run of the saved plan did.
+    /// A recorder for the approved plan, with the changes that an earlier run of a saved plan did.
     fn begin(&self, approved: &Approved, frontend: &mut dyn Frontend) -> Recorder {
         let Approved { plan, to_run, .. } = approved;
         let document = self.request.saved.as_ref().unwrap_or(&plan.document);
@@ -231,8 +231,7 @@ impl<'a> Run<'a> {
         recorder
     }
 
-    /// Records the new names of what the spec calls otherwise than the bookkeeping, before a step looks
-    /// there for what is its own.
+    /// Records new names of the spec in the bookkeeping, before a step looks there for what it owns.
     async fn rename(
         &self,
         moves: &[Move],
@@ -252,7 +251,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the database, without which nothing can be locked; then takes its lock and looks again.
+    /// Creates the database, without which there is no lock; then takes the lock and looks again.
     async fn make_database(
         &mut self,
         approved: Box<Approved>,
@@ -283,7 +282,7 @@ impl<'a> Run<'a> {
         Decision::End(self.finish(recorder, Verified::default(), failure).await)
     }
 
-    /// Judges how the run ended and records it.
+    /// Determines how the run ended and records it.
     async fn finish(&self, recorder: &mut Recorder, verified: Verified, failure: Option<Error>) -> End {
         let mut totals = recorder.totals;
         totals.blocked += verified.blocked + verified.undone.len();
@@ -313,7 +312,7 @@ impl<'a> Run<'a> {
         }))
     }
 
-    /// Records the spec as the one last applied, where there is a bookkeeping and all of it was.
+    /// Records the spec as the last applied one, if there is a bookkeeping and the spec was applied whole.
     pub(super) async fn record_spec(&self) -> Result<(), Error> {
         if self.request.only.is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a run comes to, in numbers.
+//! The totals of a run.
 
 use std::fmt;
 
@@ -8,18 +8,18 @@ use crate::journal::Outcome;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub applied: usize,
-    /// Addresses that were as they should be.
+    /// Addresses that needed no change.
     pub unchanged: usize,
     /// Steps of a saved plan that an earlier run of it did.
     pub skipped: usize,
     pub failed: usize,
-    /// How many of the failed steps have certainly changed nothing.
+    /// Failed steps that certainly changed nothing.
     pub failed_idly: usize,
     /// Steps that were not started.
     pub blocked: usize,
     /// What could not be planned.
     pub deferred: usize,
-    /// What of the steps that were done is to be looked at.
+    /// Warnings of steps that succeeded.
     pub warnings: usize,
 }
 
@@ -39,17 +39,17 @@ impl Totals {
         }
     }
 
-    /// Whether a step was done, or one that failed may have changed something.
+    /// Whether a step succeeded, or one that failed may have changed something.
     pub(super) fn has_changed(&self) -> bool {
         self.applied > 0 || self.failed > self.failed_idly
     }
 
-    /// Whether all that was begun or could be begun was done.
+    /// Whether no step failed or was blocked.
     pub fn is_clean(&self) -> bool {
         self.failed == 0 && self.blocked == 0
     }
 
-    /// Whether all of it was done, some or nothing.
+    /// The first words of a summary: whether everything, something or nothing was applied.
     pub fn extent(&self) -> &'static str {
         if self.is_clean() {
             "Applied:"
@@ -60,7 +60,7 @@ impl Totals {
         }
     }
 
-    /// The numbers, as a clause.
+    /// The numbers of a summary.
     pub fn counts(&self) -> String {
         let Self { applied, unchanged, skipped, failed, failed_idly: _, blocked, deferred, warnings } = self;
         let more = [(skipped, "skipped"), (deferred, "known later"), (warnings, "to look at")];

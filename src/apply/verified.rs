@@ -1,4 +1,4 @@
-//! How a run ended, judged by its last look.
+//! The verification of a run by its last look.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::address::Address;
 use crate::change::{Check, Held, Status};
 use crate::plan::{Allow, Document, Plan, ToRun};
 
-/// How a run ended, after the last look.
+/// The result of the last look.
 #[derive(Debug, Default)]
 pub struct Verified {
     /// Addresses that were done and still differ.
