@@ -1,4 +1,4 @@
-//! `trueup migration`: write the next file, and say what the existing ones may cost.
+//! `trueup migration`: writes the next migration file, and reports the risks of existing ones.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -36,7 +36,8 @@ pub(super) enum MigrationCommand {
         #[arg(long, value_enum)]
         dialect: Option<DialectArg>,
     },
-    /// Classify the statements of all files, without a database; exit 3 when one destroys data
+    /// Report the risks of the statements in all files, without a database; exit 3 if one destroys
+    /// data
     #[command(after_help = "\
 Exit codes: 0 nothing destroys data, or what does asserts first that there is none · 1 the spec is in error ·
 3 a statement is destructive
@@ -46,7 +47,8 @@ The rules are described in docs/reference/lint.md.")]
         /// How to print it
         #[arg(long, value_enum, default_value = "text")]
         format: EventFormat,
-        /// Of files that are for no dialect in particular, where `system.url` does not tell
+        /// The dialect of files outside of a dialect's folder, if `system.url` does not determine
+        /// it
         #[arg(long, value_enum)]
         dialect: Option<DialectArg>,
     },
@@ -86,7 +88,7 @@ fn wrong(message: impl Into<String>, help: &str) -> Failure {
     Failure::with(Exit::Usage, Plain::new("migration", message).help(help))
 }
 
-/// Writes the next file into each folder, and prints the paths.
+/// Writes the next file into each folder and prints the paths.
 fn new(stack: &Stack, name: &str, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
     let sets = &stack.system.migrations;
     let folder = sets.folder.as_deref().ok_or_else(|| {
@@ -105,7 +107,7 @@ fn new(stack: &Stack, name: &str, dialect: Option<Dialect>, ui: &Ui) -> Result<E
     Ok(Exit::Done)
 }
 
-/// The name as it stands in a file's name: small letters, digits and underscores.
+/// Converts a description to a file name: lower-case letters, digits and underscores.
 fn file_name(name: &str) -> Result<String, Failure> {
     let plain = name.trim().to_lowercase().replace([' ', '-'], "_");
     let is_plain = plain.chars().all(|c| c.is_alphanumeric() || c == '_');
@@ -116,7 +118,7 @@ fn file_name(name: &str) -> Result<String, Failure> {
     Ok(plain)
 }
 
-/// The folders that a new file belongs into.
+/// Returns the folders for a new file.
 fn folders(folder: &Path, sets: &MigrationSets, dialect: Option<Dialect>) -> Result<Vec<PathBuf>, Failure> {
     let is_wanted = |of: Dialect| dialect.is_none_or(|wanted| wanted == of);
     let wanted = || FOLDERS.iter().filter(|(of, _)| is_wanted(*of)).map(|(_, name)| folder.join(name));
@@ -126,7 +128,7 @@ fn folders(folder: &Path, sets: &MigrationSets, dialect: Option<Dialect>) -> Res
     }
     match dialect {
         None => Ok(vec![folder.to_owned()]),
-        // The first file of a dialect makes its folder.
+        // The first file of a dialect creates its folder.
         Some(_) if sets.common.is_empty() => Ok(wanted().collect()),
         Some(_) => Err(wrong(
             format!("the migrations in {} are not divided by dialect", folder.display()),
@@ -135,7 +137,7 @@ fn folders(folder: &Path, sets: &MigrationSets, dialect: Option<Dialect>) -> Res
     }
 }
 
-/// The next version, as its neighbours write theirs: as wide as they are, or a time in UTC.
+/// Returns the next version in the format of the existing ones: of the same width, or a UTC time.
 fn next_version(sets: &MigrationSets) -> String {
     /// Digits of a time such as `20250131120000`.
     const TIME_DIGITS: usize = 14;
@@ -165,8 +167,8 @@ fn write(folder: &Path, path: &Path, stem: &str) -> std::io::Result<()> {
     file.write_all(header.as_bytes())
 }
 
-/// Classifies all statements, each file as if those before it were applied; repeatable files come
-/// last, as they run. The ways down are never run, and not read.
+/// Classifies all statements in the order in which the files run: repeatable files come last. Down
+/// migrations never run, so they are not read.
 fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -> Result<Exit, Failure> {
     let MigrationSets { folder: _, common, postgres, sqlite, repeatable } = &stack.system.migrations;
     let of_url = stack.system.endpoint.to.as_ref().ok().map(|url| match url {
@@ -203,16 +205,16 @@ fn lint(stack: &Stack, format: EventFormat, dialect: Option<Dialect>, ui: &Ui) -
 }
 
 fn linted(dialect: Dialect, versioned: &[&Migration], repeated: &[&Repeatable]) -> Vec<LintedFile> {
-    let mut known = Known::of_files();
+    let mut known = Known::without_database();
     let versioned = versioned.iter().map(|file| {
         let outside = file.no_transaction || lint::has_transactions(&file.sql, dialect);
         (&file.sql, !outside, &file.at)
     });
     let repeated = repeated.iter().map(|file| (&file.sql, true, &file.at));
     let file = |(sql, in_transaction, at): (&String, bool, &Location)| {
-        // Nobody has looked whether a table is empty.
+        // Without a database it is unknown whether a table is empty.
         let statements = lint::classify(Text { sql, dialect, in_transaction }, &mut known, &|_| None);
-        known.settle();
+        known.mark_all_used();
         LintedFile { name: at.source.name().to_owned(), dialect, statements }
     };
     versioned.chain(repeated).map(file).collect()

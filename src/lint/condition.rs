@@ -1,5 +1,5 @@
-//! Whether a condition of UPDATE or DELETE can leave a row out. What it says of the rows is not
-//! worked out: it must compare a column of the table with something else, on every way through it.
+//! Decides whether a condition of UPDATE or DELETE can exclude a row. The condition is not
+//! evaluated: it must compare a column of the table with something else on every path through it.
 
 use std::collections::BTreeSet;
 
@@ -9,32 +9,34 @@ use sqlparser::ast::{
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-/// Longest condition that is read: to give back a parsed one takes stack by its operators.
+/// Longest condition that is parsed: dropping the parsed tree uses stack in proportion to the
+/// number of operators.
 const MOST_BYTES: usize = 100_000;
 
-/// A condition in PostgreSQL's words. `names` are what it can call the table.
+/// As [`leaves_out`], for the text of a PostgreSQL condition. `names` are the names by which it can
+/// refer to the table.
 pub(super) fn leaves_out_of(condition: &str, names: &[String]) -> bool {
     let read = |text| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_expr();
     condition.len() <= MOST_BYTES && read(condition).is_ok_and(|condition| leaves_out(&condition, names))
 }
 
-/// Whether a condition may leave rows out of the table with these names.
+/// Whether a condition may exclude rows of the table that has these names.
 pub(super) fn leaves_out(condition: &Expr, names: &[String]) -> bool {
     may(condition, false, names)
 }
 
-/// What else a statement reads beside a table.
+/// How many rows the other tables of a statement contribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Others {
     Nothing,
-    /// Few rows, so that one of theirs to each of a column's values is few values.
+    /// So few that one value of a column per such row still makes few values.
     Few,
-    /// Any number of rows.
     Many,
 }
 
-/// Columns of a table that have one value, or one of a list, in all rows that a condition of PostgreSQL
-/// leaves. Where other tables may have columns of the same name, only those are found that are named with the table.
+/// Returns the columns that a PostgreSQL condition restricts to one value or to a list of values.
+/// Where other tables may have columns of the same name, only columns qualified with the table's
+/// name count.
 pub(super) fn bound_columns(condition: &str, names: &[String], others: Others) -> BTreeSet<String> {
     let read = |text| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_expr();
     if condition.len() > MOST_BYTES {
@@ -43,7 +45,7 @@ pub(super) fn bound_columns(condition: &str, names: &[String], others: Others) -
     read(condition).map(|condition| bound(&condition, names, others)).unwrap_or_default()
 }
 
-/// As [`bound_columns`], of a condition that was read.
+/// As [`bound_columns`], for a parsed condition.
 pub(super) fn bound(condition: &Expr, names: &[String], others: Others) -> BTreeSet<String> {
     let column = |value: &Expr| match value {
         Expr::Identifier(name) if others == Others::Nothing => Some(folded(name)),
@@ -126,7 +128,7 @@ fn may(condition: &Expr, negated: bool, names: &[String]) -> bool {
         Expr::Between { expr, low, high, .. } => {
             differ(expr, low) && differ(expr, high) && !(are_same(expr, low) && are_same(expr, high))
         }
-        // One that speaks of no row of the table is true for all of them or for none.
+        // A subquery that does not reference the table is true for all of its rows or for none.
         Expr::Exists { subquery, .. } => {
             let text = subquery.to_string().to_lowercase().replace('"', "");
             let mut words = text.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.'));
@@ -136,7 +138,8 @@ fn may(condition: &Expr, negated: bool, names: &[String]) -> bool {
     }
 }
 
-/// What stands between the ANDs, or the ORs, of a condition: there may be thousands.
+/// Collects the operands of a chain of ANDs or ORs without recursion, because there may be
+/// thousands.
 fn operands<'e>(condition: &'e Expr, by: &BinaryOperator) -> Vec<&'e Expr> {
     let mut found = Vec::new();
     let mut rest = condition;
@@ -150,7 +153,7 @@ fn operands<'e>(condition: &'e Expr, by: &BinaryOperator) -> Vec<&'e Expr> {
     found
 }
 
-/// Whether a value is made of a column of the table.
+/// Whether a value depends on a column of the table.
 fn names_column(value: &Expr, names: &[String]) -> bool {
     let column = |value: &Expr| names_column(value, names);
     match value {
@@ -190,14 +193,14 @@ fn names_column(value: &Expr, names: &[String]) -> bool {
     }
 }
 
-/// Whether a bare word is a value of the session, no column.
+/// Whether a bare identifier is a value of the session (such as `current_user`) and not a column.
 fn is_of_session(name: &Ident) -> bool {
     let name = name.value.to_lowercase();
     name.starts_with("current_")
         || matches!(name.as_str(), "user" | "session_user" | "localtime" | "localtimestamp")
 }
 
-/// Whether both sides of a comparison are one.
+/// Whether both sides of a comparison are the same expression.
 fn are_same(one: &Expr, other: &Expr) -> bool {
     fn path(value: &Expr) -> Option<(Option<String>, String)> {
         match value {

@@ -1,19 +1,18 @@
-//! What a text does to the session that it runs in: transactions of its own, foreign keys switched
-//! off, what only a client at a terminal can do. Pure; decides nothing about what follows from it.
+//! Detects statements that affect the session: explicit transactions, foreign keys switched off,
+//! and commands that only an interactive client understands. Pure; the callers decide what follows.
 
 use std::ops::Range;
 
 use super::script::{Script, first_words, words};
 use crate::sql::Dialect;
 
-/// Where a transaction begins or ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Boundary {
     Begins,
     Ends,
 }
 
-/// Whether a statement begins or ends a transaction. A savepoint does neither.
+/// Returns whether a statement begins or ends a transaction. A savepoint does neither.
 pub(crate) fn boundary(statement: &str, dialect: Dialect) -> Option<Boundary> {
     let words = first_words(statement, dialect);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -28,7 +27,7 @@ pub(crate) fn boundary(statement: &str, dialect: Dialect) -> Option<Boundary> {
     }
 }
 
-/// Whether a text takes back something of what it does, to a savepoint or altogether.
+/// Whether a text rolls back to a savepoint or rolls back a transaction.
 pub(super) fn takes_back(sql: &str, script: &Script, dialect: Dialect) -> bool {
     script.statements.iter().any(|at| {
         let words = first_words(sql.get(at.clone()).unwrap_or(""), dialect);
@@ -36,10 +35,11 @@ pub(super) fn takes_back(sql: &str, script: &Script, dialect: Dialect) -> bool {
     })
 }
 
-/// Whether a text begins or ends transactions of its own.
+/// Whether a text begins or ends transactions itself.
 pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
     const WORDS: [&str; 6] = ["begin", "start", "commit", "rollback", "abort", "prepare"];
-    // Most files have none, and some are large.
+    // Scanning the text first is cheaper than lexing it: most files have no transactions, and some
+    // are large.
     let lower = sql.to_ascii_lowercase();
     if !WORDS.iter().any(|word| lower.contains(word)) {
         return false;
@@ -48,9 +48,9 @@ pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
     script.statements.iter().any(|at| boundary(sql.get(at.clone()).unwrap_or(""), dialect).is_some())
 }
 
-/// The first statement that no server can run, and why: a command of psql or of sqlite3, and COPY
-/// from or to a terminal, for whose rows a session would wait for ever.
-pub fn of_client(sql: &str, dialect: Dialect) -> Option<(Range<usize>, String)> {
+/// Returns the first statement that no server can run, with the reason: a command of psql or
+/// sqlite3, or COPY from or to the terminal, which would wait for rows forever.
+pub fn client_command(sql: &str, dialect: Dialect) -> Option<(Range<usize>, String)> {
     let may_have = match dialect {
         Dialect::Postgres => sql.contains('\\') || sql.to_ascii_lowercase().contains("copy"),
         Dialect::Sqlite => sql.lines().any(|line| line.trim_start().starts_with('.')),
@@ -65,7 +65,7 @@ pub fn of_client(sql: &str, dialect: Dialect) -> Option<(Range<usize>, String)> 
     })
 }
 
-/// Why no server can run a statement.
+/// Returns why no server can run a statement.
 pub(super) fn why_of_client(statement: &str, dialect: Dialect) -> Option<String> {
     let command = || statement.split_whitespace().next().unwrap_or("").to_owned();
     match dialect {
@@ -95,13 +95,13 @@ pub(super) fn why_of_client(statement: &str, dialect: Dialect) -> Option<String>
     }
 }
 
-/// What to do about it.
+/// The help text for the error.
 pub(crate) const OF_CLIENT_HELP: &str =
     "take it out of the file: write rows as INSERT, or make them a seed of the spec";
 
-/// Whether a text for SQLite switches foreign keys off. SQLite heeds that outside a transaction
-/// only, without a word.
-pub(crate) fn without_keys(sql: &str) -> bool {
+/// Whether a text for SQLite switches foreign keys off. Inside a transaction SQLite ignores that
+/// without an error.
+pub(crate) fn disables_foreign_keys(sql: &str) -> bool {
     if !sql.to_lowercase().contains("foreign_keys") {
         return false;
     }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_only_a_client_understands_is_told_from_sql() {
-        let why = |sql: &str| of_client(sql, Dialect::Postgres).map(|(at, _)| at.start);
+        let why = |sql: &str| client_command(sql, Dialect::Postgres).map(|(at, _)| at.start);
         assert_eq!(why("SELECT 1;\n\\connect app\nSELECT 2;"), Some(10));
         assert_eq!(why("CREATE TABLE a (x int); COPY a (x) FROM STDIN;\n1\n\\.\n"), Some(24));
         assert_eq!(why("copy (select 1) to stdout with csv"), Some(0));
@@ -146,7 +146,7 @@ mod tests {
         for sql in ["SELECT E'\\n', '\\'", "COPY a FROM '/tmp/stdin'", "DO $$ \\ $$", "-- \\c\nSELECT 1"] {
             assert_eq!(why(sql), None, "{sql}");
         }
-        assert!(of_client(".mode csv\nSELECT 1;", Dialect::Sqlite).is_some());
+        assert!(client_command(".mode csv\nSELECT 1;", Dialect::Sqlite).is_some());
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
             ("PRAGMA foreign_keys", false),
             ("-- PRAGMA foreign_keys = OFF\nSELECT 'PRAGMA foreign_keys = OFF'", false),
         ] {
-            assert_eq!(without_keys(sql), off, "{sql}");
+            assert_eq!(disables_foreign_keys(sql), off, "{sql}");
         }
     }
 }

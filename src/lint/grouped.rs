@@ -1,20 +1,20 @@
-//! The findings of a file without repetition: what is found of many statements is written once.
+//! Groups equal findings of a file, so that a finding of many statements is shown once.
 
 use std::collections::BTreeSet;
 
 use super::{Finding, Statement};
 
-/// A finding, and the statements that it is about.
+/// A finding with the statements that it applies to.
 #[derive(Debug)]
 pub struct Grouped<'a> {
     pub finding: &'a Finding,
-    /// How many statements.
+    /// The number of statements.
     pub count: usize,
-    /// Their lines, each once.
+    /// Their lines, without duplicates.
     pub lines: BTreeSet<usize>,
 }
 
-/// The findings of statements in the order of their first lines, those with the same words as one.
+/// Groups equal findings, in the order of their first lines.
 pub fn grouped(statements: &[Statement]) -> Vec<Grouped<'_>> {
     let mut groups: Vec<Grouped<'_>> = Vec::new();
     for statement in statements {
@@ -32,8 +32,7 @@ pub fn grouped(statements: &[Statement]) -> Vec<Grouped<'_>> {
 }
 
 impl Grouped<'_> {
-    /// The lines, with those that follow each other as one range: at most `most` of these, and `…` for
-    /// the rest.
+    /// Formats the lines, with consecutive lines as a range: at most `most` ranges, then `…`.
     pub fn line_list(&self, most: usize) -> String {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         for line in &self.lines {

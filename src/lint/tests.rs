@@ -1,4 +1,4 @@
-//! Statements and what is said of them, line by line: a change of a rule shows here.
+//! Statements and their findings, one a line, so that a changed rule is visible in the diff.
 
 mod fresh;
 mod held;
@@ -24,12 +24,12 @@ fn said(
     statements.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// On a database whose tables `t` and `u` are in use.
+/// Classifies a text on a database whose tables `t` and `u` are in use.
 fn on(dialect: Dialect, sql: &str) -> String {
     let mut known = Known::default();
     let setup = "CREATE TABLE t (id integer, name varchar(20), price numeric(10, 4), at timestamp); CREATE TABLE u (id integer);";
     said(setup, dialect, &mut known, &|_| None);
-    known.settle();
+    known.mark_all_used();
     said(sql, dialect, &mut known, &|_| None)
 }
 
@@ -41,7 +41,7 @@ fn sqlite(sql: &str) -> String {
     on(Dialect::Sqlite, sql)
 }
 
-/// The risk and the rule of a text's last statement.
+/// Returns the risk and the rule of a text's last statement.
 fn last(said: &str) -> String {
     let line = said.lines().last().unwrap_or_default();
     line.split(':').next().unwrap_or_default().split_once(' ').map(|(_, rest)| rest.to_owned()).unwrap()

@@ -1,11 +1,17 @@
-//! Which statements of a text share a transaction. Pure.
+//! Determines which statements of a script share a transaction. Pure.
 
 use super::control::{Boundary, boundary};
 use super::script::{Script, words};
 use crate::sql::Dialect;
 
-/// The transaction of each statement, counted from 0; `None` for a statement that runs on its own.
-pub(super) fn of(sql: &str, script: &Script, dialect: Dialect, in_transaction: bool) -> Vec<Option<usize>> {
+/// Returns the transaction number of each statement, counted from 0, or `None` for a statement that
+/// runs outside of a transaction.
+pub(super) fn numbers(
+    sql: &str,
+    script: &Script,
+    dialect: Dialect,
+    in_transaction: bool,
+) -> Vec<Option<usize>> {
     if in_transaction {
         return vec![Some(0); script.statements.len()];
     }
@@ -16,7 +22,7 @@ pub(super) fn of(sql: &str, script: &Script, dialect: Dialect, in_transaction: b
         let words = words(text, dialect);
         let chains =
             words.windows(2).any(|pair| matches!(pair, [and, chain] if and == "and" && chain == "chain"));
-        // A second BEGIN changes nothing.
+        // PostgreSQL ignores a BEGIN inside a transaction, apart from a warning.
         open = match boundary {
             Boundary::Begins if open.is_some() => open,
             Boundary::Ends if !chains => None,
@@ -37,7 +43,7 @@ mod tests {
     #[test]
     fn statements_between_begin_and_commit_share_a_transaction() {
         let transactions = |sql: &str, in_transaction| {
-            of(sql, &Script::read(sql, Dialect::Postgres), Dialect::Postgres, in_transaction)
+            numbers(sql, &Script::read(sql, Dialect::Postgres), Dialect::Postgres, in_transaction)
         };
 
         assert_eq!(transactions("SELECT 1; SELECT 2", true), [Some(0), Some(0)]);

@@ -54,7 +54,7 @@ pub(crate) async fn observe_missing(
 ) -> Result<Missing> {
     let mut sought = Missing::default();
     for sql in pending(desired, applied) {
-        let (tables, schemas) = lint::sought(sql, desired.dialect);
+        let (tables, schemas) = lint::conditional_names(sql, desired.dialect);
         sought.tables.extend(tables);
         sought.schemas.extend(schemas);
     }

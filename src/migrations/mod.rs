@@ -132,7 +132,7 @@ fn without_mark(sql: &str) -> &str {
 /// Rejects a file that only the `psql` or `sqlite3` client could execute, because it has client
 /// commands.
 fn client_commands_fault(address: Address, sql: &str, at: &Location, dialect: Dialect) -> Option<Fault> {
-    let (bytes, why) = lint::of_client(without_mark(sql), dialect)?;
+    let (bytes, why) = lint::client_command(without_mark(sql), dialect)?;
     Some(Fault {
         message: format!("{} cannot be run: {why}", at.source.name()),
         address,

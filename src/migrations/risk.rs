@@ -33,7 +33,7 @@ pub(super) fn initial_tables(desired: &Desired, seen: Observed<'_>) -> Known {
         }
         known
     };
-    let bare = with_done(Known::nothing());
+    let bare = with_done(Known::empty_database());
     let is_before = |applied: &Applied| !done.iter().any(|file| file.version == applied.version);
     let is_migrated = history.unwrap_or_default().iter().any(is_before);
     let is_bare = !is_migrated && schema.tables.keys().all(|table| bare.has_made(table, desired.dialect));
@@ -43,7 +43,11 @@ pub(super) fn initial_tables(desired: &Desired, seen: Observed<'_>) -> Known {
     let mut before = schema.clone();
     before.tables.retain(|table, _| !bare.has_made(table, desired.dialect));
     let presumed = schema.tables.keys().filter(|table| !before.tables.contains_key(*table)).cloned();
-    let known = Known::of(&before, desired.dialect).looked_at(missing, presumed, extensions.keys().cloned());
+    let known = Known::from_schema(&before, desired.dialect).with_lookups(
+        missing,
+        presumed,
+        extensions.keys().cloned(),
+    );
     with_done(known)
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) 
 /// but
 /// `baseline` has no plan.
 fn reject_client_commands(job: &Job<'_>, client: &Client) -> Result<()> {
-    let Some((_, why)) = lint::of_client(job.sql, client.dialect()) else { return Ok(()) };
+    let Some((_, why)) = lint::client_command(job.sql, client.dialect()) else { return Ok(()) };
     Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
@@ -136,7 +136,7 @@ async fn in_one_message(
     let can_end = match dialect {
         Dialect::Postgres => true,
         // SQLite accepts a comment without an end: it would swallow the record and the COMMIT.
-        Dialect::Sqlite => !job.sql.contains("/*") && !lint::without_keys(job.sql),
+        Dialect::Sqlite => !job.sql.contains("/*") && !lint::disables_foreign_keys(job.sql),
     };
     let is_plain =
         can_end && job.sql.len() <= MAX_MESSAGE_BYTES && lint::assertions(job.sql, dialect).is_empty();
@@ -183,7 +183,7 @@ async fn in_steps(
     let mut watch = Watch::new(job, client);
     let mut pauses = pauses(job.limits);
     let mut tries = 1;
-    session.without_keys = session.dialect() == Dialect::Sqlite && lint::without_keys(job.sql);
+    session.without_keys = session.dialect() == Dialect::Sqlite && lint::disables_foreign_keys(job.sql);
     loop {
         let recorded = session.begin(job.limits, versioned.map(|pending| pending.migration.version)).await;
         let recorded = recorded.map_err(doing("reading the history of migrations"))?;

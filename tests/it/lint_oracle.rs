@@ -83,7 +83,7 @@ impl<'a> Case<'a> {
         let mut known = Known::default();
         let text = |sql, in_transaction| Text { sql, dialect: Dialect::Postgres, in_transaction };
         lint::classify(text(self.before, true), &mut known, &|_| None);
-        known.settle();
+        known.mark_all_used();
         lint::classify(text(self.file, self.in_transaction()), &mut known, &|_| None)
     }
 }

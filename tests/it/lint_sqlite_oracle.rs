@@ -126,10 +126,10 @@ fn sqlite(path: &Path, script: &str) -> (String, String) {
 
 fn judged(file: &str, in_transaction: bool) -> Vec<Statement> {
     // All that there is in a file of SQLite is known.
-    let mut known = Known::of(&Snapshot::default(), Dialect::Sqlite);
+    let mut known = Known::from_schema(&Snapshot::default(), Dialect::Sqlite);
     let text = |sql, in_transaction| Text { sql, dialect: Dialect::Sqlite, in_transaction };
     lint::classify(text(BASE, false), &mut known, &|_| None);
-    known.settle();
+    known.mark_all_used();
     lint::classify(text(file, in_transaction), &mut known, &|_| None)
 }
 

@@ -1,14 +1,14 @@
-//! What is known to be missing: what somebody looked for in vain, what was taken away, and what this
-//! plan made the first of its name. Pure.
+//! Tracks what is known not to exist: names looked up without a result, dropped objects, and
+//! objects that this plan created first. Pure.
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Known, Rest};
+use super::{Known, Unlisted};
 use crate::catalog::TableName;
 
-/// Names that migrations use and that nothing has in the database.
+/// Names that migrations use and that do not exist in the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
     /// Tables, views and sequences.
@@ -25,19 +25,19 @@ impl Missing {
     }
 }
 
-/// What is missing before the next statement.
+/// What does not exist before the next statement.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Absent {
     missing: Missing,
-    /// The extensions that are installed, where somebody has looked.
+    /// The installed extensions, if they were looked up.
     installed: Option<BTreeSet<String>>,
-    /// Whether a table that nothing made before is taken for missing.
+    /// Whether a table that no earlier file created counts as new.
     assumes_new: bool,
-    /// Tables that are there and may have been missing before an earlier run of this plan.
+    /// Existing tables that an earlier, interrupted run of this plan may have created.
     presumed: BTreeSet<TableName>,
-    /// Tables that were taken for missing and made.
+    /// Tables that counted as new when they were created.
     assumed: BTreeSet<TableName>,
-    /// Schemas that this plan made.
+    /// Schemas that this plan created.
     schemas: BTreeSet<String>,
 }
 
@@ -58,22 +58,23 @@ impl Absent {
         }
     }
 
-    pub(super) fn settle(&mut self) {
+    pub(super) fn mark_all_used(&mut self) {
         self.schemas.clear();
         self.assumed.clear();
     }
 }
 
 impl Known {
-    /// Files that are read without a database: a table that none of them made before is made the first
-    /// time.
-    pub fn of_files() -> Self {
+    /// Starts without a database, for files alone: a `CREATE TABLE IF NOT EXISTS` of a table that
+    /// no earlier file created counts as the first one.
+    pub fn without_database() -> Self {
         Self { absent: Absent { assumes_new: true, ..Absent::default() }, ..Self::default() }
     }
 
-    /// The same database, with what somebody looked for. `presumed` may be older than this plan or not.
+    /// Adds the results of lookups in the database. Tables in `presumed` may be older than this
+    /// plan.
     #[must_use]
-    pub fn looked_at(
+    pub fn with_lookups(
         mut self,
         missing: &Missing,
         presumed: impl IntoIterator<Item = TableName>,
@@ -85,32 +86,32 @@ impl Known {
         self
     }
 
-    /// Whether a table is surely made by the `CREATE TABLE IF NOT EXISTS` at hand, or taken to be.
+    /// Whether a `CREATE TABLE IF NOT EXISTS` surely creates the table, or is assumed to.
     pub(super) fn is_absent(&self, name: &TableName) -> bool {
         let Absent { missing, assumes_new, presumed, .. } = &self.absent;
         *assumes_new || missing.tables.contains(name) || presumed.contains(name)
     }
 
-    /// Whether there is surely no such table.
+    /// Whether a table is known not to exist.
     pub(in crate::lint) fn is_missing(&self, name: &TableName) -> bool {
         let is_there = self.existing.contains(name) || self.fresh.contains(name);
-        let is_only_database = self.rest == Rest::Nothing && name.schema.is_none();
+        let is_only_database = self.unlisted == Unlisted::Nothing && name.schema.is_none();
         !is_there && (is_only_database || self.absent.missing.tables.contains(name))
     }
 
-    /// Whether a table is taken for new that may be older, and may have rows.
+    /// Whether a table counts as new but may be older and have rows.
     pub(in crate::lint) fn is_assumed(&self, name: &TableName) -> bool {
         self.absent.assumed.contains(name)
     }
 
-    /// Whether everything in a schema is new, or there is none of the name.
+    /// Whether everything in a schema is new, or no schema of the name exists.
     pub(in crate::lint) fn is_schema_free(&self, name: &str, if_exists: bool) -> bool {
-        self.rest == Rest::Bare
+        self.unlisted == Unlisted::Bare
             || self.absent.schemas.contains(name)
             || if_exists && self.absent.missing.schemas.contains(name)
     }
 
-    /// Whether an extension is surely not installed.
+    /// Whether an extension is known not to be installed.
     pub(in crate::lint) fn lacks_extension(&self, name: &str) -> bool {
         self.absent.installed.as_ref().is_some_and(|installed| !installed.contains(name))
     }

@@ -1,168 +1,167 @@
-//! SQLite changes a table by making another one: which table has all that another one has, so that
-//! dropping that loses nothing. Pure.
+//! Tracks table rebuilds in SQLite, where a table is changed by copying it: which table contains
+//! all data of another one, so that dropping the other loses nothing. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::TableName;
-use crate::lint::act::Act;
+use crate::lint::effect::Effect;
 use crate::lint::rules;
 
-/// A column: its name and its type.
+/// Name and type of a column.
 pub(super) type Column = (String, String);
 
-/// What is known of the columns of a table.
+/// The known columns of a table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Columns {
-    /// In the table's order.
     pub list: Vec<Column>,
-    /// Columns that together tell each row from all others.
+    /// Unique column sets.
     pub keys: Vec<Vec<String>>,
-    /// Whether there are no others.
+    /// Whether the list is complete.
     pub are_all: bool,
-    /// What holds for all rows.
+    /// Facts that hold for all rows.
     pub facts: super::facts::Facts,
 }
 
-/// Tables of this plan that have what others have or had.
+/// Tables of this plan that contain the data of other tables.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Copies {
-    /// Tables, and those of this plan that have all their rows and columns.
-    whole: BTreeMap<TableName, TableName>,
-    /// Tables of this plan that alone have what another one had, which is dropped.
-    heirs: BTreeSet<TableName>,
-    /// Tables that may leave out what is put into them.
-    leaky: BTreeSet<TableName>,
-    /// Indexes and triggers, and the tables that they are dropped with.
+    /// Maps a table to the table of this plan that contains all of its rows and columns.
+    full_copies: BTreeMap<TableName, TableName>,
+    /// Tables of this plan that contain the only copy of a dropped table's data.
+    replacements: BTreeSet<TableName>,
+    /// Tables that may drop inserted rows.
+    lossy: BTreeSet<TableName>,
+    /// Indexes and triggers, each with the table it is dropped with.
     attached: BTreeMap<TableName, TableName>,
-    /// Indexes and triggers that the text makes somewhere.
+    /// Indexes and triggers that the text creates.
     remade: BTreeSet<TableName>,
 }
 
 impl Copies {
-    /// The table of this plan that has all that a table has.
+    /// Returns the table of this plan that contains all data of a table.
     pub(super) fn of(&self, name: &TableName) -> Option<&TableName> {
-        self.whole.get(name)
+        self.full_copies.get(name)
     }
 
-    /// Whether a table has what was dropped with another one.
-    pub(super) fn is_heir(&self, name: &TableName) -> bool {
-        self.heirs.contains(name)
+    /// Whether a table contains the only copy of a dropped table's data.
+    pub(super) fn is_replacement(&self, name: &TableName) -> bool {
+        self.replacements.contains(name)
     }
 
-    /// Forgets everything that holds for one plan only.
-    pub(super) fn settle(&mut self) {
-        self.whole.clear();
-        self.heirs.clear();
+    /// Discards everything that holds for one plan only.
+    pub(super) fn mark_all_used(&mut self) {
+        self.full_copies.clear();
+        self.replacements.clear();
     }
 
-    /// A table of this plan has been given all rows of another one, and these columns.
+    /// Records that all rows of a table were copied to a table of this plan.
     pub(super) fn copied(&mut self, from: &TableName, to: &TableName) {
-        if !self.leaky.contains(to) {
-            self.whole.insert(from.clone(), to.clone());
+        if !self.lossy.contains(to) {
+            self.full_copies.insert(from.clone(), to.clone());
         }
     }
 
-    /// Indexes of a table that is there.
+    /// Records the indexes of an existing table.
     pub(super) fn attach(&mut self, names: impl Iterator<Item = TableName>, table: &TableName) {
-        // SQLite makes those of a UNIQUE constraint with the table.
+        // SQLite creates the indexes of UNIQUE constraints with the table.
         let made = names.filter(|name| !name.name.starts_with("sqlite_autoindex_"));
         self.attached.extend(made.map(|name| (name, table.clone())));
     }
 
-    /// A text that makes indexes and triggers begins.
-    pub(super) fn begin(&mut self, acts: &[Vec<Act>]) {
-        let made = acts.iter().flatten().filter_map(|act| match act {
-            Act::Attaches { name, .. } => Some(name.clone()),
+    /// Starts a text, with the indexes and triggers that it will create.
+    pub(super) fn begin(&mut self, effects: &[Vec<Effect>]) {
+        let made = effects.iter().flatten().filter_map(|effect| match effect {
+            Effect::Attaches { name, .. } => Some(name.clone()),
             _ => None,
         });
         self.remade = made.collect();
     }
 
-    /// What is dropped with a table, and not made by the text.
+    /// Returns what is dropped with a table and not recreated by the text.
     pub(super) fn attached_to(&self, table: &TableName) -> Vec<&TableName> {
         let lost = self.attached.iter().filter(|(name, on)| *on == table && !self.remade.contains(*name));
         lost.map(|(name, _)| name).collect()
     }
 
     fn forget(&mut self, table: &TableName) {
-        self.whole.retain(|from, to| from != table && to != table);
+        self.full_copies.retain(|from, to| from != table && to != table);
     }
 
-    /// What is different after a statement did something.
-    pub(super) fn note(&mut self, act: &Act) {
-        match act {
-            // A row that is written to either of the two afterwards may be in one of them only.
-            Act::Writes { to } if to.is_empty() => self.whole.clear(),
-            Act::Writes { to } => {
+    /// Updates the state after an effect.
+    pub(super) fn note(&mut self, effect: &Effect) {
+        match effect {
+            // A row written to one of the two tables afterwards may be missing in the other.
+            Effect::Writes { to } if to.is_empty() => self.full_copies.clear(),
+            Effect::Writes { to } => {
                 for table in to {
                     self.forget(table);
                 }
             }
-            Act::DropsColumn { table, .. }
-            | Act::RenamesColumn { table, .. }
-            | Act::Retypes { table, .. }
-            | Act::UpdatesAll { table, .. } => self.forget(table),
-            Act::LeavesOut { table } => {
-                self.leaky.insert(table.clone());
+            Effect::DropsColumn { table, .. }
+            | Effect::RenamesColumn { table, .. }
+            | Effect::ChangesType { table, .. }
+            | Effect::UpdatesAll { table, .. } => self.forget(table),
+            Effect::MaySkipRows { table } => {
+                self.lossy.insert(table.clone());
             }
-            Act::Attaches { name, table } => {
+            Effect::Attaches { name, table } => {
                 self.attached.insert(name.clone(), table.clone());
             }
-            Act::Detaches { name } => {
+            Effect::Detaches { name } => {
                 self.attached.remove(name);
             }
-            Act::Removes { name } => {
+            Effect::Drops { name } => {
                 self.attached.retain(|_, table| table != name);
-                self.heirs.remove(name);
-                self.heirs.extend(self.whole.remove(name));
+                self.replacements.remove(name);
+                self.replacements.extend(self.full_copies.remove(name));
                 self.forget(name);
-                self.leaky.remove(name);
+                self.lossy.remove(name);
             }
-            Act::Renames { from, to } => {
+            Effect::Renames { from, to } => {
                 let renamed = |name: TableName| if name == *from { to.clone() } else { name };
-                self.whole = std::mem::take(&mut self.whole)
+                self.full_copies = std::mem::take(&mut self.full_copies)
                     .into_iter()
                     .map(|(table, copy)| (renamed(table), renamed(copy)))
                     .collect();
                 for table in self.attached.values_mut().filter(|table| *table == from) {
                     table.clone_from(to);
                 }
-                for names in [&mut self.heirs, &mut self.leaky] {
+                for names in [&mut self.replacements, &mut self.lossy] {
                     *names = std::mem::take(names).into_iter().map(renamed).collect();
                 }
             }
-            Act::Shuffles => self.whole.clear(),
-            Act::Does { .. }
-            | Act::UsesValue { .. }
-            | Act::Locks { .. }
-            | Act::Works(_)
-            | Act::Makes { .. }
-            | Act::Copies { .. }
-            | Act::AddsColumn { .. }
-            | Act::Adopts { .. }
-            | Act::Learns { .. }
-            | Act::SetsNotNull { .. }
-            | Act::KeyByIndex { .. }
-            | Act::RefersUnchecked { .. }
-            | Act::Divides { .. }
-            | Act::BuildsAlone { .. }
-            | Act::GetsPartition { .. }
-            | Act::DropsTypes { .. }
-            | Act::TakesDomain { .. }
-            | Act::MakesDomain { .. }
-            | Act::ChecksDomain { .. }
-            | Act::MakesSchema { .. }
-            | Act::RemovesSchema { .. }
-            | Act::RenamesSchema { .. }
-            | Act::DropsSchemas { .. }
-            | Act::DropsExtensions { .. }
-            | Act::Strays => {}
+            Effect::InvalidatesNames => self.full_copies.clear(),
+            Effect::Matches { .. }
+            | Effect::UsesEnumValue { .. }
+            | Effect::Locks { .. }
+            | Effect::AccessesRows(_)
+            | Effect::Creates { .. }
+            | Effect::Copies { .. }
+            | Effect::AddsColumn { .. }
+            | Effect::AddsChild { .. }
+            | Effect::AddsFacts { .. }
+            | Effect::SetsNotNull { .. }
+            | Effect::MakesIndexPrimaryKey { .. }
+            | Effect::AddsUncheckedForeignKey { .. }
+            | Effect::Partitions { .. }
+            | Effect::IndexesParentOnly { .. }
+            | Effect::AttachesPartition { .. }
+            | Effect::DropsTypes { .. }
+            | Effect::AddsDomainColumn { .. }
+            | Effect::CreatesDomain { .. }
+            | Effect::RevalidatesDomain { .. }
+            | Effect::CreatesSchema { .. }
+            | Effect::RemovesSchema { .. }
+            | Effect::RenamesSchema { .. }
+            | Effect::DropsSchemas { .. }
+            | Effect::DropsExtensions { .. }
+            | Effect::ChangesSearchPath => {}
         }
     }
 }
 
-/// Whether all columns of a table get into columns of another one, under their names and as they are.
-/// `columns` and `into` are the columns that are named; where none are, all are meant, in their order.
+/// Whether every column of a table is copied, unchanged and under its own name. `columns` and
+/// `into` are the named columns; `None` means all columns in order.
 pub(super) fn keep_all(
     (from, columns): (&Columns, Option<&[String]>),
     (to, into): (&Columns, Option<&[String]>),

@@ -1,5 +1,5 @@
-//! What constraints and indexes say of the rows of a table: which columns are never NULL, and which
-//! PostgreSQL looks at again when their type changes. Pure.
+//! Facts about the rows of a table from its constraints and indexes: which columns are never NULL,
+//! and what PostgreSQL rechecks or rebuilds when a column's type changes. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,14 +9,14 @@ use sqlparser::parser::Parser;
 
 use super::Known;
 use crate::catalog::{Table, TableName};
-use crate::lint::act::Fact;
+use crate::lint::effect::Fact;
 use crate::lint::script::words;
 use crate::sql::Dialect;
 
-/// Longest condition that is read.
+/// Longest condition that is parsed.
 const MOST_BYTES: usize = 100_000;
 
-/// A CHECK of a table.
+/// A CHECK constraint of a table.
 #[derive(Debug, Clone)]
 struct Check {
     name: Option<String>,
@@ -24,14 +24,14 @@ struct Check {
     is_valid: bool,
 }
 
-/// What is known of the rows of a table.
+/// The known facts about the rows of a table.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Facts {
     not_null: BTreeSet<String>,
     checks: Vec<Check>,
-    /// The columns of each index that has nothing but columns.
+    /// The columns of each index that consists of plain columns.
     indexes: BTreeMap<String, Vec<String>>,
-    /// Words of expressions and conditions of indexes.
+    /// Identifiers in expressions and conditions of indexes.
     computed: BTreeSet<String>,
 }
 
@@ -74,7 +74,7 @@ impl Facts {
             }
             Fact::Validated(name) => {
                 let known = self.checks.iter().position(|check| check.name.as_ref() == Some(name));
-                // The database does not give the names of its checks.
+                // The snapshot of a database does not include the names of CHECK constraints.
                 let mut nameless = self.checks.iter().enumerate().filter(|(_, check)| !check.is_valid);
                 let only = match (nameless.next(), nameless.next()) {
                     (Some((at, check)), None) if check.name.is_none() => Some(at),
@@ -86,14 +86,14 @@ impl Facts {
             }
             Fact::Dropped(name) => {
                 let is_named = self.checks.iter().any(|check| check.name.as_ref() == Some(name));
-                // It may be one whose name is not known.
+                // The dropped constraint may be one whose name is unknown.
                 self.checks
                     .retain(|check| check.name.as_ref() != Some(name) && (is_named || check.name.is_some()));
             }
             Fact::Indexes { index, columns } => {
                 self.indexes.insert(index.clone(), columns.clone());
             }
-            // Parts of what is known of the table itself, and of the plan.
+            // Stored with the table's columns, not here.
             Fact::Key(_) | Fact::Null(_) => {}
             Fact::Computes { text } => self.computed.extend(words(text, Dialect::Postgres)),
         }
@@ -109,7 +109,7 @@ impl Facts {
         if self.computed.contains(from) {
             self.computed.insert(to.to_owned());
         }
-        // Conditions keep the old name in their text.
+        // The stored conditions still contain the old name.
         self.checks
             .retain(|check| !words(&check.condition, Dialect::Postgres).iter().any(|word| word == from));
     }
@@ -120,18 +120,17 @@ impl Facts {
             .retain(|check| !words(&check.condition, Dialect::Postgres).iter().any(|word| word == column));
     }
 
-    /// The conditions that hold for all rows.
     pub(super) fn valid_checks(&self) -> Vec<&str> {
         let valid = self.checks.iter().filter(|check| check.is_valid);
         valid.map(|check| check.condition.as_str()).collect()
     }
 
-    /// Whether an index has these columns, and nothing else.
+    /// Whether an index on exactly these columns exists.
     pub(super) fn has_index(&self, columns: &Vec<String>) -> bool {
         self.indexes.values().any(|index| index == columns)
     }
 
-    /// The columns of each index; `None` where one has something else in it.
+    /// Returns the columns of each index, or `None` if an index contains anything else.
     pub(super) fn plain_indexes(&self) -> Option<impl Iterator<Item = &Vec<String>>> {
         self.computed.is_empty().then(|| self.indexes.values())
     }
@@ -142,7 +141,7 @@ impl Facts {
     }
 }
 
-/// Whether a condition holds only where a column has a value.
+/// Whether a condition can hold only if a column is not NULL.
 fn says_not_null(condition: &str, column: &str) -> bool {
     fn holds(condition: &Expr, column: &str) -> bool {
         match condition {
@@ -163,19 +162,21 @@ fn says_not_null(condition: &str, column: &str) -> bool {
 }
 
 impl Known {
-    /// Whether a column is known to have a value in all rows.
+    /// Whether a column is known to have no NULL.
     pub(in crate::lint) fn is_never_null(&self, table: &TableName, column: &str) -> bool {
         self.columns_of(table).facts.is_never_null(column)
     }
 
-    /// Whether all columns of an index are known never to be NULL; `None` where its columns are not known.
+    /// Whether all columns of an index are known to have no NULL; `None` if the columns are
+    /// unknown.
     pub(in crate::lint) fn is_index_never_null(&self, table: &TableName, index: &str) -> Option<bool> {
         let facts = &self.columns_of(table).facts;
         let columns = facts.indexes.get(index)?;
         Some(columns.iter().all(|column| facts.not_null.contains(column)))
     }
 
-    /// What PostgreSQL does again for a column whose type changes, even where it keeps the table.
+    /// Returns what PostgreSQL must redo when the type of a column changes, even if it does not
+    /// rewrite the table.
     pub(in crate::lint) fn depends_on(&self, table: &TableName, column: &str) -> Option<&'static str> {
         let facts = &self.columns_of(table).facts;
         let has = |condition: &str| words(condition, Dialect::Postgres).iter().any(|word| word == column);

@@ -1,24 +1,24 @@
-//! What is known of the transaction that a statement runs in: which tables others wait for already.
+//! Tracks the transaction of the current statement and the locks it already holds.
 
 use std::collections::BTreeSet;
 
 use super::Known;
 use crate::catalog::TableName;
-use crate::lint::act::{Read, Work};
+use crate::lint::effect::{Read, RowAccess};
 
-/// What the transaction at hand holds.
+/// The current transaction.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Transaction {
     number: Option<usize>,
     line: usize,
-    /// The first lock that others may wait for.
+    /// The first lock that may block others.
     lock: Option<Lock>,
-    /// Tables of this plan that may have got many rows.
+    /// Tables of this plan that may have received many rows.
     pub filled: BTreeSet<TableName>,
 }
 
 impl Transaction {
-    /// Releases the locks; the rows stay.
+    /// Releases the locks. The tables stay filled.
     pub(super) fn end(&mut self) {
         self.number = None;
         self.lock = None;
@@ -28,15 +28,15 @@ impl Transaction {
 /// A lock that is held until the transaction ends.
 #[derive(Debug, Clone)]
 pub(in crate::lint) struct Lock {
-    /// What it is on; `None` where that is not known.
+    /// The locked table; `None` if it is not known.
     pub table: Option<TableName>,
-    /// The line of the statement that takes it.
+    /// The line of the statement that takes the lock.
     pub line: usize,
 }
 
 impl Known {
-    /// A statement begins, in a transaction or alone.
-    pub(in crate::lint) fn enter(&mut self, transaction: Option<usize>, line: usize) {
+    /// Starts a statement, in a transaction or on its own.
+    pub(in crate::lint) fn start_statement(&mut self, transaction: Option<usize>, line: usize) {
         let is_same = transaction.is_some() && self.transaction.number == transaction;
         if !is_same {
             self.transaction.lock = None;
@@ -45,12 +45,12 @@ impl Known {
         self.transaction.line = line;
     }
 
-    /// The lock that others wait for while the next statement runs.
+    /// Returns the blocking lock that is held while the next statement runs.
     pub(in crate::lint) fn lock(&self) -> Option<&Lock> {
         self.transaction.lock.as_ref()
     }
 
-    /// A statement has locked these tables.
+    /// Records that a statement locked these tables.
     pub(super) fn locked(&mut self, to: &[TableName]) {
         let in_use = to.iter().find(|table| !self.is_fresh(table));
         if self.transaction.lock.is_none() && (in_use.is_some() || to.is_empty()) {
@@ -58,8 +58,7 @@ impl Known {
         }
     }
 
-    /// Whether a statement may read or write many rows.
-    pub(in crate::lint) fn is_long(&self, work: &Work) -> bool {
+    pub(in crate::lint) fn is_long(&self, work: &RowAccess) -> bool {
         work.is_long || work.reads.iter().any(|read| self.reads_many(read))
     }
 
@@ -81,8 +80,8 @@ impl Known {
         !is_small && !self.columns_of(table).keys.iter().any(is_key)
     }
 
-    /// A statement has read and written rows.
-    pub(super) fn worked(&mut self, work: &Work) {
+    /// Records that a statement read and wrote rows.
+    pub(super) fn worked(&mut self, work: &RowAccess) {
         if self.is_long(work) {
             self.transaction.filled.extend(work.fills.iter().cloned());
         }

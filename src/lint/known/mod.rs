@@ -1,5 +1,5 @@
-//! What is known of the database at a statement: which tables are in use, which nobody uses yet
-//! because this very plan makes them, and the types of columns. Pure.
+//! The known state of the database at a statement: which tables are in use, which tables this plan
+//! created and nobody uses yet, and the types of columns. Pure.
 
 mod absent;
 mod copies;
@@ -11,8 +11,8 @@ mod partitions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
-use super::act::{Act, Fact};
-use super::script::{NOWHERE, Script, located, told, written_name};
+use super::effect::{Effect, Fact};
+use super::script::{NOWHERE, Script, located, normalized, written_name};
 use crate::catalog::{Snapshot, TableName};
 use crate::sql::Dialect;
 use absent::Absent;
@@ -24,67 +24,67 @@ use held::Transaction;
 use partitions::Partitioned;
 pub(super) use partitions::bound_value;
 
-/// What else there may be than what is known.
+/// Whether objects may exist that are not listed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Rest {
-    /// Nothing, and all that there is was made by this plan.
+enum Unlisted {
+    /// No: the database was empty before this plan.
     Bare,
     Nothing,
     #[default]
     Anything,
 }
 
-/// Tables and columns before the next statement. All names are folded as their dialect does.
+/// Tables and columns before the next statement. All names are folded as the dialect folds them.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
     existing: BTreeSet<TableName>,
     fresh: BTreeSet<TableName>,
     columns: BTreeMap<TableName, Columns>,
     fresh_columns: BTreeSet<(TableName, String)>,
-    /// Those of them that have a value in no row yet.
+    /// New columns that are still NULL in all rows.
     nulls: BTreeSet<(TableName, String)>,
-    /// Parents and their children, by inheritance or as partitions.
+    /// Pairs of parent and child, by inheritance or partitioning.
     families: BTreeSet<(TableName, TableName)>,
-    rest: Rest,
+    unlisted: Unlisted,
     copies: Copies,
-    /// Tables, and those that refer to them.
+    /// Tables, each with the tables that refer to it.
     referring: BTreeMap<TableName, BTreeSet<TableName>>,
-    /// Whether dropping a table deletes what refers to it: SQLite's foreign keys, unless they are off.
-    keys_bind: bool,
-    /// Of the text that is being read.
+    /// Whether dropping a table deletes the rows that refer to it: SQLite with foreign keys
+    /// enabled.
+    foreign_keys_on: bool,
+    /// The dialect of the text that is being read.
     dialect: Option<Dialect>,
-    /// Whether the text takes back what it does, so that nobody can tell what is left of it.
+    /// Whether the text contains a rollback, so that its final effect is unknown.
     takes_back: bool,
     transaction: Transaction,
-    /// Whether a name without a schema may lead elsewhere than to the default one.
+    /// Whether a name without a schema may resolve to another schema than the default.
     has_strayed: bool,
-    /// Domains, with the type under each, and whether each looks at rows that get a column of it.
+    /// Domains, each with its base type and whether it is checked for every row of a new column.
     domains: BTreeMap<TableName, (String, bool)>,
-    /// Partitioned tables all of whose partitions are known.
+    /// Partitioned tables with a complete list of partitions.
     partitioned: BTreeMap<TableName, Partitioned>,
-    /// What was looked for and is not there, or may be taken for missing.
+    /// Objects that are known or assumed not to exist.
     absent: Absent,
 }
 
 impl Known {
-    /// A database with the tables of a schema.
-    pub fn of(schema: &Snapshot, dialect: Dialect) -> Self {
-        let told = |name: &TableName| told(name, dialect);
-        let rest = match dialect {
-            Dialect::Sqlite => Rest::Nothing,
-            // Partitions stand in no snapshot.
-            Dialect::Postgres => Rest::Anything,
+    /// Starts from the tables of a schema.
+    pub fn from_schema(schema: &Snapshot, dialect: Dialect) -> Self {
+        let normalized = |name: &TableName| normalized(name, dialect);
+        let unlisted = match dialect {
+            Dialect::Sqlite => Unlisted::Nothing,
+            // A snapshot does not list partitions.
+            Dialect::Postgres => Unlisted::Anything,
         };
-        let mut known = Self { rest, ..Self::default() };
+        let mut known = Self { unlisted, ..Self::default() };
         for (name, table) in &schema.tables {
-            let name = told(name);
-            let indexes = table.indexes.keys().map(|index| told(&TableName::parse(index)));
+            let name = normalized(name);
+            let indexes = table.indexes.keys().map(|index| normalized(&TableName::parse(index)));
             known.copies.attach(indexes.clone(), &name);
             known.existing.extend(indexes);
-            let columns = table
-                .columns
-                .iter()
-                .map(|column| (told(&TableName::plain(&*column.name)).name, column.data_type.to_lowercase()));
+            let columns = table.columns.iter().map(|column| {
+                (normalized(&TableName::plain(&*column.name)).name, column.data_type.to_lowercase())
+            });
             let keys = table
                 .indexes
                 .values()
@@ -94,30 +94,36 @@ impl Known {
             let columns = Columns { list: columns.collect(), keys: keys.collect(), are_all: true, facts };
             known.columns.insert(name.clone(), columns);
             for key in &table.foreign_keys {
-                known.referring.entry(told(&key.table)).or_default().insert(name.clone());
+                known.referring.entry(normalized(&key.table)).or_default().insert(name.clone());
             }
             known.existing.insert(name);
         }
         known
     }
 
-    /// A database in which there is nothing yet.
-    pub fn nothing() -> Self {
-        Self { rest: Rest::Bare, ..Self::default() }
+    /// Starts from an empty database.
+    pub fn empty_database() -> Self {
+        Self { unlisted: Unlisted::Bare, ..Self::default() }
     }
 
-    /// What the next text will do, before it begins.
-    pub(super) fn foresee(&mut self, acts: &[Vec<Act>]) {
-        self.copies.begin(acts);
+    /// Scans the effects of the next text before its statements are judged.
+    pub(super) fn prepare(&mut self, effects: &[Vec<Effect>]) {
+        self.copies.begin(effects);
     }
 
-    /// The next text begins, in a session that has nothing left of the one before.
-    pub(super) fn begin(&mut self, script: &Script, dialect: Dialect, keys_bind: bool, takes_back: bool) {
-        self.keys_bind = keys_bind;
+    /// Starts the next text, in a new session.
+    pub(super) fn begin(
+        &mut self,
+        script: &Script,
+        dialect: Dialect,
+        foreign_keys_on: bool,
+        takes_back: bool,
+    ) {
+        self.foreign_keys_on = foreign_keys_on;
         self.dialect = Some(dialect);
         self.takes_back = takes_back;
         self.has_strayed = false;
-        // Looked up: a plan of thousands of texts would go through all tables for each.
+        // Removes by range: scanning all tables for each of thousands of texts would be slow.
         for schema in TEMPORARY {
             let first = TableName { schema: Some(schema.to_owned()), name: String::new() };
             let is_there = |name: &&TableName| name.schema.as_deref() == Some(schema);
@@ -133,59 +139,60 @@ impl Known {
         }
         self.transaction.end();
         if takes_back {
-            self.settle();
+            self.mark_all_used();
         }
         for (child, parent) in &script.references {
-            self.referring.entry(told(parent, dialect)).or_default().insert(told(child, dialect));
+            self.referring.entry(normalized(parent, dialect)).or_default().insert(normalized(child, dialect));
         }
     }
 
-    /// A table whose rows go, or stand in the way, when a table is dropped that has a copy.
-    pub(super) fn bound_to(&self, name: &TableName) -> Option<&TableName> {
-        let children = self.referring.get(name).filter(|_| self.keys_bind)?;
+    /// Returns a table whose rows block or follow the drop of a table that has a copy.
+    pub(super) fn dependent_of(&self, name: &TableName) -> Option<&TableName> {
+        let children = self.referring.get(name).filter(|_| self.foreign_keys_on)?;
         children.iter().find(|child| *child != name)
     }
 
-    /// Whether SQLite looks at a foreign key of a table for each of its rows.
+    /// Whether SQLite checks a foreign key for each row of a table.
     pub(super) fn refers_to_any(&self, name: &TableName) -> bool {
-        self.keys_bind && self.referring.values().any(|children| children.contains(name))
+        self.foreign_keys_on && self.referring.values().any(|children| children.contains(name))
     }
 
-    /// From here on, what was made is in use.
-    pub fn settle(&mut self) {
+    /// Marks everything created so far as in use, at the start of the next plan.
+    pub fn mark_all_used(&mut self) {
         self.existing.append(&mut self.fresh);
-        self.absent.settle();
+        self.absent.mark_all_used();
         self.fresh_columns.clear();
         self.nulls.clear();
-        self.copies.settle();
+        self.copies.mark_all_used();
     }
 
-    /// Whether this plan has made a table of a schema.
+    /// Whether this plan created a table of the schema.
     pub fn has_made(&self, name: &TableName, dialect: Dialect) -> bool {
-        self.fresh.contains(&told(name, dialect))
+        self.fresh.contains(&normalized(name, dialect))
     }
 
-    /// Whether one writer makes all others of the database wait.
+    /// Whether one writer blocks all other writers of the database.
     pub(super) fn has_one_writer(&self) -> bool {
         self.dialect == Some(Dialect::Sqlite)
     }
 
     pub(super) fn is_fresh(&self, name: &TableName) -> bool {
-        self.rest == Rest::Bare || self.fresh.contains(name) || self.absent.schemas_made(name)
+        self.unlisted == Unlisted::Bare || self.fresh.contains(name) || self.absent.schemas_made(name)
     }
 
-    /// Whether a type is a domain that looks at each row, as far as it is known.
+    /// Whether a type is a known domain that is checked for each row.
     pub(super) fn is_constrained_domain(&self, name: &TableName) -> bool {
         self.domains.get(name).is_some_and(|(_, is_constrained)| *is_constrained)
     }
 
-    /// The type under a domain, and whether that looks at each row; `None` for another type.
+    /// Returns the base type of a domain and whether it is checked for each row; `None` for other
+    /// types.
     pub(super) fn domain(&self, kind: &str) -> Option<(&str, bool)> {
         let name = written_name(kind, Dialect::Postgres);
         self.domains.get(&located(name, Dialect::Postgres)).map(|(base, is)| (base.as_str(), *is))
     }
 
-    /// Whether a domain is known, and surely no column has it.
+    /// Whether a domain is known and no column uses it.
     pub(super) fn is_unused_domain(&self, name: &TableName) -> bool {
         self.domains.contains_key(name)
             && self.column_of(name).is_none()
@@ -200,18 +207,18 @@ impl Known {
         self.columns_of(table).are_all && self.kind(table, column).is_none()
     }
 
-    /// Whether a table of this plan has what was dropped with another one.
-    pub(super) fn is_heir(&self, name: &TableName) -> bool {
-        self.copies.is_heir(name)
+    /// Whether a table of this plan replaces a dropped table, with all of its data.
+    pub(super) fn is_replacement(&self, name: &TableName) -> bool {
+        self.copies.is_replacement(name)
     }
 
-    /// The table of this plan that has all that a table has.
+    /// Returns the table of this plan that contains all data of the given table.
     pub(super) fn copy_of(&self, name: &TableName) -> Option<&TableName> {
         self.copies.of(name)
     }
 
-    /// Indexes and triggers that are dropped with a table, as far as they are known, and that the text
-    /// does not make.
+    /// Returns the known indexes and triggers that are dropped with a table and not recreated by
+    /// the text.
     pub(super) fn lost_with(&self, name: &TableName) -> Vec<&TableName> {
         self.copies.attached_to(name)
     }
@@ -225,12 +232,11 @@ impl Known {
         self.fresh_columns.contains(&(table.clone(), column.to_owned()))
     }
 
-    /// The type of a column, where it is known.
     pub(super) fn kind(&self, table: &TableName, column: &str) -> Option<&str> {
         self.columns_of(table).list.iter().find(|(name, _)| name == column).map(|(_, kind)| kind.as_str())
     }
 
-    /// A column that is known to have a type.
+    /// Returns a column that is known to have a type.
     pub(super) fn column_of(&self, kind: &TableName) -> Option<(&TableName, &str)> {
         self.columns.iter().find_map(|(table, columns)| {
             let mut list = columns.list.iter();
@@ -238,30 +244,30 @@ impl Known {
         })
     }
 
-    /// Whether a table may have a column of a type: one whose columns are not known may.
+    /// Whether a table may have a column of a type. Tables with unknown columns may.
     pub(super) fn may_have_column_of(&self, table: &TableName, kind: &TableName) -> bool {
         let columns = self.columns_of(table);
         !columns.are_all || columns.list.iter().any(|column| is_of(column, kind))
     }
 
-    /// Finds out where the names in an act lead.
-    pub(super) fn locate(&self, act: &mut Act, dialect: Dialect) {
-        // What is renamed stays where it is, unless it says otherwise.
-        let stays = match act {
-            Act::Renames { from, to } => {
-                to.schema.is_none().then(|| self.place(from.clone(), dialect).schema)
+    /// Resolves the names in an effect to schemas.
+    pub(super) fn resolve_names(&self, effect: &mut Effect, dialect: Dialect) {
+        // A renamed object stays in its schema, unless the new name has one.
+        let stays = match effect {
+            Effect::Renames { from, to } => {
+                to.schema.is_none().then(|| self.resolve(from.clone(), dialect).schema)
             }
             _ => None,
         };
-        for name in act.names() {
-            *name = self.place(name.clone(), dialect);
+        for name in effect.names() {
+            *name = self.resolve(name.clone(), dialect);
         }
-        if let (Act::Renames { to, .. }, Some(schema)) = (act, stays) {
+        if let (Effect::Renames { to, .. }, Some(schema)) = (effect, stays) {
             to.schema = schema;
         }
     }
 
-    fn place(&self, name: TableName, dialect: Dialect) -> TableName {
+    fn resolve(&self, name: TableName, dialect: Dialect) -> TableName {
         let temporary = temporary(&name, dialect);
         match name.schema {
             Some(_) => located(name, dialect),
@@ -271,29 +277,29 @@ impl Known {
         }
     }
 
-    /// What is different after a statement did something.
-    pub(super) fn note(&mut self, act: &Act) {
-        self.copies.note(act);
-        self.note_nulls(act);
-        match act {
-            Act::Makes { name, if_missing, columns, keys, facts } => {
+    /// Updates the state after an effect.
+    pub(super) fn note(&mut self, effect: &Effect) {
+        self.copies.note(effect);
+        self.note_nulls(effect);
+        match effect {
+            Effect::Creates { name, if_missing, columns, keys, facts } => {
                 if self.made(name, *if_missing, columns, keys) {
                     self.learn(name, facts);
                 }
             }
-            Act::Learns { table, facts } => self.learn(table, facts),
-            Act::SetsNotNull { table, column } => self.learn(table, &[Fact::NotNull(column.clone())]),
-            Act::Copies { from, to, columns, into } => {
+            Effect::AddsFacts { table, facts } => self.learn(table, facts),
+            Effect::SetsNotNull { table, column } => self.learn(table, &[Fact::NotNull(column.clone())]),
+            Effect::Copies { from, to, columns, into } => {
                 let source = (self.columns_of(from), columns.as_deref());
                 let target = (self.columns_of(to), into.as_deref());
                 if self.fresh.contains(to) && keep_all(source, target) {
                     self.copies.copied(from, to);
                 }
             }
-            Act::Renames { from, to } => self.renamed(from, to),
-            Act::Removes { name } => self.removed(name),
-            Act::AddsColumn { table, column, kind, if_missing } => {
-                // Without the table's columns nobody can tell whether it was there.
+            Effect::Renames { from, to } => self.renamed(from, to),
+            Effect::Drops { name } => self.removed(name),
+            Effect::AddsColumn { table, column, kind, if_missing } => {
+                // Without the table's columns it is unknown whether the column existed.
                 let is_known = self.kind(table, column).is_some();
                 if *if_missing && (!self.columns_of(table).are_all || is_known) {
                     return;
@@ -303,7 +309,7 @@ impl Known {
                 }
                 self.columns.entry(table.clone()).or_default().list.push((column.clone(), kind.clone()));
             }
-            Act::RenamesColumn { table, from, to } => {
+            Effect::RenamesColumn { table, from, to } => {
                 if let Some((name, _)) = self.column(table, from) {
                     name.clone_from(to);
                 }
@@ -319,7 +325,7 @@ impl Known {
                     self.fresh_columns.insert((table.clone(), to.clone()));
                 }
             }
-            Act::DropsColumn { table, column, .. } => {
+            Effect::DropsColumn { table, column, .. } => {
                 if let Some(columns) = self.columns.get_mut(table) {
                     columns.list.retain(|(name, _)| name != column);
                     columns.keys.retain(|key| !key.contains(column));
@@ -327,45 +333,45 @@ impl Known {
                 }
                 self.fresh_columns.remove(&(table.clone(), column.clone()));
             }
-            Act::Retypes { table, column, to: kind, .. } => match self.column(table, column) {
+            Effect::ChangesType { table, column, to: kind, .. } => match self.column(table, column) {
                 Some((_, is)) => is.clone_from(kind),
                 None => {
                     self.columns.entry(table.clone()).or_default().list.push((column.clone(), kind.clone()));
                 }
             },
-            Act::Adopts { parent, child } => {
+            Effect::AddsChild { parent, child } => {
                 self.families.insert((parent.clone(), child.clone()));
                 if !self.fresh.contains(child) {
-                    self.wear(parent);
+                    self.mark_used(parent);
                 }
             }
-            Act::MakesDomain { name, base, is_constrained } => {
+            Effect::CreatesDomain { name, base, is_constrained } => {
                 self.domains.insert(name.clone(), (base.clone(), *is_constrained));
             }
-            Act::RemovesSchema { name } => self.removed_schema(name),
-            Act::Divides { table, division } => self.partition(table, division),
-            Act::MakesSchema { name, if_missing } => self.made_schema(name, *if_missing),
-            Act::Locks { to } => self.locked(to),
-            Act::Works(work) => self.worked(work),
-            Act::Strays => self.has_strayed = true,
-            Act::Shuffles => self.settle(),
-            Act::Does { .. }
-            | Act::ChecksDomain { .. }
-            | Act::RenamesSchema { .. }
-            | Act::DropsSchemas { .. }
-            | Act::DropsExtensions { .. }
-            | Act::KeyByIndex { .. }
-            | Act::RefersUnchecked { .. }
-            | Act::GetsPartition { .. }
-            | Act::BuildsAlone { .. }
-            | Act::DropsTypes { .. }
-            | Act::TakesDomain { .. }
-            | Act::UsesValue { .. }
-            | Act::UpdatesAll { .. }
-            | Act::Writes { .. }
-            | Act::LeavesOut { .. }
-            | Act::Attaches { .. }
-            | Act::Detaches { .. } => {}
+            Effect::RemovesSchema { name } => self.removed_schema(name),
+            Effect::Partitions { table, division } => self.partition(table, division),
+            Effect::CreatesSchema { name, if_missing } => self.made_schema(name, *if_missing),
+            Effect::Locks { to } => self.locked(to),
+            Effect::AccessesRows(work) => self.worked(work),
+            Effect::ChangesSearchPath => self.has_strayed = true,
+            Effect::InvalidatesNames => self.mark_all_used(),
+            Effect::Matches { .. }
+            | Effect::RevalidatesDomain { .. }
+            | Effect::RenamesSchema { .. }
+            | Effect::DropsSchemas { .. }
+            | Effect::DropsExtensions { .. }
+            | Effect::MakesIndexPrimaryKey { .. }
+            | Effect::AddsUncheckedForeignKey { .. }
+            | Effect::AttachesPartition { .. }
+            | Effect::IndexesParentOnly { .. }
+            | Effect::DropsTypes { .. }
+            | Effect::AddsDomainColumn { .. }
+            | Effect::UsesEnumValue { .. }
+            | Effect::UpdatesAll { .. }
+            | Effect::Writes { .. }
+            | Effect::MaySkipRows { .. }
+            | Effect::Attaches { .. }
+            | Effect::Detaches { .. } => {}
         }
     }
 
@@ -378,15 +384,16 @@ impl Known {
         if if_missing && is_there {
             return false;
         }
-        let may_be_older = if_missing && self.rest == Rest::Anything && !self.is_absent(name);
-        self.absent.made(name, if_missing && self.rest == Rest::Anything);
+        let may_be_older = if_missing && self.unlisted == Unlisted::Anything && !self.is_absent(name);
+        self.absent.made(name, if_missing && self.unlisted == Unlisted::Anything);
         if may_be_older || self.takes_back || is_nowhere(name) {
-            // What is there under the name may be older, and may have other columns.
+            // An existing table of the name may be older and have other columns.
             self.existing.insert(name.clone());
             return false;
         }
         self.fresh.insert(name.clone());
-        // What is made from a query, or by a parser that gave up, has columns that nobody listed.
+        // A table created from a query, or by a statement that was parsed in part, has unlisted
+        // columns.
         let are_all = !columns.is_empty();
         let columns =
             Columns { list: columns.to_vec(), keys: keys.to_vec(), are_all, facts: Facts::default() };
@@ -396,7 +403,7 @@ impl Known {
 
     fn renamed(&mut self, from: &TableName, to: &TableName) {
         if is_nowhere(from) {
-            self.settle();
+            self.mark_all_used();
         }
         let renamed = |name: TableName| if name == *from { to.clone() } else { name };
         if let Some(partitioned) = self.partitioned.remove(from) {
@@ -443,20 +450,20 @@ impl Known {
         self.fresh_columns.retain(|(table, _)| table != name);
     }
 
-    /// A table of this plan, and what it is a part of, has what was there before.
-    fn wear(&mut self, table: &TableName) {
+    /// Marks a table of this plan and its parents as used, because older rows are now in them.
+    fn mark_used(&mut self, table: &TableName) {
         if self.fresh.remove(table) {
             self.existing.insert(table.clone());
             let of = |(parent, child): &(TableName, TableName)| (child == table).then(|| parent.clone());
             let parents: Vec<_> = self.families.iter().filter_map(of).collect();
             for parent in &parents {
-                self.wear(parent);
+                self.mark_used(parent);
             }
         }
     }
 }
 
-/// The name that a temporary table has.
+/// Returns the qualified name of a temporary table.
 pub(super) fn temporary(name: &TableName, dialect: Dialect) -> TableName {
     let schema = match dialect {
         Dialect::Postgres => "pg_temp",
@@ -470,7 +477,7 @@ fn is_of((_, of): &Column, kind: &TableName) -> bool {
     of.rsplit('.').next().is_some_and(|name| name.eq_ignore_ascii_case(&kind.name))
 }
 
-/// The schemas of temporary tables.
+/// Schemas of temporary tables.
 const TEMPORARY: [&str; 2] = ["pg_temp", "temp"];
 
 fn is_nowhere(name: &TableName) -> bool {

@@ -1,5 +1,5 @@
-//! Partitioned tables: how each is divided, and whether the constraints of a table that becomes a
-//! partition prove already that its rows belong there, so that PostgreSQL does not read them. Pure.
+//! Partitioned tables: how each is partitioned, and whether the constraints of a table prove that its
+//! rows fit a partition, so that PostgreSQL skips the scan when it is attached. Pure.
 
 use std::cmp::Ordering;
 
@@ -9,30 +9,30 @@ use sqlparser::parser::Parser;
 
 use super::{Known, is_nowhere};
 use crate::catalog::TableName;
-use crate::lint::act::{Bound, Division};
+use crate::lint::effect::{Bound, Partitioning};
 
-/// Longest condition that is read.
+/// Longest condition that is parsed.
 const MOST_BYTES: usize = 100_000;
 
-/// A partitioned table all of whose partitions are known.
+/// A partitioned table with a complete list of partitions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Partitioned {
-    /// The column that it is divided by, when that is one.
+    /// The partition key, if it is a single column.
     key: Option<String>,
     has_default: bool,
 }
 
 impl Known {
-    pub(super) fn partition(&mut self, table: &TableName, division: &Division) {
+    pub(super) fn partition(&mut self, table: &TableName, division: &Partitioning) {
         let is_sure = !self.takes_back && !is_nowhere(table);
         match division {
-            Division::By(key) if is_sure => {
+            Partitioning::By(key) if is_sure => {
                 self.partitioned.insert(table.clone(), Partitioned { key: key.clone(), has_default: false });
             }
-            Division::By(_) => {
+            Partitioning::By(_) => {
                 self.partitioned.remove(table);
             }
-            Division::Part { is_default } => {
+            Partitioning::Part { is_default } => {
                 if let Some(known) = self.partitioned.get_mut(table) {
                     known.has_default |= *is_default;
                 }
@@ -40,18 +40,19 @@ impl Known {
         }
     }
 
-    /// Whether a table surely has no rows of its own, because it is partitioned.
+    /// Whether a table is known to be partitioned and thus has no rows of its own.
     pub(in crate::lint) fn is_partitioned(&self, table: &TableName) -> bool {
         self.partitioned.contains_key(table)
     }
 
-    /// Whether a partitioned table surely has no default partition.
+    /// Whether a partitioned table is known to have no default partition.
     pub(in crate::lint) fn lacks_default_partition(&self, table: &TableName) -> bool {
         self.partitioned.get(table).is_some_and(|known| !known.has_default)
     }
 
-    /// Whether a table becomes a partition without any work on its rows: its constraints say that all of
-    /// them are within the bound, and it has an index for each of the partitioned table's.
+    /// Whether attaching a table as a partition needs no work on its rows: its constraints prove
+    /// that all of them are within the bound, and it has an index matching each index of the
+    /// parent.
     pub(in crate::lint) fn is_proven_partition(
         &self,
         parent: &TableName,
@@ -60,7 +61,7 @@ impl Known {
     ) -> bool {
         let key = self.partitioned.get(parent).and_then(|known| known.key.as_deref());
         let Some(key) = key else { return false };
-        // Its foreign keys are checked against the rows of the new partition.
+        // Foreign keys that refer to the parent are checked against the rows of the new partition.
         let refers = self.referring.values().any(|children| children.contains(parent));
         let Some(kind) = self.kind(child, key) else { return false };
         !refers
@@ -78,14 +79,14 @@ impl Known {
     }
 }
 
-/// What the checks of a table say of one of its columns.
+/// What the CHECK constraints of a table prove about one of its columns.
 #[derive(Debug, Default)]
 struct Proof {
-    /// The least value, and whether it is a value itself.
+    /// The lower bound, and whether it is inclusive.
     from: Option<(Constant, bool)>,
-    /// The greatest value, likewise.
+    /// The upper bound, and whether it is inclusive.
     to: Option<(Constant, bool)>,
-    /// All values that there may be.
+    /// All values that the column can have.
     values: Option<Vec<Constant>>,
 }
 
@@ -131,7 +132,7 @@ impl Proof {
                     self.only(values);
                 }
             }
-            // As PostgreSQL prints IN.
+            // PostgreSQL prints IN as `= ANY`.
             Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } if is_column(left) => {
                 if let Some(values) = elements(right).and_then(|list| list.iter().map(constant).collect()) {
                     self.only(values);
@@ -148,7 +149,7 @@ impl Proof {
         self.values = Some(values);
     }
 
-    /// Whether all values are within a bound.
+    /// Whether all values are within a partition bound.
     fn is_of(&self, bound: &Bound) -> bool {
         match bound {
             Bound::Range { from, to } => {
@@ -156,7 +157,7 @@ impl Proof {
                     let order = self.from.as_ref().and_then(|(value, _)| value.compare(bound));
                     order.is_some_and(Ordering::is_ge)
                 });
-                // The end of a range is no value of it.
+                // The upper bound of a range partition is exclusive.
                 let to = to.as_ref().is_none_or(|bound| {
                     let Some((value, is_value)) = &self.to else { return false };
                     value
@@ -175,11 +176,11 @@ impl Proof {
     }
 }
 
-/// A value in a condition, of the type of its column.
+/// A constant in a condition, of the type of its column.
 #[derive(Debug, Clone)]
 struct Constant {
     text: String,
-    /// Whether texts of this form are in the order of the values.
+    /// Whether the text form sorts like the values.
     is_date: bool,
 }
 
@@ -230,7 +231,7 @@ impl Constant {
     }
 }
 
-/// A bound of a partition as its text says it; `None` for one that is no plain value.
+/// Returns a bound of a partition as text; `None` if it is not a plain constant.
 pub(in crate::lint) fn bound_value(text: &str) -> Option<String> {
     fn plain(value: &Expr) -> Option<String> {
         match value {
@@ -258,7 +259,7 @@ fn is_column(value: &Expr, column: &str) -> bool {
     };
     match value {
         Expr::Nested(inner) => is_column(inner, column),
-        // A varchar is printed as a text.
+        // PostgreSQL prints a varchar column with a cast to text.
         Expr::Cast { expr, data_type, .. } if data_type.to_string().eq_ignore_ascii_case("text") => {
             is_column(expr, column)
         }
@@ -275,8 +276,7 @@ fn elements(list: &Expr) -> Option<&[Expr]> {
     }
 }
 
-/// Whether a value that is written as one of a type is one of a column's, so that it is compared by the
-/// same operator.
+/// Whether a constant of one type is compared with a column of another type by the same operator.
 fn is_same_type(of: &str, kind: &str) -> bool {
     fn family(kind: &str) -> String {
         let name = kind.to_lowercase();

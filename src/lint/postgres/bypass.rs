@@ -1,26 +1,26 @@
 //! Statements that bypass the server's own checks: writes to the system catalogs, and settings that
-//! switch off foreign keys and triggers or protect the catalogs no longer.
+//! disable foreign keys, triggers or the protection of the catalogs.
 
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _, Stmt};
 
 use super::{name, opaque, relation, text};
 use crate::catalog::TableName;
-use crate::lint::act::Act;
+use crate::lint::effect::Effect;
 use crate::lint::rules;
 
-pub(super) fn of(statement: &Stmt) -> Vec<Act> {
+pub(super) fn bypassed_checks(statement: &Stmt) -> Vec<Effect> {
     let syntax = statement.syntax();
     let catalogs = syntax.descendants().filter_map(|node| written_table(&node)).filter(is_system_catalog);
     let writes = catalogs.map(|catalog| {
         let reason = format!("what is written into the system catalog {catalog} is not looked into");
         // A table of a user can have a name like one of the catalogs.
-        Act::does(&rules::CODE_BLOCK, vec![catalog], reason)
+        Effect::does(&rules::CODE_BLOCK, vec![catalog], reason)
     });
     writes.chain(changed_setting(statement)).collect()
 }
 
-/// The table that a node adds, changes or deletes rows of.
+/// Returns the table whose rows a node inserts, updates or deletes.
 fn written_table(node: &SyntaxNode) -> Option<TableName> {
     let of = |node: &SyntaxNode| relation(node);
     if let Some(insert) = ast::Insert::cast(node.clone()) {
@@ -48,8 +48,8 @@ fn is_system_catalog(table: &TableName) -> bool {
     }
 }
 
-/// What a setting switches off, in `SET`, in `ALTER ROLE … SET` and the like or in `set_config`.
-fn changed_setting(statement: &Stmt) -> Vec<Act> {
+/// Returns what a setting disables, in `SET`, `ALTER ROLE … SET` and the like, or `set_config`.
+fn changed_setting(statement: &Stmt) -> Vec<Effect> {
     let syntax = statement.syntax();
     let sets = match statement {
         Stmt::Set(_) | Stmt::AlterDatabase(_) | Stmt::AlterRole(_) | Stmt::AlterSystem(_) => true,
@@ -68,7 +68,7 @@ fn changed_setting(statement: &Stmt) -> Vec<Act> {
         .is_some_and(|role| !matches!(role, "origin" | "local" | "default"));
     if is_replica {
         let reason = "foreign keys do not check what is written from then on, and most triggers do not run";
-        return vec![Act::does(&rules::DISABLED_CHECKS, Vec::new(), reason)];
+        return vec![Effect::does(&rules::DISABLED_CHECKS, Vec::new(), reason)];
     }
     let opens_catalogs = value_of("allow_system_table_mods")
         .is_some_and(|value| !matches!(value, "off" | "false" | "no" | "0" | "default"));

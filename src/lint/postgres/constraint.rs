@@ -1,5 +1,5 @@
-//! Constraints of PostgreSQL's tables: which are checked against all rows as they are made, and what
-//! they say of the rows from then on.
+//! Constraints of PostgreSQL tables: which of them are checked against all existing rows when
+//! added, and which facts about the rows they establish.
 
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _, Constraint};
@@ -7,17 +7,17 @@ use squawk_syntax::ast::{self, AstNode as _, Constraint};
 use super::table::column;
 use super::{name, names};
 use crate::catalog::TableName;
-use crate::lint::act::{Act, Fact};
+use crate::lint::effect::{Effect, Fact};
 use crate::lint::rules;
 
-/// Why a column that is NOT NULL cannot be added.
+/// Why adding a NOT NULL column without a default fails.
 pub(super) const REQUIRED: &str = "fails when the table has rows: the column is NOT NULL and has no default";
 
-/// What `ADD CONSTRAINT` does.
-pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
-    let does = |rule, reason: &str| Some(Act::does(rule, vec![table.clone()], reason));
+/// Effects of `ADD CONSTRAINT`.
+pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Effect> {
+    let does = |rule, reason: &str| Some(Effect::does(rule, vec![table.clone()], reason));
     let is_checked = !constraint.is_not_valid() && !is_not_enforced(constraint);
-    let act = match constraint {
+    let effect = match constraint {
         Constraint::CheckConstraint(_) if is_checked => does(
             &rules::CONSTRAINT_NOT_VALID,
             "everybody waits while all rows are checked; add it NOT VALID and validate it in another migration",
@@ -27,7 +27,7 @@ pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
             "writers of both tables wait while all rows are checked; add it NOT VALID and validate it in another \
              migration",
         ),
-        Constraint::ForeignKeyConstraint(_) => Some(Act::RefersUnchecked { table: table.clone() }),
+        Constraint::ForeignKeyConstraint(_) => Some(Effect::AddsUncheckedForeignKey { table: table.clone() }),
         Constraint::ExcludeConstraint(_) => does(
             &rules::CONSTRAINT_NOT_VALID,
             "everybody waits while its index is built and all rows are checked",
@@ -35,59 +35,61 @@ pub(super) fn added(table: &TableName, constraint: &Constraint) -> Vec<Act> {
         Constraint::UniqueConstraint(unique) if unique.using_index().is_none() => unique_built(table),
         Constraint::PrimaryKeyConstraint(key) => match key.using_index() {
             None => key_built(table),
-            Some(using) => using
-                .index_ref()
-                .map(|index| Act::KeyByIndex { table: table.clone(), index: name(index.syntax()) }),
+            Some(using) => using.index_ref().map(|index| Effect::MakesIndexPrimaryKey {
+                table: table.clone(),
+                index: name(index.syntax()),
+            }),
         },
         Constraint::NotNullConstraint(not_null) if is_checked => {
             let column = not_null.column_name_ref().map(|name| column(name.syntax()));
-            column.map(|column| Act::SetsNotNull { table: table.clone(), column })
+            column.map(|column| Effect::SetsNotNull { table: table.clone(), column })
         }
         _ => None,
     };
-    act.into_iter().chain(learnt(table, facts_of(constraint, None))).collect()
+    effect.into_iter().chain(learnt(table, facts_of(constraint, None))).collect()
 }
 
-/// What the constraints behind a new column do.
+/// Effects of the constraints of a new column.
 pub(super) fn of_column(
     table: &TableName,
     new: &ast::AddColumn,
     column_name: &str,
     is_filled: bool,
-) -> Vec<Act> {
-    let mut acts = Vec::new();
+) -> Vec<Effect> {
+    let mut effects = Vec::new();
     let mut facts = Vec::new();
     for constraint in new.constraints() {
         match &constraint {
             Constraint::CheckConstraint(_) if !is_not_enforced(&constraint) => {
                 let reason = "everybody waits while all rows are checked; add the column alone, then the CHECK NOT VALID, \
                               and validate it in another migration";
-                acts.push(Act::does(&rules::CONSTRAINT_NOT_VALID, vec![table.clone()], reason));
+                effects.push(Effect::does(&rules::CONSTRAINT_NOT_VALID, vec![table.clone()], reason));
             }
-            // Where the column is NULL throughout PostgreSQL does not look at it; a default counts, even NULL.
+            // PostgreSQL does not check a foreign key column that is NULL everywhere; any default
+            // counts as a value, even NULL.
             Constraint::ReferencesConstraint(_) if is_filled => {
                 let reason = "writers of both tables wait while all rows are checked; add the column alone, then the \
                               key NOT VALID, and validate it in another migration";
-                acts.push(Act::does(&rules::FOREIGN_KEY, vec![table.clone()], reason));
+                effects.push(Effect::does(&rules::FOREIGN_KEY, vec![table.clone()], reason));
             }
-            Constraint::UniqueConstraint(_) => acts.extend(unique_built(table)),
-            Constraint::PrimaryKeyConstraint(_) => acts.extend(key_built(table)),
+            Constraint::UniqueConstraint(_) => effects.extend(unique_built(table)),
+            Constraint::PrimaryKeyConstraint(_) => effects.extend(key_built(table)),
             _ => {}
         }
         facts.extend(facts_of(&constraint, Some(column_name)));
     }
     let is_required = facts.contains(&Fact::NotNull(column_name.to_owned()));
     if is_required && !has_value(new) {
-        acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], REQUIRED));
+        effects.push(Effect::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], REQUIRED));
     }
     if !has_value(new) && new.if_not_exists().is_none() {
         facts.push(Fact::Null(column_name.to_owned()));
     }
-    acts.extend(learnt(table, facts));
-    acts
+    effects.extend(learnt(table, facts));
+    effects
 }
 
-/// Whether the rows that are there get a value other than NULL.
+/// Whether existing rows get a value other than NULL.
 fn has_value(new: &ast::AddColumn) -> bool {
     let kind = new.ty().map(|kind| kind.syntax().text().to_string().to_lowercase()).unwrap_or_default();
     kind.contains("serial")
@@ -100,15 +102,15 @@ fn has_value(new: &ast::AddColumn) -> bool {
         })
 }
 
-fn unique_built(table: &TableName) -> Option<Act> {
+fn unique_built(table: &TableName) -> Option<Effect> {
     let reason = "everybody waits while the index is built; build it CONCURRENTLY and add it USING INDEX";
-    Some(Act::does(&rules::UNIQUE_CONSTRAINT, vec![table.clone()], reason))
+    Some(Effect::does(&rules::UNIQUE_CONSTRAINT, vec![table.clone()], reason))
 }
 
-fn key_built(table: &TableName) -> Option<Act> {
+fn key_built(table: &TableName) -> Option<Effect> {
     let reason =
         "everybody waits while the key's index is built; build it CONCURRENTLY and add it USING INDEX";
-    Some(Act::does(&rules::PRIMARY_KEY, vec![table.clone()], reason))
+    Some(Effect::does(&rules::PRIMARY_KEY, vec![table.clone()], reason))
 }
 
 fn is_not_enforced(constraint: &Constraint) -> bool {
@@ -116,11 +118,11 @@ fn is_not_enforced(constraint: &Constraint) -> bool {
     text.split_whitespace().collect::<Vec<_>>().join(" ").ends_with("not enforced")
 }
 
-fn learnt(table: &TableName, facts: Vec<Fact>) -> Option<Act> {
-    (!facts.is_empty()).then(|| Act::Learns { table: table.clone(), facts })
+fn learnt(table: &TableName, facts: Vec<Fact>) -> Option<Effect> {
+    (!facts.is_empty()).then(|| Effect::AddsFacts { table: table.clone(), facts })
 }
 
-/// What the constraints of a `CREATE TABLE` say.
+/// Facts established by the constraints of a `CREATE TABLE`.
 pub(super) fn facts_of_table(statement: &SyntaxNode) -> Vec<Fact> {
     let mut facts = Vec::new();
     for node in statement.descendants() {
@@ -136,7 +138,7 @@ pub(super) fn facts_of_table(statement: &SyntaxNode) -> Vec<Fact> {
     facts
 }
 
-/// What a constraint says of all rows, behind a column or alone.
+/// Facts that a column or table constraint establishes for all rows.
 fn facts_of(constraint: &Constraint, of: Option<&str>) -> Vec<Fact> {
     let called = constraint.constraint_name().map(|named| column(named.syntax()));
     match constraint {
@@ -170,8 +172,8 @@ fn facts_of(constraint: &Constraint, of: Option<&str>) -> Vec<Fact> {
     }
 }
 
-/// What an index says of the columns that it depends on, and which columns it has.
-pub(super) fn facts_of_index(create: &ast::CreateIndex) -> Option<Act> {
+/// Facts about an index: the columns it has and depends on.
+pub(super) fn facts_of_index(create: &ast::CreateIndex) -> Option<Effect> {
     let table = create.table_relation_name().and_then(|table| super::relation(table.syntax()))?;
     let items: Vec<_> =
         create.partition_item_list().into_iter().flat_map(|list| list.partition_items()).collect();

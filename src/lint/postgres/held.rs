@@ -1,21 +1,22 @@
-//! Which locks a statement holds until its transaction ends that readers or writers of a table wait for.
-//! Those that others wait for while the statement itself works are said by its rules.
+//! Determines which locks a statement holds until its transaction ends that block readers or
+//! writers of a table. What blocks others only while the statement runs is reported by the
+//! statement's own rules.
 
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction, AstNode as _, Stmt};
 
 use super::{name, names, relation};
 use crate::catalog::TableName;
-use crate::lint::act::Act;
+use crate::lint::effect::Effect;
 
-pub(super) fn of(statement: &Stmt) -> Option<Act> {
+pub(super) fn locks_held(statement: &Stmt) -> Option<Effect> {
     let syntax = statement.syntax();
     let on = |node: Option<SyntaxNode>| node.and_then(|node| relation(&node)).into_iter().collect::<Vec<_>>();
     let to = match statement {
         Stmt::AlterTable(alter) => {
             let locked = alter.actions().flat_map(|action| locked_by(alter.table_relation_name(), &action));
             if alter.all_in_tablespace().is_some() {
-                return Some(Act::Locks { to: Vec::new() });
+                return Some(Effect::Locks { to: Vec::new() });
             }
             locked.collect()
         }
@@ -28,7 +29,7 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
         Stmt::CreateIndex(create) if create.concurrently_token().is_none() => {
             on(create.table_relation_name().map(|table| table.syntax().clone()))
         }
-        // The table of an index is not named.
+        // DROP INDEX does not name the table.
         Stmt::DropIndex(drop) if drop.concurrently_token().is_none() => names(drop.index_refs()),
         Stmt::CreateTrigger(create) => on(create.on_relation().map(|on| on.syntax().clone())),
         Stmt::DropTrigger(drop) => on(drop.on_relation().map(|on| on.syntax().clone())),
@@ -62,14 +63,15 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
         | Stmt::Reindex(_)
         | Stmt::Reassign(_)
         | Stmt::AlterExtension(_) => {
-            return Some(Act::Locks { to: tables_in(syntax) });
+            return Some(Effect::Locks { to: tables_in(syntax) });
         }
         _ => return None,
     };
-    (!to.is_empty()).then_some(Act::Locks { to })
+    (!to.is_empty()).then_some(Effect::Locks { to })
 }
 
-/// What an action of `ALTER TABLE` locks. Settings, statistics and validation let others read and write.
+/// Returns the tables that an action of `ALTER TABLE` locks. Storage settings, statistics and
+/// validation do not block reads and writes.
 fn locked_by(table: Option<ast::TableRelationName>, action: &AlterTableAction) -> Vec<TableName> {
     let own = table.and_then(|table| relation(table.syntax()));
     match action {
@@ -90,13 +92,13 @@ fn locked_by(table: Option<ast::TableRelationName>, action: &AlterTableAction) -
         {
             Vec::new()
         }
-        // The table that gets it is locked against other changes of its definition only.
+        // The partitioned table itself is locked only against other changes of its definition.
         AlterTableAction::AttachPartition(attach) => names(attach.table_name_ref().into_iter()),
         _ => own.into_iter().chain(referred(action.syntax())).collect(),
     }
 }
 
-/// The tables that foreign keys refer to.
+/// Returns the tables that foreign keys refer to.
 fn referred(node: &SyntaxNode) -> Vec<TableName> {
     let keys = node.descendants().filter(|node| {
         ast::ReferencesConstraint::can_cast(node.kind()) || ast::ForeignKeyConstraint::can_cast(node.kind())

@@ -1,12 +1,12 @@
-//! What squawk's rules find, in the words of this tool. Rules of style and of other clients'
-//! comfort are left out: what is listed blocks somebody, or fails.
+//! Findings of squawk's rules, mapped to trueup's rules. Rules about style or about other clients
+//! are left out: every listed rule is about blocking or failing statements.
 
 use squawk_linter::{Linter, Rule as Squawk};
 use squawk_syntax::{Parse, SourceFile};
 
 use crate::lint::rules::{self, Rule};
 
-/// What is used of squawk, with what is said of it.
+/// The squawk rules in use, each with the rule and the reason that trueup reports.
 const USED: [(Squawk, &Rule, &str); 6] = [
     (
         Squawk::RequireConcurrentIndexCreation,
@@ -28,8 +28,12 @@ const USED: [(Squawk, &Rule, &str); 6] = [
     (Squawk::RenamingColumn, &rules::RENAME_COLUMN, "statements by the old name fail from then on"),
 ];
 
-/// Where squawk finds something, with the rule and the reason; what says more comes first.
-pub(super) fn found(parse: &Parse<SourceFile>, sql: &str) -> Vec<(usize, &'static Rule, &'static str)> {
+/// Returns where squawk reports a finding, with the rule and the reason. More specific findings
+/// come first.
+pub(super) fn squawk_findings(
+    parse: &Parse<SourceFile>,
+    sql: &str,
+) -> Vec<(usize, &'static Rule, &'static str)> {
     let mut linter = Linter::from(USED.iter().map(|(squawk, _, _)| *squawk));
     let found = linter.lint(parse, sql);
     let mut known: Vec<_> = found

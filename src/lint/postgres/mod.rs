@@ -1,5 +1,5 @@
-//! Reads PostgreSQL's statements with squawk's parser, which gives a tree even where it does not
-//! understand all of a statement. What squawk's own rules find is in `locks`.
+//! Reads PostgreSQL statements with squawk's parser, which returns a tree even for statements that
+//! it understands in part. `locks` contains the findings of squawk's own rules.
 
 mod bypass;
 mod calls;
@@ -16,23 +16,23 @@ use squawk_syntax::ast::{self, AstNode as _, Stmt};
 use squawk_syntax::{Parse, SourceFile, SyntaxNode};
 
 use super::MOST_NESTING;
-use super::act::Act;
+use super::effect::Effect;
 use super::known::temporary;
 use super::rules;
 use super::script::{Script, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
 
-/// What each statement of a script does, and which transaction each runs in. The text has no comments,
-/// so that none can silence a rule.
-pub(super) fn acts(
+/// Returns the effects of each statement of a script, and the transaction that each runs in. The
+/// text must have no comments, because a comment can disable a squawk rule.
+pub(super) fn effects(
     whole: &str,
     script: &Script,
     transactions: &[Option<usize>],
     wraps_file: bool,
-) -> Vec<Vec<Act>> {
+) -> Vec<Vec<Effect>> {
     let sql = &without_deep(whole, script);
-    let mut acts = vec![Vec::new(); script.statements.len()];
+    let mut effects = vec![Vec::new(); script.statements.len()];
     let mut subjects = vec![Vec::new(); script.statements.len()];
     let at = |byte: usize| {
         let ended = script.statements.partition_point(|statement| statement.end <= byte);
@@ -43,11 +43,11 @@ pub(super) fn acts(
     for statement in parse.tree().stmts() {
         let index = at(start(statement.syntax()));
         let transaction = transactions.get(index).copied().flatten();
-        if let Some(acts) = acts.get_mut(index) {
-            acts.extend(of(&statement, transaction.is_some()));
+        if let Some(effects) = effects.get_mut(index) {
+            effects.extend(effects_of(&statement, transaction.is_some()));
             let new_values = new_values.iter();
             let shared = new_values.filter(|new: &&outside::NewValue| transaction == Some(new.transaction));
-            acts.extend(shared.filter_map(|new| outside::uses_of(new, &statement)));
+            effects.extend(shared.filter_map(|new| outside::uses_of(new, &statement)));
         }
         new_values.extend(outside::added_value(&statement, transaction));
         if let Some(subject) = subjects.get_mut(index) {
@@ -55,44 +55,44 @@ pub(super) fn acts(
         }
     }
     let without_made = &without_made(sql, &parse);
-    for (byte, rule, reason) in locks::found(&SourceFile::parse(without_made), without_made) {
+    for (byte, rule, reason) in locks::squawk_findings(&SourceFile::parse(without_made), without_made) {
         let index = at(byte);
         let statement = script.statements.get(index).and_then(|bytes| sql.get(bytes.clone()));
-        if let (Some(acts), Some(subject)) = (acts.get_mut(index), subjects.get(index)) {
-            acts.push(match subject.as_slice() {
+        if let (Some(effects), Some(subject)) = (effects.get_mut(index), subjects.get(index)) {
+            effects.push(match subject.as_slice() {
                 [table] if *rule == rules::INDEX_CREATION && is_on_only(statement.unwrap_or("")) => {
-                    Act::BuildsAlone { table: table.clone(), rule, reason: reason.to_owned() }
+                    Effect::IndexesParentOnly { table: table.clone(), rule, reason: reason.to_owned() }
                 }
-                subject => Act::does(rule, subject.to_vec(), reason),
+                subject => Effect::does(rule, subject.to_vec(), reason),
             });
         }
     }
-    let each = script.statements.iter().zip(transactions).zip(&mut acts);
-    for ((bytes, _), acts) in each.filter(|((_, transaction), _)| transaction.is_some()) {
-        acts.extend(outside::refused(sql.get(bytes.clone()).unwrap_or(""), wraps_file));
+    let each = script.statements.iter().zip(transactions).zip(&mut effects);
+    for ((bytes, _), effects) in each.filter(|((_, transaction), _)| transaction.is_some()) {
+        effects.extend(outside::refused(sql.get(bytes.clone()).unwrap_or(""), wraps_file));
     }
     for error in parse.errors() {
         let index = at(usize::from(error.range().start()));
         let statement = script.statements.get(index).and_then(|bytes| sql.get(bytes.clone()));
-        if let (Some(acts), Some(statement)) = (acts.get_mut(index), statement) {
-            acts.push(unread(statement, error.message()));
+        if let (Some(effects), Some(statement)) = (effects.get_mut(index), statement) {
+            effects.push(unread(statement, error.message()));
         }
     }
     for (index, _) in script.nesting.iter().enumerate().filter(|(_, nesting)| **nesting > MOST_NESTING) {
         let statement = script.statements.get(index).and_then(|bytes| whole.get(bytes.clone()));
-        if let (Some(acts), Some(statement)) = (acts.get_mut(index), statement) {
-            acts.push(unread(statement, "it is nested too deep"));
+        if let (Some(effects), Some(statement)) = (effects.get_mut(index), statement) {
+            effects.push(unread(statement, "it is nested too deep"));
         }
     }
-    acts
+    effects
 }
 
-/// Whether an index is made on a table without its partitions.
+/// Whether an index is created `ON ONLY` a table, without its partitions.
 fn is_on_only(statement: &str) -> bool {
     words(statement, Dialect::Postgres).windows(2).any(|pair| pair == ["on", "only"])
 }
 
-/// The text with blanks for statements that the parser must not see.
+/// Returns the text with blanks in place of statements nested too deeply for the parser.
 fn without_deep(sql: &str, script: &Script) -> String {
     let mut text = sql.to_owned();
     for (bytes, _) in script.statements.iter().zip(&script.nesting).filter(|(_, deep)| **deep > MOST_NESTING)
@@ -102,8 +102,9 @@ fn without_deep(sql: &str, script: &Script) -> String {
     text
 }
 
-/// The text with `SELECT 1` for each CREATE TABLE. To squawk a name that is made anywhere in the file
-/// is new everywhere in it, in every schema; here that is said by [`super::Known`].
+/// Returns the text with `SELECT 1` in place of each CREATE TABLE. Squawk treats a name created
+/// anywhere in the file as new everywhere in it, in every schema; [`super::Known`] tracks that
+/// exactly.
 fn without_made(sql: &str, parse: &Parse<SourceFile>) -> String {
     let mut text = sql.to_owned();
     for statement in parse.tree().stmts().filter(|statement| matches!(statement, Stmt::CreateTable(_))) {
@@ -116,8 +117,9 @@ fn without_made(sql: &str, parse: &Parse<SourceFile>) -> String {
     text
 }
 
-/// A statement that is not understood; one that begins as those do that destroy is held for one.
-fn unread(statement: &str, message: &str) -> Act {
+/// Returns the effect of a statement that cannot be parsed. One that starts with a destructive
+/// keyword counts as destructive.
+fn unread(statement: &str, message: &str) -> Effect {
     let words = first_words(statement, Dialect::Postgres);
     let rule = match words.first().map(String::as_str) {
         Some("drop") => &rules::DROP_CASCADE,
@@ -126,14 +128,14 @@ fn unread(statement: &str, message: &str) -> Act {
         _ => &rules::NOT_PARSED,
     };
     let message = message.lines().next().unwrap_or("");
-    Act::does(rule, Vec::new(), format!("cannot be read: {message}"))
+    Effect::does(rule, Vec::new(), format!("cannot be read: {message}"))
 }
 
 fn start(node: &SyntaxNode) -> usize {
     usize::from(node.text_range().start())
 }
 
-/// The name that a node is, as it is written.
+/// Returns the name in a node, as written.
 fn name(node: &SyntaxNode) -> TableName {
     written_name(&node.text().to_string(), Dialect::Postgres)
 }
@@ -146,7 +148,7 @@ fn joined(names: &[TableName]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The table of `ONLY t`, `t *` and the like.
+/// Returns the table of `ONLY t`, `t *` and the like.
 fn relation(node: &SyntaxNode) -> Option<TableName> {
     node.descendants().find_map(ast::PathRef::cast).map(|path| name(path.syntax()))
 }
@@ -160,8 +162,8 @@ fn if_exists(node: &SyntaxNode) -> bool {
     node.children().any(|node| ast::IfExists::can_cast(node.kind()))
 }
 
-/// The tables and schemas that a text makes or drops only where they are missing or there.
-pub(super) fn sought(sql: &str) -> (Vec<TableName>, Vec<String>) {
+/// Returns the tables and schemas that a text creates `IF NOT EXISTS` or drops `IF EXISTS`.
+pub(super) fn conditional_names(sql: &str) -> (Vec<TableName>, Vec<String>) {
     let (mut tables, mut schemas) = (Vec::new(), Vec::new());
     for statement in SourceFile::parse(sql).tree().stmts() {
         let syntax = statement.syntax();
@@ -194,7 +196,7 @@ pub(super) fn sought(sql: &str) -> (Vec<TableName>, Vec<String>) {
     (tables, schemas)
 }
 
-/// What a statement's locks are taken on, where that can be told.
+/// Returns the tables that a statement locks, as far as they can be determined.
 fn subject_of(statement: &Stmt) -> Vec<TableName> {
     let of = |node: Option<ast::TableRelationName>| {
         node.and_then(|node| relation(node.syntax())).into_iter().collect()
@@ -212,9 +214,9 @@ fn subject_of(statement: &Stmt) -> Vec<TableName> {
     }
 }
 
-fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
+fn effects_of(statement: &Stmt, in_transaction: bool) -> Vec<Effect> {
     let syntax = statement.syntax();
-    let mut acts = match statement {
+    let mut effects = match statement {
         Stmt::CreateTable(_) | Stmt::CreateForeignTable(_) | Stmt::CreateTableAs(_) | Stmt::SelectInto(_) => {
             table::made(syntax, in_transaction)
         }
@@ -237,15 +239,16 @@ fn of(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             | Stmt::Declare(_)
     ) && !is_explained_only(statement)
     {
-        acts.extend(rows::of(syntax));
-        acts.extend(bypass::of(statement));
+        effects.extend(rows::row_effects(syntax));
+        effects.extend(bypass::bypassed_checks(statement));
     }
-    acts.extend(calls::of(statement));
-    acts.extend(work::of(statement));
-    // What is dropped is locked before it is gone.
-    let at = acts.iter().position(|act| matches!(act, Act::Removes { .. })).unwrap_or(acts.len());
-    acts.splice(at..at, held::of(statement));
-    acts
+    effects.extend(calls::unknown_calls(statement));
+    effects.extend(work::row_access(statement));
+    // An object is locked before it is dropped.
+    let at =
+        effects.iter().position(|effect| matches!(effect, Effect::Drops { .. })).unwrap_or(effects.len());
+    effects.splice(at..at, held::locks_held(statement));
+    effects
 }
 
 /// Whether a statement is an `EXPLAIN` that does not run what it explains.
@@ -255,7 +258,7 @@ fn is_explained_only(statement: &Stmt) -> bool {
     !outside::has_option(&mode, "analyze") && !outside::has_option(&mode, "analyse")
 }
 
-/// Whether readers or writers of a table wait for a lock.
+/// Whether a lock mode blocks readers or writers of a table.
 fn blocks(lock: &ast::Lock) -> bool {
     use ast::LockMode::{AccessExclusive, Exclusive, Share, ShareRowExclusive};
     let mode = lock.lock_mode_clause().map(|clause| clause.lock_mode());
@@ -265,21 +268,21 @@ fn blocks(lock: &ast::Lock) -> bool {
     )
 }
 
-/// What is done to things that are no tables, and what runs code.
-fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
+/// Effects on objects other than tables, and of statements that run code.
+fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Effect> {
     let syntax = statement.syntax();
-    let lost = |rule, what: &str| vec![Act::does(rule, Vec::new(), format!("loses {what}"))];
+    let lost = |rule, what: &str| vec![Effect::does(rule, Vec::new(), format!("loses {what}"))];
     match statement {
         Stmt::CreateIndex(create) => {
-            let mut acts = makes(create.index(), create.if_not_exists().is_some());
-            acts.extend(constraint::facts_of_index(create));
-            acts
+            let mut effects = makes(create.index(), create.if_not_exists().is_some());
+            effects.extend(constraint::facts_of_index(create));
+            effects
         }
         Stmt::CreateSequence(create) => makes(create.sequence(), create.if_not_exists().is_some()),
         Stmt::CreateType(create) => makes(create.type_name(), false),
         Stmt::CreateDomain(create) => {
-            let mut acts = makes(create.domain(), false);
-            // A default counts where it differs by row.
+            let mut effects = makes(create.domain(), false);
+            // A default matters only if its value differs by row.
             let is_constrained = create.domain_qualifiers().any(|qualifier| match qualifier {
                 ast::DomainQualifier::Constraint(ast::Constraint::DefaultConstraint(default)) => {
                     default.expr().is_some_and(|value| value::differs_by_row(value.syntax()))
@@ -290,14 +293,14 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             });
             let base = create.ty().map(|kind| text(kind.syntax())).unwrap_or_default();
             let domain = create.domain().map(|domain| name(domain.syntax()));
-            acts.extend(domain.map(|name| Act::MakesDomain { name, base, is_constrained }));
-            acts
+            effects.extend(domain.map(|name| Effect::CreatesDomain { name, base, is_constrained }));
+            effects
         }
         Stmt::CreateSchema(create) => {
             let words = words(&text(syntax), Dialect::Postgres);
             let if_missing = words.windows(3).any(|words| words == ["if", "not", "exists"]);
             let schema = create.schema_name().map(|schema| name(&schema).name);
-            schema.map(|name| Act::MakesSchema { name, if_missing }).into_iter().collect()
+            schema.map(|name| Effect::CreatesSchema { name, if_missing }).into_iter().collect()
         }
         Stmt::CreateMaterializedView(create) => makes(create.view(), create.if_not_exists().is_some()),
         Stmt::CreateView(create) => view_made(create),
@@ -310,21 +313,21 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
         Stmt::DropSchema(drop) => {
             let names: Vec<_> = names(drop.schema_refs()).into_iter().map(|name| name.name).collect();
             let removed =
-                names.iter().map(|name| Act::RemovesSchema { name: name.clone() }).collect::<Vec<_>>();
-            // Without CASCADE it fails while anything is in it.
-            let drops = Act::DropsSchemas { names, if_exists: if_exists(syntax) };
+                names.iter().map(|name| Effect::RemovesSchema { name: name.clone() }).collect::<Vec<_>>();
+            // Without CASCADE the statement fails unless the schema is empty.
+            let drops = Effect::DropsSchemas { names, if_exists: if_exists(syntax) };
             Some(drops).filter(|_| cascades(syntax)).into_iter().chain(removed).collect()
         }
         Stmt::DropDatabase(_) => lost(&rules::DROP_DATABASE, "a whole database"),
         Stmt::DropOwned(_) => lost(&rules::DROP_OWNED, "everything that the role owns"),
         Stmt::DropExtension(drop) => {
             let names = names(drop.extension_refs()).into_iter().map(|name| name.name).collect();
-            vec![Act::DropsExtensions { names, if_exists: if_exists(syntax) }]
+            vec![Effect::DropsExtensions { names, if_exists: if_exists(syntax) }]
         }
-        Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if says(syntax, "set", "tablespace") => {
+        Stmt::AlterIndex(_) | Stmt::AlterMaterializedView(_) if has_words(syntax, "set", "tablespace") => {
             rewritten(statement)
         }
-        Stmt::AlterMaterializedView(_) if says(syntax, "set", "access") => rewritten(statement),
+        Stmt::AlterMaterializedView(_) if has_words(syntax, "set", "access") => rewritten(statement),
         Stmt::AlterDomain(alter) => {
             let is_checked = matches!(
                 alter.action(),
@@ -333,14 +336,14 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let adds = matches!(alter.action(), Some(ast::AlterDomainAction::AddConstraint(add))
                 if !add.constraint().is_some_and(|new| new.is_not_valid()));
             let domain = alter.domain_ref().filter(|_| is_checked || adds);
-            let checked = domain.map(|domain| Act::ChecksDomain { name: name(domain.syntax()) });
+            let checked = domain.map(|domain| Effect::RevalidatesDomain { name: name(domain.syntax()) });
             checked.into_iter().chain(renamed(syntax)).collect()
         }
         Stmt::AlterType(alter)
             if alter.syntax().descendants().any(|node| ast::AlterAttribute::can_cast(node.kind())) =>
         {
-            // Without a look at tables of the type, which it changes with CASCADE.
-            vec![Act::DropsTypes { names: names(alter.type_name_ref().into_iter()) }]
+            // Tables of the type are not considered, although CASCADE changes them.
+            vec![Effect::DropsTypes { names: names(alter.type_name_ref().into_iter()) }]
         }
         Stmt::AlterType(alter)
             if alter.syntax().descendants().any(|node| ast::DropAttribute::cast(node).is_some()) =>
@@ -352,26 +355,30 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             let tables = lock.relation_list().into_iter().flat_map(|list| list.relation_names());
             let tables: Vec<_> = tables.filter_map(|table| relation(table.syntax())).collect();
             let reason = format!("locks {} until the migration ends", joined(&tables));
-            vec![Act::does(&rules::LOCK_TABLE, tables, reason)]
+            vec![Effect::does(&rules::LOCK_TABLE, tables, reason)]
         }
         Stmt::AlterSequence(alter) if table::restarts(syntax) => {
             let sequences = names(alter.sequence_ref().into_iter());
             let reason = format!("loses the position of {}", joined(&sequences));
-            vec![Act::does(&rules::DROP_SEQUENCE, sequences, reason)]
+            vec![Effect::does(&rules::DROP_SEQUENCE, sequences, reason)]
         }
         Stmt::AlterView(_) | Stmt::AlterMaterializedView(_) => view_renamed(syntax),
         Stmt::AlterIndex(_) | Stmt::AlterSequence(_) | Stmt::AlterType(_) => {
             renamed(syntax).into_iter().collect()
         }
-        Stmt::AlterSchema(alter) if says(syntax, "rename", "to") => {
+        Stmt::AlterSchema(alter) if has_words(syntax, "rename", "to") => {
             let schema = alter.schema_ref().map(|schema| name(schema.syntax()).name);
-            schema.map(|name| Act::RenamesSchema { name }).into_iter().chain([Act::Shuffles]).collect()
+            schema
+                .map(|name| Effect::RenamesSchema { name })
+                .into_iter()
+                .chain([Effect::InvalidatesNames])
+                .collect()
         }
-        Stmt::Discard(_) => vec![Act::Shuffles],
+        Stmt::Discard(_) => vec![Effect::InvalidatesNames],
         Stmt::Set(set) => {
             let is_schema = matches!(set.set_target(), Some(ast::SetTarget::SetSchemaValue(_)));
             let sets_path = is_schema || text(syntax).contains("search_path");
-            sets_path.then_some(Act::Strays).into_iter().collect()
+            sets_path.then_some(Effect::ChangesSearchPath).into_iter().collect()
         }
         Stmt::Refresh(refresh) => refreshed(refresh),
         Stmt::Cluster(_) => rewritten(statement),
@@ -383,7 +390,7 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
             if in_transaction =>
         {
             let reason = "the migration runs in a transaction already, together with its record";
-            vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
+            vec![Effect::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)]
         }
         Stmt::DropView(drop) => view_dropped(names(drop.view_refs()), cascades(syntax)),
         Stmt::DropMaterializedView(drop) => view_dropped(names(drop.view_refs()), cascades(syntax)),
@@ -401,28 +408,28 @@ fn objects(statement: &Stmt, in_transaction: bool) -> Vec<Act> {
     }
 }
 
-/// CLUSTER and VACUUM FULL.
-fn rewritten(statement: &Stmt) -> Vec<Act> {
+/// Handles CLUSTER and VACUUM FULL.
+fn rewritten(statement: &Stmt) -> Vec<Effect> {
     let reason = "everybody waits while the table is written anew";
-    vec![Act::does(&rules::REWRITE_TABLE, subject_of(statement), reason)]
+    vec![Effect::does(&rules::REWRITE_TABLE, subject_of(statement), reason)]
 }
 
-/// The name that an index, a type or the like has afterwards, where that is another.
-fn renamed(node: &SyntaxNode) -> Option<Act> {
+/// Returns the effect of renaming an index, a type or the like.
+fn renamed(node: &SyntaxNode) -> Option<Effect> {
     let from = relation(node)?;
     let after = |word| name_after(&node.text().to_string(), word, Dialect::Postgres);
-    let to = if says(node, "rename", "to") {
+    let to = if has_words(node, "rename", "to") {
         after("to")?
-    } else if says(node, "set", "schema") {
+    } else if has_words(node, "set", "schema") {
         TableName { schema: Some(after("schema")?.name), name: from.name.clone() }
     } else {
         return None;
     };
-    Some(Act::Renames { from, to })
+    Some(Effect::Renames { from, to })
 }
 
-/// Whether one word follows another.
-fn says(node: &SyntaxNode, one: &str, other: &str) -> bool {
+/// Whether two keywords directly follow each other.
+fn has_words(node: &SyntaxNode, one: &str, other: &str) -> bool {
     let words = words(&node.text().to_string(), Dialect::Postgres);
     words.windows(2).any(|pair| pair == [one, other])
 }
@@ -431,61 +438,67 @@ fn text(node: &SyntaxNode) -> String {
     node.text().to_string().to_lowercase()
 }
 
-fn opaque(reason: &str) -> Vec<Act> {
-    vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)]
+fn opaque(reason: &str) -> Vec<Effect> {
+    vec![Effect::does(&rules::CODE_BLOCK, Vec::new(), reason)]
 }
 
-fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Act> {
+fn makes<N: ast::AstNode>(node: Option<N>, if_missing: bool) -> Vec<Effect> {
     let name = node.map(|node| name(node.syntax()));
-    name.map(|name| Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() })
-        .into_iter()
-        .collect()
+    name.map(|name| Effect::Creates {
+        name,
+        if_missing,
+        columns: Vec::new(),
+        keys: Vec::new(),
+        facts: Vec::new(),
+    })
+    .into_iter()
+    .collect()
 }
 
-fn view_made(create: &ast::CreateView) -> Vec<Act> {
+fn view_made(create: &ast::CreateView) -> Vec<Effect> {
     let Some(view) = create.view() else { return Vec::new() };
     let mut view = name(view.syntax());
     if create.syntax().descendants().any(|node| ast::Temp::can_cast(node.kind())) {
         view = temporary(&view, Dialect::Postgres);
     }
     let if_missing = create.or_replace().is_some();
-    vec![Act::Makes { name: view, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }]
+    vec![Effect::Creates { name: view, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }]
 }
 
-fn removes(names: &[TableName]) -> Vec<Act> {
-    names.iter().map(|name| Act::Removes { name: name.clone() }).collect()
+fn removes(names: &[TableName]) -> Vec<Effect> {
+    names.iter().map(|name| Effect::Drops { name: name.clone() }).collect()
 }
 
-fn dropped(rule: &'static rules::Rule, names: Vec<TableName>, what: &str) -> Vec<Act> {
-    let mut acts = removes(&names);
+fn dropped(rule: &'static rules::Rule, names: Vec<TableName>, what: &str) -> Vec<Effect> {
+    let mut effects = removes(&names);
     let reason = format!("loses {what} {}", joined(&names));
-    acts.push(Act::does(rule, names, reason));
-    acts
+    effects.push(Effect::does(rule, names, reason));
+    effects
 }
 
-/// Columns of the type go with it when it cascades, in tables that nobody names here. Otherwise it fails
-/// while there is one.
-fn type_lost(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
+/// With CASCADE, dropping a type also drops the columns of that type, in tables that the statement
+/// does not name. Without it the statement fails while such a column exists.
+fn type_lost(names: Vec<TableName>, cascades: bool) -> Vec<Effect> {
     if !cascades {
         let removed = removes(&names);
-        return [Act::DropsTypes { names }].into_iter().chain(removed).collect();
+        return [Effect::DropsTypes { names }].into_iter().chain(removed).collect();
     }
     let reason = format!("loses the type {} and every column of it", joined(&names));
-    vec![Act::does(&rules::DROP_TYPE, Vec::new(), reason)]
+    vec![Effect::does(&rules::DROP_TYPE, Vec::new(), reason)]
 }
 
-/// A view's row type can be the type of a table's column, which CASCADE drops too.
-fn view_dropped(names: Vec<TableName>, cascades: bool) -> Vec<Act> {
-    let mut acts = removes(&names);
+/// CASCADE also drops table columns whose type is the row type of the view.
+fn view_dropped(names: Vec<TableName>, cascades: bool) -> Vec<Effect> {
+    let mut effects = removes(&names);
     if cascades {
         let reason = format!("loses what depends on {}, also columns of its row type", joined(&names));
-        acts.push(Act::does(&rules::DROP_CASCADE, names, reason));
+        effects.push(Effect::does(&rules::DROP_CASCADE, names, reason));
     }
-    acts
+    effects
 }
 
-/// Statements find a view and its columns by name, as those of a table.
-fn view_renamed(node: &SyntaxNode) -> Vec<Act> {
+/// Renaming a view or its columns breaks statements that use the old names, as for a table.
+fn view_renamed(node: &SyntaxNode) -> Vec<Effect> {
     let Some(view) = relation(node) else { return Vec::new() };
     let (rule, reason) = match renamed(node) {
         Some(_) => {
@@ -496,14 +509,14 @@ fn view_renamed(node: &SyntaxNode) -> Vec<Act> {
         }
         None => return Vec::new(),
     };
-    [Act::does(rule, vec![view], reason)].into_iter().chain(renamed(node)).collect()
+    [Effect::does(rule, vec![view], reason)].into_iter().chain(renamed(node)).collect()
 }
 
-fn refreshed(refresh: &ast::Refresh) -> Vec<Act> {
+fn refreshed(refresh: &ast::Refresh) -> Vec<Effect> {
     if refresh.concurrently_token().is_some() {
         return Vec::new();
     }
     let view: Vec<_> = refresh.view_ref().map(|view| name(view.syntax())).into_iter().collect();
     let reason = format!("readers of {} wait; use CONCURRENTLY", joined(&view));
-    vec![Act::does(&rules::REFRESH_VIEW, view, reason)]
+    vec![Effect::does(&rules::REFRESH_VIEW, view, reason)]
 }

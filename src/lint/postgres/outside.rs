@@ -1,5 +1,5 @@
-//! What PostgreSQL refuses in a transaction, and what it refuses in the transaction that an enum's
-//! value was added in.
+//! Statements that PostgreSQL rejects in a transaction, and statements that it rejects in the
+//! transaction that added an enum value.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use squawk_syntax::ast::{self, AstNode as _, Stmt};
 
 use super::name;
 use crate::catalog::TableName;
-use crate::lint::act::Act;
+use crate::lint::effect::Effect;
 use crate::lint::rules;
 use crate::lint::script::words;
 use crate::sql::Dialect;
 
-/// Why a statement fails in a transaction; `None` for one that does not. `wraps_file` is whether it is
-/// the file's own transaction.
-pub(super) fn refused(statement: &str, wraps_file: bool) -> Option<Act> {
+/// Returns why a statement fails in a transaction, or `None` if it does not. `wraps_file` tells
+/// whether trueup opened the transaction around the whole file.
+pub(super) fn refused(statement: &str, wraps_file: bool) -> Option<Effect> {
     let words = words(statement, Dialect::Postgres);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let (rule, what) = if runs_concurrently(&words) {
@@ -28,7 +28,7 @@ pub(super) fn refused(statement: &str, wraps_file: bool) -> Option<Act> {
     } else {
         "take it out of BEGIN … COMMIT"
     };
-    Some(Act::does(rule, Vec::new(), format!("{what} fails in a transaction: {way}")))
+    Some(Effect::does(rule, Vec::new(), format!("{what} fails in a transaction: {way}")))
 }
 
 fn runs_concurrently(words: &[&str]) -> bool {
@@ -44,7 +44,8 @@ fn runs_concurrently(words: &[&str]) -> bool {
     }
 }
 
-/// What a statement is called that fails in a transaction for another reason.
+/// Returns the name of a statement that PostgreSQL does not allow in a transaction, other than
+/// CONCURRENTLY.
 fn refused_name(words: &[&str]) -> Option<&'static str> {
     let has = |word| words.contains(&word);
     Some(match words {
@@ -69,31 +70,29 @@ fn refused_name(words: &[&str]) -> Option<&'static str> {
     })
 }
 
-/// Whether a text gives an option and does not switch it off.
+/// Whether the text sets an option and does not switch it off.
 pub(super) fn has_option(text: &str, option: &str) -> bool {
     let words = words(text, Dialect::Postgres);
     is_on(&words.iter().map(String::as_str).collect::<Vec<_>>(), option)
 }
 
-/// Whether an option is given and not switched off.
 fn is_on(words: &[&str], option: &str) -> bool {
     words.contains(&option) && !is_off(words, option)
 }
 
-/// Whether an option is switched off.
 fn is_off(words: &[&str], option: &str) -> bool {
     let at = words.iter().position(|word| *word == option);
     let mut rest = at.and_then(|at| words.get(at + 1..)).unwrap_or_default().iter();
     rest.find(|word| **word != "=").is_some_and(|value| matches!(*value, "false" | "off" | "0"))
 }
 
-/// Whether a new subscription makes a replication slot, as it does by default.
+/// Whether a new subscription creates a replication slot, which is the default.
 fn makes_slot(words: &[&str]) -> bool {
     !is_off(words, "create_slot") && !is_off(words, "connect")
 }
 
-/// A value that `ALTER TYPE … ADD VALUE` adds. PostgreSQL takes it in the same transaction from
-/// version 17 on, and only where the type was made there too.
+/// A value added by `ALTER TYPE … ADD VALUE`. PostgreSQL 17 and later accepts its use in the same
+/// transaction, but only if the type was created there too.
 #[derive(Debug)]
 pub(super) struct NewValue {
     pub transaction: usize,
@@ -108,9 +107,9 @@ pub(super) fn added_value(statement: &Stmt, transaction: Option<usize>) -> Optio
     Some(NewValue { transaction: transaction?, kind: name(alter.type_name_ref()?.syntax()), value })
 }
 
-/// Where a statement writes a new value. Whether that is a value of the type, and no text that reads
-/// alike, is decided by the columns of the tables in it.
-pub(super) fn uses_of(new: &NewValue, statement: &Stmt) -> Option<Act> {
+/// Returns where a statement uses a new enum value. The columns of the tables involved decide
+/// whether the literal really is a value of the type.
+pub(super) fn uses_of(new: &NewValue, statement: &Stmt) -> Option<Effect> {
     if matches!(statement, Stmt::AlterType(_) | Stmt::CommentOn(_) | Stmt::DropType(_)) {
         return None;
     }
@@ -118,7 +117,8 @@ pub(super) fn uses_of(new: &NewValue, statement: &Stmt) -> Option<Act> {
     let literals =
         || syntax.descendants().filter_map(ast::Literal::cast).map(|node| node.syntax().text().to_string());
     let names_it = words(&syntax.text().to_string(), Dialect::Postgres).contains(&new.kind.name);
-    // The body of a function is read when the function is made, unless its language is another one.
+    // PostgreSQL parses the body of an SQL function when it is created, but not that of other
+    // languages.
     let quoted = format!("'{}'", new.value);
     let is_sql = || {
         words(&syntax.text().to_string(), Dialect::Postgres)
@@ -129,7 +129,7 @@ pub(super) fn uses_of(new: &NewValue, statement: &Stmt) -> Option<Act> {
     if !in_body && !literals().any(|literal| text_of(&literal).as_ref() == Some(&new.value)) {
         return None;
     }
-    Some(Act::UsesValue {
+    Some(Effect::UsesEnumValue {
         kind: new.kind.clone(),
         value: new.value.clone(),
         names_type: names_it || in_body,
@@ -137,7 +137,7 @@ pub(super) fn uses_of(new: &NewValue, statement: &Stmt) -> Option<Act> {
     })
 }
 
-/// The tables and views that a statement names, without those that its `WITH` makes.
+/// Returns the tables and views that a statement names, without the CTEs of its `WITH`.
 pub(super) fn relations(statement: &SyntaxNode) -> Vec<TableName> {
     let made: BTreeSet<_> =
         statement.descendants().filter_map(ast::CteName::cast).map(|cte| name(cte.syntax())).collect();
@@ -148,7 +148,7 @@ pub(super) fn relations(statement: &SyntaxNode) -> Vec<TableName> {
     names.filter(|name| !made.contains(name)).collect()
 }
 
-/// What a literal text says; `None` for a number or the like.
+/// Returns the content of a string literal; `None` for a number or another literal.
 fn text_of(literal: &str) -> Option<String> {
     let text = literal.trim().trim_start_matches(['e', 'E']).strip_prefix('\'')?.strip_suffix('\'')?;
     Some(text.replace("''", "'"))

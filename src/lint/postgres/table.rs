@@ -1,4 +1,4 @@
-//! What is done to tables of PostgreSQL: their making, their columns, what they are part of.
+//! Effects on PostgreSQL tables: creation, columns, inheritance and partitions.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
 use super::{constraint, name, relation, value};
 use crate::catalog::TableName;
-use crate::lint::act::{Act, Bound, Division, Fact, Using};
+use crate::lint::effect::{Bound, Effect, Fact, Partitioning, Using};
 use crate::lint::known::{bound_value, temporary};
 use crate::lint::rules;
 use crate::sql::Dialect;
@@ -16,13 +16,13 @@ fn text(node: &SyntaxNode) -> String {
     node.text().to_string().trim().to_owned()
 }
 
-/// A column's name, folded.
+/// Returns the case-folded name of a column.
 pub(super) fn column(node: &SyntaxNode) -> String {
     name(node).name
 }
 
-/// What a `CREATE TABLE` or `SELECT INTO` makes.
-pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
+/// Effects of a `CREATE TABLE` or `SELECT INTO`.
+pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Effect> {
     let Some(table) = statement.descendants().find_map(ast::TableName::cast) else { return Vec::new() };
     let mut table = name(table.syntax());
     if statement.descendants().any(|node| ast::Temp::can_cast(node.kind())) {
@@ -38,9 +38,9 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         .descendants()
         .filter_map(ast::Column::cast)
         .filter_map(|node| Some((column(node.name()?.syntax()), text(node.ty()?.syntax()).to_lowercase())));
-    // What is inherited, or taken over by LIKE, is not listed.
+    // Columns from INHERITS or LIKE are not listed in the statement.
     let columns: Vec<_> = columns.collect();
-    let mut acts = vec![Act::Makes {
+    let mut effects = vec![Effect::Creates {
         name: table.clone(),
         if_missing,
         columns,
@@ -52,23 +52,31 @@ pub(super) fn made(statement: &SyntaxNode, in_transaction: bool) -> Vec<Act> {
         let has_default = statement.children().any(|node| ast::PartitionDefault::can_cast(node.kind()));
         if let Some(parent) = parent {
             let reason = format!("everybody who uses {parent} waits while its default partition is checked");
-            let division = Division::Part { is_default: has_default };
-            acts.push(Act::GetsPartition { table: parent.clone(), child: None, bound: Bound::Other, reason });
-            acts.push(Act::Divides { table: parent.clone(), division });
-            acts.push(Act::Adopts { parent, child: table.clone() });
+            let division = Partitioning::Part { is_default: has_default };
+            effects.push(Effect::AttachesPartition {
+                table: parent.clone(),
+                child: None,
+                bound: Bound::Other,
+                reason,
+            });
+            effects.push(Effect::Partitions { table: parent.clone(), division });
+            effects.push(Effect::AddsChild { parent, child: table.clone() });
         }
     }
     if let Some(by) = statement.children().find_map(ast::PartitionBy::cast).filter(|_| !if_missing) {
-        acts.push(Act::Divides { table: table.clone(), division: Division::By(partition_key(&by)) });
+        effects.push(Effect::Partitions {
+            table: table.clone(),
+            division: Partitioning::By(partition_key(&by)),
+        });
     }
     let inherits = statement.children().find_map(ast::Inherits::cast);
     for parent in inherits.into_iter().flat_map(|inherits| inherits.table_name_refs()) {
-        acts.push(Act::Adopts { parent: name(parent.syntax()), child: table.clone() });
+        effects.push(Effect::AddsChild { parent: name(parent.syntax()), child: table.clone() });
     }
-    acts
+    effects
 }
 
-/// The columns of each primary key and unique constraint.
+/// Returns the columns of each primary key and unique constraint.
 fn keys(statement: &SyntaxNode) -> Vec<Vec<String>> {
     let is_key = |node: &SyntaxNode| {
         ast::PrimaryKeyConstraint::can_cast(node.kind()) || ast::UniqueConstraint::can_cast(node.kind())
@@ -83,7 +91,7 @@ fn keys(statement: &SyntaxNode) -> Vec<Vec<String>> {
     statement.descendants().filter(is_key).map(columns).filter(|key| !key.is_empty()).collect()
 }
 
-/// The column that a table is divided by, when it is one and nothing else.
+/// Returns the partition key if it is a single plain column.
 fn partition_key(by: &ast::PartitionBy) -> Option<String> {
     let mut items = by.partition_item_list()?.partition_items();
     match (items.next()?.expr()?, items.next()) {
@@ -92,7 +100,7 @@ fn partition_key(by: &ast::PartitionBy) -> Option<String> {
     }
 }
 
-/// The values of a partition.
+/// Returns the values that a partition covers.
 fn bound_of(kind: &ast::PartitionType) -> Bound {
     let values = |values: &SyntaxNode| -> Vec<String> {
         values.children().filter_map(ast::Expr::cast).map(|value| text(value.syntax())).collect()
@@ -129,35 +137,35 @@ fn bound_of(kind: &ast::PartitionType) -> Bound {
     }
 }
 
-/// What `ALTER TABLE` does.
+/// Effects of `ALTER TABLE`.
 pub(super) fn altered(
     table: Option<ast::TableRelationName>,
     actions: ast::AstChildren<AlterTableAction>,
-) -> Vec<Act> {
+) -> Vec<Effect> {
     let is_alone = table.as_ref().is_some_and(|table| table.only_token().is_some());
     let Some(table) = table.and_then(|table| relation(table.syntax())) else { return Vec::new() };
-    let acts: Vec<_> = actions.flat_map(|action| acts(&table, &action)).collect();
-    // Columns are added before others are changed, in whatever order they stand.
-    let nulls: BTreeSet<_> = acts.iter().flat_map(nulls).collect();
-    let alone = |act| match act {
-        Act::Does { rule, to, reason }
+    let effects: Vec<_> = actions.flat_map(|action| effects(&table, &action)).collect();
+    // PostgreSQL adds columns before it changes others, whatever the order of the actions.
+    let nulls: BTreeSet<_> = effects.iter().flat_map(nulls).collect();
+    let alone = |effect| match effect {
+        Effect::Matches { rule, to, reason }
             if is_alone
                 && [&rules::UNIQUE_CONSTRAINT, &rules::PRIMARY_KEY].contains(&rule)
                 && to == [table.clone()] =>
         {
-            Act::BuildsAlone { table: table.clone(), rule, reason }
+            Effect::IndexesParentOnly { table: table.clone(), rule, reason }
         }
-        Act::SetsNotNull { ref column, .. } if nulls.contains(column) => {
-            Act::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], constraint::REQUIRED)
+        Effect::SetsNotNull { ref column, .. } if nulls.contains(column) => {
+            Effect::does(&rules::ADDING_REQUIRED_FIELD, vec![table.clone()], constraint::REQUIRED)
         }
-        act => act,
+        effect => effect,
     };
-    acts.into_iter().map(alone).collect()
+    effects.into_iter().map(alone).collect()
 }
 
-/// The columns that an action adds without a value.
-fn nulls(act: &Act) -> Vec<String> {
-    let Act::Learns { facts, .. } = act else { return Vec::new() };
+/// Returns the columns that an effect adds without a value.
+fn nulls(effect: &Effect) -> Vec<String> {
+    let Effect::AddsFacts { facts, .. } = effect else { return Vec::new() };
     let of = |fact: &Fact| match fact {
         Fact::Null(column) => Some(column.clone()),
         _ => None,
@@ -165,10 +173,10 @@ fn nulls(act: &Act) -> Vec<String> {
     facts.iter().filter_map(of).collect()
 }
 
-fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
+fn effects(table: &TableName, action: &AlterTableAction) -> Vec<Effect> {
     let rewrites = |how: &str| {
         let reason = format!("everybody waits while {table} is written {how}");
-        vec![Act::does(&rules::REWRITE_TABLE, vec![table.clone()], reason)]
+        vec![Effect::does(&rules::REWRITE_TABLE, vec![table.clone()], reason)]
     };
     match action {
         AlterTableAction::AddColumn(add) => added(table, add),
@@ -183,9 +191,11 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
             let reason = "everybody waits while the partition's rows are checked, and those of the default one; \
                           add a CHECK that says the same before";
             let reason = reason.to_owned();
-            let gets = Act::GetsPartition { table: table.clone(), child: child.clone(), bound, reason };
-            let has = Act::Divides { table: table.clone(), division: Division::Part { is_default } };
-            let adopts = child.map(|child| Act::Adopts { parent: table.clone(), child });
+            let gets =
+                Effect::AttachesPartition { table: table.clone(), child: child.clone(), bound, reason };
+            let has =
+                Effect::Partitions { table: table.clone(), division: Partitioning::Part { is_default } };
+            let adopts = child.map(|child| Effect::AddsChild { parent: table.clone(), child });
             [gets, has].into_iter().chain(adopts).collect()
         }
         AlterTableAction::SetUnlogged(_)
@@ -196,16 +206,16 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
         {
             let reason =
                 format!("rows of {table} that are written from then on are not checked by foreign keys");
-            vec![Act::does(&rules::DISABLED_CHECKS, vec![table.clone()], reason)]
+            vec![Effect::does(&rules::DISABLED_CHECKS, vec![table.clone()], reason)]
         }
         AlterTableAction::SetTablespace(_) => rewrites("to another place"),
         AlterTableAction::MergePartitions(_) | AlterTableAction::SplitPartition(_) => rewrites("anew"),
         AlterTableAction::SetSchema(_) => {
             let reason = format!("statements that look for {table} where it was fail from then on");
-            let leaves = Act::does(&rules::RENAME_TABLE, vec![table.clone()], reason);
+            let leaves = Effect::does(&rules::RENAME_TABLE, vec![table.clone()], reason);
             [leaves].into_iter().chain(changed(table, action)).collect()
         }
-        // The values are computed anew.
+        // SET EXPRESSION recomputes the values.
         AlterTableAction::AlterColumn(alter)
             if matches!(alter.option(), Some(ast::AlterColumnOption::SetExpression(_))) =>
         {
@@ -215,79 +225,85 @@ fn acts(table: &TableName, action: &AlterTableAction) -> Vec<Act> {
     }
 }
 
-/// What an action makes of the table, a column or their names.
-fn changed(table: &TableName, action: &AlterTableAction) -> Option<Act> {
+/// Effect of an action on the table, a column or their names.
+fn changed(table: &TableName, action: &AlterTableAction) -> Option<Effect> {
     let table = table.clone();
     match action {
         AlterTableAction::DropColumn(drop) => {
             let column = column(drop.column_name_ref()?.syntax());
-            Some(Act::DropsColumn { table, column, if_exists: drop.if_exists().is_some() })
+            Some(Effect::DropsColumn { table, column, if_exists: drop.if_exists().is_some() })
         }
         AlterTableAction::RenameColumn(rename) => {
             let from = column(rename.column_name_ref()?.syntax());
             let to = column(rename.column_name()?.syntax());
-            Some(Act::RenamesColumn { table, from, to })
+            Some(Effect::RenamesColumn { table, from, to })
         }
         AlterTableAction::AlterColumn(alter) => {
             let column = column(alter.column_name_ref()?.syntax());
             let set = match alter.option()? {
                 ast::AlterColumnOption::SetType(set) => set,
-                ast::AlterColumnOption::SetNotNull(_) => return Some(Act::SetsNotNull { table, column }),
+                ast::AlterColumnOption::SetNotNull(_) => return Some(Effect::SetsNotNull { table, column }),
                 ast::AlterColumnOption::DropNotNull(_) => {
-                    return Some(Act::Learns { table, facts: vec![Fact::Nullable(column)] });
+                    return Some(Effect::AddsFacts { table, facts: vec![Fact::Nullable(column)] });
                 }
                 ast::AlterColumnOption::DropIdentity(_) => {
                     let reason = format!("loses the position of the sequence of {table}.{column}");
-                    return Some(Act::does(&rules::DROP_SEQUENCE, vec![table], reason));
+                    return Some(Effect::does(&rules::DROP_SEQUENCE, vec![table], reason));
                 }
                 option if restarts(option.syntax()) => {
                     let reason = format!("loses the position of the sequence of {table}.{column}");
-                    return Some(Act::does(&rules::DROP_SEQUENCE, vec![table], reason));
+                    return Some(Effect::does(&rules::DROP_SEQUENCE, vec![table], reason));
                 }
                 ast::AlterColumnOption::SetExpression(_) => {
-                    return Some(Act::UpdatesAll { table, columns: vec![column] });
+                    return Some(Effect::UpdatesAll { table, columns: vec![column] });
                 }
                 _ => return None,
             };
             let kind = text(set.ty()?.syntax()).to_lowercase();
             let using = set.using_expr().map(|using| using_of(using.expr(), &column));
-            Some(Act::Retypes { table, column, to: kind, using, has_collation: set.collate().is_some() })
+            Some(Effect::ChangesType {
+                table,
+                column,
+                to: kind,
+                using,
+                has_collation: set.collate().is_some(),
+            })
         }
         AlterTableAction::ValidateConstraint(validate) => {
             let named = self::column(validate.constraint_name_ref()?.syntax());
-            Some(Act::Learns { table, facts: vec![Fact::Validated(named)] })
+            Some(Effect::AddsFacts { table, facts: vec![Fact::Validated(named)] })
         }
         AlterTableAction::DropConstraint(drop) => {
             let named = self::column(drop.constraint_name_ref()?.syntax());
-            Some(Act::Learns { table, facts: vec![Fact::Dropped(named)] })
+            Some(Effect::AddsFacts { table, facts: vec![Fact::Dropped(named)] })
         }
         AlterTableAction::InheritTable(inherit) => {
-            Some(Act::Adopts { parent: name(inherit.table_name_ref()?.syntax()), child: table })
+            Some(Effect::AddsChild { parent: name(inherit.table_name_ref()?.syntax()), child: table })
         }
         AlterTableAction::TableRenameTo(rename) => {
-            Some(Act::Renames { from: table, to: name(rename.table_name()?.syntax()) })
+            Some(Effect::Renames { from: table, to: name(rename.table_name()?.syntax()) })
         }
         AlterTableAction::SetSchema(set) => {
             let schema = Some(column(set.schema_ref()?.syntax()));
             let to = TableName { schema, name: table.name.clone() };
-            Some(Act::Renames { from: table, to })
+            Some(Effect::Renames { from: table, to })
         }
         _ => None,
     }
 }
 
-/// Whether a sequence begins anew, so that numbers that were given out come again.
+/// Whether a sequence restarts, so that it returns numbers again that were already used.
 pub(super) fn restarts(node: &SyntaxNode) -> bool {
     let is_restart =
         |node: SyntaxNode| ast::Restart::can_cast(node.kind()) || ast::OptionRestart::can_cast(node.kind());
     node.descendants().any(is_restart)
 }
 
-/// What adding a column does, with what stands behind its type.
-fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Act> {
+/// Effects of adding a column with its constraints.
+fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Effect> {
     let Some(column) = add.column_name().map(|name| column(name.syntax())) else { return Vec::new() };
     let kind = add.ty().map(|kind| text(kind.syntax()).to_lowercase()).unwrap_or_default();
-    let mut acts = Vec::new();
+    let mut effects = Vec::new();
     let counts = ["serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"];
     let is_counted = counts.contains(&kind.as_str());
     let is_generated =
@@ -307,18 +323,18 @@ fn added(table: &TableName, add: &ast::AddColumn) -> Vec<Act> {
     };
     if let Some(why) = written {
         let reason = format!("everybody waits while the table is written anew: {why}");
-        acts.push(Act::does(&rules::FIELD_WITH_DEFAULT, vec![table.clone()], reason));
+        effects.push(Effect::does(&rules::FIELD_WITH_DEFAULT, vec![table.clone()], reason));
     } else if let Some(kind) = add.ty() {
-        acts.push(Act::TakesDomain { table: table.clone(), kind: name(kind.syntax()) });
+        effects.push(Effect::AddsDomainColumn { table: table.clone(), kind: name(kind.syntax()) });
     }
     let is_filled = is_counted || is_generated || default.is_some();
-    acts.extend(constraint::of_column(table, add, &column, is_filled));
+    effects.extend(constraint::of_column(table, add, &column, is_filled));
     let if_missing = add.if_not_exists().is_some();
-    acts.push(Act::AddsColumn { table: table.clone(), column, kind, if_missing });
-    acts
+    effects.push(Effect::AddsColumn { table: table.clone(), column, kind, if_missing });
+    effects
 }
 
-/// What USING says, where it is more than the name of the column.
+/// Interprets USING where it is more than the name of the column.
 fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
     let mut casts = Vec::new();
     let mut rest = value.clone();
@@ -343,7 +359,8 @@ fn using_of(value: Option<ast::Expr>, column_name: &str) -> Using {
     }
 }
 
-/// Whether a value is the column between UTC and no zone, which loses nothing either way.
+/// Whether a value only converts the column between UTC and no time zone, which is lossless in both
+/// directions.
 fn is_at_utc(value: Option<&ast::Expr>, column_name: &str) -> bool {
     let words = value.map(|value| text(value.syntax()).to_lowercase()).unwrap_or_default();
     let words = words.trim_start_matches('(').trim_end_matches(')').split_once(" at time zone ");

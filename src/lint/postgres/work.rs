@@ -1,4 +1,5 @@
-//! Which rows a statement reads or searches: whether it may take long, others decide.
+//! Determines which rows a statement reads or searches. Whether that may take long is decided
+//! elsewhere.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +8,12 @@ use squawk_syntax::ast::{self, AlterTableAction, AstNode as _, Stmt};
 
 use super::{name, names, relation, rows};
 use crate::catalog::TableName;
-use crate::lint::act::{Act, Read, Work};
 use crate::lint::condition::{Others, bound_columns};
+use crate::lint::effect::{Effect, Read, RowAccess};
 
-pub(super) fn of(statement: &Stmt) -> Option<Act> {
+pub(super) fn row_access(statement: &Stmt) -> Option<Effect> {
     let syntax = statement.syntax();
-    let mut work = Work::default();
+    let mut work = RowAccess::default();
     match statement {
         Stmt::Explain(_) if super::is_explained_only(statement) => return None,
         Stmt::Explain(_)
@@ -32,13 +33,13 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
             }
             work.fills.extend(made(syntax));
         }
-        // A copy from a file may be of any length.
+        // A COPY from a file may have any number of rows.
         Stmt::Copy(_) | Stmt::Vacuum(_) | Stmt::Call(_) | Stmt::Refresh(_) => work.is_long = true,
         Stmt::Analyze(analyze) => {
             let tables = syntax.descendants().filter_map(ast::TableRelationName::cast);
             work.reads = tables.filter_map(|table| relation(table.syntax())).map(Read::all).collect();
             work.is_long = analyze.table_and_columns_list().is_none();
-            return Some(Act::Works(work));
+            return Some(Effect::AccessesRows(work));
         }
         Stmt::AlterTable(alter) => {
             let validates =
@@ -48,7 +49,7 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
             }
             let table = alter.table_relation_name().and_then(|table| relation(table.syntax()));
             work.reads = table.into_iter().map(Read::all).collect();
-            return Some(Act::Works(work));
+            return Some(Effect::AccessesRows(work));
         }
         _ => return None,
     }
@@ -62,10 +63,10 @@ pub(super) fn of(statement: &Stmt) -> Option<Act> {
         Some((table, rows::changed(update.set_clause())))
     });
     let does_nothing = work.reads.is_empty() && !work.is_long;
-    (!does_nothing).then_some(Act::Works(work))
+    (!does_nothing).then_some(Effect::AccessesRows(work))
 }
 
-/// Whether a row that is there already is changed instead of added.
+/// Whether an insert updates an existing row on a conflict.
 fn replaces(insert: &ast::Insert) -> bool {
     let conflict = insert.on_conflict_clause();
     conflict.is_some_and(|clause| {
@@ -73,15 +74,15 @@ fn replaces(insert: &ast::Insert) -> bool {
     })
 }
 
-/// What `CREATE TABLE AS` and the like make.
+/// Returns the table that `CREATE TABLE AS` and the like create.
 fn made(statement: &SyntaxNode) -> Option<TableName> {
     let is_name =
         |node: &SyntaxNode| ast::TableName::can_cast(node.kind()) || ast::View::can_cast(node.kind());
     statement.descendants().find(is_name).map(|node| name(&node))
 }
 
-/// The tables that are read, with the columns that a condition holds to one value each, and those of
-/// them whose rows are held until the transaction ends.
+/// Returns the tables that are read, with the columns restricted by the condition, and those of
+/// them whose rows stay locked until the transaction ends.
 fn reads(statement: &SyntaxNode) -> (Vec<Read>, Vec<Read>) {
     let made: BTreeSet<_> =
         names(statement.descendants().filter_map(ast::CteName::cast)).into_iter().collect();
@@ -111,7 +112,7 @@ fn reads(statement: &SyntaxNode) -> (Vec<Read>, Vec<Read>) {
 struct Access {
     table: TableName,
     alias: Option<ast::TableAlias>,
-    /// What its rows have to fulfil.
+    /// The condition on its rows.
     condition: Option<ast::Expr>,
     /// Whether it is the only table of its `FROM`.
     is_alone: bool,
@@ -176,7 +177,7 @@ impl Access {
     }
 }
 
-/// Whether a part of a MERGE changes or deletes more rows than those that have one value in a column.
+/// Whether a clause of a MERGE changes or deletes more rows than those with one value in a column.
 fn changes_many(node: &SyntaxNode, names: &[String]) -> bool {
     let changes = ast::MergeUpdate::can_cast(node.kind()) || ast::MergeDelete::can_cast(node.kind());
     let when = node.ancestors().find_map(ast::MergeWhenClause::cast);
@@ -187,7 +188,7 @@ fn changes_many(node: &SyntaxNode, names: &[String]) -> bool {
     changes && !and.is_some_and(binds)
 }
 
-/// Whether nothing but lists of values is read beside the table that a statement changes.
+/// Whether the statement reads only lists of values besides the table that it changes.
 fn has_few_others(statement: &SyntaxNode, made: &BTreeSet<TableName>) -> bool {
     let mut items = statement.descendants().filter_map(ast::RelationFromItem::cast);
     let is_made =
@@ -195,7 +196,7 @@ fn has_few_others(statement: &SyntaxNode, made: &BTreeSet<TableName>) -> bool {
     items.all(is_made) && !statement.descendants().any(|node| ast::Table::can_cast(node.kind()))
 }
 
-/// Whether a call takes long or gives many rows, whatever it is given.
+/// Whether a call takes long or returns many rows regardless of its arguments.
 fn is_long(call: &ast::CallExpr) -> bool {
     const MOST: i64 = 1000;
     let Some(function) = call.expr().map(|function| name(function.syntax()).name) else { return false };

@@ -1,4 +1,5 @@
-//! What blocks readers or writers of a table. Those that squawk finds have squawk's names.
+//! Rules about statements that block readers or writers of a table. Those found by squawk have
+//! squawk's names.
 
 use super::Rule;
 use super::loss::rules;

@@ -1,4 +1,4 @@
-//! What takes objects away, and what was stored in them.
+//! Rules about statements that drop objects and the data in them.
 
 use super::Rule;
 use crate::change::Risk::Destructive;

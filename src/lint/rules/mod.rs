@@ -15,38 +15,36 @@ pub(super) use rows::*;
 pub(super) use types::*;
 pub(super) use unseen::*;
 
-use super::act::{Act, Read, Using, Work};
+use super::effect::{Effect, Read, RowAccess, Using};
 use super::known::{Known, Lock};
 use crate::catalog::TableName;
 use crate::change::Risk;
 
-/// A rule.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Its name, in small letters and dashes.
+    /// In lower case with dashes.
     pub name: &'static str,
-    /// What a statement that it speaks of may cost.
+    /// The risk of a statement that matches the rule.
     pub risk: Risk,
-    /// What it speaks of, in a few words.
     pub description: &'static str,
 }
 
-/// Every rule, by kind.
+/// Every rule, grouped by kind.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
     [loss::RULES, rows::RULES, types::RULES, locks::RULES, unseen::RULES].into_iter().flatten().copied()
 }
 
-/// A rule, and why it applies.
+/// A rule and the reason why it applies.
 pub(super) type Finding = (&'static Rule, String);
 
-/// What the rules say of an act; nothing when nothing is lost and nobody blocked by it. Tables that
-/// this plan makes, and those of `free`, are of no account.
-pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec<Finding> {
-    let Act::Retypes { table, column, to, using, has_collation } = act else {
-        let second = rewritten_without_column(act, known, free);
-        return one(act, known, free).into_iter().chain(second).collect();
+/// Returns the findings for an effect; none if nothing is lost or blocked. Tables created by this
+/// plan and tables in `free` are exempt.
+pub(super) fn judge(effect: &Effect, known: &Known, free: &BTreeSet<TableName>) -> Vec<Finding> {
+    let Effect::ChangesType { table, column, to, using, has_collation } = effect else {
+        let second = rewritten_without_column(effect, known, free);
+        return match_rule(effect, known, free).into_iter().chain(second).collect();
     };
-    let is_free = known.is_fresh(table) && !known.is_heir(table) || free.contains(table);
+    let is_free = known.is_fresh(table) && !known.is_replacement(table) || free.contains(table);
     if is_free || known.is_fresh_column(table, column) {
         return Vec::new();
     }
@@ -76,9 +74,9 @@ pub(super) fn judge(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Vec
     found.into_iter().map(|(rule, why)| (rule, format!("{table}.{column}: {why}"))).collect()
 }
 
-/// SQLite writes a table anew without a column that is dropped.
-fn rewritten_without_column(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
-    let Act::DropsColumn { table, .. } = act else { return None };
+/// SQLite rewrites the table to drop a column.
+fn rewritten_without_column(effect: &Effect, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
+    let Effect::DropsColumn { table, .. } = effect else { return None };
     let is_small = known.is_fresh(table) || free.contains(table);
     (known.has_one_writer() && !is_small).then(|| {
         (
@@ -88,17 +86,18 @@ fn rewritten_without_column(act: &Act, known: &Known, free: &BTreeSet<TableName>
     })
 }
 
-fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
-    // What this plan copied into a table of its own is still to be lost.
+fn match_rule(effect: &Effect, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> {
+    // A table of this plan is not exempt once existing data was copied into it.
     let is_new =
-        |table: &TableName| known.is_fresh(table) && !known.is_heir(table) && !known.is_assumed(table);
+        |table: &TableName| known.is_fresh(table) && !known.is_replacement(table) && !known.is_assumed(table);
     let is_free = |table: &TableName| is_new(table) || free.contains(table);
-    match act {
-        Act::Does { rule, to, reason } if rule.risk == Risk::Destructive => {
+    match effect {
+        Effect::Matches { rule, to, reason } if rule.risk == Risk::Destructive => {
             let kept = |table: &TableName| {
                 let copy = known.copy_of(table).filter(|_| **rule == DROP_TABLE)?;
-                Some(match known.bound_to(table) {
-                    // SQLite empties a table before it drops it, and foreign keys see that.
+                Some(match known.dependent_of(table) {
+                    // SQLite deletes the rows of a table before it drops it, which triggers foreign
+                    // key actions.
                     Some(child) => (
                         *rule,
                         format!(
@@ -123,22 +122,22 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 _ => Some((*rule, reason.clone())),
             }
         }
-        Act::Does { rule, to, reason } => {
+        Effect::Matches { rule, to, reason } => {
             let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
             let of_no_account = !to.is_empty() && to.iter().all(is_free);
             if of_no_account {
-                // What is done to a large table of this plan takes its time too.
+                // A large table of this plan takes long to process, too.
                 let lock = known.lock().filter(|_| to.iter().any(|table| known.is_filled(table)))?;
                 return Some((&WORK_UNDER_LOCK, waits(lock)));
             }
             Some((*rule, reason.clone()))
         }
-        Act::DropsColumn { table, column, if_exists } => {
+        Effect::DropsColumn { table, column, if_exists } => {
             let is_missing = *if_exists && known.lacks_column(table, column);
             let of_no_account = is_missing || is_free(table) || known.is_fresh_column(table, column);
             (!of_no_account).then(|| (&DROP_COLUMN, format!("loses the values of {table}.{column}")))
         }
-        Act::UpdatesAll { table, columns } => {
+        Effect::UpdatesAll { table, columns } => {
             let all_new = columns.iter().all(|column| known.is_fresh_column(table, column));
             if is_free(table) {
                 None
@@ -153,11 +152,11 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 Some((&UPDATE_ALL_ROWS, format!("overwrites {} in all rows of {table}", list(columns))))
             }
         }
-        Act::DropsTypes { names } => {
+        Effect::DropsTypes { names } => {
             let (kind, (table, column)) = names.iter().find_map(|kind| Some((kind, known.column_of(kind)?)))?;
             Some((&TYPE_IN_USE, format!("fails, because {table}.{column} has the type {kind}")))
         }
-        Act::GetsPartition { table, child, bound, reason } => {
+        Effect::AttachesPartition { table, child, bound, reason } => {
             let is_free = |table: &TableName| known.is_fresh(table) || free.contains(table);
             let is_checked = |child: &TableName| {
                 let is_empty = is_free(child) && !known.is_filled(child);
@@ -167,28 +166,28 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
             let checks_child = child.as_ref().is_some_and(is_checked);
             (checks_default || checks_child).then(|| (&ATTACH_PARTITION, reason.clone()))
         }
-        Act::BuildsAlone { table, rule, reason } => {
+        Effect::IndexesParentOnly { table, rule, reason } => {
             let is_empty = known.is_partitioned(table) || known.is_fresh(table) || free.contains(table);
             (!is_empty).then(|| (*rule, reason.clone()))
         }
-        Act::DropsSchemas { names, if_exists } => {
+        Effect::DropsSchemas { names, if_exists } => {
             let lost: Vec<_> =
                 names.iter().filter(|name| !known.is_schema_free(name, *if_exists)).map(String::as_str).collect();
             (!lost.is_empty()).then(|| (&DROP_SCHEMA, format!("loses what is in schema {}", lost.join(", "))))
         }
-        Act::DropsExtensions { names, if_exists } => {
+        Effect::DropsExtensions { names, if_exists } => {
             let is_there = |name: &&String| !(*if_exists && known.lacks_extension(name));
             let lost: Vec<_> = names.iter().filter(is_there).map(String::as_str).collect();
             (!lost.is_empty()).then(|| (&DROP_EXTENSION, format!("loses what extension {} brought", lost.join(", "))))
         }
-        Act::RenamesSchema { name } => (!known.is_schema_free(name, false)).then(|| {
+        Effect::RenamesSchema { name } => (!known.is_schema_free(name, false)).then(|| {
             (&RENAME_TABLE, format!("statements that name the schema {name} fail from then on"))
         }),
-        Act::ChecksDomain { name } => (!known.is_unused_domain(name)).then(|| {
+        Effect::RevalidatesDomain { name } => (!known.is_unused_domain(name)).then(|| {
             let reason = "writers wait while every table that uses the domain is checked";
             (&DOMAIN_CONSTRAINT, reason.to_owned())
         }),
-        Act::SetsNotNull { table, column } if known.is_null_throughout(table, column) => {
+        Effect::SetsNotNull { table, column } if known.is_null_throughout(table, column) => {
             (!known.is_fresh(table) && !free.contains(table)).then(|| {
                 let reason = format!(
                     "fails when the table has rows: {column} is new and NULL in all of them; fill it before"
@@ -196,27 +195,27 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 (&ADDING_REQUIRED_FIELD, reason)
             })
         }
-        Act::RefersUnchecked { table } => known.is_partitioned(table).then(|| {
+        Effect::AddsUncheckedForeignKey { table } => known.is_partitioned(table).then(|| {
             let reason = format!(
                 "fails before PostgreSQL 18: {table} is partitioned, and its foreign keys cannot be NOT VALID"
             );
             (&PARTITIONED_KEY, reason)
         }),
-        Act::SetsNotNull { table, column } => {
+        Effect::SetsNotNull { table, column } => {
             (!known.is_fresh(table) && !free.contains(table) && !known.is_never_null(table, column)).then(|| {
                 let reason = "everybody waits while all rows are looked at; add a CHECK … IS NOT NULL NOT VALID first and \
                               validate it in another migration";
                 (&NOT_NULL, reason.to_owned())
             })
         }
-        Act::KeyByIndex { table, index } => {
+        Effect::MakesIndexPrimaryKey { table, index } => {
             let may_be_null = known.is_index_never_null(table, &index.name) == Some(false);
             (may_be_null && !known.is_fresh(table) && !free.contains(table)).then(|| {
                 let reason = "everybody waits while all rows are looked at: a column of the index may be NULL";
                 (&NOT_NULL, reason.to_owned())
             })
         }
-        Act::TakesDomain { table, kind } => {
+        Effect::AddsDomainColumn { table, kind } => {
             let is_checked = known.is_constrained_domain(kind) && !known.is_fresh(table) && !free.contains(table);
             is_checked.then(|| {
                 let reason = format!(
@@ -225,8 +224,8 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 (&FIELD_WITH_DEFAULT, reason)
             })
         }
-        Act::Works(work) => works(work, known, &|table| known.is_fresh(table) || free.contains(table)),
-        Act::UsesValue { kind, value, names_type, tables } => {
+        Effect::AccessesRows(work) => works(work, known, &|table| known.is_fresh(table) || free.contains(table)),
+        Effect::UsesEnumValue { kind, value, names_type, tables } => {
             let may_be_of_type =
                 *names_type || tables.iter().any(|table| known.may_have_column_of(table, kind));
             may_be_of_type.then(|| {
@@ -237,32 +236,32 @@ fn one(act: &Act, known: &Known, free: &BTreeSet<TableName>) -> Option<Finding> 
                 (&NEW_ENUM_VALUE, reason)
             })
         }
-        Act::Makes { .. }
-        | Act::Copies { .. }
-        | Act::Writes { .. }
-        | Act::LeavesOut { .. }
-        | Act::Attaches { .. }
-        | Act::Detaches { .. }
-        | Act::Renames { .. }
-        | Act::Removes { .. }
-        | Act::AddsColumn { .. }
-        | Act::RenamesColumn { .. }
-        | Act::Adopts { .. }
-        | Act::Locks { .. }
-        | Act::Retypes { .. }
-        | Act::Divides { .. }
-        | Act::Learns { .. }
-        | Act::MakesDomain { .. }
-        | Act::MakesSchema { .. }
-        | Act::RemovesSchema { .. }
-        | Act::Strays
-        | Act::Shuffles => None,
+        Effect::Creates { .. }
+        | Effect::Copies { .. }
+        | Effect::Writes { .. }
+        | Effect::MaySkipRows { .. }
+        | Effect::Attaches { .. }
+        | Effect::Detaches { .. }
+        | Effect::Renames { .. }
+        | Effect::Drops { .. }
+        | Effect::AddsColumn { .. }
+        | Effect::RenamesColumn { .. }
+        | Effect::AddsChild { .. }
+        | Effect::Locks { .. }
+        | Effect::ChangesType { .. }
+        | Effect::Partitions { .. }
+        | Effect::AddsFacts { .. }
+        | Effect::CreatesDomain { .. }
+        | Effect::CreatesSchema { .. }
+        | Effect::RemovesSchema { .. }
+        | Effect::ChangesSearchPath
+        | Effect::InvalidatesNames => None,
     }
 }
 
-/// What reading and writing rows makes others wait for.
+/// Returns a finding if others wait while the statement reads and writes rows.
 fn works(
-    work: &Work,
+    work: &RowAccess,
     known: &Known,
     is_free: &dyn Fn(&TableName) -> bool,
 ) -> Option<(&'static Rule, String)> {
@@ -272,8 +271,8 @@ fn works(
     let finds_many = |read: &&Read| !is_free(&read.table) && known.reads_many(read);
     if known.has_one_writer() {
         let read = work.reads.iter().find(finds_many).map(|read| &read.table);
-        let is_referred = |table: &&TableName| !is_free(table) && known.bound_to(table).is_some();
-        // A row that refers to another one is deleted by itself, unless its table goes with it.
+        let is_referred = |table: &&TableName| !is_free(table) && known.dependent_of(table).is_some();
+        // A row with a foreign key is deleted individually, unless its whole table is dropped.
         let refers = |table: &&TableName| !is_free(table) && known.refers_to_any(table);
         let emptied = work.holds.iter().map(|read| &read.table).find(refers);
         let table = read.or(emptied).or_else(|| work.empties.iter().find(is_referred))?;
@@ -283,7 +282,7 @@ fn works(
         let columns = work.updates.iter().filter(|(of, _)| of == table).flat_map(|(_, columns)| columns);
         columns.into_iter().any(|column| known.is_fresh_column(table, column))
     };
-    // A column that is compared with one value is taken to find few, unless it is new.
+    // A comparison with one value is assumed to match few rows, unless the table is new.
     let is_held = |read: &&Read| finds_many(read) && (read.bound.is_empty() || fills_new(&read.table));
     let mut held = work.holds.iter().filter(is_held).map(|read| &read.table);
     let replaced = || work.replaces.as_ref().filter(|table| !is_free(table) && known.is_long(work));
@@ -313,7 +312,7 @@ fn filled(table: &TableName) -> String {
     format!("writers of rows of {table} wait until all of them are written; fill the column in batches")
 }
 
-/// What a table that is replaced takes along.
+/// Names the dependent objects that are lost when a table is replaced.
 fn without(lost: &[&TableName]) -> String {
     if lost.is_empty() {
         return String::new();

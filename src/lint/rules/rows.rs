@@ -1,4 +1,4 @@
-//! What deletes or overwrites rows.
+//! Rules about statements that delete or overwrite rows.
 
 use super::Rule;
 use super::loss::rules;

@@ -1,20 +1,20 @@
-//! What a column's new type makes of its values: which are lost, which do not fit, and whether the
-//! table is written anew.
+//! What a type change does to the values of a column: whether values are lost or rejected, and
+//! whether the table is rewritten.
 
 use super::Rule;
 use super::loss::rules;
 use super::{COLUMN_TYPE, CONVERSION};
 use crate::change::Risk::Destructive;
-use crate::lint::act::Using;
+use crate::lint::effect::Using;
 
 rules! {
     NARROW_COLUMN_TYPE = "narrow-column-type", Destructive,
         "a column gets a type that keeps less of its values, or values computed anew";
 }
 
-/// A type, as far as it matters here. `None` is no limit.
+/// A type, as far as conversions depend on it. `None` means no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Kind {
+enum ColumnType {
     Boolean,
     Integer {
         bits: u32,
@@ -24,14 +24,14 @@ enum Kind {
     },
     Numeric(Option<(u32, u32)>),
     Text(Option<u32>),
-    /// `char(n)`, padded.
+    /// `char(n)`, padded with blanks.
     Padded(u32),
     /// At most 63 bytes. A longer text is cut off without an error, even by an assignment.
     Name,
     /// `"char"`, one byte. A longer text is cut off as for `name`.
     Byte,
     Date,
-    /// With its digits of a second, as the others.
+    /// With the number of digits of fractional seconds.
     Timestamp(Option<u32>),
     TimestampTz(Option<u32>),
     Time(Option<u32>),
@@ -53,18 +53,18 @@ enum Kind {
     Other(String),
 }
 
-/// What a conversion does to some value.
+/// What a conversion does in the worst case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fit {
-    /// It is kept.
+    /// Keeps every value.
     Keeps,
-    /// It makes the statement fail, so that nothing is done.
+    /// Makes the statement fail, so nothing changes.
     Fails,
-    /// It becomes another one without an error.
+    /// Changes a value without an error.
     Loses,
 }
 
-/// What the rules say of a new type.
+/// Returns the findings of a type change.
 pub(super) fn retyped(from: Option<&str>, to: &str, using: Option<&Using>) -> Vec<(&'static Rule, String)> {
     let (casts, converts) = match using {
         Some(Using::Computes(value)) => {
@@ -81,8 +81,8 @@ pub(super) fn retyped(from: Option<&str>, to: &str, using: Option<&Using>) -> Ve
     let steps = casts.iter().map(|to| (to.as_str(), true)).chain([(to, false)]);
     let mut is_written = converts;
     for (to, is_explicit) in steps {
-        let (kind, to) = (Kind::read(to), one_line(to));
-        let was = from.as_deref().map(Kind::read);
+        let (kind, to) = (ColumnType::read(to), one_line(to));
+        let was = from.as_deref().map(ColumnType::read);
         let fit = match &was {
             _ if converts => Fit::Keeps,
             Some(was) => was.fit(&kind, is_explicit),
@@ -93,7 +93,7 @@ pub(super) fn retyped(from: Option<&str>, to: &str, using: Option<&Using>) -> Ve
             .map_or_else(|| "what the column has".to_owned(), |from| format!("all that {from} does"));
         match fit {
             Fit::Keeps => {}
-            Fit::Loses if kind == Kind::Jsonb => {
+            Fit::Loses if kind == ColumnType::Jsonb => {
                 let lost = "the order of keys, blanks, and all but the last of equal keys";
                 found.push((&NARROW_COLUMN_TYPE, format!("{to} does not hold {what}: it leaves out {lost}")));
             }
@@ -118,7 +118,7 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-impl Kind {
+impl ColumnType {
     fn read(text: &str) -> Self {
         let text = one_line(&text.to_lowercase());
         if let Some(element) = element_of(&text) {
@@ -144,7 +144,7 @@ impl Kind {
             .filter(|part| !part.is_empty())
             .map(|part| part.parse().ok())
             .collect();
-        // A negative scale rounds.
+        // A negative scale rounds, so the type keeps no known number of digits.
         let Some(numbers) = numbers else { return Self::Other(text) };
         let first = numbers.first().copied();
         let name = format!("{name} {rest}");
@@ -181,7 +181,7 @@ impl Kind {
         }
     }
 
-    /// What becomes of values of a type that is not known.
+    /// Worst case when the old type is unknown.
     fn fit_of_any(&self, is_explicit: bool) -> Fit {
         match self {
             Self::Text(None)
@@ -195,13 +195,13 @@ impl Kind {
             Self::Text(Some(_)) | Self::Padded(_) | Self::Bit(_) if is_explicit => Fit::Loses,
             Self::Text(Some(_)) | Self::Padded(_) | Self::Bit(_) | Self::Inet => Fit::Fails,
             Self::Array { element, .. } => element.fit_of_any(is_explicit).max(Fit::Fails),
-            // Those that texts are most often made into.
+            // The usual targets of a conversion from text.
             Self::Other(name) if is_discrete(name) => Fit::Fails,
             _ => Fit::Loses,
         }
     }
 
-    /// What becomes of its values in the other type.
+    /// Worst case of converting values of this type to the other one.
     fn fit(&self, to: &Self, is_explicit: bool) -> Fit {
         let within = |have: Option<u32>, most: Option<u32>, otherwise: Fit| match (have, most) {
             (_, None) => Fit::Keeps,
@@ -209,7 +209,7 @@ impl Kind {
             (Some(_) | None, Some(_)) => otherwise,
         };
         let keeps = |is_kept: bool, otherwise: Fit| if is_kept { Fit::Keeps } else { otherwise };
-        // An explicit cast cuts a text off, where an assignment fails.
+        // An explicit cast truncates a text, while an assignment fails.
         let too_long = if is_explicit { Fit::Loses } else { Fit::Fails };
         match (self, to) {
             (from, to) if from == to => Fit::Keeps,
@@ -223,7 +223,7 @@ impl Kind {
             (Self::Integer { bits }, Self::Integer { bits: to }) => keeps(bits <= to, Fit::Fails),
             (Self::Float { bits }, Self::Float { bits: to }) => keeps(bits <= to, Fit::Loses),
             (Self::Integer { bits }, Self::Float { bits: to }) => keeps(bits < to, Fit::Loses),
-            // Decimal digits that each value of the type keeps.
+            // The number of decimal digits that the type always keeps.
             (Self::Numeric(Some((digits, _))), Self::Float { bits }) => {
                 keeps(*digits <= if *bits == 64 { 15 } else { 6 }, Fit::Loses)
             }
@@ -257,12 +257,12 @@ impl Kind {
             | (Self::Time(have), Self::Time(most) | Self::Interval(most))
             | (Self::TimeTz(have), Self::TimeTz(most))
             | (Self::Interval(have), Self::Interval(most)) => within(*have, *most, Fit::Loses),
-            // Bytes are printed in one of two ways.
+            // The output format of bytea depends on a setting.
             (Self::Bytes, Self::Text(None))
             | (_, Self::Name | Self::Byte)
-            // Of equal keys only the last one is kept, and neither the order of keys nor the blanks are.
+            // jsonb keeps only the last of equal keys, and neither the order of keys nor white space.
             | (Self::Json, Self::Jsonb) => Fit::Loses,
-            // Any other value can be printed and read back.
+            // The text form of any other value can be parsed back.
             (_, Self::Text(None))
             | (Self::Bit(_), Self::VarBit(None))
             | (Self::Integer { .. } | Self::Numeric(_), Self::Numeric(None))
@@ -271,11 +271,11 @@ impl Kind {
             | (Self::Jsonb, Self::Json)
             | (Self::Date, Self::Timestamp(_) | Self::TimestampTz(_)) => Fit::Keeps,
             (_, Self::Text(Some(_)) | Self::Padded(_))
-            // An explicit cast cuts bits off, or adds zeros.
+            // An explicit cast truncates the bits, or pads them with zeros.
             | (Self::Bit(_) | Self::VarBit(_) | Self::Text(_) | Self::Padded(_), Self::Bit(_))
             | (Self::Text(_) | Self::Padded(_), Self::VarBit(Some(_))) => too_long,
-            // A text is read as a value or refused, except that the time of day, a zone, digits
-            // beyond the type's or repeated keys may be left out.
+            // A text is parsed or rejected, except that a time of day, a zone, excess digits or
+            // repeated keys may be dropped.
             (Self::Text(_) | Self::Padded(_), to) => match to {
                 Self::Date
                 | Self::Timestamp(_)
@@ -289,12 +289,12 @@ impl Kind {
                 Self::Other(name) if !is_discrete(name) => Fit::Loses,
                 _ => Fit::Fails,
             },
-            // One that the rules do not know is cast to another one by functions that nobody knows.
+            // Casts between unknown types run functions with unknown results.
             _ => Fit::Loses,
         }
     }
 
-    /// Whether PostgreSQL keeps the table as it is, because values of both are the same bytes.
+    /// Whether PostgreSQL does not rewrite the table, because both types have the same binary form.
     fn is_stored_as(&self, to: &Self) -> bool {
         let within = |have: &Option<u32>, most: &Option<u32>| match (have, most) {
             (_, None) => true,
@@ -320,10 +320,10 @@ impl Kind {
     }
 }
 
-/// Bytes that a value of type `name` has at most.
+/// Maximum size of a value of type `name` in bytes.
 const NAME_BYTES: u32 = 63;
 
-/// The type of an array's elements, with any number of dimensions; `None` for another type.
+/// Returns the element type of an array with any number of dimensions; `None` for other types.
 fn element_of(kind: &str) -> Option<&str> {
     if let Some((element, _)) = kind.split_once(" array") {
         return Some(element);
@@ -335,7 +335,7 @@ fn element_of(kind: &str) -> Option<&str> {
     (rest != kind).then_some(rest)
 }
 
-/// Digits that hold every integer of a width.
+/// Number of digits that hold every integer of a width.
 fn integer_digits(bits: u32) -> u32 {
     match bits {
         16 => 5,
@@ -344,12 +344,12 @@ fn integer_digits(bits: u32) -> u32 {
     }
 }
 
-/// Six digits of a second are all that there are.
+/// PostgreSQL stores at most six digits of fractional seconds.
 fn digits(limit: Option<u32>) -> Option<u32> {
     limit.filter(|digits| *digits < 6)
 }
 
-/// Types that hold a text as it is, or refuse it: those that are not PostgreSQL's own are most often
+/// Whether a type keeps a text unchanged or rejects it. Types that are not built in are usually
 /// enums.
 fn is_discrete(name: &str) -> bool {
     const LOSSY: [&str; 10] =
@@ -357,8 +357,8 @@ fn is_discrete(name: &str) -> bool {
     !LOSSY.contains(&name)
 }
 
-/// Whether SQLite stores every value of a column of one type as it is in one of another type: it
-/// converts them by what the type's name contains, and ignores its length.
+/// Whether SQLite stores every value of a column unchanged under another declared type: the
+/// affinity depends on substrings of the type name, and the length is ignored.
 pub(in crate::lint) fn is_stored_alike(from: &str, to: &str) -> bool {
     let affinity = |kind: &str| {
         let kind = kind.to_lowercase();

@@ -1,4 +1,4 @@
-//! What the text does not tell, and what it should not.
+//! Rules about effects that are not visible in the text, and about secrets in it.
 
 use super::Rule;
 use super::loss::rules;

@@ -1,28 +1,28 @@
-//! Cuts a script into words, names, punctuation and texts, and remembers its comments.
+//! Splits a script into tokens and records its comments.
 
 use std::ops::Range;
 
 use crate::sql::Dialect;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A bare word, in lower case: a keyword or a name.
+pub(super) enum TokenKind {
+    /// An unquoted keyword or name, in lower case.
     Word(String),
     /// A quoted name.
     Name(String),
-    /// Punctuation, one character; texts and numbers too, as their first character.
+    /// A punctuation character, or the first character of a string or number.
     Other(char),
 }
 
 #[derive(Debug, Clone)]
 pub(super) struct Token {
-    pub kind: Kind,
+    pub kind: TokenKind,
     pub at: Range<usize>,
 }
 
 impl Token {
     pub(super) fn is(&self, word: &str) -> bool {
-        matches!(&self.kind, Kind::Word(is) if is == word)
+        matches!(&self.kind, TokenKind::Word(is) if is == word)
     }
 }
 
@@ -51,7 +51,7 @@ impl<'a> Lexer<'a> {
                 rest.len() - rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}').len();
             let (skipped, ends) = match rest.get(blank..).unwrap_or("") {
                 comment if comment.starts_with("--") => {
-                    // To SQLite a carriage return ends no line.
+                    // In SQLite a carriage return does not end a line comment.
                     let ends = |c| c == '\n' || c == '\r' && self.dialect == Dialect::Postgres;
                     (comment.find(ends).unwrap_or(comment.len()), true)
                 }
@@ -70,7 +70,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Length of a comment that ends; PostgreSQL nests them.
+    /// Returns the length of a terminated comment. PostgreSQL nests comments.
     fn comment(&self, text: &str) -> Option<usize> {
         let mut depth = 0_usize;
         let mut at = 0;
@@ -105,25 +105,25 @@ impl Iterator for Lexer<'_> {
                 if self.dialect == Dialect::Postgres
                     && rest.get(1..).is_some_and(|r| r.starts_with('\'')) =>
             {
-                (escaped(rest), Kind::Other('\''))
+                (escaped(rest), TokenKind::Other('\''))
             }
-            '\'' => (quoted(rest, '\'', false), Kind::Other('\'')),
+            '\'' => (quoted(rest, '\'', false), TokenKind::Other('\'')),
             '"' | '`' => {
                 let length = quoted(rest, first, false);
                 let inner = rest.get(1..length.unwrap_or(0).saturating_sub(1)).unwrap_or("");
-                (length, Kind::Name(inner.replace(&format!("{first}{first}"), &first.to_string())))
+                (length, TokenKind::Name(inner.replace(&format!("{first}{first}"), &first.to_string())))
             }
             '[' if self.dialect == Dialect::Sqlite => {
                 let end = rest.find(']');
                 let inner = rest.get(1..end.unwrap_or(1)).unwrap_or("");
-                (end.map(|end| end + 1), Kind::Name(inner.to_owned()))
+                (end.map(|end| end + 1), TokenKind::Name(inner.to_owned()))
             }
-            '$' if self.dialect == Dialect::Postgres => (dollar_quoted(rest), Kind::Other('$')),
+            '$' if self.dialect == Dialect::Postgres => (dollar_quoted(rest), TokenKind::Other('$')),
             c if c.is_alphabetic() || c == '_' => {
                 let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                (Some(length), Kind::Word(rest.get(..length).unwrap_or("").to_lowercase()))
+                (Some(length), TokenKind::Word(rest.get(..length).unwrap_or("").to_lowercase()))
             }
-            other => (Some(other.len_utf8()), Kind::Other(other)),
+            other => (Some(other.len_utf8()), TokenKind::Other(other)),
         };
         let all = rest.len();
         self.never_ends |= length.is_none();
@@ -134,7 +134,7 @@ impl Iterator for Lexer<'_> {
     }
 }
 
-/// Length of `E'…'` that ends, with what goes on in the same way on another line.
+/// Returns the length of a terminated `E'…'`, including continuations on following lines.
 fn escaped(text: &str) -> Option<usize> {
     let mut length = 1;
     loop {
@@ -149,7 +149,8 @@ fn escaped(text: &str) -> Option<usize> {
     }
 }
 
-/// Length of a quoted text that ends, with its quotes; a doubled quote stands for one.
+/// Returns the length of a terminated quoted text, with its quotes. A doubled quote is one escaped
+/// quote.
 fn quoted(text: &str, quote: char, backslash: bool) -> Option<usize> {
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
@@ -166,7 +167,7 @@ fn quoted(text: &str, quote: char, backslash: bool) -> Option<usize> {
     None
 }
 
-/// Length of `$tag$ … $tag$` that ends, or of a lone `$`.
+/// Returns the length of a terminated `$tag$ … $tag$`, or of a lone `$`.
 fn dollar_quoted(text: &str) -> Option<usize> {
     let Some(inner) = text.get(1..) else { return Some(1) };
     let Some(end) = inner.find('$') else { return Some(1) };

@@ -1,5 +1,5 @@
-//! Reads a script of SQL just far enough to tell its statements apart and to see which tables it
-//! creates and refers to. Decides nothing about what the statements do.
+//! Reads an SQL script far enough to split it into statements and to find the tables that it
+//! creates and references. Does not judge the statements.
 
 mod lexer;
 mod names;
@@ -9,47 +9,46 @@ use std::ops::Range;
 
 use crate::catalog::TableName;
 use crate::sql::Dialect;
-use lexer::{Kind, Lexer, Token};
+use lexer::{Lexer, Token, TokenKind};
 use names::name_at;
-pub(crate) use names::{NOWHERE, folded, located, name_after, table_name, told, written_name};
+pub(crate) use names::{NOWHERE, folded, located, name_after, normalized, table_name, written_name};
 
-/// What a script consists of.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script {
-    /// Bytes of each statement, without the semicolon.
+    /// Byte ranges of the statements, without the semicolons.
     pub(crate) statements: Vec<Range<usize>>,
     /// Tables whose names follow `CREATE TABLE`.
     pub(crate) creates: BTreeSet<TableName>,
-    /// A table and one that it refers to with `REFERENCES`.
+    /// Pairs of a table and a table that it references with `REFERENCES`.
     pub(crate) references: BTreeSet<(TableName, TableName)>,
-    /// How deep parentheses and brackets are nested, in each statement.
+    /// Nesting depth of parentheses and brackets, per statement.
     pub(crate) nesting: Vec<usize>,
-    /// Bytes of each comment.
+    /// Byte ranges of the comments.
     pub(crate) comments: Vec<Range<usize>>,
-    /// Whether a comment or a quote is open at the end.
+    /// Whether a comment or a quote is unterminated.
     pub(crate) never_ends: bool,
 }
 
 impl Script {
-    /// Reads a script as a dialect writes it.
     pub(crate) fn read(sql: &str, dialect: Dialect) -> Self {
         let mut script = Self::default();
         let mut statement = Vec::new();
         let (mut blocks, mut parentheses) = (0_usize, 0_usize);
         let mut lexer = Lexer::new(sql, dialect);
         for token in lexer.by_ref() {
-            // As psql does: a rule has semicolons in parentheses, a routine between BEGIN and END.
+            // Follows psql: semicolons may be inside parentheses (in a rule) and between BEGIN and
+            // END (in a routine).
             match token.kind {
-                Kind::Other('(') if dialect == Dialect::Postgres => parentheses += 1,
-                Kind::Other(')') => parentheses = parentheses.saturating_sub(1),
-                Kind::Word(_) if parentheses == 0 && begins_routine(&statement, dialect) => {
+                TokenKind::Other('(') if dialect == Dialect::Postgres => parentheses += 1,
+                TokenKind::Other(')') => parentheses = parentheses.saturating_sub(1),
+                TokenKind::Word(_) if parentheses == 0 && begins_routine(&statement, dialect) => {
                     let opens = token.is("begin") || blocks > 0 && token.is("case");
                     let closes = usize::from(token.is("end"));
                     blocks = if opens { blocks + 1 } else { blocks.saturating_sub(closes) };
                 }
-                Kind::Other(_) | Kind::Word(_) | Kind::Name(_) => {}
+                TokenKind::Other(_) | TokenKind::Word(_) | TokenKind::Name(_) => {}
             }
-            if blocks == 0 && parentheses == 0 && token.kind == Kind::Other(';') {
+            if blocks == 0 && parentheses == 0 && token.kind == TokenKind::Other(';') {
                 script.finish(&statement, dialect);
                 statement.clear();
             } else {
@@ -59,7 +58,8 @@ impl Script {
         script.finish(&statement, dialect);
         script.comments = lexer.comments;
         script.never_ends = lexer.never_ends;
-        // Nobody can tell whether an open comment was to hide the rest.
+        // An unterminated comment may have been meant to hide the rest, so it counts as a
+        // statement.
         if let Some(comment) = script.comments.last().filter(|_| script.never_ends && statement.is_empty()) {
             script.statements.push(comment.clone());
             script.nesting.push(0);
@@ -67,7 +67,7 @@ impl Script {
         script
     }
 
-    /// The text with a blank for every byte of a comment, so that all places stay where they are.
+    /// Returns the text with a blank for every byte of a comment, so that offsets stay the same.
     pub(crate) fn without_comments(&self, sql: &str) -> String {
         let mut out = String::with_capacity(sql.len());
         let mut at = 0;
@@ -111,17 +111,17 @@ fn nesting(tokens: &[Token]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for token in tokens {
         match token.kind {
-            Kind::Other('(' | '[') => depth += 1,
-            Kind::Other(')' | ']') => depth = depth.saturating_sub(1),
-            Kind::Other(_) | Kind::Word(_) | Kind::Name(_) => {}
+            TokenKind::Other('(' | '[') => depth += 1,
+            TokenKind::Other(')' | ']') => depth = depth.saturating_sub(1),
+            TokenKind::Other(_) | TokenKind::Word(_) | TokenKind::Name(_) => {}
         }
         deepest = deepest.max(depth);
     }
     deepest
 }
 
-/// Whether the statement's body may hold semicolons between BEGIN and END. A routine of PostgreSQL is
-/// recognised where psql does it; a trigger of PostgreSQL has no body.
+/// Whether the body of a statement may contain semicolons between BEGIN and END. Routines of
+/// PostgreSQL are recognised as psql does it; a trigger of PostgreSQL has no body.
 fn begins_routine(statement: &[Token], dialect: Dialect) -> bool {
     let is_at = |at: usize, words: &[&str]| {
         statement.get(at).is_some_and(|token| words.iter().any(|word| token.is(word)))
@@ -135,35 +135,35 @@ fn begins_routine(statement: &[Token], dialect: Dialect) -> bool {
     }
 }
 
-/// Whether a statement drops what it names only where that is there.
+/// Whether a statement drops with `IF EXISTS`.
 pub(crate) fn drops_if_exists(statement: &str, dialect: Dialect) -> bool {
     let words = words(statement, dialect);
     words.first().is_some_and(|word| word == "drop") && words.windows(2).any(|pair| pair == ["if", "exists"])
 }
 
-/// The first words of a statement, in lower case, as far as there is nothing but words.
+/// Returns the leading keywords of a statement in lower case.
 pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
     const MOST: usize = 4;
     let words = Lexer::new(statement, dialect).map_while(|token| match token.kind {
-        Kind::Word(word) => Some(word),
-        Kind::Name(_) | Kind::Other(_) => None,
+        TokenKind::Word(word) => Some(word),
+        TokenKind::Name(_) | TokenKind::Other(_) => None,
     });
     words.take(MOST).collect()
 }
 
-/// All of a statement: bare words in lower case, names as they are, punctuation, and of texts and
-/// numbers their first character.
+/// Returns the tokens of a statement: keywords in lower case, names unchanged, punctuation, and the
+/// first character of strings and numbers.
 pub(crate) fn words(statement: &str, dialect: Dialect) -> Vec<String> {
     let text = |token: Token| match token.kind {
-        Kind::Word(text) | Kind::Name(text) => text,
-        Kind::Other(character) => character.to_string(),
+        TokenKind::Word(text) | TokenKind::Name(text) => text,
+        TokenKind::Other(character) => character.to_string(),
     };
     Lexer::new(statement, dialect).map(text).collect()
 }
 
-/// What stands before the first parenthesis of a statement.
+/// Returns the text before the first parenthesis of a statement.
 pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
-    let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == Kind::Other('('))?;
+    let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == TokenKind::Other('('))?;
     statement.get(..parenthesis.at.start)
 }
 

@@ -1,17 +1,17 @@
-//! Names of tables and other things as SQL writes them, and what tells one from another.
+//! Names of tables and other objects as written in SQL, and how they are compared.
 
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Lexer, Token, TokenKind};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
 
-/// `name`, `schema.name` or `database.schema.name` from a token on, as it is written, and how many
-/// tokens it takes.
+/// Returns `name`, `schema.name` or `database.schema.name` at a token, as written, and the number
+/// of tokens.
 pub(super) fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)> {
     let part = |at: usize| match tokens.get(at).map(|token| &token.kind) {
-        Some(Kind::Word(name) | Kind::Name(name)) => Some(name.clone()),
-        Some(Kind::Other(_)) | None => None,
+        Some(TokenKind::Word(name) | TokenKind::Name(name)) => Some(name.clone()),
+        Some(TokenKind::Other(_)) | None => None,
     };
-    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.kind == Kind::Other('.'));
+    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.kind == TokenKind::Other('.'));
     let further = |dot: usize| part(dot + 1).filter(|_| is_dotted(dot));
     let first = part(at)?;
     Some(match (further(at + 1), further(at + 3)) {
@@ -21,7 +21,7 @@ pub(super) fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)>
     })
 }
 
-/// A name without the schema that is meant where none is said.
+/// Removes the schema from a name if it is the default schema.
 pub(crate) fn located(mut table: TableName, dialect: Dialect) -> TableName {
     let is_default = |schema: &String| match dialect {
         Dialect::Postgres => schema == "public",
@@ -31,44 +31,45 @@ pub(crate) fn located(mut table: TableName, dialect: Dialect) -> TableName {
     table
 }
 
-/// A table's name as unquoted SQL means it: databases differ in how they fold case, so that names
-/// read from SQL are compared without it.
+/// Returns a table name in lower case. Databases fold case differently, so names from SQL are
+/// compared case-insensitively.
 pub(crate) fn folded(table: &TableName) -> TableName {
     let TableName { schema, name } = table;
     TableName { schema: schema.as_ref().map(|schema| schema.to_lowercase()), name: name.to_lowercase() }
 }
 
-/// A table's name as a dialect tells it from others: SQLite knows no case. PostgreSQL does, and
-/// unquoted names come in lower case already.
-pub(crate) fn told(table: &TableName, dialect: Dialect) -> TableName {
+/// Returns a table name in the form in which the dialect compares it. SQLite ignores case.
+/// PostgreSQL does not, but its unquoted names are already in lower case here.
+pub(crate) fn normalized(table: &TableName, dialect: Dialect) -> TableName {
     match dialect {
         Dialect::Postgres => table.clone(),
         Dialect::Sqlite => folded(table),
     }
 }
 
-/// The schema of a name of which nobody can tell where it leads. No table has such a one.
+/// The schema of names that cannot be resolved. No real table has it.
 pub(crate) const NOWHERE: &str = "?";
 
-/// The name of a table as SQL writes it, when the text is nothing else: unquoted in lower case.
+/// Parses a text that consists of a table name only; unquoted names are folded to lower case.
 pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
     let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
     let name = name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len());
     name.map(|(name, _)| located(name, dialect))
 }
 
-/// The name of a thing with the schema that is written, folded; one that cannot be read leads nowhere.
+/// Returns the folded name of an object with its schema; an unreadable name gets the schema
+/// [`NOWHERE`].
 pub(crate) fn written_name(text: &str, dialect: Dialect) -> TableName {
     let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
     match name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()) {
-        Some((name, _)) => told(&name, dialect),
+        Some((name, _)) => normalized(&name, dialect),
         None => TableName { schema: Some(NOWHERE.to_owned()), name: text.trim().to_owned() },
     }
 }
 
-/// The name behind the first of these words.
+/// Returns the name after the first occurrence of a keyword.
 pub(crate) fn name_after(statement: &str, word: &str, dialect: Dialect) -> Option<TableName> {
     let tokens: Vec<Token> = Lexer::new(statement, dialect).collect();
     let at = tokens.iter().position(|token| token.is(word))?;
-    name_at(&tokens, at + 1).map(|(name, _)| told(&name, dialect))
+    name_at(&tokens, at + 1).map(|(name, _)| normalized(&name, dialect))
 }

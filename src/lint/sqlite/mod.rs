@@ -1,5 +1,5 @@
-//! Reads SQLite's statements with sqlparser, one by one, so that one that it does not understand
-//! hides no other.
+//! Reads SQLite statements with sqlparser, one by one, so that a statement that cannot be parsed
+//! does not hide the others.
 
 mod rows;
 mod work;
@@ -12,112 +12,112 @@ use sqlparser::dialect::SQLiteDialect;
 use sqlparser::parser::Parser;
 
 use super::MOST_NESTING;
-use super::act::{Act, Fact};
+use super::effect::{Effect, Fact};
 use super::known::temporary;
 use super::rules;
 use super::script::{Script, before_parenthesis, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
 
-/// What each statement of a script does.
-pub(super) fn acts(sql: &str, script: &Script, in_transaction: bool) -> Vec<Vec<Act>> {
+/// Returns the effects of each statement of a script.
+pub(super) fn effects(sql: &str, script: &Script, in_transaction: bool) -> Vec<Vec<Effect>> {
     let text = |bytes: &std::ops::Range<usize>| sql.get(bytes.clone()).unwrap_or("");
     let each = script.statements.iter().zip(&script.nesting);
     each.map(|(bytes, nesting)| statement(text(bytes), *nesting, in_transaction)).collect()
 }
 
-fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Act> {
+fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Effect> {
     let words = first_words(sql, Dialect::Sqlite);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["begin" | "commit" | "end" | "rollback", ..] if in_transaction => {
             let reason = "the migration runs in a transaction already, together with its record";
-            return vec![Act::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)];
+            return vec![Effect::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)];
         }
         ["pragma", "writable_schema", ..] => {
             let reason = "what is written into the schema's own table is not looked into";
-            return vec![Act::does(&rules::CODE_BLOCK, Vec::new(), reason)];
+            return vec![Effect::does(&rules::CODE_BLOCK, Vec::new(), reason)];
         }
         ["analyze", ..] => {
             let reason = "writers of the whole file wait while its indexes are read";
-            return vec![Act::does(&rules::LONG_WRITE, Vec::new(), reason)];
+            return vec![Effect::does(&rules::LONG_WRITE, Vec::new(), reason)];
         }
         ["vacuum", ..] if in_transaction => {
             let reason = "VACUUM fails in a transaction: let the file begin with `-- no-transaction`";
-            let fails = Act::does(&rules::NOT_IN_TRANSACTION, Vec::new(), reason);
+            let fails = Effect::does(&rules::NOT_IN_TRANSACTION, Vec::new(), reason);
             return vec![
                 fails,
-                Act::does(&rules::LONG_WRITE, Vec::new(), "writers wait while the file is written anew"),
+                Effect::does(&rules::LONG_WRITE, Vec::new(), "writers wait while the file is written anew"),
             ];
         }
         ["vacuum" | "reindex", ..] => {
             let reason = "writers wait while the file is written anew";
-            return vec![Act::does(&rules::LONG_WRITE, Vec::new(), reason)];
+            return vec![Effect::does(&rules::LONG_WRITE, Vec::new(), reason)];
         }
         ["create", "trigger", ..] | ["create", _, "trigger", ..] => return trigger(sql),
         ["drop", "trigger", ..] => {
             let after = if words.contains(&"exists") { "exists" } else { "trigger" };
             let name = name_after(sql, after, Dialect::Sqlite);
-            return name.map(|name| Act::Detaches { name }).into_iter().collect();
+            return name.map(|name| Effect::Detaches { name }).into_iter().collect();
         }
-        // Another file may have been behind the name.
-        ["detach", ..] => return vec![Act::Shuffles],
+        // The schema name may refer to another file from here on.
+        ["detach", ..] => return vec![Effect::InvalidatesNames],
         words if is_harmless(words) => return Vec::new(),
         _ => {}
     }
     if nesting > MOST_NESTING {
         return unread(&words, "it is nested too deep");
     }
-    let mut acts = match Parser::parse_sql(&SQLiteDialect {}, sql) {
-        Ok(statements) => statements.iter().flat_map(of).collect(),
+    let mut effects = match Parser::parse_sql(&SQLiteDialect {}, sql) {
+        Ok(statements) => statements.iter().flat_map(effects_of).collect(),
         Err(error) => {
             let made = before_parenthesis(sql, Dialect::Sqlite).filter(|_| words.first() == Some(&"create"));
             let made =
                 made.and_then(|head| Parser::parse_sql(&SQLiteDialect {}, &format!("{head} (x)")).ok());
             match made {
-                // Whatever stands in a table or index that is made: its name says all that matters.
-                Some(statements) => statements.iter().flat_map(of).map(without_columns).collect(),
-                // Without OR REPLACE it only adds rows, wherever they come from.
-                None if words.starts_with(&["insert", "into"]) => vec![Act::Writes { to: Vec::new() }],
+                // The content of a created table or index does not matter, only its name.
+                Some(statements) => statements.iter().flat_map(effects_of).map(without_columns).collect(),
+                // Without OR REPLACE the statement only adds rows.
+                None if words.starts_with(&["insert", "into"]) => vec![Effect::Writes { to: Vec::new() }],
                 None => unread(&words, &error.to_string()),
             }
         }
     };
-    if let Some(Act::Makes { name, .. }) = acts.first()
+    if let Some(Effect::Creates { name, .. }) = effects.first()
         && words.first() == Some(&"create")
         && resolves_conflicts(sql)
     {
-        acts.push(Act::LeavesOut { table: name.clone() });
+        effects.push(Effect::MaySkipRows { table: name.clone() });
     }
-    acts
+    effects
 }
 
-/// What a trigger does may keep rows out of its table.
-fn trigger(sql: &str) -> Vec<Act> {
+/// A trigger's statements may prevent rows from reaching its table.
+fn trigger(sql: &str) -> Vec<Effect> {
     let Some(table) = name_after(sql, "on", Dialect::Sqlite) else { return Vec::new() };
     let after = if words(sql, Dialect::Sqlite).contains(&"exists".to_owned()) { "exists" } else { "trigger" };
     let attached = name_after(sql, after, Dialect::Sqlite);
-    let attached = attached.map(|name| Act::Attaches { name, table: table.clone() });
-    attached.into_iter().chain([Act::LeavesOut { table }]).collect()
+    let attached = attached.map(|name| Effect::Attaches { name, table: table.clone() });
+    attached.into_iter().chain([Effect::MaySkipRows { table }]).collect()
 }
 
-fn without_columns(act: Act) -> Act {
-    match act {
-        Act::Makes { name, if_missing, .. } => {
-            Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }
+fn without_columns(effect: Effect) -> Effect {
+    match effect {
+        Effect::Creates { name, if_missing, .. } => {
+            Effect::Creates { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }
         }
-        act => act,
+        effect => effect,
     }
 }
 
-/// Whether a table is made with a constraint that rows fail without an error.
+/// Whether a table is created with a conflict clause that drops or replaces rows without an error.
 fn resolves_conflicts(sql: &str) -> bool {
     let words = words(sql, Dialect::Sqlite);
     let is_quiet = |at: &[String]| matches!(at, [on, conflict, how] if on == "on" && conflict == "conflict" && (how == "ignore" || how == "replace"));
     words.windows(3).any(is_quiet)
 }
 
-/// Whether the first words tell already that nothing is lost and nobody waits.
+/// Whether the first words already show that the statement loses nothing and blocks nobody.
 fn is_harmless(words: &[&str]) -> bool {
     match words {
         ["create", "temp" | "temporary", "view", ..] | ["create" | "drop", "view", ..] => true,
@@ -138,8 +138,9 @@ fn is_harmless(words: &[&str]) -> bool {
     }
 }
 
-/// A statement that is not understood; one that begins as those do that destroy is held for one.
-fn unread(words: &[&str], message: &str) -> Vec<Act> {
+/// Returns the effects of a statement that cannot be parsed. One that starts with a destructive
+/// keyword counts as destructive.
+fn unread(words: &[&str], message: &str) -> Vec<Effect> {
     let rule = match words {
         ["drop", "table", ..] => &rules::DROP_TABLE,
         ["delete", ..] => &rules::DELETE_ROWS,
@@ -148,10 +149,10 @@ fn unread(words: &[&str], message: &str) -> Vec<Act> {
     };
     let message = message.lines().next().unwrap_or("").trim_start_matches("sql parser error: ");
     let reason = format!("cannot be read: {message}");
-    vec![Act::does(rule, Vec::new(), reason), Act::Writes { to: Vec::new() }]
+    vec![Effect::does(rule, Vec::new(), reason), Effect::Writes { to: Vec::new() }]
 }
 
-fn of(statement: &Statement) -> Vec<Act> {
+fn effects_of(statement: &Statement) -> Vec<Effect> {
     match statement {
         Statement::CreateTable(create) => {
             let columns = create.columns.iter().map(|column| {
@@ -160,17 +161,23 @@ fn of(statement: &Statement) -> Vec<Act> {
             let columns = columns.collect();
             let name = name(&create.name);
             let name = if create.temporary { temporary(&name, Dialect::Sqlite) } else { name };
-            let mut acts = Vec::new();
+            let mut effects = Vec::new();
             if let Some(query) = &create.query {
-                acts.extend(rows::of_query(query));
-                acts.push(Act::Works(work::of_made(&name, query)));
+                effects.extend(rows::of_query(query));
+                effects.push(Effect::AccessesRows(work::row_access_of_created(&name, query)));
             }
             let if_missing = create.if_not_exists;
-            acts.push(Act::Makes { name, if_missing, columns, keys: keys(create), facts: Vec::new() });
-            acts
+            effects.push(Effect::Creates {
+                name,
+                if_missing,
+                columns,
+                keys: keys(create),
+                facts: Vec::new(),
+            });
+            effects
         }
         Statement::CreateVirtualTable { name: table, if_not_exists, .. } => {
-            vec![Act::Makes {
+            vec![Effect::Creates {
                 name: name(table),
                 if_missing: *if_not_exists,
                 columns: Vec::new(),
@@ -186,24 +193,24 @@ fn of(statement: &Statement) -> Vec<Act> {
         drop @ Statement::Drop { object_type: ObjectType::Table, names, .. } => {
             let tables: Vec<_> = names.iter().map(name).collect();
             let reason = format!("loses the rows of {}", joined(&tables));
-            let removed = tables.iter().map(|name| Act::Removes { name: name.clone() });
-            let mut acts: Vec<_> = removed.collect();
-            acts.push(Act::does(&rules::DROP_TABLE, tables, reason));
-            // Before the table is gone.
-            acts.splice(0..0, work::of(drop).map(Act::Works));
-            acts
+            let removed = tables.iter().map(|name| Effect::Drops { name: name.clone() });
+            let mut effects: Vec<_> = removed.collect();
+            effects.push(Effect::does(&rules::DROP_TABLE, tables, reason));
+            // The rows are read before the table is dropped.
+            effects.splice(0..0, work::row_access(drop).map(Effect::AccessesRows));
+            effects
         }
         Statement::Drop { object_type: ObjectType::Index, names, .. } => {
             let gone = names.iter().map(name);
-            gone.flat_map(|name| [Act::Detaches { name: name.clone() }, Act::Removes { name }]).collect()
+            gone.flat_map(|name| [Effect::Detaches { name: name.clone() }, Effect::Drops { name }]).collect()
         }
         Statement::Query(query) => rows::of_query(query),
         Statement::Explain { .. } | Statement::ExplainTable { .. } => Vec::new(),
-        other => rows::of(other),
+        other => rows::row_effects(other),
     }
 }
 
-/// The columns of each primary key and unique constraint.
+/// Returns the columns of each primary key and unique constraint.
 fn keys(create: &CreateTable) -> Vec<Vec<String>> {
     let is_key =
         |option: &ColumnOption| matches!(option, ColumnOption::PrimaryKey(_) | ColumnOption::Unique(_));
@@ -218,7 +225,7 @@ fn keys(create: &CreateTable) -> Vec<Vec<String>> {
     own.chain(common).flatten().collect()
 }
 
-/// The columns of an index; `None` where it has an expression.
+/// Returns the columns of an index, or `None` if it contains an expression.
 fn columns(items: &[IndexColumn]) -> Option<Vec<String>> {
     let column = |item: &IndexColumn| match &item.column.expr {
         Expr::Identifier(column) => Some(column.value.to_lowercase()),
@@ -227,24 +234,32 @@ fn columns(items: &[IndexColumn]) -> Option<Vec<String>> {
     items.iter().map(column).collect()
 }
 
-fn indexed(create: &CreateIndex) -> Vec<Act> {
-    let mut acts = index(create.name.as_ref(), &create.table_name, create.if_not_exists);
+fn indexed(create: &CreateIndex) -> Vec<Effect> {
+    let mut effects = index(create.name.as_ref(), &create.table_name, create.if_not_exists);
     let key = columns(&create.columns).filter(|_| create.unique && create.predicate.is_none());
-    acts.extend(key.map(|key| Act::Learns { table: name(&create.table_name), facts: vec![Fact::Key(key)] }));
-    acts
+    effects.extend(
+        key.map(|key| Effect::AddsFacts { table: name(&create.table_name), facts: vec![Fact::Key(key)] }),
+    );
+    effects
 }
 
-fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Vec<Act> {
+fn index(index: Option<&ObjectName>, table: &ObjectName, if_missing: bool) -> Vec<Effect> {
     let table = name(table);
     let reason = "writers of the whole file wait while the index is built";
     let made = index.map(name).into_iter().flat_map(|name| {
-        let attached = Act::Attaches { name: name.clone(), table: table.clone() };
-        [Act::Makes { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() }, attached]
+        let attached = Effect::Attaches { name: name.clone(), table: table.clone() };
+        [
+            Effect::Creates { name, if_missing, columns: Vec::new(), keys: Vec::new(), facts: Vec::new() },
+            attached,
+        ]
     });
-    made.collect::<Vec<_>>().into_iter().chain([Act::does(&rules::LONG_WRITE, vec![table], reason)]).collect()
+    made.collect::<Vec<_>>()
+        .into_iter()
+        .chain([Effect::does(&rules::LONG_WRITE, vec![table], reason)])
+        .collect()
 }
 
-fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
+fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Effect> {
     let to = || vec![table.clone()];
     match operation {
         AlterTableOperation::AddColumn { column_def, if_not_exists, .. } => {
@@ -257,22 +272,27 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
             });
             let column = column_def.name.value.to_lowercase();
             let kind = column_def.data_type.to_string().to_lowercase();
-            let mut acts = Vec::new();
+            let mut effects = Vec::new();
             let is_computed = has(|option| matches!(option, ColumnOption::Generated { .. }));
             if has(|option| matches!(option, ColumnOption::Check(_))) || required && is_computed {
                 let reason = "writers of the whole file wait while all rows are checked";
-                acts.push(Act::does(&rules::LONG_WRITE, to(), reason));
+                effects.push(Effect::does(&rules::LONG_WRITE, to(), reason));
             }
             if required && !filled {
                 let reason = "fails when the table has rows: the column is NOT NULL and has no default";
-                acts.push(Act::does(&rules::ADDING_REQUIRED_FIELD, to(), reason));
+                effects.push(Effect::does(&rules::ADDING_REQUIRED_FIELD, to(), reason));
             }
-            acts.push(Act::AddsColumn { table: table.clone(), column, kind, if_missing: *if_not_exists });
-            acts
+            effects.push(Effect::AddsColumn {
+                table: table.clone(),
+                column,
+                kind,
+                if_missing: *if_not_exists,
+            });
+            effects
         }
         AlterTableOperation::DropColumn { column_names, .. } => column_names
             .iter()
-            .map(|column| Act::DropsColumn {
+            .map(|column| Effect::DropsColumn {
                 table: table.clone(),
                 column: column.value.to_lowercase(),
                 if_exists: false,
@@ -281,16 +301,16 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Act> {
         AlterTableOperation::RenameColumn { old_column_name: old, new_column_name: new } => {
             let reason = format!("statements by the old name {} fail from then on", old.value);
             let (from, to_name) = (old.value.to_lowercase(), new.value.to_lowercase());
-            let renamed = Act::RenamesColumn { table: table.clone(), from, to: to_name };
-            vec![Act::does(&rules::RENAME_COLUMN, to(), reason), renamed]
+            let renamed = Effect::RenamesColumn { table: table.clone(), from, to: to_name };
+            vec![Effect::does(&rules::RENAME_COLUMN, to(), reason), renamed]
         }
         AlterTableOperation::RenameTable { table_name } => {
             let (RenameTableNameKind::As(new) | RenameTableNameKind::To(new)) = table_name;
             let reason = format!("statements by the old name {table} fail from then on");
-            let renamed = Act::Renames { from: table.clone(), to: name(new) };
-            vec![Act::does(&rules::RENAME_TABLE, to(), reason), renamed]
+            let renamed = Effect::Renames { from: table.clone(), to: name(new) };
+            vec![Effect::does(&rules::RENAME_TABLE, to(), reason), renamed]
         }
-        _ => vec![Act::does(&rules::NOT_PARSED, to(), "SQLite has no such ALTER TABLE")],
+        _ => vec![Effect::does(&rules::NOT_PARSED, to(), "SQLite has no such ALTER TABLE")],
     }
 }
 

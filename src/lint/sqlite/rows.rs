@@ -1,4 +1,4 @@
-//! What is done to rows of SQLite: deleted, overwritten, copied.
+//! Effects on rows in SQLite: which statements delete, overwrite or copy them.
 
 use sqlparser::ast::{
     AssignmentTarget, Expr, FromTable, GroupByExpr, Insert, ObjectName, Query, Select, SelectItem, SetExpr,
@@ -7,18 +7,17 @@ use sqlparser::ast::{
 
 use super::{joined, name, table, work};
 use crate::catalog::TableName;
-use crate::lint::act::Act;
 use crate::lint::condition::leaves_out;
+use crate::lint::effect::Effect;
 use crate::lint::rules;
 
-/// What is done to rows by a statement.
-pub(super) fn of(statement: &Statement) -> Vec<Act> {
-    let mut acts = written(statement);
-    acts.extend(work::of(statement).map(Act::Works));
-    acts
+pub(super) fn row_effects(statement: &Statement) -> Vec<Effect> {
+    let mut effects = written(statement);
+    effects.extend(work::row_access(statement).map(Effect::AccessesRows));
+    effects
 }
 
-fn written(statement: &Statement) -> Vec<Act> {
+fn written(statement: &Statement) -> Vec<Effect> {
     match statement {
         Statement::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
@@ -30,50 +29,51 @@ fn written(statement: &Statement) -> Vec<Act> {
                 "some"
             };
             let reason = format!("deletes {which} rows of {}", joined(&tables));
-            let writes = Act::Writes { to: tables.clone() };
-            vec![writes, Act::does(&rules::DELETE_ROWS, tables, reason)]
+            let writes = Effect::Writes { to: tables.clone() };
+            vec![writes, Effect::does(&rules::DELETE_ROWS, tables, reason)]
         }
         Statement::Update(update) => {
             let Some(table) = table(&update.table) else {
-                return vec![Act::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such UPDATE")];
+                return vec![Effect::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such UPDATE")];
             };
-            let mut acts = vec![Act::Writes { to: vec![table.clone()] }];
+            let mut effects = vec![Effect::Writes { to: vec![table.clone()] }];
             if matches!(update.or, Some(SqliteOnConflict::Replace)) {
-                acts.push(replaces(&table));
+                effects.push(replaces(&table));
             } else if is_all(update.selection.as_ref(), &names(&update.table)) {
                 let columns = update.assignments.iter().flat_map(|assignment| match &assignment.target {
                     AssignmentTarget::ColumnName(column) => vec![column],
                     AssignmentTarget::Tuple(columns) => columns.iter().collect(),
                 });
                 let columns = columns.map(column).collect();
-                acts.push(Act::UpdatesAll { table, columns });
+                effects.push(Effect::UpdatesAll { table, columns });
             }
-            acts
+            effects
         }
         Statement::Insert(insert) => {
             let table = match &insert.table {
                 TableObject::TableName(table) => name(table),
-                _ => return vec![Act::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such INSERT")],
+                _ => return vec![Effect::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such INSERT")],
             };
-            let mut acts = vec![Act::Writes { to: vec![table.clone()] }];
+            let mut effects = vec![Effect::Writes { to: vec![table.clone()] }];
             if insert.replace_into || matches!(insert.or, Some(SqliteOnConflict::Replace)) {
-                acts.push(replaces(&table));
+                effects.push(replaces(&table));
             } else {
-                acts.extend(copy(insert, table));
+                effects.extend(copy(insert, table));
             }
-            acts
+            effects
         }
         Statement::Query(query) => of_query(query),
-        _ => vec![Act::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such statement")],
+        _ => vec![Effect::does(&rules::NOT_PARSED, Vec::new(), "SQLite has no such statement")],
     }
 }
 
-/// A query's own rows are read; a `WITH` before DELETE, UPDATE or INSERT makes a query of it.
-pub(super) fn of_query(query: &Query) -> Vec<Act> {
+/// A plain query only reads, but sqlparser also wraps a DELETE, UPDATE or INSERT after a `WITH` in
+/// a query.
+pub(super) fn of_query(query: &Query) -> Vec<Effect> {
     match &*query.body {
         SetExpr::Insert(rows) | SetExpr::Update(rows) | SetExpr::Delete(rows) | SetExpr::Merge(rows) => {
-            // What is copied may be what the WITH gives, under the name of a table.
-            of(rows).into_iter().filter(|act| !matches!(act, Act::Copies { .. })).collect()
+            // The copied rows may come from a CTE that has the name of a table.
+            row_effects(rows).into_iter().filter(|effect| !matches!(effect, Effect::Copies { .. })).collect()
         }
         SetExpr::Query(inner) => of_query(inner),
         SetExpr::Select(_) | SetExpr::SetOperation { .. } | SetExpr::Values(_) | SetExpr::Table(_) => {
@@ -82,8 +82,8 @@ pub(super) fn of_query(query: &Query) -> Vec<Act> {
     }
 }
 
-/// What an INSERT copies: all rows of one table, as they are, and none is left out on the way.
-fn copy(insert: &Insert, to: TableName) -> Option<Act> {
+/// Recognises an INSERT that copies all rows of one table, unchanged and unfiltered.
+fn copy(insert: &Insert, to: TableName) -> Option<Effect> {
     if insert.on.is_some() || matches!(insert.or, Some(SqliteOnConflict::Ignore)) {
         return None;
     }
@@ -106,10 +106,10 @@ fn copy(insert: &Insert, to: TableName) -> Option<Act> {
         items => Some(items.iter().map(plain_column).collect::<Option<Vec<String>>>()?),
     };
     let into = Some(into).filter(|into| !into.is_empty());
-    Some(Act::Copies { from: table(one)?, to, columns, into })
+    Some(Effect::Copies { from: table(one)?, to, columns, into })
 }
 
-/// The column that an item of a SELECT is, when it is nothing else.
+/// Returns the column of a SELECT item that is a plain column.
 fn plain_column(item: &SelectItem) -> Option<String> {
     let (SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }) = item else {
         return None;
@@ -126,19 +126,19 @@ fn column(named: &ObjectName) -> String {
     name(named).name
 }
 
-fn replaces(table: &TableName) -> Act {
+fn replaces(table: &TableName) -> Effect {
     let reason = format!("deletes the rows of {table} that are in the way; use ON CONFLICT DO UPDATE");
-    Act::does(&rules::REPLACE_ROWS, vec![table.clone()], reason)
+    Effect::does(&rules::REPLACE_ROWS, vec![table.clone()], reason)
 }
 
-/// What a condition can call a table.
+/// Returns the names by which a condition can refer to a table.
 pub(super) fn names(table: &TableWithJoins) -> Vec<String> {
     let TableFactor::Table { name: table, alias, .. } = &table.relation else { return Vec::new() };
     let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
     [Some(name(table).name), alias].into_iter().flatten().collect()
 }
 
-/// Whether a condition leaves no row out.
+/// Whether a condition excludes no row.
 fn is_all(condition: Option<&Expr>, names: &[String]) -> bool {
     !condition.is_some_and(|condition| leaves_out(condition, names))
 }

@@ -1,5 +1,5 @@
-//! Which rows a statement of SQLite reads while it holds the write lock: whether they may be many,
-//! others decide.
+//! Determines which rows a SQLite statement reads while it holds the write lock. Whether they may
+//! be many is decided elsewhere.
 
 use sqlparser::ast::{
     Expr, FromTable, Insert, ObjectType, Query, Select, SetExpr, Statement, TableFactor, TableObject,
@@ -8,12 +8,12 @@ use sqlparser::ast::{
 
 use super::{name, rows, table};
 use crate::catalog::TableName;
-use crate::lint::act::{Read, Work};
 use crate::lint::condition::{Others, bound};
+use crate::lint::effect::{Read, RowAccess};
 
-/// What a statement reads that writes rows; `None` for one that reads none.
-pub(super) fn of(statement: &Statement) -> Option<Work> {
-    let mut work = Work::default();
+/// Returns the reads of a statement that writes rows; `None` for a statement that writes none.
+pub(super) fn row_access(statement: &Statement) -> Option<RowAccess> {
+    let mut work = RowAccess::default();
     match statement {
         Statement::Delete(delete) => {
             let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
@@ -41,9 +41,9 @@ pub(super) fn of(statement: &Statement) -> Option<Work> {
     (!does_nothing).then_some(work)
 }
 
-/// What `CREATE TABLE … AS` reads.
-pub(super) fn of_made(made: &TableName, query: &Query) -> Work {
-    Work { reads: read(query), fills: vec![made.clone()], ..Work::default() }
+/// Returns the reads of `CREATE TABLE … AS`.
+pub(super) fn row_access_of_created(made: &TableName, query: &Query) -> RowAccess {
+    RowAccess { reads: read(query), fills: vec![made.clone()], ..RowAccess::default() }
 }
 
 fn inserted(insert: &Insert) -> Option<TableName> {
@@ -62,7 +62,6 @@ fn updated(update: &Update) -> Vec<Read> {
     own.into_iter().chain(others).collect()
 }
 
-/// The tables of a query.
 fn read(query: &Query) -> Vec<Read> {
     let with = query.with.iter().flat_map(|with| &with.cte_tables);
     let made: Vec<TableName> =
@@ -89,7 +88,7 @@ fn selected(select: &Select) -> Vec<Read> {
     select.from.iter().flat_map(|from| found(from, select.selection.as_ref(), is_alone)).collect()
 }
 
-/// A table with those that are joined to it, and the columns that a condition holds to one value each.
+/// Returns a table and the tables joined to it, with the columns that the condition restricts.
 fn found(from: &TableWithJoins, condition: Option<&Expr>, is_alone: bool) -> Vec<Read> {
     let others = if is_alone { Others::Nothing } else { Others::Many };
     let bound = condition.map(|condition| bound(condition, &rows::names(from), others)).unwrap_or_default();

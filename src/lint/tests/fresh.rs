@@ -1,4 +1,4 @@
-//! What is in nobody's use yet: only what this plan surely made, under the name that leads to it.
+//! Tables that nobody uses yet: only those that this plan surely created, under the name that resolves to them.
 
 use super::*;
 
@@ -112,10 +112,13 @@ fn a_table_that_is_made_where_it_is_missing_is_new_where_nothing_else_can_be() {
     let on = |mut known: Known, dialect| last(&said(sql, dialect, &mut known, &|_| None));
     let empty = crate::catalog::Snapshot::default();
 
-    assert_eq!(on(Known::nothing(), Dialect::Postgres), "safe -");
-    assert_eq!(on(Known::of(&empty, Dialect::Sqlite), Dialect::Sqlite), "safe -");
+    assert_eq!(on(Known::empty_database(), Dialect::Postgres), "safe -");
+    assert_eq!(on(Known::from_schema(&empty, Dialect::Sqlite), Dialect::Sqlite), "safe -");
     // A partition may have the name.
-    assert_eq!(on(Known::of(&empty, Dialect::Postgres), Dialect::Postgres), "destructive delete-rows");
+    assert_eq!(
+        on(Known::from_schema(&empty, Dialect::Postgres), Dialect::Postgres),
+        "destructive delete-rows"
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn what_this_plan_makes_nobody_uses_yet() {
         let mut known = Known::default();
         let rows = |_: &TableName| None;
         said("CREATE TABLE Old (id integer)", dialect, &mut known, &rows);
-        known.settle();
+        known.mark_all_used();
         said(
             "CREATE TABLE new (id integer); CREATE TABLE IF NOT EXISTS old (id integer)",
             dialect,

@@ -1,4 +1,4 @@
-//! What takes long while others wait for a lock, or for rows, until the transaction ends.
+//! Statements that take long while the transaction holds a lock that blocks others.
 
 use super::*;
 
@@ -54,7 +54,7 @@ fn a_row_found_by_a_key_is_one_row() {
     let mut known = Known::default();
     let setup = "CREATE TABLE k (id int PRIMARY KEY, a int, b int, n int, UNIQUE (a, b))";
     said(setup, Dialect::Postgres, &mut known, &|_| None);
-    known.settle();
+    known.mark_all_used();
     let risk = |rest: &str| {
         let sql = format!("ALTER TABLE k ADD COLUMN c int; {rest}");
         last(&said(&sql, Dialect::Postgres, &mut known.clone(), &|_| None))

@@ -1,4 +1,4 @@
-//! Tables that SQLite rebuilds: what gets lost on the way from the old one to the new one.
+//! Rebuilds of SQLite tables: which data is lost between the old table and the new one.
 
 use super::*;
 
@@ -87,7 +87,7 @@ fn indexes_and_triggers_that_go_with_a_table_are_named_unless_the_text_makes_the
     let before = "CREATE TABLE t (id INTEGER); CREATE INDEX i ON t (id); CREATE INDEX j ON t (id); CREATE INDEX k ON t (id);
                   CREATE TRIGGER IF NOT EXISTS g AFTER INSERT ON t BEGIN SELECT 1; END; DROP INDEX k";
     said(before, Dialect::Sqlite, &mut known, &rows);
-    known.settle();
+    known.mark_all_used();
     let rebuilt = "CREATE TABLE n (id INTEGER); INSERT INTO n SELECT * FROM t;\nDROP TABLE t;\n\
                    ALTER TABLE n RENAME TO t; CREATE INDEX i ON t (id)";
 
@@ -105,7 +105,7 @@ fn a_table_that_sqlite_rebuilds_takes_the_rows_along_that_refer_to_it_unless_for
         let mut known = Known::default();
         let tables = "CREATE TABLE t (id integer, name text, price, at);";
         said(&format!("{tables} {setup}"), Dialect::Sqlite, &mut known, &|_| None);
-        known.settle();
+        known.mark_all_used();
         let said = said(sql, Dialect::Sqlite, &mut known, &|_| None);
         said.lines().find(|line| line.starts_with("2 ")).unwrap().to_owned()
     };

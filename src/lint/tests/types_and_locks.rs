@@ -1,4 +1,4 @@
-//! New types, code that is called, conditions, and what makes others wait.
+//! Type changes, called functions, conditions and locks.
 
 use super::*;
 
@@ -153,7 +153,7 @@ fn an_array_holds_what_its_elements_hold() {
     let retyped = |from: &str, to: &str| {
         let mut known = Known::default();
         said(&format!("CREATE TABLE x (a {from})"), Dialect::Postgres, &mut known, &|_| None);
-        known.settle();
+        known.mark_all_used();
         let sql = format!("ALTER TABLE x ALTER a TYPE {to}");
         last(&said(&sql, Dialect::Postgres, &mut known, &|_| None))
     };
