@@ -1,5 +1,5 @@
-//! What a run of the reader carries: the files that were read, the variables, and all mistakes so
-//! far. Knows no key of the spec.
+//! The state of one load: the files read, the variables and all errors so far. It knows no key of
+//! the spec.
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -16,26 +16,26 @@ use crate::digest::Digest;
 use crate::location::{Location, Source};
 use crate::sql;
 
-/// Specs are written by people; what is larger was not.
+/// Hand-written specs are much smaller.
 const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
-/// Data, prose and migrations that a spec names.
+/// Limit for data, prose and migrations that a spec names.
 pub(super) const MAX_DATA_BYTES: u64 = 64 * 1024 * 1024;
-/// Rows as CSV, which are read one after the other.
+/// Limit for CSV rows, which are read one at a time.
 pub(super) const MAX_ROWS_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// What to do about a path with a line feed or a tab in it, which is hardly ever meant.
+/// Help text for a path with a line feed or a tab in it, which is usually an unintended escape.
 pub(super) const ESCAPED: &str = "in double quotes `\\n` is a line feed and `\\t` a tab: write a text with `\\` in it in \
                                   single quotes";
 
-/// Mistakes that are kept: a file that is wrong in every line must not cost a minute to explain.
+/// Limits the stored errors, so that a file with an error in every line is reported quickly.
 const MAX_ERRORS: usize = 1000;
 
-/// What a YAML file is read as.
+/// How a YAML file is interpreted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Yaml {
-    /// A spec or a layer of one: placeholders are replaced.
+    /// A spec or a layer of it: placeholders are replaced.
     Spec,
-    /// Data that a spec names: every value is taken as it is written.
+    /// Data that a spec names: every value is used as written.
     Data,
 }
 
@@ -50,32 +50,31 @@ impl Yaml {
 
 /// A file that was read.
 pub(super) struct File {
-    /// As the user wrote it, or relative to the file that names it.
+    /// The path as the user wrote it, or relative to the file that names it.
     pub path: PathBuf,
-    /// As it is, without a byte-order mark.
+    /// The content without a byte-order mark.
     pub text: String,
-    /// Whether it began with one.
+    /// Whether the file began with a byte-order mark.
     is_marked: bool,
-    /// Whether its values are taken as they are.
+    /// Whether its values are used as written.
     is_data: bool,
-    /// As it may be shown.
+    /// The masked content for diagnostics.
     pub source: Arc<Source>,
 }
 
 impl File {
-    /// The folder that relative paths in this file count from.
+    /// The folder that relative paths in this file are resolved from.
     pub(super) fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new(""))
     }
 
-    /// As it lies on the disk, with its byte-order mark.
+    /// Returns the content as on disk, with its byte-order mark.
     pub(super) fn marked_text(&self) -> String {
         let mark = if self.is_marked { "\u{feff}" } else { "" };
         format!("{mark}{}", self.text)
     }
 }
 
-/// The state of one run.
 pub(super) struct Context<'a> {
     pub variables: &'a dyn Fn(&str) -> Option<String>,
     pub contact: Contact,
@@ -102,7 +101,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Notes a mistake.
+    /// Records an error.
     pub(super) fn report(&self, error: SpecError) {
         if self.is_full() {
             self.uncounted.set(self.uncounted.get() + 1);
@@ -111,12 +110,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Whether more mistakes were found than are worth explaining.
+    /// Whether the limit of errors is reached.
     pub(super) fn is_full(&self) -> bool {
         self.errors.borrow().len() >= MAX_ERRORS
     }
 
-    /// Notes a mistake at a place: what is wrong, what to write under it, what to do.
+    /// Records an error at a location: the message, the label under the location, and the help
+    /// text.
     pub(super) fn fail(
         &self,
         code: Code,
@@ -132,27 +132,27 @@ impl<'a> Context<'a> {
         self.report(SpecError::new(code, message).at(self.at(at), label).help(help));
     }
 
-    /// Notes a remark.
+    /// Records a warning.
     pub(super) fn warn(&self, at: Span, message: impl Into<String>, help: impl Into<String>) {
         let (message, help, at) = (message.into(), Some(help.into()), Some(self.at(at)));
         self.warnings.borrow_mut().push(Warning { message, help, at });
     }
 
-    /// Notes a secret that has a default in the file: convenient while developing, and remarkable
-    /// in production alone.
+    /// Records a secret with a default in the file. That is convenient in development, so it
+    /// becomes a warning only in production.
     pub(super) fn default_of_secret(&self, at: Span) {
         self.defaults_of_secrets.borrow_mut().push(at);
     }
 
-    /// Warns of the secrets that have a default in the file.
+    /// Turns the recorded defaults of secrets into warnings.
     pub(super) fn warn_of_defaults(&self) {
         for at in self.defaults_of_secrets.take() {
             self.warn(at, "a secret has a default in the file itself", KEEP_OUT);
         }
     }
 
-    /// Notes the content of a file that the spec names, under a name that does not depend on where
-    /// the files lie. Line endings are no content.
+    /// Adds the content of a file to the digest, under a name that does not depend on its folder.
+    /// Line endings do not count.
     pub(super) fn content(&self, name: String, text: &str) {
         let digest =
             if text.contains('\r') { Digest::of(text.replace("\r\n", "\n")) } else { Digest::of(text) };
@@ -163,7 +163,7 @@ impl<'a> Context<'a> {
         !self.errors.borrow().is_empty()
     }
 
-    /// The mistakes, and how many more were only counted.
+    /// Returns the errors, and the number of errors beyond the limit.
     pub(super) fn take_errors(&self) -> (Vec<SpecError>, usize) {
         (self.errors.take(), self.uncounted.take())
     }
@@ -172,24 +172,24 @@ impl<'a> Context<'a> {
         self.warnings.take()
     }
 
-    /// The contents that were noted, sorted.
+    /// Returns the recorded contents, sorted.
     pub(super) fn take_contents(&self) -> Vec<(String, Digest)> {
         let mut contents = self.contents.take();
         contents.sort();
         contents
     }
 
-    /// The file that a span is in.
+    /// Returns the file of a span.
     pub(super) fn file(&self, at: Span) -> Option<Rc<File>> {
         self.files.borrow().get(at.file as usize).cloned()
     }
 
-    /// Whether a place is in a file of data, whose values are taken as they are.
+    /// Whether a location is in a data file, whose values are used as written.
     pub(super) fn is_data(&self, at: Span) -> bool {
         self.files.borrow().get(at.file as usize).is_some_and(|file| file.is_data)
     }
 
-    /// A value of a file of data, as it is written. One with a NUL in it is a mistake.
+    /// Returns a value of a data file as written. A value with a NUL character is an error.
     pub(super) fn data(&self, at: Span, text: &str) -> Option<String> {
         if text.contains('\0') {
             self.refuse_nul(at);
@@ -198,13 +198,14 @@ impl<'a> Context<'a> {
         Some(text.to_owned())
     }
 
-    /// Reports a value with a NUL in it: PostgreSQL stores none, and SQLite and C programs end a text there.
+    /// Reports a value with a NUL character: PostgreSQL cannot store it, and SQLite and C programs
+    /// end a text there.
     pub(super) fn refuse_nul(&self, at: Span) {
         let help = "no text of a database can hold it everywhere: take it out";
         self.fail(Code::BadValue, at, "a NUL character (`\\0`, `\\u0000`) in a text", "in this value", help);
     }
 
-    /// A place, for messages and for the stack.
+    /// Converts a span to a location for messages and for the stack.
     pub(super) fn at(&self, at: Span) -> Location {
         match self.file(at) {
             Some(file) => Location::new(&file.source, at.start as usize, at.length as usize),
@@ -212,7 +213,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The span of `part` inside of a scalar, or all of the scalar where it cannot be told.
+    /// Returns the span of `part` inside a scalar, or of the whole scalar if the part cannot be
+    /// located.
     pub(super) fn within(&self, at: Span, part: &str) -> Span {
         let Some(file) = self.file(at) else { return at };
         match file.text.get(at.range()).and_then(|written| written.find(part)) {
@@ -224,13 +226,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// A path as written in the file of `at`, relative to that file.
+    /// Resolves a path relative to the file that contains `at`.
     pub(super) fn path(&self, at: Span, written: &str) -> PathBuf {
         let folder = self.file(at).map(|file| file.folder().to_owned()).unwrap_or_default();
         folder.join(written)
     }
 
-    /// Reads a text file that the spec names at a place; a mistake is reported there.
+    /// Reads a text file that the spec names at a location, and reports errors there.
     pub(super) fn read(
         &self,
         path: &Path,
@@ -240,7 +242,7 @@ impl<'a> Context<'a> {
         self.read_as(path, named_at, max_bytes, |text| mask::shown(text, &[]))
     }
 
-    /// As [`Self::read`], for SQL: literals that are secrets are not shown.
+    /// As [`Self::read`], for SQL: secret literals are masked in diagnostics.
     pub(super) fn read_sql(
         &self,
         path: &Path,
@@ -269,7 +271,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Reads a YAML file; its mistakes are reported. The root is `None` too when the file is empty.
+    /// Reads a YAML file and reports its errors. The root is also `None` if the file is empty.
     pub(super) fn yaml(
         &self,
         path: &Path,
@@ -313,7 +315,7 @@ impl<'a> Context<'a> {
         (u32::try_from(files.len() - 1).unwrap_or(u32::MAX), file)
     }
 
-    /// The mistake of naming a file that cannot be read.
+    /// Builds the error for a file that cannot be read.
     pub(super) fn unreadable(&self, path: &Path, named_at: Option<Span>, reason: Unread) -> SpecError {
         let Unread { what, help, missing } = reason;
         let shown = path.display().to_string();
@@ -341,13 +343,13 @@ impl Unread {
     }
 }
 
-/// The text of a file, without a byte-order mark.
+/// Returns the text of a file without a byte-order mark.
 pub(super) fn read_text(path: &Path, max_bytes: u64) -> Result<String, Unread> {
     read_marked(path, max_bytes).map(|(_, text)| text)
 }
 
-/// As [`read_text`], and whether there was a mark. The kind and size of a file are looked at before a byte
-/// of it is read.
+/// As [`read_text`], also returning whether there was a byte-order mark. The type and size of a
+/// file are checked before it is read.
 fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
     let metadata = fs::metadata(path).map_err(|error| unread(&error))?;
     if metadata.is_dir() {
@@ -379,7 +381,8 @@ fn read_marked(path: &Path, max_bytes: u64) -> Result<(bool, String), Unread> {
     Ok((is_marked, text))
 }
 
-/// All bytes of a file. One that is written meanwhile is refused: half of it would pass for all of it.
+/// Reads all bytes of a file. A file that changes meanwhile is rejected, because a partial file
+/// would look complete.
 fn read_whole(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Unread> {
     let failed = |error: std::io::Error| unread(&error);
     let mut file = fs::File::open(path).map_err(failed)?;

@@ -1,11 +1,12 @@
-//! A stack with the same stores and nothing wanted of them: what `destroy` applies. Pure.
+//! Derives the stack that `destroy` applies: the same stores with nothing declared in them. Pure.
 
 use super::{MigrationSets, SchemaDrift, Stack};
 use crate::digest::Digest;
 
 impl Stack {
-    /// The same stores, policies and protection, and nothing else: what is there is no longer
-    /// wanted. The flags that switch on what is gone are off.
+    /// Returns a stack with the same stores, policies and protection, but without any declared
+    /// object, so that existing objects become obsolete. Flags that enable the removed objects are
+    /// off.
     #[must_use]
     pub fn emptied(&self) -> Self {
         let mut stack = self.clone();

@@ -1,5 +1,5 @@
-//! What can be wrong with a spec, as diagnostics: each with its own file, place and advice. All
-//! errors of a run travel together. Never shows a secret: the sources it quotes are masked.
+//! The errors of a spec as diagnostics with file, location and help. All errors of a load are
+//! returned together. Quoted sources are masked, so no error shows a secret.
 
 use std::fmt;
 
@@ -7,63 +7,63 @@ use miette::{Diagnostic, LabeledSpan, SourceCode};
 
 use crate::location::Location;
 
-/// How many errors are shown; a broken file can have thousands, and nobody reads those.
+/// Maximum number of errors shown, because a broken file can have thousands.
 pub(super) const SHOWN_ERRORS: usize = 50;
 
-/// The kind of a mistake, for machines.
+/// The machine-readable kind of an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
-    /// A file is missing, is a folder, may not be read, is too large or is no text.
+    /// A file is missing, a folder, not readable, too large or not text.
     Unreadable,
     /// The file is not valid YAML.
     Syntax,
-    /// Part of YAML that a spec has no use for: tags, several documents, merge keys.
+    /// A YAML feature that specs do not support: tags, several documents, merge keys.
     Unsupported,
     /// Nested too deep, or too much repeated by aliases.
     TooComplex,
-    /// A key stands twice in one map.
+    /// A key occurs twice in one map.
     DuplicateKey,
-    /// Files that extend each other in a circle.
+    /// Files extend each other in a circle.
     Cycle,
-    /// A key that nobody reads.
+    /// A key that is not part of the language.
     UnknownKey,
-    /// A key that must be there is not.
+    /// A required key is missing.
     MissingKey,
-    /// A list where a text is wanted, `yes` where a boolean is.
+    /// The value has the wrong type, such as a list instead of a text.
     WrongType,
-    /// Right type, but not one of what is accepted.
+    /// The type is right, but the value is not accepted.
     BadValue,
-    /// A name with characters that names may not have.
+    /// A name with invalid characters.
     BadName,
-    /// A flag, table, target or ontology that is not declared.
+    /// A reference to an undeclared flag, table, target or ontology.
     UnknownReference,
-    /// A placeholder that cannot be read.
+    /// A malformed placeholder.
     BadPlaceholder,
-    /// A variable that is not set, or a secret's file that is not there.
+    /// An unset variable, or a missing file of a secret.
     Unset,
-    /// An address that cannot be understood.
+    /// A malformed address.
     BadUrl,
     /// A password that is too short or too long.
     BadPassword,
-    /// Flags that contradict each other or what is declared.
+    /// Flags that contradict each other or the declared objects.
     Flags,
     DemoDataInProduction,
     /// A key that this kind of database, vector store or cache does not have.
     NotForThisKind,
-    /// Two things that may not be the same are.
+    /// Two objects share a value that must be unique.
     Same,
-    /// A folder of migrations that cannot be used.
+    /// An invalid folder of migrations.
     Migrations,
-    /// An ontology that contradicts itself.
+    /// An ontology with contradictions.
     Ontology,
-    /// Rows of a seed that cannot be used.
+    /// Invalid rows of a seed.
     Rows,
-    /// Right, but this version has no backend for it.
+    /// Valid, but this version has no backend for it.
     NotBuilt,
 }
 
 impl Code {
-    /// As shown: `trueup::spec::unknown_key`.
+    /// Returns the full code, such as `trueup::spec::unknown_key`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unreadable => "trueup::spec::unreadable",
@@ -94,10 +94,10 @@ impl Code {
     }
 }
 
-/// That something is wrong, and reported already.
+/// An error occurred and was already reported.
 pub(super) struct Reported;
 
-/// One mistake, with the place where it was made.
+/// One error with its location.
 #[derive(Debug, Clone)]
 pub struct SpecError {
     code: Code,
@@ -109,12 +109,12 @@ pub struct SpecError {
 }
 
 impl SpecError {
-    /// A mistake that is not in a file, such as a file that is not there.
+    /// Creates an error without a location, such as for a missing file.
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), at: None, label: None, also: Vec::new(), help: None }
     }
 
-    /// Where it is, and what to write under it.
+    /// Sets the location and the label shown under it.
     #[must_use]
     pub(super) fn at(mut self, at: Location, label: impl Into<String>) -> Self {
         self.at = Some(at);
@@ -122,7 +122,7 @@ impl SpecError {
         self
     }
 
-    /// Another place that it is about.
+    /// Adds a related location.
     #[must_use]
     pub(super) fn and(mut self, at: Location, label: impl Into<String>) -> Self {
         self.also.push((at, label.into()));
@@ -135,12 +135,12 @@ impl SpecError {
         self
     }
 
-    /// The kind of the mistake.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> Code {
         self.code
     }
 
-    /// Where it is; `None` when the file could not even be read.
+    /// Returns the location; `None` if the file could not be read.
     pub fn location(&self) -> Option<&Location> {
         self.at.as_ref()
     }
@@ -149,7 +149,7 @@ impl SpecError {
         self.help.as_deref()
     }
 
-    /// Sorts by place; equal places keep the order in which they were found.
+    /// Sort key: by location; errors at equal locations keep their order.
     fn order(&self) -> (bool, String, usize) {
         match &self.at {
             None => (false, String::new(), 0),
@@ -157,7 +157,7 @@ impl SpecError {
         }
     }
 
-    /// The place, where its line can be quoted: a line of a megabyte cannot.
+    /// Returns the location, unless its line is too long to be quoted.
     fn quoted(&self) -> Option<&Location> {
         const QUOTED_BYTES: usize = 2000;
         self.at.as_ref().filter(|at| at.line_bytes() <= QUOTED_BYTES)
@@ -182,7 +182,8 @@ impl Diagnostic for SpecError {
     }
 
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
-        // A label can only stand in the file that is shown; places in others are told in words.
+        // Labels can only refer to the quoted file, so locations in other files are listed in the
+        // help text.
         let mut lines: Vec<String> = Vec::new();
         if let (Some(at), None) = (&self.at, self.quoted()) {
             let label = self.label.as_deref().unwrap_or("here");
@@ -208,7 +209,7 @@ impl Diagnostic for SpecError {
     }
 }
 
-/// All mistakes of a spec.
+/// All errors of a spec.
 #[derive(Debug)]
 pub struct SpecErrors {
     errors: Vec<SpecError>,
@@ -217,7 +218,7 @@ pub struct SpecErrors {
 }
 
 impl SpecErrors {
-    /// Sorted by place, the same mistake once, and no more than anybody reads.
+    /// Sorts the errors by location, removes duplicates and limits their number.
     pub(super) fn new(file: String, (mut errors, uncounted): (Vec<SpecError>, usize)) -> Self {
         errors.sort_by_cached_key(SpecError::order);
         errors.dedup_by(|a, b| a.message == b.message && a.order() == b.order());
@@ -226,7 +227,7 @@ impl SpecErrors {
         Self { errors, cut, file }
     }
 
-    /// The mistakes that are shown.
+    /// Returns the errors that are shown.
     pub fn errors(&self) -> &[SpecError] {
         &self.errors
     }

@@ -1,5 +1,5 @@
-//! The building blocks of `raw.rs`: values that know where they stand, maps keyed by name, and
-//! scalars whose placeholders are not replaced while reading. Read by `read.rs` alone.
+//! The building blocks of `raw.rs`: values with their location, maps keyed by name, and scalars
+//! with unresolved placeholders. Only `read.rs` deserializes them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,20 +12,20 @@ use serde::{Deserialize, Deserializer};
 use super::Cell;
 use super::tree::Span;
 
-/// Names of newtypes by which `read.rs` recognises what is wanted.
+/// Names of newtypes by which `read.rs` recognises how to deserialize a value.
 pub(super) const FIELD: &str = "trueup::field";
-/// A scalar as it is written.
+/// A scalar as written.
 pub(super) const WRITTEN: &str = "trueup::written";
-/// One or several scalars as they are written.
+/// One or several scalars as written.
 pub(super) const WRITTEN_LIST: &str = "trueup::written_list";
 /// A value or `false`.
 pub(super) const OR_FALSE: &str = "trueup::or_false";
-/// A text, or a map that has more to say.
+/// A text, or a map with more settings.
 pub(super) const TEXT_OR: &str = "trueup::text_or";
 /// A value of a row.
 pub(super) const CELL: &str = "trueup::cell";
 
-/// A span as one number, which is what serde can carry.
+/// Packs a span into one number, because serde cannot carry a span.
 pub(super) fn pack(at: Span) -> u128 {
     u128::from(at.file) << 64 | u128::from(at.start) << 32 | u128::from(at.length)
 }
@@ -35,7 +35,7 @@ fn unpack(packed: u128) -> Span {
     Span { file: part(64), start: part(32), length: part(0) }
 }
 
-/// Describes a type to the JSON Schema where it is used, not under its name.
+/// Inlines the schema of a type where it is used, instead of a reference to a definition.
 macro_rules! schema {
     ($type:ty $(where $of:ident)?, $name:expr, |$generator:pat_param| $schema:expr) => {
         impl$(<$of: JsonSchema>)? JsonSchema for $type {
@@ -52,7 +52,7 @@ macro_rules! schema {
     };
 }
 
-/// A value and where it stands. The value is `None` when it was wrong, which is reported.
+/// A value with its location. The value is `None` if it was invalid, which has been reported.
 #[derive(Debug, Clone)]
 pub(super) struct Field<T> {
     pub at: Span,
@@ -73,43 +73,43 @@ impl<T> Default for Opt<T> {
 }
 
 impl<T> Opt<T> {
-    /// The key's value and place, whether it is right or not.
+    /// Returns the value and location of the key, valid or not.
     pub(super) fn field(&self) -> Option<&Field<T>> {
         self.0.as_ref()
     }
 
-    /// The value, where it is there and right.
+    /// Returns the value, if it is present and valid.
     pub(super) fn value(&self) -> Option<&T> {
         self.0.as_ref().and_then(|field| field.value.as_ref())
     }
 
-    /// Where the key's value stands.
+    /// Returns the location of the value.
     pub(super) fn at(&self) -> Option<Span> {
         self.0.as_ref().map(|field| field.at)
     }
 
-    /// The value and its place, where it is there and right.
+    /// Returns the value and its location, if it is present and valid.
     pub(super) fn located(&self) -> Option<(&T, Span)> {
         self.0.as_ref().and_then(|field| Some((field.value.as_ref()?, field.at)))
     }
 }
 
 impl<T: Clone> Opt<T> {
-    /// The value, or its default; of a wrong one the default too, because it is reported.
+    /// Returns the value, or the default if it is absent or invalid (which has been reported).
     pub(super) fn or(&self, default: T) -> T {
         self.value().cloned().unwrap_or(default)
     }
 }
 
 impl<T> Opt<Named<T>> {
-    /// The entries of a map.
+    /// Returns the entries of a map.
     pub(super) fn entries(&self) -> &[(Key, Field<T>)] {
         self.value().map_or(&[], |named| &named.0)
     }
 }
 
 impl Opt<Vec<Field<String>>> {
-    /// The texts of a list, with their places.
+    /// Returns the texts of a list with their locations.
     pub(super) fn texts(&self) -> Vec<(&str, Span)> {
         let items = self.value().into_iter().flatten();
         items.filter_map(|item| Some((item.value.as_deref()?, item.at))).collect()
@@ -136,11 +136,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Field<T> {
 
 schema!(Field<T> where T, T::schema_name(), |generator| generator.subschema_for::<T>());
 
-/// Things keyed by name, in the order of the file.
+/// A map from names to values, in the order of the file.
 #[derive(Debug, Clone)]
 pub(super) struct Named<T>(pub Vec<(Key, Field<T>)>);
 
-/// A name and where it stands.
+/// A name with its location.
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub name: String,
@@ -173,7 +173,7 @@ schema!(Named<T> where T, format!("MapOf{}", T::schema_name()), |generator| {
     json_schema!({ "type": "object", "additionalProperties": value })
 });
 
-/// A scalar as it is written, placeholders in it: for secrets and addresses.
+/// A scalar with its placeholders unresolved, for secrets and addresses.
 #[derive(Debug, Clone)]
 pub(super) struct Written(pub String);
 
@@ -230,7 +230,7 @@ schema!(
     |_| json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
 );
 
-/// A value, or `false` for "not at all".
+/// A value, or `false` to switch it off.
 #[derive(Debug, Clone)]
 pub(super) enum OrFalse<T> {
     Value(T),
@@ -261,7 +261,7 @@ schema!(OrFalse<T> where T, format!("{}OrFalse", T::schema_name()), |generator| 
     json_schema!({ "anyOf": [value, { "const": false }] })
 });
 
-/// A text, or a map that has more to say.
+/// A text, or a map with more settings.
 #[derive(Debug, Clone)]
 pub(super) enum TextOr<T> {
     Text(String),
@@ -320,7 +320,7 @@ impl<'de> Deserialize<'de> for Value {
 
 schema!(Value, "Value", |_| json_schema!(true));
 
-/// A text that looks like a number or a boolean to YAML tools, and is kept as it is written.
+/// A text that YAML tools may take for a number or a boolean, kept as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Setting(pub String);

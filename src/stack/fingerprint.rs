@@ -1,12 +1,12 @@
-//! The digest of a spec: its merged tree with placeholders in place of secrets, and the contents
-//! of the files that it names. Neither order nor the place of the files counts.
+//! Computes the digest of a spec: its merged tree, with placeholders in place of secrets, and the
+//! contents of the files that it names. The order of keys and the location of files do not matter.
 
 use super::interpolate::placeholder;
 use super::mask;
 use super::tree::{Entry, Kind, Node};
 use crate::digest::Digest;
 
-/// The digest of a merged tree and of named contents.
+/// Returns the digest of a merged tree and of named contents.
 pub(super) fn of(root: &Node, contents: &[(String, Digest)]) -> Digest {
     let mut text = String::new();
     write(root, &[], &mut text);
@@ -17,7 +17,7 @@ pub(super) fn of(root: &Node, contents: &[(String, Digest)]) -> Digest {
     Digest::of(text)
 }
 
-/// Texts are framed by their length, so that no two trees are written alike.
+/// Prefixes each text with its length, so that different trees never have the same encoding.
 fn framed(part: &str, text: &mut String) {
     text.push_str(&part.len().to_string());
     text.push(':');
@@ -50,7 +50,7 @@ fn write(node: &Node, path: &[&str], text: &mut String) {
     }
 }
 
-/// The secrets that the language has; see `raw.rs`.
+/// Whether a path is a secret of the language; see `raw.rs`.
 fn is_secret(path: &[&str]) -> bool {
     match path {
         ["system", "accounts", "columns", "password"] => false,

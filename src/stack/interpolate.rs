@@ -1,5 +1,5 @@
-//! `${NAME}`, `${NAME:-default}` and `${file:/path}` in scalars. What a placeholder gives is never
-//! shown: messages speak of the placeholder.
+//! Resolves `${NAME}`, `${NAME:-default}` and `${file:/path}` in scalars. Messages name the
+//! placeholder and never its value.
 
 use secrecy::SecretString;
 
@@ -9,10 +9,10 @@ use super::server_url::{encode_unencoded, encode_user_info};
 use super::tree::Span;
 use super::{Secret, Unset};
 
-/// A secret has a line; what is larger is not one.
+/// Limit for the file of a secret.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// A piece of a scalar.
+/// A part of a scalar.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece<'t> {
     Literal(&'t str),
@@ -21,7 +21,7 @@ enum Piece<'t> {
     Wrong { written: &'t str },
 }
 
-/// Splits a scalar. `$${` is a literal `${`.
+/// Splits a scalar into literals and placeholders. `$${` is a literal `${`.
 fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -68,11 +68,11 @@ fn placeholder_of(written: &str) -> Piece<'_> {
     }
 }
 
-/// What is said of `$NAME` and the like.
+/// The label for `$NAME` and similar placeholders.
 const FOREIGN: &str = "another tool's placeholder, which is not replaced here";
 
-/// The name in a text that is `$NAME`, `{{ name }}`, `%NAME%`, `<NAME>`, `@@NAME@@` or `$(command)` and nothing
-/// else; of a command, the command.
+/// Returns the name if the whole text is `$NAME`, `{{ name }}`, `%NAME%`, `<NAME>` or `@@NAME@@`, or the command of
+/// `$(command)`.
 pub(super) fn foreign_placeholder(text: &str) -> Option<&str> {
     let text = text.trim();
     let between = |open: &str, close: &str| text.strip_prefix(open)?.strip_suffix(close);
@@ -90,8 +90,8 @@ pub(super) fn foreign_placeholder(text: &str) -> Option<&str> {
     (begins && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.'))).then_some(name)
 }
 
-/// The name in what looks like a placeholder of another tool anywhere in a text. A name in lower case
-/// counts where it stands between blanks or the separators of a URL: passwords may have a `$` in them.
+/// Returns the name of another tool's placeholder anywhere in a text. A lower-case name counts only
+/// between blanks or URL separators, because passwords may contain a `$`.
 fn foreign_placeholder_within(text: &str) -> Option<&str> {
     let separates = |c: char| c.is_whitespace() || matches!(c, ':' | '@' | '/' | '?' | '&' | '=' | ',');
     let braces = || {
@@ -102,7 +102,7 @@ fn foreign_placeholder_within(text: &str) -> Option<&str> {
     let percent = || {
         text.match_indices('%').find_map(|(at, _)| {
             let rest = text.get(at + 1..)?;
-            // `%DB…` may be an encoded byte.
+            // `%DB…` may be a percent-encoded byte.
             let is_encoded = rest.chars().take(2).all(|c| c.is_ascii_hexdigit());
             upper_name(rest, |next| next == Some('%')).filter(|name| !is_encoded || name.len() > 4)
         })
@@ -114,8 +114,8 @@ fn foreign_placeholder_within(text: &str) -> Option<&str> {
         .or_else(percent)
 }
 
-/// The name in capitals that a text begins with, when it has three letters at least and `ends` takes what
-/// follows it.
+/// Returns the upper-case name at the start of a text, if it has at least three letters and `ends`
+/// accepts the character after it.
 fn upper_name(text: &str, ends: impl Fn(Option<char>) -> bool) -> Option<&str> {
     let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
     let length = text.find(|c| !is_part(c)).unwrap_or(text.len());
@@ -125,21 +125,21 @@ fn upper_name(text: &str, ends: impl Fn(Option<char>) -> bool) -> Option<&str> {
     (is_name && !next.is_some_and(|c| c.is_ascii_lowercase()) && ends(next)).then_some(name)
 }
 
-/// What to write for what another tool calls `name`.
+/// Returns trueup's placeholder for a name of another tool's placeholder.
 fn own_placeholder(name: &str) -> String {
     let name = name.trim_matches(['.', '$']);
     let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     format!("`${{{}}}`", if is_name { name } else { "NAME" })
 }
 
-/// Where in a URL a placeholder stands, as the URL is written: what it gives cannot change that.
+/// Position of a placeholder in a URL as written; its value cannot change that position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UrlPlace {
-    /// Before the account, behind it, or in place of all of it.
+    /// Before or after the user info, or as the whole URL.
     Elsewhere,
     User,
     Password,
-    /// Account and password, as far as there are two.
+    /// In the user and password.
     UserInfo,
 }
 
@@ -163,17 +163,17 @@ fn place_in_url(pieces: &[Piece<'_>], number: usize) -> UrlPlace {
     }
 }
 
-/// What a scalar became.
+/// The result of resolving a scalar.
 pub(super) enum Resolved {
-    /// All placeholders replaced.
+    /// All placeholders were replaced.
     Text(String),
-    /// Some variables are not set, or files not there.
+    /// Some variables are unset or files missing.
     Missing(Vec<Missing>),
-    /// Reported.
+    /// Invalid, and already reported.
     Failed,
 }
 
-/// A placeholder that gives nothing.
+/// A placeholder without a value.
 pub(super) struct Missing {
     name: String,
     at: Span,
@@ -187,8 +187,8 @@ impl Context<'_> {
         self.resolve_pieces(at, &pieces(text), |_, value| value.to_owned())
     }
 
-    /// As [`Self::resolve`], for a URL: what a placeholder of the account or the password gives is
-    /// encoded as far as it could tear the URL apart.
+    /// As [`Self::resolve`], for a URL: values in the user info are percent-encoded as far as they
+    /// could change the structure of the URL.
     pub(super) fn resolve_url(&self, at: Span, text: &str) -> Resolved {
         let pieces = pieces(text);
         self.resolve_pieces(at, &pieces, |number, value| match place_in_url(&pieces, number) {
@@ -198,7 +198,7 @@ impl Context<'_> {
         })
     }
 
-    /// `placed` gives what stands in the text for what a placeholder gave, by the number of its piece.
+    /// `placed` returns the replacement for a placeholder's value, given the index of its piece.
     fn resolve_pieces(
         &self,
         at: Span,
@@ -210,7 +210,7 @@ impl Context<'_> {
             match *piece {
                 Piece::Literal(text) => resolved.push_str(text),
                 Piece::Variable { name, default, written } => match (self.variables)(name) {
-                    // As in a shell, `:-` stands in for an empty variable too.
+                    // As in a shell, `:-` also replaces an empty variable.
                     Some(value) if !(value.is_empty() && default.is_some()) => {
                         resolved.push_str(&placed(number, &value));
                     }
@@ -265,7 +265,8 @@ impl Context<'_> {
         self.fail(Code::BadPlaceholder, self.within(at, written), shown, "this one", help);
     }
 
-    /// Reports a secret that is the placeholder of another tool: as a literal it would be no secret.
+    /// Reports a secret that is the placeholder of another tool, because as a literal it would be
+    /// used as the secret.
     pub(super) fn refuse_foreign_placeholder(&self, at: Span, text: &str) -> bool {
         let in_piece = |piece: &Piece<'_>| match *piece {
             Piece::Literal(text) => foreign_placeholder_within(text).map(own_placeholder),
@@ -277,14 +278,14 @@ impl Context<'_> {
         true
     }
 
-    /// Warns of a text that is the placeholder of another tool.
+    /// Warns if a text is the placeholder of another tool.
     pub(super) fn warn_of_foreign_placeholder(&self, at: Span, text: &str) {
         if let Some(name) = foreign_placeholder(text) {
             self.warn_of_foreign(at, name);
         }
     }
 
-    /// As [`Self::warn_of_foreign_placeholder`], where it may stand among other text.
+    /// As [`Self::warn_of_foreign_placeholder`], for a placeholder within other text.
     pub(super) fn warn_of_foreign_placeholder_within(&self, at: Span, text: &str) {
         if let Some(name) = foreign_placeholder_within(text) {
             self.warn_of_foreign(at, name);
@@ -296,7 +297,7 @@ impl Context<'_> {
         self.warn(at, FOREIGN, format!("it is taken as it stands; write {own} for the variable"));
     }
 
-    /// The text of a scalar that is no secret; a variable that is not set is a mistake.
+    /// Returns the resolved text of a scalar that is not a secret; an unset variable is an error.
     pub(super) fn text(&self, at: Span, text: &str) -> Option<String> {
         if !text.contains("${") {
             return Some(text.to_owned());
@@ -317,7 +318,8 @@ impl Context<'_> {
         }
     }
 
-    /// A secret. Where `may_be_unset`, it may lack what it needs; a literal one is a warning.
+    /// Returns a secret. With `may_be_unset` its variable may be unset; a literal secret is a
+    /// warning.
     pub(super) fn secret(&self, at: Span, text: &str, may_be_unset: bool) -> Option<Secret> {
         if self.refuse_foreign_placeholder(at, text) {
             return None;
@@ -341,19 +343,19 @@ impl Context<'_> {
     }
 }
 
-/// What an endpoint or a secret lacks.
+/// Converts missing placeholders for an endpoint or a secret.
 pub(super) fn unset(missing: &[Missing]) -> Unset {
     Unset { names: missing.iter().map(|missing| missing.name.clone()).collect() }
 }
 
-/// What to do about a secret that is written out.
+/// Help text for a literal secret.
 pub(super) const KEEP_OUT: &str =
     "write `${NAME}` or `${file:/path}`, and keep the secret out of version control";
 
-/// What stands for a secret that is written out.
+/// Represents a literal secret.
 const LITERAL: &str = "literal";
 
-/// The text of a secret as it may be shown and digested.
+/// Returns the text of a secret as it may be shown and digested.
 pub(super) fn placeholder(text: &str) -> String {
     let pieces = pieces(text);
     let is_literal = |piece: &Piece<'_>| matches!(piece, Piece::Literal(_) | Piece::Wrong { .. });

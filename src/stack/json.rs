@@ -1,10 +1,10 @@
-//! Lists and maps that are values of rows, as JSON. Pure but for the placeholders in them.
+//! Converts lists and maps that are values of rows to JSON. Pure except for placeholders.
 
 use super::context::Context;
 use super::tree::{Entry, Kind, Node};
 
-/// Compact JSON with sorted keys. Numbers and booleans are those that every YAML tool agrees on;
-/// anything else is text.
+/// Returns compact JSON with sorted keys. Numbers and booleans are only those on which every YAML
+/// tool agrees; everything else is text.
 pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
     match &node.kind {
         _ if node.is_null() => Some("null".to_owned()),

@@ -1,5 +1,5 @@
-//! A file and what it extends, merged to one tree: maps key by key, scalars and lists replace,
-//! `null` removes. Every node keeps the file that it comes from, and paths count from there.
+//! Merges a file with the files that it extends: maps merge key by key, scalars and lists replace,
+//! `null` removes. Every node keeps its file, and its relative paths are resolved from there.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use super::context::{Context, Yaml};
 use super::error::{Code, Reported, SpecError};
 use super::tree::{Entry, Kind, Node, Span};
 
-/// Environments build on two or three files; a longer chain is a mistake.
+/// Environments extend two or three files; a longer chain is a mistake.
 const MAX_LAYERS: usize = 16;
 
-/// The merged tree of a file and its layers; mistakes are reported.
+/// Returns the merged tree of a file and its layers, and reports errors.
 pub(super) fn load(cx: &Context<'_>, file: &Path) -> Option<Node> {
     let mut layers: Vec<Node> = Vec::new();
     let mut chain: Vec<(PathBuf, PathBuf)> = Vec::new();
@@ -54,10 +54,10 @@ fn map_of(cx: &Context<'_>, index: u32, root: Option<Node>) -> Option<Node> {
     }
 }
 
-/// A file of the chain, and where another file names it.
+/// A file of the chain, with the location that names it.
 type Layer = (PathBuf, Option<Span>);
 
-/// The next layer, taken out of the tree.
+/// Removes `extends` from the tree and returns the next layer.
 fn extends(cx: &Context<'_>, root: &mut Node) -> Result<Option<Layer>, Reported> {
     let Kind::Map(entries) = &mut root.kind else { return Ok(None) };
     let Some(position) = entries.iter().position(|entry| &*entry.key == "extends") else { return Ok(None) };
@@ -94,7 +94,7 @@ fn circle(cx: &Context<'_>, chain: &[(PathBuf, PathBuf)], path: &Path, at: Span)
     })
 }
 
-/// The overlay over the base.
+/// Merges the overlay into the base.
 fn merge(base: Node, overlay: Node) -> Node {
     match (base, overlay) {
         (Node { kind: Kind::Map(base), .. }, Node { kind: Kind::Map(overlay), at }) => {
@@ -113,7 +113,8 @@ fn merge_entries(base: Vec<Entry>, overlay: Vec<Entry>) -> Vec<Entry> {
     }
     for over in overlay {
         let Some(place) = places.get(&over.key).and_then(|place| merged.get_mut(*place)) else {
-            // Nothing to remove: a `null` stays what it says, such as the value of a column.
+            // The base has no such key to remove, so the `null` is kept as a value, for example of
+            // a column.
             merged.push(Some(over));
             continue;
         };

@@ -1,22 +1,22 @@
-//! Blots out literal secrets in the text that diagnostics quote: byte for byte, so that every
-//! span still fits. Prefers blotting out too much to too little; changes nothing that is read.
+//! Masks literal secrets in the text that diagnostics quote, byte for byte, so that spans stay
+//! valid. Masks too much rather than too little, and does not affect parsing.
 
 use std::ops::Range;
 
-/// Whether the value of a key of this name is not to be shown. Misspelt ones count: the very line
-/// with `passwrod: …` is quoted when it is reported as unknown.
+/// Whether the value of a key must not be shown. Misspelt secret keys count, because the line with
+/// `passwrod: …` is quoted when the unknown key is reported.
 pub(super) fn is_secret_key(key: &str) -> bool {
     if matches!(key, "password_version" | "password_hash") {
         return false;
     }
-    // Misspelt names are about as long as right ones; most keys are neither.
+    // Comparing only keys of a similar length keeps this cheap.
     let similar = (4..=12).contains(&key.len());
     let key = key.to_lowercase();
     ["passw", "token", "secret", "pwd"].iter().any(|part| key.contains(part))
         || similar && ["password", "token"].iter().any(|name| strsim::jaro_winkler(name, &key) > 0.87)
 }
 
-/// The text as it may be shown, with the literal parts of `secrets` and of URLs blotted out.
+/// Returns the text with `secrets` and the passwords of URLs masked, except for placeholders.
 pub(super) fn shown(text: &str, secrets: &[Range<usize>]) -> String {
     let mut blots = Vec::new();
     for range in secrets {
@@ -26,7 +26,7 @@ pub(super) fn shown(text: &str, secrets: &[Range<usize>]) -> String {
     blot(text, &blots)
 }
 
-/// As [`shown`], for a text that is no valid YAML: secrets are found by the look of their lines.
+/// As [`shown`], for invalid YAML: secrets are found line by line.
 pub(super) fn shown_by_text(text: &str) -> String {
     let mut secrets = Vec::new();
     let mut start = 0;
@@ -42,7 +42,8 @@ pub(super) fn shown_by_text(text: &str) -> String {
                 if let Some(value) = secret_value(line) {
                     let rest = line.get(value..).unwrap_or("").trim();
                     let is_opened = rest.starts_with(['{', '[']);
-                    // What is deeper goes on with it, unless it was one of several on this line.
+                    // Deeper lines continue the value, unless the secret was one of several entries
+                    // on this line.
                     deeper_than = (is_opened || !rest.ends_with(',')).then_some(indent);
                     secrets.push(start + value..start + line.trim_end().len().max(value));
                 }
@@ -53,7 +54,7 @@ pub(super) fn shown_by_text(text: &str) -> String {
     shown(text, &secrets)
 }
 
-/// Where the value of the first secret key of a line begins.
+/// Returns the offset of the value of a line's first secret key.
 fn secret_value(line: &str) -> Option<usize> {
     line.match_indices(':').find_map(|(colon, _)| {
         let before = line.get(..colon)?.trim_end_matches(['"', '\'', ' ']);
@@ -66,7 +67,7 @@ fn secret_value(line: &str) -> Option<usize> {
     })
 }
 
-/// The parts of a range that no placeholder stands for: those, and the defaults of placeholders.
+/// Collects the parts of a range outside of placeholders, and the defaults of placeholders.
 fn literals(text: &str, range: Range<usize>, blots: &mut Vec<Range<usize>>) {
     let Some(slice) = text.get(range.clone()) else { return };
     let mut at = 0;
@@ -83,9 +84,9 @@ fn literals(text: &str, range: Range<usize>, blots: &mut Vec<Range<usize>>) {
     blots.push(range.start + at..range.end);
 }
 
-/// Passwords in URLs: between `://user:` and the last `@` that may end them, and in their queries.
-/// A password may have blanks and anything else in it, so that the rest of a line counts where it has
-/// an `@`; and without one, what follows a colon and is no port is not shown either.
+/// Collects the passwords of URLs: between `://user:` and the last `@` that may end them, and in
+/// the query. A password may contain blanks and any other character, so the rest of a line is
+/// searched for an `@`. Without an `@`, text after a colon that is not a port is masked, too.
 fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
     let mut next = 0;
     while let Some(scheme) = text.get(next..).and_then(|rest| rest.find("://")).map(|at| at + next) {
@@ -94,7 +95,7 @@ fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
         let line = rest.find('\n').unwrap_or(rest.len());
         let word =
             rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`')).unwrap_or(rest.len());
-        // Each text is looked at once, also where it is one long word.
+        // Each text is scanned once, even if it is one long word.
         next = start + word;
         let Some(url) = rest.get(..word) else { break };
         let line = rest.get(..line).unwrap_or(url);
@@ -124,7 +125,7 @@ fn urls(text: &str, blots: &mut Vec<Range<usize>>) {
     }
 }
 
-/// The colon of an authority behind which no port stands.
+/// Returns the colon of an authority that is not followed by a port.
 fn authority_colon(authority: &str) -> Option<usize> {
     let colon = colon_outside_placeholders(authority)?;
     let is_port = |c: char| c.is_ascii_digit() || matches!(c, ']' | ')' | ',' | '.' | ';' | '}' | ':');
@@ -144,7 +145,7 @@ fn colon_outside_placeholders(text: &str) -> Option<usize> {
     })
 }
 
-/// Blots out ranges, and control characters everywhere: a quoted line must not move a cursor.
+/// Masks ranges, and control characters everywhere, because a quoted line must not move the cursor.
 fn blot(text: &str, blots: &[Range<usize>]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for byte in &mut bytes {
@@ -162,7 +163,7 @@ fn blot(text: &str, blots: &[Range<usize>]) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| "*".repeat(error.into_bytes().len()))
 }
 
-/// A URL of the spec as it may be shown and digested: `***` where a literal password stands.
+/// Returns a URL of the spec with `***` for a literal password, for display and digests.
 pub(super) fn written_url(text: &str) -> String {
     let mut blots = Vec::new();
     urls(text, &mut blots);
@@ -180,7 +181,7 @@ pub(super) fn written_url(text: &str) -> String {
 
 /// Whether a URL has a literal password, or a literal default for one.
 pub(super) fn has_literal_password(text: &str) -> bool {
-    // The colon of `sqlite://C:…` is a drive's.
+    // The colon of `sqlite://C:…` belongs to a drive.
     if text.starts_with("sqlite:") {
         return false;
     }

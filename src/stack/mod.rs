@@ -1,5 +1,5 @@
-//! The spec room: text to layers to a validated [`Stack`]. Reads files and variables, finds every
-//! error at once, and never touches a server.
+//! Loads a spec: text, layers, validated [`Stack`]. Reads files and variables, reports every error
+//! at once, and never connects to a server.
 
 mod context;
 mod emptied;
@@ -32,18 +32,18 @@ pub use schema::json_schema;
 pub use secret::{Endpoint, PasswordError, Secret, Unset};
 pub use server_url::{RedactedUrl, TlsFiles, UrlError};
 
-/// Whether anything will be contacted with what is read.
+/// Whether the servers of the spec will be contacted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contact {
-    /// Servers will be: an address or token that lacks a variable is an error.
+    /// They will be: an address or token with an unset variable is an error.
     Live,
-    /// Nothing will be (`--world`): such an address is known by its placeholder.
+    /// They will not be (`--world`): such an address is represented by its placeholder.
     Offline,
 }
 
-/// Reads a spec and every file that it names. All errors of the run are returned together.
+/// Loads a spec and every file that it names. All errors are returned together.
 ///
-/// `variables` gives the value of an environment variable, `None` when it is not set.
+/// `variables` returns the value of an environment variable, or `None` if it is unset.
 pub fn load(
     file: &Path,
     variables: &dyn Fn(&str) -> Option<String>,

@@ -1,6 +1,6 @@
-//! The tree, read as typed values through serde. Every value is read for the type that is wanted,
-//! so that `0123` stays text where text is wanted. A mistake spoils its own field and no other:
-//! reading never stops at the first.
+//! Deserializes the tree through serde. A scalar is converted only when the target type is known,
+//! so `0123` stays text where text is expected. An error invalidates its own field only, so that
+//! one run reports all errors.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use super::read_key::KeyReader;
 use super::tree::{Entry, Kind, Node, Span};
 use crate::suggest::{nearest, one_of};
 
-/// Reads a whole tree. Mistakes are reported to the context.
+/// Deserializes a whole tree and reports errors to the context.
 pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {
     match T::deserialize(Reader::new(cx, node)) {
         Ok(value) => Some(value),
@@ -26,7 +26,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) 
     }
 }
 
-/// That a value could not be read. Without a message it is reported already.
+/// A value could not be read. Without a message the error was already reported.
 #[derive(Debug)]
 pub(super) struct Failed(Option<String>);
 
@@ -52,12 +52,13 @@ impl de::Error for Failed {
     }
 }
 
-/// One node, to be read.
+/// Deserializes one node.
 #[derive(Clone, Copy)]
 struct Reader<'c, 'v> {
     cx: &'c Context<'v>,
     node: &'c Node,
-    /// Whether what belongs to it was not indented, which is reported: it is there, and wrong.
+    /// Whether the children of this node were not indented. That was reported; the value counts as
+    /// present but invalid.
     lost_children: bool,
 }
 
@@ -80,7 +81,7 @@ impl Reader<'_, '_> {
         Failed(None)
     }
 
-    /// The text of a scalar, as it stands in the file.
+    /// Returns the text of a scalar as written in the file.
     fn written(&self, wanted: &str) -> Result<(&str, bool), Failed> {
         match &self.node.kind {
             Kind::Scalar { text, plain } if !self.node.is_null() => Ok((text, *plain)),
@@ -88,7 +89,7 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// The text of a scalar, placeholders replaced.
+    /// Returns the text of a scalar with its placeholders replaced.
     fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), Failed> {
         let (text, plain) = self.written(wanted)?;
         if text.contains('\0') {
@@ -126,7 +127,8 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// A whole number in its one plain spelling: others mean different things to different tools.
+    /// Accepts a whole number only in plain decimal form, because YAML tools disagree about other
+    /// forms.
     fn digits(&self) -> Result<i128, Failed> {
         const WANTED: &str = "a whole number";
         let (text, plain) = self.scalar(WANTED)?;
@@ -150,7 +152,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// What stands there, for a message. Placeholders are not replaced.
+/// Describes a node for an error message. Placeholders are not replaced.
 pub(super) fn found(node: &Node) -> String {
     match &node.kind {
         Kind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
@@ -329,7 +331,7 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
     }
 }
 
-/// A field gets its place first, then its value; a value that fails is reported and left out.
+/// Deserializes a field as its location and its value. An invalid value is reported and left out.
 struct FieldAccess<'c, 'v> {
     reader: Reader<'c, 'v>,
     step: u8,
@@ -388,8 +390,8 @@ struct EntryAccess<'c, 'v> {
 }
 
 impl EntryAccess<'_, '_> {
-    /// Takes the entries that follow a key without a value, are not known here, and so were meant to be
-    /// below it; one report for all of them.
+    /// Removes the unknown entries that follow a key without a value, because they were meant as
+    /// its children, and reports them once.
     fn children_beside(&mut self, parent: &Entry, known: &[&str]) -> bool {
         let rest = self.entries.as_slice();
         let mut last = parent.key_at;
@@ -400,7 +402,7 @@ impl EntryAccess<'_, '_> {
         });
         let children = rest.get(..count.count()).unwrap_or_default();
         let Some(first) = children.first().filter(|_| parent.value.is_null()) else { return false };
-        // One that is near to a key of this level is a typo of that.
+        // A key similar to a key of this level is a typo of that key.
         if nearest(&first.key, known.iter().copied()).is_some() {
             return false;
         }

@@ -1,5 +1,4 @@
-//! Keys of maps, read through serde: as names, or as names with their places. The other half of
-//! `read.rs`.
+//! Deserializes the keys of maps, with or without their location. Complements `read.rs`.
 
 use serde::de::{self, IntoDeserializer, Visitor};
 
@@ -7,7 +6,7 @@ use super::field;
 use super::read::Failed;
 use super::tree::Entry;
 
-/// A key: a text, or a text with its place.
+/// A key as a text, or as a text with its location.
 pub(super) struct KeyReader<'c> {
     pub entry: &'c Entry,
 }

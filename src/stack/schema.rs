@@ -1,14 +1,14 @@
-//! The JSON Schema of the spec, for editors: made from the structs that are read. Every key may be
-//! absent or `null`, because an overlay holds only what it changes.
+//! Generates the JSON Schema of the spec for editors from the structs that are deserialized. Every
+//! key may be absent or `null`, because an overlay contains only what it changes.
 
 use serde_json::{Value, json};
 
 use super::raw::Spec;
 
-/// Matches a text with a placeholder in it, which may stand for any scalar.
+/// Matches a text that contains a placeholder, which is valid for any scalar.
 const PLACEHOLDER: &str = r"\$\{[^}]+\}";
 
-/// The JSON Schema of the spec, draft 2020-12.
+/// Returns the JSON Schema of the spec, draft 2020-12.
 pub fn json_schema() -> Value {
     let mut schema = schemars::SchemaGenerator::default().into_root_schema_for::<Spec>().to_value();
     relax(&mut schema);
@@ -18,7 +18,7 @@ pub fn json_schema() -> Value {
     schema
 }
 
-/// No key is required, and booleans, numbers and enumerations may be placeholders, which are texts.
+/// Makes all keys optional and accepts placeholders for booleans, numbers and enumerations.
 fn relax(schema: &mut Value) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(relax),

@@ -1,5 +1,4 @@
-//! Secrets as types: they cannot be printed or serialised, only exposed on purpose at the place
-//! where a server needs them.
+//! Secret types: they cannot be printed or serialised, only exposed explicitly for a connection.
 
 use std::fmt;
 
@@ -8,7 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::location::Location;
 
-/// A secret of the spec: its placeholder can be shown and digested, its value cannot.
+/// A secret of the spec. Its placeholder can be shown and digested, its value cannot.
 #[derive(Clone)]
 pub struct Secret {
     placeholder: String,
@@ -16,17 +15,17 @@ pub struct Secret {
     pub at: Location,
 }
 
-/// The variables or files that a placeholder names and that could not be read.
+/// The variables or files of a placeholder that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unset {
-    /// As written between `${` and `}`.
+    /// The names as written between `${` and `}`.
     pub names: Vec<String>,
 }
 
 /// Why the password of an account or role cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PasswordError {
-    /// It is needed now and its variable is unset.
+    /// The password is required now, but its variable is unset.
     #[error("the password of {whose} needs {}, which is not set", names.join(", "))]
     #[diagnostic(code(trueup::system::unset_secret), help("set the variable and run again"))]
     Unset {
@@ -34,30 +33,30 @@ pub enum PasswordError {
         whose: String,
         names: Vec<String>,
     },
-    /// Its hash could not be computed.
+    /// The hash could not be computed.
     #[error("cannot hash the password of {whose}: {message}")]
     #[diagnostic(code(trueup::system::hash))]
     Hash {
         /// The address of the account or role.
         whose: String,
-        /// What the library says.
+        /// The message of the hashing library.
         message: String,
     },
 }
 
 impl Secret {
-    /// A secret with its value, or with what is missing to have it. `placeholder` is the text of
-    /// the spec with `***` for what is written out, `literal` where all of it is.
+    /// Creates a secret from its value or from the names that are missing. `placeholder` is the
+    /// text of the spec with `***` for literal parts, or `literal` if all of it is literal.
     pub fn new(placeholder: impl Into<String>, value: Result<SecretString, Unset>, at: Location) -> Self {
         Self { placeholder: placeholder.into(), value, at }
     }
 
-    /// What may be shown and digested in place of the secret: `${NAME}`, or `literal`.
+    /// Returns the displayable form of the secret: `${NAME}`, or `literal`.
     pub fn placeholder(&self) -> &str {
         &self.placeholder
     }
 
-    /// The secret itself, or what is missing to have it.
+    /// Returns the secret, or the names that are missing.
     pub fn expose(&self) -> Result<&str, &Unset> {
         self.value.as_ref().map(ExposeSecret::expose_secret)
     }
@@ -69,12 +68,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Where a store is: resolved, or known only by its placeholder (allowed with `--world` alone).
+/// The address of a store, resolved or (only with `--world`) represented by its placeholder.
 #[derive(Debug, Clone)]
 pub struct Endpoint<T> {
-    /// The parsed address, or the variables that are missing to have it.
+    /// The parsed address, or the variables that are missing.
     pub to: Result<T, Unset>,
-    /// The text of the spec with any literal password masked: what digests cover.
+    /// The text of the spec with literal passwords masked, which digests include.
     pub written: String,
     pub at: Location,
 }

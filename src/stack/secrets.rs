@@ -1,10 +1,10 @@
-//! The secrets of a stack, for whoever must not show them. Knows where each of them may stand.
+//! Collects the secrets of a stack for redaction. This is the list of where secrets can occur.
 
 use super::{CacheUrl, RedactedUrl, Secret, Stack, SystemUrl, TargetUrl, VectorUrl};
 use crate::redact::Redactor;
 
 impl Stack {
-    /// Its secrets that are known.
+    /// Returns a redactor with all secrets whose value is known.
     pub fn secrets(&self) -> Redactor {
         let mut redactor = Redactor::default();
         if let Ok(SystemUrl::Postgres(url)) = &self.system.endpoint.to {
@@ -41,11 +41,11 @@ fn add_url(redactor: &mut Redactor, url: &RedactedUrl) {
     let written = url.expose().password().unwrap_or_default();
     let password = url.password().unwrap_or_default();
     if !password.is_empty() {
-        // As in the header of HTTP, where it has no other form.
+        // As sent in an HTTP basic authorization header.
         redactor.add_base64(&format!("{user}:{password}"), 0);
     }
     let database = url.expose().path().trim_start_matches('/');
-    // What is shown as the name of something is no secret to be found.
+    // A password equal to the user, database or host is not redacted, because those are shown.
     if ![user.as_str(), database, &url.host()].contains(&password.as_str()) {
         redactor.add(&password);
         redactor.add(written);

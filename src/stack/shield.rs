@@ -1,13 +1,13 @@
-//! Carries placeholders through the YAML parser, which would end a plain scalar at their braces.
-//! Pure; knows what a placeholder looks like, not what it means.
+//! Protects placeholders from the YAML parser, which would end a plain scalar at their braces.
+//! Pure; knows the syntax of placeholders, not their meaning.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain
-/// scalar at a brace in `{ password: ${NAME} }`, and nobody means that.
+/// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain scalar
+/// at a brace, as in `{ password: ${NAME} }`.
 pub(super) struct Shield<'t> {
-    /// The text for the YAML parser; as long as the original.
+    /// The text for the YAML parser, of the same length as the original.
     pub text: Cow<'t, str>,
     marker: char,
     ranges: Vec<Range<usize>>,
@@ -16,7 +16,7 @@ pub(super) struct Shield<'t> {
 
 impl<'t> Shield<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        // Three bytes long, allowed in YAML, and not in this text.
+        // The marker is three bytes long, valid in YAML and not part of this text.
         let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');
         let mut ranges = Vec::new();
         let mut at = 0;
@@ -46,7 +46,7 @@ impl<'t> Shield<'t> {
         Self { text: text_out, marker, ranges, original: text }
     }
 
-    /// A scalar's text with the placeholders back in it.
+    /// Returns the text of a scalar with its placeholders restored.
     pub(super) fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
         let first = self.ranges.partition_point(|range| range.start < at.start);
         let inside = self.ranges.get(first..).unwrap_or(&[]).iter().take_while(|range| range.end <= at.end);

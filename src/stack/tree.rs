@@ -1,5 +1,5 @@
-//! YAML text to a tree whose scalars keep their source text and whose every node knows where it
-//! stands. Pure: it reads no file, and knows no key but those of secrets, which it points out.
+//! Parses YAML text to a tree. Scalars keep their source text and every node has its location.
+//! Pure: it reads no file. The only keys it knows are those of secrets, which it marks.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -10,19 +10,21 @@ use super::error::{Code, SHOWN_ERRORS};
 use super::mask;
 use super::shield::Shield;
 
-/// Nothing that people write is nested deeper; it bounds the recursion of everything below.
+/// Bounds the recursion of everything that walks the tree; hand-written files are not nested
+/// deeper.
 const MAX_DEPTH: usize = 64;
-/// Nodes that aliases may repeat in one file: plenty for people, and a wall for a billion laughs.
+/// Limit for nodes repeated by aliases in one file, against exponential expansion ("billion
+/// laughs").
 const MAX_REPEATED: usize = 100_000;
 
-/// A place in one of the files that were read.
+/// A range in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Span {
     /// Index of the file.
     pub file: u32,
-    /// Bytes before it.
+    /// Offset in bytes.
     pub start: u32,
-    /// Bytes of it.
+    /// Length in bytes.
     pub length: u32,
 }
 
@@ -37,21 +39,22 @@ impl Span {
     }
 }
 
-/// A value and where it stands.
+/// A value with its location.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub kind: Kind,
     pub at: Span,
 }
 
-/// What a value is.
 #[derive(Debug, Clone)]
 pub(super) enum Kind {
-    /// A scalar; `plain` when it is not quoted and no block.
-    Scalar { text: Box<str>, plain: bool },
-    /// A list.
+    /// A scalar; `plain` unless it is quoted or a block.
+    Scalar {
+        text: Box<str>,
+        plain: bool,
+    },
     Seq(Vec<Node>),
-    /// A map, in the order of the file. No two entries have one key.
+    /// A map in the order of the file, with distinct keys.
     Map(Vec<Entry>),
 }
 
@@ -64,7 +67,7 @@ pub(super) struct Entry {
 }
 
 impl Node {
-    /// Whether it is `null`, `~` or nothing at all.
+    /// Whether it is `null`, `~` or empty.
     pub(super) fn is_null(&self) -> bool {
         match &self.kind {
             Kind::Scalar { text, plain } => *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
@@ -72,7 +75,7 @@ impl Node {
         }
     }
 
-    /// The value of a key of a map.
+    /// Returns the entry of a key, if this is a map.
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         match &self.kind {
             Kind::Map(entries) => entries.iter().find(|entry| &*entry.key == key),
@@ -88,7 +91,8 @@ impl Node {
         }
     }
 
-    /// The places of its scalars and keys: with aliases, anywhere in the file.
+    /// Collects the locations of its scalars and keys. With aliases they may be anywhere in the
+    /// file.
     fn texts(&self, found: &mut Vec<Range<usize>>) {
         match &self.kind {
             Kind::Scalar { .. } => found.push(self.at.range()),
@@ -101,7 +105,7 @@ impl Node {
     }
 }
 
-/// A mistake in the text, not yet bound to a masked source.
+/// An error in the text, before the source is masked.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub code: Code,
@@ -112,20 +116,20 @@ pub(super) struct Problem {
     pub help: String,
 }
 
-/// What a text was read to.
+/// The result of parsing a text.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
-    /// Nothing for an empty file, or a broken one.
+    /// `None` for an empty or broken file.
     pub root: Option<Node>,
-    /// Whether reading stopped early: what is missing says nothing then.
+    /// Whether parsing stopped early, so that missing keys mean nothing.
     pub broken: bool,
-    /// What is not to be shown.
+    /// Ranges that must not be shown.
     pub secrets: Vec<Range<usize>>,
-    /// Mistakes.
+    /// Errors.
     pub problems: Vec<Problem>,
 }
 
-/// Reads a text. `file` is the index that the spans carry.
+/// Parses a text. `file` is the index stored in the spans.
 pub(super) fn parse(file: u32, text: &str) -> Tree {
     let shield = Shield::new(text);
     let mut builder = Builder::new(file, text, &shield);
@@ -153,7 +157,7 @@ pub(super) fn parse(file: u32, text: &str) -> Tree {
     builder.tree
 }
 
-/// What to do about the mistakes that people make most.
+/// Returns help for the most frequent errors.
 fn syntax_help(info: &str) -> &'static str {
     if info.contains("escape") {
         "in double quotes `\\` begins an escape: write the text in single quotes, where `\\` is itself"
@@ -209,14 +213,14 @@ impl<'t> Builder<'t> {
         self.tree.problems.push(Problem { code, at, message, label, also: None, help });
     }
 
-    /// Reports a problem after which the rest of the file means nothing.
+    /// Reports a problem that makes the rest of the file meaningless.
     fn stop(&mut self, code: Code, at: Range<usize>, message: &str, label: &str, help: &str) -> bool {
         self.problem(code, at, message, label, help);
         self.tree.broken = true;
         false
     }
 
-    /// Takes one event; false when reading must stop.
+    /// Processes one event; returns false if parsing must stop.
     fn event(&mut self, event: Event<'_>, at: Range<usize>) -> bool {
         match event {
             Event::DocumentStart(..) => {
@@ -314,8 +318,8 @@ impl<'t> Builder<'t> {
         true
     }
 
-    /// A block has no closing bracket to underline, and a long underline helps nobody: the first
-    /// line, or the key that it belongs to.
+    /// Returns a short span for a collection: its first line, or its key. Block collections have no
+    /// closing bracket, and a long underline is hard to read.
     fn collection_span(&self, start: usize, end: usize, flow: bool) -> Span {
         if !flow && let Some(Frame::Map { key: Some((_, key)), .. }) = self.frames.last() {
             return *key;
@@ -325,7 +329,7 @@ impl<'t> Builder<'t> {
         Span::new(self.file, &(start..start + line))
     }
 
-    /// A value is complete, with all of its text: it goes where it belongs.
+    /// Adds a complete value, whose text is `whole`, to its parent.
     fn node(&mut self, node: Node, anchor: usize, whole: Range<usize>) -> bool {
         if anchor > 0 {
             if !self.repeat(&node, node.at.range()) {
@@ -338,7 +342,8 @@ impl<'t> Builder<'t> {
         }
         if self.is_secret_place(&node) {
             node.texts(&mut self.tree.secrets);
-            // Also what the node has lost, such as the second value of one key.
+            // Includes text that the node does not keep, such as the second value of a duplicate
+            // key.
             let length = self.text.get(whole.clone()).map_or(0, |text| text.trim_end().len());
             self.tree.secrets.push(whole.start..whole.start + length);
         }
@@ -392,7 +397,7 @@ impl<'t> Builder<'t> {
         }
         if let Some(Frame::Map { key, seen, .. }) = self.frames.last_mut() {
             if plain && (is_null || &*text == "<<") {
-                // Reported: as a key that was seen before, its value goes nowhere.
+                // Reported. As a key that was seen before, its value is dropped.
                 seen.insert(text.clone());
             }
             *key = Some((text, node.at));
@@ -400,8 +405,9 @@ impl<'t> Builder<'t> {
         true
     }
 
-    /// Whether a value is a secret by the name of its key. The columns of `accounts` are named
-    /// after what they hold and are none, nor is a thing that is merely called `tokens`.
+    /// Whether the key of a value marks it as a secret. Not secret are the columns of `accounts`,
+    /// which are named after their content, and objects that happen to have a name such as
+    /// `tokens`.
     fn is_secret_place(&self, node: &Node) -> bool {
         let mut keys = self.frames.iter().rev().filter_map(|frame| match frame {
             Frame::Map { key: Some((key, _)), .. } => Some(&**key),
@@ -415,7 +421,7 @@ impl<'t> Builder<'t> {
         }
     }
 
-    /// Whether what is read stands anywhere below a key that may be a secret's.
+    /// Whether the current value is below a key that may be a secret.
     fn is_below_secret(&self) -> bool {
         self.frames.iter().any(|frame| match frame {
             Frame::Map { key: Some((key, _)), .. } => mask::is_secret_key(key),
@@ -424,7 +430,7 @@ impl<'t> Builder<'t> {
     }
 }
 
-/// Whether a value has keys and values of its own. `{hunter2}` is a text that lacks its quotes.
+/// Whether a value is a map with values. `{hunter2}` is a text without its quotes.
 fn is_thing(node: &Node) -> bool {
     match &node.kind {
         Kind::Map(entries) => entries.iter().all(|entry| !entry.value.is_null()),

@@ -1,28 +1,27 @@
-//! CSV as RFC 4180 has it. The csv crate gives the same empty field for `a,,b` and `a,"",b`; here
-//! the first is NULL and the second an empty text, and every record knows its place.
+//! Reads CSV as defined by RFC 4180. The csv crate returns the same empty field for `a,,b` and
+//! `a,"",b`. Here the first is NULL and the second an empty text, and every record has its
+//! location.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// One line of fields, perhaps over several lines of text.
+/// One record, which may span several lines.
 pub(super) struct Record<'t> {
-    /// The fields; `None` for an empty one without quotes.
+    /// The fields; `None` for an empty field without quotes.
     pub fields: Vec<Option<Cow<'t, str>>>,
-    /// Where it stands.
     pub at: Range<usize>,
 }
 
-/// A text that is no CSV.
+/// A syntax error in the text.
 pub(super) struct Broken {
     pub at: Range<usize>,
     pub message: &'static str,
-    /// What to do about it.
     pub help: &'static str,
 }
 
 const QUOTE_THE_FIELD: &str = "quote the whole field, and double the quotes inside of it";
 
-/// All records, one after the other; empty lines are none. Nothing follows what is broken.
+/// Iterates over all records and skips empty lines. Ends after the first syntax error.
 pub(super) fn records(text: &str) -> impl Iterator<Item = Result<Record<'_>, Broken>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -54,7 +53,7 @@ fn record(text: &str, start: usize) -> Result<(Record<'_>, usize), Broken> {
     }
 }
 
-/// A field and the offset of what ends it: a comma, a line break or the end.
+/// Returns a field and the offset of its end: a comma, a line break or the end of the text.
 fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Broken> {
     let rest = text.get(start..).unwrap_or("");
     if !rest.starts_with('"') {
@@ -65,7 +64,8 @@ fn field(text: &str, start: usize) -> Result<(Option<Cow<'_, str>>, usize), Brok
         } else {
             plain.strip_suffix('\r').unwrap_or(plain)
         };
-        // Files of old spreadsheets end their lines so. All of one would pass for its header.
+        // Old spreadsheets end lines with a carriage return alone, which would make the whole file
+        // one header.
         if let Some(end) = plain.find('\r') {
             return Err(Broken {
                 at: start..start + end,

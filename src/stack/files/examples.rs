@@ -1,4 +1,4 @@
-//! Examples: questions with the SQL that answers them, a YAML list.
+//! Reads examples: a YAML list of questions with the SQL that answers them.
 
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ struct RawExample {
     target: Opt<String>,
 }
 
-/// Reads a file of examples on the declared targets; mistakes are reported.
+/// Reads a file of examples on the declared targets and reports errors.
 pub(in crate::stack) fn examples(
     cx: &Context<'_>,
     named: Named<'_>,

@@ -1,5 +1,5 @@
-//! A folder of migrations, named and checksummed as sqlx does it, so that both tools agree on
-//! what is applied.
+//! Reads a folder of migrations. Names and checksums follow sqlx, so that both tools agree on what
+//! is applied.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,11 +16,11 @@ use crate::stack::{Migration, MigrationSets, Repeatable, RepeatableSets};
 
 const UP: &str = ".up.sql";
 const DOWN: &str = ".down.sql";
-/// Folders that have a meaning in a folder of migrations.
+/// Subfolders with a meaning in a migrations folder.
 const FOLDERS: [&str; 3] = ["postgres", "sqlite", "repeatable"];
 const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_init.sql`";
 
-/// Reads a folder of migrations; mistakes are reported.
+/// Reads a folder of migrations and reports errors.
 pub(in crate::stack) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
     let folder = cx.path(named.at, named.path);
     let entries = Listing::read(cx, named, &folder)?;
@@ -48,7 +48,7 @@ pub(in crate::stack) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option
     Some(sets)
 }
 
-/// What is in a folder, by name.
+/// The entries of a folder, sorted by name.
 struct Listing {
     folders: Vec<PathBuf>,
     sql_files: Vec<PathBuf>,
@@ -78,11 +78,11 @@ impl Listing {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
             let is_sql = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"));
-            // The listing has the kind of an entry, but not where a link leads.
+            // The directory listing has the type of an entry, but not the type of a link's target.
             let is_folder = if kind.is_symlink() {
                 match fs::metadata(&path) {
                     Ok(metadata) => metadata.is_dir(),
-                    // Reading the file will say why it cannot be read.
+                    // Reading the file will report why it cannot be read.
                     Err(_) if is_sql => false,
                     Err(error) if FOLDERS.iter().any(|name| path.file_name() == Some(OsStr::new(name))) => {
                         let what = format!("the link {} cannot be followed: {error}", path.display());
@@ -104,7 +104,6 @@ impl Listing {
         Ok(Self { folders, sql_files })
     }
 
-    /// The folder of this name in it.
     fn folder(&self, name: &str) -> Option<&Path> {
         let found = self.folders.iter().find(|path| path.file_name() == Some(OsStr::new(name)));
         found.map(PathBuf::as_path)
@@ -152,7 +151,8 @@ fn name_of(path: &Path) -> &str {
     path.file_name().and_then(OsStr::to_str).unwrap_or("")
 }
 
-/// Files that migrate back are never run, so one that belongs to no migration does no harm.
+/// Warns of a down migration without an up migration. It is harmless, because down migrations never
+/// run.
 fn warn_of_orphan(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBuf]) {
     let up = name_of(down).strip_suffix(DOWN).map(|stem| format!("{stem}{UP}")).unwrap_or_default();
     if !entries.iter().any(|path| name_of(path) == up) {
@@ -161,7 +161,7 @@ fn warn_of_orphan(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[Pa
     }
 }
 
-/// The files of `repeatable/` in a folder, where it has one.
+/// Returns the files of `repeatable/` in a folder, if it exists.
 fn repeatables(
     cx: &Context<'_>,
     named: Named<'_>,
@@ -194,7 +194,7 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
     Some(Repeatable { name: name.to_owned(), sql: file.marked_text(), at: Location::new(&file.source, 0, 0) })
 }
 
-/// A name may stand once among the files that run on one dialect.
+/// Rejects a name that occurs twice among the files that run on one dialect.
 fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option<()> {
     let RepeatableSets { common, postgres, sqlite } = sets;
     let twice = common.iter().find_map(|file| {
@@ -227,7 +227,7 @@ fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Op
     };
     let (_, file) = cx.read_sql(path, Some(named.at), MAX_DATA_BYTES)?;
     cx.content(format!("{}/{label}/{name}", named.label), &file.text);
-    // sqlx's checksum is over what lies on the disk.
+    // sqlx computes the checksum over the bytes on disk, with the byte-order mark.
     let sql = file.marked_text();
     Some(Migration {
         version,

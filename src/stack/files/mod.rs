@@ -1,5 +1,5 @@
-//! The files that a spec names: migrations, ontologies, rows of seeds, prose and examples. Each is
-//! read once, checked and put into the stack. Knows their forms, not what they are used for.
+//! Reads the files that a spec names: migrations, ontologies, rows of seeds, prose and examples.
+//! Each is read once and validated. This module knows their formats, not their use.
 
 mod csv;
 mod examples;
@@ -18,18 +18,18 @@ pub(super) use rows::{Table, keys, rows};
 use super::context::{Context, Yaml};
 use super::tree::{Node, Span};
 
-/// A file as the spec names it.
+/// A reference from the spec to a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Named<'a> {
-    /// The path as written, placeholders replaced.
+    /// The path with its placeholders replaced.
     pub path: &'a str,
-    /// Where the path stands.
+    /// Location of the path in the spec.
     pub at: Span,
-    /// What the content is noted under in the digest.
+    /// The name of the content in the digest.
     pub label: &'a str,
 }
 
-/// The tree of a file of data in YAML, which is empty where the file is; mistakes are reported.
+/// Returns the tree of a YAML data file, `None` inside if the file is empty, and reports errors.
 #[expect(clippy::option_option, reason = "a file that is wrong is no empty file")]
 fn yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Option<Node>> {
     let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
@@ -39,7 +39,8 @@ fn yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Option<Node>> {
     Some(root)
 }
 
-/// All items, or nothing where one is wrong. Each is read, so that all mistakes are reported.
+/// Collects all items, or returns `None` if one is invalid. All items are read, so that all errors
+/// are reported.
 pub(super) fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let read: Vec<Option<T>> = read.collect();
     read.into_iter().collect()

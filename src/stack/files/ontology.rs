@@ -1,5 +1,5 @@
-//! An ontology file: terms of a business with their definitions. No term and no synonym means two
-//! things.
+//! Reads an ontology file: business terms with their definitions. Every term and synonym has one
+//! meaning.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use crate::stack::field::{self, Field, Key, Opt};
 use crate::stack::tree::Span;
 use crate::stack::{Ontology, Term, read};
 
-/// The file as it is written.
+/// The structure of the file.
 #[derive(Deserialize)]
 struct File {
     ontology: Opt<String>,
@@ -27,7 +27,7 @@ struct RawTerm {
     tables: Opt<Vec<Field<String>>>,
 }
 
-/// Reads an ontology that the spec calls `name`; mistakes are reported.
+/// Reads the ontology with the given name and reports errors.
 pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
     let Some(root) = yaml(cx, named)? else {
         cx.fail(
@@ -90,7 +90,8 @@ fn term(cx: &Context<'_>, key: Key, raw: Field<RawTerm>) -> Option<Term> {
     })
 }
 
-/// Names that differ in case or blanks only would be one thing to whoever asks a question.
+/// Rejects names that differ only in case or blanks, because users of the ontology could not
+/// distinguish them.
 fn check_names(cx: &Context<'_>, terms: &[(Key, Field<RawTerm>)]) {
     let meant = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let mut seen: HashMap<String, (Span, &str)> = HashMap::new();

@@ -1,4 +1,4 @@
-//! Files of prose, named by globs relative to the file that names them.
+//! Reads files of prose, matched by globs relative to the file that contains the glob.
 
 use globset::GlobBuilder;
 
@@ -8,7 +8,7 @@ use crate::stack::SourceFile;
 use crate::stack::context::{Context, MAX_DATA_BYTES};
 use crate::stack::error::Code;
 
-/// Reads what a glob names, sorted by name; mistakes are reported.
+/// Reads the files that a glob matches, sorted by name, and reports errors.
 pub(in crate::stack) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<SourceFile>> {
     let magic = named.path.find(['*', '?', '[', '{']).unwrap_or(named.path.len());
     let fixed = named.path.get(..magic).and_then(|fixed| fixed.rfind('/')).map_or(0, |slash| slash + 1);

@@ -1,5 +1,5 @@
-//! The rows of a seed, from `.csv`, `.yaml` or `.json`: columns, cells, and a key that no two rows
-//! share.
+//! Reads the rows of a seed from `.csv`, `.yaml` or `.json`: columns and values. Keys must be
+//! unique.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +15,7 @@ use crate::stack::read::found;
 use crate::stack::tree::{Entry, Kind, Node, Span};
 use crate::suggest::declared;
 
-/// Rows with their places.
+/// Rows with their locations.
 pub(in crate::stack) struct Table {
     pub columns: Vec<String>,
     pub rows: Rows,
@@ -33,13 +33,13 @@ impl Table {
     }
 }
 
-/// The fingerprints of the keys of rows, by the places of the key's columns.
+/// Returns the fingerprint of each row's key, given the indexes of the key's columns.
 pub(in crate::stack) fn keys<'r>(rows: &'r Rows, places: &'r [usize]) -> impl Iterator<Item = Fingerprint> {
     let key = |row: Vec<Option<&str>>| Fingerprint::of(places.iter().filter_map(|at| row.get(*at).copied()));
     rows.iter().map(key)
 }
 
-/// Reads the rows of a seed whose key is `key`; mistakes are reported.
+/// Reads the rows of a seed with the given key columns and reports errors.
 pub(in crate::stack) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Table> {
     let path = cx.path(named.at, named.path);
     let table = match path.extension().and_then(|extension| extension.to_str()) {

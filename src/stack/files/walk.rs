@@ -1,5 +1,5 @@
-//! Lists the files under a folder that a glob names. What cannot be read is a problem and never
-//! counts as empty, because documents without a source are deleted.
+//! Lists the files under a folder that a glob matches. Unreadable entries are errors and never
+//! count as absent, because documents without a source are deleted.
 
 use std::collections::HashSet;
 use std::fs::{self, Metadata};
@@ -8,25 +8,24 @@ use std::path::{Path, PathBuf};
 
 use globset::GlobMatcher;
 
-/// Deeper trees are no documentation.
+/// Bounds the recursion; documentation is not nested deeper.
 const MAX_DEPTH: usize = 32;
-/// Files and folders that one pattern may look at. More means that it begins at the wrong folder.
+/// Entries that one pattern may visit. More means that the pattern starts at the wrong folder.
 const MAX_ENTRIES: usize = 100_000;
-/// Problems that are worth naming one by one.
+/// Problems that are reported one by one.
 const MAX_PROBLEMS: usize = 20;
 
-/// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    /// The files that match, relative to the folder, sorted.
+    /// The matching files, relative to the folder, sorted.
     pub names: Vec<String>,
-    /// What could not be read. Where there is any, the names are incomplete.
+    /// Entries that could not be read. If there are any, the names are incomplete.
     pub problems: Vec<String>,
 }
 
-/// Lists what a pattern matches under a folder. A folder that is not there holds nothing.
+/// Lists the files that a pattern matches under a folder. A missing folder has no files.
 pub(super) fn walk(folder: &Path, pattern: &str, matcher: &GlobMatcher) -> Walked {
-    // No folder at all is the current one.
+    // An empty path is the current folder.
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let is_recursive = pattern.contains("**");
     let mut walk = Walk {
@@ -42,7 +41,7 @@ pub(super) fn walk(folder: &Path, pattern: &str, matcher: &GlobMatcher) -> Walke
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => walk.problem(folder, &error),
         Ok(metadata) => {
-            // Links come last, so that a folder is listed under its own name wherever it has one.
+            // Links are visited last, so that a folder is listed under its own path if it has one.
             walk.links.push(Folder { path: folder.to_owned(), prefix: String::new(), depth: 0, metadata });
             while let Some(next) = walk.links.pop() {
                 walk.folder(next);
@@ -54,10 +53,10 @@ pub(super) fn walk(folder: &Path, pattern: &str, matcher: &GlobMatcher) -> Walke
     walk.walked
 }
 
-/// A folder that is to be listed.
+/// A folder to be listed.
 struct Folder {
     path: PathBuf,
-    /// What precedes the names in it, relative to where the walk began.
+    /// The prefix of its entries' names, relative to the start of the walk.
     prefix: String,
     depth: usize,
     metadata: Metadata,
@@ -68,9 +67,9 @@ struct Walk<'a> {
     max_depth: usize,
     is_recursive: bool,
     entries: usize,
-    /// Device and inode of each folder that was listed: a loop of links leads to one of them.
+    /// Device and inode of each visited folder, to detect loops of links.
     visited: HashSet<(u64, u64)>,
-    /// Folders that a link leads to.
+    /// Folders that a link points to.
     links: Vec<Folder>,
     walked: Walked,
 }
@@ -109,7 +108,7 @@ impl Walk<'_> {
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let matches = self.matcher.is_match(&name);
-        // The listing has the kind of most entries; only a link has to be followed.
+        // The directory listing has the type of most entries; only a link must be followed.
         let kind = match entry.file_type() {
             Ok(kind) => kind,
             Err(error) => return self.problem(&path, &error),
@@ -119,7 +118,7 @@ impl Walk<'_> {
         }
         let metadata = match fs::metadata(&path) {
             Ok(metadata) => metadata,
-            // Below a pattern with `**` a link that leads nowhere may have led to a folder of documents.
+            // With `**` in the pattern, a broken link may stand for a missing folder of documents.
             Err(error) if matches || self.is_recursive || kind.is_dir() => {
                 return self.problem(&path, &error);
             }

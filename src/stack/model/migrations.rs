@@ -1,4 +1,4 @@
-//! `system.migrations`: the files as they lie in their folders, read.
+//! `system.migrations`: the migration files with their content.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::location::Location;
 
-/// Migrations as they lie in the folder: one set for any dialect, or one a dialect.
+/// Migrations for any dialect and for one dialect, as found in the folder.
 #[derive(Debug, Clone, Default)]
 pub struct MigrationSets {
-    /// The folder, as its path counts from the current one; `None` without migrations.
+    /// The folder, relative to the current one; `None` without migrations.
     pub folder: Option<PathBuf>,
     /// `<dir>/*.sql`
     pub common: Vec<Migration>,
@@ -22,7 +22,7 @@ pub struct MigrationSets {
     pub repeatable: RepeatableSets,
 }
 
-/// Repeatable migrations as they lie in the folders: for any dialect, and for one.
+/// Repeatable migrations for any dialect and for one dialect.
 #[derive(Debug, Clone, Default)]
 pub struct RepeatableSets {
     /// `<dir>/repeatable/*.sql`
@@ -33,14 +33,12 @@ pub struct RepeatableSets {
     pub sqlite: Vec<Repeatable>,
 }
 
-/// A file that is run again whenever its text changes: views and functions.
+/// A file that runs again whenever its text changes: for views and functions.
 #[derive(Debug, Clone)]
 pub struct Repeatable {
-    /// The file's stem: the last part of the address.
+    /// The file's stem, which is the last part of the address.
     pub name: String,
-    /// The whole text.
     pub sql: String,
-    /// The file.
     pub at: Location,
 }
 
@@ -51,21 +49,20 @@ pub struct Migration {
     pub version: i64,
     /// The file's stem, such as `0001_init`: the last part of the address.
     pub stem: String,
-    /// What follows the number, with spaces for underscores: sqlx's description.
+    /// The text after the number, with spaces for underscores: the description in sqlx.
     pub description: String,
-    /// The whole text, byte for byte.
+    /// The text, byte for byte.
     pub sql: String,
     /// SHA-384 of the text, as sqlx computes it.
     pub checksum: Vec<u8>,
-    /// Whether the file begins with `-- no-transaction`. Where the dialect is known: or has transactions
-    /// of its own.
+    /// Whether the file begins with `-- no-transaction`. Once the dialect is known, also whether
+    /// the file has transactions of its own.
     pub no_transaction: bool,
-    /// The file.
     pub at: Location,
 }
 
 impl Migration {
-    /// Whether a text asks to run outside a transaction.
+    /// Whether a text starts with the marker for running outside a transaction.
     pub fn begins_outside(text: &str) -> bool {
         text.starts_with("-- no-transaction")
     }
@@ -77,6 +74,6 @@ impl Migration {
 pub enum Order {
     /// A migration older than the newest applied one is an error.
     Linear,
-    /// It is applied, and the plan says so.
+    /// An older migration is applied, with a note in the plan.
     Allow,
 }

@@ -1,5 +1,5 @@
-//! The validated stack: everything that a spec and the files it names say, defaults filled in,
-//! references resolved. It holds no mistakes: `stack::load` gives this or errors, never both.
+//! The validated stack: the content of a spec and of the files it names, with defaults filled in
+//! and references resolved. `stack::load` returns either a stack without errors, or errors.
 
 mod migrations;
 mod rows;
@@ -28,44 +28,45 @@ pub struct Stack {
     /// `stack:`
     pub name: String,
     pub environment: String,
-    /// The file that was asked for, as the user wrote its path.
+    /// The path of the spec file as the user wrote it.
     pub file: PathBuf,
-    /// `flags:`, with the defaults of the built-in three.
+    /// `flags:`, with the defaults of the three built-in flags.
     pub flags: Flags,
     pub system: System,
-    /// `targets:`, those that are off too (see [`Target::on`]).
+    /// `targets:`, including disabled ones (see [`Target::on`]).
     pub targets: BTreeMap<String, Target>,
     pub vector: Option<Vector>,
     pub cache: Option<Cache>,
     pub policies: BTreeMap<String, Denies>,
-    /// Everything that has a name of its own, whether it is on or off: what can be protected.
+    /// Every object with a name of its own, enabled or not: the objects that can be protected.
     pub declared: BTreeSet<Address>,
-    /// Of these, what has `protect: true`.
+    /// The declared objects with `protect: true`.
     pub protected: BTreeSet<Address>,
-    /// `moved:`, new addresses by old ones.
+    /// `moved:`: new addresses by old ones.
     pub moved: BTreeMap<Address, Address>,
-    /// Digest of the merged spec, placeholders in place of secrets, and of every file it names.
+    /// Digest of the merged spec, with placeholders in place of secrets, and of every file it
+    /// names.
     pub digest: Digest,
-    /// Remarks: literal secrets, a URL of a target that is off, a dropped policy.
+    /// Warnings, such as literal secrets, the URL of a disabled target or a dropped policy.
     pub warnings: Vec<Warning>,
 }
 
 impl Stack {
-    /// Whether the environment is named as production.
+    /// Whether the environment is production by its name.
     pub fn is_production(&self) -> bool {
         is_production(&self.environment)
     }
 
-    /// Every secret of a managed object whose variable is unset: a note for `plan` and `validate`,
-    /// an error for `apply`.
+    /// Returns every secret of a managed object whose variable is unset: a note for `plan` and
+    /// `validate`, an error for `apply`.
     pub fn unset_secrets(&self) -> Vec<&Secret> {
         let roles = self.system.roles.values().filter_map(|role| role.password.as_ref());
         let users = self.system.users.values().map(|user| &user.password);
         roles.chain(users).filter(|secret| secret.expose().is_err()).collect()
     }
 
-    /// Where addresses and tokens of servers stand that lack variables, with these. There are some
-    /// only in a stack that was read to contact nothing.
+    /// Returns the locations of server addresses and tokens whose variables are unset, with the
+    /// variables. There are none unless the stack was read for offline use.
     pub fn unset_addresses(&self) -> Vec<(&Location, &[String])> {
         fn lacking<T>(endpoint: &Endpoint<T>) -> Option<(&Location, &[String])> {
             endpoint.to.as_ref().err().map(|unset| (&endpoint.at, unset.names.as_slice()))
@@ -90,27 +91,26 @@ pub fn is_production(environment: &str) -> bool {
     matches!(environment, "prod" | "production")
 }
 
-/// A remark on a spec that is valid.
+/// A warning about a valid spec.
 #[derive(Debug, Clone)]
 pub struct Warning {
-    /// What is remarkable.
     pub message: String,
     pub help: Option<String>,
     pub at: Option<Location>,
 }
 
-/// The flags of a stack: the three built-in ones and any other.
+/// The flags of a stack, built-in and declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Flags(pub BTreeMap<String, bool>);
 
 impl Flags {
-    /// The value of a flag; one that nobody declared is off.
+    /// Returns the value of a flag; an undeclared flag is off.
     pub fn is_on(&self, name: &str) -> bool {
         self.0.get(name).copied().unwrap_or(false)
     }
 
-    /// Whether the condition holds; no condition always does.
+    /// Whether the condition holds. Without a condition the result is true.
     pub fn allow(&self, when: Option<&When>) -> bool {
         match when {
             None => true,
@@ -118,7 +118,7 @@ impl Flags {
         }
     }
 
-    /// Whether the vector store is to be trained.
+    /// Whether the vector store is trained as part of `apply`.
     pub fn auto_train_vector(&self) -> bool {
         self.is_on("auto_train_vector")
     }
@@ -127,17 +127,17 @@ impl Flags {
 /// `when: flag` or `when: not flag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct When {
-    /// The flag's name; it is declared.
+    /// The flag's name, which is declared.
     pub flag: String,
-    /// `not`.
+    /// Whether the condition is `not flag`.
     pub negated: bool,
 }
 
-/// One of `policies:`: what a plan may not contain.
+/// One of `policies:`: what a plan must not contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denies {
-    /// `deny:` every change at this risk.
+    /// `deny:` rejects every change with this risk.
     Risk(Risk),
-    /// `deny_flag:` the flag, and every change that it switches on.
+    /// `deny_flag:` rejects the flag and every change that it enables.
     Flag(String),
 }

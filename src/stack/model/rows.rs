@@ -1,4 +1,5 @@
-//! Rows that a spec wants in the system database: `ontologies:` with where their `terms:` go, and `seeds:`.
+//! Rows that a spec declares in the system database: `ontologies:` with the table of `terms:`, and
+//! `seeds:`.
 
 use std::sync::Arc;
 
@@ -9,19 +10,19 @@ use super::When;
 use crate::location::Location;
 use crate::packed::Rows;
 
-/// One value of a row, as written; what it means depends on the column's type.
+/// One value of a row, as written. The type of the column determines its meaning.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// `null`, or an empty field of a CSV file.
     Null,
-    /// The text as it stands in the file: `0123` stays `0123`.
+    /// The text exactly as in the file: `0123` stays `0123`.
     Text(String),
     /// A list or map, as compact JSON with sorted keys.
     Json(String),
 }
 
 impl Cell {
-    /// The text; `None` for NULL.
+    /// Returns the text; `None` for NULL.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Null => None,
@@ -30,7 +31,7 @@ impl Cell {
     }
 }
 
-/// `terms:` where the terms of ontologies are rows.
+/// `terms:`: the table for the terms of ontologies.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// The table, optionally `schema.table`.
@@ -45,16 +46,16 @@ pub struct Terms {
     pub synonyms: Option<String>,
     /// Column of the metric's expression.
     pub expression: Option<String>,
-    /// Column of the tables and columns that the term speaks of, a JSON list.
+    /// Column of the tables and columns that the term refers to, a JSON list.
     pub tables: Option<String>,
 }
 
-/// One ontology file, read. Terms keep the order of the file.
+/// The content of one ontology file. Terms keep the order of the file.
 #[derive(Debug, Clone)]
 pub struct Ontology {
-    /// Its terms; no two have one name.
+    /// The terms, with distinct names.
     pub terms: Vec<Term>,
-    /// Where the spec names the file.
+    /// Location of the file's name in the spec.
     pub at: Location,
 }
 
@@ -62,17 +63,16 @@ pub struct Ontology {
 #[derive(Debug, Clone)]
 pub struct Term {
     pub term: String,
-    /// What it means.
     pub definition: String,
-    /// Other names; their order means nothing.
+    /// Other names, in no particular order.
     pub synonyms: Vec<String>,
-    /// How it is computed, in SQL.
+    /// The SQL expression that computes it.
     pub expression: Option<String>,
-    /// `table` or `table.column` that it speaks of; their order means nothing.
+    /// `table` or `table.column` that it refers to, in no particular order.
     pub tables: Vec<String>,
 }
 
-/// One of `seeds:`, with its rows read.
+/// One of `seeds:`, with the rows of its file.
 #[derive(Debug, Clone)]
 pub struct Seed {
     /// Whether its `when` holds.
@@ -82,27 +82,27 @@ pub struct Seed {
     pub table: String,
     /// The columns that identify a row.
     pub key: Vec<String>,
-    /// The columns that the rows have, the key's among them.
+    /// The columns of the rows, including the key.
     pub columns: Vec<String>,
-    /// The rows, a value for each of `columns`, as written; a list or map is compact JSON with sorted
-    /// keys. No two have one key.
+    /// The rows with a value for each of `columns`, as written; a list or map is compact JSON with
+    /// sorted keys. Keys are distinct.
     pub rows: Arc<Rows>,
     pub mode: SeedMode,
-    /// Where the rows stand in their file.
+    /// The line numbers of the rows.
     pub lines: RowLines,
     pub at: Location,
 }
 
-/// Where the rows of a seed stand, at four bytes a row.
+/// The line numbers of a seed's rows, in four bytes per row.
 #[derive(Debug, Clone, Default)]
 pub struct RowLines {
     pub file: Arc<str>,
-    /// The line of each row, from 1.
+    /// The line of each row, counted from 1.
     pub lines: Arc<[u32]>,
 }
 
 impl RowLines {
-    /// `file:line` of a row, where that is known.
+    /// Returns `file:line` of a row, if it is known.
     pub fn place(&self, row: usize) -> Option<String> {
         self.lines.get(row).map(|line| format!("{}:{line}", self.file))
     }
@@ -112,10 +112,10 @@ impl RowLines {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SeedMode {
-    /// Adds what is missing.
+    /// Inserts missing rows.
     Insert,
-    /// Also changes what differs.
+    /// Inserts missing rows and updates different ones.
     Upsert,
-    /// Also deletes what this tool inserted and the spec no longer has.
+    /// Like upsert, and also deletes rows that this tool inserted and the spec no longer has.
     Mirror,
 }

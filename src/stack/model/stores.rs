@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::location::Location;
 use crate::stack::{Endpoint, RedactedUrl, Secret, When};
 
-/// One of `targets:`: a business database, read and never written.
+/// One of `targets:`: a business database, opened read-only.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Whether `enable_target_db` is on and its `when` holds.
@@ -20,9 +20,9 @@ pub struct Target {
     /// `include:`, globs of table names; `*` by default.
     pub include: Vec<String>,
     pub exclude: Vec<String>,
-    /// `require:`, columns by table.
+    /// `require:`: columns by table.
     pub require: BTreeMap<String, Vec<String>>,
-    /// `require_read_only:`, its default filled in by the kind of the endpoint.
+    /// `require_read_only:`, with the default for the kind of endpoint filled in.
     pub require_read_only: bool,
     pub at: Location,
 }
@@ -34,7 +34,7 @@ pub enum TargetUrl {
     Sqlite(PathBuf),
 }
 
-/// `vector:` the vector store and what it is trained from.
+/// `vector:`: the vector store and the sources of its documents.
 #[derive(Debug, Clone)]
 pub struct Vector {
     pub endpoint: Endpoint<VectorUrl>,
@@ -46,13 +46,13 @@ pub struct Vector {
     pub token: Option<Secret>,
     /// `auth:` of Chroma; `None` for the default of its host.
     pub auth: Option<VectorAuth>,
-    /// `prefix:` of every collection's name in the store; empty by default.
+    /// `prefix:` of the name of every collection in the store; empty by default.
     pub prefix: String,
     pub embedder: Embedder,
     pub collections: BTreeMap<String, Collection>,
 }
 
-/// How the token is shown to Chroma.
+/// How the token is sent to Chroma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VectorAuth {
@@ -73,7 +73,7 @@ pub enum VectorUrl {
     Sqlite(PathBuf),
 }
 
-/// `embedder:` how texts become vectors.
+/// `embedder:`: how texts become vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Embedder {
     /// Feature hashing of words and character n-grams.
@@ -83,30 +83,32 @@ pub enum Embedder {
     },
 }
 
-/// One of `collections:` and where its documents come from.
+/// One of `collections:`, with the sources of its documents.
 #[derive(Debug, Clone)]
 pub struct Collection {
     /// `from.schema`: names of targets, one document a table.
     pub schema: Vec<String>,
-    /// `terms`: names of ontologies whose terms join the documents of the tables they speak of.
+    /// `terms`: names of ontologies whose terms are added to the documents of the tables they refer
+    /// to.
     pub terms: Vec<String>,
     /// `from.ontologies`: names of ontologies, one document a term.
     pub ontologies: Vec<String>,
-    /// `from.files`, read: one document each.
+    /// The files of `from.files`: one document each.
     pub files: Vec<SourceFile>,
-    /// Whether the spec has `from.files`: one that matches nothing is no reason to delete.
+    /// Whether the spec has `from.files`. If it has, globs without a match do not delete documents.
     pub names_files: bool,
-    /// `from.examples`, read: one document a question.
+    /// The examples of `from.examples`: one document per question.
     pub examples: Vec<Example>,
-    /// Whether the spec has `from.examples`: one that is empty is no reason to delete.
+    /// Whether the spec has `from.examples`. If it has, an empty file does not delete documents.
     pub names_examples: bool,
     pub at: Location,
 }
 
-/// A file of prose, read.
+/// A file of prose with its content.
 #[derive(Debug, Clone)]
 pub struct SourceFile {
-    /// Path relative to the spec file that names it, with `/`: part of the document's id.
+    /// Path relative to the spec file that names it, with `/` as separator. It is part of the
+    /// document's id.
     pub name: String,
     pub text: String,
 }
@@ -115,11 +117,9 @@ pub struct SourceFile {
 #[derive(Debug, Clone)]
 pub struct Example {
     pub question: String,
-    /// The statement that answers it.
     pub sql: String,
-    /// The target that it runs on.
+    /// The target that the statement runs on.
     pub target: Option<String>,
-    /// Where it stands in its file.
     pub at: Location,
 }
 
@@ -127,7 +127,7 @@ pub struct Example {
 #[derive(Debug, Clone)]
 pub struct Cache {
     pub endpoint: Endpoint<CacheUrl>,
-    /// `databases:`, what lives on which db number.
+    /// `databases:`: the purpose of each db number.
     pub databases: BTreeMap<String, u32>,
     /// `config:`, Redis only; values as written, such as `256mb`.
     pub config: BTreeMap<String, String>,
@@ -148,9 +148,9 @@ pub enum CacheUrl {
 /// One of `namespaces:`.
 #[derive(Debug, Clone)]
 pub struct Namespace {
-    /// What its keys begin with.
+    /// The prefix of its keys.
     pub prefix: String,
-    /// How long its keys live, in whole seconds.
+    /// Time to live of its keys, in whole seconds.
     pub ttl: Duration,
     pub at: Location,
 }
@@ -158,9 +158,9 @@ pub struct Namespace {
 /// One of `streams:`.
 #[derive(Debug, Clone)]
 pub struct Stream {
-    /// Consumer groups, each from the stream's beginning.
+    /// Consumer groups, which read from the beginning of the stream.
     pub groups: Vec<String>,
-    /// Entries that it keeps.
+    /// The number of entries that it keeps.
     pub maxlen: Option<u64>,
     pub at: Location,
 }

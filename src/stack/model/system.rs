@@ -1,4 +1,4 @@
-//! `system:` the application's own database: where it is, who may log in, which accounts it has.
+//! `system:`: the application's own database, its roles and its accounts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::{Cell, MigrationSets, Ontology, Order, Seed, Terms};
 use crate::location::Location;
 use crate::stack::{Endpoint, RedactedUrl, Secret};
 
-/// `system:` the application's own database.
+/// `system:`: the application's own database.
 #[derive(Debug, Clone)]
 pub struct System {
     pub endpoint: Endpoint<SystemUrl>,
@@ -19,12 +19,12 @@ pub struct System {
     pub create_database: bool,
     /// `extensions:`, PostgreSQL only.
     pub extensions: Vec<String>,
-    /// `migrations:`, read; empty without the key.
+    /// The migrations in the folder of `migrations:`; empty without the key.
     pub migrations: MigrationSets,
     pub order: Order,
-    /// `lock_timeout:`, per statement of a migration.
+    /// `lock_timeout:` for each statement of a migration.
     pub lock_timeout: Duration,
-    /// `statement_timeout:`, zero for none.
+    /// `statement_timeout:`; zero means no timeout.
     pub statement_timeout: Duration,
     pub schema_drift: SchemaDrift,
     /// `roles:`, by name; PostgreSQL only.
@@ -34,9 +34,9 @@ pub struct System {
     /// `users:`, by username.
     pub users: BTreeMap<String, User>,
     pub terms: Terms,
-    /// `ontologies:`, read.
+    /// `ontologies:`, with the content of their files.
     pub ontologies: BTreeMap<String, Ontology>,
-    /// `seeds:`, read; those that are off too.
+    /// `seeds:`, with the content of their files, including disabled ones.
     pub seeds: BTreeMap<String, Seed>,
 }
 
@@ -53,58 +53,57 @@ pub enum SystemUrl {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SchemaDrift {
-    /// Not looked at.
+    /// The schema is not checked.
     Ignore,
-    /// Shown.
+    /// Drift is a warning.
     Warn,
-    /// Shown as a failed check.
+    /// Drift is a failed check.
     Fail,
 }
 
 /// One of `roles:`, on the server of the system database.
 #[derive(Debug, Clone)]
 pub struct Role {
-    /// Whether it may log in.
     pub login: bool,
-    /// Its password, at least 12 characters; without one it is not looked at.
+    /// Its password, at least 12 characters. Without one the password is not managed.
     pub password: Option<Secret>,
-    /// Raised to set the password again, where the server does not let it be compared.
+    /// Increased to set the password again, because some servers do not allow comparing passwords.
     pub password_version: Option<u32>,
-    /// Whether it has the privileges of the roles that it is a member of.
+    /// Whether it inherits the privileges of the roles that it is a member of.
     pub inherit: bool,
-    /// How many connections it may have at a time.
+    /// Maximum number of simultaneous connections.
     pub connection_limit: Option<u32>,
-    /// The roles that it is a member of, directly.
+    /// The roles that it is a direct member of.
     pub member_of: BTreeSet<String>,
-    /// Privileges by glob of tables; see `docs/reference/spec.md` for what a glob names.
+    /// Privileges by glob of table names; see `docs/reference/spec.md` for the meaning of a glob.
     pub grants: BTreeMap<String, BTreeSet<Privilege>>,
     pub at: Location,
 }
 
-/// What a role may do with a table.
+/// A privilege of a role on a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Privilege {
     /// Read rows.
     Select,
-    /// Add rows, and take values from the sequences of its columns.
+    /// Insert rows, and use the sequences of the table's columns.
     Insert,
-    /// Change rows.
+    /// Update rows.
     Update,
-    /// Remove rows.
+    /// Delete rows.
     Delete,
-    /// Empty it.
+    /// Truncate the table.
     Truncate,
-    /// Refer to it by a foreign key.
+    /// Reference the table in a foreign key.
     References,
-    /// Put a trigger on it.
+    /// Create a trigger on the table.
     Trigger,
-    /// Vacuum, analyze, cluster, reindex, refresh and lock it. PostgreSQL 17 and later.
+    /// Vacuum, analyze, cluster, reindex, refresh and lock the table. PostgreSQL 17 and later.
     Maintain,
 }
 
 impl Privilege {
-    /// As SQL writes it.
+    /// Returns the SQL keyword.
     pub fn as_sql(self) -> &'static str {
         match self {
             Self::Select => "SELECT",
@@ -118,7 +117,8 @@ impl Privilege {
         }
     }
 
-    /// The major version of PostgreSQL that brought it, where not all that are supported have it.
+    /// Returns the first major version of PostgreSQL that has it, unless every supported version
+    /// does.
     pub fn since(self) -> Option<u32> {
         match self {
             Self::Select
@@ -133,14 +133,14 @@ impl Privilege {
     }
 }
 
-/// `accounts:` where application accounts are rows.
+/// `accounts:`: the table of the application's accounts.
 #[derive(Debug, Clone)]
 pub struct Accounts {
     /// The table, optionally `schema.table`.
     pub table: String,
-    /// Column of the username, the key.
+    /// Column of the username, which is the key.
     pub username: String,
-    /// Column of the address.
+    /// Column of the email address.
     pub email: String,
     /// Column of the password's hash.
     pub password: String,
@@ -148,7 +148,7 @@ pub struct Accounts {
     pub role: Option<String>,
     /// Column of whether the account is active; `None` when `false`.
     pub active: Option<String>,
-    /// Where it stands; for defaults, where `users:` stands.
+    /// Location of the mapping, or of `users:` if all of it is defaults.
     pub at: Location,
 }
 
@@ -157,14 +157,14 @@ pub struct Accounts {
 pub struct User {
     pub email: Option<String>,
     pub role: Option<String>,
-    /// Whether it may sign in; true by default.
+    /// Whether the account may sign in; true by default.
     pub active: bool,
     /// Its password, at least 12 characters.
     pub password: Secret,
     pub hash: PasswordHash,
-    /// Raised to set the password again.
+    /// Increased to set the password again.
     pub password_version: Option<u32>,
-    /// Further columns, by their own names.
+    /// Other columns by name.
     pub columns: BTreeMap<String, Cell>,
     pub at: Location,
 }
@@ -175,6 +175,6 @@ pub struct User {
 pub enum PasswordHash {
     /// argon2id, PHC string.
     Argon2id,
-    /// bcrypt at cost 12, `$2b$`; at most 72 bytes of password.
+    /// bcrypt at cost 12, `$2b$`, which uses at most 72 bytes of the password.
     Bcrypt,
 }

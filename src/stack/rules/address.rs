@@ -1,5 +1,5 @@
-//! Addresses of stores: parsed, with files relative to where they are written, and no two stores
-//! where one would overwrite the other.
+//! Parses the addresses of stores. Files are relative to the file that names them, and stores that
+//! would overwrite each other are rejected.
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
@@ -18,13 +18,12 @@ use crate::stack::{
     Vector, VectorUrl,
 };
 
-/// An address that was understood.
 pub(super) enum Address {
     Sqlite(PathBuf),
     Server(RedactedUrl),
 }
 
-/// An address of the spec, in one of `accepted` forms.
+/// Parses an address of the spec in one of the `accepted` forms.
 pub(super) fn address(
     cx: &Context<'_>,
     at: Span,
@@ -74,7 +73,7 @@ fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) 
     }
 }
 
-/// Reports what is no URL. Neither it nor a part of it is repeated: it may be a secret.
+/// Reports an invalid URL without repeating any part of it, because it may contain a secret.
 pub(super) fn refuse_url(cx: &Context<'_>, at: Span, written: &str, error: &UrlError, accepted: &str) {
     let whose =
         if written.contains("${") { "what the placeholder gives is no address" } else { "not an address" };
@@ -123,7 +122,7 @@ fn sqlite(cx: &Context<'_>, at: Span, rest: &str, refuse: &dyn Fn(&str, &str)) -
     }))
 }
 
-/// The same endpoint with its address made into another type.
+/// Converts the address of an endpoint to another type.
 pub(super) fn map<T>(
     endpoint: Endpoint<Address>,
     kind: impl FnOnce(Address) -> Option<T>,
@@ -136,7 +135,7 @@ pub(super) fn map<T>(
     Some(Endpoint { to, written, at })
 }
 
-/// Reports a scheme that is not taken here. The scheme itself is shown only where it is literal.
+/// Reports an unsupported scheme. The scheme is repeated only where it is literal.
 pub(super) fn wrong_scheme(cx: &Context<'_>, at: Span, written: &str, accepted: &str) {
     let shown = match written.split_once("://") {
         None if written.is_empty() => "a server of this kind is not taken here".to_owned(),
@@ -148,7 +147,8 @@ pub(super) fn wrong_scheme(cx: &Context<'_>, at: Span, written: &str, accepted: 
     cx.fail(Code::BadUrl, at, shown, "this address", format!("accepted: {accepted}"));
 }
 
-/// No store may be the target, which is never written, and no file two stores of other forms.
+/// Rejects a store that is also a target, because targets are never written, and a file used by
+/// stores of different kinds.
 pub(super) fn check_distinct(
     cx: &Context<'_>,
     system: Option<&System>,
@@ -179,7 +179,7 @@ pub(super) fn check_distinct(
     }
 }
 
-/// The file behind a path, as far as that is known while it does not exist.
+/// Canonicalizes a path as far as it exists.
 fn real(path: &Path) -> PathBuf {
     if let Ok(real) = path.canonicalize() {
         return real;

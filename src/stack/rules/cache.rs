@@ -18,12 +18,12 @@ use crate::stack::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 const ACCEPTED: &str =
     "`redis://host:6379/0`, `rediss://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 
-/// A hundred years, within what Redis can count in milliseconds.
+/// A hundred years, which Redis can still represent in milliseconds.
 const LONGEST_TTL: Duration = Duration::from_hours(36_500 * 24);
-/// Redis reads a signed number.
+/// Redis parses the length as a signed number.
 const LONGEST_STREAM: u64 = i64::MAX as u64;
 
-/// The cache; `None` when it is wrong.
+/// Returns the cache; `None` if it is invalid.
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
     let Raw { url: _, connection: _, databases, config, acl, persist, namespaces, streams, protect: _ } = raw;
     if let Some(at) = acl.at() {
@@ -75,7 +75,7 @@ pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
     })
 }
 
-/// Values of `config` are shown in plans.
+/// Rejects secrets in `config`, because its values are shown in plans.
 fn config_is_secret(key: &str) -> bool {
     matches!(key, "requirepass" | "masterauth" | "tls-key-file-pass" | "tls-client-key-file-pass")
 }
@@ -164,7 +164,7 @@ fn namespaces_of(
         prefixes.push((prefix, prefix_at));
         Some(Namespace { prefix: prefix.clone(), ttl: lifetime, at: cx.at(key.at) })
     });
-    // Sorted, a prefix stands right before what it begins.
+    // After sorting, a prefix directly precedes the keys that start with it.
     prefixes.sort_unstable_by_key(|(prefix, _)| *prefix);
     for ((shorter, first), (longer, second)) in prefixes.iter().zip(prefixes.iter().skip(1)) {
         if !shorter.is_empty() && longer.starts_with(shorter) {

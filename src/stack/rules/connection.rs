@@ -1,4 +1,4 @@
-//! `connection:`, the parts of a URL as keys.
+//! `connection:`, which gives the parts of a URL as separate keys.
 
 use super::address::{Address, address, refuse_url};
 use super::values::{check_range, required};
@@ -11,7 +11,7 @@ use crate::stack::server_url::Parts;
 use crate::stack::tree::Span;
 use crate::stack::{Contact, Endpoint, RedactedUrl, TlsFiles};
 
-/// The address of a store, of `url:` or of `connection:`.
+/// Returns the address of a store from `url:` or `connection:`.
 pub(super) fn endpoint<'r>(
     cx: &Context<'_>,
     url: Option<(&'r str, Span)>,
@@ -45,7 +45,7 @@ pub(super) fn endpoint<'r>(
     }
 }
 
-/// `url:` as it is written; `None` when it is wrong, which is reported.
+/// Returns `url:` as written; `None` if it is invalid, which has been reported.
 #[expect(clippy::option_option, reason = "a key that is wrong is no key that is missing")]
 pub(super) fn written(url: &Opt<Written>) -> Option<Option<(&str, Span)>> {
     match url.field() {
@@ -80,7 +80,7 @@ fn of_parts(cx: &Context<'_>, raw: &Connection, at: Span, accepted: &str) -> Opt
         (ServerKind::Chroma, false) => "http",
         (ServerKind::Chroma, true) => "https",
     };
-    // The driver of PostgreSQL takes the files in the URL.
+    // The PostgreSQL driver takes the TLS files as parameters of the URL.
     let (parameters, tls) = match (kind, tls.at()) {
         (ServerKind::Postgres, Some(_)) => (parameters(files), TlsFiles::default()),
         (ServerKind::Postgres, None) => (Vec::new(), TlsFiles::default()),

@@ -1,4 +1,4 @@
-//! Flags: the built-in three with their defaults, and what they mean for each other.
+//! Flags: the three built-in ones with their defaults, and the constraints between them.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const SEED: &str = "seed_demo_data";
 const TARGETS: &str = "enable_target_db";
 const TRAIN: &str = "auto_train_vector";
 
-/// The flags, and where those stand that are written.
+/// The flags, with the locations of those in the spec.
 pub(super) struct Declared {
     pub values: Flags,
     places: BTreeMap<String, Span>,
@@ -26,7 +26,7 @@ impl Declared {
         self.places.get(flag).copied().unwrap_or(otherwise)
     }
 
-    /// Whether a flag is declared; if not, that is reported.
+    /// Whether a flag is declared; reports it otherwise.
     pub(super) fn knows(&self, cx: &Context<'_>, flag: &str, at: Span) -> bool {
         let known = self.values.0.contains_key(flag);
         if !known {
@@ -37,7 +37,7 @@ impl Declared {
         known
     }
 
-    /// Reads `flag` or `not flag`.
+    /// Parses `flag` or `not flag`.
     pub(super) fn when(&self, cx: &Context<'_>, when: &Opt<String>) -> Result<Option<When>, Reported> {
         let Some(field) = when.field() else { return Ok(None) };
         let (text, at) = (field.value.as_deref().ok_or(Reported)?.trim(), field.at);
@@ -58,7 +58,7 @@ impl Declared {
     }
 }
 
-/// Reads the flags and checks what they mean together.
+/// Reads the flags and validates their combination.
 pub(super) fn flags(cx: &Context<'_>, spec: &Spec, environment: Option<(&String, Span)>) -> Declared {
     let mut values = BTreeMap::from([SEED, TARGETS, TRAIN].map(|flag| (flag.to_owned(), flag == SEED)));
     let mut places = BTreeMap::new();
@@ -74,7 +74,7 @@ pub(super) fn flags(cx: &Context<'_>, spec: &Spec, environment: Option<(&String,
         }
     }
     let flags = Declared { values: Flags(values), places };
-    // Nothing follows from a flag that could not be read.
+    // A flag that could not be read is not checked further.
     let known = |flag: &str| !wrong.contains(&flag);
     if known(SEED) {
         no_demo_data_in_production(cx, &flags, environment);

@@ -1,5 +1,5 @@
-//! What must hold between the keys of a spec, section by section, and the defaults of what is
-//! absent. All mistakes are reported; a stack comes out only of a spec without any.
+//! Validates the spec section by section, across keys, and fills in defaults. All errors are
+//! reported; only a spec without errors becomes a stack.
 
 mod address;
 mod cache;
@@ -27,7 +27,8 @@ use super::{Stack, raw};
 use crate::digest::Digest;
 use values::{name_of, required};
 
-/// Checks a spec that was read from `root` and makes a stack of it, without digest and warnings.
+/// Validates a spec that was read from `root` and converts it to a stack, without digest and
+/// warnings.
 pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> Option<Stack> {
     let top = root.at;
     version(cx, spec, top);

@@ -1,4 +1,4 @@
-//! Policies: each denies one thing.
+//! Policies: each denies one risk or one flag.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::stack::error::Code;
 use crate::stack::raw::{DeniedRisk, Policy as Raw, Spec};
 use crate::stack::tree::Span;
 
-/// All policies; `None` when one is wrong.
+/// Returns all policies; `None` if one is invalid.
 pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Denies>> {
     read_each(spec.policies.entries(), |key, field| {
         plain_key(cx, "policy", key);

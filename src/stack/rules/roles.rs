@@ -1,4 +1,4 @@
-//! Roles of PostgreSQL: who may log in, what they may do, and whose members they are.
+//! PostgreSQL roles: login, privileges and memberships.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use crate::stack::raw::{Role as Raw, System as RawSystem};
 use crate::stack::tree::Span;
 use crate::stack::{Endpoint, Privilege, Role, SystemUrl};
 
-/// What PostgreSQL keeps of a name; it cuts off the rest.
+/// PostgreSQL truncates longer names.
 const NAME_BYTES: usize = 63;
-/// The largest number that PostgreSQL takes for a limit.
+/// PostgreSQL stores the limit as a signed 32-bit number.
 const MOST_CONNECTIONS: u32 = i32::MAX as u32;
 
-/// All roles; `None` when one is wrong.
+/// Returns all roles; `None` if one is invalid.
 pub(super) fn roles(
     cx: &Context<'_>,
     raw: &RawSystem,
@@ -38,7 +38,7 @@ pub(super) fn roles(
     whole.then_some(roles)
 }
 
-/// The role that the address logs in as.
+/// Returns the role that the address logs in as.
 fn account(endpoint: &Endpoint<SystemUrl>) -> Option<String> {
     match &endpoint.to {
         Ok(SystemUrl::Postgres(url)) => url.user(),
@@ -126,7 +126,7 @@ fn grants(
     Some(grants)
 }
 
-/// PostgreSQL refuses a role that is its own member, over others too.
+/// PostgreSQL rejects a role that is directly or indirectly its own member.
 fn no_circles(cx: &Context<'_>, raw: &RawSystem, roles: &BTreeMap<String, Role>) {
     let of_spec = |name: &str| roles.get(name).into_iter().flat_map(|role| &role.member_of);
     for (key, field) in raw.roles.entries() {

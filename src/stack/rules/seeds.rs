@@ -1,4 +1,4 @@
-//! Seeds: rows of files that must be in tables. No two seeds that are on claim one row.
+//! Seeds: rows of files that must exist in tables. No two enabled seeds may contain the same row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::stack::raw::{Seed as RawSeed, System as Raw};
 use crate::stack::tree::Span;
 use crate::stack::{RowLines, Seed, SeedMode};
 
-/// A seed with the places of its rows.
+/// A seed with the locations of its rows.
 struct Read {
     seed: Seed,
     places: Vec<Span>,
 }
 
-/// All seeds, those that are off too; `None` when one is wrong.
+/// Returns all seeds, including disabled ones; `None` if one is invalid.
 pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTreeMap<String, Seed>> {
     let mut whole = true;
     let mut seeds = BTreeMap::new();
@@ -71,7 +71,7 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     Some(Read { seed, places })
 }
 
-/// The lines of rows that stand in the order of their file.
+/// Returns the line numbers of rows that are in the order of their file.
 fn lines_of(cx: &Context<'_>, path: &str, places: &[Span]) -> RowLines {
     let Some(file) = places.first().and_then(|first| cx.file(*first)) else { return RowLines::default() };
     let (mut line, mut counted) = (1_u32, 0_usize);

@@ -1,4 +1,4 @@
-//! The system database: its address, how it is migrated, and the tables that it is mapped to.
+//! The system database: its address, its migrations, and the tables of accounts and terms.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::stack::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System
 const ACCEPTED: &str =
     "`postgres://host/database`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
-/// PostgreSQL counts milliseconds in 31 bits, which are a little more.
+/// Just below the maximum of PostgreSQL, which counts milliseconds in 31 bits.
 const LONGEST_TIMEOUT: Duration = Duration::from_hours(24 * 24);
 
-/// The system database; `None` when it is wrong.
+/// Returns the system database; `None` if it is invalid.
 pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<System> {
     let endpoint = endpoint(cx, raw, at);
     let is_sqlite = matches!(&endpoint, Some(Endpoint { to: Ok(SystemUrl::Sqlite(_)), .. }));
@@ -71,7 +71,7 @@ pub(super) fn system(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) ->
     })
 }
 
-/// Refuses a key that SQLite has no use for.
+/// Rejects a key that does not apply to SQLite.
 fn postgres_only(cx: &Context<'_>, key: &str, at: Option<Span>) {
     let Some(at) = at else { return };
     let message = format!("`{key}` is for PostgreSQL, and the system database is SQLite");

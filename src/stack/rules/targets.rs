@@ -1,4 +1,4 @@
-//! Targets: business databases, read and never written.
+//! Targets: business databases, opened read-only.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::stack::{Target, TargetUrl};
 
 const ACCEPTED: &str = "`sqlite:///absolute/path`, `sqlite://path` relative to this file";
 
-/// All targets, those that are off too; `None` when one is wrong.
+/// Returns all targets, including disabled ones; `None` if one is invalid.
 pub(super) fn targets(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Target>> {
     read_each(spec.targets.entries(), |key, field| {
         plain_key(cx, "target", key);
@@ -87,7 +87,8 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
         include: include_globs,
         exclude,
         require,
-        // A file's modes protect it less often than a server's grants, so it must be asked for.
+        // Files are often writable for their reader, unlike databases on a server, so the check is
+        // opt-in.
         require_read_only: require_read_only.or(false),
         at: cx.at(key.at),
     })

@@ -1,5 +1,4 @@
-//! The things of a spec that have a name of their own: which there are, which are protected, and
-//! which of them had another name before.
+//! The named objects of a spec: which are declared, which are protected, and which were renamed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +10,16 @@ use crate::stack::raw::Spec;
 use crate::stack::tree::Span;
 use crate::suggest::declared as advice;
 
-/// The things of a spec.
+/// The named objects of a spec.
 pub(super) struct Things {
-    /// All of them.
     pub declared: BTreeSet<Address>,
-    /// Those with `protect: true`.
+    /// The objects with `protect: true`.
     pub protected: BTreeSet<Address>,
-    /// New addresses by old ones; `None` when one is wrong.
+    /// New addresses by old ones; `None` if an entry is invalid.
     pub moved: Option<BTreeMap<Address, Address>>,
 }
 
-/// Gathers the things of a spec and checks `moved`.
+/// Collects the named objects of a spec and validates `moved`.
 pub(super) fn things(cx: &Context<'_>, spec: &Spec) -> Things {
     let all = all(spec);
     let declared: BTreeSet<Address> = all.iter().map(|(address, _)| address.clone()).collect();
@@ -30,7 +28,7 @@ pub(super) fn things(cx: &Context<'_>, spec: &Spec) -> Things {
     Things { declared, protected, moved }
 }
 
-/// Each address with whether it is protected.
+/// Returns each address and whether it is protected.
 fn all(spec: &Spec) -> Vec<(Address, bool)> {
     let mut all = Vec::new();
     if let Some(system) = spec.system.value() {
@@ -73,7 +71,7 @@ fn named<T>(
     }));
 }
 
-/// The address of a thing that may get another name, or why it is none.
+/// Parses the address of an object that may be renamed, or returns why it cannot be.
 fn movable(text: &str) -> Result<Address, Moving> {
     let Ok(address) = Address::parse(text) else { return Err(Moving::NotNamed) };
     match address.kind().moving() {
@@ -83,7 +81,7 @@ fn movable(text: &str) -> Result<Address, Moving> {
     }
 }
 
-/// `moved:`, each entry checked against the things that the spec declares.
+/// Validates `moved:` against the declared objects.
 fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<BTreeMap<Address, Address>> {
     const MOVABLE: &str = "seeds (`system.seed.NAME`) and targets (`target.NAME`) can be moved";
     let mut whole = true;

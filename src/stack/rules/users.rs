@@ -1,4 +1,4 @@
-//! Application accounts: where they are rows, and who they are. A password is checked where its
+//! Application accounts: the mapping to a table, and the users. A password is validated if its
 //! value is known, and never shown.
 
 use std::collections::BTreeMap;
@@ -11,12 +11,11 @@ use crate::stack::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, 
 use crate::stack::tree::Span;
 use crate::stack::{Accounts, Cell, PasswordHash, Secret, User};
 
-/// Shorter ones are guessed.
 const MIN_CHARACTERS: usize = 12;
-/// bcrypt ignores what follows.
+/// bcrypt ignores all bytes after these.
 const BCRYPT_BYTES: usize = 72;
 
-/// Where accounts are rows; `None` for `false`.
+/// Returns the mapping of accounts to a table; `None` for `false`.
 pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Result<Option<Accounts>, Reported> {
     let otherwise = raw.users.at().unwrap_or(system_at);
     let spared = RawAccounts::default();
@@ -47,7 +46,7 @@ pub(super) fn accounts(cx: &Context<'_>, raw: &Raw, system_at: Span) -> Result<O
     }))
 }
 
-/// All users; `None` when one is wrong.
+/// Returns all users; `None` if one is invalid.
 pub(super) fn users(
     cx: &Context<'_>,
     raw: &Raw,
@@ -87,7 +86,7 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>)
     })
 }
 
-/// A column that the mapping writes must not be written twice.
+/// Rejects columns that the mapping already writes.
 fn further_columns_are_further(cx: &Context<'_>, columns: &[(Key, Field<Value>)], accounts: &Accounts) {
     let Accounts { table: _, username, email, password, role, active, at } = accounts;
     let mapped = [
@@ -110,7 +109,7 @@ fn further_columns_are_further(cx: &Context<'_>, columns: &[(Key, Field<Value>)]
     }
 }
 
-/// Whether a password, where it is known, is long enough.
+/// Reports a known password that is too short.
 pub(super) fn check_password(cx: &Context<'_>, password: &Secret, at: Span) {
     if password.expose().is_ok_and(|value| value.chars().count() < MIN_CHARACTERS) {
         let message = format!("a password of fewer than {MIN_CHARACTERS} characters");

@@ -1,4 +1,4 @@
-//! Small values that many sections share: names, durations, lists, defaults.
+//! Validation of values that many sections share: names, durations, lists, defaults.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -12,7 +12,7 @@ use crate::stack::field::{Field, Key, Opt, OrFalse};
 use crate::stack::files::all;
 use crate::stack::tree::Span;
 
-/// The value of a key that must be there, and where it stands.
+/// Returns the value of a required key with its location.
 pub(super) fn required<'f, T>(
     cx: &Context<'_>,
     field: &'f Opt<T>,
@@ -27,7 +27,8 @@ pub(super) fn required<'f, T>(
     field.located()
 }
 
-/// What all entries of a map become; `None` when one is wrong. Each is read, so that all mistakes are reported.
+/// Converts all entries of a map; returns `None` if one is invalid. All entries are read, so that
+/// all errors are reported.
 pub(super) fn read_each<'r, R, T>(
     entries: &'r [(Key, Field<R>)],
     mut read: impl FnMut(&'r Key, &'r Field<R>) -> Option<T>,
@@ -36,7 +37,7 @@ pub(super) fn read_each<'r, R, T>(
     Some(all(read)?.into_iter().collect())
 }
 
-/// The texts of a list, each of them once.
+/// Returns the texts of a list and reports duplicates.
 pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: &str) -> Vec<String> {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
     let mut kept = Vec::new();
@@ -55,13 +56,13 @@ pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: 
     kept
 }
 
-/// Reports what is described and has no backend yet.
+/// Reports a documented feature that has no backend yet.
 pub(super) fn not_built(cx: &Context<'_>, at: Span, what: &str, help: &str) {
     let message = format!("{what} is not built into this version");
     cx.fail(Code::NotBuilt, at, message, "not built yet", help);
 }
 
-/// Whether a name is as names of its kind are; if not, that is reported.
+/// Checks a name against the rule of its kind and reports a violation.
 pub(super) fn name_of(
     cx: &Context<'_>,
     what: &str,
@@ -90,23 +91,23 @@ pub(super) fn is_plain_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// Anything without blanks and control characters.
+/// Whether a name has no blanks and no control characters.
 pub(super) fn is_visible(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control())
 }
 
-/// As [`is_plain_name`], reported at a key.
+/// Checks a key with [`is_plain_name`] and reports a violation.
 pub(super) fn plain_key(cx: &Context<'_>, what: &str, key: &Key) -> bool {
     const PATTERN: &str = "a letter or `_`, then letters, digits, `_` and `-`";
     name_of(cx, what, &key.name, key.at, is_plain_name, PATTERN)
 }
 
-/// As [`is_visible`], reported at a key.
+/// Checks a key with [`is_visible`] and reports a violation.
 pub(super) fn visible_key(cx: &Context<'_>, what: &str, key: &Key) -> bool {
     name_of(cx, what, &key.name, key.at, is_visible, "any text without blanks")
 }
 
-/// A name of a table, `table` or `schema.table`, or its default.
+/// Returns the name of a table, `table` or `schema.table`, or its default.
 pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> String {
     if let Some((name, at)) = field.located()
         && (name.split('.').any(str::is_empty) || name.split('.').count() > 2)
@@ -123,7 +124,7 @@ pub(super) fn table(cx: &Context<'_>, field: &Opt<String>, default: &str) -> Str
     field.or(default.to_owned())
 }
 
-/// The name of a column, its default, or none for `false`.
+/// Returns the name of a column or its default; `None` for `false`.
 pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<String> {
     match field.value() {
         None => Some(default.to_owned()),
@@ -132,7 +133,7 @@ pub(super) fn column(field: &Opt<OrFalse<String>>, default: &str) -> Option<Stri
     }
 }
 
-/// A duration, or its default.
+/// Returns a duration or its default.
 pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration) -> Duration {
     let Some((text, at)) = field.located() else { return default };
     if let Some(duration) = parse_duration(text) {
@@ -143,7 +144,7 @@ pub(super) fn duration(cx: &Context<'_>, field: &Opt<String>, default: Duration)
     default
 }
 
-/// A duration of a range, or its default.
+/// Returns a duration within a range, or its default.
 pub(super) fn duration_within(
     cx: &Context<'_>,
     field: &Opt<String>,
@@ -162,7 +163,7 @@ pub(super) fn duration_within(
     }
 }
 
-/// Reports a number that is not in its range.
+/// Reports a number that is out of range.
 pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
     cx: &Context<'_>,
     field: &Opt<T>,
@@ -176,7 +177,7 @@ pub(super) fn check_range<T: Copy + PartialOrd + std::fmt::Display>(
     }
 }
 
-/// A duration as specs and options write it: `500ms`, `5s`, `10m`, `24h`, `7d`.
+/// Parses a duration as used in specs and options: `500ms`, `5s`, `10m`, `24h`, `7d`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
@@ -192,7 +193,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// Globs of names, each of which compiles.
+/// Returns globs of names and reports those that do not compile.
 pub(super) fn globs(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>) -> Vec<String> {
     for (glob, at) in field.texts() {
         if let Err(error) = GlobBuilder::new(glob).build() {

@@ -1,4 +1,4 @@
-//! The vector store and what it is trained from.
+//! The vector store and the sources of its documents.
 
 use std::collections::BTreeSet;
 
@@ -18,10 +18,10 @@ use crate::suggest::declared;
 
 const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
 const DIMENSIONS: u32 = 384;
-/// Each is a whole copy of a collection, and all are listed at every plan.
+/// Each generation is a full copy of a collection, and every plan lists all of them.
 const MOST_GENERATIONS: u32 = 100;
 
-/// The vector store; `None` when it is wrong.
+/// Returns the vector store; `None` if it is invalid.
 pub(super) fn vector(
     cx: &Context<'_>,
     raw: &RawVector,
@@ -108,7 +108,7 @@ pub(super) fn vector(
     })
 }
 
-/// Refuses a name that Chroma does not take, as it will be there.
+/// Rejects a name that Chroma does not accept, with the prefix applied.
 fn stored_name(cx: &Context<'_>, prefix: &Opt<String>, key: &Key) {
     let prefix = prefix.or(String::new());
     let stored = format!("{prefix}{}", key.name);
@@ -119,7 +119,7 @@ fn stored_name(cx: &Context<'_>, prefix: &Opt<String>, key: &Key) {
     }
 }
 
-/// The rule of Chroma that a name breaks.
+/// Returns the naming rule of Chroma that a name violates.
 fn chroma_takes(name: &str) -> Result<(), &'static str> {
     let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     if !(3..=512).contains(&name.len()) {

@@ -1,5 +1,5 @@
-//! The URL of a server, for every kind of store. It is made here and nowhere else: from one text or
-//! from its parts, so that a password can neither tear it apart nor be shown as a host.
+//! The URL of a server, for every kind of store. Every URL is built here, from a text or from its
+//! parts, so that a password can neither change its structure nor be shown as a host.
 
 mod parameters;
 mod parse;
@@ -16,22 +16,22 @@ use url::{Host, Url};
 pub use parse::UrlError;
 pub(super) use parse::is_scheme;
 
-/// What needs no encoding anywhere in a URL.
+/// Characters that need no encoding anywhere in a URL.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The URL of a server. Nothing that prints it shows its password or its parameters.
+/// The URL of a server. Its Display and Debug output has no password and no parameters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedactedUrl {
     url: Url,
     tls: Option<Arc<TlsFiles>>,
 }
 
-/// Files for TLS, where the driver takes none in the URL.
+/// TLS files, for drivers that do not take them in the URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// Certificates of the authorities that are trusted.
+    /// Certificates of the trusted authorities.
     pub ca: Option<PathBuf>,
-    /// The certificate of this client.
+    /// The client certificate.
     pub cert: Option<PathBuf>,
     pub key: Option<PathBuf>,
 }
@@ -44,7 +44,7 @@ impl TlsFiles {
     }
 }
 
-/// The parts of a URL, none of them encoded.
+/// The unencoded parts of a URL.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     pub scheme: &'static str,
@@ -52,25 +52,25 @@ pub(super) struct Parts {
     pub port: Option<u16>,
     pub user: Option<String>,
     pub password: Option<String>,
-    /// What follows the host, without its slash.
+    /// The path without its leading slash.
     pub path: Option<String>,
     pub parameters: Vec<(&'static str, String)>,
     pub tls: TlsFiles,
 }
 
 impl RedactedUrl {
-    /// Wraps a URL that was put together in code.
+    /// Wraps a URL that was built in code.
     pub fn new(url: Url) -> Self {
         Self { url, tls: None }
     }
 
-    /// Takes a text apart. What could be read in two ways is an error, and no error has a part of
-    /// the text after its scheme in it.
+    /// Parses a text. An ambiguous text is an error, and no error contains any part of the text
+    /// after the scheme.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         parse::parse(text).and_then(parameters::check).map(Self::new)
     }
 
-    /// Puts a URL together.
+    /// Builds a URL from its parts.
     pub(super) fn from_parts(parts: Parts) -> Result<Self, UrlError> {
         let Parts { scheme, host, port, user, password, path, parameters, tls } = parts;
         let mut text = format!("{scheme}://");
@@ -98,32 +98,32 @@ impl RedactedUrl {
         Ok(Self { tls, ..Self::parse(&text)? })
     }
 
-    /// The URL with its password, for the client that connects.
+    /// Returns the URL with its password, for the client that connects.
     pub fn expose(&self) -> &Url {
         &self.url
     }
 
-    /// Files for TLS, where the driver takes none in the URL.
+    /// Returns the TLS files, for drivers that do not take them in the URL.
     pub fn tls(&self) -> Option<&TlsFiles> {
         self.tls.as_deref()
     }
 
-    /// The account, decoded.
+    /// Returns the decoded user.
     pub fn user(&self) -> Option<String> {
         Some(decode(self.url.username())).filter(|user| !user.is_empty())
     }
 
-    /// The password, decoded.
+    /// Returns the decoded password.
     pub fn password(&self) -> Option<String> {
         self.url.password().map(decode)
     }
 
-    /// The host, decoded and without brackets: a name, a number, or the folder of a socket.
+    /// Returns the decoded host without brackets: a name, an IP address, or the folder of a socket.
     pub fn host(&self) -> String {
         host_of(&self.url)
     }
 
-    /// `host:port`, or the host alone where no port is written.
+    /// Returns `host:port`, or the host if no port is given.
     pub fn address(&self) -> String {
         let host = self.host();
         let host = if host.contains(':') { format!("[{host}]") } else { host };
@@ -131,7 +131,7 @@ impl RedactedUrl {
     }
 }
 
-/// The host of a URL, decoded and without brackets.
+/// Returns the decoded host of a URL without brackets.
 fn host_of(url: &Url) -> String {
     match url.host() {
         Some(Host::Ipv6(address)) => address.to_string(),
@@ -141,7 +141,7 @@ fn host_of(url: &Url) -> String {
 }
 
 impl fmt::Display for RedactedUrl {
-    /// Without password, query and fragment, any of which may carry a secret.
+    /// Omits password, query and fragment, each of which may contain a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = self.url.clone();
         shown.set_query(None);
@@ -159,7 +159,7 @@ impl fmt::Debug for RedactedUrl {
     }
 }
 
-/// Encodes a text for any component of a URL.
+/// Percent-encodes a text for any component of a URL.
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
@@ -168,8 +168,8 @@ fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
-/// Encodes what could tear a URL apart, for a component that may be encoded already: a valid `%XX`
-/// stays as it is, unless all of them together are no text.
+/// Percent-encodes characters that could change the structure of the URL. The component may already
+/// be encoded: valid `%XX` sequences are kept, unless they do not decode to text.
 pub(super) fn encode_unencoded(text: &str) -> String {
     if percent_decode_str(text).decode_utf8().is_err() {
         return encode(text);
@@ -194,7 +194,7 @@ pub(super) fn encode_unencoded(text: &str) -> String {
     encoded
 }
 
-/// Encodes `user:password` as far as it is not encoded: the first colon divides them.
+/// Percent-encodes `user:password` as far as necessary. The first colon separates them.
 pub(super) fn encode_user_info(text: &str) -> String {
     match text.split_once(':') {
         Some((user, password)) => format!("{}:{}", encode_unencoded(user), encode_unencoded(password)),

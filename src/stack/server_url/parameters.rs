@@ -1,5 +1,5 @@
-//! The parameters of a URL. Drivers ignore those that they do not know, and log them with their
-//! values; here they are refused, and their values are never repeated.
+//! The parameters of a URL. Drivers ignore unknown parameters and log them with their values, so
+//! they are rejected here, without repeating the values.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use url::Url;
 use super::parse::{UrlError, host};
 use super::{encode, host_of};
 
-/// What is read from the URL of PostgreSQL.
+/// The supported parameters of a PostgreSQL URL.
 const OF_POSTGRES: &[&str] = &[
     "sslmode",
     "sslrootcert",
@@ -24,7 +24,7 @@ const OF_POSTGRES: &[&str] = &[
     "application_name",
     "statement-cache-capacity",
 ];
-/// Other spellings that the driver takes.
+/// Aliases that the driver accepts.
 const OTHER_SPELLINGS: [(&str, &str); 6] = [
     ("ssl-mode", "sslmode"),
     ("ssl-root-cert", "sslrootcert"),
@@ -34,7 +34,7 @@ const OTHER_SPELLINGS: [(&str, &str); 6] = [
     ("database", "dbname"),
 ];
 const OF_REDIS: &[&str] = &["protocol"];
-/// Parameters that other clients take: their names may be shown.
+/// Parameters of other clients, whose names may be shown.
 const OF_OTHERS: [&str; 34] = [
     "channel_binding",
     "client_encoding",
@@ -73,7 +73,7 @@ const OF_OTHERS: [&str; 34] = [
 ];
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// Refuses parameters that nothing reads, and moves those that are parts of a URL to their places.
+/// Rejects unsupported parameters, and moves parameters that are parts of a URL to their place.
 pub(super) fn check(url: Url) -> Result<Url, UrlError> {
     let is_insecure = url.scheme() == "rediss" && url.fragment() == Some("insecure");
     if url.fragment().is_some() && !is_insecure {

@@ -1,6 +1,6 @@
-//! Takes the text of a URL apart, and refuses a text that has two readings. A password with `/`, `?`
-//! or `#` in it ends the host too early for any common parser, which then takes the account for a
-//! host and the password for a path.
+//! Parses the text of a URL and rejects an ambiguous text. With `/`, `?` or `#` in the password,
+//! common parsers end the host too early: they take the user for a host and the password for a
+//! path.
 
 use std::net::Ipv6Addr;
 
@@ -8,54 +8,54 @@ use url::Url;
 
 use super::{encode, encode_user_info};
 
-/// Why a text is not the URL of a server. No message has a part of the text in it.
+/// Why a text is not the URL of a server. No message contains a part of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It does not begin with `scheme://`.
+    /// The text does not begin with `scheme://`.
     #[error("it does not begin with a scheme such as `postgres://`")]
     NoScheme,
-    /// A path of Windows stands where a scheme should.
+    /// The text is a Windows path.
     #[error("it is a path of Windows, not a URL")]
     WindowsPath,
-    /// No host, and no parameter that names one.
+    /// There is no host, and no parameter for it.
     #[error("it names no host")]
     NoHost,
-    /// There is an `@` behind what may be the host: it may be the password that goes on there.
+    /// There is an `@` after the apparent host, so the password may continue there.
     #[error("it can be read in more than one way: there is an `@` after a `/`, `?` or `#`")]
     Doubtful,
-    /// What stands behind the host's colon.
+    /// The port is invalid.
     #[error("its port is not a number from 1 to 65535")]
     Port,
-    /// Several hosts.
+    /// There are several hosts.
     #[error("it names more than one host")]
     Hosts,
-    /// What cannot be a host.
+    /// The host is invalid.
     #[error("its host cannot be one")]
     Host,
-    /// A line break or the like outside of the password.
+    /// There is a control character outside of the password.
     #[error("it has a control character in it")]
     Control,
-    /// Something behind a `#`.
+    /// There is a fragment (`#`).
     #[error("it has a `#`, and what follows one is no part of a server's URL")]
     Fragment,
-    /// A parameter that nothing reads. The name is there where it is a well-known one.
+    /// A parameter is not supported. The name is given only if it is well known.
     #[error("it has {}, which is not supported", .name.as_ref().map_or_else(|| "a parameter".to_owned(), |name| format!("the parameter `{name}`")))]
     Parameter {
         name: Option<&'static str>,
-        /// Those that are accepted.
+        /// The supported parameters.
         known: &'static [&'static str],
     },
-    /// A parameter whose value is none of those that it takes.
+    /// The value of a parameter is not accepted.
     #[error("its parameter `{name}` has a value that is not accepted")]
     Value {
         name: &'static str,
-        /// What it takes.
+        /// The accepted values.
         accepted: &'static str,
     },
 }
 
 impl UrlError {
-    /// What to write instead, where there is more to say than which URLs are accepted.
+    /// Returns additional advice, if there is any beyond the accepted forms.
     pub fn help(&self) -> Option<String> {
         const ENCODE: &str = "a password in a URL needs its `@`, `/`, `?`, `#` and `%` percent-encoded; as a placeholder \
                               of its own (`scheme://user:${PASSWORD}@host`) or under `connection:` it is taken as it is";
@@ -73,7 +73,7 @@ impl UrlError {
     }
 }
 
-/// The URL, its account and password encoded.
+/// Returns the URL with user and password encoded.
 pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     let text = text.trim();
     let (scheme, rest) = text.split_once("://").ok_or_else(|| no_scheme(text))?;
@@ -94,7 +94,7 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     Url::parse(&written).map_err(|_| UrlError::Host)
 }
 
-/// Account with password, host with port, and the rest from its `/`, `?` or `#` on.
+/// Splits off the user info, host and port, and the rest from the first `/`, `?` or `#`.
 fn split(rest: &str) -> Result<(Option<&str>, String, &str), UrlError> {
     let (authority, tail) = rest.split_at(end_of_authority(rest));
     let (user_info, server) = divide(authority);
@@ -102,7 +102,7 @@ fn split(rest: &str) -> Result<(Option<&str>, String, &str), UrlError> {
     if !tail.contains('@') {
         return plain.map(|server| (user_info, server, tail));
     }
-    // With one `@` that cannot be behind a host, all before it is account and password.
+    // If the only `@` cannot follow a host, everything before it is the user info.
     let (Err(_), Some((before, after))) = (plain, rest.split_once('@')) else {
         return Err(UrlError::Doubtful);
     };
@@ -131,7 +131,7 @@ fn host_and_port(text: &str) -> Result<String, UrlError> {
         None => (Some(text), None),
     };
     let host_text = host_text.unwrap_or("");
-    // A parameter may name the host.
+    // A parameter may provide the host.
     let host = if host_text.is_empty() { String::new() } else { host(host_text)? };
     match port.filter(|port| !port.is_empty()) {
         None => Ok(host),
@@ -145,7 +145,7 @@ fn host_and_port(text: &str) -> Result<String, UrlError> {
     }
 }
 
-/// A host as it stands in a URL: a name, an address of version 4, one of version 6 with or without
+/// Validates a host as written in a URL: a name, an IPv4 address, an IPv6 address with or without
 /// brackets, or the folder of a socket.
 pub(super) fn host(text: &str) -> Result<String, UrlError> {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
@@ -162,7 +162,7 @@ pub(super) fn host(text: &str) -> Result<String, UrlError> {
     Ok(text.to_owned())
 }
 
-/// Whether a text is the scheme of a URL, as RFC 3986 has it.
+/// Whether a text is a URL scheme by RFC 3986.
 pub(in crate::stack) fn is_scheme(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
@@ -172,7 +172,7 @@ fn no_scheme(text: &str) -> UrlError {
     if is_windows_path(text) { UrlError::WindowsPath } else { UrlError::NoScheme }
 }
 
-/// Whether a text begins with the letter of a drive.
+/// Whether a text begins with a drive letter.
 pub(in crate::stack) fn is_windows_path(text: &str) -> bool {
     let mut characters = text.chars();
     characters.next().is_some_and(|c| c.is_ascii_alphabetic())
