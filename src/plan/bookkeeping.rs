@@ -1,4 +1,4 @@
-//! What is planned for the bookkeeping itself: its tables, what is protected, the flags and the
+//! Plans changes of the bookkeeping itself: its tables, the protected addresses, the flags and the
 //! environment. Pure.
 
 use std::collections::BTreeSet;
@@ -12,10 +12,11 @@ use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping};
 use crate::stack::{Flags, Stack};
 
-/// `system.bookkeeping`: the tables, and the set of what is protected.
+/// `system.bookkeeping`: the tables, and the protected addresses.
 pub(super) fn diff(stack: &Stack, journal: &journal::Observed, options: &Options) -> Diff<Work> {
     let before = &journal.protected;
-    // What lost its block stays protected: only its block can say otherwise.
+    // An object whose block was removed stays protected, because only its block can lift the
+    // protection.
     let orphans = before.difference(&stack.declared);
     let after: BTreeSet<Address> = stack.protected.iter().chain(orphans).cloned().collect();
     let shown = |set: &BTreeSet<Address>| json!({ "protected": set });
@@ -64,7 +65,8 @@ fn changed(before: &BTreeSet<Address>, after: &BTreeSet<Address>) -> String {
     }
 }
 
-/// The stack, its environment and its flags, where they differ from those last applied.
+/// Returns a change that records the stack, its environment and its flags, if they differ from the
+/// recorded ones.
 pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options) -> Option<Planned<Work>> {
     let other_stack = before.stack.as_ref().filter(|before| **before != stack.name);
     let same_environment = before.environment.as_ref() == Some(&stack.environment);
@@ -113,7 +115,8 @@ pub(super) fn flags(stack: &Stack, before: &journal::Observed, options: &Options
     })
 }
 
-/// Everything is recorded, so everything but the database itself comes after the bookkeeping.
+/// Makes every change depend on the bookkeeping, where it is recorded, except for the database
+/// itself.
 pub(super) fn link(changes: &mut [Planned<Work>]) {
     let bookkeeping = Kind::Bookkeeping.alone();
     let planned: BTreeSet<Address> = changes.iter().map(|change| change.address.clone()).collect();
@@ -121,7 +124,8 @@ pub(super) fn link(changes: &mut [Planned<Work>]) {
         return;
     }
     for change in changes {
-        // A need that is planned leads to the bookkeeping by itself; the database alone does not.
+        // A dependency on a planned step implies one on the bookkeeping, unless that step is the
+        // database.
         let leads_there =
             change.needs.iter().any(|need| planned.contains(need) && need.kind() != Kind::Database);
         let before_it = matches!(change.address.kind(), Kind::Database | Kind::Bookkeeping);

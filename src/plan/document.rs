@@ -1,5 +1,5 @@
-//! The plan as people and pipelines read it: the JSON of `plan --format json`, and the saved file.
-//! Described by `schemas/plan.schema.json`, which a test holds equal to these types.
+//! The plan as a document: the JSON of `plan --format json`, and the saved file. A test compares
+//! these types with `schemas/plan.schema.json`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,69 +9,70 @@ use crate::address::Address;
 use crate::change::{Action, Check, Drift, Held, Risk, Risks};
 use crate::digest::Digest;
 
-/// Version of the form. A reader refuses another one.
+/// Version of the format. Readers reject other versions.
 pub const FORMAT_VERSION: u32 = 1;
 
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// Version of this form.
+    /// Version of the format.
     pub format_version: u32,
-    /// The trueup that made it.
+    /// Version of trueup that made the plan.
     pub trueup_version: String,
-    /// The stack.
+    /// Name of the stack.
     pub stack: String,
-    /// The stack last applied to this database, when it is another one.
+    /// The stack last applied to this database, if it is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack_before: Option<String>,
-    /// The environment.
+    /// Name of the environment.
     pub environment: String,
-    /// The environment last applied, when it is another one.
+    /// The environment last applied, if it is a different one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_before: Option<String>,
-    /// False when something could not be planned yet; see `deferred`.
+    /// False if something could not be planned yet; see `deferred`.
     pub complete: bool,
-    /// Digest of the spec and the files that it names; placeholders in place of secrets.
+    /// Digest of the spec and the files that it names, with placeholders in place of secrets.
     pub spec_digest: Digest,
-    /// Digest of everything that was observed.
+    /// Digest of the observed state.
     pub world_digest: Digest,
-    /// Digest of this document without this field; an altered file is refused.
+    /// Digest of this document without this field, to detect modified files.
     pub plan_digest: Digest,
-    /// Counts.
+    /// Number of changes by action.
     pub summary: Summary,
-    /// Remarks for people.
+    /// Notes for human readers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The steps, in a valid execution order.
     pub changes: Vec<ChangeEntry>,
-    /// What was looked at, with a verdict.
+    /// Results of checks.
     pub checks: Vec<Check>,
-    /// What differs though the spec did not change and no change will mend.
+    /// Differences from the recorded state that no change of this plan removes, although the spec
+    /// did not change.
     pub drift: Vec<Drift>,
-    /// What may not run, with the reason.
+    /// Changes that must not run, with the reason.
     pub blocked: Vec<Held>,
-    /// What could not be planned yet, with what it waits for.
+    /// Objects that could not be planned yet, with the reason.
     pub deferred: Vec<Held>,
-    /// What is there and nobody declared.
+    /// Existing objects that are not declared.
     pub unmanaged: Vec<Address>,
 }
 
-/// How many changes of each kind.
+/// Number of changes by action.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Summary {
-    /// To make.
+    /// Objects to create.
     pub create: usize,
-    /// To change.
+    /// Objects to update.
     pub update: usize,
-    /// To take back.
+    /// Objects to delete.
     pub delete: usize,
-    /// To make anew.
+    /// Objects to delete and create again.
     pub replace: usize,
-    /// To execute.
+    /// Scripts to run.
     pub run: usize,
-    /// As they should be.
+    /// Objects without changes.
     pub unchanged: usize,
 }
 
@@ -91,54 +92,54 @@ impl Summary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeEntry {
-    /// What it is about.
+    /// The object that the step changes.
     pub address: Address,
-    /// What it does.
+    /// The action on the object.
     pub action: Action,
-    /// The worst of what it may cost.
+    /// The worst risk.
     pub risk: Risk,
-    /// All that it may cost, the worst first; left out where `risk` says all of it.
+    /// All risks, the worst first; omitted if `risk` is the only one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub risks: Vec<Risk>,
-    /// Why it is needed.
+    /// Why the change is needed.
     pub reason: String,
-    /// Steps of this plan that come first.
+    /// Steps of this plan that must be done first.
     pub depends_on: Vec<Address>,
-    /// One line for people; lines below it say what is worth knowing about parts of it.
+    /// One line for human readers, optionally followed by lines about details.
     pub summary: String,
-    /// What is there, as far as it may be shown.
+    /// The observed state, without secrets and data.
     pub before: Option<Value>,
-    /// What will be there.
+    /// The state after the change.
     pub after: Option<Value>,
-    /// A unified text diff, where one helps.
+    /// A unified text diff, if the change is to a text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<String>,
-    /// Digest of what was observed and led to this step; a saved plan is stale when it differs.
+    /// Digest of the observed state that led to this step; a saved plan is stale if it differs.
     pub seen: Digest,
 }
 
 impl ChangeEntry {
-    /// All that it may cost.
+    /// Returns all risks.
     pub fn risks(&self) -> Risks {
         self.risks.iter().copied().chain([self.risk]).collect()
     }
 }
 
 impl Document {
-    /// Gives it the digest of what it says. Whatever changes a plan seals it again.
+    /// Sets the digest of the document. Must be called again after every modification.
     pub(super) fn seal(&mut self) {
         self.plan_digest = Digest::of("");
         self.plan_digest = Digest::of_json(self);
     }
 
-    /// Whether it says what it said when it was sealed.
+    /// Whether the document is unmodified since it was sealed.
     pub(super) fn is_sealed(&self) -> bool {
         let mut again = self.clone();
         again.seal();
         again.plan_digest == self.plan_digest
     }
 
-    /// Whether there is anything to do.
+    /// Whether there is any change.
     pub fn has_changes(&self) -> bool {
         !self.changes.is_empty()
     }

@@ -1,6 +1,6 @@
-//! Drift: what differs though the spec did not change. Of the system's schema, against the schema
-//! that this tool's own migrations left; of everything else, what a spec that was applied whole
-//! would change again. Shown, never mended.
+//! Drift: differences although the spec did not change. The schema of the system database is
+//! compared with the schema recorded after the last migration; everything else with the last fully
+//! applied spec. Drift is reported and not repaired.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use crate::stack::{Migration, SchemaDrift, Stack};
 use crate::world::World;
 use crate::{migrations, system};
 
-/// Compares the schema with the one recorded after the last migration. Nothing is known of a
+/// Compares the schema with the one recorded after the last migration. There is no drift in a
 /// database that this tool never migrated.
 pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired) -> Diff<Work> {
     let mut diff = Diff::default();
@@ -63,8 +63,8 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     diff
 }
 
-/// The check that fails on drift, unless pending migrations are what is to be done about it: they name all
-/// that was changed.
+/// Builds the check that fails on drift, unless pending migrations explain it because they mention
+/// every changed object.
 fn check(
     world: &World,
     desired: &system::Desired,
@@ -84,28 +84,27 @@ fn check(
     Check::new(Kind::Schema, Status::Fail, format!("changed by hand: {summary}; {help}"))
 }
 
-/// The migrations that another tool ran since the schema was recorded.
+/// Returns the migrations that another tool ran since the schema was recorded.
 fn run_elsewhere<'d>(world: &World, desired: &'d system::Desired) -> Vec<&'d Migration> {
     let history = world.system.migrations.as_deref().unwrap_or_default();
     migrations::applied_by_another_tool(&desired.migrations, history, &world.journal.inventory)
 }
 
-/// What the system's schema is compared with.
+/// The baseline for drift of the system's schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum SchemaBaseline {
-    /// The spec has no migrations, or wants no comparison.
+    /// The spec has no migrations, or ignores drift.
     Ignored,
     Recorded {
-        /// Migrations that another tool ran since, which explain a part of what differs.
+        /// Migrations that another tool ran since, which explain some of the differences.
         run_elsewhere: Vec<String>,
     },
-    /// None is recorded: there is nothing to compare with.
+    /// No schema is recorded.
     NotRecorded,
 }
 
 impl SchemaBaseline {
-    /// Of a stack and what was observed of it.
     pub fn of(stack: &Stack, world: &World) -> Self {
         let desired = system::Desired::new(stack, world.system.dialect);
         if stack.system.schema_drift == SchemaDrift::Ignore || desired.migrations().is_empty() {
@@ -119,7 +118,8 @@ impl SchemaBaseline {
     }
 }
 
-/// Holds back what would run on a schema that fails its check, and all that needs it.
+/// Blocks changes that would run on a schema that fails its check, and everything that depends on
+/// them.
 pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
     let is_migration = |address: &Address| matches!(address.kind(), Kind::Migration | Kind::Repeatable);
     let mut held: BTreeSet<Address> = BTreeSet::new();
@@ -139,7 +139,7 @@ pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
     }
 }
 
-/// What happened to one table.
+/// Describes the change of one table.
 fn said(change: &SchemaChange) -> String {
     match change {
         SchemaChange::AddTable { name, .. } => format!("{name} is new"),
@@ -149,57 +149,58 @@ fn said(change: &SchemaChange) -> String {
     }
 }
 
-/// How the spec stands to the one that was last applied whole.
+/// How the spec relates to the last fully applied one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
-    /// It is the same: whatever the plan would change was changed behind its back.
+    /// The spec is the same, so every planned change is drift.
     Same,
-    /// It is another one: what it would change cannot be told from drift.
+    /// The spec is different, so changes and drift cannot be distinguished.
     SpecChanged,
-    /// No spec was applied whole yet.
+    /// No spec was fully applied yet.
     NeverApplied,
 }
 
-/// What `drift` says.
+/// The result of `drift`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Drifted {
     pub stack: String,
     pub environment: String,
-    /// Whether `changes` could be told.
+    /// Whether `changes` could be determined.
     pub baseline: Baseline,
-    /// What the plan would change back.
+    /// Drifted objects that the plan would change back.
     pub changes: Vec<ChangeEntry>,
-    /// What differs and no change will mend.
+    /// Differences that no change removes.
     pub drift: Vec<Drift>,
-    /// Changes that are not listed, because the spec changed too.
+    /// Number of changes that are not listed, because the spec changed too.
     pub untold: usize,
-    /// What the system's schema was compared with.
+    /// The baseline for the system's schema.
     pub schema: SchemaBaseline,
 }
 
-/// Whether an earlier run put something at an address, as far as the bookkeeping tells.
+/// Whether an earlier run created the object, according to the bookkeeping.
 fn was_put(journal: &journal::Observed, address: &Address) -> bool {
     journal.trained.contains(address)
         || journal.inventory.at(address).is_some_and(|entries| !entries.is_empty())
 }
 
-/// What of a plan is drift.
+/// Selects the drift from a plan.
 ///
-/// A run that applies a spec whole leaves nothing to do, and records the spec's digest. As long as
-/// the spec is that one, every change of a plan has its cause in the world.
+/// A run that applies a spec fully leaves no change and records the spec's digest. As long as the
+/// digest is the same, every planned change was caused outside of trueup.
 pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBaseline) -> Drifted {
     let baseline = match &journal.spec_digest {
         None => Baseline::NeverApplied,
         Some(digest) if *digest == plan.spec_digest => Baseline::Same,
         Some(_) => Baseline::SpecChanged,
     };
-    // A newer trueup that wants more tables is nobody's hand.
+    // New bookkeeping tables of a newer trueup are not drift.
     let is_own = |change: &&ChangeEntry| {
         journal.bookkeeping == Bookkeeping::Outdated && change.address.kind() == Kind::Bookkeeping
     };
     let changes: Vec<ChangeEntry> = plan.changes.iter().filter(|change| !is_own(change)).cloned().collect();
-    // Whatever the spec says now, what this tool put there and what is missing was taken away.
+    // An object that this tool created and that is missing now was deleted, whatever the spec says
+    // now.
     let is_gone = |change: &ChangeEntry| change.action == Action::Create && was_put(journal, &change.address);
     let (changes, untold): (Vec<ChangeEntry>, Vec<ChangeEntry>) = match baseline {
         Baseline::Same => (changes, Vec::new()),

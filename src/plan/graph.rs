@@ -1,5 +1,5 @@
-//! The graph of changes: who comes before whom. Gives one order for equal inputs, by component and
-//! address where the graph leaves a choice.
+//! The dependency graph of the changes. Its order is deterministic: where the dependencies leave a
+//! choice, by component and address.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -10,12 +10,12 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::address::{Address, Kind};
 use crate::change::Planned;
 
-/// A cycle among changes: a defect of this tool, not of the spec.
+/// A dependency cycle among changes: a defect of this tool, not of the spec.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the plan has a cycle through {}", .0.iter().map(Address::as_str).collect::<Vec<_>>().join(", "))]
 pub struct Cycle(pub Vec<Address>);
 
-/// The dependencies among the changes of one plan. An edge leads from what comes first.
+/// The dependencies among the changes of one plan. Edges point from a dependency to its dependents.
 #[derive(Debug)]
 pub(super) struct Graph {
     graph: DiGraph<Address, ()>,
@@ -23,7 +23,7 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// The graph of some changes; needs that are no change of this plan are satisfied already.
+    /// Builds the graph. A dependency that is not part of this plan counts as satisfied.
     pub(super) fn new<C>(changes: &[Planned<C>]) -> Self {
         let mut graph = DiGraph::with_capacity(changes.len(), changes.len());
         let nodes: BTreeMap<Address, NodeIndex> = changes
@@ -39,7 +39,7 @@ impl Graph {
         Self { graph, nodes }
     }
 
-    /// What comes directly before an address, sorted.
+    /// Returns the direct dependencies of an address, sorted.
     pub(super) fn depends_on(&self, address: &Address) -> Vec<Address> {
         let Some(node) = self.nodes.get(address) else { return Vec::new() };
         let before: BTreeSet<&Address> = self
@@ -50,7 +50,7 @@ impl Graph {
         before.into_iter().cloned().collect()
     }
 
-    /// The addresses with everything that they need, directly or not.
+    /// Returns the addresses with all their direct and indirect dependencies.
     pub(super) fn closure(&self, of: impl IntoIterator<Item = Address>) -> BTreeSet<Address> {
         let mut reached = BTreeSet::new();
         let mut open: Vec<Address> = of.into_iter().collect();
@@ -62,8 +62,8 @@ impl Graph {
         reached
     }
 
-    /// One valid execution order: Kahn's algorithm, the smallest ready address first. What is taken
-    /// back goes the other way round: first what was made last.
+    /// Returns one valid execution order, by Kahn's algorithm with the smallest ready address
+    /// first. Deletes of a take-back run in reverse order of creation.
     pub(super) fn order(&self, take_back: bool) -> Result<Vec<Address>, Cycle> {
         let rank = |address: &Address| rank(address.kind(), take_back);
         let mut missing: BTreeMap<NodeIndex, usize> = BTreeMap::new();
@@ -97,8 +97,8 @@ impl Graph {
     }
 }
 
-/// Where the graph leaves a choice, what is taken back goes in the reverse order of what is made, but for
-/// what every run begins and ends with.
+/// Sort key where the dependencies leave a choice. A take-back reverses the order of creation,
+/// except for the steps that begin and end every run.
 fn rank(kind: Kind, take_back: bool) -> (u8, usize) {
     let place = kind as usize;
     match kind {

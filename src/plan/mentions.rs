@@ -1,5 +1,5 @@
-//! Terms, questions and documentation that name a table which no target has: what they teach leads to
-//! queries that fail. Remarks only; pure.
+//! Notes about terms, questions and documentation that name a table which no target has, because
+//! queries generated from them fail. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,11 @@ use crate::stack::Stack;
 use crate::target::Observed;
 use crate::world::World;
 
-/// Remarks that are shown; the rest is counted.
+/// Maximum number of notes shown; the rest is counted.
 const SHOWN: usize = 10;
 
-/// A remark on each table that is named and that no target has. None while a target that is on could not be
-/// read: it may have the table.
+/// Returns a note for each named table that no target has. Returns none while an enabled target
+/// could not be read, because it may have the table.
 pub(super) fn notes(stack: &Stack, world: &World) -> Vec<String> {
     let Some(vector) = &stack.vector else { return Vec::new() };
     let mut tables: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -34,7 +34,7 @@ pub(super) fn notes(stack: &Stack, world: &World) -> Vec<String> {
     for (name, ontology) in stack.system.ontologies.iter().filter(|(name, _)| used.contains(name)) {
         for term in &ontology.terms {
             for place in &term.tables {
-                // `a.b` is table b of schema a, or column b of table a.
+                // `a.b` is either table b of schema a, or column b of table a.
                 let whole = plain(place);
                 let table = whole.rsplit_once('.').map_or(whole.as_str(), |(table, _)| table);
                 if !is_known(None, &whole) && !is_known(None, table) {
@@ -75,21 +75,21 @@ fn names(snapshot: &Snapshot) -> BTreeSet<String> {
     snapshot.tables.keys().map(|name| plain(&name.to_string())).collect()
 }
 
-/// A name in lower case, without the schema that need not be written.
+/// Returns a name in lower case, without a default schema.
 fn plain(name: &str) -> String {
     let name = name.to_lowercase().replace('"', "");
     let short = ["public.", "main."].iter().find_map(|schema| name.strip_prefix(schema));
     short.map_or(name.clone(), str::to_owned)
 }
 
-/// The tables of a query; the catalogs of a server are everywhere.
+/// Returns the tables of a query, except the system catalogs.
 fn mentioned(sql: &str) -> Vec<String> {
     const CATALOGS: [&str; 4] = ["sqlite_", "pg_", "information_schema.", "pragma_"];
     let tables = tables_mentioned(sql).into_iter().map(|name| plain(&name));
     tables.filter(|name| !CATALOGS.iter().any(|catalog| name.starts_with(catalog))).collect()
 }
 
-/// The blocks of SQL in a text of Markdown.
+/// Returns the SQL code blocks of a Markdown text.
 fn sql_blocks(text: &str) -> impl Iterator<Item = &str> {
     text.split("```").skip(1).step_by(2).filter_map(|block| {
         let (language, sql) = block.split_once('\n')?;

@@ -1,6 +1,6 @@
-//! The plan room: a stack and a world give a plan. A pure function: no I/O, no clock, equal inputs
-//! give equal bytes. What crosses between components (a target's schema on its way to the vector
-//! store) crosses here.
+//! Computes a plan from a stack and a world. A pure function: no I/O, no clock, equal inputs give
+//! equal bytes. Data flow between components (a target's schema becomes documents of the vector
+//! store) happens only here.
 
 mod bookkeeping;
 mod document;
@@ -35,48 +35,48 @@ use crate::{cache, migrations, system, target, vector};
 use graph::Graph;
 use owner::Applied;
 
-/// What of the spec a plan is to cover.
+/// Options of a plan.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// `--only`: a component or an address, with what it needs.
+    /// `--only`: a component or an address, with its dependencies.
     pub only: Option<String>,
-    /// `--train`: train the vector store though `auto_train_vector` is off.
+    /// `--train`: train the vector store even if `auto_train_vector` is off.
     pub train: bool,
-    /// `destroy`: the stack is an emptied one, and what is there is taken back.
+    /// `destroy`: the stack is an emptied one, and its objects are deleted.
     pub take_back: bool,
-    /// What an earlier run of the saved plan did that goes on: what its migrations made is as new as it was.
+    /// Steps done by an interrupted run of the saved plan; what its migrations created still counts
+    /// as new.
     pub done: BTreeSet<Address>,
-    /// What this run did before it looked again: a password that one of these steps set is the spec's.
+    /// Steps done by this run before it planned again; the passwords they set are up to date.
     pub completed: BTreeSet<Address>,
 }
 
-/// A plan: the document that is shown and saved, and the steps that apply executes.
+/// A plan: the document to show and save, and the steps to execute.
 #[derive(Debug)]
 pub struct Plan {
-    /// As shown and saved.
     pub document: Document,
-    /// In the order of the document.
+    /// In the same order as the changes of the document.
     pub steps: Vec<Step>,
-    /// What a policy or a protection denies.
+    /// Changes denied by a policy or by protection.
     pub denied: Vec<Held>,
-    /// What must be allowed by name.
+    /// Changes that need an `--allow` option.
     pub guarded: Vec<(Address, Allow)>,
-    /// Names that the bookkeeping learns before anything else is done.
+    /// Renames to record in the bookkeeping before any step runs.
     pub moves: Vec<Move>,
 }
 
-/// One step, as apply executes it.
+/// An executable step.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub address: Address,
     pub action: Action,
-    /// Steps of this plan that come first.
+    /// Steps of this plan that must be done first.
     pub needs: Vec<Address>,
     pub work: Work,
 }
 
 impl Step {
-    /// The file that it runs, where that is a numbered one.
+    /// Returns the versioned migration that it runs, if any.
     pub fn migration(&self) -> Option<&stack::Migration> {
         match &self.work {
             Work::System(system::Change::Migration(migrations::Change::Run(pending))) => {
@@ -86,27 +86,26 @@ impl Step {
         }
     }
 
-    /// Whether it runs a file of migrations.
+    /// Whether it runs a migration file.
     pub fn is_migration(&self) -> bool {
         matches!(self.work, Work::System(system::Change::Migration(_)))
     }
 }
 
-/// What a step executes.
+/// The work of a step.
 #[derive(Debug, Clone)]
 pub enum Work {
-    /// Make the bookkeeping's tables, and record what is protected.
+    /// Create the bookkeeping tables, and record what is protected.
     Bookkeeping {
-        /// The stack that it is made for.
+        /// The stack of the bookkeeping.
         stack: String,
         protected: BTreeSet<Address>,
     },
     System(system::Change),
-    /// A change that a target gives rise to.
     Target(target::Change),
     Vector(vector::Change),
     Cache(cache::Change),
-    /// Record the stack, its environment and its flags; comes last, and only when nothing failed.
+    /// Record the stack, its environment and its flags. Runs last, and only if no step failed.
     Flags {
         stack: String,
         environment: String,
@@ -114,37 +113,36 @@ pub enum Work {
     },
 }
 
-/// Why there is no plan.
+/// Why planning failed.
 #[derive(Debug)]
 pub enum Failure {
-    /// The spec asks for what the world shows to be impossible.
+    /// The observed state makes the spec impossible.
     Faults(Vec<Fault>),
-    /// Nothing has the address or component of `--only`.
+    /// Nothing matches `--only`.
     NothingSelected(String),
-    /// A defect of this tool.
+    /// The changes depend on each other, which is a defect of this tool.
     Cycle(Cycle),
 }
 
 impl Plan {
-    /// Whether what is there is what the spec says: nothing to do, now or later, and no check failed.
+    /// Whether everything matches the spec: no change now or later, and no failed check.
     pub fn is_empty(&self) -> bool {
         let Document { changes, blocked, deferred, .. } = &self.document;
         changes.is_empty() && blocked.is_empty() && deferred.is_empty() && !self.has_failed_check()
     }
 
-    /// Adds what was checked after planning.
+    /// Adds checks that were run after planning.
     pub fn add_checks(&mut self, checks: Vec<Check>) {
         self.document.checks.extend(checks);
         self.document.checks.sort_by(|a, b| a.address.cmp(&b.address));
         self.document.seal();
     }
 
-    /// Whether a check failed.
     pub fn has_failed_check(&self) -> bool {
         self.document.checks.iter().any(|check| check.status == Status::Fail)
     }
 
-    /// What must still be allowed by name before this plan may run.
+    /// Returns what must still be allowed with `--allow` before this plan may run.
     pub fn refusals(&self, allowed: &[Allow]) -> Vec<(Address, Allow)> {
         let mut refused: Vec<_> =
             self.guarded.iter().filter(|(_, allow)| !allowed.contains(allow)).cloned().collect();
@@ -156,7 +154,7 @@ impl Plan {
     }
 }
 
-/// Plans: what must be done so that the world is as the stack says.
+/// Returns the changes that make the world match the stack.
 pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
     let moves = journal::pending_moves(&stack.moved, &world.journal);
     if moves.is_empty() {
@@ -179,7 +177,7 @@ fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan
     match bookkeeping::flags(stack, &world.journal, options) {
         None => diff.unchanged += 1,
         Some(change) if diff.blocked.is_empty() => diff.changes.push(change),
-        // An application that reads the flags must not be told of what is not there yet.
+        // The flags come last, so that applications do not use objects that do not exist yet.
         Some(change) => {
             let reason = "needs what is blocked".to_owned();
             diff.blocked.push(Held { address: change.address, reason });
@@ -195,7 +193,7 @@ fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan
     assemble(stack, world, diff, options)
 }
 
-/// The diffs of the components, one after the other: what one gives, the next may need.
+/// Combines the diffs of all components in order, because later ones use results of earlier ones.
 fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     let mut diff = Diff::default();
     diff.merge(bookkeeping::diff(stack, &world.journal, options));
@@ -240,8 +238,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     diff
 }
 
-/// A target's own diff, and its schema for those that train from it. A target that fails a check
-/// gives neither: what needs it is blocked.
+/// Returns a target's diff, and its schema for collections that use it. A target with a failed
+/// check has neither, so its dependents are blocked.
 fn target_diff(name: &str, spec: &stack::Target, world: &World) -> (Diff<Work>, vector::Schema) {
     let desired = target::Desired::new(name, spec);
     let Some(observed) = world.targets.get(name) else {
@@ -291,7 +289,7 @@ fn not_observed(component: Kind) -> Diff<Work> {
     diff
 }
 
-/// Orders, counts, applies the policies and seals the document.
+/// Sorts and counts the changes, applies the policies and seals the document.
 fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -> Result<Plan, Failure> {
     let Diff {
         changes,
@@ -355,7 +353,7 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -
     Ok(Plan { document, steps, denied, guarded, moves: Vec::new() })
 }
 
-/// The two halves of a change: what is shown, and what is executed.
+/// Splits a change into the part that is shown and the part that is executed.
 fn split(change: Planned<Work>, depends_on: Vec<Address>) -> (ChangeEntry, Step) {
     let Planned {
         address,

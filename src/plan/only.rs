@@ -1,11 +1,12 @@
-//! `--only`: keeps a part of a plan with what it needs, and refuses a name that nothing has. Pure.
+//! `--only`: restricts a plan to some changes and their dependencies, and rejects unknown names.
+//! Pure.
 
 use super::{Failure, Graph, Work};
 use crate::address::{Address, Component, Kind};
 use crate::change::Diff;
 use crate::stack::{MigrationSets, Stack};
 
-/// Keeps what `--only` selects and what that needs.
+/// Keeps the changes that `--only` selects and their dependencies.
 pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result<(), Failure> {
     let graph = Graph::new(&diff.changes);
     let selected = |address: &Address| address.is_selected_by(only);
@@ -25,7 +26,7 @@ pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result
     Ok(())
 }
 
-/// Whether the plan has something of that name.
+/// Whether the plan mentions the name.
 fn is_spoken_of(diff: &Diff<Work>, only: &str) -> bool {
     let changes = diff.changes.iter().map(|change| &change.address);
     let held = diff.deferred.iter().chain(&diff.blocked).map(|held| &held.address);
@@ -35,8 +36,8 @@ fn is_spoken_of(diff: &Diff<Work>, only: &str) -> bool {
     all.any(|address| address.is_selected_by(only))
 }
 
-/// Whether the spec has something of that name, or could have: a slip of the pen must not look like
-/// a plan without changes.
+/// Whether the spec declares or could declare the name. A typo must not look like a plan without
+/// changes.
 fn is_known(only: &str, stack: &Stack) -> bool {
     let begins = Component::ALL.iter().map(|component| component.as_str());
     if begins.chain(Kind::ALL.iter().map(|kind| kind.prefix())).any(|begin| only == begin) {

@@ -1,5 +1,6 @@
-//! Whose bookkeeping it is. There is one a database: another stack would take back the first one's rows,
-//! and an environment that is not production has no business where production is. Pure.
+//! Which stack and environment a database belongs to. A database has one bookkeeping: another stack
+//! would delete the rows of the first one, and a non-production environment must not be applied to
+//! production. Pure.
 
 use miette::Diagnostic;
 
@@ -7,7 +8,7 @@ use super::Document;
 use crate::journal;
 use crate::stack::{self, Stack};
 
-/// The stack and the environment last applied, where they are others than the spec's.
+/// The stack and environment last applied, where they differ from the spec's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Applied {
     pub stack: Option<String>,
@@ -24,7 +25,7 @@ impl Applied {
     }
 }
 
-/// Why a spec may not be applied to a database, unless that is allowed by name.
+/// Why a spec must not be applied to a database without `--allow environment`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum Anothers {
     #[error("this system database was last applied as the stack {before}, and the spec says {now}")]
@@ -33,27 +34,27 @@ pub enum Anothers {
         help("give each stack a database of its own; if that is meant, `trueup apply --allow environment`")
     )]
     Stack {
-        /// That stack.
+        /// The stack last applied.
         before: String,
-        /// The spec's.
+        /// The stack of the spec.
         now: String,
     },
-    /// Production was.
+    /// The database belongs to production.
     #[error("this system database was last applied as {before}, and the spec says {now}")]
     #[diagnostic(
         code(trueup::plan::another_environment),
         help("if that is meant, `trueup apply --allow environment`")
     )]
     Environment {
-        /// That environment.
+        /// The environment last applied.
         before: String,
-        /// The spec's.
+        /// The environment of the spec.
         now: String,
     },
 }
 
 impl Anothers {
-    /// Whether a database whose bookkeeping was read is another's.
+    /// Checks the bookkeeping of an observed database.
     pub fn of(stack: &Stack, journal: &journal::Observed) -> Option<Self> {
         Self::judge(Applied::before(stack, journal), &stack.name, &stack.environment)
     }
@@ -72,7 +73,7 @@ impl Anothers {
 }
 
 impl Document {
-    /// Whether the database is another's.
+    /// Checks the database that the plan was made for.
     pub fn is_anothers(&self) -> Option<Anothers> {
         let before =
             Applied { stack: self.stack_before.clone(), environment: self.environment_before.clone() };

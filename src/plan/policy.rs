@@ -1,24 +1,24 @@
-//! What may not run: policies of the spec, and what must be allowed by name. Pure.
+//! Changes that must not run: policies of the spec, and changes that need `--allow`. Pure.
 
 use crate::address::{Address, Component, Kind};
 use crate::change::{Guard, Held, Planned, Risk};
 use crate::stack::{Denies, Stack};
 
-/// What `--allow` permits, once.
+/// The values of `--allow`, which apply to one run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Allow {
     /// Changes at risk `destructive`.
     Destructive,
-    /// Deletes because a source yields nothing.
+    /// Deletes caused by an empty source.
     MassDelete,
     /// A change of the stack, or of the environment away from production.
     Environment,
-    /// Adopting what a bookkeeping of the same stack and environment made that is lost.
+    /// Taking over objects of a lost bookkeeping of the same stack and environment.
     Takeover,
 }
 
 impl Allow {
-    /// As written on the command line.
+    /// Returns the value as written on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Destructive => "destructive",
@@ -29,7 +29,7 @@ impl Allow {
     }
 }
 
-/// What the policies of a spec deny of some changes, one entry a change and policy.
+/// Returns the changes that the policies deny, one entry per change and policy.
 pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
     let mut held = Vec::new();
     for (name, policy) in &stack.policies {
@@ -55,7 +55,7 @@ pub(super) fn denied<C>(stack: &Stack, changes: &[Planned<C>]) -> Vec<Held> {
     held
 }
 
-/// Whether a flag switches on the thing at an address.
+/// Whether a flag enables the object at an address.
 fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
     let names =
         |when: Option<&crate::stack::When>| when.is_some_and(|when| when.flag == flag && !when.negated);
@@ -72,7 +72,7 @@ fn switched_by(stack: &Stack, flag: &str, address: &Address) -> bool {
     }
 }
 
-/// What of some changes must be allowed by name, with what allows it.
+/// Returns the changes that need `--allow`, with the value that permits each.
 pub(super) fn guarded<C>(changes: &[Planned<C>]) -> Vec<(Address, Allow)> {
     let allows: fn(&Planned<C>) -> &'static [Allow] = |change| match change.guard {
         Some(Guard::MassDelete) => &[Allow::MassDelete],

@@ -1,5 +1,5 @@
-//! Protection: what the spec last applied, or this one, calls protected is neither deleted nor
-//! replaced, and its block is not removed. Pure.
+//! Protection: an object that the last applied spec or this one marks as protected must not be
+//! deleted or replaced, and its block must not be removed. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::change::{Action, Held, Planned};
 use crate::journal;
 use crate::stack::Stack;
 
-/// What protection denies: blocks that are gone, and changes that delete or replace.
+/// Returns what protection denies: removed blocks, and deleting or replacing changes.
 pub(super) fn denied<C>(
     stack: &Stack,
     journal: &journal::Observed,
@@ -48,8 +48,8 @@ pub(super) fn denied<C>(
     denied
 }
 
-/// Whether nothing, or something else, is there afterwards. A seed that gives up some of its rows
-/// is a delete that leaves the others.
+/// Whether the object is deleted or replaced by the change. A seed that loses some of its rows is a
+/// delete that keeps the others.
 fn takes_away<C>(change: &Planned<C>) -> bool {
     match change.action {
         Action::Replace => true,
@@ -58,7 +58,7 @@ fn takes_away<C>(change: &Planned<C>) -> bool {
     }
 }
 
-/// The thing of the spec that a change is about.
+/// Returns the object of the spec that a change belongs to.
 fn thing(address: &Address) -> Address {
     match address.name_of(Kind::Documents) {
         Some(name) => Kind::Collection.named(name),

@@ -1,5 +1,5 @@
-//! The saved plan: a file that carries, per change, the digest of what it saw. Applying it plans
-//! anew and runs exactly the saved changes, or refuses. See `docs/design/saved-plans.md`.
+//! Saved plans: files with, per change, the digest of the observed state. Applying one plans again
+//! and runs exactly the saved changes, or is rejected. See `docs/design/saved-plans.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use super::{ChangeEntry, Document, FORMAT_VERSION};
 use crate::address::{Address, Component, Kind};
 use crate::change::{Check, Held, Status};
 
-/// A plan file is text of a few kilobytes a change; more than this is no plan.
+/// Limit for the file size; a plan has a few kilobytes per change.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Why a saved plan cannot be used.
@@ -23,15 +23,15 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// It is no plan.
+    /// The file is not a plan.
     #[error("{} is no saved plan: {why}", path.display())]
     #[diagnostic(code(trueup::plan::not_a_plan), help("save one with `trueup plan --out FILE`"))]
     NotAPlan { path: PathBuf, why: String },
-    /// It was changed after it was saved.
+    /// The file was modified after it was saved.
     #[error("the saved plan was altered after it was made")]
     #[diagnostic(code(trueup::plan::altered), help("make a new plan with `trueup plan --out FILE`"))]
     Altered,
-    /// It was made for something else.
+    /// The plan belongs to another stack or environment.
     #[error("the saved plan is for {saved}, and the spec says {spec}")]
     #[diagnostic(code(trueup::plan::other_environment), help("apply it with the spec that it was made from"))]
     Other {
@@ -40,19 +40,19 @@ pub enum Error {
         /// Stack and environment of the spec.
         spec: String,
     },
-    /// The world or the spec changed since.
+    /// The world or the spec changed since the plan was saved.
     #[error("the saved plan is stale: {address} {why}")]
     #[diagnostic(
         code(trueup::plan::stale),
         help("look at what changed with `trueup plan`, and save a new plan with `trueup plan --out FILE`")
     )]
     Stale {
-        /// The step that does not come again.
+        /// The step that differs.
         address: Address,
-        /// What is different.
+        /// The difference.
         why: String,
     },
-    /// All of it was done.
+    /// All changes were already applied.
     #[error("the saved plan is used up: run {run} applied it")]
     #[diagnostic(
         code(trueup::plan::used_up),
@@ -61,7 +61,7 @@ pub enum Error {
     UsedUp { run: String },
 }
 
-/// Writes a plan for the owner's eyes only (mode 0600), replacing a file at the path in one move.
+/// Writes a plan that only the owner can read (mode 0600), replacing an existing file atomically.
 pub fn write(path: &Path, document: &Document) -> Result<(), Error> {
     let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
     let mut text = serde_json::to_string_pretty(document).map_err(|error| failed(error.into()))?;
@@ -69,7 +69,7 @@ pub fn write(path: &Path, document: &Document) -> Result<(), Error> {
     crate::world::write_private_json(path, &text).map_err(failed)
 }
 
-/// Reads a plan and checks that it is as it was saved.
+/// Reads a plan and verifies that it is unmodified.
 pub fn read(path: &Path) -> Result<Document, Error> {
     let failed = |source| Error::File { verb: "read", path: path.to_owned(), source };
     let no_plan = |why: String| Error::NotAPlan { path: path.to_owned(), why };
@@ -92,31 +92,32 @@ pub fn read(path: &Path) -> Result<Document, Error> {
     if document.is_sealed() { Ok(document) } else { Err(Error::Altered) }
 }
 
-/// What of a plan is to be run.
+/// The part of a plan that is to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToRun {
     pub addresses: BTreeSet<Address>,
-    /// Done by an earlier run of this saved plan.
+    /// Changes done by an earlier run of this saved plan.
     pub skipped: BTreeSet<Address>,
-    /// Changes that the saved plan lacks: listed, not run.
+    /// Changes that the saved plan does not have. They are listed and not run.
     pub extra: Vec<Address>,
-    /// Cannot be planned now, because something did not answer or fails its check: not run, and the
-    /// same plan goes on once it does.
+    /// Changes that cannot be planned now, because a store does not answer or fails a check. They
+    /// do not run; the same plan can be applied again later.
     pub held: Vec<Held>,
 }
 
 impl ToRun {
-    /// All changes of a plan.
+    /// Selects all changes of a plan.
     pub fn all_of(plan: &Document) -> Self {
         let addresses = plan.changes.iter().map(|change| change.address.clone()).collect();
         Self { addresses, ..Self::default() }
     }
 }
 
-/// Holds a saved plan against a fresh one. `earlier` is the last run of this very plan, if any.
+/// Compares a saved plan with a fresh one. `earlier` is the last run of the same saved plan, if
+/// any.
 ///
-/// Each saved change must come again with the same action, `after` and `seen`; one that does not
-/// come again is satisfied only if an earlier run of this plan can have done it.
+/// Each saved change must be in the fresh plan with the same action, `after` and `seen`. A missing
+/// change counts as done only if an earlier run of this plan can have done it.
 pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> Result<ToRun, Error> {
     let name = |document: &Document| format!("{} ({})", document.stack, document.environment);
     if (&saved.stack, &saved.environment) != (&fresh.stack, &fresh.environment) {
@@ -146,7 +147,7 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
     }
 }
 
-/// Why a plan cannot tell whether a change is still needed: the change itself is blocked, or a check of
+/// Returns why it is unknown whether a change is still needed: the change is blocked, or a check of
 /// its component fails. The system database is always observed.
 fn held_back(fresh: &Document, address: &Address) -> Option<String> {
     if address.component() == Component::System {
@@ -156,7 +157,7 @@ fn held_back(fresh: &Document, address: &Address) -> Option<String> {
         return Some(held.reason.clone());
     }
     let fails = |check: &&Check| {
-        // The access of a target is checked under an address of its own.
+        // The access to a target is checked under a separate address.
         let checked = match check.address.name_of(Kind::TargetAccess) {
             Some(target) => Kind::Target.named(target),
             None => check.address.clone(),
@@ -166,20 +167,22 @@ fn held_back(fresh: &Document, address: &Address) -> Option<String> {
     fresh.checks.iter().find(fails).map(|check| format!("failed check {}", check.address))
 }
 
-/// What of a saved plan does not come again, and may have been done by an earlier run of it.
+/// Returns the saved changes that are no longer planned and that an earlier run may have done.
 pub fn done_of(saved: &Document, fresh: &Document) -> BTreeSet<Address> {
     let coming: BTreeSet<&Address> = fresh.changes.iter().map(|change| &change.address).collect();
     let addresses = saved.changes.iter().map(|change| &change.address);
     addresses.filter(|address| !coming.contains(address)).cloned().collect()
 }
 
-/// The two steps that may be done before a run can be recorded, so that no earlier run is known.
+/// Whether this is one of the two steps that run before a run can be recorded, so that no earlier
+/// run is known.
 fn only_makes_room(address: &Address) -> bool {
     matches!(address.kind(), Kind::Database | Kind::Bookkeeping)
 }
 
 fn compare(saved: &ChangeEntry, fresh: &ChangeEntry) -> Result<(), Error> {
-    // Reason, summary, needs and diff follow from these three and may be worded anew.
+    // Reason, summary, dependencies and diff are derived from these three, and their text may
+    // change.
     let ChangeEntry {
         address,
         action,

@@ -1,4 +1,4 @@
-//! `destroy`: the plan of an emptied stack, with what stays and why. Pure.
+//! `destroy`: the plan of an emptied stack, with the objects that are kept and why. Pure.
 
 use super::Work;
 use crate::address::{Address, Component, Kind};
@@ -9,7 +9,7 @@ use crate::stack::Stack;
 use crate::vector;
 use crate::world::World;
 
-/// Says of each delete why it is there, and of everything else why it stays.
+/// Sets the reason of each delete, and explains why everything else is kept.
 pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
     for change in diff.changes.iter_mut().filter(|change| change.action == Action::Delete) {
         "destroy".clone_into(&mut change.reason);
@@ -44,7 +44,7 @@ pub(super) fn explain(diff: &mut Diff<Work>, stack: &Stack, world: &World) {
     }
 }
 
-/// What was made of the system's data goes before that data.
+/// Deletes data that was derived from the system database before the data in it.
 fn derived_first(diff: &mut Diff<Work>) {
     let is_gone = |change: &&mut Planned<Work>| change.action == Action::Delete;
     let derived: Vec<Address> = diff
