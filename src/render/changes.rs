@@ -1,5 +1,5 @@
-//! The changes of a plan: grouped by component, each on a row with what differs below it, and what is alike
-//! folded into one row.
+//! The changes of a plan, grouped by component: one row each, with the differences below it. Many
+//! similar changes are folded into one row.
 
 use super::Tone;
 use super::page::{Detail, Page};
@@ -9,17 +9,17 @@ use crate::change::{Action, Drift, Risk};
 use crate::neutral::{block, one_line};
 use crate::plan::ChangeEntry;
 
-/// A diff longer than this is cut in text; JSON has it whole.
+/// Longer diffs are cut in text output; JSON contains all of it.
 const MOST_DIFF_LINES: usize = 60;
-/// A first plan has many migrations that are safe: when all of them together are longer than this,
-/// their lines are counted and not shown.
+/// If the SQL of safe migrations is longer than this in total, it is counted instead of shown,
+/// because a first plan may have many migrations.
 const MOST_SAFE_LINES: usize = 60;
-/// So many steps that are alike are shown one by one.
+/// Up to this many similar changes are shown individually.
 const MOST_ALIKE: usize = 5;
-/// The longest address that gets a column of its own.
+/// Width of the address column; longer addresses overflow it.
 const WIDEST: usize = 44;
 
-/// What a person calls a component.
+/// Returns the heading of a component.
 fn title(component: Component) -> &'static str {
     match component {
         Component::System => "System database",
@@ -30,7 +30,7 @@ fn title(component: Component) -> &'static str {
     }
 }
 
-/// The sign and tone of an action.
+/// Returns the sign and tone of an action.
 pub(super) fn sign(action: Action) -> (&'static str, Tone) {
     match action {
         Action::Create => ("+", Tone::Good),
@@ -41,7 +41,7 @@ pub(super) fn sign(action: Action) -> (&'static str, Tone) {
     }
 }
 
-/// The changes, in their order within each component.
+/// Renders the changes, in order within each component.
 pub(super) fn changes(page: &mut Page, changes: &[ChangeEntry]) {
     let safe_lines: usize = changes.iter().filter(|change| is_safe_sql(change)).filter_map(diff_length).sum();
     let is_short = safe_lines <= MOST_SAFE_LINES;
@@ -65,7 +65,7 @@ pub(super) fn changes(page: &mut Page, changes: &[ChangeEntry]) {
     }
 }
 
-/// Whether two changes say the same of different things, and nothing that must be read.
+/// Whether two changes differ only in their object and have no details that must be shown.
 fn are_alike(one: &ChangeEntry, other: &ChangeEntry) -> bool {
     let is_plain = |change: &ChangeEntry| {
         matches!(change.action, Action::Create | Action::Run)
@@ -76,7 +76,7 @@ fn are_alike(one: &ChangeEntry, other: &ChangeEntry) -> bool {
     key(one) == key(other) && is_plain(one) && is_plain(other)
 }
 
-/// Many changes that are alike, as one row.
+/// Renders many similar changes as one row.
 fn folded(page: &mut Page, first: &ChangeEntry, last: &ChangeEntry, count: usize) {
     let (sign, tone) = sign(first.action);
     let kind = first.address.kind().prefix();
@@ -96,7 +96,7 @@ fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
         Risk::Destructive => format!(" {}", page.tone(Tone::Bad, &risks)),
     };
     let head = page.tone(tone, &format!("  {sign} {address}"));
-    // The sign says that it is missing, or that it was not run yet.
+    // The sign already shows that the object is missing, or that the script has not run.
     let is_said = matches!(
         (change.action, change.reason.as_str()),
         (Action::Create, "missing") | (Action::Run, "pending")
@@ -106,8 +106,8 @@ fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
     } else {
         format!(" {}", page.tone(Tone::Faint, &format!("({})", change.reason)))
     };
-    // Findings of the lint stand below what a migration does, and what cannot be checked below what a seed
-    // writes; any other summary has one line.
+    // Below the summary of a migration are lint findings, and below that of a seed what cannot be
+    // checked; other summaries have one line.
     let has_findings =
         matches!(change.address.kind(), Kind::Migration | Kind::Repeatable | Kind::Seed | Kind::Ontology);
     let (first, findings) = match change.summary.split_once('\n') {
@@ -122,7 +122,7 @@ fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
     details(page, change, is_short);
 }
 
-/// Whether a change runs a text that needs no reading line by line.
+/// Whether a change runs a text that has no risk and need not be reviewed in full.
 fn is_safe_sql(change: &ChangeEntry) -> bool {
     change.action == Action::Run && change.risk == Risk::Safe
 }
@@ -131,7 +131,7 @@ fn diff_length(change: &ChangeEntry) -> Option<usize> {
     change.diff.as_ref().map(|diff| diff.lines().count())
 }
 
-/// What differs, under an update or where a change brings a diff.
+/// Renders the differences of an update, or the diff of a change.
 fn details(page: &mut Page, change: &ChangeEntry, is_short: bool) {
     match &change.diff {
         Some(diff) if is_safe_sql(change) && !is_short => {
@@ -141,7 +141,7 @@ fn details(page: &mut Page, change: &ChangeEntry, is_short: bool) {
                 page.tone(Tone::Faint, &format!("{count} line{plural} of SQL; `--format json` has all"));
             page.row(8, &format!("      {text}"));
         }
-        // Rows are lines of ours; all others are lines of a text.
+        // The diff of rows has our own lines, which may be wrapped; other diffs quote a text.
         Some(diff) if matches!(change.address.kind(), Kind::Seed | Kind::Ontology) => {
             diff_lines(page, diff, Page::wrapped);
         }
@@ -173,7 +173,7 @@ fn diff_lines(page: &mut Page, diff: &str, write: fn(&mut Page, &str)) {
     }
 }
 
-/// What differs and no change will mend.
+/// Renders the differences that no change removes.
 pub(super) fn drift(page: &mut Page, drift: &[Drift]) {
     if drift.is_empty() {
         return;

@@ -1,4 +1,4 @@
-//! Drift for a terminal and for programs.
+//! Drift as text and as JSON.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use super::page::{Page, Style};
 use crate::address::Component;
 use crate::plan::{Baseline, ChangeEntry, Drifted, SchemaBaseline};
 
-/// Drift as text, ending in a newline.
+/// Renders drift as text, ending in a newline.
 pub fn drift_text(drifted: &Drifted, style: Style) -> String {
     let Drifted { stack, environment, baseline, changes: to_change, drift: left, untold, schema } = drifted;
     let mut page = Page::new(style);
@@ -45,7 +45,7 @@ pub fn drift_text(drifted: &Drifted, style: Style) -> String {
     page.into_text()
 }
 
-/// What was changed, and what `apply` does about it: a target is never written.
+/// Describes the drifted objects, and what `apply` does about them: it never writes to a target.
 fn changed(count: usize, changes: &[ChangeEntry]) -> String {
     let what = if count == 1 {
         "1 object differs from what was".to_owned()
@@ -66,7 +66,7 @@ fn changed(count: usize, changes: &[ChangeEntry]) -> String {
     }
 }
 
-/// Drift as one JSON object, ending in a newline.
+/// Renders drift as one JSON object, ending in a newline.
 pub fn drift_json(drifted: &Drifted) -> String {
     format!("{}\n", json!(drifted))
 }

@@ -1,15 +1,16 @@
-//! Text of others within Markdown as code hosts render it: no link, image, mention, reference, HTML or
-//! emphasis comes out of it. A host finds mentions and addresses after the Markdown is rendered, so no
-//! escape helps against those; they become code, in which a host looks for nothing.
+//! Escapes foreign text in Markdown, so that code hosts do not render links, images, mentions,
+//! references, HTML or emphasis from it. Hosts detect mentions and addresses after rendering, where
+//! escapes have no effect; those become code, in which hosts detect nothing.
 
 use crate::neutral::one_line;
 
-/// Text within an HTML element.
+/// Escapes text within an HTML element.
 pub(super) fn html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A code span outside of a table, with a fence longer than any run of backticks in the text.
+/// Renders a code span outside of a table, with a fence longer than any run of backticks in the
+/// text.
 pub(super) fn code(text: &str) -> String {
     let text = one_line(text);
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
@@ -19,16 +20,16 @@ pub(super) fn code(text: &str) -> String {
     format!("{fence}{blank}{text}{blank}{fence}")
 }
 
-/// A code span within a cell of a table. A bar there is written `\|`; behind a backslash renderers do not
-/// agree on what that means, so that bar is escaped by its number.
+/// Renders a code span in a table cell. A bar there is written `\|`; after a backslash, renderers
+/// interpret that differently, so the bar becomes a numeric entity.
 pub(super) fn code_cell(text: &str) -> String {
     code(&text.replace("\\|", "\\\\u007c")).replace('|', "\\|")
 }
 
-/// Text outside of code, in a cell or a line of a list. What stands between backticks stays code.
+/// Escapes text outside of code, in a table cell or a list item. Text between backticks stays code.
 pub(super) fn prose(text: &str) -> String {
     let parts: Vec<&str> = text.split('`').collect();
-    // Where a backtick has no partner, none of them marks code.
+    // With an unpaired backtick, none of the backticks marks code.
     if parts.len().is_multiple_of(2) || parts.iter().skip(1).step_by(2).any(|part| part.is_empty()) {
         return words(text);
     }
@@ -56,7 +57,7 @@ fn without_punctuation(word: &str) -> (&str, &str) {
     word.split_at(if core.is_empty() { word.len() } else { core.len() })
 }
 
-/// Whether a host could make a link, a mention or a reference of a word.
+/// Whether a host could turn a word into a link, a mention or a reference.
 fn is_linkable(word: &str) -> bool {
     let lower = word.to_lowercase();
     let begins_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '"' | '/' | '`');

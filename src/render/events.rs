@@ -1,4 +1,4 @@
-//! The events of a run: one line of text or JSON each, and the summary that ends it.
+//! The events of a run as lines of text or JSON, and the final summary.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::apply::{Event, Note, Totals};
 use crate::journal::{Move, Outcome};
 use crate::neutral::{block, one_line};
 
-/// A remark of a run, for people only.
+/// Renders a note for human readers.
 pub fn note_text(note: &Note) -> String {
     match note {
         Note::Unreachable { error, patience } => format!("{error}; waiting up to {patience:?}"),
@@ -29,7 +29,7 @@ pub fn note_text(note: &Note) -> String {
     }
 }
 
-/// An event as one object of `apply --format json`; `None` for those that are for people only.
+/// Renders an event for `apply --format json`; `None` for events that are only for human readers.
 pub fn event_json(event: &Event, at: &str) -> Option<Value> {
     let (address, elapsed, outcome) = match event {
         Event::Note(_) | Event::Begun { .. } => return None,
@@ -59,7 +59,7 @@ pub fn event_json(event: &Event, at: &str) -> Option<Value> {
     Some(said)
 }
 
-/// The last object of `apply --format json`.
+/// Renders the last object of `apply --format json`.
 pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
     let Totals { applied, unchanged, skipped, failed, failed_idly: _, blocked, deferred, warnings } = totals;
     json!({
@@ -68,7 +68,7 @@ pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
     })
 }
 
-/// An event as a line of text; `None` for those that only a progress display shows.
+/// Renders an event as a line of text; `None` for events that only a progress bar shows.
 pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
     let Event::Ended { address, elapsed, outcome } = event else { return None };
     let address = one_line(address.as_str());
@@ -91,7 +91,7 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
         Outcome::Skipped(reason) => {
             format!("  {} {address}: {}", paint.tone(Tone::Good, "skipped"), one_line(reason))
         }
-        // Its help stands on a line of its own.
+        // The help of an error is on a separate line.
         Outcome::Failed(error) => {
             format!("  {} {address}: {}", paint.tone(Tone::Bad, "failed"), block(error))
         }
@@ -101,7 +101,7 @@ pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
     })
 }
 
-/// The summary as one line of text.
+/// Renders the summary as one line of text.
 pub fn summary_text(totals: &Totals, took: Duration, paint: Paint) -> String {
     let tone = if totals.is_clean() { Tone::Good } else { Tone::Bad };
     let (extent, counts) = (paint.tone(tone, totals.extent()), totals.counts());

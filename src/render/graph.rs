@@ -6,7 +6,7 @@ use crate::address::Address;
 use crate::neutral::one_line;
 use crate::plan::Document;
 
-/// The graph as an indented list.
+/// Renders the graph as an indented list.
 pub fn graph_text(plan: &Document) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -19,7 +19,7 @@ pub fn graph_text(plan: &Document) -> String {
     out
 }
 
-/// The graph for Graphviz; an arrow leads from what comes first to what needs it.
+/// Renders the graph for Graphviz; an arrow points from a dependency to its dependent.
 pub fn graph_dot(plan: &Document) -> String {
     let mut out = "digraph plan {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     for change in &plan.changes {
@@ -32,7 +32,7 @@ pub fn graph_dot(plan: &Document) -> String {
     out + "}\n"
 }
 
-/// The graph for Mermaid, which code hosts draw in Markdown.
+/// Renders the graph for Mermaid, which code hosts display in Markdown.
 pub fn graph_mermaid(plan: &Document) -> String {
     let mut out = "flowchart LR\n".to_owned();
     let number = |address: &Address| plan.changes.iter().position(|change| change.address == *address);
@@ -47,12 +47,13 @@ pub fn graph_mermaid(plan: &Document) -> String {
     out
 }
 
-/// A text of Graphviz.
+/// Quotes a text for Graphviz.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", one_line(text).replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A label of Mermaid: what could be Markdown, HTML or a directive is written by its number.
+/// Escapes a label for Mermaid: characters that may be Markdown, HTML or a directive become numeric
+/// entities.
 fn label(text: &str) -> String {
     let plain =
         |c: char| !c.is_ascii() || c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ' | '/');

@@ -1,4 +1,4 @@
-//! What the statements of migrations may cost, for a terminal and for programs.
+//! Lint findings of migrations as text and as JSON.
 
 use std::fmt::Write as _;
 
@@ -10,14 +10,12 @@ use crate::lint::{self, Finding, Statement};
 use crate::neutral::one_line;
 use crate::sql::Dialect;
 
-/// One file with its statements.
+/// A file with its statements.
 #[derive(Debug)]
 pub struct LintedFile {
-    /// Its path.
     pub name: String,
-    /// What it was read as.
     pub dialect: Dialect,
-    /// In its order.
+    /// In the order of the file.
     pub statements: Vec<Statement>,
 }
 
@@ -28,7 +26,7 @@ fn count(files: &[LintedFile], risk: Risk) -> usize {
     statements.filter(|statement| statement.risk() == risk).count()
 }
 
-/// A line for each finding of each file, and one of counts.
+/// Renders a line for each finding of each file, and a line with counts.
 pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
     let mut out = String::new();
     for LintedFile { name, statements, .. } in files {
@@ -60,7 +58,7 @@ pub fn lint_text(files: &[LintedFile], paint: Paint) -> String {
     out + &format!("{} file{plural}, statements: {}\n", files.len(), counts.join(", "))
 }
 
-/// One object with all statements, ending in a newline.
+/// Renders all statements as one JSON object, ending in a newline.
 pub fn lint_json(files: &[LintedFile]) -> String {
     let statement = |statement: &Statement| {
         let Statement { bytes: _, line, risks, findings: _ } = statement;

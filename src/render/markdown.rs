@@ -1,5 +1,5 @@
-//! A plan for the comment of a pull request. Stays under a limit of bytes: what is cut is counted,
-//! and what destroys is never cut.
+//! A plan for a pull request comment. Stays within a size limit: omitted changes are counted, and
+//! destructive changes are never omitted.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,12 @@ use crate::change::{Risk, Status};
 use crate::neutral::{block, one_line};
 use crate::plan::{ChangeEntry, Document, Summary};
 
-/// The plan as Markdown, at most `most_bytes` long wherever what destroys leaves room for that.
+/// Renders the plan as Markdown, at most `most_bytes` long unless the destructive changes need
+/// more.
 pub fn markdown(plan: &Document, most_bytes: usize) -> String {
     let head = head(plan);
     let tail = tail(plan);
-    // First what may not be cut, then the rest in order, as long as there is room.
+    // Rows that must be kept come first, then the others in order while there is space.
     let rows: Vec<(bool, String)> =
         plan.changes.iter().map(|change| (must_stay(change), row(change))).collect();
     let fixed: usize = rows.iter().filter(|(stays, _)| *stays).map(|(_, row)| row.len()).sum();
@@ -42,7 +43,8 @@ pub fn markdown(plan: &Document, most_bytes: usize) -> String {
     out
 }
 
-/// What the changes run, folded away, as far as there is room. What has no room is counted.
+/// Renders the texts of the changes in collapsed sections while there is space, and counts the
+/// omitted ones.
 fn texts(plan: &Document, mut room: usize) -> String {
     let closing = "\n… `trueup show` has the text of 000000 more changes.\n".len();
     let texts: Vec<String> = plan.changes.iter().filter_map(text).collect();
@@ -63,10 +65,10 @@ fn texts(plan: &Document, mut room: usize) -> String {
     out
 }
 
-/// The text of one change, folded away.
+/// Renders the text of one change in a collapsed section.
 fn text(change: &ChangeEntry) -> Option<String> {
     let diff = change.diff.as_ref()?;
-    // A fence longer than any in the text.
+    // The fence must be longer than any fence in the text.
     let longest = diff.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     let address = html(&one_line(change.address.as_str()));
@@ -160,7 +162,7 @@ fn tail(plan: &Document) -> String {
     out
 }
 
-/// Cuts at a line's end and says so.
+/// Truncates at the end of a line and adds a note.
 fn cut(text: &str, most_bytes: usize) -> String {
     const MORE: &str = "\n… more is in `trueup show`.\n";
     if text.len() <= most_bytes {

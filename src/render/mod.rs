@@ -1,4 +1,4 @@
-//! The render room: plans and events to text, JSON and Markdown. Makes strings; never prints.
+//! Renders plans and events as text, JSON and Markdown. Returns strings and never prints.
 
 mod changes;
 mod drift;

@@ -1,34 +1,34 @@
-//! Lines of a page: wrapped with hanging indents where there is a width to wrap to, and as they are where a
-//! program or a log reads them. Knows nothing of what they say.
+//! Lines of a page, wrapped with hanging indents if the output is a terminal, and unwrapped for
+//! programs and logs. Independent of their content.
 
 use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 
 use super::{Paint, Tone};
 
-/// How a page is to look.
+/// The style of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Style {
     pub paint: Paint,
-    /// Columns of the terminal; `None` where nothing is wrapped: what is searched line by line.
+    /// Width of the terminal; `None` for no wrapping, so that logs can be searched line by line.
     pub width: Option<usize>,
     pub detail: Detail,
 }
 
-/// How much of what is as it should be is shown.
+/// Whether unremarkable entries are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
-    /// What is alike, and what passes, is counted.
+    /// Similar changes are folded, and passed checks are counted.
     Short,
-    /// Everything, one by one.
+    /// Everything is shown individually.
     Full,
 }
 
 impl Style {
-    /// Without colours and without a width.
+    /// No colours and no wrapping.
     pub const PLAIN: Self = Self { paint: Paint::Plain, width: None, detail: Detail::Short };
 }
 
-/// Lines that are being written.
+/// A page under construction.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) style: Style,
@@ -40,18 +40,18 @@ impl Page {
         Self { style, out: String::new() }
     }
 
-    /// A text in its tone.
+    /// Returns the text in a tone.
     pub(super) fn tone(&self, tone: Tone, text: &str) -> String {
         self.style.paint.tone(tone, text)
     }
 
-    /// A line that is not wrapped: a line of a text that others wrote.
+    /// Adds a line that is not wrapped, such as a line of a quoted text.
     pub(super) fn line(&mut self, text: &str) {
         self.out.push_str(text);
         self.out.push('\n');
     }
 
-    /// A line of ours, its continuations indented by some columns.
+    /// Adds a line of our own text, with its continuation lines indented.
     pub(super) fn row(&mut self, indent: usize, text: &str) {
         let Some(width) = self.style.width else { return self.line(text) };
         let indent = " ".repeat(indent.min(width / 2));
@@ -66,19 +66,19 @@ impl Page {
         }
     }
 
-    /// A line of ours below a row.
+    /// Adds a wrapped line below a row.
     pub(super) fn wrapped(&mut self, text: &str) {
         self.row(10, text);
     }
 
-    /// A heading, with a blank line before it unless it is the first of the page.
+    /// Adds a heading, preceded by a blank line unless it starts the page.
     pub(super) fn heading(&mut self, text: &str) {
         self.gap();
         let text = self.tone(Tone::Strong, text);
         self.line(&text);
     }
 
-    /// One blank line, unless there is one or the page begins.
+    /// Adds a blank line, unless the page is empty or ends with one.
     pub(super) fn gap(&mut self) {
         if !self.out.is_empty() && !self.out.ends_with("\n\n") {
             self.out.push('\n');

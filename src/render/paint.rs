@@ -1,37 +1,35 @@
-//! Colours and what they mean: green done or made, red failed or taken away, yellow a warning,
-//! cyan names. Everything reads the same without them.
+//! Colours: green for done or created, red for failed or deleted, yellow for a warning, cyan for
+//! names. The output must be understandable without them.
 
 use anstyle::{AnsiColor, Style};
 
 use crate::neutral::one_line;
 
-/// What a piece of text means.
+/// The meaning of a piece of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
-    /// Made, done.
+    /// Created or done.
     Good,
-    /// Taken away, failed.
+    /// Deleted or failed.
     Bad,
-    /// To be looked at.
+    /// Needs attention.
     Warning,
     Name,
     /// A heading.
     Strong,
-    /// Of less weight.
+    /// Less important.
     Faint,
 }
 
-/// Paints, or leaves text as it is.
+/// Colours text, or leaves it unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paint {
-    /// With ANSI colours.
     Colour,
-    /// Without.
     Plain,
 }
 
 impl Paint {
-    /// The text in its tone, on one line.
+    /// Returns the text in its tone. The text must be on one line.
     pub fn tone(self, tone: Tone, text: &str) -> String {
         let text = one_line(text);
         if self == Self::Plain {
@@ -41,7 +39,7 @@ impl Paint {
         format!("{style}{text}{style:#}")
     }
 
-    /// The sequences that it writes around text; all others come from somebody else.
+    /// Returns the escape sequences that this type emits; all others in an output are foreign.
     pub fn sequences(self) -> Vec<String> {
         if self == Self::Plain {
             return Vec::new();

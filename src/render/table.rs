@@ -1,12 +1,12 @@
-//! Columns that stand below each other, with or without a row of headings.
+//! Renders aligned columns, with or without headings.
 
 use super::{Paint, Tone};
 use crate::neutral::one_line;
 
-/// A cell: its text, and the tone that it has.
+/// A cell: its optional tone and its text.
 pub type Cell = (Option<Tone>, String);
 
-/// Rows as lines, each column as wide as its widest cell; the last one is as long as it is.
+/// Renders rows as lines. Each column is as wide as its widest cell; the last one is not padded.
 pub fn table(headings: &[&str], rows: &[Vec<Cell>], paint: Paint) -> String {
     let rows: Vec<Vec<Cell>> = rows
         .iter()

@@ -1,4 +1,4 @@
-//! A plan for a terminal: what changes, then what is held back, what was looked at, and one line of counts.
+//! A plan as text: changes, blocked and deferred objects, checks, and a final line with counts.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::change::{Check, Held, Status};
 use crate::neutral::one_line;
 use crate::plan::{Document, Summary};
 
-/// The plan as one indented JSON object, ending in a newline.
+/// Renders the plan as one indented JSON object, ending in a newline.
 pub fn plan_json(plan: &Document) -> String {
     format!("{:#}\n", serde_json::json!(plan))
 }
 
-/// The plan as text, ending in a newline.
+/// Renders the plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, style: Style) -> String {
     let mut page = Page::new(style);
     head(&mut page, plan);
@@ -51,7 +51,7 @@ fn head(page: &mut Page, plan: &Document) {
     }
 }
 
-/// What is held back, by what holds it.
+/// Renders blocked or deferred objects, grouped by reason.
 fn held(page: &mut Page, title: &str, entries: &[Held]) {
     if entries.is_empty() {
         return;
@@ -68,13 +68,13 @@ fn held(page: &mut Page, title: &str, entries: &[Held]) {
     }
 }
 
-/// What warns or fails, one by one; what passes is counted.
+/// Renders warnings and failures individually, and counts passed checks.
 fn checks(page: &mut Page, checks: &[Check]) {
     if checks.is_empty() {
         return;
     }
     page.heading("Checks");
-    // A rehearsal was asked for, and says how much of it ran.
+    // A passed rehearsal is shown, because the user asked for it and it reports how much was run.
     let is_counted = |check: &&Check| {
         let is_plain = check.status == Status::Pass && check.address.kind() != Kind::Rehearsal;
         is_plain && page.style.detail == Detail::Short

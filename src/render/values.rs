@@ -1,16 +1,16 @@
-//! What differs between two values of a change, as a spec would write them: lists by what comes and goes,
-//! texts without quotes. Digests, which tell a person nothing, are left out.
+//! Renders the differences between two values in the notation of a spec: lists by their added and
+//! removed items, texts without quotes. Digests are omitted because people cannot interpret them.
 
 use serde_json::{Map, Value};
 
 use crate::neutral::one_line;
 
-/// Letters of a value that are shown.
+/// Maximum number of characters of a value.
 const MOST_LETTERS: usize = 72;
-/// Items of a list that are named.
+/// Maximum number of items of a list.
 const MOST_ITEMS: usize = 5;
 
-/// A line for each key whose value differs, those of nested objects by their path.
+/// Returns a line for each key whose value differs. Keys of nested objects are paths.
 pub(super) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) {
@@ -20,7 +20,8 @@ pub(super) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<
 }
 
 fn of_objects(lines: &mut Vec<String>, path: &str, before: &Map<String, Value>, after: &Map<String, Value>) {
-    // Rows are compared by digests: which columns differ is known, and what they hold is not shown.
+    // Rows are compared by digests: the differing columns are known, but not shown are their
+    // values.
     let differs = before.get("differs").and_then(Value::as_array);
     let is_shown = |key: &str, new: &Value| {
         key != "digest"
@@ -43,12 +44,12 @@ fn of_objects(lines: &mut Vec<String>, path: &str, before: &Map<String, Value>, 
     }
 }
 
-/// What a role keeps is no difference.
+/// A password that stays unchanged is not a difference.
 fn is_kept_password(key: &str, value: &Value) -> bool {
     key == "password" && value == "kept"
 }
 
-/// What comes into a list and what goes; `None` where only the order is another.
+/// Describes the added and removed items of a list; `None` if only the order differs.
 fn of_lists(old: &[Value], new: &[Value]) -> Option<String> {
     let comes: Vec<&Value> = new.iter().filter(|item| !old.contains(item)).collect();
     let goes: Vec<&Value> = old.iter().filter(|item| !new.contains(item)).collect();
@@ -67,7 +68,7 @@ fn items_of<'v>(items: impl Iterator<Item = &'v Value>, count: usize) -> String 
     }
 }
 
-/// One value on one line, as a spec writes it, cut where it is long.
+/// Renders a value on one line in the notation of a spec, truncated if it is long.
 fn written(value: &Value) -> String {
     let text = match value {
         Value::Null => "null".to_owned(),
