@@ -22,16 +22,16 @@ pub enum Baselined {
     StoppedAtOnce,
     /// All of the migrations are in the history already.
     Nothing,
-    /// The schema is not what they would make.
+    /// The existing schema differs from the one that the migrations produce.
     Differs {
-        /// How many tables, views, functions and the like differ.
+        /// How many tables, views, functions and other objects differ.
         objects: usize,
-        /// How, from what they would make to what is there.
+        /// The differences, from the produced to the existing schema.
         diff: String,
     },
     /// The migrations were recorded.
     Recorded {
-        /// Those that the history lacked.
+        /// The migrations that were missing in the history.
         files: Vec<Migration>,
         /// As `history` shows it.
         summary: String,
@@ -57,7 +57,7 @@ impl Locked<'_> {
             verdict = comparing => verdict?,
             () = cancel.asked(2) => return Ok(Baselined::StoppedAtOnce),
         };
-        // Until here nothing was written.
+        // Nothing was written up to this point.
         self.lock.check().await.map_err(Error::LockLost)?;
         if cancel.is_asked() {
             return Ok(Baselined::Interrupted);
@@ -76,7 +76,7 @@ impl Locked<'_> {
     }
 }
 
-/// Records the migrations, all or none, and the run that did so; gives what the history says of it.
+/// Records the migrations atomically together with the run, and returns the summary of the run.
 async fn adopt(
     run: &Run,
     stack: &Stack,
@@ -87,7 +87,7 @@ async fn adopt(
     let database = clients.system.database().await?;
     let (books, _) = journal::observe(&database).await?;
     if books.bookkeeping != Bookkeeping::Present {
-        // What is protected already stays so; `apply` alone takes a protection away.
+        // Protected objects stay protected; only `apply` lifts a protection.
         let protected = books.protected.union(&stack.protected).cloned().collect();
         journal::ensure(&database, &stack.name, &protected).await?;
     }

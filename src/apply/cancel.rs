@@ -1,4 +1,5 @@
-//! Ctrl-C: the first lets running steps finish and starts no new ones, the second stops at once.
+//! Cancellation by Ctrl-C: the first signal lets running steps finish and starts no new ones, the
+//! second stops at once.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-/// Whether the run was asked to stop. Cloned handles are one.
+/// A cancellation token. Clones share their state.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<Inner>);
 
@@ -14,31 +15,30 @@ pub struct Cancel(Arc<Inner>);
 struct Inner {
     asked: AtomicU8,
     changed: Notify,
-    /// Why it must stop, where it was not asked by a person.
+    /// Why the run must stop, unless a user requested it.
     reason: OnceLock<String>,
 }
 
 impl Cancel {
-    /// A run that nobody asked to stop.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks once more to stop.
+    /// Requests to stop; a second request is urgent.
     pub fn ask(&self) {
-        // Saturates: a third time is a second one.
+        // Saturates: further requests have no additional meaning.
         let _ = self.0.asked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_add(1)));
         self.0.changed.notify_waiters();
     }
 
-    /// Stops at once, for a reason that is not the user's wish.
+    /// Stops at once, for a reason other than a user's request.
     pub fn stop(&self, reason: String) {
         let _ = self.0.reason.set(reason);
         self.ask();
         self.ask();
     }
 
-    /// Why it must stop, where nobody asked.
+    /// Returns why the run must stop, unless a user requested it.
     pub fn reason(&self) -> Option<&str> {
         self.0.reason.get().map(String::as_str)
     }
@@ -48,16 +48,16 @@ impl Cancel {
         self.0.asked.load(Ordering::SeqCst) > 1
     }
 
-    /// Whether no new step may start.
+    /// Whether a stop was requested, so that no new step may start.
     pub fn is_asked(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until it was asked `times` times.
+    /// Waits until a stop was requested `times` times.
     pub async fn asked(&self, times: u8) {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
-            // Registered before the look: what is asked between the two is not missed.
+            // Registered before the check, so that a request in between is not missed.
             changed.as_mut().enable();
             if self.0.asked.load(Ordering::SeqCst) >= times {
                 return;
@@ -66,18 +66,19 @@ impl Cancel {
         }
     }
 
-    /// Does what may be left off anywhere; `None` as soon as it was asked to stop.
+    /// Runs a future that can be dropped at any point; returns `None` as soon as a stop is
+    /// requested.
     pub fn unless_asked<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
         self.until_asked(1, work)
     }
 
-    /// The same for what is finished when it was asked once, and left off when it must stop at once.
+    /// As [`Self::unless_asked`], for a future that is dropped only on an urgent stop.
     pub fn unless_urgent<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
         self.until_asked(2, work)
     }
 
     fn until_asked<T>(&self, times: u8, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
-        // All that a run keeps while it waits is too large for the stack.
+        // The future is boxed because it is too large for the stack.
         let work = Box::pin(work);
         async move {
             tokio::select! {
@@ -88,11 +89,10 @@ impl Cancel {
         }
     }
 
-    /// Listens for Ctrl-C and for a polite kill until the process ends. From here on neither ends it, but
-    /// for what does not heed them: see [`Grace`].
+    /// Handles SIGINT and SIGTERM until the process ends. From here on they do not end the process,
+    /// unless it does not stop in time: see [`Grace`].
     ///
-    /// On a thread of its own: what waits on the others for a disk, or for who reads the output, must not
-    /// keep a signal from being heard.
+    /// Runs on its own thread, so that blocking I/O on other threads cannot delay the signals.
     pub fn listen(&self, grace: Grace) -> std::io::Result<()> {
         let cancel = self.clone();
         let (tell, told) = std::sync::mpsc::sync_channel(1);
@@ -113,7 +113,7 @@ impl Cancel {
         told.recv().unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))
     }
 
-    /// Passes signals on. Ends the process where one is not heeded in time, and at the third.
+    /// Forwards signals. Ends the process if it does not stop in time, and on the third signal.
     async fn hear(&self, mut signals: Signals, Grace { times, most }: Grace) {
         const INTERRUPTED: i32 = 130;
         let mut over = std::pin::pin!(tokio::time::sleep(most));
@@ -139,17 +139,16 @@ impl Cancel {
     }
 }
 
-/// How long a command may take to end by itself after so many signals; then its process is ended. Nothing
-/// is lost by that which a kill would not lose.
+/// After `times` signals, the process is ended if the command does not stop within `most`. Data is
+/// as safe as after a SIGKILL.
 #[derive(Debug, Clone, Copy)]
 pub struct Grace {
-    /// Signals.
     pub times: u8,
-    /// How long.
     pub most: Duration,
 }
 
-/// The signals that ask to stop. Made once: what comes between two looks is not lost.
+/// The signals that request a stop. Registered once, so that signals between two calls of `next`
+/// are not lost.
 #[cfg(unix)]
 struct Signals {
     interrupt: tokio::signal::unix::Signal,

@@ -17,7 +17,7 @@ pub trait Frontend: Send {
     fn event(&mut self, event: &Event);
     /// Shows a plan. What is `guarded` runs only if `--allow` names it; what the plan denies, no option allows.
     fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]);
-    /// Asks whether the plan that was shown may run.
+    /// Asks whether the shown plan may run.
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
 }
 
@@ -45,7 +45,7 @@ pub enum Shown {
 pub(super) enum Decision {
     /// The plan may be applied.
     Apply(Box<Approved>),
-    /// The run ends here.
+    /// The run ends.
     End(End),
 }
 
@@ -142,7 +142,7 @@ impl Run<'_> {
         match plan::reconcile(saved, &seen.plan.document, run) {
             Ok(mut to_run) => {
                 if self.has_made_database {
-                    // This run did it, no earlier one.
+                    // This run created the database, not an earlier one.
                     to_run.skipped.remove(&Kind::Database.alone());
                 }
                 Ok(to_run)
@@ -207,7 +207,7 @@ impl Run<'_> {
     }
 }
 
-/// Whether every change of a plan was in an earlier one, with the same meaning and risk.
+/// Whether every change of a plan was in an earlier one, with the same effect and risk.
 fn comes_again(plan: &Document, before: &Document) -> bool {
     let earlier: BTreeMap<&Address, &ChangeEntry> =
         before.changes.iter().map(|change| (&change.address, change)).collect();

@@ -14,13 +14,13 @@ pub enum End {
     StoppedAtOnce,
     /// Something in the plan may not run. The frontend has shown what and why.
     Refused {
-        /// Whether the database was made before that.
+        /// Whether the run created the database before.
         has_made_database: bool,
     },
     /// Nothing to do.
     Idle {
         totals: Totals,
-        /// Whether a check fails, or something is blocked.
+        /// Whether a check fails, or a change is blocked.
         is_incomplete: bool,
         /// `None` if there is no database.
         bookkeeping: Option<Bookkeeping>,
@@ -35,7 +35,7 @@ pub struct Finished {
     pub run: RunId,
     pub status: RunStatus,
     pub totals: Totals,
-    /// What the last look found.
+    /// The result of the final observation.
     pub verified: Verified,
     /// Whether the run may have changed anything.
     pub has_changed: bool,
@@ -66,7 +66,7 @@ pub enum Error {
     NoTerminal,
     /// The plan was not approved.
     NotApproved {
-        /// Whether the database was made before that.
+        /// Whether the run created the database before.
         has_made_database: bool,
     },
     /// New names were recorded, but the run that did so was not.

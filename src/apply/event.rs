@@ -19,7 +19,7 @@ pub enum Event {
     /// A step ended, or is not started.
     Ended {
         address: Address,
-        /// How long it took; `None` where it did not start.
+        /// The duration; `None` if it did not start.
         elapsed: Option<Duration>,
         outcome: Outcome,
     },
@@ -42,7 +42,7 @@ pub enum Note {
         /// The sessions that it waits for.
         on: String,
     },
-    /// The lock was lost before anything was done, and is taken again.
+    /// The lock was lost before anything was done, and is acquired again.
     LockLost { reason: String },
     /// The last run was killed before its end.
     Died(Box<Run>),

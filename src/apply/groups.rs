@@ -1,5 +1,6 @@
-//! Changes of the cache, with the consumer groups that they make taken down in the inventory. The two
-//! stand in different stores: what will be made is claimed before, what is gone is forgotten after.
+//! Executes changes of the cache and records their consumer groups in the inventory. These are
+//! different stores: a group is claimed before it is created, and its claim is removed after it is
+//! deleted.
 
 use std::collections::BTreeSet;
 
@@ -14,9 +15,9 @@ use crate::journal::{self, Entry, RunId};
 
 /// Executes one change of the cache.
 ///
-/// A run that is killed in between leaves a claim to a group that does not exist, which the next one
-/// makes, or one that is gone, which the next one forgets. A group that somebody else made meanwhile
-/// is not claimed.
+/// A run that is killed in between leaves a claim to a group that does not exist; the next run
+/// creates the group, or removes the claim. A group that was created by others meanwhile is not
+/// claimed.
 pub(super) async fn apply(
     change: &Change,
     client: &cache::Client,

@@ -25,7 +25,7 @@ pub struct Locked<'a> {
 /// The result of accepting the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    /// The schema is recorded.
+    /// The schema was recorded.
     Recorded,
     /// It was recorded already; nothing was written.
     Nothing,
@@ -53,7 +53,7 @@ impl<'a> Locked<'a> {
         record::beginning(command, &self.run, self.stack, (&self.stack.digest, plan_digest))
     }
 
-    /// Writes as long as the lock is held.
+    /// Runs a write while checking that the lock is held.
     pub(super) async fn write<T>(
         &self,
         writing: impl Future<Output = Result<T, ObserveError>>,

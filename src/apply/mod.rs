@@ -1,5 +1,6 @@
-//! The apply room: one run from the lock to the last look. Walks the graph of a plan with bounded parallelism,
-//! says what happens as events, and stops when it is told to. Decides nothing about what to change.
+//! Executes one run, from taking the lock to the final observation. Walks the graph of a plan with
+//! bounded parallelism, emits progress events, and stops on request. Does not decide what to
+//! change.
 
 mod baseline;
 mod cancel;

@@ -1,4 +1,5 @@
-//! The steps of a walk that are not started: which may start now, and what a failed one blocks. Pure.
+//! The queue of steps that have not started: which may start now, and which a failed step blocks.
+//! Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,18 +8,18 @@ use crate::connection;
 use crate::plan::{Step, Work};
 use crate::{cache, system};
 
-/// What the steps that run take up of what only some at a time may use.
+/// Usage of the resources that limit parallel steps.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Lanes {
     running: usize,
-    /// Steps that hold a connection to the system database.
+    /// Running steps that hold a connection to the system database.
     system: usize,
-    /// Steps that write the catalog's rows of roles and what they hold.
+    /// Running steps that write to the system catalogs of roles and their grants.
     roles: usize,
 }
 
 impl Lanes {
-    /// Of the steps that run.
+    /// Counts the running steps.
     pub(super) fn of<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
         let mut lanes = Self::default();
         for step in running {
@@ -29,9 +30,10 @@ impl Lanes {
         lanes
     }
 
-    /// Whether a step would wait for others if it began now.
+    /// Whether a step could start now without waiting for a resource.
     fn are_free_for(&self, step: &Step) -> bool {
-        // Grants on one object are one row of a catalog: at one time, PostgreSQL fails one of them.
+        // Concurrent grants on one object update the same catalog row, and PostgreSQL fails one of
+        // them.
         (self.system < connection::STEPS_AT_ONCE || !uses_system(&step.work))
             && (self.roles == 0 || !is_role(&step.work))
     }
@@ -40,9 +42,9 @@ impl Lanes {
 fn uses_system(work: &Work) -> bool {
     match work {
         Work::Bookkeeping { .. } | Work::System(_) | Work::Target(_) | Work::Flags { .. } => true,
-        // Consumer groups are taken down in the inventory.
+        // Consumer groups are recorded in the inventory.
         Work::Cache(change) => cache::claims(change).is_some(),
-        // Where the plan could not know the identity of the bookkeeping, it is read there.
+        // The identity of the bookkeeping was unknown when planning, so the step reads it.
         Work::Vector(change) => change.owner.identity.is_none(),
     }
 }
@@ -51,13 +53,13 @@ fn is_role(work: &Work) -> bool {
     matches!(work, Work::System(system::Change::Role(_)))
 }
 
-/// The steps that are not started, by what they wait for.
+/// The steps that have not started, with their unfinished dependencies.
 pub(super) struct Queue {
     ready: VecDeque<Step>,
     waiting: BTreeMap<Address, Waiting>,
-    /// Who waits for an address.
+    /// The dependents of each address.
     followers: BTreeMap<Address, Vec<Address>>,
-    /// The step that comes last, and only when nothing failed.
+    /// The step that runs last, and only if no step failed.
     last: Option<Step>,
     is_clean: bool,
 }
@@ -68,7 +70,7 @@ struct Waiting {
 }
 
 impl Queue {
-    /// All steps of a walk, none of them started.
+    /// Creates the queue of all steps.
     pub(super) fn new(steps: Vec<Step>) -> Self {
         let planned: BTreeSet<Address> = steps.iter().map(|step| step.address.clone()).collect();
         let mut queue = Self {
@@ -97,7 +99,7 @@ impl Queue {
         queue
     }
 
-    /// The next step that may start; the last one only when nothing runs or waits.
+    /// Returns the next step that may start; the last step only if no other step runs or waits.
     pub(super) fn next(&mut self, lanes: &Lanes) -> Option<Step> {
         if let Some(place) = self.ready.iter().position(|step| lanes.are_free_for(step)) {
             return self.ready.remove(place);
@@ -106,7 +108,7 @@ impl Queue {
         if is_end && self.is_clean { self.last.take() } else { None }
     }
 
-    /// What waited for this step only may start.
+    /// Marks a step as done, so that its dependents may start.
     pub(super) fn done(&mut self, address: &Address) {
         for follower in self.followers.remove(address).unwrap_or_default() {
             let Some(waiting) = self.waiting.get_mut(&follower) else { continue };
@@ -119,7 +121,7 @@ impl Queue {
         }
     }
 
-    /// Takes out everything that needs a step that failed, directly or not.
+    /// Removes all direct and indirect dependents of a failed step.
     pub(super) fn failed(&mut self, address: &Address) -> Vec<(Step, String)> {
         self.is_clean = false;
         let mut blocked = Vec::new();
@@ -135,7 +137,7 @@ impl Queue {
         blocked
     }
 
-    /// Takes out everything that is left.
+    /// Removes all remaining steps.
     pub(super) fn drain(self) -> Vec<Step> {
         let waiting = self.waiting.into_values().map(|waiting| waiting.step);
         self.ready.into_iter().chain(waiting).chain(self.last).collect()
@@ -161,7 +163,7 @@ mod tests {
         }
     }
 
-    /// Another step runs, which is in nobody's way.
+    /// Another step runs, without using a limited resource.
     fn busy() -> Lanes {
         Lanes { running: 1, ..Lanes::default() }
     }

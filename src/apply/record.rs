@@ -1,5 +1,5 @@
-//! Writes the journal of one run while it goes on: begun before its first step, kept up at most a
-//! second behind, finished with its outcome.
+//! Writes the journal of one run: started before the first step, at most a second behind while it
+//! runs, finished with its outcome.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,17 +15,18 @@ use crate::redact::redact_own;
 use crate::sql::{Database, Dialect};
 use crate::stack::Stack;
 
-/// How far the journal may be behind.
+/// Maximum delay of the journal.
 const MOST_BEHIND: Duration = Duration::from_secs(1);
-/// How long the walk stands still for the journal while a step holds the one connection to a file.
+/// How long the walk pauses for the journal while a step may hold the only connection to a SQLite
+/// file.
 const ASIDE: Duration = Duration::from_millis(200);
-/// How long a write to the journal may take: longer than it takes until a connection that went silent is given
-/// up or a wait for a lock ends, whose errors say more than that it is late.
+/// Timeout of a write to the journal: longer than it takes to detect a dead connection or to time
+/// out on a lock, because those errors are more specific.
 const DEADLINE: Duration = Duration::from_secs(45);
-/// How long a run that must end at once tries to write down how it ended.
+/// Timeout for recording the outcome of a run that must end at once.
 const HURRY: Duration = Duration::from_secs(1);
 
-/// A run that begins now, as it is recorded.
+/// Returns the journal record of a run that starts now.
 pub(super) fn beginning(
     command: &str,
     id: &RunId,
@@ -49,7 +50,7 @@ pub(super) fn beginning(
     }
 }
 
-/// A step that ended now.
+/// Returns the journal record of a step that ended now.
 pub(super) fn step(
     position: i64,
     address: String,
@@ -67,10 +68,10 @@ pub(super) fn step(
     }
 }
 
-/// The commit that the spec was read from; `None` outside of a git checkout, or without git.
+/// Returns the git commit of the spec; `None` outside of a git checkout, or without git.
 fn git_commit(spec: &Path) -> Option<String> {
     let folder = spec.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Outside of one git takes as long to say so as two migrations.
+    // Running git outside of a checkout takes as long as two migrations, so this is checked first.
     let is_checkout = std::env::var_os("GIT_DIR").is_some()
         || std::path::absolute(folder).ok()?.ancestors().any(|folder| folder.join(".git").exists());
     if !is_checkout {
@@ -88,7 +89,7 @@ pub(super) struct Recorder {
     pub totals: Totals,
     /// Steps that succeeded, also those that found nothing to do.
     pub done: Vec<Step>,
-    /// Addresses of steps that failed or were not started.
+    /// Addresses of steps that failed or did not start.
     pub not_done: BTreeSet<Address>,
     /// Whether the run was stopped before its end.
     pub is_interrupted: bool,
@@ -123,7 +124,7 @@ impl Recorder {
         }
     }
 
-    /// Records that the run begins, once the bookkeeping is there.
+    /// Records the start of the run, once the bookkeeping exists.
     pub(super) async fn begin(&mut self, database: Database) -> journal::Result<()> {
         journal::begin(&database, &self.run).await?;
         self.database = Some(database);
@@ -158,11 +159,11 @@ impl Recorder {
             return;
         }
         match self.database.as_ref().map(Database::dialect) {
-            // What is not written now is written later: nothing is forgotten before it is.
+            // On a timeout the records are kept and written later.
             Some(Dialect::Sqlite) => drop(tokio::time::timeout(ASIDE, self.flush()).await),
             Some(Dialect::Postgres) | None => self.flush().await,
         }
-        // Also where it was given up: the walk stands still for it once a second at most.
+        // Set after a timeout as well, so that the walk pauses at most once a second.
         self.flushed = Instant::now();
     }
 
@@ -247,9 +248,10 @@ impl Recorder {
         self.position += 1;
     }
 
-    /// Writes, within a deadline. What is left out then can be observed in the store itself.
+    /// Writes with a timeout. Lost records are tolerable, because the stores themselves can be
+    /// observed.
     async fn within(&self, writing: impl Future<Output = journal::Result<()>>) -> journal::Result<()> {
-        // What could not be written in time once is not waited for again and again.
+        // After one timeout, further writes are not attempted.
         let is_busy = matches!(self.trouble, Some(journal::Error::Busy));
         let deadline = if self.is_urgent || is_busy { HURRY } else { DEADLINE };
         tokio::time::timeout(deadline, writing).await.unwrap_or(Err(journal::Error::Busy))

@@ -1,5 +1,5 @@
-//! The rehearsal: runs what is pending in the system database on a scratch copy of its schema, and
-//! says what would fail. Of the real server it touches nothing but the scratch database.
+//! The rehearsal: runs the pending changes of the system database in a scratch copy of its schema
+//! and reports those that fail. On the real server it writes only to the scratch database.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +21,14 @@ use crate::stores::{ObserveError, observe_system, system_url};
 use crate::system::{self, Change, Desired, Surroundings};
 use crate::world::World;
 
-/// What can be tried without data: not users, who need passwords.
+/// Kinds whose changes can run without data: no users, because they need passwords.
 const TRIED: [Addressed; 5] =
     [Addressed::Extension, Addressed::Migration, Addressed::Repeatable, Addressed::Ontology, Addressed::Seed];
-/// What becomes plannable while others run gives another round.
+/// Changes that become plannable during the rehearsal start another round.
 const MOST_ROUNDS: usize = 3;
 
-/// Rehearses what a plan has pending in the system database. `None` when it was interrupted; the
-/// scratch database is removed however it ends.
+/// Rehearses the pending changes of the system database. Returns `None` if interrupted; the scratch
+/// database is dropped in any case.
 pub async fn rehearse(
     stack: &Stack,
     world: &World,
@@ -53,7 +53,7 @@ pub async fn rehearse(
     });
     Ok(Box::pin(ended).await.unwrap_or_else(|error| {
         Some(failed(match error {
-            // Its name is random, so it is left out.
+            // Its name is random, so it is omitted.
             system::Error::Scratch { database: _, source } => format!(
                 "cannot make a scratch database: {}; the account of `system.url` needs CREATEDB",
                 causes(&source)
@@ -72,18 +72,18 @@ struct Rehearsal<'a> {
     world: &'a World,
     document: &'a Document,
     run: RunId,
-    /// The real database, to be read.
+    /// The real database, used read-only.
     live: Client,
-    /// What was made of it in the scratch database, once something was missing there.
+    /// Objects copied from the real database when they were missing in the scratch database.
     surroundings: OnceCell<Surroundings>,
 }
 
-/// How steps ended in the scratch database.
+/// Results of the steps in the scratch database.
 #[derive(Debug, Default)]
 struct Outcome {
     done: BTreeSet<Address>,
     failed: BTreeMap<Address, Trouble>,
-    /// Steps that were not tried, with the one that failed before them.
+    /// Steps that were not run, with the failed step that blocked them.
     blocked: BTreeMap<Address, Address>,
 }
 
@@ -96,17 +96,17 @@ struct Trouble {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// It would fail.
+    /// It would fail in the real database, too.
     Failed,
-    /// A row that another one refers to is missing: it may be in the real database.
+    /// A referenced row is missing, which may exist in the real database.
     LacksRows,
-    /// It needs something of the real database that the scratch database could not be given.
+    /// It needs an object of the real database that could not be copied to the scratch database.
     LacksObjects,
-    /// It was not tried.
+    /// It was not run.
     Skipped,
 }
 
-/// What is not tried, with the reason.
+/// A step that is not run, with the reason.
 fn skipped(message: String) -> Trouble {
     Trouble { message, kind: Kind::Skipped }
 }
@@ -118,7 +118,7 @@ impl From<String> for Trouble {
 }
 
 impl Rehearsal<'_> {
-    /// What the plan wants done and can be tried, without what it takes back.
+    /// Returns the planned changes that can be rehearsed, without deletes.
     fn pending(&self) -> BTreeSet<&Address> {
         let changes = self.document.changes.iter().filter(|change| change.action != Action::Delete);
         let later = self.document.deferred.iter().map(|held| &held.address);
@@ -147,8 +147,8 @@ impl Rehearsal<'_> {
         Ok(self.verdict(&outcome))
     }
 
-    /// The stack with what the real database has: its extensions, the migrations of its history and
-    /// the repeatable files that are not pending.
+    /// Returns the stack as applied to the real database: its extensions, the migrations of its
+    /// history, and the repeatable files that are not pending.
     fn as_it_is(&self, stack: &Stack) -> Stack {
         let observed = &self.world.system;
         let history = observed.migrations.as_deref().unwrap_or_default();
@@ -164,7 +164,7 @@ impl Rehearsal<'_> {
         let sets = &mut live.system.migrations;
         for files in [&mut sets.common, &mut sets.postgres, &mut sets.sqlite] {
             files.retain(is_applied);
-            // Roles are the server's, and there already.
+            // Roles belong to the server, so they exist already.
             for file in files {
                 file.sql = without_external_statements(&file.sql, dialect);
             }
@@ -179,7 +179,7 @@ impl Rehearsal<'_> {
         live
     }
 
-    /// A table that is there and that no migration makes is not in the scratch database.
+    /// A table that exists and that no migration creates is missing in the scratch database.
     async fn leave_out_what_has_no_table(
         &self,
         stack: &mut Stack,
@@ -204,7 +204,7 @@ impl Rehearsal<'_> {
         Ok(())
     }
 
-    /// Plans and runs until nothing becomes known any more.
+    /// Plans and executes until no new change becomes plannable.
     async fn rounds(
         &self,
         stack: &mut Stack,
@@ -239,7 +239,7 @@ impl Rehearsal<'_> {
         Ok(())
     }
 
-    /// One step after the other, in the order of the plan.
+    /// Executes the steps one at a time, in the order of the plan.
     async fn walk(&self, plan: Plan, scratch: &Client, outcome: &mut Outcome) {
         for step in plan.steps {
             let address = step.address;
@@ -266,7 +266,7 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// Executes a change, unless it would reach beyond the scratch database.
+    /// Executes a change, unless it would affect anything outside of the scratch database.
     async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), Trouble> {
         let file = match change {
             Change::Migration(change) => Some(change.text()),
@@ -299,7 +299,7 @@ impl Rehearsal<'_> {
         applied.map(|_| ()).map_err(|error| self.trouble(address, &error))
     }
 
-    /// What a step's error says, with the place in the files.
+    /// Returns the message of a step's error, with the location in the files.
     fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
         let message = match error {
             system::Error::Migrations(migrations::Error::Migration {
@@ -329,7 +329,7 @@ impl Rehearsal<'_> {
         Trouble { message, kind: Kind::LacksObjects }
     }
 
-    /// Where a seed or an ontology stands.
+    /// Returns the location of a seed or an ontology.
     fn place(&self, address: &Address) -> Option<&Location> {
         let system = &self.stack.system;
         match address.kind() {
@@ -339,10 +339,11 @@ impl Rehearsal<'_> {
         }
     }
 
-    /// One check for each step that failed, or one for all of them.
+    /// Returns a check for each failed step, or one check for all steps.
     fn verdict(&self, outcome: &Outcome) -> Vec<Check> {
         let pending = self.pending();
-        // An empty database lacks no rows that others refer to, except those of users.
+        // An empty database has no referenced rows that could be missing here, except those of
+        // users.
         let may_lack = !self.world.system.schema.tables.is_empty() || !self.stack.system.users.is_empty();
         let mut checks = Vec::new();
         for (address, Trouble { message, kind }) in &outcome.failed {
@@ -392,11 +393,11 @@ impl Rehearsal<'_> {
     }
 }
 
-/// The stack with nothing but its system database, and without users.
+/// Reduces the stack to its system database, without users.
 fn system_alone(stack: &Stack) -> Stack {
     let mut stack = stack.clone();
     stack.system.users.clear();
-    // A role is of the whole server, which a trial may not touch.
+    // Roles belong to the whole server, which a rehearsal must not change.
     stack.system.roles.clear();
     stack.system.schema_drift = SchemaDrift::Ignore;
     stack.targets.clear();
@@ -409,8 +410,8 @@ fn system_alone(stack: &Stack) -> Stack {
     stack
 }
 
-/// Takes down faults, and takes what they are about out of the stack. False when that leaves the
-/// same stack, of which there is no plan.
+/// Records faults, and removes their objects from the stack. Returns false if the stack stays the
+/// same, so that it cannot be planned.
 fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool {
     let mut is_less = false;
     for Fault { address, message, help: _, at } in faults {

@@ -14,14 +14,14 @@ use crate::journal::{self, Outcome};
 use crate::plan::{Allow, Options, Plan, Step, Work};
 use crate::stores::ObserveError;
 
-/// Steps that become plannable while others are done give another round; more than three would
-/// mean that the plan never ends.
+/// Steps that become plannable during a run start another round; more than three would mean that
+/// the plan does not converge.
 const MOST_ROUNDS: usize = 3;
 
 impl Run<'_> {
-    /// Walks the approved steps and looks again: what was done must be gone from the plan. What could
-    /// not be planned before (it was deferred, or its store did not answer) and can be now gives
-    /// another round, unless only saved steps may run.
+    /// Executes the approved steps and observes again: their changes must no longer be planned.
+    /// Changes that could not be planned before (deferred, or the store did not answer) and can be
+    /// planned now start another round, unless the run is restricted to a saved plan.
     pub(super) async fn converge(
         &self,
         approved: Approved,
@@ -47,7 +47,7 @@ impl Run<'_> {
         }
     }
 
-    /// The rounds of a run. Gives the last plan; `None` when the run was interrupted.
+    /// Executes the rounds. Returns the last plan; `None` if the run was interrupted.
     async fn rounds(
         &self,
         mut plan: Plan,
@@ -70,7 +70,7 @@ impl Run<'_> {
             }
             let looking = self.look_after(&recorder.done, schema, frontend);
             let Some(looked) = self.cancel.unless_urgent(looking).await else { return Ok(None) };
-            // A step may be planned in part, and the rest of it known later.
+            // A step may be planned in part, and the rest become known later.
             let partial = deferred_of(&plan.document);
             (plan, schema) = looked?;
             steps = if self.request.may_grow() {
@@ -86,7 +86,7 @@ impl Run<'_> {
         Ok(Some(plan))
     }
 
-    /// Looks after some steps, and records the schema that they left.
+    /// Observes after some steps, and records the schema that they produced.
     async fn look_after(
         &self,
         done: &[Step],
@@ -102,7 +102,7 @@ impl Run<'_> {
         Ok((seen.plan, schema))
     }
 
-    /// One walk, with the journal begun as soon as there is one to write to.
+    /// Executes one round. The journal is started as soon as its tables exist.
     async fn round(
         &self,
         steps: Vec<Step>,
@@ -133,14 +133,14 @@ impl Run<'_> {
     }
 }
 
-/// The steps of a plan that nobody was shown before: those that are open and that nothing refuses, with
-/// all that they need.
+/// Returns the steps of a plan that were not shown before: those that are open and not refused,
+/// with their dependencies.
 fn steps_of_a_later_round(plan: &Plan, allowed: &[Allow], is_open: impl Fn(&Address) -> bool) -> Vec<Step> {
     let refusals = refusals_of(plan, allowed);
     let mut not_run: BTreeSet<&Address> = BTreeSet::new();
     let mut steps = Vec::new();
     for step in &plan.steps {
-        // The flags say that all before them was done.
+        // The flags are recorded only after everything else was done.
         let is_ready = !matches!(step.work, Work::Flags { .. }) || not_run.is_empty();
         let may_run = is_ready
             && is_open(&step.address)

@@ -1,4 +1,4 @@
-//! One run of `apply` or `destroy`: lock, look, decide, walk, verify, record.
+//! One run of `apply` or `destroy`: lock, observe, decide, execute, verify, record.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::stack::Stack;
 use crate::stores::{Clients, observe_within, system_url};
 use crate::world::World;
 
-/// Which command a run belongs to.
+/// The command of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Command {
     Apply,
@@ -23,7 +23,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// As history shows it.
+    /// Returns the name used by `history`.
     fn name(self) -> &'static str {
         match self {
             Self::Apply => "apply",
@@ -32,7 +32,7 @@ impl Command {
     }
 }
 
-/// What a run is asked to do.
+/// The options of a run.
 #[derive(Debug)]
 pub struct Request {
     pub command: Command,
@@ -48,18 +48,18 @@ pub struct Request {
     pub lock_timeout: Duration,
     /// How long to wait for a server that is still starting.
     pub wait: Duration,
-    /// How long a look may take.
+    /// Timeout of an observation.
     pub refresh_timeout: Duration,
 }
 
 impl Request {
-    /// Whether later rounds may run what the first plan could not have: not of a saved one.
+    /// Whether later rounds may run changes that the first plan did not have. Not for a saved plan.
     pub(super) fn may_grow(&self) -> bool {
         self.saved.is_none()
     }
 }
 
-/// A world, and the plan that follows from it.
+/// An observed world, and its plan.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub world: World,
@@ -85,7 +85,7 @@ pub(super) struct Run<'a> {
     pub approved_before: Option<Document>,
 }
 
-/// Runs `apply` or `destroy`, from the lock to the last look.
+/// Runs `apply` or `destroy`, from taking the lock to the final observation.
 pub async fn run(
     stack: &Stack,
     request: &Request,

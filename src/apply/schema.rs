@@ -1,5 +1,5 @@
-//! The system's schema that drift is measured from: what a run knows of it and records, also where this tool
-//! did not run all migrations itself.
+//! Records the schema of the system database as the baseline for drift, even if another tool ran
+//! some of the migrations.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::stores::{Clients, ObserveError};
 use crate::system::{self, Desired};
 use crate::world::World;
 
-/// How long the migrations may run in a scratch database.
+/// Timeout for running the migrations in a scratch database.
 const SCRATCH_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// The system's schema before some steps: what drift is measured from, and what is there.
+/// The schema of the system database before some steps: the recorded baseline, and the observed
+/// one.
 #[derive(Debug)]
 pub(super) struct KnownSchema {
     recorded: Snapshot,
     there: Snapshot,
-    /// Whether another tool made it, and nothing is recorded.
+    /// Whether another tool created the schema, and no baseline is recorded.
     is_adopted: bool,
 }
 
 impl KnownSchema {
-    /// Of a world, which has no use for it any more.
     pub(super) fn of(stack: &Stack, world: World) -> Self {
         let recorded = recorded(stack, &world);
         let World { system, .. } = world;
@@ -39,9 +39,9 @@ impl KnownSchema {
         }
     }
 
-    /// The same after steps that left this: drift is measured from what they did, and for all else
-    /// from where it was measured before. What the migrations name is as they mean it, also where
-    /// somebody had done it by hand.
+    /// Returns the baseline after some steps: what the steps changed is taken from the observed
+    /// schema, and everything else from the baseline before. Objects mentioned in the migrations
+    /// count as changed by them, even if they were changed manually.
     pub(super) fn after(self, stack: &Stack, done: &[Step], observed: &system::Observed) -> Self {
         let Self { recorded, there: before, is_adopted } = self;
         let there = observed.schema.clone();
@@ -53,8 +53,8 @@ impl KnownSchema {
 }
 
 impl Run<'_> {
-    /// Records the schema that the migrations of this run left, or that of a database which another tool
-    /// migrated.
+    /// Records the schema after the migrations of this run, or that of a database which another
+    /// tool migrated.
     pub(super) async fn record_schema(
         &self,
         seen: &Seen,
@@ -70,9 +70,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Records the schema where it is not known: that of a database which another tool migrated, or which
-    /// a run left that was killed before it could record it. While migrations are pending, their end
-    /// records it. Files that another tool ran since the schema was recorded move it on.
+    /// Records the schema if it is not recorded: in a database that another tool migrated, or after
+    /// a run that was killed before recording it. If migrations are pending, they record it when
+    /// they are done. Files that another tool ran since the last recording update the baseline.
     pub(super) async fn record_unrecorded_schema(&self, seen: &Seen) -> Result<(), ObserveError> {
         let Seen { world, plan } = seen;
         let World { system, journal, .. } = world;
@@ -92,7 +92,7 @@ impl Run<'_> {
     }
 }
 
-/// Records a schema as the one that drift is measured from, with the files that other tools ran until then.
+/// Records a schema as the baseline for drift, with the files that other tools ran until then.
 pub(super) async fn record(
     stack: &Stack,
     clients: &Clients,
@@ -106,18 +106,18 @@ pub(super) async fn record(
     Ok(migrations::adopt_into_inventory(&desired, inventory, system, run).await?)
 }
 
-/// The part of a schema that is the stack's by its texts, where nothing was recorded yet.
+/// Returns the part of a schema that the migration texts declare, when no baseline is recorded.
 fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
     system::managed(&Desired::new(stack, observed.dialect), &observed.schema)
 }
 
-/// The recorded schema with what other tools changed since by running files of the folder; `None` where
+/// Returns the baseline, updated with the changes of files that other tools ran since; `None` if
 /// none is recorded.
 fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
     let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA)?;
     let history = world.system.migrations.as_deref().unwrap_or_default();
     if migrations::recorded_by_another_tool(history, &world.journal.inventory).is_empty() {
-        // Nothing to explain: the files need not be read for it.
+        // Nothing was run by other tools, so the files need not be parsed.
         return Some(recorded.clone());
     }
     let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
@@ -142,9 +142,9 @@ fn is_migrated_elsewhere(
         .is_empty()
 }
 
-/// The part of a schema that the stack's migrations made, where another tool ran them and nothing is
-/// recorded. What the texts do not show, such as a table that a function makes, is found by running them
-/// in a scratch database.
+/// Returns the part of a schema that the stack's migrations created, if another tool ran them and
+/// no baseline is recorded. Objects that are not visible in the texts, such as a table created by a
+/// function, are found by running the migrations in a scratch database.
 pub(super) async fn adopted(stack: &Stack, schema: &Snapshot, clients: &Clients) -> Snapshot {
     let desired = Desired::new(stack, clients.system.dialect());
     let mut managed = system::managed(&desired, schema);

@@ -1,4 +1,4 @@
-//! One step: executes its work, and says why it failed. Decides nothing about other steps.
+//! Executes one step, and describes its error. Independent of other steps.
 
 use std::sync::Arc;
 
@@ -17,30 +17,30 @@ use crate::vector;
 /// Why a step failed.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub(super) enum StepError {
-    /// The run holds its lock no more.
+    /// The run has lost its lock.
     #[error(transparent)]
     #[diagnostic(transparent)]
     LockLost(#[from] lock::Lost),
-    /// In the system database.
+    /// An error of the system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
     System(#[from] system::Error),
-    /// In the bookkeeping.
+    /// An error of the bookkeeping.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] journal::Error),
-    /// In the vector store.
+    /// An error of the vector store.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Vector(#[from] vector::Error),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cache(#[from] cache::Error),
-    /// The step needs a store that the spec does not have: a defect of this tool.
+    /// The step needs a store that the spec does not have, which is a defect of this tool.
     #[error("there is no {0} to apply this to")]
     #[diagnostic(code(trueup::apply::no_store))]
     NoStore(&'static str),
-    /// The task that ran the step ended without an answer.
+    /// The task of the step ended without a result.
     #[error("the step stopped without an answer: {0}")]
     #[diagnostic(code(trueup::apply::lost))]
     Lost(String),
@@ -53,12 +53,12 @@ impl From<connection::Error> for StepError {
 }
 
 impl StepError {
-    /// Whether the step has certainly changed nothing.
+    /// Whether the step certainly changed nothing.
     pub(super) fn has_changed_nothing(&self) -> bool {
         matches!(self, Self::System(error) if error.has_changed_nothing())
     }
 
-    /// Why the lock is held no more, where that is the error.
+    /// Returns how the lock was lost, if that is the error.
     pub(super) fn lost_lock(&self) -> Option<&lock::Lost> {
         match self {
             Self::LockLost(lost)
@@ -70,7 +70,7 @@ impl StepError {
     }
 }
 
-/// Executes the work of a step in the name of a run.
+/// Executes the work of a step as part of a run.
 pub(super) async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Result<Effect, StepError> {
     clients.system.fence().check().await?;
     match &work {
@@ -86,7 +86,7 @@ pub(super) async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Re
             let client = clients.vector.as_ref().ok_or(StepError::NoStore("vector store"))?;
             let identity = match &change.owner.identity {
                 Some(identity) => identity.clone(),
-                // The bookkeeping was made or brought up to date by a step before this one.
+                // An earlier step created or updated the bookkeeping.
                 None => journal::identity(&clients.system.database().await?).await?.ok_or_else(|| {
                     journal::Error::Unreadable { what: "it has no identity in the table meta".to_owned() }
                 })?,
@@ -105,8 +105,7 @@ pub(super) async fn perform(work: Work, clients: Arc<Clients>, run: RunId) -> Re
     Ok(Effect::DONE)
 }
 
-/// The error of a step with every cause that says something new, and its help. Who shows it names
-/// the step.
+/// Formats the error with its causes and its help. The caller shows the name of the step.
 pub(super) fn describe(address: &Address, error: &StepError) -> String {
     use miette::Diagnostic as _;
     let text = causes(error);
@@ -118,7 +117,8 @@ pub(super) fn describe(address: &Address, error: &StepError) -> String {
     }
 }
 
-/// The error with every cause that says something new, on one line where they are.
+/// Formats the error with those causes that add information, on one line if they have no line
+/// breaks.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

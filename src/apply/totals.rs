@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::journal::Outcome;
 
-/// The totals of a run.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Totals {
     pub applied: usize,
@@ -15,9 +15,9 @@ pub struct Totals {
     pub failed: usize,
     /// Failed steps that certainly changed nothing.
     pub failed_idly: usize,
-    /// Steps that were not started.
+    /// Steps that did not start.
     pub blocked: usize,
-    /// What could not be planned.
+    /// Objects that could not be planned.
     pub deferred: usize,
     /// Warnings of steps that succeeded.
     pub warnings: usize,
@@ -71,7 +71,7 @@ impl Totals {
     }
 }
 
-/// As history shows it.
+/// The format used by `history`.
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}.", self.extent(), self.counts())

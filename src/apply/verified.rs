@@ -11,26 +11,27 @@ use crate::plan::{Allow, Document, Plan, ToRun};
 /// The result of the last look.
 #[derive(Debug, Default)]
 pub struct Verified {
-    /// Addresses that were done and still differ.
+    /// Addresses that were applied and still differ.
     pub left: Vec<Address>,
-    /// Checks that fail: what needs them is blocked.
+    /// Failed checks, which block their dependents.
     pub failed_checks: Vec<Check>,
-    /// What is planned and may not run.
+    /// Number of planned changes that must not run.
     pub blocked: usize,
-    /// What could run and was not done in this run, with the reason.
+    /// Changes that could run and were not done in this run, with the reason.
     pub undone: Vec<Held>,
-    /// How much could not be planned.
+    /// Number of objects that could not be planned.
     pub deferred: usize,
-    /// What the last look has to say and the plan did not: rows that were to go and stay.
+    /// Notes of the final plan that the first one did not have, such as rows that could not be
+    /// deleted.
     pub notes: Vec<String>,
-    /// Whether the last look found nothing at all to do: what is there is what the spec says.
+    /// Whether the final plan is empty: everything matches the spec.
     pub converged: bool,
-    /// Why there was no last look, where there was none.
+    /// Why there was no final observation.
     pub unverified: Option<Error>,
 }
 
 impl Verified {
-    /// Whether nothing of what was done, or could be, is left.
+    /// Whether nothing that was applied, or could be applied, is left.
     pub(super) fn is_whole(&self) -> bool {
         self.left.is_empty()
             && self.failed_checks.is_empty()
@@ -39,7 +40,7 @@ impl Verified {
             && self.unverified.is_none()
     }
 
-    /// Judges a run by its last look.
+    /// Compares the final plan with what the run applied.
     pub(super) fn judge(
         recorder: &Recorder,
         first: &Document,
@@ -85,8 +86,8 @@ impl Verified {
     }
 }
 
-/// What of a plan may not run, with the reason: a policy or protection denies it, or it was not allowed
-/// by name.
+/// Returns the changes that must not run, with the reason: a policy or protection denies them, or
+/// they need `--allow`.
 pub(super) fn refusals_of(plan: &Plan, allowed: &[Allow]) -> BTreeMap<Address, String> {
     let guarded = plan.refusals(allowed).into_iter().map(|(address, allow)| {
         let reason = format!("runs only with `--allow {}`", allow.as_str());
@@ -96,7 +97,7 @@ pub(super) fn refusals_of(plan: &Plan, allowed: &[Allow]) -> BTreeMap<Address, S
     guarded.chain(denied).collect()
 }
 
-/// Why a change of the last look was not done.
+/// Returns why a change of the final plan was not done.
 fn why_undone(address: &Address, first: &Document, refusals: &BTreeMap<Address, String>) -> String {
     if let Some(reason) = refusals.get(address) {
         return reason.clone();
@@ -108,7 +109,7 @@ fn why_undone(address: &Address, first: &Document, refusals: &BTreeMap<Address, 
     }
 }
 
-/// What could not be planned.
+/// Returns the addresses that could not be planned.
 pub(super) fn deferred_of(plan: &Document) -> BTreeSet<Address> {
     plan.deferred.iter().map(|held| held.address.clone()).collect()
 }

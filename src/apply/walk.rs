@@ -1,5 +1,6 @@
-//! The walk: a step starts when all that it needs is done; what needs a failed step is blocked and
-//! named, and what would only wait for a connection or a row lets others pass. The flags come last.
+//! Executes steps in parallel: a step starts when its dependencies are done. Dependents of a failed
+//! step are blocked and reported, and a step that would wait for a connection or a row lets others
+//! start first. The flags come last.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use crate::plan::Step;
 use crate::sql;
 
 impl Run<'_> {
-    /// Walks the steps of a plan, telling what happens and recording how each step ended.
+    /// Executes the steps of a plan, emits events and records how each step ended.
     pub(super) async fn walk(&self, steps: Vec<Step>, recorder: &mut Recorder, frontend: &mut dyn Frontend) {
         let (clients, cancel) = (&self.clients, self.cancel);
         let mut migrations = steps.iter().filter(|step| step.is_migration()).count();
@@ -41,14 +42,15 @@ impl Run<'_> {
                 tokio::select! {
                     ended = running.join_next_with_id() => break ended,
                     Some(Waits { address, on }) = waits.recv() => frontend.event(&Event::Note(Note::Waiting { address, on })),
-                    // While a long step runs, no other need end.
+                    // While a long step runs, no other event may occur, so the journal is written
+                    // on a timer.
                     () = recorder.is_due() => keep_up(recorder, cancel).await,
                     () = cancel.asked(1), if !is_told => {
                         is_told = true;
                         if !cancel.is_urgent() && !started.is_empty() {
                             frontend.event(&Event::Note(Note::Stopping));
                         }
-                        // What waits for others does not end by itself.
+                        // A step that waits for a lock may never end by itself.
                         clients.stop_waiting();
                     }
                     () = cancel.asked(2) => {
@@ -88,7 +90,7 @@ impl Run<'_> {
     }
 }
 
-/// Lets the journal catch up. What is not written when the run must stop is written at its end.
+/// Lets the journal catch up. If the run must stop, the rest is written at its end.
 async fn keep_up(recorder: &mut Recorder, cancel: &Cancel) {
     tokio::select! {
         () = recorder.keep_up() => {}
@@ -96,7 +98,7 @@ async fn keep_up(recorder: &mut Recorder, cancel: &Cancel) {
     }
 }
 
-/// A panic in a step is a defect; it fails the step instead of ending the process.
+/// A panic in a step is a defect; it fails the step instead of the process.
 fn result_of(ended: Result<(Id, Result<Effect, StepError>), JoinError>) -> (Id, Result<Effect, StepError>) {
     match ended {
         Ok((id, result)) => (id, result),

@@ -1,5 +1,5 @@
-//! Observing within bounds: whom it waits for is said meanwhile, and who had not answered when it is given
-//! up. Knows the stores by name only.
+//! Observes with a timeout. Reports lock waits meanwhile, and the stores that had not answered on a
+//! timeout. Knows the stores by name only.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::world::World;
 pub(super) struct Unanswered(Mutex<BTreeSet<String>>);
 
 impl Unanswered {
-    /// Asks a store.
+    /// Tracks a store as unanswered while a request is running.
     pub(super) async fn during<T>(&self, store: &str, asking: impl Future<Output = T>) -> T {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(store.to_owned());
         let answer = asking.await;
@@ -31,7 +31,8 @@ impl Unanswered {
     }
 }
 
-/// Observes all stores of the stack, and fails after `most`. `say` is called with the sessions that it waits for.
+/// Observes all stores of the stack, and times out after `most`. Calls `say` with the sessions that
+/// it waits for.
 pub async fn observe_within(
     stack: &Stack,
     clients: &Clients,
@@ -44,7 +45,7 @@ pub async fn observe_within(
             Wait::For(on) => Some(on.to_owned()),
             Wait::Over => None,
         };
-        // Who gave up looking does not listen any more.
+        // The receiver is gone after a timeout.
         drop(tell.send(on));
     });
     let unanswered = Unanswered::default();

@@ -1,5 +1,5 @@
-//! The stores room: opens every client of a stack once, observes all stores side by side into a world, and
-//! interrupts them. Decides nothing about what to change.
+//! Opens the clients of a stack, observes all stores concurrently, and interrupts them. Does not
+//! decide what to change.
 
 mod look;
 mod observe;
@@ -19,28 +19,27 @@ pub(crate) use observe::observe_system;
 /// The clients of a stack's stores.
 #[derive(Debug)]
 pub struct Clients {
-    /// Of the system database.
     pub system: Client,
-    /// Of the vector store, where the spec has one and training is asked for.
+    /// The vector store, if the spec has one and training is requested.
     pub vector: Option<vector::Client>,
-    /// Of the cache, where the spec has one.
+    /// The cache, if the spec has one.
     pub cache: Option<cache::Client>,
 }
 
-/// Why the world could not be observed. Targets, vector store and cache that cannot be reached are
-/// part of the world; the system database is not.
+/// Why the world could not be observed. Unreachable targets, vector stores and caches are part of
+/// the world; an unreachable system database is an error.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ObserveError {
-    /// The address of the system database is not known.
+    /// The address of the system database is unknown.
     #[error("the address of {component} needs {}", .unset.names.join(", "))]
     #[diagnostic(code(trueup::observe::unset), help("set the variable, or plan with `--world FILE`"))]
     Unset {
-        /// Whose address.
+        /// The component of the address.
         component: &'static str,
-        /// What is missing.
+        /// The unset variables.
         unset: Unset,
     },
-    /// There was no answer in time.
+    /// The observation timed out.
     #[error("observing took longer than {most:?}: {}", too_long(stores, on.as_deref()))]
     #[diagnostic(
         code(trueup::observe::timeout),
@@ -50,36 +49,36 @@ pub enum ObserveError {
         )
     )]
     TooLong {
-        /// How long it could have taken.
+        /// The timeout.
         most: Duration,
         /// The stores that had not answered.
         stores: Vec<String>,
-        /// The sessions that the system database waited for.
+        /// The sessions whose locks blocked the system database.
         on: Option<String>,
     },
-    /// The run holds its lock no more.
+    /// The run has lost its lock.
     #[error(transparent)]
     #[diagnostic(transparent)]
     LockLost(#[from] journal::lock::Lost),
-    /// The system database.
+    /// An error of the system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
     System(#[from] system::Error),
-    /// Its bookkeeping.
+    /// An error of the bookkeeping.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] journal::Error),
-    /// The vector store's client could not be made.
+    /// The vector store's client could not be created.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Vector(#[from] vector::Error),
-    /// The cache's client could not be made.
+    /// The cache's client could not be created.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cache(#[from] cache::Error),
 }
 
-// What is wrong with the system database is so wherever it shows.
+// Errors of the system database are the same in every room that uses it.
 
 impl From<connection::Error> for ObserveError {
     fn from(error: connection::Error) -> Self {
@@ -94,7 +93,7 @@ impl From<migrations::Error> for ObserveError {
 }
 
 impl ObserveError {
-    /// Whether a connection ended before the answer was there.
+    /// Whether the connection was lost before the answer arrived.
     fn is_lost(&self) -> bool {
         match self {
             Self::System(error) => error.is_lost(),
@@ -109,8 +108,8 @@ impl ObserveError {
 }
 
 impl Clients {
-    /// The clients of a stack; nothing is contacted yet. The vector store has one only when it is
-    /// to be trained: while training is off nothing in it is read.
+    /// Creates the clients without connecting. The vector store has a client only if it is to be
+    /// trained, because otherwise nothing is read from it.
     pub fn new(stack: &Stack, purpose: Purpose, train: bool) -> Result<Self, ObserveError> {
         let vector = stack.vector.as_ref().filter(|_| train || stack.flags.auto_train_vector());
         let system = Client::new(system_url(stack)?, &stack.name, purpose);
@@ -124,17 +123,17 @@ impl Clients {
         })
     }
 
-    /// Clients that only read.
+    /// Creates clients that only read.
     pub fn reading(stack: &Stack, train: bool) -> Result<Self, ObserveError> {
         Self::new(stack, Purpose::Observe, train)
     }
 
-    /// Clients that read all that can be listed, whatever the stack asks for: for a saved world.
+    /// Creates clients that read everything that can be listed, for a saved observation.
     pub fn surveying(stack: &Stack, train: bool) -> Result<Self, ObserveError> {
         Self::new(stack, Purpose::Survey, train)
     }
 
-    /// The system database; `None` where it does not exist. A server that cannot be reached is an error.
+    /// Returns the system database, or `None` if it does not exist. An unreachable server is an error.
     pub async fn existing_system(&self) -> Result<Option<Database>, ObserveError> {
         match self.system.presence().await? {
             Presence::Missing => Ok(None),
@@ -142,13 +141,13 @@ impl Clients {
         }
     }
 
-    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried again.
+    /// Cancels statements that wait for a lock, and prevents retries.
     pub fn stop_waiting(&self) {
         self.system.stop_waiting();
     }
 
-    /// Stops the statements that run, in this process and on PostgreSQL. Chroma and Redis cannot be asked to stop
-    /// a request: its connection is closed.
+    /// Cancels the running statements, in this process and on PostgreSQL. Requests to Chroma and
+    /// Redis cannot be cancelled, so their connections are closed.
     pub async fn interrupt(&self) {
         if let Some(vector) = &self.vector {
             vector.interrupt();
@@ -160,13 +159,13 @@ impl Clients {
     }
 }
 
-/// Whether the system database exists. Needs the address of no other store.
+/// Whether the system database exists. Other stores may have unset addresses.
 pub async fn system_exists(stack: &Stack) -> Result<bool, ObserveError> {
     let system = Client::new(system_url(stack)?, &stack.name, Purpose::Observe);
     Ok(system.presence().await? == Presence::Present)
 }
 
-/// The address of the system database.
+/// Returns the address of the system database.
 pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
     let unset = |unset| ObserveError::Unset { component: "the system database", unset };
     stack.system.endpoint.to.clone().map_err(unset)

@@ -1,5 +1,5 @@
-//! Observing all stores side by side. What cannot be reached is a part of the world, but for the system
-//! database.
+//! Observes all stores concurrently. An unreachable store is part of the world, except for the
+//! system database.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::stack::Stack;
 use crate::world::World;
 use crate::{cache, journal, system, target, vector};
 
-/// Observes all stores of the stack at the same time, and keeps a list of those that have not answered yet. Within
-/// the system database the journal is read first, because it says what else to ask there.
+/// Observes all stores of the stack concurrently, and tracks those that have not answered yet. In
+/// the system database the journal is read first, because it determines what else to observe.
 pub(super) async fn observe_noting(
     stack: &Stack,
     clients: &Clients,
@@ -34,7 +34,8 @@ pub(super) async fn observe_noting(
             _ => None,
         }
     };
-    // The largest of the four would be part of every future above.
+    // Boxed because this is the largest of the four futures, which would be part of every caller's
+    // future.
     let system = Box::pin(unanswered.during("system", observe_system_again(stack, &clients.system)));
     let targets = observe_targets(stack, unanswered);
     let (system, targets, vector, cache) = tokio::join!(system, targets, vector, cache);
@@ -42,7 +43,8 @@ pub(super) async fn observe_noting(
     Ok(World { system, journal, targets, vector, cache })
 }
 
-/// Observes the system database, and again where its connection was cut: looking changes nothing.
+/// Observes the system database, and retries after a lost connection, which is safe because
+/// observing only reads.
 async fn observe_system_again(
     stack: &Stack,
     client: &Client,
@@ -51,7 +53,6 @@ async fn observe_system_again(
     (|| observe_system(stack, client)).retry(pauses).when(ObserveError::is_lost).await
 }
 
-/// Observes the system database alone.
 pub(crate) async fn observe_system(
     stack: &Stack,
     client: &Client,
