@@ -1,4 +1,5 @@
-//! `trueup apply`: brings what is there in line with the spec. `destroy` does the same with an emptied stack.
+//! `trueup apply`: applies the changes between the spec and the observed state. `destroy` uses it
+//! with an emptied stack.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(long)]
     pub auto_approve: bool,
-    /// Steps that run at one time
+    /// Maximum number of parallel steps
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub parallelism: u16,
     /// How long to wait for another run to end; 0s: do not wait
@@ -42,7 +43,7 @@ pub(super) struct ApplyArgs {
     /// How long observing may take, each time
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub refresh_timeout: Duration,
-    /// Permit what does not run unless it is named
+    /// Allow changes that are refused by default
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<AllowArg>,
     /// A component or an address; what it needs is applied too
@@ -51,13 +52,13 @@ pub(super) struct ApplyArgs {
     /// Train the vector store though auto_train_vector is off
     #[arg(long)]
     pub train: bool,
-    /// How to print what happens: text, or one JSON object a line
+    /// How to print progress: text, or one JSON object per line
     #[arg(long, value_enum, default_value = "text")]
     pub format: EventFormat,
 }
 
 impl ApplyArgs {
-    /// What a run is asked to do.
+    /// Returns the options of the run.
     fn request(&self, saved: Option<Document>) -> Request {
         Request {
             command: Command::Apply,
@@ -83,7 +84,7 @@ pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Resul
     execute(&stack, &args.request(saved), args.format, &cancel, ui).await
 }
 
-/// The stack, and the saved plan where one is named.
+/// Loads the stack, and the saved plan if one is given.
 async fn load(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<(Stack, Option<Document>), Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
     load::refuse_unset_secrets(&stack)?;
@@ -92,7 +93,7 @@ async fn load(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<(Stack, 
     Ok((stack, Some(saved)))
 }
 
-/// One run of `apply` or `destroy`.
+/// Executes `apply` or `destroy`.
 pub(super) async fn execute(
     stack: &Stack,
     request: &Request,

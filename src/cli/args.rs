@@ -1,5 +1,5 @@
-//! The tree of commands, and arguments that several share. Each command's own stand in its file. A doc
-//! comment on them is the help text.
+//! The command tree, and arguments that several commands share. Each command's own arguments are in
+//! its file. Their doc comments are the help text.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,15 +64,15 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Read specs and every file they name; touch no server
     Validate(ValidateArgs),
-    /// Show what differs between the spec and what is there
+    /// Show the changes between the spec and the observed state
     Plan(PlanArgs),
-    /// Do what a plan says, and prove that nothing is left to do
+    /// Apply the changes of a plan, then verify that nothing is left to do
     Apply(ApplyArgs),
     /// Show what differs without the spec having changed
     Drift(DriftArgs),
-    /// Take back all that this tool put there and may take back
+    /// Delete everything that trueup created and may delete
     Destroy(DestroyArgs),
-    /// Write what is there now to a file: schemas, ids, digests; no data, no secrets
+    /// Write the observed state to a file: schemas, ids, digests; no data, no secrets
     Observe(ObserveArgs),
     /// Show a saved plan
     Show(ShowArgs),
@@ -84,7 +84,7 @@ pub(super) enum Command {
     History(HistoryArgs),
     /// Adopt a database that another tool migrated, after comparing its schema
     Baseline(BaselineArgs),
-    /// Write a new migration, or say what the existing ones may cost
+    /// Write a new migration, or report the risks of the existing ones
     Migration(MigrationArgs),
     /// Show or break the lock of the system database
     Lock(LockArgs),
@@ -120,7 +120,7 @@ impl From<AllowArg> for Allow {
     }
 }
 
-/// `--format` of what happens.
+/// `--format` of progress events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum EventFormat {
     /// For a person.
@@ -129,7 +129,7 @@ pub(super) enum EventFormat {
     Json,
 }
 
-/// A duration as specs write them: `500ms`, `30s`, `5m`, `1h`.
+/// Parses a duration as in specs: `500ms`, `30s`, `5m`, `1h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let help = "a duration is a whole number and a unit: `500ms`, `5s`, `10m`, `24h`";
     crate::stack::parse_duration(text).ok_or_else(|| help.to_owned())

@@ -28,7 +28,8 @@ pub(super) struct BaselineArgs {
     /// The last migration that the database has: its number, or the name of its file
     #[arg(long, value_name = "VERSION", value_parser = version)]
     pub to: i64,
-    /// Record them without trying and comparing them, where a scratch database cannot have what they need
+    /// Record them without running and comparing them, if a scratch database cannot provide what
+    /// they need
     #[arg(long)]
     pub unchecked: bool,
     /// How long to wait for another run to end; 0s: do not wait
@@ -36,7 +37,7 @@ pub(super) struct BaselineArgs {
     pub lock_timeout: Duration,
 }
 
-/// The number of a migration, alone or before a name: `12`, `0012`, `0012_users.sql`.
+/// Parses the number of a migration, with or without a name: `12`, `0012`, `0012_users.sql`.
 fn version(text: &str) -> Result<i64, String> {
     let number = text.split('_').next().unwrap_or(text);
     let help = "a version is the number of a migration: `12`, `0012` or `0012_users`";

@@ -1,5 +1,5 @@
-//! What a person sees of a run and is asked: the plan, why it may not run, the question, then a line per step
-//! that ended, and on a terminal a bar below.
+//! The interactive side of a run: the plan, refusals, the question, then a line per step that
+//! ended, and a progress bar on a terminal.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::neutral::one_line;
 use crate::plan::{Allow, Plan, ToRun};
 use crate::render;
 
-/// Where a run shows its plan, asks, and says what happens.
+/// Shows the plan of a run, asks for approval and prints progress events.
 #[derive(Debug)]
 pub(super) struct Console {
     pub command: Command,
@@ -31,7 +31,7 @@ impl Console {
         Self { command, format, ui: ui.clone(), bar: ProgressBar::hidden(), started: Instant::now() }
     }
 
-    /// A bar for so many steps, where a person is there to see it.
+    /// Starts a progress bar, if a user is present.
     fn begin(&mut self, steps: usize) {
         self.started = Instant::now();
         if !self.ui.shows_progress() || self.format != EventFormat::Text {
@@ -43,12 +43,12 @@ impl Console {
         }
     }
 
-    /// How long the run has taken since its first step could begin.
+    /// Returns the time since the first step could start.
     pub(super) fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Takes the bar away.
+    /// Removes the progress bar.
     pub(super) fn clear(&self) {
         self.bar.finish_and_clear();
     }
@@ -79,7 +79,7 @@ impl Frontend for Console {
         }
     }
 
-    /// Shows the plan, unless events are asked for.
+    /// Shows the plan, unless the format is JSON.
     fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]) {
         let ui = &self.ui;
         self.clear();
@@ -113,7 +113,7 @@ impl Frontend for Console {
     }
 }
 
-/// What to do about something that runs only when it is allowed.
+/// Returns the help for a change that needs `--allow`.
 fn ways_out(allow: Allow) -> String {
     let meant = format!("if that is meant, add `--allow {}`", allow.as_str());
     match allow {
@@ -125,7 +125,7 @@ fn ways_out(allow: Allow) -> String {
     }
 }
 
-/// Why something runs only when it is allowed.
+/// Returns why a change needs `--allow`.
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
     match (allow, plan.document.is_anothers()) {
         (Allow::Destructive, _) => format!("{address} loses data"),

@@ -1,4 +1,4 @@
-//! `trueup destroy`: an apply of the emptied stack, with the same guards.
+//! `trueup destroy`: applies the emptied stack, with the same safety checks as `apply`.
 
 use std::path::Path;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub(super) struct DestroyArgs {
     /// Do not ask
     #[arg(long)]
     pub auto_approve: bool,
-    /// Steps that run at one time
+    /// Maximum number of parallel steps
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub parallelism: u16,
     /// How long to wait for another run to end; 0s: do not wait
@@ -34,16 +34,16 @@ pub(super) struct DestroyArgs {
     /// How long observing may take, each time
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub refresh_timeout: Duration,
-    /// Permit what does not run unless it is named
+    /// Allow changes that are refused by default
     #[arg(long, value_enum, value_name = "WHAT")]
     pub allow: Vec<AllowArg>,
-    /// How to print what happens: text, or one JSON object a line
+    /// How to print progress: text, or one JSON object per line
     #[arg(long, value_enum, default_value = "text")]
     pub format: EventFormat,
 }
 
 impl DestroyArgs {
-    /// What a run is asked to do. The vector store is emptied though training is off.
+    /// Returns the options of the run. The vector store is emptied even if training is off.
     fn request(&self) -> Request {
         Request {
             command: Command::Destroy,

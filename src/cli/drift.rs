@@ -1,5 +1,5 @@
-//! `trueup drift`: what differs without the spec having changed; `drift accept` takes the schema as
-//! it is.
+//! `trueup drift`: reports differences that are not caused by the spec; `drift accept` accepts the
+//! current schema.
 
 use std::path::Path;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(super) struct DriftArgs {
 /// The commands of `drift`.
 #[derive(Debug, Subcommand)]
 pub(super) enum DriftCommand {
-    /// Take the schema of the system database as it is: drift is measured from it
+    /// Accept the current schema of the system database: later drift is measured against it
     Accept(AcceptArgs),
 }
 

@@ -1,4 +1,4 @@
-//! How a run ends: what is said of it, and the exit code.
+//! Reports how a run ended, and determines the exit code.
 
 use std::ffi::OsString;
 
@@ -11,7 +11,7 @@ use crate::apply::{Command, End, Finished};
 use crate::journal::{Bookkeeping, RunStatus};
 use crate::render;
 
-/// Reports how a run ended. The exit code follows what was done.
+/// Reports the end of a run and returns its exit code.
 pub(super) fn report(end: End, console: &Console) -> Exit {
     let ui = &console.ui;
     console.clear();
@@ -44,13 +44,13 @@ pub(super) fn report(end: End, console: &Console) -> Exit {
     }
 }
 
-/// The end of a run that was interrupted while it could do nothing yet.
+/// Reports a run that was interrupted before it could change anything.
 pub(super) fn before_the_first_step(ui: &Ui) -> Exit {
     ui.interrupted("nothing was applied");
     Exit::Interrupted
 }
 
-/// The end of a run that came to its steps.
+/// Reports a run that executed steps.
 fn finish(finished: Finished, console: &Console) -> Exit {
     let ui = &console.ui;
     let Finished { run, status, totals, verified, has_changed, stopped, failure, unrecorded } = finished;
@@ -101,7 +101,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
     }
     let going_on = format!("`{}` goes on from here", command_line(std::env::args_os()));
     match exit {
-        // What to do after an error is part of it, also where notes are not wanted.
+        // The help of an error is part of it, so it is printed with `--quiet` too.
         Exit::Partial => ui.say(&format!("help: {going_on}")),
         Exit::Interrupted => ui.note(&going_on),
         _ => {}
@@ -109,7 +109,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
     exit
 }
 
-/// The command as it was typed, for a shell.
+/// Returns the command as typed, quoted for a shell.
 fn command_line(arguments: impl Iterator<Item = OsString>) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
     let quoted = |argument: OsString| {

@@ -28,7 +28,7 @@ pub(super) enum Exit {
 }
 
 impl Exit {
-    /// The code of the same end after something was applied.
+    /// Returns the exit code after something was applied.
     pub(super) fn after_changes(self) -> Self {
         match self {
             Self::Failed | Self::Denied => Self::Partial,
@@ -43,7 +43,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What ended a command, with its exit code.
+/// The error that ended a command, with its exit code.
 #[derive(Debug)]
 pub(super) struct Failure {
     diagnostic: Box<dyn Diagnostic + Send + Sync>,
@@ -61,7 +61,8 @@ impl Failure {
         Self { diagnostic: Box::new(diagnostic), exit }
     }
 
-    /// The same failure after something was applied: no code says any more that nothing was.
+    /// Converts the failure after something was applied, because most codes promise that nothing
+    /// was.
     #[must_use]
     pub(super) fn after_changes(self) -> Self {
         Self { exit: self.exit.after_changes(), ..self }
@@ -76,7 +77,7 @@ impl Failure {
     }
 }
 
-/// Shorthand for errors that mean "failed, nothing applied".
+/// Implements conversions of errors that mean "failed, nothing applied".
 macro_rules! failed {
     ($($error:ty),+ $(,)?) => {
         $(impl From<$error> for Failure {
@@ -111,7 +112,7 @@ impl From<crate::journal::lock::Error> for Failure {
         use crate::journal::lock::Error as E;
         let exit = match error {
             E::Held { .. } | E::Lingering { .. } => Exit::Locked,
-            // What it had written stays.
+            // Changes made before the lock was lost remain.
             E::Lost { .. } => Exit::Partial,
             E::Alive { .. }
             | E::OtherRun { .. }
@@ -126,7 +127,7 @@ impl From<crate::journal::lock::Error> for Failure {
     }
 }
 
-/// A failure of the command line itself.
+/// An error of the command line itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct Plain {
@@ -137,17 +138,17 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// A message with a code of the form `what_happened`.
+    /// Creates an error from a code of the form `what_happened` and a message.
     pub(super) fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), help: None, at: None }
     }
 
-    /// Something about a file failed.
+    /// Creates an error for a failed file operation.
     pub(super) fn io(verb: &str, what: &str, source: &std::io::Error) -> Self {
         Self::new("io", format!("cannot {verb} {what}: {source}"))
     }
 
-    /// What to do now.
+    /// Sets the help text.
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -1,4 +1,4 @@
-//! `trueup graph`: the dependency graph of what is planned.
+//! `trueup graph`: prints the dependency graph of a plan.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) struct GraphArgs {
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     pub format: GraphArg,
-    /// Plan against a saved observation, touching no server
+    /// Plan against a saved observation, without contacting a server
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
     /// Include the vector store though auto_train_vector is off

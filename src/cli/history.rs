@@ -1,4 +1,4 @@
-//! `trueup history`: the runs that changed something or failed, and the steps of one.
+//! `trueup history`: lists the runs that changed something or failed, and the steps of a run.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::stores::{Clients, system_url};
 pub(super) struct HistoryArgs {
     /// The run whose steps to show: its id, or the beginning or end of it
     pub run: Option<String>,
-    /// Most runs to show
+    /// Maximum number of runs to show
     #[arg(long, value_name = "N", default_value = "20")]
     pub limit: u16,
     /// How to print it
@@ -51,7 +51,7 @@ async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failur
     }
 }
 
-/// The runs, with those that died told from the one that is at work: that one holds the lock.
+/// Marks unfinished runs as crashed, except the one that is running: it holds the lock.
 pub(super) async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
     if runs.iter().all(|run| run.status != journal::RunStatus::Running) {
         return Ok(runs);
@@ -73,8 +73,8 @@ fn list(runs: &[Run], format: EventFormat, ui: &Ui) {
     }
 }
 
-/// The runs in columns. On a terminal each has its outcome on a line below, and the end of its id, by which
-/// it can be asked for; in a log a run is one line.
+/// Formats the runs as columns. On a terminal each run has its outcome on a second line, and a
+/// shortened id that `history` accepts; in a log a run is one line.
 fn as_table(runs: &[Run], ui: &Ui) -> String {
     const HEADINGS: [&str; 8] = ["run", "status", "command", "started", "stack", "by", "commit", "outcome"];
     const END: usize = 12;
@@ -115,7 +115,7 @@ fn as_table(runs: &[Run], ui: &Ui) -> String {
     heading + &with_outcome.collect::<Vec<_>>().concat()
 }
 
-/// A time of RFC 3339 without the fraction of a second: `2026-01-02T03:04:05Z`.
+/// Removes the fraction of a second from an RFC 3339 time: `2026-01-02T03:04:05Z`.
 fn to_the_second(time: &str) -> &str {
     time.split('.').next().unwrap_or(time)
 }

@@ -1,5 +1,5 @@
-//! `trueup init`: writes a working stack. The files are those of `examples/`, taken into the binary,
-//! with the paths between them as they are in the new folder.
+//! `trueup init`: writes a working stack. The files of `examples/` are embedded in the binary, and
+//! the paths between them are adapted to the new folder.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use super::ui::Ui;
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// The folder, made when missing
+    /// The folder, created if it is missing
     #[arg(default_value = ".")]
     pub dir: PathBuf,
     /// What to write: everything embedded, or servers in three environments
@@ -28,7 +28,7 @@ pub(super) enum Preset {
     Insight,
 }
 
-/// One file of a preset: where it goes, and what is in it.
+/// One file of a preset: its path and its content.
 struct Template {
     path: &'static str,
     content: &'static [u8],
@@ -40,7 +40,8 @@ macro_rules! templates {
     };
 }
 
-/// What both presets need: the reference schema, the vocabulary and a business database to read.
+/// The common files of both presets: the reference schema, the vocabulary and a sample business
+/// database.
 const COMMON: &[Template] = templates![
     "ontologies/accounting.yaml" from "ontologies/accounting.yaml",
     "migrations/sqlite/0001_users.sql" from "migrations/sqlite/0001_users.sql",
@@ -84,7 +85,7 @@ const INSIGHT: &[Template] = templates![
     "README.md" from "examples/insight/README.md",
 ];
 
-/// Files that a folder often has already. One that is there is left as it is.
+/// Existing files with these names are kept, because many folders have them.
 const LEFT_WHEN_THERE: &[&str] = &["README.md", ".gitignore"];
 
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Result<Exit, Failure> {
@@ -139,7 +140,7 @@ fn write(folder: &Path, template: &Template) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Paths that lead out of the example's own folder lead to the same files in the new one.
+/// Rewrites paths that lead out of the example's folder to the same files in the new one.
 fn adapted(template: &Template) -> Vec<u8> {
     match std::str::from_utf8(template.content) {
         Ok(text)

@@ -1,4 +1,4 @@
-//! What every command that reads a spec does first: find it, load it, say its warnings.
+//! Finds and loads the spec, prints its warnings, and observes: the first steps of most commands.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::stack::{self, Contact, Stack};
 use crate::stores::{Clients, observe_within};
 use crate::world::{File, World};
 
-/// How long what is short may take where nobody says otherwise.
+/// Default timeout of short operations.
 pub(super) const A_MINUTE: Duration = Duration::from_mins(1);
 
-/// The spec that is meant: the one named, or the first of two names in the current folder.
+/// Returns the path of the spec: the given one, or one of two default names in the current folder.
 pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     const NAMES: [&str; 2] = ["trueup.yaml", "stack.yaml"];
     if let Some(path) = named {
@@ -32,8 +32,8 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Loads the spec that is meant and says its warnings. Reads on a thread of its own, so that a disk that
-/// hangs or a very large folder does not keep the command from seeing Ctrl-C.
+/// Loads the spec and prints its warnings. Reads on another thread, so that a hanging disk or a
+/// very large folder does not block Ctrl-C.
 pub(super) async fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<Stack, Failure> {
     let path = find(named)?;
     let stack = aside("the spec", move || load(&path, contact)).await?;
@@ -41,7 +41,7 @@ pub(super) async fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Re
     Ok(stack)
 }
 
-/// Asks a server for something short.
+/// Runs a short request with a timeout.
 pub(super) async fn within_a_minute<T>(
     what: &str,
     asking: impl Future<Output = Result<T, Failure>>,
@@ -53,7 +53,7 @@ pub(super) async fn within_a_minute<T>(
     })
 }
 
-/// Reads on a thread of its own.
+/// Runs blocking I/O on another thread.
 pub(super) async fn aside<T: Send + 'static>(
     what: &str,
     reading: impl FnOnce() -> Result<T, Failure> + Send + 'static,
@@ -64,7 +64,7 @@ pub(super) async fn aside<T: Send + 'static>(
     }
 }
 
-/// What is there: as a file has it that was saved, or observed now. Says how old a file is.
+/// Returns the world from a saved file, whose age is printed, or by observing it now.
 pub(super) async fn world(
     stack: &Stack,
     saved: Option<&Path>,
@@ -81,7 +81,7 @@ pub(super) async fn world(
     Ok(file.world.as_asked(stack))
 }
 
-/// How old an observation is. It depends on the clock, and so stands beside the plan.
+/// Formats the age of an observation. It depends on the clock, so it is not part of the plan.
 fn age(observed_at: &str) -> String {
     let Ok(moment) = observed_at.parse::<Timestamp>() else {
         return format!("planned against what was observed at {observed_at}");
@@ -97,14 +97,14 @@ fn age(observed_at: &str) -> String {
     format!("planned against what was observed {age} ({observed_at})")
 }
 
-/// Loads one spec with the variables of this process.
+/// Loads a spec with the environment variables of this process.
 pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     let stack = stack::load(path, &|name| std::env::var(name).ok(), contact)?;
     redact::remember(stack.secrets());
     Ok(stack)
 }
 
-/// Observes all stores within a time, and says meanwhile whom that waits for.
+/// Observes all stores with a timeout, and prints lock waits meanwhile.
 pub(super) async fn observed(
     stack: &Stack,
     clients: &Clients,
@@ -115,7 +115,7 @@ pub(super) async fn observed(
     Ok(observe_within(stack, clients, most, &mut on_wait).await?)
 }
 
-/// Says what is remarkable about a valid spec.
+/// Prints the warnings of a valid spec.
 pub(super) fn warnings(stack: &Stack, ui: &Ui) {
     for warning in &stack.warnings {
         let place = warning.at.as_ref().map(|at| format!("{at}: ")).unwrap_or_default();
@@ -126,14 +126,14 @@ pub(super) fn warnings(stack: &Stack, ui: &Ui) {
     }
 }
 
-/// Secrets of managed objects that are unset: a note, since planning needs none of them.
+/// Prints a note about unset secrets, which planning does not need.
 pub(super) fn note_unset_secrets(stack: &Stack, ui: &Ui) {
     for secret in stack.unset_secrets() {
         ui.note(&format!("{}: {} is unset; `apply` will need it", secret.at, secret.placeholder()));
     }
 }
 
-/// Addresses and tokens of servers that are not known: a note, where nothing is contacted.
+/// Prints a note about unset addresses and tokens, which an offline command does not need.
 pub(super) fn note_unset_addresses(stack: &Stack, ui: &Ui) {
     for (at, names) in stack.unset_addresses() {
         let names = names.iter().map(|name| format!("${{{name}}}")).collect::<Vec<_>>().join(", ");
@@ -141,7 +141,7 @@ pub(super) fn note_unset_addresses(stack: &Stack, ui: &Ui) {
     }
 }
 
-/// The same as an error, since apply does need them.
+/// Fails on unset secrets, because `apply` needs them.
 pub(super) fn refuse_unset_secrets(stack: &Stack) -> Result<(), Failure> {
     let unset = stack.unset_secrets();
     let Some(first) = unset.first() else { return Ok(()) };
@@ -152,7 +152,7 @@ pub(super) fn refuse_unset_secrets(stack: &Stack) -> Result<(), Failure> {
     ))
 }
 
-/// Why a run could not go on. Faults of the plan are shown here.
+/// Converts the error of a run to a failure. Faults of the plan are printed here.
 pub(super) fn failure(error: apply::Error, ui: &Ui) -> Failure {
     use apply::Error as E;
     match error {
@@ -179,7 +179,7 @@ pub(super) fn failure(error: apply::Error, ui: &Ui) -> Failure {
     }
 }
 
-/// Why there is no plan, as a failure with every fault.
+/// Converts a planning error to a failure, with all faults.
 pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
     match failure {
         PlanFailure::Faults(faults) => {

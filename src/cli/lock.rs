@@ -1,4 +1,4 @@
-//! `trueup lock`: who holds the lock, and freeing one whose holder is known to be dead.
+//! `trueup lock`: shows the holder of the lock, and breaks the lock of a dead run.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(super) struct LockArgs {
 /// The commands of `lock`.
 #[derive(Debug, Subcommand)]
 pub(super) enum LockCommand {
-    /// Show who holds the lock since when; exit 4 when somebody does
+    /// Show who holds the lock and since when; exit 4 if it is held
     Status,
     /// Free a lock whose holder is known to be dead
     Break {
@@ -45,7 +45,7 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
         LockCommand::Status => {
             let Some(holder) = lock::status(&url, &stack.name).await? else { return Ok(nobody(ui)) };
             let run = holder.run.as_deref().unwrap_or("unknown");
-            // Every session of the database names itself as it likes.
+            // Any session of the database can set its own name, so it is not trusted.
             let (run, since, who) = (one_line(run), one_line(&holder.since), one_line(&holder.who));
             ui.answer(&format!("run {run} holds the lock since {since}: {who}\n"));
             Ok(Exit::Locked)
@@ -63,7 +63,8 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
     }
 }
 
-/// Says what ending its sessions on the system database does not keep a run from.
+/// Warns of the stores that a run may still write to after its sessions on the system database were
+/// terminated.
 fn say_what_may_still_arrive(stack: &Stack, ui: &Ui) {
     ui.note(
         "if its process still lives (stopped, or cut off from the network), it begins nothing more: it asks \

@@ -1,5 +1,5 @@
 //! The command line: arguments, one file per command, prompts, progress, exit codes. The only room
-//! that prints. Knows no SQL, no HTTP and no YAML.
+//! that prints. Contains no SQL, no HTTP and no YAML.
 
 mod apply;
 mod args;
@@ -37,7 +37,7 @@ use ui::{Colour, Ui};
 
 use crate::apply::{Cancel, Grace};
 
-/// Parses the arguments, runs the command, reports what went wrong and gives the exit code.
+/// Parses the arguments, runs the command, reports its error and returns the exit code.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -58,7 +58,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-/// Who asked for an answer and did not get all of it must not be told that all is well.
+/// An incomplete result must not end with a success code.
 fn unwritten(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
     ui.report(&Failure::new(exit::Plain::io("write", "the answer to stdout", source)));
     match exit {
@@ -67,7 +67,7 @@ fn unwritten(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
     }
 }
 
-/// Help and version are answers; anything else is wrong usage, with sysexits' code for it.
+/// Help and version are results; other parser errors exit with 64 (`EX_USAGE`).
 fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     match (error.kind(), printed) {
@@ -81,7 +81,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Without colours: their sequences could not be told from those that a server sends.
+/// Logs have no colours, because their escape sequences could not be distinguished from those sent
+/// by a server.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => return,
@@ -118,13 +119,13 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
     }
 }
 
-/// Ctrl-C and a polite kill, heard from here on: nobody else hears them for a process that is the first
-/// of its container. After two of them a command stops at once.
+/// Handles SIGINT and SIGTERM from here on, because a process with PID 1 in a container has no
+/// default handlers. After two signals a command stops at once.
 fn listening() -> Result<Cancel, Failure> {
     listening_with(Grace { times: 2, most: Duration::from_secs(10) })
 }
 
-/// As [`listening`], for a command that leaves nothing behind.
+/// For a command that has nothing to clean up, as an alternative to [`listening`].
 const LEAVES_NOTHING: Grace = Grace { times: 1, most: Duration::from_secs(2) };
 
 fn listening_with(grace: Grace) -> Result<Cancel, Failure> {
@@ -133,26 +134,26 @@ fn listening_with(grace: Grace) -> Result<Cancel, Failure> {
     Ok(cancel)
 }
 
-/// Runs a command that may be left off anywhere, until the first Ctrl-C.
+/// Runs a command that can be dropped at any point, until the first Ctrl-C.
 async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let cancel = listening_with(LEAVES_NOTHING)?;
     cancel.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
 }
 
-/// Runs a command that talks to nobody and may be left off anywhere.
+/// Runs a command that needs no connection and can be dropped at any point.
 fn at_once(command: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
     listening_with(Grace { times: 1, most: Duration::ZERO })?;
     command()
 }
 
-/// Runs a command that talks to servers, on this thread: steps that run side by side wait for answers,
-/// and a thread that hears one and wakes another for it costs more than most of them. What computes for
-/// long (hashes of passwords) and SQLite have threads of their own.
+/// Runs a command that uses connections, on a single thread: parallel steps mostly wait for
+/// responses, and waking another thread costs more than most steps. Long computations (password
+/// hashes) and SQLite use their own threads.
 fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", &source)))?;
     let result = runtime.block_on(command);
-    // A name look-up that hangs must not keep a finished command from ending.
+    // A hanging DNS lookup must not keep a finished command from ending.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result
 }

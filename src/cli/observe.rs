@@ -1,4 +1,4 @@
-//! `trueup observe`: what is there now, as a file to plan against elsewhere.
+//! `trueup observe`: writes the observed state to a file, to plan against it elsewhere.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

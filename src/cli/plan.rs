@@ -42,13 +42,14 @@ pub(super) struct PlanArgs {
     /// Train the vector store though auto_train_vector is off
     #[arg(long)]
     pub train: bool,
-    /// Most bytes of Markdown; what destroys is never cut
+    /// Maximum size of the Markdown in bytes; destructive changes are never cut
     #[arg(long, value_name = "N", default_value = "60000")]
     pub max_bytes: usize,
-    /// Plan against a saved observation, touching no server
+    /// Plan against a saved observation, without contacting a server
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
-    /// Run what is pending in the system database in a scratch copy of its schema, and report what fails
+    /// Run the pending changes of the system database in a scratch copy of its schema, and report
+    /// failures
     #[arg(long, conflicts_with = "world")]
     pub rehearse: bool,
     /// How long observing may take
@@ -68,7 +69,7 @@ pub(super) enum PlanFormat {
 }
 
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    // A rehearsal drops its scratch database first.
+    // A rehearsal must drop its scratch database first.
     let cancel = if args.rehearse { listening()? } else { listening_with(LEAVES_NOTHING)? };
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let Some(stack) = cancel.unless_asked(load::stack(file, contact, ui)).await else {
@@ -100,7 +101,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     Ok(exit)
 }
 
-/// A plan in a format, ending in a newline.
+/// Formats a plan, ending in a newline.
 pub(super) fn print(document: &Document, format: PlanFormat, most_bytes: usize, ui: &Ui) -> String {
     match format {
         PlanFormat::Text => render::plan_text(document, ui.style()),
@@ -109,10 +110,10 @@ pub(super) fn print(document: &Document, format: PlanFormat, most_bytes: usize, 
     }
 }
 
-/// What to do with the plan. `apply` is named only where it would do just this.
+/// Prints the next commands. `apply` is suggested only if it would do exactly this plan.
 fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
     let is_denied = |address: &Address| plan.denied.iter().any(|held| held.address == *address);
-    // What a policy denies, no option allows.
+    // No option allows a change that a policy denies.
     for (address, allow) in plan.refusals(&[]).iter().filter(|(address, _)| !is_denied(address)) {
         ui.note(&format!("{address} runs only with `apply --allow {}`", allow.as_str()));
     }
@@ -130,7 +131,7 @@ fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
     }
 }
 
-/// Where several hold: denied or failed before different.
+/// If several codes apply, a denied plan or a failed check takes precedence over differences.
 pub(super) fn verdict(plan: &Plan, is_different: bool) -> Exit {
     if !plan.denied.is_empty() || plan.has_failed_check() {
         Exit::Denied

@@ -1,4 +1,4 @@
-//! `trueup schema`, `completions` and `man`: what the program says about itself.
+//! `trueup schema`, `completions` and `man`: print generated documentation.
 
 use clap::CommandFactory as _;
 use clap::{Args, ValueEnum};
@@ -10,12 +10,11 @@ use super::ui::Ui;
 /// Arguments of `schema`.
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// Of what
+    /// What the schema describes
     #[arg(value_enum, default_value = "stack")]
     pub of: SchemaOf,
 }
 
-/// What a schema describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
     /// The stack spec.

@@ -1,4 +1,4 @@
-//! `trueup show`: a saved plan, offline.
+//! `trueup show`: prints a saved plan, offline.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(super) struct ShowArgs {
     /// How to print it
     #[arg(long, value_enum, default_value = "text")]
     pub format: PlanFormat,
-    /// Most bytes of Markdown; what destroys is never cut
+    /// Maximum size of the Markdown in bytes; destructive changes are never cut
     #[arg(long, value_name = "N", default_value = "60000")]
     pub max_bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! `trueup status`: the health of the four components. The worst of them is the whole's.
+//! `trueup status`: reports the health of each component; the worst one determines the exit code.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -28,14 +28,14 @@ pub(super) struct StatusArgs {
 /// The health of one component.
 struct Health {
     name: String,
-    /// A version, or why it is not healthy.
+    /// A version, or why the component is not healthy.
     verdict: Result<String, String>,
     latency: Duration,
 }
 
 pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    // A store is asked for its health whether or not it is being trained.
+    // The vector store is checked even if training is off.
     let clients = Clients::reading(&stack, true)?;
     let mut healths = vec![system(&clients).await];
     healths.extend(targets(&stack).await);
@@ -77,7 +77,7 @@ async fn targets(stack: &Stack) -> Vec<Health> {
         let asking = async {
             let desired = target::Desired::new(name, spec);
             let observed = target::observe(&desired).await;
-            // What makes a target unfit for a plan makes it unhealthy, in the same words.
+            // A target that fails the checks of a plan is unhealthy, with the same message.
             let failed = target::diff(&desired, &observed, None)
                 .checks
                 .into_iter()
@@ -116,8 +116,8 @@ async fn cache(stack: &Stack, clients: &Clients) -> Option<Health> {
     Some(timed("cache", asking).await)
 }
 
-/// How the last run ended, where there was one: what it left undone is nobody's drift. One that is at work
-/// is neither.
+/// Returns how the last run ended, if there was one. What it did not finish is not drift. A run in
+/// progress is neither healthy nor unhealthy.
 async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
     let mut found = false;
     let asking = async {

@@ -1,4 +1,4 @@
-//! The only writer: the answer goes to stdout, everything about it to stderr.
+//! The only writer of output: results go to stdout, everything else to stderr.
 
 use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use crate::neutral::{self, one_line};
 use crate::redact::redact_own;
 use crate::render::{Detail, Paint, Style, Tone};
 
-/// A terminal is taken to have so many columns at least.
+/// Diagnostics are not wrapped to fewer columns than this, even on a narrower terminal.
 const NARROWEST: usize = 60;
 
 /// `--color`.
@@ -26,19 +26,19 @@ pub(super) enum Colour {
     Never,
 }
 
-/// Where a command writes. Clones are one.
+/// The output of a command. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct Ui {
     stdout: Paint,
     stderr: Paint,
     is_quiet: bool,
     detail: Detail,
-    /// Why a part of the answer could not be written.
+    /// The first error of writing the result.
     unwritten: Arc<OnceLock<std::io::Error>>,
 }
 
 impl Ui {
-    /// A writer with the user's wishes.
+    /// Creates the output with the options of the command line.
     pub(super) fn new(colour: Colour, is_quiet: bool, is_verbose: bool) -> Self {
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let paint = |is_terminal: bool| match colour {
@@ -55,75 +55,78 @@ impl Ui {
         }
     }
 
-    /// How to paint what goes to stdout.
+    /// Returns the colours for stdout.
     pub(super) fn paint(&self) -> Paint {
         self.stdout
     }
 
-    /// How a page on stdout is to look: wrapped to the terminal, where it is one.
+    /// Returns the page style for stdout: wrapped if it is a terminal.
     pub(super) fn style(&self) -> Style {
         let columns = terminal_size::terminal_size_of(std::io::stdout());
         let width = columns.map(|(columns, _)| usize::from(columns.0).max(NARROWEST));
         Style { paint: self.stdout, width, detail: self.detail }
     }
 
-    /// Whether a person is there to see progress.
+    /// Whether to show progress to a user.
     pub(super) fn shows_progress(&self) -> bool {
         !self.is_quiet && std::io::stderr().is_terminal()
     }
 
-    /// The answer. What cannot be written is no reason to leave off half-way: the end of the command
-    /// asks for it. A reader that has gone away (`trueup plan | head`) is no error.
+    /// Prints the result. A write error does not stop the command; it is reported at its end. A
+    /// closed pipe (`trueup plan
+    ///
+    /// head`) is not an error.
     pub(super) fn answer(&self, text: &str) {
         let text = neutral::output(&redact_own(text), &self.stdout.sequences());
         let mut stdout = std::io::stdout().lock();
         if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())
             && error.kind() != ErrorKind::BrokenPipe
         {
-            // The first says why.
+            // Only the first error is kept, because it is the cause.
             let _ = self.unwritten.set(error);
         }
     }
 
-    /// Why the answer, or a part of it, could not be written.
+    /// Returns the error that prevented writing all of the result.
     pub(super) fn unwritten(&self) -> Option<&std::io::Error> {
         self.unwritten.get()
     }
 
-    /// A remark on the answer; not with `--quiet`.
+    /// Prints a note about the result; not with `--quiet`.
     pub(super) fn note(&self, text: &str) {
         if !self.is_quiet {
             self.write(&format!("{} {}", self.stderr.tone(Tone::Name, "note:"), one_line(text)));
         }
     }
 
-    /// Something that should be looked at.
+    /// Prints a warning.
     pub(super) fn warn(&self, text: &str) {
         self.write(&format!("{} {}", self.stderr.tone(Tone::Warning, "warning:"), one_line(text)));
     }
 
-    /// What to do about the line before, on a line of its own.
+    /// Prints the help for the line before.
     pub(super) fn help(&self, text: &str) {
         self.write(&format!("  help: {}", one_line(text)));
     }
 
-    /// A line to stderr, whatever is wished.
+    /// Prints a line to stderr, even with `--quiet`.
     pub(super) fn say(&self, text: &str) {
         self.write(&one_line(text));
     }
 
-    /// What others wrote may be in the text: only lines and colours of this tool get through.
+    /// Neutralizes control sequences of foreign text; only the line breaks and colours of this tool
+    /// are kept.
     fn write(&self, text: &str) {
         let text = neutral::output(&redact_own(text), &self.stderr.sequences());
         let _ = writeln!(std::io::stderr().lock(), "{text}");
     }
 
-    /// What ended a command.
+    /// Reports the error that ended a command.
     pub(super) fn report(&self, failure: &Failure) {
         self.diagnostic(failure.diagnostic());
     }
 
-    /// A diagnostic with its snippet and help; those that it gathers come first, one by one.
+    /// Prints a diagnostic with its snippet and help, after its related diagnostics.
     pub(super) fn diagnostic(&self, diagnostic: &dyn Diagnostic) {
         let related: Vec<&dyn Diagnostic> = diagnostic.related().into_iter().flatten().collect();
         for related in &related {
@@ -143,29 +146,30 @@ impl Ui {
         ] {
             word.clone_into(sign);
         }
-        // A log is searched: what is one line stays one line there, ids and paths whole.
+        // Logs are searched line by line, so messages are not wrapped in them, and ids and paths
+        // not broken.
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
             .with_width(width())
             .with_wrap_lines(std::io::stderr().is_terminal());
         let mut text = String::new();
-        // Rendering into a String fails only where a source gives no text; the message remains.
+        // Rendering into a String fails only if a source has no text; the message is still printed.
         if handler.render_report(&mut text, &Alone::new(diagnostic)).is_err() {
             text = format!("error: {}", one_line(&diagnostic.to_string()));
         }
-        // The report is in the colours of its own theme, and each of its texts is harmless already.
+        // The report uses the colours of its own theme, and its texts were neutralized before.
         let text = if self.stderr == Paint::Plain { neutral::output(&text, &[]) } else { text };
         let _ = writeln!(std::io::stderr().lock(), "{}\n", text.trim());
     }
 
-    /// Asks a question that `yes` answers.
+    /// Asks a question that is answered with `yes`.
     pub(super) async fn confirm(&self, question: &str) -> Answer {
         if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
             return Answer::NoTerminal;
         }
         let mut stderr = std::io::stderr();
         let _ = write!(stderr, "{question} Only `yes` is taken as approval: ").and_then(|()| stderr.flush());
-        // On a thread of its own: Ctrl-C has to be heard meanwhile.
+        // Reads on another thread, so that Ctrl-C works meanwhile.
         let read = tokio::task::spawn_blocking(|| {
             let mut answer = String::new();
             std::io::stdin().read_line(&mut answer).map(|_| answer)
@@ -176,17 +180,17 @@ impl Ui {
         }
     }
 
-    /// Says that Ctrl-C was heard, and what was done until then.
+    /// Reports the interruption, and what was done before it.
     pub(super) fn interrupted(&self, done: &str) {
         if std::io::stderr().is_terminal() {
-            // A question may stand on this line.
+            // The cursor may be behind a question.
             self.say("");
         }
         self.warn(&format!("interrupted; {done}"));
     }
 }
 
-/// Columns of a diagnostic: the terminal's, within reason.
+/// Returns the wrapping width of diagnostics: the terminal's, within limits.
 fn width() -> usize {
     const USUAL: usize = 100;
     let columns =
@@ -194,14 +198,15 @@ fn width() -> usize {
     columns.map_or(USUAL, |columns| columns.clamp(NARROWEST, 140))
 }
 
-/// A diagnostic without those that it gathers, its code behind its message, all of its texts harmless.
+/// A diagnostic without its related ones, with its code after its message and all texts
+/// neutralized.
 struct Alone<'d> {
     diagnostic: &'d dyn Diagnostic,
     message: String,
     cause: Option<Cause>,
 }
 
-/// A cause on one line, and its own.
+/// An error with its causes, each on one line.
 #[derive(Debug)]
 struct Cause {
     message: String,
@@ -230,7 +235,7 @@ impl std::error::Error for Cause {
 impl<'d> Alone<'d> {
     fn new(diagnostic: &'d dyn Diagnostic) -> Self {
         let message = diagnostic.to_string();
-        // The first cause that the message does not have already.
+        // Skips causes whose text is already part of the message.
         let mut cause = diagnostic.source();
         while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
             cause = known.source();

@@ -1,4 +1,4 @@
-//! `trueup validate`: read specs and every file that they name; touch no server.
+//! `trueup validate`: reads specs and every file that they name, without contacting a server.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use crate::world::File;
 pub(super) struct ValidateArgs {
     /// The specs [default: the one of --file]
     pub files: Vec<PathBuf>,
-    /// Check the targets' contracts against a saved observation too
+    /// Also check the targets' requirements against a saved observation
     #[arg(long, value_name = "FILE")]
     pub world: Option<PathBuf>,
 }
@@ -53,7 +53,7 @@ pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<E
     Ok(exit)
 }
 
-/// Whether the saved observation keeps the targets' contracts; true without one.
+/// Whether the saved observation meets the targets' requirements; true without one.
 fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, Failure> {
     let Some(path) = &args.world else { return Ok(true) };
     let world = File::read(path, &stack.name)?.world.as_asked(stack);
