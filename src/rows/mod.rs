@@ -205,7 +205,7 @@ impl RowSet {
 
     /// A message about a row, with its file and line where they are known.
     pub(crate) fn placed(&self, row: usize, message: &str) -> String {
-        match self.lines.place(row) {
+        match self.lines.location_text(row) {
             Some(place) => format!("{place}: {message}"),
             None => message.to_owned(),
         }

@@ -239,7 +239,7 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
-        self.read_as(path, named_at, max_bytes, |text| mask::shown(text, &[]))
+        self.read_as(path, named_at, max_bytes, |text| mask::mask(text, &[]))
     }
 
     /// As [`Self::read`], for SQL: secret literals are masked in diagnostics.
@@ -249,7 +249,7 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
-        self.read_as(path, named_at, max_bytes, |text| mask::shown(&sql::blotted(text), &[]))
+        self.read_as(path, named_at, max_bytes, |text| mask::mask(&sql::blotted(text), &[]))
     }
 
     fn read_as(
@@ -287,7 +287,7 @@ impl<'a> Context<'a> {
         };
         let index = u32::try_from(self.files.borrow().len()).unwrap_or(u32::MAX);
         let tree = tree::parse(index, &text);
-        let shown = if tree.broken { mask::shown_by_text(&text) } else { mask::shown(&text, &tree.secrets) };
+        let shown = if tree.broken { mask::mask_by_lines(&text) } else { mask::mask(&text, &tree.secrets) };
         self.keep(path, text, || shown, is_marked, read_as == Yaml::Data);
         for Problem { code, at, message, label, also, help } in tree.problems {
             let mut error =

@@ -3,11 +3,11 @@
 
 use super::interpolate::placeholder;
 use super::mask;
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Entry, Node, NodeKind};
 use crate::digest::Digest;
 
 /// Returns the digest of a merged tree and of named contents.
-pub(super) fn of(root: &Node, contents: &[(String, Digest)]) -> Digest {
+pub(super) fn spec_digest(root: &Node, contents: &[(String, Digest)]) -> Digest {
     let mut text = String::new();
     write(root, &[], &mut text);
     for (name, digest) in contents {
@@ -27,16 +27,16 @@ fn framed(part: &str, text: &mut String) {
 fn write(node: &Node, path: &[&str], text: &mut String) {
     match &node.kind {
         _ if node.is_null() => text.push('~'),
-        Kind::Scalar { text: scalar, .. } if is_secret(path) => framed(&placeholder(scalar), text),
-        Kind::Scalar { text: scalar, .. } => framed(&mask::written_url(scalar), text),
-        Kind::Seq(items) => {
+        NodeKind::Scalar { text: scalar, .. } if is_secret(path) => framed(&placeholder(scalar), text),
+        NodeKind::Scalar { text: scalar, .. } => framed(&mask::written_url(scalar), text),
+        NodeKind::Seq(items) => {
             text.push('[');
             for item in items {
                 write(item, path, text);
             }
             text.push(']');
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             let mut entries: Vec<&Entry> = entries.iter().collect();
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             text.push('{');

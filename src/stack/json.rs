@@ -1,23 +1,23 @@
 //! Converts lists and maps that are values of rows to JSON. Pure except for placeholders.
 
 use super::context::Context;
-use super::tree::{Entry, Kind, Node};
+use super::tree::{Entry, Node, NodeKind};
 
 /// Returns compact JSON with sorted keys. Numbers and booleans are only those on which every YAML
 /// tool agrees; everything else is text.
 pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
     match &node.kind {
         _ if node.is_null() => Some("null".to_owned()),
-        Kind::Scalar { text, plain } => {
+        NodeKind::Scalar { text, plain } => {
             let value = if cx.is_data(node.at) { cx.data(node.at, text)? } else { cx.text(node.at, text)? };
             let bare = *plain && (matches!(&*value, "true" | "false") || is_json_number(&value));
             Some(if bare { value } else { serde_json::Value::String(value).to_string() })
         }
-        Kind::Seq(items) => {
+        NodeKind::Seq(items) => {
             let items: Option<Vec<String>> = items.iter().map(|item| json(cx, item)).collect();
             Some(format!("[{}]", items?.join(",")))
         }
-        Kind::Map(entries) => {
+        NodeKind::Map(entries) => {
             let mut entries: Vec<&Entry> = entries.iter().collect();
             entries.sort_by(|a, b| a.key.cmp(&b.key));
             let fields: Option<Vec<String>> = entries

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::{Context, Yaml};
 use super::error::{Code, Reported, SpecError};
-use super::tree::{Entry, Kind, Node, Span};
+use super::tree::{Entry, Node, NodeKind, Span};
 
 /// Environments extend two or three files; a longer chain is a mistake.
 const MAX_LAYERS: usize = 16;
@@ -42,7 +42,7 @@ pub(super) fn load(cx: &Context<'_>, file: &Path) -> Option<Node> {
 fn map_of(cx: &Context<'_>, index: u32, root: Option<Node>) -> Option<Node> {
     const HELP: &str = "a spec begins with `version: 1`";
     match root {
-        Some(root) if matches!(root.kind, Kind::Map(_)) => Some(root),
+        Some(root) if matches!(root.kind, NodeKind::Map(_)) => Some(root),
         Some(root) if !root.is_null() => {
             cx.fail(Code::WrongType, root.at, "a spec is a map", "this is none", HELP);
             None
@@ -59,16 +59,16 @@ type Layer = (PathBuf, Option<Span>);
 
 /// Removes `extends` from the tree and returns the next layer.
 fn extends(cx: &Context<'_>, root: &mut Node) -> Result<Option<Layer>, Reported> {
-    let Kind::Map(entries) = &mut root.kind else { return Ok(None) };
+    let NodeKind::Map(entries) = &mut root.kind else { return Ok(None) };
     let Some(position) = entries.iter().position(|entry| &*entry.key == "extends") else { return Ok(None) };
     let Entry { value, .. } = entries.remove(position);
     match &value.kind {
         _ if value.is_null() => Ok(None),
-        Kind::Scalar { text, .. } => {
+        NodeKind::Scalar { text, .. } => {
             let text = cx.text(value.at, text).ok_or(Reported)?;
             Ok(Some((cx.path(value.at, &text), Some(value.at))))
         }
-        Kind::Seq(_) | Kind::Map(_) => {
+        NodeKind::Seq(_) | NodeKind::Map(_) => {
             let help = "a file extends one other, which may extend a third";
             cx.fail(Code::WrongType, value.at, "`extends` takes the path of one file", "this value", help);
             Err(Reported)
@@ -97,8 +97,8 @@ fn circle(cx: &Context<'_>, chain: &[(PathBuf, PathBuf)], path: &Path, at: Span)
 /// Merges the overlay into the base.
 fn merge(base: Node, overlay: Node) -> Node {
     match (base, overlay) {
-        (Node { kind: Kind::Map(base), .. }, Node { kind: Kind::Map(overlay), at }) => {
-            Node { kind: Kind::Map(merge_entries(base, overlay)), at }
+        (Node { kind: NodeKind::Map(base), .. }, Node { kind: NodeKind::Map(overlay), at }) => {
+            Node { kind: NodeKind::Map(merge_entries(base, overlay)), at }
         }
         (_, overlay) => overlay,
     }
@@ -132,13 +132,13 @@ fn merge_entries(base: Vec<Entry>, overlay: Vec<Entry>) -> Vec<Entry> {
 
 fn warn_of_dropped_policies(cx: &Context<'_>, base: &Node, overlay: &Node) {
     let (Some(base), Some(overlay)) = (base.get("policies"), overlay.get("policies")) else { return };
-    let Kind::Map(inherited) = &base.value.kind else { return };
+    let NodeKind::Map(inherited) = &base.value.kind else { return };
     for policy in inherited {
         let dropped_at = match &overlay.value.kind {
-            Kind::Map(_) => {
+            NodeKind::Map(_) => {
                 overlay.value.get(&policy.key).filter(|entry| entry.value.is_null()).map(|entry| entry.key_at)
             }
-            Kind::Scalar { .. } | Kind::Seq(_) => Some(overlay.key_at),
+            NodeKind::Scalar { .. } | NodeKind::Seq(_) => Some(overlay.key_at),
         };
         if let Some(at) = dropped_at {
             let message = format!("the inherited policy `{}` is dropped", policy.key);

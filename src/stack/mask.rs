@@ -17,7 +17,7 @@ pub(super) fn is_secret_key(key: &str) -> bool {
 }
 
 /// Returns the text with `secrets` and the passwords of URLs masked, except for placeholders.
-pub(super) fn shown(text: &str, secrets: &[Range<usize>]) -> String {
+pub(super) fn mask(text: &str, secrets: &[Range<usize>]) -> String {
     let mut blots = Vec::new();
     for range in secrets {
         literals(text, range.clone(), &mut blots);
@@ -26,8 +26,8 @@ pub(super) fn shown(text: &str, secrets: &[Range<usize>]) -> String {
     blot(text, &blots)
 }
 
-/// As [`shown`], for invalid YAML: secrets are found line by line.
-pub(super) fn shown_by_text(text: &str) -> String {
+/// As [`mask`], for invalid YAML: secrets are found line by line.
+pub(super) fn mask_by_lines(text: &str) -> String {
     let mut secrets = Vec::new();
     let mut start = 0;
     let mut deeper_than = None;
@@ -51,7 +51,7 @@ pub(super) fn shown_by_text(text: &str) -> String {
         }
         start += line.len();
     }
-    shown(text, &secrets)
+    mask(text, &secrets)
 }
 
 /// Returns the offset of the value of a line's first secret key.
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn literal_passwords_of_urls_are_blotted_out_byte_for_byte() {
         let text = "url: postgres://app:s3cr@t@db:5432/x?sslpassword=abc&a=b\n";
-        let masked = shown(text, &[]);
+        let masked = mask(text, &[]);
         assert_eq!(masked, "url: postgres://app:******@db:5432/x?sslpassword=***&a=b\n");
         assert_eq!(masked.len(), text.len());
     }
@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn placeholders_stay_and_their_defaults_do_not() {
         let text = "redis://:${REDIS_PASSWORD:-hunter2}@redis:6379/0";
-        assert_eq!(shown(text, &[]), "redis://:${REDIS_PASSWORD:-*******}@redis:6379/0");
+        assert_eq!(mask(text, &[]), "redis://:${REDIS_PASSWORD:-*******}@redis:6379/0");
         assert_eq!(written_url("redis://:${PW}@h/0"), "redis://:${PW}@h/0");
         assert_eq!(written_url("redis://:pw@h/0"), "redis://:***@h/0");
     }
@@ -214,24 +214,24 @@ mod tests {
     fn passwords_that_tear_a_url_apart_are_blotted_out() {
         for password in ["2024/Winter@Base1", "a b", "a#b c", "it's", "a\"b", "a`b", "a]b{c", "x, y: z"] {
             let text = format!("  url: postgres://app:{password}@127.0.0.1:5432/shop # note\nnext: 1\n");
-            let masked = shown(&text, &[]);
+            let masked = mask(&text, &[]);
             assert_eq!(masked.len(), text.len(), "{masked}");
             assert!(masked.contains("://app:*") && masked.contains("@127.0.0.1"), "{masked}");
             let signs = ['\'', '"'];
             assert!(password.split(signs).all(|part| part.len() < 2 || !masked.contains(part)), "{masked}");
             assert!(has_literal_password(&text), "{text}");
         }
-        assert_eq!(shown("postgres://app:s3cret/db", &[]), "postgres://app:******/db");
+        assert_eq!(mask("postgres://app:s3cret/db", &[]), "postgres://app:******/db");
         for text in
             ["http://h:8000/x", "postgres://[::1]:5432/d", "redis://h:${PORT}/0", "mail a@b, see http://h"]
         {
-            assert_eq!(shown(text, &[]), text);
+            assert_eq!(mask(text, &[]), text);
         }
     }
 
     #[test]
     fn secrets_of_broken_files_are_found_by_their_looks() {
-        let masked = shown_by_text("a: {password: hunter2, b\ntoken: |\n  abc\n  def\nnext: 1\n");
+        let masked = mask_by_lines("a: {password: hunter2, b\ntoken: |\n  abc\n  def\nnext: 1\n");
         assert!(!masked.contains("hunter2") && !masked.contains("abc") && !masked.contains("def"));
         assert!(masked.contains("next: 1"));
     }
@@ -239,10 +239,10 @@ mod tests {
     #[test]
     fn secrets_of_broken_files_are_found_over_several_lines() {
         for value in ["{hunter2:\n    [hunter3,", "'hunter2\n    hunter3", "hunter2\n    hunter3"] {
-            let masked = shown_by_text(&format!("a:\n  password: {value}\n  next: }}\n"));
+            let masked = mask_by_lines(&format!("a:\n  password: {value}\n  next: }}\n"));
             assert!(!masked.contains("hunter") && masked.contains("next: }"), "{masked}");
         }
-        let masked = shown_by_text("a: {password: hunter2,\n  role: [admin\n");
+        let masked = mask_by_lines("a: {password: hunter2,\n  role: [admin\n");
         assert!(!masked.contains("hunter2") && masked.contains("role: [admin"));
     }
 }

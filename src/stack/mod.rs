@@ -57,7 +57,7 @@ pub fn load(
             cx.warn_of_defaults();
         }
         Some(Stack {
-            digest: fingerprint::of(&root, &cx.take_contents()),
+            digest: fingerprint::spec_digest(&root, &cx.take_contents()),
             warnings: cx.take_warnings(),
             ..stack
         })

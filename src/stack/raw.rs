@@ -1,5 +1,5 @@
-//! The spec as it is written: every key with its type, its description and nothing else. The JSON
-//! Schema is made from these structs, so that it describes what is read. Rules are in `rules/`.
+//! The spec as deserialized: every key with its type and its description. The JSON Schema is generated from these
+//! structs, so that it describes exactly what is read. Rules across keys are in `rules/`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(super) struct Spec {
     pub stack: Opt<String>,
     /// Name of the environment, such as `dev`; `prod` and `production` are guarded. Required.
     pub environment: Opt<String>,
-    /// A file that this one builds on, relative to this one.
+    /// A file that this one extends; its path is relative to this file.
     #[expect(dead_code, reason = "Taken out of the tree by the layers; here for the schema")]
     pub extends: Opt<String>,
     /// Switches. Built in: `seed_demo_data` (default true), `enable_target_db` (default false) and
@@ -28,15 +28,15 @@ pub(super) struct Spec {
     pub flags: Opt<Named<bool>>,
     /// The application's own database. Required.
     pub system: Opt<System>,
-    /// Business databases: read, never written.
+    /// Business databases, which are read and never written.
     pub targets: Opt<Named<Target>>,
-    /// The vector store and what it is trained from.
+    /// The vector store and the sources of its documents.
     pub vector: Opt<Vector>,
     /// The cache.
     pub cache: Opt<Cache>,
-    /// Old addresses to new ones: nothing is deleted and made again.
+    /// Maps old addresses to new ones, so that a renamed object is not deleted and created again.
     pub moved: Opt<Named<String>>,
-    /// What a plan may not contain.
+    /// Rules about what a plan must not contain.
     pub policies: Opt<Named<Policy>>,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct System {
     pub url: Opt<Written>,
     /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
     pub connection: Opt<Connection>,
-    /// Make the database when it is missing. Default false.
+    /// Create the database if it is missing. Default false.
     pub create_database: Opt<bool>,
     /// Extensions of PostgreSQL to create.
     pub extensions: Opt<Vec<Field<String>>>,
@@ -67,15 +67,15 @@ pub(super) struct System {
     pub protect: Opt<bool>,
     /// Roles of PostgreSQL, by name.
     pub roles: Opt<Named<Role>>,
-    /// Where application accounts are rows; `false` when they are not.
+    /// The table of application accounts; `false` without one.
     pub accounts: Opt<OrFalse<Accounts>>,
     /// Application accounts, by username.
     pub users: Opt<Named<User>>,
-    /// Where the terms of ontologies are rows.
+    /// The table of the terms of ontologies.
     pub terms: Opt<Terms>,
     /// Files of business terms, by name: a path, or `{ file: path, protect: true }`.
     pub ontologies: Opt<Named<TextOr<OntologyFile>>>,
-    /// Rows that must be there, by name.
+    /// Rows that must exist, by name.
     pub seeds: Opt<Named<Seed>>,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct System {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Connection {
-    /// What the server is. Required.
+    /// Kind of the server. Required.
     pub kind: Opt<ServerKind>,
     /// Name or address of the host; for PostgreSQL also the folder of a socket. Required.
     pub host: Opt<String>,
@@ -115,11 +115,11 @@ pub(super) enum ServerKind {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tls {
-    /// Certificates of the authorities that are trusted. Default: the public ones.
+    /// Certificates of the trusted authorities. Default: the public ones.
     pub ca: Opt<String>,
-    /// Certificate of this client.
+    /// Client certificate.
     pub cert: Opt<String>,
-    /// Key of this client.
+    /// Private key of the client certificate.
     pub key: Opt<String>,
 }
 
@@ -131,11 +131,11 @@ pub(super) struct Role {
     pub login: Opt<bool>,
     /// Its password, at least 12 characters.
     pub password: Opt<Written>,
-    /// Raise it to set the password again.
+    /// Increase it to set the password again.
     pub password_version: Opt<u32>,
     /// Whether it has the privileges of the roles that it is a member of without `SET ROLE`. Default true.
     pub inherit: Opt<bool>,
-    /// How many connections it may have at a time. Default: any number.
+    /// Maximum number of simultaneous connections. Default: unlimited.
     pub connection_limit: Opt<u32>,
     /// Roles that it is a member of: of the spec, or of the server.
     pub member_of: Opt<Vec<Field<String>>>,
@@ -146,7 +146,7 @@ pub(super) struct Role {
     pub protect: Opt<bool>,
 }
 
-/// Where application accounts are rows.
+/// The table of application accounts.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Accounts {
@@ -186,9 +186,9 @@ pub(super) struct User {
     pub password: Opt<Written>,
     /// How the password is hashed. Default `argon2id`.
     pub hash: Opt<PasswordHash>,
-    /// Raise it to set the password again.
+    /// Increase it to set the password again.
     pub password_version: Opt<u32>,
-    /// Further columns, by their own names.
+    /// Values of further columns, by column name.
     pub columns: Opt<Cells>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
@@ -197,7 +197,7 @@ pub(super) struct User {
 /// Values by column.
 pub(super) type Cells = Named<Value>;
 
-/// Where the terms of ontologies are rows, one a term.
+/// The table of the terms of ontologies, with one row per term.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Terms {
@@ -225,7 +225,7 @@ pub(super) struct TermColumns {
     pub tables: Opt<OrFalse<String>>,
 }
 
-/// A file of business terms, with more to say than its path.
+/// A file of business terms, with further settings.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OntologyFile {
@@ -239,7 +239,7 @@ pub(super) struct OntologyFile {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Seed {
-    /// `flag` or `not flag`; without it, always.
+    /// `flag` or `not flag`: the condition under which the rows are applied. Default: always.
     pub when: Opt<String>,
     /// The table. Required.
     pub table: Opt<String>,
@@ -258,7 +258,7 @@ pub(super) struct Seed {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Target {
-    /// `flag` or `not flag`, beside `enable_target_db`.
+    /// `flag` or `not flag`: a condition in addition to `enable_target_db`.
     pub when: Opt<String>,
     /// `sqlite://…`, `postgres://…` or `mysql://…`. Required, or `connection`.
     pub url: Opt<Written>,
@@ -266,19 +266,19 @@ pub(super) struct Target {
     pub connection: Opt<Connection>,
     /// Globs of the tables that are read. Default `*`.
     pub include: Opt<Vec<Field<String>>>,
-    /// Globs of tables that are not.
+    /// Globs of the tables that are not read.
     pub exclude: Opt<Vec<Field<String>>>,
     /// Columns that must exist, by table.
     pub require: Opt<Named<Vec<Field<String>>>>,
-    /// Fail when the credential could write. Default: true for servers, false for files.
+    /// Fail if the credential has write access. Default: true for servers, false for files.
     pub require_read_only: Opt<bool>,
     /// Verified copies of it.
     pub backup: Opt<Backup>,
     /// A file that this one is a copy of.
     pub copy_of: Opt<String>,
-    /// How many rows of a table may enter documents, by table.
+    /// Maximum number of sample rows in documents, by table.
     pub samples: Opt<Named<u32>>,
-    /// Globs of columns that no document names: `*.ssn`.
+    /// Globs of columns that are left out of documents, such as `*.ssn`.
     pub hide_columns: Opt<Vec<Field<String>>>,
     /// Many databases instead of one `url`.
     pub discover: Opt<Discover>,
@@ -286,7 +286,7 @@ pub(super) struct Target {
     pub protect: Opt<bool>,
 }
 
-/// Databases that are found, each a target.
+/// Discovers databases, each of which becomes a target.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "Described and refused: no backend yet")]
@@ -304,11 +304,11 @@ pub(super) struct Discover {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct Backup {
-    /// The folder that they are put in.
+    /// The folder of the copies.
     pub dir: Opt<String>,
-    /// How many are kept.
+    /// How many copies are kept.
     pub keep: Opt<u32>,
-    /// Whether each is read back.
+    /// Whether each copy is read back.
     pub verify: Opt<bool>,
 }
 
@@ -328,11 +328,11 @@ pub(super) struct Vector {
     pub token: Opt<Written>,
     /// How the token is sent to Chroma. Default `token` for Chroma Cloud, else `bearer`.
     pub auth: Opt<VectorAuth>,
-    /// What stands before every collection's name in the store, so that environments can share one. Default none.
+    /// Prefix of the name of every collection in the store, so that environments can share one. Default none.
     pub prefix: Opt<String>,
     /// How texts become vectors.
     pub embedder: Opt<Embedder>,
-    /// Whose ids and documents are written. Default `native`.
+    /// Format of ids and documents. Default `native`.
     pub layout: Opt<Layout>,
     /// Collections, by name.
     pub collections: Opt<Named<Collection>>,
@@ -360,9 +360,9 @@ pub(super) struct Embedder {
     pub dimensions: Opt<u32>,
     /// Token of the service, for `http`.
     pub token: Opt<Written>,
-    /// What stands before a question, for `bert`.
+    /// Prefix of a question, for `bert`.
     pub query_prefix: Opt<String>,
-    /// What stands before a document, for `bert`.
+    /// Prefix of a document, for `bert`.
     pub document_prefix: Opt<String>,
     /// Price of a million tokens, for `http`.
     pub price: Opt<Setting>,
@@ -374,7 +374,7 @@ pub(super) struct Embedder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum EmbedderKind {
-    /// Vectors of words, built in.
+    /// Built-in word vectors.
     Static,
     /// all-MiniLM-L6-v2 on the CPU.
     Minilm,
@@ -382,17 +382,17 @@ pub(super) enum EmbedderKind {
     Bert,
     /// Feature hashing of words and character n-grams; needs no model.
     Hashing,
-    /// A service that speaks `OpenAI`'s protocol.
+    /// A service with an `OpenAI`-compatible API.
     Http,
 }
 
-/// Whose ids and documents are written.
+/// Format of ids and documents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Layout {
-    /// This tool's own.
+    /// The format of trueup.
     Native,
-    /// Those that the vanna library reads.
+    /// The format of the vanna library.
     Vanna,
 }
 
@@ -402,7 +402,7 @@ pub(super) enum Layout {
 pub(super) struct Collection {
     /// Where its documents come from. Required.
     pub from: Opt<From>,
-    /// Ontologies whose terms join the documents of the tables that they speak of.
+    /// Ontologies whose terms are added to the documents of the tables they refer to.
     pub terms: Opt<Vec<Field<String>>>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
@@ -412,28 +412,28 @@ pub(super) struct Collection {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct From {
-    /// Targets: one document a table.
+    /// Targets: one document per table.
     pub schema: Opt<Vec<Field<String>>>,
-    /// Ontologies: one document a term.
+    /// Ontologies: one document per term.
     pub ontologies: Opt<Vec<Field<String>>>,
-    /// Globs of text files: one document each.
+    /// Globs of text files: one document per file.
     pub files: Opt<Vec<Field<String>>>,
-    /// YAML files of questions and SQL: one document a question.
+    /// YAML files of questions and SQL: one document per question.
     pub examples: Opt<Vec<Field<String>>>,
 }
 
-/// A check of retrieval: a question and what must be found.
+/// A check of retrieval: a question and the expected results.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct RetrievalCheck {
     /// The question.
     pub question: Opt<String>,
-    /// The collection that is asked.
+    /// The collection to search.
     pub collection: Opt<String>,
-    /// How many answers count.
+    /// Number of results to consider.
     pub top: Opt<u32>,
-    /// Tables that must be among them.
+    /// Tables that must be among the results.
     pub expect: Opt<Vec<Field<String>>>,
 }
 
@@ -445,7 +445,7 @@ pub(super) struct Cache {
     pub url: Opt<Addresses>,
     /// The parts of the URL as keys instead of `url`: none of them needs an encoding.
     pub connection: Opt<Connection>,
-    /// What lives on which db number of Redis.
+    /// Purpose of each db number of Redis.
     pub databases: Opt<Named<u32>>,
     /// Configuration of Redis; values as Redis writes them, such as `256mb`.
     pub config: Opt<Named<Setting>>,
@@ -453,7 +453,7 @@ pub(super) struct Cache {
     pub acl: Opt<Named<AclUser>>,
     /// Write changed configuration into the server's own file (`CONFIG REWRITE`). Default false.
     pub persist: Opt<bool>,
-    /// Key prefixes and how long their keys live.
+    /// Key prefixes and the time to live of their keys.
     pub namespaces: Opt<Named<Namespace>>,
     /// Streams and their consumer groups.
     pub streams: Opt<Named<Stream>>,
@@ -468,7 +468,7 @@ pub(super) struct Cache {
 pub(super) struct AclUser {
     /// Its password.
     pub password: Opt<Written>,
-    /// Patterns of the keys that it may touch.
+    /// Patterns of the keys that it may access.
     pub keys: Opt<Vec<Field<String>>>,
     /// Commands that it may use.
     pub commands: Opt<Vec<Field<String>>>,
@@ -478,7 +478,7 @@ pub(super) struct AclUser {
     pub channels: Opt<Vec<Field<String>>>,
     /// Further sets of keys and commands.
     pub selectors: Opt<Vec<Field<AclSelector>>>,
-    /// End its live connections when it may do less. Default false.
+    /// Close its open connections when its permissions are reduced. Default false.
     pub revoke: Opt<bool>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
@@ -489,7 +489,7 @@ pub(super) struct AclUser {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct AclSelector {
-    /// Patterns of the keys that it may touch.
+    /// Patterns of the keys that it may access.
     pub keys: Opt<Vec<Field<String>>>,
     /// Commands that it may use.
     pub commands: Opt<Vec<Field<String>>>,
@@ -499,9 +499,9 @@ pub(super) struct AclSelector {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Namespace {
-    /// What its keys begin with. Required.
+    /// Prefix of its keys. Required.
     pub prefix: Opt<String>,
-    /// How long its keys live, such as `24h`. Required.
+    /// Time to live of its keys, such as `24h`. Required.
     pub ttl: Opt<String>,
     /// Addresses whose change invalidates it.
     pub invalidate_with: Opt<Vec<Field<String>>>,
@@ -513,23 +513,23 @@ pub(super) struct Namespace {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stream {
-    /// Its consumer groups, each from the stream's beginning.
+    /// Its consumer groups, which start at the beginning of the stream.
     pub groups: Opt<Vec<Field<String>>>,
-    /// How many entries it keeps.
+    /// Maximum number of entries.
     pub maxlen: Opt<u64>,
-    /// Trim it to `maxlen`, as far as it is read. Default false.
+    /// Trim it to `maxlen`, except for unread entries. Default false.
     pub trim: Opt<bool>,
     /// Never delete or replace it.
     pub protect: Opt<bool>,
 }
 
-/// What a plan may not contain: a risk or a flag.
+/// A rule about what a plan must not contain: a risk or a flag.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Policy {
-    /// A risk: no change may have it.
+    /// A risk that no change may have.
     pub deny: Opt<DeniedRisk>,
-    /// A flag: it, and every change that it switches on.
+    /// Denies this flag, and every change that it enables.
     pub deny_flag: Opt<String>,
 }
 

@@ -12,7 +12,7 @@ use super::error::Code;
 use super::field;
 use super::json::json;
 use super::read_key::KeyReader;
-use super::tree::{Entry, Kind, Node, Span};
+use super::tree::{Entry, Node, NodeKind, Span};
 use crate::suggest::{nearest, one_of};
 
 /// Deserializes a whole tree and reports errors to the context.
@@ -28,9 +28,9 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) 
 
 /// A value could not be read. Without a message the error was already reported.
 #[derive(Debug)]
-pub(super) struct Failed(Option<String>);
+pub(super) struct ReadError(Option<String>);
 
-impl Failed {
+impl ReadError {
     fn report(self, cx: &Context<'_>, at: Span) {
         if let Some(message) = self.0 {
             cx.fail(Code::WrongType, at, message, "this value", "");
@@ -38,15 +38,15 @@ impl Failed {
     }
 }
 
-impl std::fmt::Display for Failed {
+impl std::fmt::Display for ReadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.as_deref().unwrap_or("reported"))
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for ReadError {}
 
-impl de::Error for Failed {
+impl de::Error for ReadError {
     fn custom<T: std::fmt::Display>(message: T) -> Self {
         Self(Some(message.to_string()))
     }
@@ -69,8 +69,8 @@ impl<'c, 'v> Reader<'c, 'v> {
 }
 
 impl Reader<'_, '_> {
-    fn wrong(&self, wanted: &str, help: &str) -> Failed {
-        let found = found(self.node);
+    fn wrong(&self, wanted: &str, help: &str) -> ReadError {
+        let found = describe(self.node);
         self.cx.fail(
             Code::WrongType,
             self.node.at,
@@ -78,23 +78,23 @@ impl Reader<'_, '_> {
             "this value",
             help,
         );
-        Failed(None)
+        ReadError(None)
     }
 
     /// Returns the text of a scalar as written in the file.
-    fn written(&self, wanted: &str) -> Result<(&str, bool), Failed> {
+    fn written(&self, wanted: &str) -> Result<(&str, bool), ReadError> {
         match &self.node.kind {
-            Kind::Scalar { text, plain } if !self.node.is_null() => Ok((text, *plain)),
-            Kind::Scalar { .. } | Kind::Seq(_) | Kind::Map(_) => Err(self.wrong(wanted, "")),
+            NodeKind::Scalar { text, plain } if !self.node.is_null() => Ok((text, *plain)),
+            NodeKind::Scalar { .. } | NodeKind::Seq(_) | NodeKind::Map(_) => Err(self.wrong(wanted, "")),
         }
     }
 
     /// Returns the text of a scalar with its placeholders replaced.
-    fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), Failed> {
+    fn scalar(&self, wanted: &str) -> Result<(Cow<'_, str>, bool), ReadError> {
         let (text, plain) = self.written(wanted)?;
         if text.contains('\0') {
             self.cx.refuse_nul(self.node.at);
-            return Err(Failed(None));
+            return Err(ReadError(None));
         }
         if self.cx.is_data(self.node.at) {
             return Ok((Cow::Borrowed(text), plain));
@@ -105,11 +105,11 @@ impl Reader<'_, '_> {
         }
         match self.cx.text(self.node.at, text) {
             Some(text) => Ok((Cow::Owned(text), plain)),
-            None => Err(Failed(None)),
+            None => Err(ReadError(None)),
         }
     }
 
-    fn boolean(&self) -> Result<bool, Failed> {
+    fn boolean(&self) -> Result<bool, ReadError> {
         const WANTED: &str = "`true` or `false`";
         let (text, plain) = self.scalar(WANTED)?;
         match (&*text, plain) {
@@ -129,7 +129,7 @@ impl Reader<'_, '_> {
 
     /// Accepts a whole number only in plain decimal form, because YAML tools disagree about other
     /// forms.
-    fn digits(&self) -> Result<i128, Failed> {
+    fn digits(&self) -> Result<i128, ReadError> {
         const WANTED: &str = "a whole number";
         let (text, plain) = self.scalar(WANTED)?;
         let digits = text.strip_prefix('-').unwrap_or(&text);
@@ -146,17 +146,17 @@ impl Reader<'_, '_> {
         Err(self.wrong(WANTED, help))
     }
 
-    fn number<T: TryFrom<i128>>(&self, range: &str) -> Result<T, Failed> {
+    fn number<T: TryFrom<i128>>(&self, range: &str) -> Result<T, ReadError> {
         let number = self.digits()?;
         T::try_from(number).map_err(|_| self.wrong(range, ""))
     }
 }
 
 /// Describes a node for an error message. Placeholders are not replaced.
-pub(super) fn found(node: &Node) -> String {
+pub(super) fn describe(node: &Node) -> String {
     match &node.kind {
-        Kind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
-        Kind::Scalar { text, plain } => {
+        NodeKind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
+        NodeKind::Scalar { text, plain } => {
             let mut short: String =
                 text.chars().take(40).map(|c| if c.is_control() { ' ' } else { c }).collect();
             if short.len() < text.len() {
@@ -164,32 +164,32 @@ pub(super) fn found(node: &Node) -> String {
             }
             if *plain { format!("`{short}`") } else { format!("the text \"{short}\"") }
         }
-        Kind::Seq(_) => "a list".to_owned(),
-        Kind::Map(_) => "a map".to_owned(),
+        NodeKind::Seq(_) => "a list".to_owned(),
+        NodeKind::Map(_) => "a map".to_owned(),
     }
 }
 
 macro_rules! integers {
     ($($method:ident $visit:ident $type:ty, $range:literal;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
             visitor.$visit(self.number::<$type>($range)?)
         }
     )*};
 }
 
 impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
-    type Error = Failed;
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.kind {
-            Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
-            Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
-            Kind::Seq(_) => self.deserialize_seq(visitor),
-            Kind::Map(_) => self.deserialize_map(visitor),
+            NodeKind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
+            NodeKind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
+            NodeKind::Seq(_) => self.deserialize_seq(visitor),
+            NodeKind::Map(_) => self.deserialize_map(visitor),
         }
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_bool(self.boolean()?)
     }
 
@@ -201,15 +201,15 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
         deserialize_i64 visit_i64 i64, "a whole number of at most 64 bits";
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_str(&self.scalar("a text")?.0)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         if self.node.is_null() && !self.lost_children {
             visitor.visit_none()
         } else {
@@ -221,53 +221,53 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Failed> {
+    ) -> Result<V::Value, ReadError> {
         match name {
             field::FIELD => visitor.visit_seq(FieldAccess { reader: self, step: 0 }),
             field::WRITTEN => visitor.visit_str(self.written("a text")?.0),
             field::WRITTEN_LIST => match &self.node.kind {
-                Kind::Seq(_) => self.deserialize_seq(visitor),
-                Kind::Scalar { .. } | Kind::Map(_) => visitor.visit_str(self.written("a text")?.0),
+                NodeKind::Seq(_) => self.deserialize_seq(visitor),
+                NodeKind::Scalar { .. } | NodeKind::Map(_) => visitor.visit_str(self.written("a text")?.0),
             },
             field::OR_FALSE => match &self.node.kind {
-                Kind::Scalar { text, plain: true } if &**text == "false" => visitor.visit_bool(false),
+                NodeKind::Scalar { text, plain: true } if &**text == "false" => visitor.visit_bool(false),
                 _ => visitor.visit_newtype_struct(self),
             },
             field::TEXT_OR => match &self.node.kind {
-                Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a path")?.0),
-                Kind::Seq(_) | Kind::Map(_) => visitor.visit_newtype_struct(self),
+                NodeKind::Scalar { .. } => visitor.visit_str(&self.scalar("a path")?.0),
+                NodeKind::Seq(_) | NodeKind::Map(_) => visitor.visit_newtype_struct(self),
             },
             field::CELL => match &self.node.kind {
-                Kind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
-                Kind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
-                Kind::Seq(_) | Kind::Map(_) => match json(self.cx, self.node) {
+                NodeKind::Scalar { .. } if self.node.is_null() => visitor.visit_none(),
+                NodeKind::Scalar { .. } => visitor.visit_str(&self.scalar("a text")?.0),
+                NodeKind::Seq(_) | NodeKind::Map(_) => match json(self.cx, self.node) {
                     Some(json) => visitor.visit_bytes(json.as_bytes()),
-                    None => Err(Failed(None)),
+                    None => Err(ReadError(None)),
                 },
             },
             _ => visitor.visit_newtype_struct(self),
         }
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.kind {
-            Kind::Seq(items) => visitor.visit_seq(ItemAccess { cx: self.cx, items: items.iter() }),
-            Kind::Scalar { .. } | Kind::Map(_) => {
+            NodeKind::Seq(items) => visitor.visit_seq(ItemAccess { cx: self.cx, items: items.iter() }),
+            NodeKind::Scalar { .. } | NodeKind::Map(_) => {
                 Err(self.wrong("a list", "write it in brackets: `[one, two]`"))
             }
         }
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.kind {
-            Kind::Map(entries) => visitor.visit_map(EntryAccess {
+            NodeKind::Map(entries) => visitor.visit_map(EntryAccess {
                 cx: self.cx,
                 entries: entries.iter(),
                 value: None,
                 known: None,
                 lost_children: false,
             }),
-            Kind::Scalar { .. } | Kind::Seq(_) => {
+            NodeKind::Scalar { .. } | NodeKind::Seq(_) => {
                 Err(self.wrong("a map", "write `key: value` pairs, indented"))
             }
         }
@@ -278,16 +278,16 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
         _name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failed> {
+    ) -> Result<V::Value, ReadError> {
         match &self.node.kind {
-            Kind::Map(entries) => visitor.visit_map(EntryAccess {
+            NodeKind::Map(entries) => visitor.visit_map(EntryAccess {
                 cx: self.cx,
                 entries: entries.iter(),
                 value: None,
                 known: Some(fields),
                 lost_children: false,
             }),
-            Kind::Scalar { .. } | Kind::Seq(_) => {
+            NodeKind::Scalar { .. } | NodeKind::Seq(_) => {
                 let keys = one_of(fields.iter().copied());
                 let below = if self.node.is_null() { "indent its keys below it; " } else { "" };
                 let help = format!("{below}accepted keys: {keys}");
@@ -301,13 +301,13 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
         _name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Failed> {
+    ) -> Result<V::Value, ReadError> {
         let (text, _) = self.scalar(&one_of(variants.iter().copied()))?;
         if variants.contains(&&*text) {
-            let text: de::value::StrDeserializer<'_, Failed> = (*text).into_deserializer();
+            let text: de::value::StrDeserializer<'_, ReadError> = (*text).into_deserializer();
             return visitor.visit_enum(text);
         }
-        let found = found(self.node);
+        let found = describe(self.node);
         let help = match nearest(&text, variants.iter().copied()) {
             Some(near) => format!("did you mean `{near}`? accepted: {}", one_of(variants.iter().copied())),
             None => format!("accepted: {}", one_of(variants.iter().copied())),
@@ -319,10 +319,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
             "this value",
             help,
         );
-        Err(Failed(None))
+        Err(ReadError(None))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_unit()
     }
 
@@ -338,12 +338,12 @@ struct FieldAccess<'c, 'v> {
 }
 
 impl<'de> de::SeqAccess<'de> for FieldAccess<'_, '_> {
-    type Error = Failed;
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Failed> {
+    ) -> Result<Option<T::Value>, ReadError> {
         self.step += 1;
         if self.step == 1 {
             return seed.deserialize(field::pack(self.reader.node.at).into_deserializer()).map(Some);
@@ -367,12 +367,12 @@ struct ItemAccess<'c, 'v> {
 }
 
 impl<'de> de::SeqAccess<'de> for ItemAccess<'_, '_> {
-    type Error = Failed;
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Failed> {
+    ) -> Result<Option<T::Value>, ReadError> {
         self.items.next().map(|node| seed.deserialize(Reader::new(self.cx, node))).transpose()
     }
 
@@ -433,9 +433,9 @@ impl EntryAccess<'_, '_> {
 }
 
 impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
-    type Error = Failed;
+    type Error = ReadError;
 
-    fn next_key_seed<K: de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Failed> {
+    fn next_key_seed<K: de::DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         loop {
             let Some(entry) = self.entries.next() else { return Ok(None) };
             match self.known {
@@ -449,7 +449,7 @@ impl<'de> de::MapAccess<'de> for EntryAccess<'_, '_> {
         }
     }
 
-    fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Failed> {
+    fn next_value_seed<V: de::DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
         match self.value.take() {
             Some(node) => seed.deserialize(Reader { cx: self.cx, node, lost_children: self.lost_children }),
             None => Err(de::Error::custom("a value without a key")),

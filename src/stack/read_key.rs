@@ -3,7 +3,7 @@
 use serde::de::{self, IntoDeserializer, Visitor};
 
 use super::field;
-use super::read::Failed;
+use super::read::ReadError;
 use super::tree::Entry;
 
 /// A key as a text, or as a text with its location.
@@ -12,9 +12,9 @@ pub(super) struct KeyReader<'c> {
 }
 
 impl<'de> de::Deserializer<'de> for KeyReader<'_> {
-    type Error = Failed;
+    type Error = ReadError;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Failed> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         visitor.visit_str(&self.entry.key)
     }
 
@@ -22,7 +22,7 @@ impl<'de> de::Deserializer<'de> for KeyReader<'_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Failed> {
+    ) -> Result<V::Value, ReadError> {
         if name == field::FIELD {
             visitor.visit_seq(KeyAccess { entry: self.entry, step: 0 })
         } else {
@@ -42,12 +42,12 @@ struct KeyAccess<'c> {
 }
 
 impl<'de> de::SeqAccess<'de> for KeyAccess<'_> {
-    type Error = Failed;
+    type Error = ReadError;
 
     fn next_element_seed<T: de::DeserializeSeed<'de>>(
         &mut self,
         seed: T,
-    ) -> Result<Option<T::Value>, Failed> {
+    ) -> Result<Option<T::Value>, ReadError> {
         self.step += 1;
         if self.step == 1 {
             seed.deserialize(field::pack(self.entry.key_at).into_deserializer()).map(Some)

@@ -42,12 +42,12 @@ impl Span {
 /// A value with its location.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub kind: Kind,
+    pub kind: NodeKind,
     pub at: Span,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A scalar; `plain` unless it is quoted or a block.
     Scalar {
         text: Box<str>,
@@ -70,24 +70,26 @@ impl Node {
     /// Whether it is `null`, `~` or empty.
     pub(super) fn is_null(&self) -> bool {
         match &self.kind {
-            Kind::Scalar { text, plain } => *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL"),
-            Kind::Seq(_) | Kind::Map(_) => false,
+            NodeKind::Scalar { text, plain } => {
+                *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
+            }
+            NodeKind::Seq(_) | NodeKind::Map(_) => false,
         }
     }
 
     /// Returns the entry of a key, if this is a map.
     pub(super) fn get(&self, key: &str) -> Option<&Entry> {
         match &self.kind {
-            Kind::Map(entries) => entries.iter().find(|entry| &*entry.key == key),
-            Kind::Scalar { .. } | Kind::Seq(_) => None,
+            NodeKind::Map(entries) => entries.iter().find(|entry| &*entry.key == key),
+            NodeKind::Scalar { .. } | NodeKind::Seq(_) => None,
         }
     }
 
     fn count(&self) -> usize {
         match &self.kind {
-            Kind::Scalar { .. } => 1,
-            Kind::Seq(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
-            Kind::Map(entries) => 1 + entries.iter().map(|entry| entry.value.count()).sum::<usize>(),
+            NodeKind::Scalar { .. } => 1,
+            NodeKind::Seq(items) => 1 + items.iter().map(Self::count).sum::<usize>(),
+            NodeKind::Map(entries) => 1 + entries.iter().map(|entry| entry.value.count()).sum::<usize>(),
         }
     }
 
@@ -95,9 +97,9 @@ impl Node {
     /// file.
     fn texts(&self, found: &mut Vec<Range<usize>>) {
         match &self.kind {
-            Kind::Scalar { .. } => found.push(self.at.range()),
-            Kind::Seq(items) => items.iter().for_each(|item| item.texts(found)),
-            Kind::Map(entries) => entries.iter().for_each(|entry| {
+            NodeKind::Scalar { .. } => found.push(self.at.range()),
+            NodeKind::Seq(items) => items.iter().for_each(|item| item.texts(found)),
+            NodeKind::Map(entries) => entries.iter().for_each(|entry| {
                 found.push(entry.key_at.range());
                 entry.value.texts(found);
             }),
@@ -247,7 +249,7 @@ impl<'t> Builder<'t> {
                     }
                 }
                 let text = self.shield.restore(&text, &at);
-                let kind = Kind::Scalar { text, plain };
+                let kind = NodeKind::Scalar { text, plain };
                 self.node(Node { kind, at: Span::new(self.file, &at) }, anchor, at)
             }
             Event::SequenceStart(style, anchor, tag) => {
@@ -268,11 +270,11 @@ impl<'t> Builder<'t> {
             Event::SequenceEnd | Event::MappingEnd => match self.frames.pop() {
                 Some(Frame::Seq { items, start, flow, anchor }) => {
                     let span = self.collection_span(start, at.end, flow);
-                    self.node(Node { kind: Kind::Seq(items), at: span }, anchor, start..at.end)
+                    self.node(Node { kind: NodeKind::Seq(items), at: span }, anchor, start..at.end)
                 }
                 Some(Frame::Map { entries, start, flow, anchor, .. }) => {
                     let span = self.collection_span(start, at.end, flow);
-                    self.node(Node { kind: Kind::Map(entries), at: span }, anchor, start..at.end)
+                    self.node(Node { kind: NodeKind::Map(entries), at: span }, anchor, start..at.end)
                 }
                 None => true,
             },
@@ -364,7 +366,7 @@ impl<'t> Builder<'t> {
     fn key(&mut self, node: Node) -> bool {
         let range = node.at.range();
         let is_null = node.is_null();
-        let Kind::Scalar { text, plain } = node.kind else {
+        let NodeKind::Scalar { text, plain } = node.kind else {
             let help = "keys are plain names; quote a value that begins with a bracket or a brace";
             return self.stop(Code::Unsupported, range, "a key that is a list or a map", "not a name", help);
         };
@@ -417,7 +419,7 @@ impl<'t> Builder<'t> {
         match (keys.next(), keys.next(), keys.next()) {
             (Some(_), Some("columns"), Some("accounts")) | (None, _, _) => false,
             (Some("password" | "token"), _, _) => last,
-            (Some(key), _, _) => last && !is_thing(node) && mask::is_secret_key(key),
+            (Some(key), _, _) => last && !is_object(node) && mask::is_secret_key(key),
         }
     }
 
@@ -431,9 +433,9 @@ impl<'t> Builder<'t> {
 }
 
 /// Whether a value is a map with values. `{hunter2}` is a text without its quotes.
-fn is_thing(node: &Node) -> bool {
+fn is_object(node: &Node) -> bool {
     match &node.kind {
-        Kind::Map(entries) => entries.iter().all(|entry| !entry.value.is_null()),
-        Kind::Scalar { .. } | Kind::Seq(_) => false,
+        NodeKind::Map(entries) => entries.iter().all(|entry| !entry.value.is_null()),
+        NodeKind::Scalar { .. } | NodeKind::Seq(_) => false,
     }
 }

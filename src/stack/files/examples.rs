@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Named, all, yaml};
+use super::{FileRef, collect_all, yaml};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::field::{Field, Opt};
@@ -19,12 +19,12 @@ struct RawExample {
 /// Reads a file of examples on the declared targets and reports errors.
 pub(in crate::stack) fn examples(
     cx: &Context<'_>,
-    named: Named<'_>,
+    named: FileRef<'_>,
     targets: &[&str],
 ) -> Option<Vec<Example>> {
     let Some(root) = yaml(cx, named)? else { return Some(Vec::new()) };
     let raw: Vec<Field<RawExample>> = read::read(cx, &root)?;
-    all(raw.into_iter().map(|raw| example(cx, raw, targets)))
+    collect_all(raw.into_iter().map(|raw| example(cx, raw, targets)))
 }
 
 fn example(cx: &Context<'_>, raw: Field<RawExample>, targets: &[&str]) -> Option<Example> {

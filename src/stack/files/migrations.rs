@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha384};
 
-use super::{Named, all};
+use super::{FileRef, collect_all};
 use crate::location::Location;
 use crate::stack::context::{Context, MAX_DATA_BYTES};
 use crate::stack::error::Code;
@@ -21,7 +21,7 @@ const FOLDERS: [&str; 3] = ["postgres", "sqlite", "repeatable"];
 const NAMING: &str = "migrations are named `VERSION_NAME.sql`, such as `0001_init.sql`";
 
 /// Reads a folder of migrations and reports errors.
-pub(in crate::stack) fn migrations(cx: &Context<'_>, named: Named<'_>) -> Option<MigrationSets> {
+pub(in crate::stack) fn migrations(cx: &Context<'_>, named: FileRef<'_>) -> Option<MigrationSets> {
     let folder = cx.path(named.at, named.path);
     let entries = Listing::read(cx, named, &folder)?;
     let common = set(cx, named, "common", &entries)?;
@@ -55,7 +55,7 @@ struct Listing {
 }
 
 impl Listing {
-    fn read(cx: &Context<'_>, named: Named<'_>, folder: &Path) -> Option<Self> {
+    fn read(cx: &Context<'_>, named: FileRef<'_>, folder: &Path) -> Option<Self> {
         match Self::of(folder) {
             Ok(listing) => Some(listing),
             Err(error) => {
@@ -110,17 +110,17 @@ impl Listing {
     }
 }
 
-fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &Listing) -> Option<Vec<Migration>> {
+fn set(cx: &Context<'_>, named: FileRef<'_>, label: &str, entries: &Listing) -> Option<Vec<Migration>> {
     let mut migrations: Vec<Migration> = Vec::new();
     let mut versions: HashMap<i64, usize> = HashMap::new();
-    let mut whole = true;
+    let mut is_valid = true;
     for path in &entries.sql_files {
         if name_of(path).ends_with(DOWN) {
             warn_of_orphan(cx, named, path, &entries.sql_files);
             continue;
         }
         let Some(migration) = migration(cx, named, label, path) else {
-            whole = false;
+            is_valid = false;
             continue;
         };
         if let Some(first) = versions.get(&migration.version).and_then(|first| migrations.get(*first)) {
@@ -137,14 +137,14 @@ fn set(cx: &Context<'_>, named: Named<'_>, label: &str, entries: &Listing) -> Op
                 "in this folder",
                 "give one of them a higher number",
             );
-            whole = false;
+            is_valid = false;
             continue;
         }
         versions.insert(migration.version, migrations.len());
         migrations.push(migration);
     }
     migrations.sort_by_key(|migration| migration.version);
-    whole.then_some(migrations)
+    is_valid.then_some(migrations)
 }
 
 fn name_of(path: &Path) -> &str {
@@ -153,7 +153,7 @@ fn name_of(path: &Path) -> &str {
 
 /// Warns of a down migration without an up migration. It is harmless, because down migrations never
 /// run.
-fn warn_of_orphan(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[PathBuf]) {
+fn warn_of_orphan(cx: &Context<'_>, named: FileRef<'_>, down: &Path, entries: &[PathBuf]) {
     let up = name_of(down).strip_suffix(DOWN).map(|stem| format!("{stem}{UP}")).unwrap_or_default();
     if !entries.iter().any(|path| name_of(path) == up) {
         let message = format!("{} has no {up} beside it", down.display());
@@ -164,16 +164,16 @@ fn warn_of_orphan(cx: &Context<'_>, named: Named<'_>, down: &Path, entries: &[Pa
 /// Returns the files of `repeatable/` in a folder, if it exists.
 fn repeatables(
     cx: &Context<'_>,
-    named: Named<'_>,
+    named: FileRef<'_>,
     label: &str,
     entries: &Listing,
 ) -> Option<Vec<Repeatable>> {
     let Some(folder) = entries.folder("repeatable") else { return Some(Vec::new()) };
     let files = Listing::read(cx, named, folder)?.sql_files;
-    all(files.iter().map(|path| repeatable(cx, named, label, path)))
+    collect_all(files.iter().map(|path| repeatable(cx, named, label, path)))
 }
 
-fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Repeatable> {
+fn repeatable(cx: &Context<'_>, named: FileRef<'_>, label: &str, path: &Path) -> Option<Repeatable> {
     let file_name = name_of(path);
     let name = file_name.strip_suffix(".sql").unwrap_or(file_name);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
@@ -195,7 +195,7 @@ fn repeatable(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> O
 }
 
 /// Rejects a name that occurs twice among the files that run on one dialect.
-fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option<()> {
+fn distinct(cx: &Context<'_>, named: FileRef<'_>, sets: &RepeatableSets) -> Option<()> {
     let RepeatableSets { common, postgres, sqlite } = sets;
     let twice = common.iter().find_map(|file| {
         let other = postgres.iter().chain(sqlite).find(|other| other.name == file.name)?;
@@ -208,7 +208,7 @@ fn distinct(cx: &Context<'_>, named: Named<'_>, sets: &RepeatableSets) -> Option
     None
 }
 
-fn migration(cx: &Context<'_>, named: Named<'_>, label: &str, path: &Path) -> Option<Migration> {
+fn migration(cx: &Context<'_>, named: FileRef<'_>, label: &str, path: &Path) -> Option<Migration> {
     let name = name_of(path);
     let Some(bare) = name.strip_suffix(".sql") else {
         let message = format!("{} does not end in `.sql`: sqlx would not see it", path.display());

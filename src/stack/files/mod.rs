@@ -20,7 +20,7 @@ use super::tree::{Node, Span};
 
 /// A reference from the spec to a file.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Named<'a> {
+pub(super) struct FileRef<'a> {
     /// The path with its placeholders replaced.
     pub path: &'a str,
     /// Location of the path in the spec.
@@ -31,7 +31,7 @@ pub(super) struct Named<'a> {
 
 /// Returns the tree of a YAML data file, `None` inside if the file is empty, and reports errors.
 #[expect(clippy::option_option, reason = "a file that is wrong is no empty file")]
-fn yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Option<Node>> {
+fn yaml(cx: &Context<'_>, named: FileRef<'_>) -> Option<Option<Node>> {
     let (index, root) = cx.yaml(&cx.path(named.at, named.path), Some(named.at), Yaml::Data)?;
     if let Some(file) = cx.file(Span::new(index, &(0..0))) {
         cx.content(named.label.to_owned(), &file.text);
@@ -41,7 +41,7 @@ fn yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Option<Node>> {
 
 /// Collects all items, or returns `None` if one is invalid. All items are read, so that all errors
 /// are reported.
-pub(super) fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+pub(super) fn collect_all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let read: Vec<Option<T>> = read.collect();
     read.into_iter().collect()
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::{Named, all, yaml};
+use super::{FileRef, collect_all, yaml};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::{self, Field, Key, Opt};
@@ -28,7 +28,7 @@ struct RawTerm {
 }
 
 /// Reads the ontology with the given name and reports errors.
-pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key) -> Option<Ontology> {
+pub(in crate::stack) fn ontology(cx: &Context<'_>, named: FileRef<'_>, name: &Key) -> Option<Ontology> {
     let Some(root) = yaml(cx, named)? else {
         cx.fail(
             Code::Ontology,
@@ -62,7 +62,7 @@ pub(in crate::stack) fn ontology(cx: &Context<'_>, named: Named<'_>, name: &Key)
     };
     let terms = terms.value?.0;
     check_names(cx, &terms);
-    let terms = all(terms.into_iter().map(|(key, raw)| term(cx, key, raw)))?;
+    let terms = collect_all(terms.into_iter().map(|(key, raw)| term(cx, key, raw)))?;
     Some(Ontology { terms, at: cx.at(named.at) })
 }
 

@@ -3,13 +3,13 @@
 use globset::GlobBuilder;
 
 use super::walk::{Walked, walk};
-use super::{Named, all};
+use super::{FileRef, collect_all};
 use crate::stack::SourceFile;
 use crate::stack::context::{Context, MAX_DATA_BYTES};
 use crate::stack::error::Code;
 
 /// Reads the files that a glob matches, sorted by name, and reports errors.
-pub(in crate::stack) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<SourceFile>> {
+pub(in crate::stack) fn prose(cx: &Context<'_>, named: FileRef<'_>) -> Option<Vec<SourceFile>> {
     let magic = named.path.find(['*', '?', '[', '{']).unwrap_or(named.path.len());
     let fixed = named.path.get(..magic).and_then(|fixed| fixed.rfind('/')).map_or(0, |slash| slash + 1);
     let (folder, pattern) = named.path.split_at(fixed);
@@ -53,5 +53,5 @@ pub(in crate::stack) fn prose(cx: &Context<'_>, named: Named<'_>) -> Option<Vec<
         cx.content(format!("{}/{name}", named.label), &file.text);
         Some(SourceFile { name, text: file.text.clone() })
     };
-    all(names.into_iter().map(read))
+    collect_all(names.into_iter().map(read))
 }

@@ -4,15 +4,15 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use super::{Named, csv, yaml};
+use super::{FileRef, csv, yaml};
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 use crate::prints::repeated;
 use crate::stack::context::{Context, MAX_ROWS_BYTES};
 use crate::stack::error::{Code, SpecError};
 use crate::stack::json::json;
-use crate::stack::read::found;
-use crate::stack::tree::{Entry, Kind, Node, Span};
+use crate::stack::read::describe;
+use crate::stack::tree::{Entry, Node, NodeKind, Span};
 use crate::suggest::declared;
 
 /// Rows with their locations.
@@ -40,7 +40,7 @@ pub(in crate::stack) fn keys<'r>(rows: &'r Rows, places: &'r [usize]) -> impl It
 }
 
 /// Reads the rows of a seed with the given key columns and reports errors.
-pub(in crate::stack) fn rows(cx: &Context<'_>, named: Named<'_>, key: &[(String, Span)]) -> Option<Table> {
+pub(in crate::stack) fn rows(cx: &Context<'_>, named: FileRef<'_>, key: &[(String, Span)]) -> Option<Table> {
     let path = cx.path(named.at, named.path);
     let table = match path.extension().and_then(|extension| extension.to_str()) {
         Some("csv") => from_csv(cx, named)?,
@@ -86,7 +86,7 @@ fn keys_are_unique(cx: &Context<'_>, table: &Table, key: &[usize]) -> bool {
     empty.is_empty() && repeated.is_empty()
 }
 
-fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
+fn from_csv(cx: &Context<'_>, named: FileRef<'_>) -> Option<Table> {
     let (index, file) = cx.read(&cx.path(named.at, named.path), Some(named.at), MAX_ROWS_BYTES)?;
     cx.content(named.label.to_owned(), &file.text);
     let span = |at: &std::ops::Range<usize>| Span::new(index, at);
@@ -131,7 +131,7 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
         columns,
         places: Vec::with_capacity(lines),
     };
-    let mut whole = true;
+    let mut is_valid = true;
     for record in records {
         let record = record.map_err(broken).ok()?;
         if record.fields.len() != table.columns.len() {
@@ -147,19 +147,19 @@ fn from_csv(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
                 "this row",
                 "write an empty field for NULL; quote a field with a comma in it",
             );
-            whole = false;
+            is_valid = false;
             continue;
         }
         table.push(record.fields.iter().map(Option::as_deref), span(&record.at));
     }
     table.rows.shrink();
-    whole.then_some(table)
+    is_valid.then_some(table)
 }
 
-fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
+fn from_yaml(cx: &Context<'_>, named: FileRef<'_>) -> Option<Table> {
     let items = match yaml(cx, named)?.map(|root| (root.at, root.kind)) {
-        Some((_, Kind::Seq(items))) => items,
-        Some((at, Kind::Map(_) | Kind::Scalar { .. })) => {
+        Some((_, NodeKind::Seq(items))) => items,
+        Some((at, NodeKind::Map(_) | NodeKind::Scalar { .. })) => {
             cx.fail(
                 Code::Rows,
                 at,
@@ -172,19 +172,19 @@ fn from_yaml(cx: &Context<'_>, named: Named<'_>) -> Option<Table> {
         None => Vec::new(),
     };
     let columns: Vec<String> = match items.first().map(|first| &first.kind) {
-        Some(Kind::Map(entries)) => entries.iter().map(|entry| entry.key.to_string()).collect(),
+        Some(NodeKind::Map(entries)) => entries.iter().map(|entry| entry.key.to_string()).collect(),
         _ => Vec::new(),
     };
     let known: HashSet<&str> = columns.iter().map(String::as_str).collect();
     let mut table = Table::new(columns.clone());
-    let mut whole = true;
+    let mut is_valid = true;
     for item in &items {
         match yaml_row(cx, item, &columns, &known) {
             Some(row) => table.push(row.iter().map(Option::as_deref), item.at),
-            None => whole = false,
+            None => is_valid = false,
         }
     }
-    whole.then_some(table)
+    is_valid.then_some(table)
 }
 
 fn yaml_row(
@@ -193,8 +193,8 @@ fn yaml_row(
     columns: &[String],
     known: &HashSet<&str>,
 ) -> Option<Vec<Option<String>>> {
-    let Kind::Map(entries) = &item.kind else {
-        let message = format!("a row is a map, found {}", found(item));
+    let NodeKind::Map(entries) = &item.kind else {
+        let message = format!("a row is a map, found {}", describe(item));
         cx.fail(Code::Rows, item.at, message, "this row", "write `{ column: value }`");
         return None;
     };
@@ -219,8 +219,8 @@ fn yaml_row(
         };
         cells.push(match &value.kind {
             _ if value.is_null() => None,
-            Kind::Scalar { text, .. } => Some(cx.data(value.at, text)?),
-            Kind::Seq(_) | Kind::Map(_) => Some(json(cx, value)?),
+            NodeKind::Scalar { text, .. } => Some(cx.data(value.at, text)?),
+            NodeKind::Seq(_) | NodeKind::Map(_) => Some(json(cx, value)?),
         });
     }
     Some(cells)

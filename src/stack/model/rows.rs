@@ -103,7 +103,7 @@ pub struct RowLines {
 
 impl RowLines {
     /// Returns `file:line` of a row, if it is known.
-    pub fn place(&self, row: usize) -> Option<String> {
+    pub fn location_text(&self, row: usize) -> Option<String> {
         self.lines.get(row).map(|line| format!("{}:{line}", self.file))
     }
 }

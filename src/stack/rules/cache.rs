@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::values::{
-    check_range, distinct, duration, not_built, plain_key, read_each, required, visible_key,
+    check_range, distinct, duration, plain_key, read_each, report_unsupported, required, visible_key,
 };
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
@@ -27,10 +27,10 @@ const LONGEST_STREAM: u64 = i64::MAX as u64;
 pub(super) fn cache(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Cache> {
     let Raw { url: _, connection: _, databases, config, acl, persist, namespaces, streams, protect: _ } = raw;
     if let Some(at) = acl.at() {
-        not_built(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
+        report_unsupported(cx, at, "`acl`", "remove it, and make the users of Redis yourself");
     }
     if let Some((true, at)) = persist.located() {
-        not_built(cx, at, "`persist`", "remove it, and run CONFIG REWRITE yourself");
+        report_unsupported(cx, at, "`persist`", "remove it, and run CONFIG REWRITE yourself");
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(CacheUrl::Sqlite(_)), .. }) = &endpoint {
@@ -85,7 +85,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<CacheUrl>>
         None => None,
         Some(Field { at, value }) => {
             let Addresses::One(written) = value.as_ref()? else {
-                not_built(cx, *at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
+                report_unsupported(cx, *at, "a Redis Cluster", "name one server: `url: redis://host:6379/0`");
                 return None;
             };
             Some((written.as_str(), *at))
@@ -135,7 +135,7 @@ fn namespaces_of(
         plain_key(cx, "namespace", key);
         let RawNamespace { prefix, ttl, invalidate_with, protect: _ } = field.value.as_ref()?;
         if let Some(at) = invalidate_with.at() {
-            not_built(cx, at, "`invalidate_with`", "remove it: keys live for their `ttl`");
+            report_unsupported(cx, at, "`invalidate_with`", "remove it: keys live for their `ttl`");
         }
         let prefix = required(cx, prefix, "prefix", key.at, "what its keys begin with");
         let lifetime = required(cx, ttl, "ttl", key.at, "how long its keys live, such as `24h`")
@@ -182,7 +182,7 @@ fn streams_of(cx: &Context<'_>, entries: &[(Key, Field<RawStream>)]) -> Option<B
         visible_key(cx, "stream", key);
         let RawStream { groups, maxlen, trim, protect: _ } = field.value.as_ref()?;
         if let Some((true, at)) = trim.located() {
-            not_built(cx, at, "`trim`", "remove it");
+            report_unsupported(cx, at, "`trim`", "remove it");
         }
         check_range(cx, maxlen, &(1..=LONGEST_STREAM));
         let groups = distinct(cx, groups, "the group");

@@ -27,7 +27,7 @@ impl Declared {
     }
 
     /// Whether a flag is declared; reports it otherwise.
-    pub(super) fn knows(&self, cx: &Context<'_>, flag: &str, at: Span) -> bool {
+    pub(super) fn is_declared(&self, cx: &Context<'_>, flag: &str, at: Span) -> bool {
         let known = self.values.0.contains_key(flag);
         if !known {
             let at = cx.within(at, flag);
@@ -50,7 +50,7 @@ impl Declared {
             cx.fail(Code::BadValue, at, "not a condition", "this value", help);
             return Err(Reported);
         }
-        if self.knows(cx, flag, at) {
+        if self.is_declared(cx, flag, at) {
             Ok(Some(When { flag: flag.to_owned(), negated }))
         } else {
             Err(Reported)

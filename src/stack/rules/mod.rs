@@ -5,12 +5,12 @@ mod address;
 mod cache;
 mod connection;
 mod flags;
+mod objects;
 mod policies;
 mod roles;
 mod seeds;
 mod system;
 mod targets;
-mod things;
 mod users;
 mod values;
 
@@ -39,7 +39,7 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
     let environment = environment
         .filter(|(name, at)| name_of(cx, "environment", name, *at, values::is_lower_name, "[a-z][a-z0-9-]*"));
     let flags = flags::flags(cx, spec, environment);
-    let things::Things { declared, protected, moved } = things::things(cx, spec);
+    let objects::Objects { declared, protected, moved } = objects::objects(cx, spec);
     let system = required(cx, &spec.system, "system", top, "the application's own database");
     let system = system.and_then(|(raw, at)| system::system(cx, raw, at, &flags));
     let targets = targets::targets(cx, spec, &flags);

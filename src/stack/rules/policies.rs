@@ -28,13 +28,13 @@ fn denies(cx: &Context<'_>, raw: &Raw, at: Span, flags: &Declared) -> Option<Den
         })),
         (None, Some(flag)) => {
             let name = flag.value.as_ref()?;
-            flags.knows(cx, name, flag.at).then(|| Denies::Flag(name.clone()))
+            flags.is_declared(cx, name, flag.at).then(|| Denies::Flag(name.clone()))
         }
         (Some(_), Some(_)) => {
             cx.fail(
                 Code::BadValue,
                 at,
-                "a policy that denies two things",
+                "a policy with both `deny` and `deny_flag`",
                 "this policy",
                 "write two policies",
             );

@@ -22,7 +22,7 @@ pub(super) fn roles(
     raw: &RawSystem,
     endpoint: Option<&Endpoint<SystemUrl>>,
 ) -> Option<BTreeMap<String, Role>> {
-    let mut whole = true;
+    let mut is_valid = true;
     let mut roles = BTreeMap::new();
     let account = endpoint.and_then(account);
     for (key, field) in raw.roles.entries() {
@@ -31,11 +31,11 @@ pub(super) fn roles(
             Some(role) => {
                 roles.insert(key.name.clone(), role);
             }
-            None => whole = false,
+            None => is_valid = false,
         }
     }
     no_circles(cx, raw, &roles);
-    whole.then_some(roles)
+    is_valid.then_some(roles)
 }
 
 /// Returns the role that the address logs in as.

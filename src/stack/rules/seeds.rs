@@ -9,7 +9,7 @@ use crate::prints::repeated;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::Key;
-use crate::stack::files::{self, Named, Table};
+use crate::stack::files::{self, FileRef, Table};
 use crate::stack::raw::{Seed as RawSeed, System as Raw};
 use crate::stack::tree::Span;
 use crate::stack::{RowLines, Seed, SeedMode};
@@ -22,7 +22,7 @@ struct Read {
 
 /// Returns all seeds, including disabled ones; `None` if one is invalid.
 pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTreeMap<String, Seed>> {
-    let mut whole = true;
+    let mut is_valid = true;
     let mut seeds = BTreeMap::new();
     for (key, field) in raw.seeds.entries() {
         plain_key(cx, "seed", key);
@@ -30,11 +30,11 @@ pub(super) fn seeds(cx: &Context<'_>, raw: &Raw, flags: &Declared) -> Option<BTr
             Some(read) => {
                 seeds.insert(key.name.clone(), read);
             }
-            None => whole = false,
+            None => is_valid = false,
         }
     }
     rows_have_one_owner(cx, &seeds);
-    whole.then(|| seeds.into_iter().map(|(name, Read { seed, places: _ })| (name, seed)).collect())
+    is_valid.then(|| seeds.into_iter().map(|(name, Read { seed, places: _ })| (name, seed)).collect())
 }
 
 fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<Read> {
@@ -53,7 +53,7 @@ fn seed(cx: &Context<'_>, key: &Key, raw: &RawSeed, flags: &Declared) -> Option<
     let label = format!("seed/{}", key.name);
     let key_places: Vec<(String, Span)> =
         key_columns.texts().into_iter().map(|(name, at)| (name.to_owned(), at)).collect();
-    let table = files::rows(cx, Named { path, at, label: &label }, &key_places)?;
+    let table = files::rows(cx, FileRef { path, at, label: &label }, &key_places)?;
     let Table { columns, rows, places } = table;
     let when = when.ok()?;
     let lines = lines_of(cx, path, &places);

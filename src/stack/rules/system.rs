@@ -11,7 +11,7 @@ use super::{roles, seeds, users};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::field::{Field, Key, TextOr};
-use crate::stack::files::{self, Named};
+use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
 use crate::stack::tree::Span;
 use crate::stack::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
@@ -101,7 +101,7 @@ fn endpoint(cx: &Context<'_>, raw: &Raw, at: Span) -> Option<Endpoint<SystemUrl>
 
 fn migrations(cx: &Context<'_>, raw: &Raw, endpoint: Option<&Endpoint<SystemUrl>>) -> Option<MigrationSets> {
     let Some(Field { at, value }) = raw.migrations.field() else { return Some(MigrationSets::default()) };
-    let sets = files::migrations(cx, Named { path: value.as_ref()?, at: *at, label: "migrations" })?;
+    let sets = files::migrations(cx, FileRef { path: value.as_ref()?, at: *at, label: "migrations" })?;
     let MigrationSets { folder: _, common, postgres, sqlite, repeatable: _ } = &sets;
     let lacks = match endpoint.map(|endpoint| &endpoint.to) {
         Some(Ok(SystemUrl::Postgres(_))) => (postgres.is_empty() && !sqlite.is_empty()).then_some("postgres"),
@@ -149,5 +149,5 @@ fn ontology(cx: &Context<'_>, key: &Key, field: &Field<TextOr<OntologyFile>>) ->
             required(cx, file, "file", key.at, "the file of its terms")?
         }
     };
-    files::ontology(cx, Named { path, at, label: &label }, key)
+    files::ontology(cx, FileRef { path, at, label: &label }, key)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
 use super::flags::Declared;
-use super::values::{distinct, globs, not_built, plain_key, read_each};
+use super::values::{distinct, globs, plain_key, read_each, report_unsupported};
 use crate::stack::context::Context;
 use crate::stack::field::{Key, Opt};
 use crate::stack::raw::{Spec, Target as Raw};
@@ -38,7 +38,7 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
         protect: _,
     } = raw;
     if let Some(at) = backup.at() {
-        not_built(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
+        report_unsupported(cx, at, "the backup of a target", "remove `backup:`, and copy the file yourself");
     }
     let places = [
         ("copy_of", copy_of.at()),
@@ -47,7 +47,12 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
         ("discover", discover.at()),
     ];
     for (key, at) in places.into_iter().filter_map(|(key, at)| Some((key, at?))) {
-        not_built(cx, at, &format!("`{key}` of a target"), "remove it; `exclude` leaves out whole tables");
+        report_unsupported(
+            cx,
+            at,
+            &format!("`{key}` of a target"),
+            "remove it; `exclude` leaves out whole tables",
+        );
     }
     let when = flags.when(cx, when);
     let endpoint = connection::written(url)
@@ -60,7 +65,7 @@ fn target(cx: &Context<'_>, key: &Key, raw: &Raw, flags: &Declared) -> Option<Ta
                 Address::Server(url)
                     if matches!(url.expose().scheme(), "postgres" | "postgresql" | "mysql") =>
                 {
-                    not_built(cx, at, "a target on a server", &format!("accepted: {ACCEPTED}"));
+                    report_unsupported(cx, at, "a target on a server", &format!("accepted: {ACCEPTED}"));
                     None
                 }
                 Address::Server(_) => {

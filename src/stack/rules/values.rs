@@ -9,7 +9,7 @@ use globset::GlobBuilder;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::{Field, Key, Opt, OrFalse};
-use crate::stack::files::all;
+use crate::stack::files::collect_all;
 use crate::stack::tree::Span;
 
 /// Returns the value of a required key with its location.
@@ -34,7 +34,7 @@ pub(super) fn read_each<'r, R, T>(
     mut read: impl FnMut(&'r Key, &'r Field<R>) -> Option<T>,
 ) -> Option<BTreeMap<String, T>> {
     let read = entries.iter().map(|(key, field)| Some((key.name.clone(), read(key, field)?)));
-    Some(all(read)?.into_iter().collect())
+    Some(collect_all(read)?.into_iter().collect())
 }
 
 /// Returns the texts of a list and reports duplicates.
@@ -57,7 +57,7 @@ pub(super) fn distinct(cx: &Context<'_>, field: &Opt<Vec<Field<String>>>, what: 
 }
 
 /// Reports a documented feature that has no backend yet.
-pub(super) fn not_built(cx: &Context<'_>, at: Span, what: &str, help: &str) {
+pub(super) fn report_unsupported(cx: &Context<'_>, at: Span, what: &str, help: &str) {
     let message = format!("{what} is not built into this version");
     cx.fail(Code::NotBuilt, at, message, "not built yet", help);
 }

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
-use super::values::{check_range, distinct, not_built, plain_key, read_each, required};
+use super::values::{check_range, distinct, plain_key, read_each, report_unsupported, required};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::field::{Field, Key, Opt};
-use crate::stack::files::{self, Named};
+use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{
     Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
 };
@@ -45,10 +45,10 @@ pub(super) fn vector(
         protect: _,
     } = raw;
     if let Some(at) = checks.at() {
-        not_built(cx, at, "`checks`", "remove it, and try questions by hand");
+        report_unsupported(cx, at, "`checks`", "remove it, and try questions by hand");
     }
     if let Some((Layout::Vanna, at)) = layout.located() {
-        not_built(cx, at, "the layout `vanna`", "write `layout: native`, or remove it");
+        report_unsupported(cx, at, "the layout `vanna`", "write `layout: native`, or remove it");
     }
     let endpoint = endpoint(cx, raw, at);
     if let Some(Endpoint { to: Ok(VectorUrl::Sqlite(_)), .. }) = &endpoint {
@@ -146,7 +146,7 @@ fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<Vect
         Address::Server(url) => match url.expose().scheme() {
             "http" | "https" => Some(VectorUrl::Chroma(url)),
             "postgres" | "postgresql" => {
-                not_built(cx, at, "a vector store in PostgreSQL", &format!("accepted: {ACCEPTED}"));
+                report_unsupported(cx, at, "a vector store in PostgreSQL", &format!("accepted: {ACCEPTED}"));
                 None
             }
             _ => {
@@ -160,7 +160,7 @@ fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<Vect
 fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Option<Embedder> {
     const HELP: &str = "write `embedder: { kind: hashing }`";
     let Some(Field { at, value }) = embedder.field() else {
-        not_built(cx, at, "the embedder `static`, which is the default,", HELP);
+        report_unsupported(cx, at, "the embedder `static`, which is the default,", HELP);
         return None;
     };
     let RawEmbedder {
@@ -177,10 +177,10 @@ fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Optio
     } = value.as_ref()?;
     let (kind, kind_at) = required(cx, kind, "kind", *at, "`static`, `minilm`, `bert`, `hashing` or `http`")?;
     match kind {
-        EmbedderKind::Static => not_built(cx, kind_at, "the embedder `static`", HELP),
-        EmbedderKind::Minilm => not_built(cx, kind_at, "the embedder `minilm`", HELP),
-        EmbedderKind::Bert => not_built(cx, kind_at, "the embedder `bert`", HELP),
-        EmbedderKind::Http => not_built(cx, kind_at, "the embedder `http`", HELP),
+        EmbedderKind::Static => report_unsupported(cx, kind_at, "the embedder `static`", HELP),
+        EmbedderKind::Minilm => report_unsupported(cx, kind_at, "the embedder `minilm`", HELP),
+        EmbedderKind::Bert => report_unsupported(cx, kind_at, "the embedder `bert`", HELP),
+        EmbedderKind::Http => report_unsupported(cx, kind_at, "the embedder `http`", HELP),
         EmbedderKind::Hashing => {
             let foreign = [
                 ("path", path.at()),
@@ -239,14 +239,14 @@ fn collection(
     let mut files_read = Vec::new();
     let mut seen = BTreeSet::new();
     for (path, at) in from_files.texts() {
-        let named = files::prose(cx, Named { path, at, label: &label("files") });
+        let named = files::prose(cx, FileRef { path, at, label: &label("files") });
         files_read.extend(named.into_iter().flatten().filter(|file| seen.insert(file.name.clone())));
     }
     let mut examples = Vec::new();
     for (path, at) in from_examples.texts() {
         let label = format!("{}/{path}", label("examples"));
         examples
-            .extend(files::examples(cx, Named { path, at, label: &label }, targets).into_iter().flatten());
+            .extend(files::examples(cx, FileRef { path, at, label: &label }, targets).into_iter().flatten());
     }
     Some(Collection {
         schema: schema_names,

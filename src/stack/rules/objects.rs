@@ -11,7 +11,7 @@ use crate::stack::tree::Span;
 use crate::suggest::declared as advice;
 
 /// The named objects of a spec.
-pub(super) struct Things {
+pub(super) struct Objects {
     pub declared: BTreeSet<Address>,
     /// The objects with `protect: true`.
     pub protected: BTreeSet<Address>,
@@ -20,16 +20,16 @@ pub(super) struct Things {
 }
 
 /// Collects the named objects of a spec and validates `moved`.
-pub(super) fn things(cx: &Context<'_>, spec: &Spec) -> Things {
-    let all = all(spec);
+pub(super) fn objects(cx: &Context<'_>, spec: &Spec) -> Objects {
+    let all = addresses(spec);
     let declared: BTreeSet<Address> = all.iter().map(|(address, _)| address.clone()).collect();
     let protected = all.into_iter().filter(|(_, protect)| *protect).map(|(address, _)| address).collect();
     let moved = moved(cx, spec, &declared);
-    Things { declared, protected, moved }
+    Objects { declared, protected, moved }
 }
 
 /// Returns each address and whether it is protected.
-fn all(spec: &Spec) -> Vec<(Address, bool)> {
+fn addresses(spec: &Spec) -> Vec<(Address, bool)> {
     let mut all = Vec::new();
     if let Some(system) = spec.system.value() {
         all.push((Kind::System.alone(), system.protect.or(false)));
@@ -61,12 +61,12 @@ fn all(spec: &Spec) -> Vec<(Address, bool)> {
 fn named<T>(
     all: &mut Vec<(Address, bool)>,
     kind: Kind,
-    things: &Opt<Named<T>>,
+    entries_of_kind: &Opt<Named<T>>,
     protect: fn(&T) -> &Opt<bool>,
 ) {
-    let entries = things.entries().iter();
+    let entries = entries_of_kind.entries().iter();
     all.extend(entries.map(|(key, field)| {
-        let is_protected = field.value.as_ref().is_some_and(|thing| protect(thing).or(false));
+        let is_protected = field.value.as_ref().is_some_and(|object| protect(object).or(false));
         (kind.named(&key.name), is_protected)
     }));
 }
@@ -84,20 +84,20 @@ fn movable(text: &str) -> Result<Address, Moving> {
 /// Validates `moved:` against the declared objects.
 fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<BTreeMap<Address, Address>> {
     const MOVABLE: &str = "seeds (`system.seed.NAME`) and targets (`target.NAME`) can be moved";
-    let mut whole = true;
+    let mut is_valid = true;
     let mut moved = BTreeMap::new();
     let mut taken: BTreeMap<&str, Span> = BTreeMap::new();
     let olds: BTreeMap<&str, Span> =
         spec.moved.entries().iter().map(|(key, _)| (key.name.as_str(), key.at)).collect();
     for (key, field) in spec.moved.entries() {
         let mut refuse = |error: SpecError| {
-            whole = false;
+            is_valid = false;
             cx.report(error);
         };
         let error =
             |code, message: String, at, label: &str| SpecError::new(code, message).at(cx.at(at), label);
         let Some(new) = field.value.as_deref() else {
-            whole = false;
+            is_valid = false;
             continue;
         };
         let old = key.name.as_str();
@@ -109,20 +109,20 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
                 continue;
             }
             (Err(_), _) => {
-                let message = format!("`{old}` is no address of a thing that can be moved");
+                let message = format!("`{old}` is not the address of an object that can be moved");
                 refuse(error(Code::BadValue, message, key.at, "this address").help(MOVABLE));
                 continue;
             }
             (_, Err(_)) => {
                 let message = format!("`{old}` cannot become `{new}`");
-                refuse(error(Code::BadValue, message, field.at, "a thing of another kind").help(MOVABLE));
+                refuse(error(Code::BadValue, message, field.at, "an object of another kind").help(MOVABLE));
                 continue;
             }
         };
         if from.kind() != to.kind() {
             let message = format!("`{old}` cannot become `{new}`");
-            let help = "a thing keeps its kind when it gets another name";
-            refuse(error(Code::BadValue, message, field.at, "a thing of another kind").help(help));
+            let help = "an object keeps its kind when it is renamed";
+            refuse(error(Code::BadValue, message, field.at, "an object of another kind").help(help));
         } else if let Some(again) = olds.get(new) {
             let message = format!("`{new}` is the old name of something, and the new name of `{old}`");
             let help = "name the last address at once: `moved` is not followed from entry to entry";
@@ -140,7 +140,7 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
             let message = format!("`{new}` is not in the spec");
             refuse(error(Code::UnknownReference, message, field.at, "not declared").help(advice(new, same)));
         } else if let Some(first) = taken.insert(new, field.at) {
-            let message = format!("two things cannot both become `{new}`");
+            let message = format!("two objects cannot both become `{new}`");
             let help = "name the one that it was, and remove the other line";
             refuse(
                 error(Code::Same, message, field.at, "again here").and(cx.at(first), "first here").help(help),
@@ -149,5 +149,5 @@ fn moved(cx: &Context<'_>, spec: &Spec, declared: &BTreeSet<Address>) -> Option<
             moved.insert(from, to);
         }
     }
-    whole.then_some(moved)
+    is_valid.then_some(moved)
 }
