@@ -8,7 +8,7 @@ use crate::address::Kind;
 use crate::catalog::Snapshot;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
-use crate::plan::Failure;
+use crate::plan::PlanError;
 use crate::stack::{Migration, Stack};
 use crate::stores::{Clients, ObserveError};
 use crate::system::{self, Desired, Until, Verdict};
@@ -48,24 +48,24 @@ impl Locked<'_> {
         let stop = async {
             tokio::select! {
                 _ = self.lock.lost() => {}
-                () = cancel.asked(1) => {}
+                () = cancel.requested(1) => {}
             }
         };
         let until = Until { version: to, is_recorded, is_compared };
         let comparing = system::compare(&desired, until, &clients.system, stop);
         let verdict = tokio::select! {
             verdict = comparing => verdict?,
-            () = cancel.asked(2) => return Ok(Baselined::StoppedAtOnce),
+            () = cancel.requested(2) => return Ok(Baselined::StoppedAtOnce),
         };
         // Nothing was written up to this point.
         self.lock.check().await.map_err(Error::LockLost)?;
-        if cancel.is_asked() {
+        if cancel.is_requested() {
             return Ok(Baselined::Interrupted);
         }
         match verdict {
             Verdict::Stopped => Ok(Baselined::Interrupted),
             Verdict::Recorded => Ok(Baselined::Nothing),
-            Verdict::Faults(faults) => Err(Error::Plan(Failure::Faults(faults))),
+            Verdict::Faults(faults) => Err(Error::Plan(PlanError::Faults(faults))),
             Verdict::Differs { objects, diff } => Ok(Baselined::Differs { objects, diff }),
             Verdict::Same { lacking, schema } => {
                 let run = self.beginning("baseline", &Digest::of("baseline"));

@@ -25,7 +25,7 @@ impl Cancel {
     }
 
     /// Requests to stop; a second request is urgent.
-    pub fn ask(&self) {
+    pub fn request(&self) {
         // Saturates: further requests have no additional meaning.
         let _ = self.0.asked.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| Some(n.saturating_add(1)));
         self.0.changed.notify_waiters();
@@ -34,8 +34,8 @@ impl Cancel {
     /// Stops at once, for a reason other than a user's request.
     pub fn stop(&self, reason: String) {
         let _ = self.0.reason.set(reason);
-        self.ask();
-        self.ask();
+        self.request();
+        self.request();
     }
 
     /// Returns why the run must stop, unless a user requested it.
@@ -49,12 +49,12 @@ impl Cancel {
     }
 
     /// Whether a stop was requested, so that no new step may start.
-    pub fn is_asked(&self) -> bool {
+    pub fn is_requested(&self) -> bool {
         self.0.asked.load(Ordering::SeqCst) > 0
     }
 
     /// Waits until a stop was requested `times` times.
-    pub async fn asked(&self, times: u8) {
+    pub async fn requested(&self, times: u8) {
         loop {
             let mut changed = std::pin::pin!(self.0.changed.notified());
             // Registered before the check, so that a request in between is not missed.
@@ -68,22 +68,26 @@ impl Cancel {
 
     /// Runs a future that can be dropped at any point; returns `None` as soon as a stop is
     /// requested.
-    pub fn unless_asked<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
-        self.until_asked(1, work)
+    pub fn unless_cancelled<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+        self.until_requested(1, work)
     }
 
-    /// As [`Self::unless_asked`], for a future that is dropped only on an urgent stop.
+    /// As [`Self::unless_cancelled`], for a future that is dropped only on an urgent stop.
     pub fn unless_urgent<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
-        self.until_asked(2, work)
+        self.until_requested(2, work)
     }
 
-    fn until_asked<T>(&self, times: u8, work: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    fn until_requested<T>(
+        &self,
+        times: u8,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = Option<T>> {
         // The future is boxed because it is too large for the stack.
         let work = Box::pin(work);
         async move {
             tokio::select! {
                 biased;
-                () = self.asked(times) => None,
+                () = self.requested(times) => None,
                 done = work => Some(done),
             }
         }
@@ -105,7 +109,7 @@ impl Cancel {
             match hearing {
                 Ok((runtime, signals)) => {
                     drop(tell.send(Ok(())));
-                    runtime.block_on(cancel.hear(signals, grace));
+                    runtime.block_on(cancel.handle_signals(signals, grace));
                 }
                 Err(error) => drop(tell.send(Err(error))),
             }
@@ -114,7 +118,7 @@ impl Cancel {
     }
 
     /// Forwards signals. Ends the process if it does not stop in time, and on the third signal.
-    async fn hear(&self, mut signals: Signals, Grace { times, most }: Grace) {
+    async fn handle_signals(&self, mut signals: Signals, Grace { times, most }: Grace) {
         const INTERRUPTED: i32 = 130;
         let mut over = std::pin::pin!(tokio::time::sleep(most));
         loop {
@@ -123,7 +127,7 @@ impl Cancel {
                     if heard.is_err() {
                         return;
                     }
-                    self.ask();
+                    self.request();
                     let asked = self.0.asked.load(Ordering::SeqCst);
                     if asked == times {
                         over.as_mut().reset(tokio::time::Instant::now() + most);

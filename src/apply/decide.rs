@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::run::{Run, Seen};
+use super::run::{Observation, Run};
 use super::schema::KnownSchema;
 use super::{End, Error, Event, Note, Totals};
 use crate::address::{Address, Kind};
@@ -62,7 +62,7 @@ impl Run<'_> {
     /// Observes, plans, shows, refuses and asks. Ends when it is interrupted.
     pub(super) async fn decide(&mut self, frontend: &mut dyn Frontend) -> Result<Decision, Error> {
         let cancel = self.cancel;
-        let deciding = cancel.unless_asked(self.look_and_ask(frontend)).await;
+        let deciding = cancel.unless_cancelled(self.plan_and_ask(frontend)).await;
         deciding.unwrap_or(Ok(Decision::End(End::Interrupted)))
     }
 
@@ -74,14 +74,14 @@ impl Run<'_> {
             if self.presence == Presence::Present && self.lock.is_none() {
                 self.take_lock().await?;
             }
-            let mut seen = self.look(&self.options, frontend).await?;
-            let to_run = self.to_run(&mut seen).await?;
-            let shown = match &self.approved_before {
-                None => Shown::First,
-                Some(before) if comes_again(&seen.plan.document, before) => Shown::Again,
-                Some(_) => Shown::Changed,
+            let mut observation = self.observe_and_plan(&self.options, frontend).await?;
+            let to_run = self.to_run(&mut observation).await?;
+            let revision = match &self.approved_before {
+                None => Revision::First,
+                Some(before) if is_covered_by(&observation.plan.document, before) => Revision::Again,
+                Some(_) => Revision::Changed,
             };
-            let mut guarded = seen.plan.refusals(&self.request.allowed);
+            let mut guarded = observation.plan.refusals(&self.request.allowed);
             guarded.retain(|(address, allow)| {
                 *allow == Allow::Environment || to_run.addresses.contains(address)
             });
@@ -92,7 +92,7 @@ impl Run<'_> {
             }
             let has_steps = !to_run.addresses.is_empty();
             let is_approved = self.request.auto_approve || self.request.saved.is_some();
-            let asks = has_steps && !is_approved && shown != Shown::Again;
+            let asks = has_steps && !is_approved && revision != Revision::Again;
             if asks {
                 self.ask(frontend).await?;
             }
@@ -102,23 +102,23 @@ impl Run<'_> {
                     Err(lock::Error::Lost { reason }) if asks => {
                         frontend.event(&Event::Note(Note::LockLost { reason }));
                         self.lock = None;
-                        self.approved_before = Some(seen.plan.document);
+                        self.approved_before = Some(observation.plan.document);
                         continue;
                     }
                     checked => checked.map_err(Error::LockLost)?,
                 }
-                self.record_unrecorded_schema(&seen).await?;
+                self.record_unrecorded_schema(&observation).await?;
             }
-            if !has_steps && seen.plan.moves.is_empty() {
-                return self.end_idle(&seen, &to_run).await;
+            if !has_steps && observation.plan.moves.is_empty() {
+                return self.end_idle(&observation, &to_run).await;
             }
-            if shown == Shown::First && seen.world.journal.bookkeeping != Bookkeeping::Missing {
+            if revision == Revision::First && observation.world.journal.bookkeeping != Bookkeeping::Missing {
                 self.note_crashed_run(frontend).await?;
             }
-            let knows_spec = self.knows_spec(&seen);
-            let Seen { world, plan } = seen;
-            let schema = KnownSchema::of(self.stack, world);
-            return Ok(Decision::Apply(Box::new(Approved { plan, to_run, knows_spec, schema })));
+            let is_spec_recorded = self.is_spec_recorded(&observation);
+            let Observation { world, plan } = observation;
+            let schema = KnownSchema::from_world(self.stack, world);
+            return Ok(Decision::Apply(Box::new(Approved { plan, to_run, is_spec_recorded, schema })));
         }
     }
 
@@ -134,12 +134,12 @@ impl Run<'_> {
             }
         };
         if earlier.is_some() {
-            let done = plan::done_of(saved, &seen.plan.document);
+            let done = plan::done_of(saved, &observation.plan.document);
             let going_on = Options { done, ..self.options.clone() };
-            seen.plan = plan::plan(self.stack, &seen.world, &going_on).map_err(Error::Plan)?;
+            observation.plan = plan::plan(self.stack, &observation.world, &going_on).map_err(Error::Plan)?;
         }
         let run = earlier.as_ref().map(|run| run.id.as_str());
-        match plan::reconcile(saved, &seen.plan.document, run) {
+        match plan::reconcile(saved, &observation.plan.document, run) {
             Ok(mut to_run) => {
                 if self.has_made_database {
                     // This run created the database, not an earlier one.
@@ -148,8 +148,8 @@ impl Run<'_> {
                 Ok(to_run)
             }
             Err(error) => {
-                if earlier.is_some() && seen.plan.is_empty() {
-                    self.record_used_up_plan(saved, seen).await?;
+                if earlier.is_some() && observation.plan.is_empty() {
+                    self.record_used_up_plan(saved, observation).await?;
                 }
                 Err(Error::Saved(error))
             }
@@ -169,8 +169,8 @@ impl Run<'_> {
     async fn record_used_up_plan(&self, saved: &Document, seen: &Seen) -> Result<(), Error> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check().await.map_err(Error::LockLost)?;
-        self.record_unrecorded_schema(seen).await?;
-        if !self.knows_spec(seen) && saved.spec_digest == self.stack.digest {
+        self.record_unrecorded_schema(observation).await?;
+        if !self.is_spec_recorded(observation) && saved.spec_digest == self.stack.digest {
             self.record_spec().await?;
         }
         Ok(())
@@ -182,17 +182,17 @@ impl Run<'_> {
             // Another spec with the same meaning: only its digest has to be recorded.
             self.record_spec().await?;
         }
-        let Document { summary, blocked, deferred, .. } = &seen.plan.document;
+        let Document { summary, blocked, deferred, .. } = &observation.plan.document;
         let (unchanged, blocked, deferred) = (summary.unchanged, blocked.len(), deferred.len());
         Ok(Decision::End(End::Idle {
             totals: Totals { unchanged, blocked, deferred, ..Totals::default() },
-            is_incomplete: seen.plan.has_failed_check() || blocked > 0 || !to_run.held.is_empty(),
-            bookkeeping: Some(seen.world.journal.bookkeeping),
+            is_incomplete: observation.plan.has_failed_check() || blocked > 0 || !to_run.held.is_empty(),
+            bookkeeping: Some(observation.world.journal.bookkeeping),
         }))
     }
 
-    fn knows_spec(&self, seen: &Seen) -> bool {
-        seen.world.journal.spec_digest.as_ref() == Some(&self.stack.digest)
+    fn is_spec_recorded(&self, observation: &Observation) -> bool {
+        observation.world.journal.spec_digest.as_ref() == Some(&self.stack.digest)
     }
 
     /// Reports the last run if it was killed before its end.
@@ -201,14 +201,14 @@ impl Run<'_> {
         if let Some(run) = last.pop().map(|run| run.judged(None))
             && run.status == RunStatus::Died
         {
-            frontend.event(&Event::Note(Note::Died(Box::new(run))));
+            frontend.event(&Event::Note(Note::Crashed(Box::new(run))));
         }
         Ok(())
     }
 }
 
 /// Whether every change of a plan was in an earlier one, with the same effect and risk.
-fn comes_again(plan: &Document, before: &Document) -> bool {
+fn is_covered_by(plan: &Document, before: &Document) -> bool {
     let earlier: BTreeMap<&Address, &ChangeEntry> =
         before.changes.iter().map(|change| (&change.address, change)).collect();
     plan.changes.iter().all(|change| {

@@ -2,7 +2,7 @@
 
 use super::{Totals, Verified};
 use crate::journal::{self, Bookkeeping, RunId, RunStatus, lock};
-use crate::plan::{self, Anothers, SavedError};
+use crate::plan::{ForeignDatabase, PlanError, SavedError};
 use crate::stores::ObserveError;
 
 /// How a run ended.

@@ -8,7 +8,7 @@ use crate::address::Kind;
 use crate::connection::Purpose;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, lock};
-use crate::plan::Anothers;
+use crate::plan::ForeignDatabase;
 use crate::stack::Stack;
 use crate::stores::{Clients, ObserveError, system_url};
 use crate::system;
@@ -42,8 +42,8 @@ impl<'a> Locked<'a> {
         let Some(database) = clients.existing_system().await? else { return Ok(None) };
         let lock = lock::acquire(&system_url(stack)?, &database, &stack.name, &run, patience).await?;
         let (journal, _) = journal::observe(&database).await?;
-        match Anothers::of(stack, &journal) {
-            Some(anothers) => Err(Error::Anothers(anothers)),
+        match ForeignDatabase::from_journal(stack, &journal) {
+            Some(foreign) => Err(Error::ForeignDatabase(foreign)),
             None => Ok(Some(Self { stack, clients, lock, run })),
         }
     }

@@ -20,7 +20,7 @@ pub(super) struct Lanes {
 
 impl Lanes {
     /// Counts the running steps.
-    pub(super) fn of<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
+    pub(super) fn used_by<'a>(running: impl Iterator<Item = &'a Step>) -> Self {
         let mut lanes = Self::default();
         for step in running {
             lanes.running += 1;
@@ -227,13 +227,13 @@ mod tests {
         steps.push(other("cache"));
         let mut queue = Queue::new(steps);
         let mut running: Vec<Step> = Vec::new();
-        while let Some(step) = queue.next(&Lanes::of(running.iter())) {
+        while let Some(step) = queue.next(&Lanes::used_by(running.iter())) {
             running.push(step);
         }
 
         assert_eq!(running.len(), connection::STEPS_AT_ONCE + 1);
         assert_eq!(running.last().unwrap().address.name(), "cache");
         assert_eq!(running.remove(0).address.name(), "0");
-        assert!(queue.next(&Lanes::of(running.iter())).is_some(), "one ended");
+        assert!(queue.next(&Lanes::used_by(running.iter())).is_some(), "one ended");
     }
 }

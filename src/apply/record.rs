@@ -16,15 +16,15 @@ use crate::sql::{Database, Dialect};
 use crate::stack::Stack;
 
 /// Maximum delay of the journal.
-const MOST_BEHIND: Duration = Duration::from_secs(1);
+const MAX_DELAY: Duration = Duration::from_secs(1);
 /// How long the walk pauses for the journal while a step may hold the only connection to a SQLite
 /// file.
-const ASIDE: Duration = Duration::from_millis(200);
+const MAX_PAUSE: Duration = Duration::from_millis(200);
 /// Timeout of a write to the journal: longer than it takes to detect a dead connection or to time
 /// out on a lock, because those errors are more specific.
 const DEADLINE: Duration = Duration::from_secs(45);
 /// Timeout for recording the outcome of a run that must end at once.
-const HURRY: Duration = Duration::from_secs(1);
+const URGENT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Returns the journal record of a run that starts now.
 pub(super) fn beginning(
@@ -120,7 +120,7 @@ impl Recorder {
             position: 0,
             flushed: Instant::now(),
             is_urgent: false,
-            trouble: None,
+            first_error: None,
         }
     }
 
@@ -150,17 +150,17 @@ impl Recorder {
         if self.database.is_none() || self.waiting.is_empty() {
             return std::future::pending().await;
         }
-        tokio::time::sleep(MOST_BEHIND.saturating_sub(self.flushed.elapsed())).await;
+        tokio::time::sleep(MAX_DELAY.saturating_sub(self.flushed.elapsed())).await;
     }
 
     /// Writes the steps that ended, unless the last write is recent.
     pub(super) async fn keep_up(&mut self) {
-        if self.flushed.elapsed() < MOST_BEHIND {
+        if self.flushed.elapsed() < MAX_DELAY {
             return;
         }
         match self.database.as_ref().map(Database::dialect) {
             // On a timeout the records are kept and written later.
-            Some(Dialect::Sqlite) => drop(tokio::time::timeout(ASIDE, self.flush()).await),
+            Some(Dialect::Sqlite) => drop(tokio::time::timeout(MAX_PAUSE, self.flush()).await),
             Some(Dialect::Postgres) | None => self.flush().await,
         }
         // Set after a timeout as well, so that the walk pauses at most once a second.
@@ -186,7 +186,7 @@ impl Recorder {
             if let Some(database) = &self.database {
                 self.within(journal::finish(database, &self.run.id, status, summary)).await?;
             }
-            self.trouble.take().map_or(Ok(()), Err)
+            self.first_error.take().map_or(Ok(()), Err)
         };
         tokio::select! {
             biased;
@@ -252,8 +252,8 @@ impl Recorder {
     /// observed.
     async fn within(&self, writing: impl Future<Output = journal::Result<()>>) -> journal::Result<()> {
         // After one timeout, further writes are not attempted.
-        let is_busy = matches!(self.trouble, Some(journal::Error::Busy));
-        let deadline = if self.is_urgent || is_busy { HURRY } else { DEADLINE };
+        let is_busy = matches!(self.first_error, Some(journal::Error::Busy));
+        let deadline = if self.is_urgent || is_busy { URGENT_TIMEOUT } else { DEADLINE };
         tokio::time::timeout(deadline, writing).await.unwrap_or(Err(journal::Error::Busy))
     }
 
@@ -263,13 +263,13 @@ impl Recorder {
         self.waiting.clear();
         self.flushed = Instant::now();
         if let Err(error) = written {
-            self.trouble.get_or_insert(error);
+            self.first_error.get_or_insert(error);
         }
     }
 }
 
 /// Returns a moment after the run was asked to stop at once.
 async fn late(cancel: &Cancel) {
-    cancel.asked(2).await;
-    tokio::time::sleep(HURRY * 2).await;
+    cancel.requested(2).await;
+    tokio::time::sleep(URGENT_TIMEOUT * 2).await;
 }

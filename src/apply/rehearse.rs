@@ -48,7 +48,7 @@ pub async fn rehearse(
         vec![Check::new(Addressed::Rehearsal, Status::Fail, message)]
     };
     let ended = system::within_scratch(&client, async |scratch: &Client| {
-        let checks = cancel.unless_asked(rehearsal.run(scratch)).await;
+        let checks = cancel.unless_cancelled(rehearsal.run(scratch)).await;
         Ok(checks.map(|checks| checks.unwrap_or_else(|error| failed(causes(&error)))))
     });
     Ok(Box::pin(ended).await.unwrap_or_else(|error| {
@@ -80,22 +80,22 @@ struct Rehearsal<'a> {
 
 /// Results of the steps in the scratch database.
 #[derive(Debug, Default)]
-struct Outcome {
+struct RehearsalOutcome {
     done: BTreeSet<Address>,
-    failed: BTreeMap<Address, Trouble>,
+    failed: BTreeMap<Address, StepFailure>,
     /// Steps that were not run, with the failed step that blocked them.
     blocked: BTreeMap<Address, Address>,
 }
 
 /// Why a step failed.
 #[derive(Debug)]
-struct Trouble {
+struct StepFailure {
     message: String,
-    kind: Kind,
+    kind: FailureKind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FailureKind {
     /// It would fail in the real database, too.
     Failed,
     /// A referenced row is missing, which may exist in the real database.
@@ -107,13 +107,13 @@ enum Kind {
 }
 
 /// A step that is not run, with the reason.
-fn skipped(message: String) -> Trouble {
-    Trouble { message, kind: Kind::Skipped }
+fn skipped(message: String) -> StepFailure {
+    StepFailure { message, kind: FailureKind::Skipped }
 }
 
-impl From<String> for Trouble {
+impl From<String> for StepFailure {
     fn from(message: String) -> Self {
-        Self { message, kind: Kind::Failed }
+        Self { message, kind: FailureKind::Failed }
     }
 }
 
@@ -131,25 +131,25 @@ impl Rehearsal<'_> {
 
     async fn run(&self, scratch: &Client) -> Result<Vec<Check>, ObserveError> {
         let mut stack = system_alone(self.stack);
-        let mut live = Outcome::default();
-        self.rounds(&mut self.as_it_is(&stack), scratch, &mut live).await?;
-        if let Some((address, Trouble { message, kind })) = live.failed.first_key_value() {
+        let mut live = RehearsalOutcome::default();
+        self.rounds(&mut self.as_applied(&stack), scratch, &mut live).await?;
+        if let Some((address, StepFailure { message, kind })) = live.failed.first_key_value() {
             let message = format!(
                 "nothing was rehearsed: the schema as it is cannot be made again from the files, {address}: {message}"
             );
-            let status = if *kind == Kind::LacksObjects { Status::Warn } else { Status::Fail };
+            let status = if *kind == FailureKind::LacksObjects { Status::Warn } else { Status::Fail };
             return Ok(vec![Check::new(Addressed::Rehearsal, status, message)]);
         }
-        let mut outcome = Outcome::default();
-        self.leave_out_what_has_no_table(&mut stack, scratch, &mut outcome).await?;
+        let mut outcome = RehearsalOutcome::default();
+        self.remove_rows_without_table(&mut stack, scratch, &mut outcome).await?;
         self.rounds(&mut stack, scratch, &mut outcome).await?;
         outcome.done.extend(live.done);
-        Ok(self.verdict(&outcome))
+        Ok(self.checks(&outcome))
     }
 
     /// Returns the stack as applied to the real database: its extensions, the migrations of its
     /// history, and the repeatable files that are not pending.
-    fn as_it_is(&self, stack: &Stack) -> Stack {
+    fn as_applied(&self, stack: &Stack) -> Stack {
         let observed = &self.world.system;
         let history = observed.migrations.as_deref().unwrap_or_default();
         let is_applied =
@@ -180,11 +180,11 @@ impl Rehearsal<'_> {
     }
 
     /// A table that exists and that no migration creates is missing in the scratch database.
-    async fn leave_out_what_has_no_table(
+    async fn remove_rows_without_table(
         &self,
         stack: &mut Stack,
         scratch: &Client,
-        outcome: &mut Outcome,
+        outcome: &mut RehearsalOutcome,
     ) -> Result<(), ObserveError> {
         let made = scratch.catalog().await?;
         let there = &self.world.system.schema;
@@ -193,8 +193,8 @@ impl Rehearsal<'_> {
             let lacks = there.tables.contains_key(&name) && !made.tables.contains_key(&name);
             if lacks {
                 let message = format!("no migration makes its table {table}");
-                let trouble = skipped(message);
-                outcome.failed.insert(address, trouble);
+                let failure = skipped(message);
+                outcome.failed.insert(address, failure);
             }
             lacks
         };
@@ -209,7 +209,7 @@ impl Rehearsal<'_> {
         &self,
         stack: &mut Stack,
         scratch: &Client,
-        outcome: &mut Outcome,
+        outcome: &mut RehearsalOutcome,
     ) -> Result<(), ObserveError> {
         let mut left = MOST_ROUNDS;
         while left > 0 {
@@ -217,15 +217,15 @@ impl Rehearsal<'_> {
             let world = World { system, journal, targets: BTreeMap::new(), vector: None, cache: None };
             let plan = match plan::plan(stack, &world, &Options::default()) {
                 Ok(plan) => plan,
-                Err(Failure::Faults(faults)) => {
-                    if give_up(stack, faults, outcome) {
+                Err(PlanError::Faults(faults)) => {
+                    if remove_faulty_objects(stack, faults, outcome) {
                         continue;
                     }
                     return Ok(());
                 }
-                Err(failure @ (Failure::NothingSelected(_) | Failure::Cycle(_))) => {
-                    let trouble = Trouble::from(format!("cannot be planned: {failure:?}"));
-                    outcome.failed.insert(Addressed::System.alone(), trouble);
+                Err(failure @ (PlanError::NothingSelected(_) | PlanError::Cycle(_))) => {
+                    let failure = StepFailure::from(format!("cannot be planned: {failure:?}"));
+                    outcome.failed.insert(Addressed::System.alone(), failure);
                     return Ok(());
                 }
             };
@@ -240,7 +240,7 @@ impl Rehearsal<'_> {
     }
 
     /// Executes the steps one at a time, in the order of the plan.
-    async fn walk(&self, plan: Plan, scratch: &Client, outcome: &mut Outcome) {
+    async fn walk(&self, plan: Plan, scratch: &Client, outcome: &mut RehearsalOutcome) {
         for step in plan.steps {
             let address = step.address;
             if outcome.done.contains(&address) || outcome.failed.contains_key(&address) {
@@ -261,13 +261,13 @@ impl Rehearsal<'_> {
             };
             match result {
                 Ok(()) => drop(outcome.done.insert(address)),
-                Err(trouble) => drop(outcome.failed.insert(address, trouble)),
+                Err(failure) => drop(outcome.failed.insert(address, failure)),
             }
         }
     }
 
     /// Executes a change, unless it would affect anything outside of the scratch database.
-    async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), Trouble> {
+    async fn attempt(&self, address: &Address, change: &Change, scratch: &Client) -> Result<(), StepFailure> {
         let file = match change {
             Change::Migration(change) => Some(change.text()),
             Change::Role(_) => return Err(skipped("a role is of the whole server".to_owned())),
@@ -293,14 +293,14 @@ impl Rehearsal<'_> {
             let desired = Desired::new(&stack, scratch.dialect()).knowing(recorded);
             let making =
                 self.surroundings.get_or_try_init(|| system::surround(&desired, &self.live, scratch));
-            making.await.map_err(|error| Trouble::from(causes(&error)))?;
+            making.await.map_err(|error| StepFailure::from(causes(&error)))?;
             applied = system::apply(change, scratch, &self.run).await;
         }
-        applied.map(|_| ()).map_err(|error| self.trouble(address, &error))
+        applied.map(|_| ()).map_err(|error| self.failure(address, &error))
     }
 
     /// Returns the message of a step's error, with the location in the files.
-    fn trouble(&self, address: &Address, error: &system::Error) -> Trouble {
+    fn failure(&self, address: &Address, error: &system::Error) -> StepFailure {
         let message = match error {
             system::Error::Migrations(migrations::Error::Migration {
                 line,
@@ -313,24 +313,25 @@ impl Rehearsal<'_> {
                 format!("{}:{line}: {message}, at {statement}", text.name())
             }
             error => {
-                let place = self.place(address).map(|at| format!("{}:{}: ", at.source.name(), at.line()));
+                let place =
+                    self.location_of(address).map(|at| format!("{}:{}: ", at.source.name(), at.line()));
                 format!("{}{}", place.unwrap_or_default(), causes(error))
             }
         };
-        let Some(lacks) = error.lacks() else { return Trouble::from(message) };
+        let Some(lacks) = error.lacks() else { return StepFailure::from(message) };
         if lacks == Lacks::Row {
-            return Trouble { message, kind: Kind::LacksRows };
+            return StepFailure { message, kind: FailureKind::LacksRows };
         }
         let left = self.surroundings.get().map(|made| made.left(lacks)).unwrap_or_default();
         if left.is_empty() {
-            return Trouble::from(message);
+            return StepFailure::from(message);
         }
         let message = format!("{message}; of the real database this could not be made: {}", left.join(", "));
-        Trouble { message, kind: Kind::LacksObjects }
+        StepFailure { message, kind: FailureKind::LacksObjects }
     }
 
     /// Returns the location of a seed or an ontology.
-    fn place(&self, address: &Address) -> Option<&Location> {
+    fn location_of(&self, address: &Address) -> Option<&Location> {
         let system = &self.stack.system;
         match address.kind() {
             Addressed::Seed => system.seeds.get(address.name()).map(|seed| &seed.at),
@@ -340,13 +341,13 @@ impl Rehearsal<'_> {
     }
 
     /// Returns a check for each failed step, or one check for all steps.
-    fn verdict(&self, outcome: &Outcome) -> Vec<Check> {
+    fn checks(&self, outcome: &RehearsalOutcome) -> Vec<Check> {
         let pending = self.pending();
         // An empty database has no referenced rows that could be missing here, except those of
         // users.
         let may_lack = !self.world.system.schema.tables.is_empty() || !self.stack.system.users.is_empty();
         let mut checks = Vec::new();
-        for (address, Trouble { message, kind }) in &outcome.failed {
+        for (address, StepFailure { message, kind }) in &outcome.failed {
             let after: Vec<&str> = outcome
                 .blocked
                 .iter()
@@ -358,14 +359,16 @@ impl Rehearsal<'_> {
                 continue;
             }
             let (status, mut message) = match kind {
-                Kind::Skipped | Kind::LacksObjects => (Status::Warn, format!("not rehearsed: {message}")),
-                Kind::LacksRows if may_lack => {
+                FailureKind::Skipped | FailureKind::LacksObjects => {
+                    (Status::Warn, format!("not rehearsed: {message}"))
+                }
+                FailureKind::LacksRows if may_lack => {
                     (Status::Warn, format!("not rehearsed, a scratch database has no data: {message}"))
                 }
                 _ if !is_pending => {
                     (Status::Warn, format!("cannot be repeated in a scratch database: {message}"))
                 }
-                Kind::LacksRows | Kind::Failed => (Status::Fail, message.clone()),
+                FailureKind::LacksRows | FailureKind::Failed => (Status::Fail, message.clone()),
             };
             if !after.is_empty() {
                 message = format!("{message}; not rehearsed after it: {}", after.join(", "));
@@ -379,7 +382,7 @@ impl Rehearsal<'_> {
         checks
     }
 
-    fn counts(&self, pending: &BTreeSet<&Address>, outcome: &Outcome) -> String {
+    fn counts(&self, pending: &BTreeSet<&Address>, outcome: &RehearsalOutcome) -> String {
         let done = pending.iter().filter(|address| outcome.done.contains(**address)).count();
         let plural = if pending.len() == 1 { "" } else { "s" };
         let users = self.document.changes.iter().filter(|step| step.address.kind() == Addressed::User);
@@ -412,7 +415,7 @@ fn system_alone(stack: &Stack) -> Stack {
 
 /// Records faults, and removes their objects from the stack. Returns false if the stack stays the
 /// same, so that it cannot be planned.
-fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool {
+fn remove_faulty_objects(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut RehearsalOutcome) -> bool {
     let mut is_less = false;
     for Fault { address, message, help: _, at } in faults {
         is_less |= match address.kind() {
@@ -425,12 +428,12 @@ fn give_up(stack: &mut Stack, faults: Vec<Fault>, outcome: &mut Outcome) -> bool
             None => message,
         };
         outcome.done.remove(&address);
-        outcome.failed.entry(address).or_insert_with(|| Trouble::from(message));
+        outcome.failed.entry(address).or_insert_with(|| StepFailure::from(message));
     }
     is_less
 }
 
-async fn ensure(stack: &str, protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), Trouble> {
-    let database = scratch.database().await.map_err(|error| Trouble::from(causes(&error)))?;
-    journal::ensure(&database, stack, protected).await.map_err(|error| Trouble::from(causes(&error)))
+async fn ensure(stack: &str, protected: &BTreeSet<Address>, scratch: &Client) -> Result<(), StepFailure> {
+    let database = scratch.database().await.map_err(|error| StepFailure::from(causes(&error)))?;
+    journal::ensure(&database, stack, protected).await.map_err(|error| StepFailure::from(causes(&error)))
 }

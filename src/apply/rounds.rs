@@ -28,7 +28,7 @@ impl Run<'_> {
         recorder: &mut Recorder,
         frontend: &mut dyn Frontend,
     ) -> Verified {
-        let Approved { plan, to_run, schema, knows_spec: _ } = approved;
+        let Approved { plan, to_run, schema, is_spec_recorded: _ } = approved;
         let first = plan.document.clone();
         match self.rounds(plan, schema, &to_run.addresses, recorder, frontend).await {
             Ok(Some(last)) => {
@@ -68,7 +68,7 @@ impl Run<'_> {
             if recorder.is_interrupted {
                 return Ok(None);
             }
-            let looking = self.look_after(&recorder.done, schema, frontend);
+            let looking = self.observe_after(&recorder.done, schema, frontend);
             let Some(looked) = self.cancel.unless_urgent(looking).await else { return Ok(None) };
             // A step may be planned in part, and the rest become known later.
             let partial = deferred_of(&plan.document);
@@ -87,7 +87,7 @@ impl Run<'_> {
     }
 
     /// Observes after some steps, and records the schema that they produced.
-    async fn look_after(
+    async fn observe_after(
         &self,
         done: &[Step],
         schema: KnownSchema,
@@ -95,11 +95,11 @@ impl Run<'_> {
     ) -> Result<(Plan, KnownSchema), Error> {
         let completed = done.iter().map(|step| step.address.clone()).collect();
         let options = Options { completed, ..self.options.clone() };
-        let seen = self.look(&options, frontend).await?;
-        let schema = schema.after(self.stack, done, &seen.world.system);
+        let observation = self.observe_and_plan(&options, frontend).await?;
+        let schema = schema.after(self.stack, done, &observation.world.system);
         self.clients.system.fence().check().await?;
-        self.record_schema(&seen, &schema, done).await?;
-        Ok((seen.plan, schema))
+        self.record_schema(&observation, &schema, done).await?;
+        Ok((observation.plan, schema))
     }
 
     /// Executes one round. The journal is started as soon as its tables exist.

@@ -61,7 +61,7 @@ impl Request {
 
 /// An observed world, and its plan.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     pub world: World,
     pub plan: Plan,
 }
@@ -93,7 +93,7 @@ pub async fn run(
     frontend: &mut dyn Frontend,
 ) -> Result<End, Error> {
     let mut run = Run::new(stack, request, cancel)?;
-    match cancel.unless_asked(run.open(frontend)).await {
+    match cancel.unless_cancelled(run.open(frontend)).await {
         Some(opened) => opened?,
         None => return Ok(End::Interrupted),
     }
@@ -181,7 +181,7 @@ impl<'a> Run<'a> {
         let patience = self.request.refresh_timeout;
         let world = observe_within(self.stack, &self.clients, patience, &mut on_wait).await?;
         let plan = plan::plan(self.stack, &world, options).map_err(Error::Plan)?;
-        Ok(Seen { world, plan })
+        Ok(Observation { world, plan })
     }
 
     async fn execute(&mut self, frontend: &mut dyn Frontend) -> Result<End, Error> {
@@ -205,10 +205,10 @@ impl<'a> Run<'a> {
             let (lost, cancel) = (lock.lost(), self.cancel.clone());
             tokio::spawn(async move { cancel.stop(format!("the lock was lost: {}", lost.await)) });
         }
-        let knows_spec = approved.knows_spec;
+        let is_spec_recorded = approved.is_spec_recorded;
         let verified = self.converge(*approved, &mut recorder, frontend).await;
         let mut failure = None;
-        if verified.converged && !knows_spec {
+        if verified.converged && !is_spec_recorded {
             match self.cancel.unless_urgent(self.record_spec()).await {
                 Some(recorded) => failure = recorded.err(),
                 None => recorder.is_interrupted = true,
@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
             RunStatus::Failed
         } else if recorder.is_interrupted {
             RunStatus::Interrupted
-        } else if failure.is_none() && recorder.is_whole() && verified.is_whole() {
+        } else if failure.is_none() && recorder.is_complete() && verified.is_complete() {
             RunStatus::Succeeded
         } else {
             RunStatus::Failed

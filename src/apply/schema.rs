@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::run::{Run, Seen};
+use super::run::{Observation, Run};
 use crate::catalog::{Snapshot, TableKind};
 use crate::journal::{self, Bookkeeping, Inventory, RunId};
 use crate::migrations::{self, Applied};
@@ -28,7 +28,7 @@ pub(super) struct KnownSchema {
 }
 
 impl KnownSchema {
-    pub(super) fn of(stack: &Stack, world: World) -> Self {
+    pub(super) fn from_world(stack: &Stack, world: World) -> Self {
         let recorded = recorded(stack, &world);
         let World { system, .. } = world;
         let is_migrated = system.migrations.as_ref().is_some_and(|history| !history.is_empty());
@@ -57,12 +57,12 @@ impl Run<'_> {
     /// tool migrated.
     pub(super) async fn record_schema(
         &self,
-        seen: &Seen,
+        observation: &Observation,
         schema: &KnownSchema,
         done: &[Step],
     ) -> Result<(), ObserveError> {
-        if schema.is_adopted && !seen.plan.steps.iter().any(Step::is_migration) {
-            self.record_unrecorded_schema(seen).await?;
+        if schema.is_adopted && !observation.plan.steps.iter().any(Step::is_migration) {
+            self.record_unrecorded_schema(observation).await?;
         } else if done.iter().any(Step::is_migration) {
             let database = self.clients.system.database().await?;
             journal::record_snapshot(&database, &self.id, journal::SYSTEM_SCHEMA, &schema.recorded).await?;
@@ -73,8 +73,11 @@ impl Run<'_> {
     /// Records the schema if it is not recorded: in a database that another tool migrated, or after
     /// a run that was killed before recording it. If migrations are pending, they record it when
     /// they are done. Files that another tool ran since the last recording update the baseline.
-    pub(super) async fn record_unrecorded_schema(&self, seen: &Seen) -> Result<(), ObserveError> {
-        let Seen { world, plan } = seen;
+    pub(super) async fn record_unrecorded_schema(
+        &self,
+        observation: &Observation,
+    ) -> Result<(), ObserveError> {
+        let Observation { world, plan } = observation;
         let World { system, journal, .. } = world;
         let history = system.migrations.as_deref().unwrap_or_default();
         if journal.bookkeeping != Bookkeeping::Present || history.is_empty() {

@@ -32,7 +32,7 @@ pub struct Verified {
 
 impl Verified {
     /// Whether nothing that was applied, or could be applied, is left.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.left.is_empty()
             && self.failed_checks.is_empty()
             && self.blocked == 0
@@ -81,7 +81,7 @@ impl Verified {
             notes: notes.iter().filter(|note| !first.notes.contains(note)).cloned().collect(),
             ..Self::default()
         };
-        verified.converged = recorder.is_whole() && verified.is_whole() && last.is_empty();
+        verified.converged = recorder.is_complete() && verified.is_complete() && last.is_empty();
         verified
     }
 }

@@ -26,12 +26,12 @@ impl Run<'_> {
         let mut migrations = steps.iter().filter(|step| step.is_migration()).count();
         let mut queue = Queue::new(steps);
         let mut waits = clients.system.waits();
-        let mut is_told = false;
+        let mut is_announced = false;
         let mut running: JoinSet<Result<Effect, StepError>> = JoinSet::new();
         let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
         loop {
-            while running.len() < self.request.parallelism.max(1) && !cancel.is_asked() {
-                let lanes = Lanes::of(started.values().map(|(step, _)| step));
+            while running.len() < self.request.parallelism.max(1) && !cancel.is_requested() {
+                let lanes = Lanes::used_by(started.values().map(|(step, _)| step));
                 let Some(step) = queue.next(&lanes) else { break };
                 frontend.event(&Event::Started { address: step.address.clone() });
                 let work = perform(step.work.clone(), Arc::clone(clients), self.id.clone());
@@ -45,15 +45,15 @@ impl Run<'_> {
                     // While a long step runs, no other event may occur, so the journal is written
                     // on a timer.
                     () = recorder.is_due() => keep_up(recorder, cancel).await,
-                    () = cancel.asked(1), if !is_told => {
-                        is_told = true;
+                    () = cancel.requested(1), if !is_announced => {
+                        is_announced = true;
                         if !cancel.is_urgent() && !started.is_empty() {
                             frontend.event(&Event::Note(Note::Stopping));
                         }
                         // A step that waits for a lock may never end by itself.
                         clients.stop_waiting();
                     }
-                    () = cancel.asked(2) => {
+                    () = cancel.requested(2) => {
                         running.abort_all();
                         clients.interrupt().await;
                         break None;
@@ -70,14 +70,14 @@ impl Run<'_> {
                 if migrations == 0 {
                     clients.system.end_migrations().await;
                 }
-                settle(step, began.elapsed(), result, &mut queue, recorder, frontend);
+                record_end(step, began.elapsed(), result, &mut queue, recorder, frontend);
                 keep_up(recorder, cancel).await;
             }
         }
-        recorder.is_interrupted |= cancel.is_asked();
+        recorder.is_interrupted |= cancel.is_requested();
         let why = match cancel.reason() {
             Some(reason) => reason,
-            None if cancel.is_asked() => "interrupted",
+            None if cancel.is_requested() => "interrupted",
             None => "a step before it failed",
         };
         let stopped = started.into_values().map(|(step, _)| step).collect();
@@ -94,7 +94,7 @@ impl Run<'_> {
 async fn keep_up(recorder: &mut Recorder, cancel: &Cancel) {
     tokio::select! {
         () = recorder.keep_up() => {}
-        () = cancel.asked(2) => {}
+        () = cancel.requested(2) => {}
     }
 }
 
@@ -106,7 +106,7 @@ fn result_of(ended: Result<(Id, Result<Effect, StepError>), JoinError>) -> (Id, 
     }
 }
 
-fn settle(
+fn record_end(
     step: Step,
     elapsed: Duration,
     result: Result<Effect, StepError>,

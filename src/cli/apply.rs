@@ -10,7 +10,7 @@ use super::args::{AllowArg, EventFormat, duration};
 use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use super::{ending, listening, load};
+use super::{cancel_on_signals, ending, load};
 use crate::apply::{Cancel, Command, Request};
 use crate::plan::{self, Allow, Document};
 use crate::stack::{Contact, Stack};
@@ -76,9 +76,9 @@ impl ApplyArgs {
 }
 
 pub(super) async fn run(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let cancel = listening()?;
-    let Some(loaded) = cancel.unless_asked(load(args, file, ui)).await else {
-        return Ok(ending::before_the_first_step(ui));
+    let cancel = cancel_on_signals()?;
+    let Some(loaded) = cancel.unless_cancelled(load(args, file, ui)).await else {
+        return Ok(ending::report_interrupted(ui));
     };
     let (stack, saved) = loaded?;
     execute(&stack, &args.request(saved), args.format, &cancel, ui).await
@@ -89,7 +89,7 @@ async fn load(args: &ApplyArgs, file: Option<&Path>, ui: &Ui) -> Result<(Stack, 
     let stack = load::stack(file, Contact::Live, ui).await?;
     load::refuse_unset_secrets(&stack)?;
     let Some(path) = args.plan.clone() else { return Ok((stack, None)) };
-    let saved = load::aside("the saved plan", move || Ok(plan::read(&path)?)).await?;
+    let saved = load::on_thread("the saved plan", move || Ok(plan::read(&path)?)).await?;
     Ok((stack, Some(saved)))
 }
 

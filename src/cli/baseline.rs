@@ -8,7 +8,7 @@ use clap::Args;
 use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
-use super::{listening, load};
+use super::{cancel_on_signals, load};
 use crate::apply::{Baselined, Locked};
 use crate::stack::Contact;
 
@@ -45,13 +45,13 @@ fn version(text: &str) -> Result<i64, String> {
 }
 
 pub(super) async fn run(args: &BaselineArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let cancel = listening()?;
+    let cancel = cancel_on_signals()?;
     let loading = load::stack(file, Contact::Live, ui);
-    let Some(stack) = cancel.unless_asked(loading).await else { return Ok(Exit::Interrupted) };
+    let Some(stack) = cancel.unless_cancelled(loading).await else { return Ok(Exit::Interrupted) };
     let stack = stack?;
     let failed = |error| load::failure(error, ui);
     let opening = Locked::open(&stack, args.lock_timeout);
-    let Some(opened) = cancel.unless_asked(opening).await else { return Ok(Exit::Interrupted) };
+    let Some(opened) = cancel.unless_cancelled(opening).await else { return Ok(Exit::Interrupted) };
     let locked = opened.map_err(failed)?.ok_or_else(nothing_to_adopt)?;
     if args.unchecked {
         ui.warn("the schema was not compared with what the migrations would make");
@@ -93,8 +93,8 @@ fn nothing_to_adopt() -> Failure {
 
 fn differs(objects: usize, to: i64) -> Failure {
     let what = match objects {
-        1 => "one thing is".to_owned(),
-        _ => format!("{objects} things are"),
+        1 => "one object is".to_owned(),
+        _ => format!("{objects} objects are"),
     };
     let message = format!("{what} not what the migrations up to {to} would make; nothing was recorded");
     let help = "`-` is what they would make, `+` is what is there: change the database or the files until they \

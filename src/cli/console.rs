@@ -96,7 +96,7 @@ impl Frontend for Console {
             ui.answer(&render::plan_text(&plan.document, ui.style()));
         }
         for Held { address, reason } in &plan.denied {
-            ui.say(&format!("error: {address}: {reason}"));
+            ui.print_line(&format!("error: {address}: {reason}"));
         }
         for (address, allow) in guarded {
             ui.say(&format!("error: {}", refusal(plan, address, *allow)));
@@ -114,7 +114,7 @@ impl Frontend for Console {
 }
 
 /// Returns the help for a change that needs `--allow`.
-fn ways_out(allow: Allow) -> String {
+fn allow_help(allow: Allow) -> String {
     let meant = format!("if that is meant, add `--allow {}`", allow.as_str());
     match allow {
         Allow::Destructive | Allow::MassDelete | Allow::Environment => meant,
@@ -127,13 +127,13 @@ fn ways_out(allow: Allow) -> String {
 
 /// Returns why a change needs `--allow`.
 fn refusal(plan: &Plan, address: &Address, allow: Allow) -> String {
-    match (allow, plan.document.is_anothers()) {
+    match (allow, plan.document.foreign_database()) {
         (Allow::Destructive, _) => format!("{address} loses data"),
         (Allow::MassDelete, _) => {
             format!("{address} would delete rows or documents because a source in the spec is empty")
         }
         (Allow::Takeover, _) => format!("{address} takes over data that another bookkeeping created"),
-        (Allow::Environment, Some(anothers)) => anothers.to_string(),
+        (Allow::Environment, Some(foreign)) => foreign.to_string(),
         (Allow::Environment, None) => "this system database is another environment's".to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use super::args::{AllowArg, EventFormat, duration};
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use super::{apply, ending, listening, load};
+use super::{apply, cancel_on_signals, ending, load};
 use crate::apply::{Command, Request};
 use crate::plan::Allow;
 use crate::stack::Contact;
@@ -61,10 +61,10 @@ impl DestroyArgs {
 }
 
 pub(super) async fn run(args: &DestroyArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
-    let cancel = listening()?;
+    let cancel = cancel_on_signals()?;
     let loading = load::stack(file, Contact::Live, ui);
-    let Some(stack) = cancel.unless_asked(loading).await else {
-        return Ok(ending::before_the_first_step(ui));
+    let Some(stack) = cancel.unless_cancelled(loading).await else {
+        return Ok(ending::report_interrupted(ui));
     };
     apply::execute(&stack?.emptied(), &args.request(), args.format, &cancel, ui).await
 }

@@ -66,13 +66,13 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
     let plan =
         plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
     let schema = SchemaBaseline::of(&stack, &world);
-    let drifted = drifted(&plan.document, &world.journal, schema);
+    let drifted = find_drift(&plan.document, &world.journal, schema);
     ui.answer(&match args.format {
         EventFormat::Text => render::drift_text(&drifted, ui.style()),
         EventFormat::Json => render::drift_json(&drifted),
     });
-    if drifted.untold > 0 {
-        let count = drifted.untold;
+    if drifted.unlisted > 0 {
+        let count = drifted.unlisted;
         let why = match drifted.baseline {
             Baseline::NeverApplied => "this spec was not applied whole yet",
             Baseline::SpecChanged | Baseline::Same => "the spec is not the one that was last applied",
@@ -82,7 +82,7 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
         ));
     }
     for check in plan.document.checks.iter().filter(|check| check.status == Status::Fail) {
-        ui.say(&format!("error: {}: {}", check.address, check.message));
+        ui.print_line(&format!("error: {}: {}", check.address, check.message));
     }
     Ok(super::plan::verdict(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty()))
 }

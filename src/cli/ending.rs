@@ -16,7 +16,7 @@ pub(super) fn report(end: End, console: &Console) -> Exit {
     let ui = &console.ui;
     console.clear();
     match end {
-        End::Interrupted => before_the_first_step(ui),
+        End::Interrupted => report_interrupted(ui),
         End::StoppedAtOnce => Exit::Interrupted,
         End::Refused { has_made_database } => {
             if has_made_database {
@@ -45,7 +45,7 @@ pub(super) fn report(end: End, console: &Console) -> Exit {
 }
 
 /// Reports a run that was interrupted before it could change anything.
-pub(super) fn before_the_first_step(ui: &Ui) -> Exit {
+pub(super) fn report_interrupted(ui: &Ui) -> Exit {
     ui.interrupted("nothing was applied");
     Exit::Interrupted
 }
@@ -66,7 +66,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
         (_, None) => Exit::Partial,
     };
     if let Some(reason) = stopped {
-        ui.say(&format!(
+        ui.print_line(&format!(
             "error: {reason}; this run stopped at once, and another may be at work: `trueup lock status` tells, \
              and the same command goes on from what is there"
         ));
@@ -75,13 +75,13 @@ fn finish(finished: Finished, console: &Console) -> Exit {
         ui.report(failure);
     }
     if !is_verified && has_changed {
-        ui.say("error: what this run did could not be verified");
+        ui.print_line("error: what this run did could not be verified");
     }
     for address in &verified.left {
-        ui.say(&format!("error: {address} still differs after it was applied"));
+        ui.print_line(&format!("error: {address} still differs after it was applied"));
     }
     for check in &verified.failed_checks {
-        ui.say(&format!("error: {}: {}", check.address, check.message));
+        ui.print_line(&format!("error: {}: {}", check.address, check.message));
     }
     for note in &verified.notes {
         ui.note(note);
@@ -94,7 +94,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
     });
     if let Some(error) = &unrecorded {
         ui.diagnostic(error);
-        ui.say("error: how this run ended could not be recorded; `history` will not have all of it");
+        ui.print_line("error: how this run ended could not be recorded; `history` will not have all of it");
         if exit == Exit::Done {
             exit = Exit::Partial;
         }
@@ -102,7 +102,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
     let going_on = format!("`{}` goes on from here", command_line(std::env::args_os()));
     match exit {
         // The help of an error is part of it, so it is printed with `--quiet` too.
-        Exit::Partial => ui.say(&format!("help: {going_on}")),
+        Exit::Partial => ui.print_line(&format!("help: {going_on}")),
         Exit::Interrupted => ui.note(&going_on),
         _ => {}
     }

@@ -38,10 +38,10 @@ async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failur
     let Some(database) = clients.existing_system().await? else { return nothing(ui) };
     let (journal, _) = journal::observe(&database).await?;
     if journal.bookkeeping == Bookkeeping::Missing {
-        return nothing(ui);
+        return print_no_runs(ui);
     }
     let limit = if args.run.is_some() { i64::MAX } else { i64::from(args.limit) };
-    let runs = judged(journal::history(&database, limit).await?, stack).await?;
+    let runs = mark_crashed(journal::history(&database, limit).await?, stack).await?;
     match &args.run {
         None => {
             list(&runs, args.format, ui);
@@ -52,7 +52,7 @@ async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failur
 }
 
 /// Marks unfinished runs as crashed, except the one that is running: it holds the lock.
-pub(super) async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
+pub(super) async fn mark_crashed(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Failure> {
     if runs.iter().all(|run| run.status != journal::RunStatus::Running) {
         return Ok(runs);
     }
@@ -61,7 +61,7 @@ pub(super) async fn judged(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, Fa
     Ok(runs.into_iter().map(|run| run.judged(holder)).collect())
 }
 
-fn nothing(ui: &Ui) -> Result<Exit, Failure> {
+fn print_no_runs(ui: &Ui) -> Result<Exit, Failure> {
     ui.note("nothing was applied to this system database yet");
     Ok(Exit::Done)
 }

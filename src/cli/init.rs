@@ -86,7 +86,7 @@ const INSIGHT: &[Template] = templates![
 ];
 
 /// Existing files with these names are kept, because many folders have them.
-const LEFT_WHEN_THERE: &[&str] = &["README.md", ".gitignore"];
+const KEPT_IF_PRESENT: &[&str] = &["README.md", ".gitignore"];
 
 pub(super) fn run(args: &InitArgs, ui: &Ui) -> Result<Exit, Failure> {
     let (own, spec) = match args.preset {
@@ -94,7 +94,7 @@ pub(super) fn run(args: &InitArgs, ui: &Ui) -> Result<Exit, Failure> {
         Preset::Insight => (INSIGHT, "dev.yaml"),
     };
     let is_left = |template: &&Template| {
-        LEFT_WHEN_THERE.contains(&template.path) && args.dir.join(template.path).exists()
+        KEPT_IF_PRESENT.contains(&template.path) && args.dir.join(template.path).exists()
     };
     let templates = || COMMON.iter().chain(own).filter(|template| !is_left(template));
     refuse_to_overwrite(&args.dir, templates())?;

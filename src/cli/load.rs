@@ -36,7 +36,7 @@ pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
 /// very large folder does not block Ctrl-C.
 pub(super) async fn stack(named: Option<&Path>, contact: Contact, ui: &Ui) -> Result<Stack, Failure> {
     let path = find(named)?;
-    let stack = aside("the spec", move || load(&path, contact)).await?;
+    let stack = on_thread("the spec", move || load(&path, contact)).await?;
     warnings(&stack, ui);
     Ok(stack)
 }
@@ -54,7 +54,7 @@ pub(super) async fn within_a_minute<T>(
 }
 
 /// Runs blocking I/O on another thread.
-pub(super) async fn aside<T: Send + 'static>(
+pub(super) async fn on_thread<T: Send + 'static>(
     what: &str,
     reading: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -76,7 +76,7 @@ pub(super) async fn world(
         return observed(stack, &Clients::reading(stack, train)?, most, ui).await;
     };
     let (path, name) = (path.to_owned(), stack.name.clone());
-    let file = aside("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
+    let file = on_thread("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
     ui.note(&age(&file.observed_at));
     Ok(file.world.as_asked(stack))
 }
@@ -161,7 +161,7 @@ pub(super) fn failure(error: apply::Error, ui: &Ui) -> Failure {
         E::Lock(error) => error.into(),
         E::LockLost(error) => Failure::with(Exit::Failed, error),
         E::Saved(error) => error.into(),
-        E::Anothers(anothers) => Failure::with(Exit::Denied, anothers),
+        E::ForeignDatabase(foreign) => Failure::with(Exit::Denied, foreign),
         E::Unrecorded(error) => Failure::from(error).after_changes(),
         E::NotApproved { has_made_database } => {
             let (exit, what) = if has_made_database {
@@ -180,25 +180,24 @@ pub(super) fn failure(error: apply::Error, ui: &Ui) -> Failure {
 }
 
 /// Converts a planning error to a failure, with all faults.
-pub(super) fn no_plan(failure: PlanFailure, ui: &Ui) -> Failure {
+pub(super) fn no_plan(failure: PlanError, ui: &Ui) -> Failure {
     match failure {
-        PlanFailure::Faults(faults) => {
+        PlanError::Faults(faults) => {
             let count = faults.len();
             for fault in faults {
                 ui.diagnostic(&plain(fault));
             }
-            let what =
-                if count == 1 { "one thing stands".to_owned() } else { format!("{count} things stand") };
-            Failure::new(Plain::new("no_plan", format!("cannot plan: {what} against it")))
+            let what = if count == 1 { "one problem".to_owned() } else { format!("{count} problems") };
+            Failure::new(Plain::new("no_plan", format!("cannot plan because of {what}")))
         }
-        PlanFailure::NothingSelected(only) => {
+        PlanError::NothingSelected(only) => {
             let help = "give a component (system, target, vector, cache, flags) or an address of the plan";
             Failure::with(
                 Exit::Usage,
                 Plain::new("only", format!("`--only {only}` names nothing")).help(help),
             )
         }
-        PlanFailure::Cycle(cycle) => Failure::new(
+        PlanError::Cycle(cycle) => Failure::new(
             Plain::new("cycle", cycle.to_string()).help("this is a defect of trueup: please report it"),
         ),
     }

@@ -43,7 +43,7 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
     }
     match &args.command {
         LockCommand::Status => {
-            let Some(holder) = lock::status(&url, &stack.name).await? else { return Ok(nobody(ui)) };
+            let Some(holder) = lock::status(&url, &stack.name).await? else { return Ok(print_not_held(ui)) };
             let run = holder.run.as_deref().unwrap_or("unknown");
             // Any session of the database can set its own name, so it is not trusted.
             let (run, since, who) = (one_line(run), one_line(&holder.since), one_line(&holder.who));
@@ -57,7 +57,7 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
                 "ended {sessions} session{plural} of run {}: its lock is free\n",
                 one_line(&run)
             ));
-            say_what_may_still_arrive(&stack, ui);
+            warn_about_other_stores(&stack, ui);
             Ok(Exit::Done)
         }
     }
@@ -65,7 +65,7 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
 
 /// Warns of the stores that a run may still write to after its sessions on the system database were
 /// terminated.
-fn say_what_may_still_arrive(stack: &Stack, ui: &Ui) {
+fn warn_about_other_stores(stack: &Stack, ui: &Ui) {
     ui.note(
         "if its process still lives (stopped, or cut off from the network), it begins nothing more: it asks \
          for its lock before each batch",
@@ -86,7 +86,7 @@ fn say_what_may_still_arrive(stack: &Stack, ui: &Ui) {
     }
 }
 
-fn nobody(ui: &Ui) -> Exit {
+fn print_not_held(ui: &Ui) -> Exit {
     ui.answer("nobody holds the lock\n");
     Exit::Done
 }

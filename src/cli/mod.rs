@@ -52,14 +52,14 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             failure.exit()
         }
     };
-    match ui.unwritten() {
-        Some(source) => unwritten(exit, source, &ui).into(),
+    match ui.write_error() {
+        Some(source) => report_write_error(exit, source, &ui).into(),
         None => exit.into(),
     }
 }
 
 /// An incomplete result must not end with a success code.
-fn unwritten(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
+fn report_write_error(exit: Exit, source: &std::io::Error, ui: &Ui) -> Exit {
     ui.report(&Failure::new(exit::Plain::io("write", "the answer to stdout", source)));
     match exit {
         Exit::Done | Exit::Changes => Exit::Failed,
@@ -74,7 +74,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, Err(source))
             if source.kind() != std::io::ErrorKind::BrokenPipe =>
         {
-            unwritten(Exit::Done, &source, &Ui::new(Colour::Auto, false, false)).into()
+            report_write_error(Exit::Done, &source, &Ui::new(Colour::Auto, false, false)).into()
         }
         (ErrorKind::DisplayHelp | ErrorKind::DisplayVersion, _) => Exit::Done.into(),
         (_, _) => Exit::Usage.into(),
@@ -99,36 +99,36 @@ fn log_to_stderr(verbose: u8) {
 
 fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
     match &cli.command {
-        Command::Init(args) => at_once(|| init::run(args, ui)),
-        Command::Validate(args) => at_once(|| validate::run(args, cli.file.as_deref(), ui)),
+        Command::Init(args) => run_offline(|| init::run(args, ui)),
+        Command::Validate(args) => run_offline(|| validate::run(args, cli.file.as_deref(), ui)),
         Command::Schema(args) => reference::schema(args, ui),
         Command::Completions(args) => reference::completions(args, ui),
         Command::Man => reference::man(ui),
-        Command::Show(args) => at_once(|| show::run(args, ui)),
-        Command::Migration(args) => at_once(|| migration::run(args, cli.file.as_deref(), ui)),
-        Command::Plan(args) => wait(plan::run(args, cli.file.as_deref(), ui)),
-        Command::Apply(args) => wait(apply::run(args, cli.file.as_deref(), ui)),
-        Command::Drift(args) => wait(until_interrupted(drift::run(args, cli.file.as_deref(), ui))),
-        Command::Destroy(args) => wait(destroy::run(args, cli.file.as_deref(), ui)),
-        Command::Observe(args) => wait(until_interrupted(observe::run(args, cli.file.as_deref(), ui))),
-        Command::Status(args) => wait(until_interrupted(status::run(args, cli.file.as_deref(), ui))),
-        Command::Graph(args) => wait(until_interrupted(graph::run(args, cli.file.as_deref(), ui))),
-        Command::History(args) => wait(until_interrupted(history::run(args, cli.file.as_deref(), ui))),
-        Command::Baseline(args) => wait(baseline::run(args, cli.file.as_deref(), ui)),
-        Command::Lock(args) => wait(until_interrupted(lock::run(args, cli.file.as_deref(), ui))),
+        Command::Show(args) => run_offline(|| show::run(args, ui)),
+        Command::Migration(args) => run_offline(|| migration::run(args, cli.file.as_deref(), ui)),
+        Command::Plan(args) => run_async(plan::run(args, cli.file.as_deref(), ui)),
+        Command::Apply(args) => run_async(apply::run(args, cli.file.as_deref(), ui)),
+        Command::Drift(args) => run_async(until_interrupted(drift::run(args, cli.file.as_deref(), ui))),
+        Command::Destroy(args) => run_async(destroy::run(args, cli.file.as_deref(), ui)),
+        Command::Observe(args) => run_async(until_interrupted(observe::run(args, cli.file.as_deref(), ui))),
+        Command::Status(args) => run_async(until_interrupted(status::run(args, cli.file.as_deref(), ui))),
+        Command::Graph(args) => run_async(until_interrupted(graph::run(args, cli.file.as_deref(), ui))),
+        Command::History(args) => run_async(until_interrupted(history::run(args, cli.file.as_deref(), ui))),
+        Command::Baseline(args) => run_async(baseline::run(args, cli.file.as_deref(), ui)),
+        Command::Lock(args) => run_async(until_interrupted(lock::run(args, cli.file.as_deref(), ui))),
     }
 }
 
 /// Handles SIGINT and SIGTERM from here on, because a process with PID 1 in a container has no
 /// default handlers. After two signals a command stops at once.
-fn listening() -> Result<Cancel, Failure> {
-    listening_with(Grace { times: 2, most: Duration::from_secs(10) })
+fn cancel_on_signals() -> Result<Cancel, Failure> {
+    cancel_on_signals_within(Grace { times: 2, most: Duration::from_secs(10) })
 }
 
-/// For a command that has nothing to clean up, as an alternative to [`listening`].
+/// For a command that has nothing to clean up, as an alternative to [`cancel_on_signals`].
 const LEAVES_NOTHING: Grace = Grace { times: 1, most: Duration::from_secs(2) };
 
-fn listening_with(grace: Grace) -> Result<Cancel, Failure> {
+fn cancel_on_signals_within(grace: Grace) -> Result<Cancel, Failure> {
     let cancel = Cancel::new();
     cancel.listen(grace).map_err(|error| exit::Plain::io("listen to", "signals", &error))?;
     Ok(cancel)
@@ -136,20 +136,20 @@ fn listening_with(grace: Grace) -> Result<Cancel, Failure> {
 
 /// Runs a command that can be dropped at any point, until the first Ctrl-C.
 async fn until_interrupted(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
-    let cancel = listening_with(LEAVES_NOTHING)?;
-    cancel.unless_asked(command).await.unwrap_or(Ok(Exit::Interrupted))
+    let cancel = cancel_on_signals_within(LEAVES_NOTHING)?;
+    cancel.unless_cancelled(command).await.unwrap_or(Ok(Exit::Interrupted))
 }
 
 /// Runs a command that needs no connection and can be dropped at any point.
-fn at_once(command: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
-    listening_with(Grace { times: 1, most: Duration::ZERO })?;
+fn run_offline(command: impl FnOnce() -> Result<Exit, Failure>) -> Result<Exit, Failure> {
+    cancel_on_signals_within(Grace { times: 1, most: Duration::ZERO })?;
     command()
 }
 
 /// Runs a command that uses connections, on a single thread: parallel steps mostly wait for
 /// responses, and waking another thread costs more than most steps. Long computations (password
 /// hashes) and SQLite use their own threads.
-fn wait(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
+fn run_async(command: impl Future<Output = Result<Exit, Failure>>) -> Result<Exit, Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|source| Failure::new(exit::Plain::io("start", "the runtime", &source)))?;
     let result = runtime.block_on(command);

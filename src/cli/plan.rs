@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
-use super::{LEAVES_NOTHING, listening, listening_with, load};
+use super::{LEAVES_NOTHING, cancel_on_signals, cancel_on_signals_within, load};
 use crate::address::Address;
 use crate::apply::rehearse;
 use crate::plan::{self, Document, Options, Plan};
@@ -70,16 +70,16 @@ pub(super) enum PlanFormat {
 
 pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     // A rehearsal must drop its scratch database first.
-    let cancel = if args.rehearse { listening()? } else { listening_with(LEAVES_NOTHING)? };
+    let cancel = if args.rehearse { cancel_on_signals()? } else { cancel_on_signals_within(LEAVES_NOTHING)? };
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
-    let Some(stack) = cancel.unless_asked(load::stack(file, contact, ui)).await else {
+    let Some(stack) = cancel.unless_cancelled(load::stack(file, contact, ui)).await else {
         return Ok(Exit::Interrupted);
     };
     let stack = stack?;
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
     let looking = load::world(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui);
-    let Some(world) = cancel.unless_asked(looking).await else {
+    let Some(world) = cancel.unless_cancelled(looking).await else {
         return Ok(Exit::Interrupted);
     };
     let world = world?;

@@ -29,7 +29,7 @@ pub(super) struct StatusArgs {
 struct Health {
     name: String,
     /// A version, or why the component is not healthy.
-    verdict: Result<String, String>,
+    status: Result<String, String>,
     latency: Duration,
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
     healths.extend(cache(&stack, &clients).await);
     let last_run = Box::pin(last_run(&stack, &clients)).await;
 
-    let is_healthy = healths.iter().chain(&last_run).all(|health| health.verdict.is_ok());
+    let is_healthy = healths.iter().chain(&last_run).all(|health| health.status.is_ok());
     ui.answer(&match args.format {
         EventFormat::Json => format!("{}\n", as_json(&stack, &healths, last_run.as_ref(), is_healthy)),
         EventFormat::Text => {
@@ -57,8 +57,8 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
 async fn timed(name: impl Into<String>, asking: impl Future<Output = Result<String, String>>) -> Health {
     let started = Instant::now();
     let answer = tokio::time::timeout(load::A_MINUTE, asking).await;
-    let verdict = answer.unwrap_or_else(|_| Err(format!("no answer in {:?}", load::A_MINUTE)));
-    Health { name: name.into(), verdict, latency: started.elapsed() }
+    let status = answer.unwrap_or_else(|_| Err(format!("no answer in {:?}", load::A_MINUTE)));
+    Health { name: name.into(), status, latency: started.elapsed() }
 }
 
 async fn system(clients: &Clients) -> Health {
@@ -127,7 +127,7 @@ async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
         }
         let runs = journal::history(&database, 1).await.map_err(|error| error.to_string())?;
         found = !runs.is_empty();
-        let judged = history::judged(runs, stack).await;
+        let judged = history::mark_crashed(runs, stack).await;
         let judged = judged.map_err(|failure| failure.diagnostic().to_string())?;
         let Some(run) = judged.into_iter().next() else { return Ok(String::new()) };
         let said = format!("{} {} at {}", run.command, run.status.as_str(), run.started_at);
@@ -143,9 +143,9 @@ async fn last_run(stack: &Stack, clients: &Clients) -> Option<Health> {
 }
 
 fn row(health: &Health) -> Vec<Cell> {
-    let Health { name, verdict, latency } = health;
+    let Health { name, status, latency } = health;
     let milliseconds = latency.as_secs_f64() * 1000.0;
-    let (tone, word, text) = match verdict {
+    let (tone, word, text) = match status {
         Ok(version) => (Tone::Good, "healthy", version),
         Err(why) => (Tone::Bad, "unhealthy", why),
     };
@@ -159,7 +159,7 @@ fn row(health: &Health) -> Vec<Cell> {
 
 fn as_json(stack: &Stack, healths: &[Health], last_run: Option<&Health>, is_healthy: bool) -> Value {
     let component = |health: &Health| {
-        let (status, version, error) = match &health.verdict {
+        let (status, version, error) = match &health.status {
             Ok(version) => ("healthy", Some(version), None),
             Err(why) => ("unhealthy", None, Some(why)),
         };
@@ -173,7 +173,7 @@ fn as_json(stack: &Stack, healths: &[Health], last_run: Option<&Health>, is_heal
         "environment": stack.environment,
         "status": if is_healthy { "healthy" } else { "unhealthy" },
         "components": healths.iter().map(component).collect::<Vec<_>>(),
-        "last_run": last_run.map(|health| match &health.verdict {
+        "last_run": last_run.map(|health| match &health.status {
             Ok(run) => json!({ "status": "healthy", "run": run }),
             Err(run) => json!({ "status": "unhealthy", "run": run }),
         }),

@@ -34,7 +34,7 @@ pub(super) struct Ui {
     is_quiet: bool,
     detail: Detail,
     /// The first error of writing the result.
-    unwritten: Arc<OnceLock<std::io::Error>>,
+    write_error: Arc<OnceLock<std::io::Error>>,
 }
 
 impl Ui {
@@ -51,7 +51,7 @@ impl Ui {
             stderr: paint(std::io::stderr().is_terminal()),
             is_quiet,
             detail: if is_verbose { Detail::Full } else { Detail::Short },
-            unwritten: Arc::default(),
+            write_error: Arc::default(),
         }
     }
 
@@ -83,13 +83,13 @@ impl Ui {
             && error.kind() != ErrorKind::BrokenPipe
         {
             // Only the first error is kept, because it is the cause.
-            let _ = self.unwritten.set(error);
+            let _ = self.write_error.set(error);
         }
     }
 
     /// Returns the error that prevented writing all of the result.
-    pub(super) fn unwritten(&self) -> Option<&std::io::Error> {
-        self.unwritten.get()
+    pub(super) fn write_error(&self) -> Option<&std::io::Error> {
+        self.write_error.get()
     }
 
     /// Prints a note about the result; not with `--quiet`.
@@ -110,7 +110,7 @@ impl Ui {
     }
 
     /// Prints a line to stderr, even with `--quiet`.
-    pub(super) fn say(&self, text: &str) {
+    pub(super) fn print_line(&self, text: &str) {
         self.write(&one_line(text));
     }
 
@@ -154,7 +154,7 @@ impl Ui {
             .with_wrap_lines(std::io::stderr().is_terminal());
         let mut text = String::new();
         // Rendering into a String fails only if a source has no text; the message is still printed.
-        if handler.render_report(&mut text, &Alone::new(diagnostic)).is_err() {
+        if handler.render_report(&mut text, &SingleDiagnostic::new(diagnostic)).is_err() {
             text = format!("error: {}", one_line(&diagnostic.to_string()));
         }
         // The report uses the colours of its own theme, and its texts were neutralized before.
@@ -184,7 +184,7 @@ impl Ui {
     pub(super) fn interrupted(&self, done: &str) {
         if std::io::stderr().is_terminal() {
             // The cursor may be behind a question.
-            self.say("");
+            self.print_line("");
         }
         self.warn(&format!("interrupted; {done}"));
     }
@@ -200,7 +200,7 @@ fn width() -> usize {
 
 /// A diagnostic without its related ones, with its code after its message and all texts
 /// neutralized.
-struct Alone<'d> {
+struct SingleDiagnostic<'d> {
     diagnostic: &'d dyn Diagnostic,
     message: String,
     cause: Option<Cause>,
@@ -214,9 +214,9 @@ struct Cause {
 }
 
 impl Cause {
-    fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
         let message = one_line(&error.to_string()).into_owned();
-        Self { message, source: error.source().map(|source| Box::new(Self::of(source))) }
+        Self { message, source: error.source().map(|source| Box::new(Self::from_error(source))) }
     }
 }
 
@@ -232,7 +232,7 @@ impl std::error::Error for Cause {
     }
 }
 
-impl<'d> Alone<'d> {
+impl<'d> SingleDiagnostic<'d> {
     fn new(diagnostic: &'d dyn Diagnostic) -> Self {
         let message = diagnostic.to_string();
         // Skips causes whose text is already part of the message.
@@ -240,18 +240,18 @@ impl<'d> Alone<'d> {
         while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
             cause = known.source();
         }
-        let cause = cause.map(Cause::of);
+        let cause = cause.map(Cause::from_error);
         Self { diagnostic, message: one_line(&message).into_owned(), cause }
     }
 }
 
-impl std::fmt::Debug for Alone<'_> {
+impl std::fmt::Debug for SingleDiagnostic<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
     }
 }
 
-impl std::fmt::Display for Alone<'_> {
+impl std::fmt::Display for SingleDiagnostic<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.diagnostic.code() {
             Some(code) => write!(f, "{} [{code}]", self.message),
@@ -260,13 +260,13 @@ impl std::fmt::Display for Alone<'_> {
     }
 }
 
-impl std::error::Error for Alone<'_> {
+impl std::error::Error for SingleDiagnostic<'_> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.cause.as_ref().map(|cause| cause as &(dyn std::error::Error + 'static))
     }
 }
 
-impl Diagnostic for Alone<'_> {
+impl Diagnostic for SingleDiagnostic<'_> {
     fn severity(&self) -> Option<miette::Severity> {
         self.diagnostic.severity()
     }

@@ -66,7 +66,7 @@ fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, F
         .filter(|check| check.status == Status::Fail && check.address.kind() == Kind::TargetContract);
     let mut holds = true;
     for check in broken {
-        ui.say(&format!("error: {}: {}", check.address, check.message));
+        ui.print_line(&format!("error: {}: {}", check.address, check.message));
         holds = false;
     }
     Ok(holds)

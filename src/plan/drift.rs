@@ -18,7 +18,7 @@ use crate::{migrations, system};
 
 /// Compares the schema with the one recorded after the last migration. There is no drift in a
 /// database that this tool never migrated.
-pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired) -> Diff<Work> {
+pub(super) fn system_schema_drift(stack: &Stack, world: &World, desired: &system::Desired) -> Diff<Work> {
     let mut diff = Diff::default();
     let Some(recorded) = world.journal.snapshots.get(journal::SYSTEM_SCHEMA) else { return diff };
     let is_judged = match stack.system.schema_drift {
@@ -48,9 +48,9 @@ pub(super) fn of_system(stack: &Stack, world: &World, desired: &system::Desired)
     let changes = catalog::diff(&before, &now);
     let summary = match changes.as_slice() {
         [] => return diff,
-        [change] => said(change),
+        [change] => describe_change(change),
         _ => {
-            let names: Vec<String> = changes.iter().map(said).collect();
+            let names: Vec<String> = changes.iter().map(describe_change).collect();
             format!("{} tables: {}", names.len(), names.join(", "))
         }
     };
@@ -140,7 +140,7 @@ pub(super) fn hold_migrations(diff: &mut Diff<Work>) {
 }
 
 /// Describes the change of one table.
-fn said(change: &SchemaChange) -> String {
+fn describe_change(change: &SchemaChange) -> String {
     match change {
         SchemaChange::AddTable { name, .. } => format!("{name} is new"),
         SchemaChange::DropTable { name, .. } => format!("{name} is gone"),
@@ -163,23 +163,23 @@ pub enum Baseline {
 
 /// The result of `drift`.
 #[derive(Debug, Clone, Serialize)]
-pub struct Drifted {
+pub struct DriftReport {
     pub stack: String,
     pub environment: String,
     /// Whether `changes` could be determined.
     pub baseline: Baseline,
-    /// Drifted objects that the plan would change back.
+    /// DriftReport objects that the plan would change back.
     pub changes: Vec<ChangeEntry>,
     /// Differences that no change removes.
     pub drift: Vec<Drift>,
     /// Number of changes that are not listed, because the spec changed too.
-    pub untold: usize,
+    pub unlisted: usize,
     /// The baseline for the system's schema.
     pub schema: SchemaBaseline,
 }
 
 /// Whether an earlier run created the object, according to the bookkeeping.
-fn was_put(journal: &journal::Observed, address: &Address) -> bool {
+fn was_created(journal: &journal::Observed, address: &Address) -> bool {
     journal.trained.contains(address)
         || journal.inventory.at(address).is_some_and(|entries| !entries.is_empty())
 }
@@ -188,7 +188,7 @@ fn was_put(journal: &journal::Observed, address: &Address) -> bool {
 ///
 /// A run that applies a spec fully leaves no change and records the spec's digest. As long as the
 /// digest is the same, every planned change was caused outside of trueup.
-pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBaseline) -> Drifted {
+pub fn find_drift(plan: &Document, journal: &journal::Observed, schema: SchemaBaseline) -> DriftReport {
     let baseline = match &journal.spec_digest {
         None => Baseline::NeverApplied,
         Some(digest) if *digest == plan.spec_digest => Baseline::Same,
@@ -201,20 +201,21 @@ pub fn drifted(plan: &Document, journal: &journal::Observed, schema: SchemaBasel
     let changes: Vec<ChangeEntry> = plan.changes.iter().filter(|change| !is_own(change)).cloned().collect();
     // An object that this tool created and that is missing now was deleted, whatever the spec says
     // now.
-    let is_gone = |change: &ChangeEntry| change.action == Action::Create && was_put(journal, &change.address);
-    let (changes, untold): (Vec<ChangeEntry>, Vec<ChangeEntry>) = match baseline {
+    let is_gone =
+        |change: &ChangeEntry| change.action == Action::Create && was_created(journal, &change.address);
+    let (changes, unlisted): (Vec<ChangeEntry>, Vec<ChangeEntry>) = match baseline {
         Baseline::Same => (changes, Vec::new()),
         Baseline::SpecChanged => changes.into_iter().partition(is_gone),
         Baseline::NeverApplied => (Vec::new(), changes),
     };
-    let untold = untold.len();
-    Drifted {
+    let unlisted = unlisted.len();
+    DriftReport {
         stack: plan.stack.clone(),
         environment: plan.environment.clone(),
         baseline,
         changes,
         drift: plan.drift.clone(),
-        untold,
+        unlisted,
         schema,
     }
 }

@@ -35,9 +35,9 @@ pub(super) fn notes(stack: &Stack, world: &World) -> Vec<String> {
         for term in &ontology.terms {
             for place in &term.tables {
                 // `a.b` is either table b of schema a, or column b of table a.
-                let whole = plain(place);
-                let table = whole.rsplit_once('.').map_or(whole.as_str(), |(table, _)| table);
-                if !is_known(None, &whole) && !is_known(None, table) {
+                let full_name = plain(place);
+                let table = full_name.rsplit_once('.').map_or(full_name.as_str(), |(table, _)| table);
+                if !is_known(None, &full_name) && !is_known(None, table) {
                     let term = &term.term;
                     notes.insert(format!("term {term:?} of {name} names {place}, which no target has"));
                 }

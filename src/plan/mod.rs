@@ -19,9 +19,9 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use document::{ChangeEntry, Document, FORMAT_VERSION, Summary, json_schema};
-pub use drift::{Baseline, Drifted, SchemaBaseline, drifted};
+pub use drift::{Baseline, DriftReport, SchemaBaseline, find_drift};
 pub use graph::Cycle;
-pub use owner::Anothers;
+pub use owner::ForeignDatabase;
 pub use policy::Allow;
 pub use saved::{Error as SavedError, ToRun, done_of, read, reconcile, write};
 
@@ -115,7 +115,7 @@ pub enum Work {
 
 /// Why planning failed.
 #[derive(Debug)]
-pub enum Failure {
+pub enum PlanError {
     /// The observed state makes the spec impossible.
     Faults(Vec<Fault>),
     /// Nothing matches `--only`.
@@ -146,7 +146,7 @@ impl Plan {
     pub fn refusals(&self, allowed: &[Allow]) -> Vec<(Address, Allow)> {
         let mut refused: Vec<_> =
             self.guarded.iter().filter(|(_, allow)| !allowed.contains(allow)).cloned().collect();
-        if self.document.is_anothers().is_some() {
+        if self.document.foreign_database().is_some() {
             refused.insert(0, (Kind::Flags.alone(), Allow::Environment));
         }
         refused.retain(|(_, allow)| !allowed.contains(allow));
@@ -155,7 +155,7 @@ impl Plan {
 }
 
 /// Returns the changes that make the world match the stack.
-pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
+pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, PlanError> {
     let moves = journal::pending_moves(&stack.moved, &world.journal);
     if moves.is_empty() {
         return plan_as_named(stack, world, options);
@@ -169,10 +169,10 @@ pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Fai
     Ok(plan)
 }
 
-fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Failure> {
+fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan, PlanError> {
     let mut diff = differences(stack, world, options);
     if !diff.faults.is_empty() {
-        return Err(Failure::Faults(diff.faults));
+        return Err(PlanError::Faults(diff.faults));
     }
     match bookkeeping::flags(stack, &world.journal, options) {
         None => diff.unchanged += 1,
@@ -206,7 +206,7 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
         .after_steps(&options.completed);
     diff.merge(system::diff(&system, &world.system, &world.journal.inventory).map(Work::System));
 
-    let drift = drift::of_system(stack, world, &system);
+    let drift = drift::system_schema_drift(stack, world, &system);
     let is_refused = drift.checks.iter().any(|check| check.status == Status::Fail);
     diff.merge(drift);
     if is_refused {
@@ -290,7 +290,7 @@ fn not_observed(component: Kind) -> Diff<Work> {
 }
 
 /// Sorts and counts the changes, applies the policies and seals the document.
-fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -> Result<Plan, Failure> {
+fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -> Result<Plan, PlanError> {
     let Diff {
         changes,
         unchanged,
@@ -303,7 +303,7 @@ fn assemble(stack: &Stack, world: &World, diff: Diff<Work>, options: &Options) -
         faults: _,
     } = diff;
     let graph = Graph::new(&changes);
-    let order = graph.order(options.take_back).map_err(Failure::Cycle)?;
+    let order = graph.order(options.take_back).map_err(PlanError::Cycle)?;
     let mut denied = policy::denied(stack, &changes);
     denied.extend(protect::denied(stack, &world.journal, &changes, options));
     let guarded = policy::guarded(&changes);

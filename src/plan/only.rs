@@ -1,19 +1,19 @@
 //! `--only`: restricts a plan to some changes and their dependencies, and rejects unknown names.
 //! Pure.
 
-use super::{Failure, Graph, Work};
+use super::{Graph, PlanError, Work};
 use crate::address::{Address, Component, Kind};
 use crate::change::Diff;
 use crate::stack::{MigrationSets, Stack};
 
 /// Keeps the changes that `--only` selects and their dependencies.
-pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result<(), Failure> {
+pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result<(), PlanError> {
     let graph = Graph::new(&diff.changes);
     let selected = |address: &Address| address.is_selected_by(only);
     let wanted = diff.changes.iter().map(|change| change.address.clone()).filter(|address| selected(address));
     let kept = graph.closure(wanted);
-    if !is_spoken_of(diff, only) && !is_known(only, stack) {
-        return Err(Failure::NothingSelected(only.to_owned()));
+    if !is_mentioned(diff, only) && !is_known(only, stack) {
+        return Err(PlanError::NothingSelected(only.to_owned()));
     }
     diff.changes.retain(|change| kept.contains(&change.address));
     diff.checks.retain(|check| selected(&check.address) || check.address.kind() == Kind::System);
@@ -27,7 +27,7 @@ pub(super) fn select(diff: &mut Diff<Work>, only: &str, stack: &Stack) -> Result
 }
 
 /// Whether the plan mentions the name.
-fn is_spoken_of(diff: &Diff<Work>, only: &str) -> bool {
+fn is_mentioned(diff: &Diff<Work>, only: &str) -> bool {
     let changes = diff.changes.iter().map(|change| &change.address);
     let held = diff.deferred.iter().chain(&diff.blocked).map(|held| &held.address);
     let checks = diff.checks.iter().map(|check| &check.address);

@@ -27,7 +27,7 @@ impl Applied {
 
 /// Why a spec must not be applied to a database without `--allow environment`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
-pub enum Anothers {
+pub enum ForeignDatabase {
     #[error("this system database was last applied as the stack {before}, and the spec says {now}")]
     #[diagnostic(
         code(trueup::plan::another_stack),
@@ -53,9 +53,9 @@ pub enum Anothers {
     },
 }
 
-impl Anothers {
+impl ForeignDatabase {
     /// Checks the bookkeeping of an observed database.
-    pub fn of(stack: &Stack, journal: &journal::Observed) -> Option<Self> {
+    pub fn from_journal(stack: &Stack, journal: &journal::Observed) -> Option<Self> {
         Self::judge(Applied::before(stack, journal), &stack.name, &stack.environment)
     }
 
@@ -74,9 +74,9 @@ impl Anothers {
 
 impl Document {
     /// Checks the database that the plan was made for.
-    pub fn is_anothers(&self) -> Option<Anothers> {
+    pub fn foreign_database(&self) -> Option<ForeignDatabase> {
         let before =
             Applied { stack: self.stack_before.clone(), environment: self.environment_before.clone() };
-        Anothers::judge(before, &self.stack, &self.environment)
+        ForeignDatabase::judge(before, &self.stack, &self.environment)
     }
 }

@@ -34,7 +34,7 @@ pub(super) fn denied<C>(
         .collect();
     let named: BTreeSet<Address> = denied.iter().map(|held| held.address.clone()).collect();
     for change in changes.iter().filter(|change| takes_away(change) && !named.contains(&change.address)) {
-        let thing = thing(&change.address);
+        let thing = protected_object(&change.address);
         if protected.contains(&thing) {
             let what = change.action.as_str();
             let reason = if thing == change.address {
@@ -59,7 +59,7 @@ fn takes_away<C>(change: &Planned<C>) -> bool {
 }
 
 /// Returns the object of the spec that a change belongs to.
-fn thing(address: &Address) -> Address {
+fn protected_object(address: &Address) -> Address {
     match address.name_of(Kind::Documents) {
         Some(name) => Kind::Collection.named(name),
         None => address.clone(),

@@ -132,7 +132,7 @@ pub fn reconcile(saved: &Document, fresh: &Document, earlier: Option<&str>) -> R
             to_run.addresses.insert(change.address.clone());
         } else if let Some(reason) = held_back(fresh, &change.address) {
             to_run.held.push(Held { address: change.address.clone(), reason });
-        } else if earlier.is_some() || only_makes_room(&change.address) {
+        } else if earlier.is_some() || runs_before_recording(&change.address) {
             to_run.skipped.insert(change.address.clone());
         } else {
             let why = "is not needed any more".to_owned();
@@ -176,7 +176,7 @@ pub fn done_of(saved: &Document, fresh: &Document) -> BTreeSet<Address> {
 
 /// Whether this is one of the two steps that run before a run can be recorded, so that no earlier
 /// run is known.
-fn only_makes_room(address: &Address) -> bool {
+fn runs_before_recording(address: &Address) -> bool {
     matches!(address.kind(), Kind::Database | Kind::Bookkeeping)
 }
 

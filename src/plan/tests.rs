@@ -83,8 +83,8 @@ async fn a_plan_is_drift_only_under_the_spec_that_was_applied() {
     let mut seen = world(&stack, &[]).await;
     let plan = plan(&stack, &seen, &Options::default()).unwrap().document;
     let of = |journal: &journal::Observed| {
-        let drifted = drifted(&plan, journal, drift::SchemaBaseline::Ignored);
-        (drifted.baseline, drifted.changes.len(), drifted.untold)
+        let drifted = find_drift(&plan, journal, drift::SchemaBaseline::Ignored);
+        (drifted.baseline, drifted.changes.len(), drifted.unlisted)
     };
 
     let never = of(&seen.journal);

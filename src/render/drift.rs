@@ -6,11 +6,12 @@ use super::Tone;
 use super::changes::{changes, drift};
 use super::page::{Page, Style};
 use crate::address::Component;
-use crate::plan::{Baseline, ChangeEntry, Drifted, SchemaBaseline};
+use crate::plan::{Baseline, ChangeEntry, DriftReport, SchemaBaseline};
 
 /// Renders drift as text, ending in a newline.
-pub fn drift_text(drifted: &Drifted, style: Style) -> String {
-    let Drifted { stack, environment, baseline, changes: to_change, drift: left, untold, schema } = drifted;
+pub fn drift_text(drifted: &DriftReport, style: Style) -> String {
+    let DriftReport { stack, environment, baseline, changes: to_change, drift: left, unlisted, schema } =
+        drifted;
     let mut page = Page::new(style);
     let (name, environment) = (page.tone(Tone::Strong, stack), page.tone(Tone::Name, environment));
     page.line(&format!("{name}, environment {environment}"));
@@ -31,9 +32,9 @@ pub fn drift_text(drifted: &Drifted, style: Style) -> String {
              records it. Nothing else differs."
                 .to_owned()
         }
-        (0, 0, _) if *untold > 0 => {
-            let changes = if *untold == 1 { "change" } else { "changes" };
-            format!("No drift found. {untold} planned {changes} may come from the spec or be drift.")
+        (0, 0, _) if *unlisted > 0 => {
+            let changes = if *unlisted == 1 { "change" } else { "changes" };
+            format!("No drift found. {unlisted} planned {changes} may come from the spec or be drift.")
         }
         (0, 0, _) => page.tone(Tone::Good, "No drift."),
         (0, _, _) => {
@@ -67,6 +68,6 @@ fn changed(count: usize, changes: &[ChangeEntry]) -> String {
 }
 
 /// Renders drift as one JSON object, ending in a newline.
-pub fn drift_json(drifted: &Drifted) -> String {
+pub fn drift_json(drifted: &DriftReport) -> String {
     format!("{}\n", json!(drifted))
 }

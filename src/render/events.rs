@@ -17,7 +17,7 @@ pub fn note_text(note: &Note) -> String {
         Note::LockLost { reason } => {
             format!("the lock was lost while the question was open ({reason}): it is taken again")
         }
-        Note::Died(run) => format!(
+        Note::Crashed(run) => format!(
             "run {} of {}, by {}, crashed; this run continues from the current state",
             run.id, run.started_at, run.who
         ),
@@ -45,18 +45,18 @@ pub fn event_json(event: &Event, at: &str) -> Option<Value> {
         Outcome::Failed(error) => ("failed", Some(error), &[]),
         Outcome::Blocked(reason) => ("blocked", Some(reason), &[]),
     };
-    let mut said = json!({"event": name, "address": address, "at": at});
-    if let Value::Object(said) = &mut said {
-        said.extend(elapsed.map(|elapsed| ("seconds".to_owned(), json!(elapsed.as_secs_f64()))));
-        said.extend(error.map(|error| ("error".to_owned(), json!(error))));
+    let mut object = json!({"event": name, "address": address, "at": at});
+    if let Value::Object(object) = &mut object {
+        object.extend(elapsed.map(|elapsed| ("seconds".to_owned(), json!(elapsed.as_secs_f64()))));
+        object.extend(error.map(|error| ("error".to_owned(), json!(error))));
         if *outcome == Outcome::Unchanged {
-            said.insert("unchanged".to_owned(), json!(true));
+            object.insert("unchanged".to_owned(), json!(true));
         }
         if !warnings.is_empty() {
-            said.insert("warnings".to_owned(), json!(warnings));
+            object.insert("warnings".to_owned(), json!(warnings));
         }
     }
-    Some(said)
+    Some(object)
 }
 
 /// Renders the last object of `apply --format json`.

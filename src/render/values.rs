@@ -14,12 +14,17 @@ const MOST_ITEMS: usize = 5;
 pub(super) fn differences(before: Option<&Value>, after: Option<&Value>) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(Value::Object(before)), Some(Value::Object(after))) = (before, after) {
-        of_objects(&mut lines, "", before, after);
+        object_differences(&mut lines, "", before, after);
     }
     lines
 }
 
-fn of_objects(lines: &mut Vec<String>, path: &str, before: &Map<String, Value>, after: &Map<String, Value>) {
+fn object_differences(
+    lines: &mut Vec<String>,
+    path: &str,
+    before: &Map<String, Value>,
+    after: &Map<String, Value>,
+) {
     // Rows are compared by digests: the differing columns are known, but not shown are their
     // values.
     let differs = before.get("differs").and_then(Value::as_array);
@@ -33,13 +38,13 @@ fn of_objects(lines: &mut Vec<String>, path: &str, before: &Map<String, Value>, 
         match (before.get(key), new) {
             (Some(old), new) if old == new => {}
             (Some(Value::Object(old)), Value::Object(new)) => {
-                of_objects(lines, &format!("{name}."), old, new);
+                object_differences(lines, &format!("{name}."), old, new);
             }
             (Some(Value::Array(old)), Value::Array(new)) => {
-                lines.extend(of_lists(old, new).map(|text| format!("{name}: {text}")));
+                lines.extend(list_differences(old, new).map(|text| format!("{name}: {text}")));
             }
-            (Some(old), new) => lines.push(format!("{name}: {} → {}", written(old), written(new))),
-            (None, new) => lines.push(format!("{name}: {}", written(new))),
+            (Some(old), new) => lines.push(format!("{name}: {} → {}", format_value(old), format_value(new))),
+            (None, new) => lines.push(format!("{name}: {}", format_value(new))),
         }
     }
 }
@@ -50,18 +55,18 @@ fn is_kept_password(key: &str, value: &Value) -> bool {
 }
 
 /// Describes the added and removed items of a list; `None` if only the order differs.
-fn of_lists(old: &[Value], new: &[Value]) -> Option<String> {
+fn list_differences(old: &[Value], new: &[Value]) -> Option<String> {
     let comes: Vec<&Value> = new.iter().filter(|item| !old.contains(item)).collect();
     let goes: Vec<&Value> = old.iter().filter(|item| !new.contains(item)).collect();
-    let said = |sign: &str, items: &[&Value]| {
-        (!items.is_empty()).then(|| format!("{sign} {}", items_of(items.iter().copied(), items.len())))
+    let listed = |sign: &str, items: &[&Value]| {
+        (!items.is_empty()).then(|| format!("{sign} {}", format_items(items.iter().copied(), items.len())))
     };
-    let parts: Vec<String> = [said("+", &comes), said("-", &goes)].into_iter().flatten().collect();
+    let parts: Vec<String> = [listed("+", &comes), listed("-", &goes)].into_iter().flatten().collect();
     (!parts.is_empty()).then(|| parts.join("  "))
 }
 
-fn items_of<'v>(items: impl Iterator<Item = &'v Value>, count: usize) -> String {
-    let named = items.take(MOST_ITEMS).map(written).collect::<Vec<_>>().join(", ");
+fn format_items<'v>(items: impl Iterator<Item = &'v Value>, count: usize) -> String {
+    let named = items.take(MOST_ITEMS).map(format_value).collect::<Vec<_>>().join(", ");
     match count.saturating_sub(MOST_ITEMS) {
         0 => named,
         more => format!("{named} and {more} more"),
@@ -69,15 +74,15 @@ fn items_of<'v>(items: impl Iterator<Item = &'v Value>, count: usize) -> String 
 }
 
 /// Renders a value on one line in the notation of a spec, truncated if it is long.
-fn written(value: &Value) -> String {
+fn format_value(value: &Value) -> String {
     let text = match value {
         Value::Null => "null".to_owned(),
         Value::String(text) if text.is_empty() => "\"\"".to_owned(),
         Value::String(text) => text.clone(),
         Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items_of(items.iter(), items.len()),
+        Value::Array(items) => format_items(items.iter(), items.len()),
         Value::Object(object) => {
-            let pairs = object.iter().map(|(key, value)| format!("{key}: {}", written(value)));
+            let pairs = object.iter().map(|(key, value)| format!("{key}: {}", format_value(value)));
             format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
         }
         Value::Bool(_) | Value::Number(_) => value.to_string(),

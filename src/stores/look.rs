@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::observe::observe_noting;
+use super::observe::observe_tracking;
 use super::{Clients, ObserveError};
 use crate::sql::{self, Wait};
 use crate::stack::Stack;
@@ -31,34 +31,34 @@ impl Unanswered {
     }
 }
 
-/// Observes all stores of the stack, and times out after `most`. Calls `say` with the sessions that
+/// Observes all stores of the stack, and times out after `most`. Calls `report_wait` with the sessions that
 /// it waits for.
 pub async fn observe_within(
     stack: &Stack,
     clients: &Clients,
     most: Duration,
-    say: &mut (dyn FnMut(&str) + Send),
+    report_wait: &mut (dyn FnMut(&str) + Send),
 ) -> Result<World, ObserveError> {
-    let (tell, mut told) = mpsc::unbounded_channel();
+    let (sender, mut waits) = mpsc::unbounded_channel();
     let listener = Arc::new(move |wait: Wait<'_>| {
         let on = match wait {
             Wait::For(on) => Some(on.to_owned()),
             Wait::Over => None,
         };
         // The receiver is gone after a timeout.
-        drop(tell.send(on));
+        drop(sender.send(on));
     });
     let unanswered = Unanswered::default();
-    let mut observing = Box::pin(sql::telling(listener, observe_noting(stack, clients, &unanswered)));
+    let mut observing = Box::pin(sql::telling(listener, observe_tracking(stack, clients, &unanswered)));
     let mut over = std::pin::pin!(tokio::time::sleep(most));
     let mut on = None;
     loop {
         tokio::select! {
             biased;
             world = &mut observing => return world,
-            Some(now) = told.recv() => {
+            Some(now) = waits.recv() => {
                 if let Some(now) = &now {
-                    say(now);
+                    report_wait(now);
                 }
                 on = now;
             }

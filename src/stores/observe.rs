@@ -15,7 +15,7 @@ use crate::{cache, journal, system, target, vector};
 
 /// Observes all stores of the stack concurrently, and tracks those that have not answered yet. In
 /// the system database the journal is read first, because it determines what else to observe.
-pub(super) async fn observe_noting(
+pub(super) async fn observe_tracking(
     stack: &Stack,
     clients: &Clients,
     unanswered: &Unanswered,
