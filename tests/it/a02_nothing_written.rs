@@ -1,5 +1,5 @@
-//! A02 of the whole database: an apply with nothing to do leaves a dump of it as it was, the
-//! bookkeeping and sqlx's history included.
+//! A02 for the whole database: an apply without changes leaves a dump of it unchanged, including
+//! the bookkeeping and sqlx's history.
 
 use std::process::Command;
 
@@ -8,14 +8,15 @@ use crate::servers::{self, Postgres};
 use crate::stacks::{Database, on_each_database, quickstart};
 use crate::world::World;
 
-/// Everything that is in a database: of PostgreSQL as `pg_dump` writes it, with owners and rights,
-/// then the transactions that wrote the rows, the sequences and this test's role; of SQLite the bytes of the file.
+/// Returns everything in a database. PostgreSQL: the output of `pg_dump` with owners and
+/// privileges, the transactions that wrote the rows, the sequences and the role of this test.
+/// SQLite: the bytes of the file.
 fn dump(database: &Database) -> Vec<u8> {
     match database {
         Database::Sqlite(path) => std::fs::read(path).unwrap(),
         Database::Postgres(postgres) => {
             let text = servers::run(Command::new("pg_dump").arg("--dbname").arg(postgres.url()));
-            // A word by chance, which newer versions begin and end with.
+            // Newer versions begin and end the dump with a random key.
             let lines = text.lines().filter(|line| !line.contains("restrict "));
             let roles = format!("SELECT xmin, * FROM pg_authid WHERE rolname = '{}'", role(postgres));
             let text = lines.collect::<Vec<_>>().join("\n");
@@ -29,7 +30,8 @@ fn role(postgres: &Postgres) -> String {
     format!("{}_app", postgres.name())
 }
 
-/// The quickstart on this database, with a sequence, a view that is made anew and, on a server, a role.
+/// Writes the quickstart for this database, with a sequence, a repeatable view and, on a server, a
+/// role.
 fn system(database: &Database) -> World {
     let world = quickstart();
     world.file(
@@ -74,7 +76,7 @@ fn a02_a_dump_before_and_after_an_apply_with_nothing_to_do_is_the_same() {
     });
 }
 
-/// The first line that differs.
+/// Returns the first line that differs.
 fn first_difference(before: &[u8], after: &[u8]) -> String {
     let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
     let mut pairs = before.lines().zip(after.lines());

@@ -1,11 +1,11 @@
-//! Specs that are refused: the rule, the place, the offending text underlined, the nearest name;
-//! and nothing is contacted.
+//! Invalid specs: the error shows the rule, the location, the underlined text and the nearest name,
+//! and no server is contacted.
 
 use crate::servers::Wire;
 use crate::stores::{BUSINESS, addresses, make_business};
 use crate::world::{Run, World};
 
-/// A spec with servers everywhere, and a port that counts who comes.
+/// Writes a spec with servers for all components, at a port that counts connections.
 fn with_servers(environment: &str, flags: &str) -> (World, Wire) {
     let (world, wire) = (World::new(), Wire::to_nobody());
     let port = wire.port();
@@ -208,7 +208,7 @@ fn a06_an_alias_of_a_whole_value_means_that_value() {
     assert_eq!(plan["environment"], "shop");
 }
 
-/// A snippet as a person sees it: the place, the line, the caret under the text.
+/// Renders a snippet as shown to a user: the location, the line, the caret under the text.
 #[track_caller]
 fn shows(run: &Run, place: &str, line: &str, underlined: &str) {
     run.warns(&format!("╭─[{place}]"));

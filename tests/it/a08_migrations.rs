@@ -1,5 +1,5 @@
-//! A08 to A12: migrations that fail, are edited, are late, run outside a transaction, run again, go
-//! both ways, or were run by somebody else.
+//! A08 to A12: migrations that fail, are edited, are late, run outside a transaction, run again,
+//! have a way down, or were run by another tool.
 
 use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
@@ -8,7 +8,7 @@ use crate::servers::{Postgres, Wire};
 use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
 use crate::world::{Run, World};
 
-/// The migrations of the folder, by their names.
+/// Returns the names of the migrations in the folder.
 fn migrations(world: &World, files: &[(&str, &str)]) {
     drop(std::fs::remove_dir_all(world.path("migrations")));
     for (name, sql) in files {
@@ -16,7 +16,7 @@ fn migrations(world: &World, files: &[(&str, &str)]) {
     }
 }
 
-/// A server's address with a wire before it.
+/// Returns a server address behind a [`Wire`].
 fn wired(postgres: &Postgres) -> (Wire, String) {
     let url = postgres.url();
     let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
@@ -179,7 +179,7 @@ fn a11_an_index_is_built_while_others_write_and_a_half_built_one_anew() {
         let invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid";
         assert_eq!(database.sql(invalid), "0", "it takes what it left along");
 
-        // What a killed one leaves.
+        // As left behind by a killed REINDEX.
         database.sql("CREATE INDEX i ON t (a)");
         database.sql("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i'::regclass");
         database.sql("DELETE FROM t");
@@ -227,7 +227,7 @@ fn a12_a_database_of_another_tool_is_adopted_after_comparing_it() {
         world.trueup(&["history", "--format", "json"]).exits(0).says("\"baseline\"");
         assert_eq!(sqlx_runs(world, database, "migrations"), Ok(()));
         if let Database::Postgres(postgres) = database {
-            // Other tests may have one on the same server at this moment.
+            // Concurrent tests may create one on the same server.
             let left = "SELECT count(*) FROM pg_database WHERE datname LIKE 'trueup_scratch_%'";
             crate::servers::wait_until("no scratch database", || postgres.on_server(left) == "0");
         }
@@ -325,7 +325,7 @@ fn a11_indexes_that_postgresql_named_are_not_left_invalid() {
         database.sql("UPDATE t SET a = b");
         world.apply().exits(0);
 
-        // What a REINDEX leaves that waited in vain: a copy of the index that nobody uses.
+        // A failed REINDEX CONCURRENTLY leaves an unused copy of the index.
         database.sql(
             "CREATE UNIQUE INDEX i_ccnew ON t (b); \
                       UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'i_ccnew'::regclass",

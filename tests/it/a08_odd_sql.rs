@@ -1,5 +1,5 @@
-//! A08: migrations with SQL that is legal and odd: what begins and ends transactions, what only psql
-//! understands, what SQLite heeds outside a transaction only.
+//! A08: migrations with unusual but legal SQL: explicit transactions, commands that only psql
+//! understands, and pragmas that SQLite ignores in a transaction.
 
 use crate::servers::Postgres;
 use crate::stacks::{Database, MIGRATIONS, on_each_database};
@@ -18,7 +18,7 @@ INSERT INTO parent VALUES (1, 'a'), (2, 'b');
 INSERT INTO child VALUES (10, 1), (11, 2);
 ";
 
-/// As SQLite's manual says to change what ALTER TABLE cannot.
+/// The procedure of SQLite's manual for changes that ALTER TABLE does not support.
 const REBUILT: &str = "
 CREATE TABLE parent_new (id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT '');
 INSERT INTO parent_new SELECT id, name FROM parent;
@@ -176,7 +176,7 @@ fn a08_what_never_ends_in_a_file_is_said_without_what_is_sent_behind_it() {
             applied.exits(6).says("unterminated /* comment").says("line 2").never_says("INSERT INTO");
             assert_eq!(database.sql("SELECT count(*) FROM _sqlx_migrations"), "0");
         } else {
-            // SQLite takes the end of the file for the end of the comment.
+            // SQLite ends an unterminated comment at the end of the file.
             applied.exits(0);
         }
     });

@@ -1,4 +1,4 @@
-//! A08: what a server refuses is recognised by its code, whatever language it speaks, and the help fits.
+//! A08: server errors are recognised by their code in any language, with fitting help.
 
 use crate::servers::{Postgres, psql};
 use crate::stacks::{Database, on_each_database};
@@ -11,7 +11,7 @@ environment: dev
 system: { url: \"${DATABASE_URL}\", migrations: migrations, accounts: false, lock_timeout: 200ms }
 ";
 
-/// Makes an account and gives the address with it.
+/// Creates an account and returns an address for it.
 fn account(postgres: &Postgres, may: &str) -> String {
     let (name, url) = (format!("{}_app", postgres.name()), postgres.url());
     postgres.psql(&format!("CREATE ROLE {name} LOGIN {may} PASSWORD 'for-tests-only'"));
@@ -106,7 +106,7 @@ fn a08_the_version_that_the_tables_reach_is_suggested() {
 #[test]
 fn a08_a_german_server_is_understood_by_its_codes() {
     let database = Postgres::in_language("de");
-    // Only PostgreSQL's packages of a distribution have messages in other languages. Without them the codes
+    // Only the distribution packages of PostgreSQL have translated messages. Elsewhere the codes
     // are tested in English.
     let is_german = database.sample_message() == "Division durch Null";
     if !is_german {
@@ -120,7 +120,7 @@ fn a08_a_german_server_is_understood_by_its_codes() {
     world.apply().exits(0);
     database.psql("INSERT INTO a VALUES (7, 'of the application')");
 
-    // A row that refers to data is no failure of the rehearsal.
+    // A row that refers to existing data is not a failure of the rehearsal.
     world.file("migrations/0002_b.sql", "CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a (id));\n");
     world.file("rows.csv", "id,a\n1,7\n");
     world.spec(&spec.replace(
@@ -130,7 +130,7 @@ fn a08_a_german_server_is_understood_by_its_codes() {
     world.trueup(&["plan", "--rehearse"]).exits(0).says("1 of 2 pending steps ran");
     world.apply().exits(0);
 
-    // A lock is waited for and named.
+    // A lock wait times out and names the blocking session.
     world.file("migrations/0003_c.sql", "ALTER TABLE a ADD COLUMN c int;\n");
     let url = database.url();
     let holder = std::thread::spawn(move || psql(&url, "BEGIN; LOCK TABLE a; SELECT pg_sleep(600)"));
@@ -146,7 +146,7 @@ fn a08_a_german_server_is_understood_by_its_codes() {
     blocked.exits(6).says("another session holds a lock").says(in_german("Sperr"));
     world.apply().exits(0);
 
-    // What is there, what refuses a transaction, what lacks a right.
+    // Existing objects, statements outside of transactions, missing privileges.
     world.file("migrations/0004_d.sql", "ALTER TABLE a ADD COLUMN c int;\n");
     world.apply().exits(6).says(in_german("existiert bereits")).says("what it makes is there already");
     world.file("migrations/0004_d.sql", "VACUUM a;\n");
@@ -155,7 +155,7 @@ fn a08_a_german_server_is_understood_by_its_codes() {
     world.apply().exits(0);
     world.plan().exits(0);
 
-    // What cannot be reached.
+    // Unreachable servers.
     let wrong = database.url().replace("for-tests-only", "not-the-password");
     world.env("DATABASE_URL", wrong).plan().exits(1).warns("check user and password of `system.url`");
     let missing = database.url_of("nowhere");

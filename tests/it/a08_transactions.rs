@@ -1,5 +1,5 @@
-//! A08: SQLite files with a COMMIT and a BEGIN of their own, which end the transaction that sqlx puts
-//! around a file and begin the one that it commits.
+//! A08: SQLite files with their own COMMIT and BEGIN, which end the transaction that sqlx opens
+//! around a file and begin the one that sqlx commits.
 
 use crate::servers;
 use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
@@ -12,7 +12,7 @@ INSERT INTO shelf VALUES (1, 'a');
 INSERT INTO book VALUES (1, 1);
 ";
 
-/// Makes the table `shelf` anew, as ALTER TABLE cannot.
+/// Rebuilds the table `shelf`, for changes that ALTER TABLE does not support.
 const REBUILT: &str = "
 CREATE TABLE shelf_new (id INTEGER PRIMARY KEY, label TEXT);
 INSERT INTO shelf_new (id, label) SELECT id, label FROM shelf;

@@ -1,4 +1,4 @@
-//! A13 and A14: tables that nobody declared, and what was changed by hand.
+//! A13 and A14: undeclared tables, and manual changes of the schema.
 
 use serde_json::Value;
 
@@ -26,7 +26,7 @@ fn drift(world: &World) -> Value {
     world.trueup(&["drift", "--format", "json"]).json()
 }
 
-/// A column, a type, a default, an index and a constraint, each by hand.
+/// Manual changes of a column, a type, a default, an index and a constraint.
 fn edit(database: &Database) {
     database.sql(match database {
         Database::Sqlite(_) => {
@@ -77,7 +77,7 @@ fn a14_what_stands_behind_the_columns_of_an_index_or_a_reference_is_drift_too() 
     );
     world.spec(MIGRATIONS);
     world.apply().exits(0);
-    // From version, by hand, what the drift says.
+    // Applies the changes of the drift manually.
     let edits = [
         (12, "DROP INDEX i; CREATE UNIQUE INDEX i ON t (b) INCLUDE (c)", "(b) INCLUDE (c)"),
         (15, "DROP INDEX i; CREATE UNIQUE INDEX i ON t (b) NULLS NOT DISTINCT", "(b) NULLS NOT DISTINCT"),
@@ -109,7 +109,7 @@ fn a14_views_in_the_words_of_another_version_of_postgresql_are_no_drift() {
     world.spec(MIGRATIONS);
     world.apply().exits(0);
 
-    // What another version would have recorded of the same view.
+    // Another server version records the same view with a different text.
     database.psql(
         "UPDATE trueup.snapshots SET content = regexp_replace(regexp_replace(content::text, \
          '\"postgres\": ?[0-9]+', '\"postgres\":9'), 'SELECT [t.]*a', 'SELECT (t.a)')",
@@ -122,7 +122,7 @@ fn a14_views_in_the_words_of_another_version_of_postgresql_are_no_drift() {
     world.trueup(&["drift", "accept"]).exits(0);
     world.plan().exits(0).never_says("another version");
 
-    // In the same words, a view that differs was changed.
+    // With the same version, a different text means that the view was changed.
     database.psql("DROP VIEW v; CREATE VIEW v AS SELECT b AS a, a AS b FROM t");
     world.trueup(&["drift"]).exits(2).says("changed by hand: v");
 }
@@ -153,7 +153,7 @@ fn a14_what_was_changed_by_hand_is_shown_beside_pending_migrations_and_stays_dri
         let text = drift(world)["drift"][0]["diff"].as_str().unwrap().to_owned();
         assert!(text.contains("nick") && !text.contains("more") && !text.contains("orders"), "{text}");
 
-        // A migration that works on the table leaves it as it is meant.
+        // A migration that changes the table also updates its recorded schema.
         world.file("migrations/0003_items.sql", "ALTER TABLE items ADD COLUMN label text;\n");
         world.apply().exits(0);
         world.trueup(&["drift"]).exits(0);
@@ -300,7 +300,7 @@ fn a_plan_is_drift_as_long_as_the_spec_is_the_one_last_applied() {
         let untold = drift(world);
         world.apply().exits(0);
         world.trueup(&["drift"]).exits(0);
-        // Another spec that wants the same: what follows is drift again.
+        // After applying another spec with the same objects, differences are drift again.
         world.spec(&spec("  lock_timeout: 7s\n")).apply().exits(0);
         database.sql("DELETE FROM items WHERE id = 'a'");
         world.trueup(&["drift"]).exits(2);

@@ -1,4 +1,4 @@
-//! A14: drift in a database whose migrations another tool ran, before this one came or beside it.
+//! A14: drift in a database whose migrations another tool ran, before trueup or beside it.
 
 use crate::stacks::{Database, MIGRATIONS, on_each_database, sqlx_runs};
 use crate::world::World;
@@ -7,7 +7,7 @@ fn fails_on_drift() -> String {
     format!("{MIGRATIONS}  schema_drift: fail\n")
 }
 
-/// Tables by CREATE, by a new name, and where the database has code, in code.
+/// Tables made by CREATE, by renaming and, where the database supports it, by code.
 fn tables(world: &World, database: &Database) {
     world.spec(MIGRATIONS).file(
         "migrations/0001_init.sql",
@@ -105,7 +105,7 @@ fn a14_files_of_the_folder_that_sqlx_ran_explain_what_they_name_and_nothing_else
         world.apply().exits(0);
         world.trueup(&["drift"]).exits(0).never_says("another tool").says("No drift.");
 
-        // Both at once: what is in the file, and what is not.
+        // Both at once: one change from the file, one manual change.
         world.file("migrations/0004_d.sql", "ALTER TABLE a ADD COLUMN m text;\n");
         sqlx_runs(world, database, "migrations").unwrap();
         database.sql("ALTER TABLE a ADD COLUMN evil int");

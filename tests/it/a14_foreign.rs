@@ -1,4 +1,4 @@
-//! A14: migrations that need what somebody else put into the database: adopted, and rehearsed.
+//! A14: migrations that need objects created by others in the database: adopted, and rehearsed.
 
 use crate::servers::Postgres;
 use crate::stacks::{MIGRATIONS, on_each_database};
@@ -10,7 +10,7 @@ const PROFILE: &str =
 CREATE VIEW logins AS SELECT p.id, l.mail FROM profile p JOIN auth.active l ON l.id = p.login;
 ";
 
-/// As an identity service and whoever runs the server leave a database.
+/// Creates objects that an identity service and the operator of the server would create.
 const THEIRS: &str = "
 CREATE EXTENSION citext;
 CREATE SCHEMA auth;
@@ -59,7 +59,7 @@ fn a14_a_database_with_tables_of_others_is_adopted() {
 #[test]
 fn a14_what_cannot_be_made_in_a_scratch_database_is_named_and_no_failure() {
     let (world, database) = (World::new(), Postgres::start());
-    // An aggregate is not made again, and the view that needs it cannot be.
+    // Aggregates are not copied, so the dependent view cannot be created either.
     database.psql(
         "CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int, INITCOND = '0'); \
          CREATE VIEW sums AS SELECT total(x) AS x FROM generate_series(1, 3) AS x",

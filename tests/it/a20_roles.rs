@@ -1,5 +1,5 @@
-//! A20: roles hold exactly what the spec grants them, which is tried by being them. The server asks
-//! for SCRAM. Roles belong to the server, so that each test has names of its own.
+//! A20: roles have exactly the privileges of the spec, tested by logging in as them with SCRAM.
+//! Roles belong to the server, so each test uses its own names.
 
 mod beyond;
 mod looking;
@@ -13,16 +13,15 @@ use crate::world::{Run, World};
 const APP: &str = "correct horse of the app";
 const READER: &str = "another-Passwörd of a reader";
 
-/// A database, and roles that are gone with it.
+/// A database, and roles that are dropped with it.
 struct Server {
     database: Postgres,
     world: World,
-    /// In the order in which they can be dropped.
     roles: Vec<String>,
 }
 
 impl Server {
-    /// `APP`, `READER` and `GROUP` in a spec or in SQL stand for the roles of this test.
+    /// Replaces `APP`, `READER` and `GROUP` in a spec or in SQL by the roles of this test.
     fn start() -> Self {
         let database = Postgres::start();
         let roles = ["app", "reader", "group"].map(|role| format!("{}_{role}", database.name())).to_vec();
@@ -30,12 +29,12 @@ impl Server {
         server.world.env("DATABASE_URL", server.database.url()).env("PASSWORD_1", APP);
         server.world.env("PASSWORD_2", READER);
         server.migration("0001_init", TABLES);
-        // As the plan's note says; what PostgreSQL 15 does by itself.
+        // As the plan's note advises; the default since PostgreSQL 15.
         server.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
         server
     }
 
-    /// An account that owns the database and is no superuser; it is the stack's from now on.
+    /// Creates an account that owns the database and is no superuser, and uses it for the stack.
     fn owner(&self) -> String {
         let account = format!("{}_owner", self.database.name());
         self.sql(&format!("CREATE ROLE {account} LOGIN CREATEROLE PASSWORD 'for the account'"));
@@ -63,7 +62,7 @@ impl Server {
         self.world.file(&format!("migrations/{stem}.sql"), self.named(sql));
     }
 
-    /// A stack with these lines under `roles:`.
+    /// Writes a stack with these lines under `roles:`.
     fn spec(&self, roles: &str) -> &Self {
         let lines: Vec<String> = roles.lines().map(|line| format!("    {}\n", self.named(line))).collect();
         let lines = lines.concat();
@@ -84,13 +83,13 @@ impl Server {
         applied
     }
 
-    /// Applies, and there is nothing left to do.
+    /// Applies, and asserts that nothing is left to do.
     fn converge(&self) {
         self.apply().exits(0);
         self.world.plan().exits(0);
     }
 
-    /// What the plan says of a role: action, reason and summary; `None` where nothing is to be done.
+    /// Returns the action, reason and summary of a role in the plan; `None` without a change.
     fn planned(&self, role: &str) -> Option<String> {
         let plan = self.world.plan_json();
         let address = format!("system.role.{}", self.named(role));
@@ -299,7 +298,8 @@ fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
     server.converge();
     server.may("APP", "INSERT INTO orders (amount) VALUES (1)");
 
-    // The stored password may not be read: another one is no change until the version is raised.
+    // The stored password cannot be read, so a different one is a change only if the version is
+    // increased.
     server.world.env("PASSWORD_1", "a wholly new password");
     server.world.plan().exits(0).says("cannot be compared");
     server.spec(&ROLES.replace("\"${PASSWORD_1}\"", "\"${PASSWORD_1}\", password_version: 2"));
@@ -307,7 +307,7 @@ fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
     server.converge();
     assert_eq!(server.be("APP", "a wholly new password", "SELECT 1").unwrap(), "1");
 
-    // What it may not do fails, and says so.
+    // Missing privileges of the account are an error with an explanation.
     server.sql("CREATE TABLE others (a int)");
     server.apply().exits(6).says("permission denied for table others").says("must own the tables");
     server.drop_owner(&account);
@@ -317,7 +317,7 @@ fn a20_an_account_that_is_no_superuser_makes_roles_and_rotates_by_version() {
 fn a20_a_schema_that_anybody_uses_needs_no_grant_that_the_account_cannot_make() {
     let server = Server::start();
     let account = server.owner();
-    // Before PostgreSQL 15 it is so from the start.
+    // Before PostgreSQL 15 this is the default.
     server.sql("ALTER SCHEMA public OWNER TO postgres");
     server.spec(ROLES);
 
@@ -326,7 +326,7 @@ fn a20_a_schema_that_anybody_uses_needs_no_grant_that_the_account_cannot_make() 
     server.may("APP", "INSERT INTO orders (amount) VALUES (1)");
     server.may("READER", "SELECT * FROM orders");
 
-    // Without that, the grant is needed, and said to be.
+    // Without it the grant is needed, and the plan shows it.
     server.sql("REVOKE USAGE ON SCHEMA public FROM PUBLIC");
     server.sql(&format!("GRANT USAGE ON SCHEMA public TO {account}"));
     server.apply().exits(6).says("may not do this: grants USAGE on schema public");
@@ -338,7 +338,7 @@ fn a20_a_role_that_fails_blocks_its_members_and_nobody_else() {
     let server = Server::start();
     server.sql("CREATE TABLE kept (a int)");
     let other = format!("{}_other", server.database.name());
-    // A grant of somebody else's: the account that applies may not take it back.
+    // A grant by another role cannot be revoked by the account that applies.
     server.sql(&format!(
         "CREATE ROLE {other}; CREATE ROLE APP; ALTER TABLE kept OWNER TO {other}; GRANT SELECT ON kept TO APP"
     ));

@@ -1,4 +1,4 @@
-//! Servers that are not there, or not there yet.
+//! Servers that do not run, or not yet.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use crate::servers::{Postgres, Wire, free_port};
 use crate::stores::{Database, Shop, entry};
 use crate::world::World;
 
-/// What no failed attempt may take, on a machine that does much else.
+/// Upper limit for the duration of a failed attempt, on a busy machine.
 const BOUND: Duration = Duration::from_secs(20);
 
 fn with_database(url: &str) -> World {
@@ -47,7 +47,7 @@ fn a21_an_unknown_host_is_named() {
     assert!(start.elapsed() < BOUND, "{:?}", start.elapsed());
 }
 
-/// Speaks as a PostgreSQL of a version does until it waits for a question, which ends the session.
+/// Emulates a PostgreSQL server of a given version until the first query, then closes the session.
 fn greet(client: &mut TcpStream, version: &str) -> std::io::Result<()> {
     const TLS: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
     let mut message = [0; 1024];
@@ -74,7 +74,7 @@ fn a21_a_server_older_than_postgresql_12_is_refused_in_plain_words() {
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for client in listener.incoming() {
-            // A client that hangs up before its time is one that will ask no more.
+            // A client that disconnects early will not send a query.
             let _ = greet(&mut client.unwrap(), "11.22 (Debian 11.22-1)");
         }
     });

@@ -1,4 +1,4 @@
-//! Two runs at once. The first is held back by its cache, which answers when the test lets it.
+//! Two concurrent runs. The first is blocked by its cache, which answers when the test allows it.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,8 @@ use crate::servers::{Redis, Wire};
 use crate::stores::{Database, Shop};
 use crate::world::{Running, World};
 
-/// A world whose `slow.yaml` adds a cache that does not answer yet, and what answers.
+/// Creates a world whose `slow.yaml` adds a cache that does not answer yet, and the handle to
+/// release it.
 struct Held {
     world: World,
     database: Database,
@@ -30,7 +31,7 @@ impl Held {
         Self { world, database, wire, _redis: redis }
     }
 
-    /// Starts an apply, and returns when it holds the lock.
+    /// Starts an apply, and waits until it holds the lock.
     fn hold(&self) -> Running {
         let mut first = self.world.start(&["--file", "slow.yaml", "apply", "--auto-approve"]);
         let start = Instant::now();
@@ -41,7 +42,7 @@ impl Held {
         first
     }
 
-    /// Something to do for the second run.
+    /// Adds a change for the second run.
     fn change(&self) {
         self.world.file("items.csv", "id,name\n1,pen\n2,ink\n3,paper\n4,stamp\n");
     }

@@ -1,4 +1,4 @@
-//! A22: one run at a time; and what a killed run leaves running in the server.
+//! A22: one run at a time, and statements of a killed run that still execute on the server.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ system:
   create_database: true
   migrations: migrations
 ";
-/// Counts for some seconds in SQLite, where nothing sleeps.
+/// Computes for some seconds, because SQLite has no sleep function.
 const SLOW_SQLITE: &str = "CREATE TABLE slow AS
   WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000) SELECT max(i) AS i FROM n;";
 
@@ -25,12 +25,12 @@ pub(crate) fn world(url: impl Into<String>, migration: &str) -> World {
     world
 }
 
-/// A world on SQLite whose apply takes a while.
+/// Creates a world on SQLite whose apply takes some seconds.
 pub(crate) fn slow_sqlite() -> World {
     world("sqlite://system.db", SLOW_SQLITE)
 }
 
-/// `apply` in the background, whose step of this address has begun.
+/// Starts `apply` in the background and waits until the step of this address has started.
 pub(crate) fn started(world: &World, address: &str) -> Running {
     let mut run = world.start(&["apply", "--auto-approve", "--format", "json"]);
     run.wait_for_step(address);
@@ -39,7 +39,7 @@ pub(crate) fn started(world: &World, address: &str) -> Running {
 
 const SLOW: &str = "system.migration.0001_slow";
 
-/// The run that the lock's status names.
+/// Returns the run that `lock status` shows.
 fn holder(world: &World) -> String {
     let status = world.trueup(&["lock", "status"]);
     status.exits(4);
@@ -91,7 +91,7 @@ fn a22_a_second_apply_that_waits_long_enough_finds_nothing_left_to_do() {
 #[test]
 fn a22_a_killed_holder_frees_the_lock_and_its_statement_is_outlived() {
     let postgres = Postgres::start();
-    // The insert comes seconds after the kill, if nobody ends the session.
+    // Without ending the session, the insert would happen seconds after the kill.
     let slow = "CREATE TABLE late (x int); SELECT pg_sleep(4); INSERT INTO late VALUES (1);";
     let world = world(postgres.url(), slow);
     let first = started(&world, SLOW);
@@ -132,7 +132,7 @@ fn a08_a_database_that_cannot_be_made_blocks_all_that_was_planned() {
     let as_text = world.apply();
     postgres.on_server(&format!("DROP ROLE {maker}"));
 
-    // Nothing was changed, and it is known.
+    // Nothing was changed, and the journal records that.
     let events = as_json.exits(1).events();
     let summary = events.last().unwrap();
     assert_eq!(
@@ -235,7 +235,7 @@ fn a22_waiting_for_the_lock_never_blocks_create_index_concurrently() {
     let postgres = Postgres::start();
     postgres.psql("CREATE TABLE t (x int); INSERT INTO t SELECT generate_series(1, 1000)");
     let world = world(postgres.url(), "SELECT pg_sleep(0)");
-    // Idle, outside of a transaction: only its lock is in the way.
+    // Idle outside of a transaction: only its lock blocks other runs.
     let mut holding = postgres.session();
     holding.send("SELECT pg_advisory_lock(32776945837371392)");
     wait_until("the lock", || {
@@ -279,7 +279,7 @@ fn a22_every_session_that_writes_is_named_and_ends_with_its_client() {
     first.ends().exits(0);
 
     assert_eq!(names, ours);
-    // A server looks for its client from version 14 on.
+    // PostgreSQL detects a disconnected client from version 14 on.
     let notice = if postgres.major() >= 14 { "2s" } else { "" };
     assert_eq!(postgres.psql("SELECT * FROM shown"), format!("trueup/locked/{run}|{notice}|30"));
 }
@@ -300,7 +300,7 @@ fn a22_two_first_applies_at_once_make_one_database() {
     assert_eq!(on_sqlite.sqlite("system.db", "SELECT count(*) FROM _sqlx_migrations"), "1");
 }
 
-/// The one process of a command that holds the lock.
+/// Returns the only process of a command that holds the lock.
 pub(crate) fn holding_session(postgres: &Postgres) -> String {
     const HOLDS: &str = "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND d.datname = current_database()";
@@ -345,7 +345,7 @@ fn a22_drift_accept_stops_and_records_nothing_when_its_lock_is_lost() {
 
 #[test]
 fn a22_baseline_records_nothing_when_its_lock_is_lost_and_leaves_no_scratch_database() {
-    // Named for the stack, which no other test has: the scratch database is on the server of all.
+    // The name of the stack is unique, because the scratch database is on a shared server.
     const TRIES: &str = "SELECT datname FROM pg_stat_activity WHERE datname LIKE 'trueup\\_scratch\\_%' \
                          AND query LIKE '%pg_sleep(15)%' AND state = 'active'";
     let postgres = Postgres::start();

@@ -1,4 +1,4 @@
-//! Saved plans: what may be in them, and when they are refused.
+//! Saved plans: their content, and when they are rejected.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -6,7 +6,7 @@ use crate::stacks::MIGRATIONS;
 use crate::stores::{Database, Shop, addresses};
 use crate::world::{Run, World};
 
-/// Applied once; then the spec wants one row more, and that is saved as `plan.json`.
+/// Applies a stack, adds a row to its spec and saves the plan as `plan.json`.
 fn with_plan(database: &Database) -> World {
     let world = World::new();
     Shop::default().write(&world, database);
@@ -225,7 +225,7 @@ fn a23_a_plan_with_a_destructive_step_asks_for_leave_too() {
     }
 }
 
-/// Kills `apply plan.json` as soon as a step has begun.
+/// Kills `apply plan.json` as soon as a step has started.
 fn kill_at(world: &World, address: &str) {
     let mut run = world.start(&["apply", "plan.json", "--format", "json"]);
     run.wait_for_step(address);
@@ -240,8 +240,9 @@ fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
             Database::Postgres(postgres) => {
                 postgres.on_server(&format!("DROP DATABASE {}", postgres.name()));
                 let role = format!("{}_reader", postgres.name());
-                // A loaded machine may see a second late what has begun. The server goes on after the kill: with
-                // a shorter sleep the next migrations were done before it, and none of them began again.
+                // On a busy machine the start may be noticed a second late, and the server
+                // continues after the kill. With a shorter sleep the next migrations could finish
+                // before it.
                 ("SELECT pg_sleep(4)", Some(role))
             }
             Database::Sqlite => (
@@ -253,7 +254,7 @@ fn a25_a_saved_plan_goes_on_after_kills_between_its_own_migrations() {
             format!("  roles: {{ {role}: {{ grants: {{ '*': [select], b: [insert] }} }} }}\n")
         });
         world.env("DATABASE_URL", database.url()).spec(&format!("{MIGRATIONS}{lines}"));
-        // All of it safe while nobody has the tables yet, and none of it once they are in use.
+        // All of it is safe while nobody uses the tables yet, and none of it once they are in use.
         world.file("migrations/0001_a.sql", "CREATE TABLE a (id integer, old text);");
         world.file("migrations/0002_slow.sql", slow);
         world.file("migrations/0003_b.sql", "CREATE INDEX a_id ON a (id); ALTER TABLE a DROP COLUMN old; DROP TABLE IF EXISTS legacy; CREATE TABLE b (id integer);");
@@ -303,7 +304,7 @@ fn a25_a_used_up_plan_that_was_killed_after_its_last_step_leaves_nothing_unsaid(
             Database::Postgres(_) => "trueup.",
             Database::Sqlite => "trueup_",
         };
-        // What a run leaves that dies before it can say how it ended.
+        // As left behind by a run that dies before it records its end.
         database.query(&world, &format!("DELETE FROM {books}meta WHERE key = 'spec_digest'"));
         database.query(&world, &format!("DELETE FROM {books}snapshots WHERE owner = 'system'"));
         database.query(&world, &format!("INSERT INTO {books}meta VALUES ('schema_changing', 'a dead run')"));

@@ -1,4 +1,4 @@
-//! No secret is in any output or file, under any encoding.
+//! No secret appears in any output or file, in any encoding.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use crate::servers::Redis;
 use crate::stores::{Database, Shop, make_business};
 use crate::world::World;
 
-/// What a person would look for.
+/// Returns the encodings of a secret to search for.
 fn encodings(secret: &str) -> Vec<String> {
     const LOOSE: &AsciiSet =
         &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'/').add(b':').add(b'?').add(b'@');
@@ -27,7 +27,8 @@ fn encodings(secret: &str) -> Vec<String> {
         utf8_percent_encode(secret, LOOSE).to_string(),
         secret.chars().rev().collect(),
     ];
-    // In base64 a text reads in three ways, by where it begins; the ends depend on its neighbours.
+    // Base64 encodes a text in three ways, depending on its offset; the first and last characters
+    // depend on their neighbours.
     for shift in 0..3 {
         let whole = base64(&[&vec![b'x'; shift], secret.as_bytes()].concat());
         let sure = &whole[(shift * 8).div_ceil(6)..secret.len() * 8 / 6];
@@ -54,7 +55,7 @@ fn the_encodings_are_what_they_should_be() {
     assert!(encodings("secret").iter().any(|encoded| base64(b"xxsecret").contains(encoded.as_str())));
 }
 
-/// Every file under a folder, whole.
+/// Returns the content of every file under a folder.
 pub(crate) fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -87,7 +88,7 @@ fn a23_no_secret_is_in_any_output_or_file_under_any_encoding() {
         Shop { more, ..Shop::default() }.write(&world, &database);
         world.env("ADMIN_PASSWORD", password).env("REDIS_URL", redis.url());
         let secrets = [password, "red/is+se cret%Quagga77", "for-tests-only"].map(str::to_owned);
-        // A key of a test server is part of its address, and that is on the command line of nobody.
+        // The key of a test server is part of its address, which is not passed on the command line.
         let seen = |name: &str, run: &crate::world::Run| {
             absent(&secrets, &format!("stdout of {name}"), run.stdout.as_bytes());
             absent(&secrets, &format!("stderr of {name}"), run.stderr.as_bytes());
@@ -117,7 +118,7 @@ fn a23_no_secret_is_in_any_output_or_file_under_any_encoding() {
             absent(&secrets, &path, &bytes);
         }
         if let Database::Postgres(postgres) = &database {
-            // No `pg_dump`: an older one refuses a newer server.
+            // Not with `pg_dump`, because an older one rejects a newer server.
             let rows = postgres.psql("SET xmlbinary = hex; SELECT database_to_xml(true, false, '')");
             assert!(rows.contains("<trueup>") && rows.contains("argon2id"), "{rows}");
             let texts = "SELECT description FROM pg_description; SELECT prosrc FROM pg_proc; \
@@ -173,7 +174,7 @@ fn a23_a_literal_secret_of_a_migration_is_shown_nowhere() {
     run(0, &["plan", "--rehearse"]).says("changes more than its own database");
     let failed = run(6, &["-vvv", "apply", "plan.json"]);
     failed.says("0002_role.sql, line 2").says("ALTER ROLE");
-    // The third fails at the text itself, which the server quotes.
+    // The third fails at the text itself, which the server quotes in its message.
     database.on_server(&format!("CREATE ROLE {role}"));
     run(6, &["apply", "--auto-approve", "--format", "json"]).says("at or near");
     let runs = world.trueup(&["history", "--format", "json"]).events();

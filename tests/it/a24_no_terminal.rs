@@ -1,4 +1,4 @@
-//! Without a terminal: no prompt, no colour, no bar; stdout has the answer and nothing else.
+//! Without a terminal: no prompt, no colour, no progress bar; stdout contains only the result.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use crate::world::World;
 
 const ESCAPE: &str = "\u{1b}";
 
-/// A stack with a warning (a target that is off), and colours not forbidden.
+/// Creates a stack with a warning (a disabled target), with colours allowed.
 fn with_warning() -> World {
     let world = World::new();
     make_business(&world, "business.db");
@@ -66,9 +66,9 @@ fn a24_an_answer_that_cannot_be_written_is_a_failure() {
         assert_eq!(code, Some(1), "{command:?}: {stderr}");
         assert!(stderr.contains("cannot write the answer to stdout: No space left"), "{command:?}: {stderr}");
     }
-    // Wrong usage writes no answer, and says more than that.
+    // Wrong usage prints no result, and prints its errors even with `--quiet`.
     assert_eq!(to_full(&["apply", "--no-such-thing"]).0, Some(64));
-    // What was begun is brought to its end.
+    // A running step is finished.
     assert_eq!(to_full(&["apply", "--auto-approve"]).0, Some(1));
     world.plan().exits(0);
 }

@@ -1,5 +1,5 @@
-//! A25: kill -9 at any moment, then the same command. The harness is `scripts/crash`; this is a
-//! quick run of it, of about ten kills.
+//! A25: kill -9 at any moment, then the same command again. The harness is `scripts/crash`; this
+//! runs about ten kills of it.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ fn crash(stores: &str, variables: &[(&str, String)]) {
     command.arg(script).args(["--binary", env!("CARGO_BIN_EXE_trueup"), "--stores", stores]);
     command.args(["--every", "16", "--random", "2", "--again", "1"]).envs(variables.iter().cloned());
 
-    // It fails with what differs, where something does.
+    // It fails with the differences, if there are any.
     let output = run(&mut command);
 
     let killed = output.lines().last().and_then(|line| line.split_whitespace().nth(2));

@@ -61,7 +61,8 @@ fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itsel
             let began = Instant::now();
             let run = run.ends();
 
-            // Not by the signal, which the first process of a container would not die of.
+            // The exit code is not that of a signal, because PID 1 in a container does not die of
+            // it.
             run.exits(130).warns("interrupted; nothing was applied");
             assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
         }
@@ -69,7 +70,7 @@ fn a26_ctrl_c_while_a_server_or_the_lock_is_waited_for_ends_the_process_by_itsel
     holder.kill();
 }
 
-/// `apply` on a terminal of its own. What is typed comes before anything is said.
+/// Runs `apply` on a pseudo-terminal. Input is typed before the first output.
 pub(crate) fn on_a_terminal(world: &World) -> (Child, std::process::ChildStdin) {
     let command = format!("{} apply", env!("CARGO_BIN_EXE_trueup"));
     let mut script = std::process::Command::new("script");
@@ -96,7 +97,7 @@ fn a26_ctrl_c_at_the_question_ends_the_run_at_once() {
 
 #[test]
 fn a26_ctrl_c_at_the_second_question_does_not_say_that_nothing_was_applied() {
-    // What a new database has from its template is another plan than the one that was approved.
+    // Extensions from the template of a new database make the plan differ from the approved one.
     let postgres = Postgres::alone();
     psql(
         &postgres.url_of("template1"),
@@ -148,7 +149,7 @@ fn a26_the_second_ctrl_c_stops_at_once_and_the_journal_says_so() {
     the_second_ctrl_c_stops_at_once(&world("sqlite://system.db", endless));
 }
 
-/// A session that has read a table and not ended its transaction.
+/// Opens a session that has read a table and keeps its transaction open.
 fn reader(postgres: &Postgres) -> Session {
     let mut reading = Session::open(&format!("{}?application_name=report", postgres.url()));
     reading.send("BEGIN; SELECT count(*) FROM t; SELECT pg_sleep(300)");
@@ -187,7 +188,7 @@ fn a26_a_wait_for_another_session_is_named_and_ended_by_the_first_ctrl_c() {
     );
     assert_eq!(postgres.psql("SELECT to_regclass('lost') IS NULL"), "t");
 
-    // Without Ctrl-C the error names who is in the way.
+    // Without Ctrl-C the error names the blocking session.
     world.spec(&spec.replace("60s", "1s"));
     let failed = world.apply();
     failed.exits(6).says("(report, account postgres)").says("tried 6 times").says("SELECT pg_sleep(300)");
@@ -219,7 +220,7 @@ fn a26_signals_are_heard_while_a_file_is_read_that_has_no_end() {
             world.spec(spec);
             let mut run = world.start(command);
             std::thread::sleep(Duration::from_millis(700));
-            // What is no file of data may be refused instead.
+            // A file that is no database may be rejected instead.
             if run.is_running() {
                 run.signal(signal);
                 let began = Instant::now();
@@ -236,7 +237,7 @@ fn a26_signals_are_heard_while_a_file_is_read_that_has_no_end() {
 #[test]
 fn a26_signals_are_heard_while_nobody_reads_the_answer() {
     let world = world("sqlite://system.db", "CREATE TABLE items (id text PRIMARY KEY);");
-    // More than a pipe holds.
+    // More than the buffer of a pipe.
     for number in 2..2000 {
         world.file(&format!("migrations/{number:04}_a_name_that_is_not_short.sql"), "SELECT 1;");
     }

@@ -20,7 +20,7 @@ fn world(url: String) -> World {
     world
 }
 
-/// Nothing of a run may remain in the sessions that the pooler hands to others.
+/// Nothing of a run may remain in the sessions that the pooler reuses for others.
 fn assert_no_lock(postgres: &Postgres) {
     let locks = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
                  WHERE l.locktype = 'advisory' AND d.datname = current_database()";
@@ -33,7 +33,7 @@ fn a27_a_pooler_in_transaction_mode_is_refused_before_anything_is_locked() {
     for settings in ["", "server_round_robin = 1", "default_pool_size = 1", "default_pool_size = 2"] {
         let pooler = PgBouncer::start(&postgres, "transaction", settings);
         let world = world(pooler.url());
-        // Several backends are open and idle, as on a pooler that is in use.
+        // Several backends are open and idle, as on a pooler in use.
         for _ in 0..3 {
             psql(&pooler.url(), "SELECT 1");
         }
@@ -98,7 +98,7 @@ fn a27_plan_through_a_pooler_in_transaction_mode_takes_no_lock_and_prepares_noth
 
     let plans = [world.trueup(&["plan"]), world.trueup(&["plan"])];
 
-    // It either does not need a session of its own, or says why it cannot have one.
+    // Either no dedicated session is needed, or the error explains why there is none.
     for plan in plans {
         match plan.code {
             Some(0) => plan.says("system.migration.0001_a"),

@@ -1,5 +1,5 @@
-//! A28 and A30: what is protected stays until it is unprotected; `moved` renames without a step;
-//! `destroy` takes back what may be taken back, and says what stays.
+//! A28 and A30: protected objects stay until they are unprotected; `moved` renames without a step;
+//! `destroy` deletes what it may delete and reports what it keeps.
 
 use crate::stacks::{Database, on_each_database, step, steps, texts};
 use crate::stores::{self, Shop, Vectors, make_business, trained};

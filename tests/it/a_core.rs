@@ -1,5 +1,5 @@
-//! A01 to A03 and A29: a system is made from nothing, the second plan is empty and writes nothing,
-//! and production is not left by accident.
+//! A01 to A03 and A29: a system is created from nothing, the second plan is empty and writes
+//! nothing, and the production environment is not changed by accident.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use crate::servers::{self, Postgres, Redis};
 use crate::stacks::{Database, insight, on_each_database, quickstart, step, steps};
 use crate::world::World;
 
-/// The terms of the reference vocabulary, counted without a YAML parser.
+/// Counts the terms of the reference vocabulary without a YAML parser.
 fn terms(world: &World) -> usize {
     world.read("ontologies/accounting.yaml").matches("\n    definition: ").count()
 }
 
-/// The rows of a CSV file.
+/// Counts the rows of a CSV file.
 fn rows(world: &World, name: &str) -> usize {
     world.read(name).lines().count() - 1
 }
 
-/// Every step comes after those that it depends on, and depends only on steps of the plan.
+/// Asserts that every step comes after its dependencies, which are steps of the plan.
 #[track_caller]
 fn is_in_dependency_order(plan: &Value) {
     let mut done = BTreeSet::new();
@@ -129,10 +129,10 @@ fn a01_dev_makes_the_whole_system_and_leaves_target_and_vector_alone() {
     }
 }
 
-/// Whatever a write to a database would change: rows with the transactions that wrote them,
-/// sequences, and how many writes the server has counted.
+/// Returns everything that a write to a database would change: rows with the transactions that
+/// wrote them, sequences, and the server's count of writes.
 pub(crate) fn traces(database: &Postgres) -> String {
-    // A session counts its writes when it ends, which is a moment after the client has.
+    // The server counts the writes of a session when it ends, which is shortly after the client.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     servers::wait_until("the end of other sessions", || database.psql(others) == "0");
     database.psql(
@@ -177,7 +177,8 @@ fn a02_a_second_apply_says_as_json_that_nothing_was_done() {
     assert_eq!(summary["run"], Value::Null);
 }
 
-/// Every file under a folder, with its bytes; but for the lock, which says who held it last.
+/// Returns every file under a folder with its bytes, except the lock file, which names its last
+/// holder.
 pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -243,7 +244,7 @@ fn a03_a_second_apply_of_the_quickstart_leaves_every_byte_as_it_was() {
     }
 }
 
-/// One migration, in an environment.
+/// Creates one migration in an environment.
 fn environment(name: &str) -> String {
     format!(
         "version: 1\nstack: shop\nenvironment: {name}\nflags: {{ seed_demo_data: false }}\n\
@@ -286,7 +287,7 @@ fn a29_development_does_not_follow_production_unless_it_is_allowed() {
     });
 }
 
-/// A stack of its own name, with rows of its own.
+/// Creates a stack with a unique name and unique rows.
 fn stack_with_rows(world: &World, name: &str) {
     let table = "CREATE TABLE items (id text PRIMARY KEY);\nCREATE TABLE others (id text PRIMARY KEY);\n";
     world.file("migrations/0001_items.sql", table).file("rows.csv", "id\npen\n").spec(&format!(
@@ -406,7 +407,7 @@ fn a29_from_development_to_production_is_free() {
         );
         applied.exits(0);
         world.plan().exits(0);
-        // Between two names of production nothing is left.
+        // `prod` and `production` count as the same environment.
         world.spec(&environment("production")).apply().exits(0);
     });
 }

@@ -1,5 +1,5 @@
-//! What the last lines of a command say is true: a plan that changes nothing because it may not, a plan that
-//! `apply` would not run as it is, drift that is not mended.
+//! The last lines of a command are correct: for a plan without permitted changes, for a plan that
+//! `apply` would not run as it is, and for drift that is not repaired.
 
 use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::stores::{self, Shop, Vectors, make_business, trained};
@@ -7,7 +7,7 @@ use crate::world::World;
 
 const AFTER_ASKING: &str = "run `trueup apply` to make these changes";
 
-/// A stack whose training is applied, and its business database.
+/// Creates an applied stack with training, and its business database.
 fn trained_shop() -> World {
     let world = World::new();
     make_business(&world, "business.db");
@@ -38,7 +38,7 @@ fn a_plan_names_apply_only_where_it_would_do_just_this() {
     world.trueup(&["plan", "--rehearse"]).exits(3).never_says(AFTER_ASKING);
 }
 
-/// A world that was observed years ago.
+/// Creates a world that was observed years ago.
 fn aged(world: &str) -> String {
     let (before, rest) = world.split_once("\"observed_at\":\"").unwrap();
     let (_, after) = rest.split_once('"').unwrap();

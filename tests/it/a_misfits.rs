@@ -1,5 +1,5 @@
-//! Values of rows that their columns cannot hold, or hold as something else: said by the plan, with file,
-//! line and column.
+//! Values of rows that their columns cannot store, or store as a different value: reported by the
+//! plan with file, line and column.
 
 use crate::stacks::{Database, on_each_database};
 use crate::world::{Run, World};
@@ -79,7 +79,7 @@ fn what_sqlite_would_store_as_another_type_is_remarked_or_refused() {
     plan(&world, "t", "rows.csv", rows).exits(2).says(
         "rows.csv:3: \"abc\" is no value of column n (INTEGER): SQLite stores it as a text (and 1 more)",
     );
-    // A rowid is a number, and no text is bytes.
+    // A rowid must be a number, and bytes cannot be compared with text.
     plan(&world, "t", "rows.csv", "id,n\nx,1\n").exits(1).warns("rows.csv:2: \"x\" is no value of column id");
     plan(&world, "t", "rows.csv", "id,b\n2,xyz\n")
         .exits(1)

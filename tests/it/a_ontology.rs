@@ -21,7 +21,7 @@ terms:
     definition: What was paid.
 ";
 
-/// A vocabulary that is applied.
+/// Applies a vocabulary.
 fn applied(world: &World) {
     world.copy("migrations").file("terms.yaml", TERMS).spec(SPEC).apply().exits(0);
 }
@@ -29,11 +29,11 @@ fn applied(world: &World) {
 fn terms(database: &Database) -> String {
     let columns = "term, definition, synonyms, coalesce(expression, 'NULL'), source_tables";
     let terms = database.sql(&format!("SELECT {columns} FROM business_ontologies ORDER BY term"));
-    // Both databases store JSON, and write it with other white space.
+    // The databases store JSON with different white space.
     terms.replace("\", \"", "\",\"")
 }
 
-/// When rows were inserted: a row that was deleted and made again has another moment.
+/// Returns when rows were inserted: a row that was deleted and inserted again has a different time.
 fn inserted(database: &Database) -> String {
     database.sql(
         "SELECT term, created_at FROM business_ontologies WHERE term IN ('margin', 'revenue') ORDER BY 1",
@@ -82,7 +82,7 @@ fn a15_the_order_of_synonyms_and_tables_is_no_change() {
         planned.exits(0);
         world.apply().exits(0);
         assert_eq!(terms(database), before);
-        // But one synonym less is one.
+        // One synonym less is a change.
         world.file("terms.yaml", TERMS.replace("[sales, turnover]", "[turnover]"));
         assert_eq!(steps(&world.plan_json()), ["update system.ontology.accounting"]);
     });
@@ -131,7 +131,7 @@ fn a15_an_ontology_that_leaves_the_spec_takes_its_own_terms_with_it() {
         assert_eq!(steps(&plan), ["delete system.ontology.accounting"]);
         assert_eq!(step(&plan, "system.ontology.accounting")["risk"], "safe");
         applied.exits(0);
-        // What somebody changed or added is not ours to delete.
+        // Rows changed or added by others are not deleted.
         assert_eq!(database.sql("SELECT term FROM business_ontologies ORDER BY 1"), "margin\ntheirs");
         world.plan().exits(0);
     });
@@ -170,7 +170,7 @@ fn a15_a_duplicate_term_is_an_error_that_shows_both_lines() {
         let planned = world.plan();
 
         planned.exits(1).warns("terms.yaml");
-        // The error shows the lines of the file, with their numbers before them.
+        // The error shows the lines of the file with their numbers.
         let shown = |number: usize, text: &str| {
             planned.stderr.lines().any(|line| {
                 line.trim_start().starts_with(&format!("{number} ")) && line.contains(text)
@@ -200,7 +200,7 @@ fn a15_terms_may_lie_in_another_table_that_keeps_less_of_them() {
             database.sql("SELECT * FROM words ORDER BY word"),
             "accounting|cost|What was paid.\naccounting|margin|Revenue less cost.\naccounting|revenue|Income from sales."
         );
-        // What is not kept cannot differ.
+        // A column that is not mapped cannot differ.
         world.file("terms.yaml", TERMS.replace("[sales, turnover]", "[takings]")).plan().exits(0);
     });
 }

@@ -1,5 +1,5 @@
-//! A18: rows as tables ask for them: in the order of their references, by keys of several columns,
-//! as the column keeps its values.
+//! A18: rows are written as the tables require: in the order of their references, by keys of
+//! several columns, with values as stored by the column.
 
 use crate::a_seeds::{ROWS, TABLES, items, spec, without_seeds};
 use crate::servers::Postgres;
@@ -142,7 +142,7 @@ fn a18_of_rows_that_move_a_saved_plan_does_what_it_lists() {
 
         applied.exits(0);
         assert_eq!(items(database), "a|Apple|150 b|Bread|200 c|Cheese|NULL d|Dates|300");
-        // What was deferred needs a new plan.
+        // Deferred changes need a new plan.
         assert_eq!(steps(&world.plan_json()), ["delete system.seed.demo"]);
     });
 }

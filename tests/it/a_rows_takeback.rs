@@ -1,10 +1,10 @@
-//! A19: what is not taken back: rows that somebody is at work on, and rows that somebody else wants.
+//! A19: rows that are not deleted: locked ones, and ones that other rows refer to.
 
 use crate::a_seeds::{ROWS, TABLES, spec, switched_off};
 use crate::servers::{Postgres, wait_until};
 use crate::world::World;
 
-/// How many sessions of a database are in a state.
+/// Counts the sessions of a database in a given state.
 fn sessions(database: &Postgres, state: &str) -> String {
     database.psql(&format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {state}"

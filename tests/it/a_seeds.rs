@@ -1,5 +1,5 @@
-//! A18 and A19: rows of seeds in their three modes, and what becomes of them when a seed is off. What
-//! tables and columns ask of them is in `a_rows.rs`.
+//! A18 and A19: rows of seeds in their three modes, and what happens to them when a seed is
+//! switched off. Requirements of tables and columns are tested in `a_rows.rs`.
 
 use crate::stacks::{Database, on_each_database, step, steps};
 use crate::world::World;
@@ -24,7 +24,7 @@ pub(crate) fn spec(mode: &str) -> String {
     )
 }
 
-/// The same without any seed.
+/// The spec without any seed.
 pub(crate) fn without_seeds() -> String {
     spec("insert").split("  seeds:").next().unwrap().to_owned()
 }
@@ -39,7 +39,7 @@ fn applied(world: &World, mode: &str) {
     world.spec(&spec(mode)).apply().exits(0);
 }
 
-/// The rows of a seed were applied, then the application changed one, deleted one and added one.
+/// Applies the rows of a seed; then the application changes one, deletes one and adds one.
 fn used(world: &World, database: &Database, mode: &str) {
     applied(world, mode);
     database.sql("UPDATE items SET price = 9.99 WHERE id = 'a'");
@@ -63,7 +63,7 @@ fn a18_insert_adds_what_is_missing_and_leaves_what_the_application_changed() {
         assert_eq!(steps(&plan), ["update system.seed.demo"]);
         assert_eq!(items(database), "a|Apple|999 b|Bread|200 c|Cheese|NULL x|theirs|NULL");
         world.plan().exits(0);
-        // A row that left the file stays: insert only adds.
+        // A row that was removed from the file stays, because the mode insert only adds.
         world.file("items.csv", "id,name,price\na,Apple,1.50\n").plan().exits(0);
     });
 }
@@ -171,7 +171,7 @@ fn a19_turning_a_seed_off_takes_back_only_unchanged_rows() {
             .spec(&spec("insert"))
             .apply()
             .exits(0);
-        // Changed, in a column that the seed has not; ordered; deleted; added.
+        // Changed in a column that the seed does not have; referenced; deleted; added.
         database.sql("UPDATE items SET note = 'theirs' WHERE id = 'a'");
         database.sql("INSERT INTO orders VALUES ('o', 'b')");
         database.sql("DELETE FROM items WHERE id = 'd'");

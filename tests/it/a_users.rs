@@ -8,7 +8,7 @@ use crate::world::World;
 const FIRST: &str = "correct horse battery staple";
 const SECOND: &str = "another-Passwörd-of-mine";
 
-/// A stack whose only account is this one.
+/// Creates a stack with one account.
 fn spec(account: &str) -> String {
     format!(
         "version: 1\nstack: shop\nenvironment: dev\n\
@@ -22,7 +22,7 @@ fn hash(database: &Database, username: &str) -> String {
     database.sql(&format!("SELECT password_hash FROM users WHERE username = '{username}'"))
 }
 
-/// Whether a password is the one of a hash, whatever its kind.
+/// Whether a password matches a hash of any kind.
 fn is_password(password: &str, hash: &str) -> bool {
     match argon2::PasswordHash::new(hash) {
         Ok(parsed) if hash.starts_with("$argon2") => {
@@ -126,7 +126,7 @@ fn a16_a_raised_password_version_sets_the_password_once() {
         let second = hash(database, "admin");
         assert!(first != second && is_password(SECOND, &second) && !is_password(FIRST, &second));
         world.plan().exits(0);
-        // Once: the variable alone changes nothing.
+        // Only once: changing the variable alone has no effect.
         world.env("ADMIN_PASSWORD", FIRST).plan().exits(0);
         world.apply().exits(0);
         assert_eq!(hash(database, "admin"), second);
@@ -168,7 +168,8 @@ fn a16_a_password_of_the_wrong_length_is_an_error_before_anything_is_done() {
     let path = world.path("system.db");
     world.env("DATABASE_URL", format!("sqlite://{}", path.display())).copy("migrations");
     let bcrypt = "admin: { email: admin@example.com, password: \"${ADMIN_PASSWORD}\", hash: bcrypt }";
-    // 12 characters are the least, and bcrypt reads 72 bytes: the last one has 73, in 37 characters.
+    // The minimum is 12 characters, and bcrypt reads 72 bytes: the last password has 73 bytes in 37
+    // characters.
     let cases = [
         (ADMIN, "elevenchars".to_owned()),
         (bcrypt, "elevenchars".to_owned()),
@@ -182,7 +183,7 @@ fn a16_a_password_of_the_wrong_length_is_an_error_before_anything_is_done() {
         }
     }
     assert!(!path.exists());
-    // argon2id has no such limit, and exactly 72 bytes are fine.
+    // argon2id has no such limit, and exactly 72 bytes are accepted.
     world.env("ADMIN_PASSWORD", "ü".repeat(200)).spec(&spec(ADMIN)).apply().exits(0);
     let other = bcrypt.replace("admin:", "other:").replace("admin@", "other@");
     world.env("ADMIN_PASSWORD", "ü".repeat(36)).spec(&spec(&other)).apply().exits(0);
@@ -220,7 +221,7 @@ fn a17_another_username_is_another_account_and_the_old_one_is_unmanaged() {
         planned.exits(2).says("system.user.admin");
         assert_eq!(database.sql("SELECT username FROM users WHERE is_active ORDER BY 1"), "admin\nboss");
         world.plan().exits(0).says("system.user.admin");
-        // Deleted by hand, it is no longer spoken of.
+        // After deleting it manually, it is no longer reported.
         database.sql("DELETE FROM users WHERE username = 'admin'");
         world.plan().exits(0).never_says("system.user.admin");
     });

@@ -1,9 +1,10 @@
-//! Targets that are not as they should be: the plan says which way, the rest goes on.
+//! Faulty targets: the plan reports the fault, and everything else is applied.
 
 use crate::stores::{Database, Shop, Vectors, addresses, entry, make_business, trained};
 use crate::world::World;
 
-/// A stack with the target `business.db`, which a test makes or breaks, and training from it.
+/// Creates a stack with the target `business.db`, which a test creates or corrupts, and training
+/// from it.
 fn with_target(database: &Database) -> World {
     let world = World::new();
     write_with_target(&world, database);
@@ -15,7 +16,7 @@ fn write_with_target(world: &World, database: &Database) {
     Shop { targets: true, training: true, more, ..Shop::default() }.write(world, database);
 }
 
-/// The plan says `what` of the target, and `apply` does the rest.
+/// Asserts that the plan reports `what` about the target, and that `apply` does the rest.
 #[track_caller]
 fn is_blocked_alone(world: &World, database: &Database, what: &str) {
     let plan = world.trueup(&["plan", "--detailed-exitcode", "--format", "json"]).exits(3).json();
@@ -68,7 +69,7 @@ fn b03_a_trained_store_keeps_its_documents_while_the_target_is_down() {
     assert_eq!(Vectors::Sqlite.watched(&world), (vec![], vec![]));
 }
 
-/// Puts something in place of the target.
+/// Replaces the target.
 type Make<'a> = &'a dyn Fn(&World);
 
 #[test]
@@ -79,7 +80,7 @@ fn b04_each_way_to_be_no_database_is_said_as_that() {
     let corrupt = |world: &World| {
         make_business(world, "business.db");
         let mut bytes = std::fs::read(world.path("business.db")).unwrap();
-        // The first page keeps its header, so that it still looks like a database.
+        // The first page keeps its header, so the file still looks like a database.
         bytes[100..].fill(0xa5);
         world.file("business.db", bytes);
     };

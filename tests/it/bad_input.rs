@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::stores::{Database, Shop};
 use crate::world::{Run, World};
 
-/// More than any of these may take in a debug build on a busy machine.
+/// Upper limit for the duration of any of these commands in a debug build on a busy machine.
 const BOUND: Duration = Duration::from_secs(10);
 
 #[track_caller]
@@ -169,7 +169,7 @@ fn a_secret_file_that_may_not_be_read_is_refused() {
         .env("ADMIN_PASSWORD", "unused")
         .spec(&world.read("stack.yaml").replace("${ADMIN_PASSWORD}", "${file:secret}"));
     if std::fs::read(world.path("secret")).is_ok() {
-        world.trueup(&["plan"]).exits(0); // Root may read everything.
+        world.trueup(&["plan"]).exits(0); // Root can read every file.
         return;
     }
     refused(&world, &["plan"], &[1], "stack.yaml:");

@@ -1,10 +1,11 @@
-//! Training: one document a table, only what changed, nobody else's, and the store is asked.
+//! Training: one document per table, only changed ones are written, documents of others are kept,
+//! and the store is observed each time.
 
 use crate::servers::free_port;
 use crate::stores::{Database, Shop, Vectors, addresses, entry, make_business, trained};
 use crate::world::World;
 
-/// A stack that trains from `business.db`, applied.
+/// Applies a stack that trains from `business.db`.
 fn trained_world(vectors: &Vectors) -> World {
     let world = untrained_world(vectors);
     world.apply().exits(0);
@@ -23,7 +24,7 @@ fn untrained_world(vectors: &Vectors) -> World {
 
 const TABLES: [&str; 4] = ["business/customers", "business/orders", "business/payments", "business/products"];
 
-/// Plans, applies and gives the plan's summary of the documents, and what was written and deleted.
+/// Plans and applies; returns the plan's summary of the documents, and the ids written and deleted.
 #[track_caller]
 fn train(world: &World, vectors: &Vectors) -> (String, Vec<String>, Vec<String>) {
     let plan = world.plan_json();

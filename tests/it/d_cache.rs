@@ -1,4 +1,4 @@
-//! The cache on a real Redis: what `src/cache/` plans on values, done.
+//! The cache on a real Redis: executes changes that the unit tests of `src/cache/` only plan.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -50,7 +50,7 @@ async fn plan(cache: &Cache) -> Diff<Change> {
     cache::diff(cache, &observe(cache).await, &Inventory::default())
 }
 
-/// Applies every change, and gives their addresses.
+/// Applies every change, and returns their addresses.
 async fn apply(cache: &Cache) -> Vec<String> {
     let client = Client::new(cache).unwrap();
     let changes = plan(cache).await.changes;
@@ -184,7 +184,7 @@ async fn d03_streams_and_groups_are_made_once_and_never_reset() {
     assert_eq!(after, before);
     assert_eq!(changed, ["cache.stream.jobs"]);
     assert!(redis.cli(&["XINFO", "GROUPS", "jobs"]).contains(&before));
-    // A new group starts at the beginning: both entries are still to come.
+    // A new group starts at the beginning, so it will read both entries.
     assert!(redis.cli(&["XREADGROUP", "GROUP", "audit", "a1", "STREAMS", "jobs", ">"]).contains("1-1"));
     assert_eq!(redis.cli(&["XLEN", "jobs"]), "2");
 }
@@ -278,7 +278,7 @@ async fn d04_two_hundred_thousand_keys_are_scanned_without_blocking_the_server()
 
     apply(&cache).await;
 
-    // Many small steps, each of which lets others in between: not one command over all keys.
+    // The deletion runs in many small commands, so that others are not blocked.
     let commands = redis.cli(&["INFO", "commandstats"]);
     assert!(!commands.contains("cmdstat_keys"), "{commands}");
     let scans = commands.lines().find_map(|line| line.strip_prefix("cmdstat_scan:calls=")).unwrap();
@@ -361,7 +361,7 @@ async fn d06_a_password_that_the_server_does_not_ask_for_is_an_authentication_er
     );
 }
 
-/// Of a server that cannot be used, why not.
+/// Returns why a server cannot be used.
 async fn refusal(cache: &Cache) -> String {
     match observe(cache).await {
         Observed::Unreachable { failure: Failure::Unusable, message } => message,
@@ -437,7 +437,7 @@ async fn d05_a_db_number_that_the_server_does_not_have_is_a_fault() {
         assert_eq!(messages.len(), 2, "{messages:?}");
         assert!(messages[0].starts_with("other is to live on db 40"), "{messages:?}");
         assert!(messages[1].starts_with("results is to live on db 16"), "{messages:?}");
-        // Asking for other numbers leaves the connection where it belongs.
+        // Querying another database does not change the database of the connection.
         let Observed::Redis(seen) = observe(&cache).await else { panic!("it answers") };
         assert!(seen.streams.contains_key("jobs"), "{seen:?}");
     }

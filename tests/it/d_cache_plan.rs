@@ -1,4 +1,4 @@
-//! The cache through the binary: what a plan says of it, and what `redis-cli` sees afterwards.
+//! The cache through the binary: the plan, and what `redis-cli` shows afterwards.
 
 use crate::servers::Redis;
 use crate::stores::{Database, Shop, addresses, entry};
@@ -220,7 +220,7 @@ fn a30_consumer_groups_that_this_tool_made_are_taken_back_while_nobody_works_wit
     let plan = world.plan_json();
     world.apply().exits(0);
 
-    // Nobody made `audit` for this tool, and of `mail` something is unread.
+    // `audit` was not created by trueup, and `mail` has unread entries.
     assert_eq!(entry(&plan, "changes", "cache.stream.jobs")["summary"], "stream jobs loses group workers");
     assert!(!addresses(&plan).contains(&"cache.stream.mail".to_owned()), "{plan}");
     let groups = redis.cli(&["XINFO", "GROUPS", "jobs"]);

@@ -8,7 +8,7 @@ use crate::servers;
 use crate::stacks::{Database, MIGRATIONS, on_each_database, steps};
 use crate::world::World;
 
-/// Runs git in the world's folder, and gives what it prints.
+/// Runs git in the world's folder, and returns its output.
 fn git(world: &World, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
     git.current_dir(world.path(".")).env("HOME", world.path(".")).env("GIT_CONFIG_NOSYSTEM", "1");
@@ -60,7 +60,7 @@ fn e09_a_run_is_recorded_with_all_that_identifies_it() {
         recorded.sort();
         planned.sort();
         assert_eq!(recorded, planned);
-        // The same stands in the database, for those who have only SQL.
+        // The same data is in the database, for users who have only SQL.
         let sql = format!("SELECT status, git_commit FROM {}", database.bookkeeping("runs"));
         assert_eq!(database.sql(&sql), format!("succeeded|{}", git(world, &["rev-parse", "HEAD"])));
     });
@@ -94,7 +94,7 @@ fn e09_a_failed_run_is_recorded_step_by_step() {
         assert!(outcome("system.migration.0003_after")["blocked"].as_str().unwrap().contains("0002_broken"));
         let text = world.trueup(&["history", id]);
         text.exits(0).says("failed").says("system.migration.0002_broken").says("blocked");
-        // Mended, the next run is another one.
+        // The next run, after the cause is fixed, is a separate one.
         world.file("migrations/0002_broken.sql", "CREATE TABLE broken (id text NOT NULL PRIMARY KEY);\n");
         world.apply().exits(0);
         let statuses: Vec<Value> = history(world).iter().map(|run| run["status"].clone()).collect();
@@ -136,8 +136,8 @@ fn e09_a_run_is_found_by_part_of_its_id_and_an_unknown_one_is_an_error() {
 
     found.exits(0).says(id).says("system.migration.0001_items").says("done");
     unknown.exits(1).warns("no-such-run");
-    // Where no variable names the user, the number does.
+    // Without a variable for the user name, the user id is recorded.
     assert!(runs[0]["who"].as_str().unwrap().starts_with("uid "), "{}", runs[0]["who"]);
-    // Outside of a git checkout there is no commit to record.
+    // Outside of a git checkout no commit is recorded.
     assert_eq!(runs[0]["git_commit"], Value::Null);
 }

@@ -1,10 +1,10 @@
-//! What a pipeline relies on: Markdown under its limit, policies, exit codes, health.
+//! The guarantees for pipelines: the size limit of Markdown, policies, exit codes, health.
 
 use crate::servers::{Postgres, Redis, free_port};
 use crate::stores::{BUSINESS, Database, Shop, Vectors, addresses, entry, make_business, trained};
 use crate::world::World;
 
-/// Applied; then a migration drops a table and `streams` streams are wanted.
+/// Applies a stack, then adds a migration that drops a table, and `streams` streams.
 fn with_a_drop(database: &Database, streams: usize) -> World {
     let world = World::new();
     let shop = Shop::default();

@@ -1,4 +1,4 @@
-//! Planning where no server can be reached, and planning with credentials that cannot write.
+//! Planning without access to servers, and planning with read-only credentials.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use crate::servers::{Postgres, Redis};
 use crate::stores::{Database, Shop, Vectors, make_business, trained};
 use crate::world::World;
 
-/// All four components, each at an address from a variable.
+/// Writes a stack of all four components, each with its address in a variable.
 fn whole(database: &Database, vectors: &Vectors, redis: &Redis) -> World {
     let world = World::new();
     make_business(&world, "business.db");
@@ -32,7 +32,7 @@ fn without_variables(world: &World) {
 
 #[test]
 fn e01_a_plan_of_a_saved_world_has_the_bytes_of_the_live_one_with_no_variable_set() {
-    // Roles are of the whole server: where other tests make some, two observations differ.
+    // Roles belong to the server: while other tests create some, two observations differ.
     let databases = [Database::Sqlite, Database::Postgres(Postgres::alone())];
     for (database, vectors) in databases.into_iter().zip(Vectors::both()) {
         let redis = Redis::with_password("a long pass:word@home");
@@ -102,7 +102,7 @@ fn e01_a_world_of_another_stack_or_form_is_refused() {
     world.trueup(&["plan", "--world", "nowhere.json"]).exits(1).warns("nowhere.json");
 }
 
-/// Every file of a folder with its bytes and the moment of its last change.
+/// Returns every file of a folder with its bytes and modification time.
 fn files(folder: &Path) -> BTreeMap<String, (Vec<u8>, SystemTime)> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,5 +1,5 @@
-//! The examples are real: what they say of the business database is so, and `init` writes them in
-//! a form that works.
+//! The examples are correct: their statements about the business database hold, and `init` writes
+//! them in a working form.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// A spec of the repository, with a value for every variable.
+/// Returns a spec of the repository, with a value for every variable.
 fn stack(name: &str) -> Stack {
     let variable = |name: &str| {
         let value = match name {
@@ -131,7 +131,7 @@ fn init_writes_a_quickstart_that_applies_and_converges() {
     world.plan().exits(0).says("No changes");
     assert_ne!(world.sqlite("shop/data/system.db", "SELECT count(*) FROM accounting_transactions"), "0");
     assert_eq!(world.sqlite("shop/data/system.db", "SELECT count(*) FROM users"), "2");
-    // No path leads out of the folder: it works where it is moved to.
+    // No path leads out of the folder, so the folder can be moved.
     std::fs::rename(world.path("shop"), world.path("moved")).unwrap();
     world.env("TRUEUP_FILE", "moved/stack.yaml").plan().exits(0);
 }
@@ -146,7 +146,8 @@ fn init_in_the_current_folder_needs_no_file_to_be_named() {
     world.plan().exits(0);
 }
 
-/// The names in backticks that look like files: no placeholder, no space, a known ending.
+/// Returns the names in backticks that look like files: no placeholder, no space, a known
+/// extension.
 fn files_named_in(text: &str) -> BTreeSet<&str> {
     let endings = [".yaml", ".md", ".db", ".csv", ".py", ".sql", ".env.example"];
     text.split('`')
@@ -167,7 +168,7 @@ fn init_writes_no_file_that_names_a_missing_one() {
         let named = files_named_in(&readme);
         assert!(named.len() >= 4, "{preset}: {named:?}");
         for name in named {
-            // Made by the first apply.
+            // Created by the first apply.
             assert!(
                 name == "data/vector.db" || world.path(&format!("shop/{name}")).is_file(),
                 "{preset}: {name}"

@@ -1,5 +1,5 @@
-//! F01: a store that does not answer at one look of a run and answers at a later one. Its changes are
-//! done in that run or counted as blocked; the exit code follows what was done.
+//! F01: a store that does not answer at one observation of a run, and answers at a later one. Its
+//! changes are done in that run or counted as blocked; the exit code follows from that.
 
 use crate::a22_locking::started;
 use crate::servers::{Chroma, Fault, Postgres, Wire, free_port};
@@ -8,8 +8,8 @@ use crate::world::World;
 
 const SLOW: &str = "system.migration.0002_slow";
 
-/// A stack whose second migration takes a while and which trains from a target into Chroma on a port
-/// where nobody listens yet. The first apply needs all of it.
+/// Creates a stack whose second migration takes a while and which trains from a target into Chroma,
+/// on a port without a listener yet. The first apply must do all of it.
 fn with_chroma_that_is_down(postgres: &Postgres, chroma: &Chroma) -> (World, u16) {
     let (world, port) = (World::new(), free_port());
     make_business(&world, "business.db");
@@ -86,8 +86,8 @@ fn f01_a_target_that_appears_while_a_run_goes_on_is_read_in_a_further_round() {
 
 #[test]
 fn f01_what_appears_during_a_run_and_loses_data_is_blocked_unless_it_is_allowed() {
-    // The spec no longer has a table's document, and the store shows only after the first look that the
-    // target is empty: a mass delete that nobody was shown.
+    // The spec no longer has a table's document, and only a later observation shows that the target
+    // is empty: a mass delete that was never shown to the user.
     let (postgres, chroma) = (Postgres::start(), Chroma::start());
     let (world, port) = with_chroma_that_is_down(&postgres, &chroma);
     let wire = Wire::on(port, port_of(&chroma));
@@ -117,7 +117,7 @@ fn f01_destroy_takes_back_what_did_not_answer_at_its_first_look() {
         .write(&world, &Database::Sqlite);
     world.apply().exits(0);
     let Vectors::Chroma { wire, .. } = &vectors else { unreachable!() };
-    // A call is tried three times.
+    // A request is tried three times.
     wire.fail_at("GET /api/v2/heartbeat", Fault::Cut, 3);
 
     let destroyed = world.trueup(&["destroy", "--auto-approve"]);
@@ -140,7 +140,8 @@ fn f01_a_saved_plan_is_not_stale_because_a_store_does_not_answer() {
         world.trueup(&["plan", "--out", "plan.json"]).exits(0);
         world.spec(&spec);
     }
-    // The saved plan is of another address of the same store: the spec that it is applied with says so.
+    // The saved plan has another address of the same store; the spec that it is applied with has
+    // this one.
     let saved = world.trueup(&["apply", "plan.json"]);
 
     saved.exits(6).warns("vector.documents.ddl cannot be done now").never_says("stale");
@@ -150,7 +151,7 @@ fn f01_a_saved_plan_is_not_stale_because_a_store_does_not_answer() {
     assert_eq!(documents(&world, chroma, wire), 4);
 }
 
-/// A PostgreSQL behind a wire: its URL.
+/// Returns the URL of a PostgreSQL behind a [`Wire`].
 pub(crate) fn behind(postgres: &Postgres) -> (Wire, String) {
     let mut url = url::Url::parse(&postgres.url()).unwrap();
     let wire = Wire::before(url.port().unwrap());
@@ -165,7 +166,7 @@ fn f01_a_run_whose_spec_cannot_be_recorded_after_all_was_applied_exits_6() {
     let world = World::new();
     Shop::default().write(&world, &Database::Sqlite);
     world.env("DATABASE_URL", url);
-    // The key of a row: with its length before it, as no name of a column has.
+    // The length-prefixed key of a row, which no column name contains.
     let key = "\0\0\0\u{b}spec_digest";
     wire.fail_at(key, Fault::Cut, usize::MAX);
 

@@ -1,5 +1,5 @@
-//! F02: what goes wrong with one exchange with a store. The harness is `scripts/faults`; this is a quick
-//! run of it, with each fault once in front of each store.
+//! F02: faults in single exchanges with a store. The harness is `scripts/faults`; this runs each
+//! fault once for each store.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,8 @@ use std::process::Command;
 use crate::servers::{Chroma, Fault, Postgres, Wire, run};
 use crate::world::World;
 
-/// Of the last line, `N faults at N exchanges, N fell short, N not reached; N s`, the numbers.
+/// Parses the numbers of the last line, `N faults at N exchanges, N fell short, N not reached; N
+/// s`.
 fn figures(line: &str) -> Option<[u32; 4]> {
     let numbers = line.split([',', ';']).flat_map(str::split_whitespace).filter_map(|word| word.parse().ok());
     let numbers: Vec<u32> = numbers.collect();
@@ -17,7 +18,7 @@ fn figures(line: &str) -> Option<[u32; 4]> {
 
 #[test]
 fn f02_each_fault_in_front_of_each_store_is_told_truly_and_mended_by_the_next_run() {
-    /// 10 in front of PostgreSQL and Redis, 12 in front of Chroma.
+    /// 10 for PostgreSQL and Redis, 12 for Chroma.
     const POINTS: u32 = 32;
     let (postgres, chroma) = (Postgres::start(), Chroma::start());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/faults");
@@ -25,13 +26,13 @@ fn f02_each_fault_in_front_of_each_store_is_told_truly_and_mended_by_the_next_ru
     command.arg(script).args(["--binary", env!("CARGO_BIN_EXE_trueup"), "--each", "1", "--jobs", "8"]);
     command.env("TRUEUP_TEST_POSTGRES", postgres.url_of("postgres")).env("TRUEUP_TEST_CHROMA", chroma.url());
 
-    // It fails, and says where, when a point fell short.
+    // It fails with the location if a fault was not handled.
     let output = run(&mut command);
 
     let last = output.lines().last().unwrap_or_default();
     let [faults, exchanges, fell_short, not_reached] = figures(last).unwrap_or_else(|| panic!("{output}"));
     assert_eq!(fell_short, 0, "{output}");
-    // How many exchanges there are differs a little from run to run.
+    // The number of exchanges varies a little between runs.
     assert_eq!(faults + not_reached, POINTS, "{output}");
     assert!(not_reached <= 3, "{output}");
     assert!(exchanges >= 100, "{output}");

@@ -1,5 +1,6 @@
-//! F03: a run that was stopped while it trained, and whose lock another run took meanwhile. It begins no
-//! further batch, and what one request that was on its way wrote is recognised and repaired.
+//! F03: a run is suspended while it trains, and another run takes its lock meanwhile. The first run
+//! starts no further batch, and the effect of a request that was already sent is detected and
+//! repaired.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -12,24 +13,24 @@ use crate::servers::{self, Chroma, Postgres, Wire, wait_until};
 use crate::stores::{Database, Shop, Vectors, trained};
 use crate::world::{Running, World};
 
-/// How the lock comes to be another run's.
+/// How another run gets the lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Loss {
     /// `trueup lock break`.
     Break,
-    /// An administrator ends the session that holds it.
+    /// An administrator terminates the session that holds it.
     Terminate,
-    /// Somebody deletes the file whose lock it is.
+    /// The lock file is deleted.
     Remove,
 }
 
-/// A request of the first run at which it is stopped.
+/// The request of the first run at which it is suspended.
 #[derive(Debug, Clone, Copy)]
 enum At {
-    /// The n-th question for documents by their ids: the first comes before a write, the next before a
-    /// delete. It is passed on.
+    /// The n-th query for documents by id: the first precedes a write, the next a delete. It is
+    /// forwarded.
     Question(usize),
-    /// The first write, which is held back until the test lets it through.
+    /// The first write, which is blocked until the test releases it.
     Write,
 }
 
@@ -47,17 +48,17 @@ impl At {
     }
 }
 
-/// A first run that trains an old version of some documents, stopped on its way.
+/// A first run that trains an old version of some documents and is suspended.
 struct Case {
     world: World,
     database: Database,
     vectors: Vectors,
     first: Running,
-    /// Lets through what is held back.
+    /// Releases the blocked request.
     release: Sender<()>,
 }
 
-/// The documents as the second run wants them, and as the first one does.
+/// The documents of the second run, and those of the first one.
 const NEW: [(&str, &str); 3] = [
     ("docs/a.md", "Revenue counts paid orders."),
     ("docs/b.md", "Orders have a customer."),
@@ -77,7 +78,7 @@ fn write_documents(world: &World, documents: [(&str, &str); 3]) {
 }
 
 impl Case {
-    /// Applies the new version, begins to apply the old one, and stops that at a request.
+    /// Applies the new version, starts to apply the old one, and suspends that at a request.
     fn stopped(database: Database, at: At) -> Self {
         let (world, chroma) = (World::new(), Chroma::start());
         let port = url::Url::parse(&chroma.url()).unwrap().port().unwrap();
@@ -106,7 +107,7 @@ impl Case {
         Self { world, database, vectors, first, release }
     }
 
-    /// The first run loses its lock, and a second one brings everything to the new version.
+    /// The first run loses its lock, and a second one updates everything to the new version.
     fn lose(&self, loss: Loss) {
         match (loss, &self.database) {
             (Loss::Break, _) => {
@@ -129,7 +130,7 @@ impl Case {
     }
 }
 
-/// The requests with which the first run wrote: only that one goes through the wire.
+/// Returns the write requests of the first run, which is the only one behind the wire.
 fn writes(vectors: &Vectors) -> Vec<String> {
     let Vectors::Chroma { wire, .. } = vectors else { return Vec::new() };
     let verbs = ["upsert", "add", "update", "delete"];
@@ -138,13 +139,13 @@ fn writes(vectors: &Vectors) -> Vec<String> {
     requests.map(verb_of).filter(|verb| verbs.contains(&verb.as_str())).collect()
 }
 
-/// Chroma's own address, past the wire.
+/// Returns Chroma's address without the wire.
 fn direct(vectors: &Vectors) -> String {
     let Vectors::Chroma { chroma, .. } = vectors else { return String::new() };
     chroma.url()
 }
 
-/// Stops the process at the request, says so, and holds a write back until it is released.
+/// Suspends the process at the request, signals that, and blocks a write until it is released.
 fn witness(
     at: At,
     pid: Arc<AtomicU32>,
@@ -157,7 +158,7 @@ fn witness(
         if !at.is(bytes, &questions) {
             return;
         }
-        // All of the request is on its way before the process stops.
+        // The request is sent completely before the process is suspended.
         std::thread::sleep(Duration::from_millis(100));
         wait_until("the process id", || pid.load(Ordering::SeqCst) != 0);
         servers::run(Command::new("kill").args(["-STOP", &pid.load(Ordering::SeqCst).to_string()]));

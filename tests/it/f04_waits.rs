@@ -1,5 +1,5 @@
-//! F04: another session's lock, or a connection that went silent, while a run looks, works or records: the
-//! run ends within bounds, and says whom it waits for.
+//! F04: a lock of another session, or a silent connection, while a run observes, applies or
+//! records. The run ends within a time limit, and names the blocking session.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use crate::a22_locking;
 use crate::servers::{Fault, Postgres, Session, Wire, wait_until};
 use crate::world::{Run, World};
 
-/// What no run may take here: a wait for a lock, or for a silent connection, is over in half a minute.
+/// Upper limit for the duration of a run: a lock wait or a silent connection times out within half
+/// a minute.
 const BOUND: Duration = Duration::from_secs(70);
 
 fn world(url: &str) -> World {
@@ -18,7 +19,7 @@ fn world(url: &str) -> World {
     world
 }
 
-/// A session that holds a table as VACUUM FULL does.
+/// A session that locks a table exclusively, as VACUUM FULL does.
 struct Holder(Session);
 
 impl Holder {
@@ -89,7 +90,8 @@ fn f04_a_wait_for_a_lock_ends_by_itself_and_the_holder_is_named() {
     world.apply().exits(0);
 }
 
-/// One apply through a wire that goes silent when a text is sent, and the undisturbed one after it.
+/// Applies through a wire that goes silent when a text is sent, and then applies again without a
+/// fault.
 fn survives_silence_at(text: &str, code: i32) {
     let postgres = Postgres::start();
     let port = url::Url::parse(&postgres.url()).unwrap().port().unwrap();
@@ -117,9 +119,9 @@ fn survives_silence_at(text: &str, code: i32) {
 #[test]
 fn f04_a_connection_that_goes_silent_ends_no_run_in_a_wait_without_end() {
     let points = [
-        // A look is tried again.
+        // An observation is retried.
         ("pg_catalog.pg_class", 0),
-        // A migration, a seed, and what comes after the last step.
+        // A migration, a seed, and the recording after the last step.
         ("CREATE TABLE items", 6),
         ("\"items\" (", 6),
         ("INSERT INTO trueup.snapshots", 6),

@@ -1,5 +1,5 @@
-//! F05: a source that cannot be read is an error, and nothing is deleted for it. Commands run as a user
-//! who is not root, since root may read everything.
+//! F05: an unreadable source is an error, and nothing is deleted because of it. Commands run as a
+//! user other than root, because root can read everything.
 
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ vector:
   collections: { docs: { from: { files: ['docs/**/*.md'] } } }
 ";
 
-/// A world in which everybody may write, with a target.
+/// Creates a world that is writable by everyone, with a target.
 fn open_world() -> World {
     let world = World::of_plain_user();
     world.sqlite("business.db", "CREATE TABLE invoice (id int PRIMARY KEY)");
@@ -49,7 +49,7 @@ fn f05_an_unreadable_folder_or_link_deletes_no_document() {
 
     world.set_mode("docs/b", 0o000);
     refuses(&world, "docs/b: permission denied");
-    // It can be listed, and what is in it cannot be looked at.
+    // The folder can be listed, but its entries cannot be inspected.
     world.set_mode("docs/b", 0o444);
     refuses(&world, "b1.md: permission denied");
     world.set_mode("docs/b", 0o755);

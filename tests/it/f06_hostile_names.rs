@@ -1,15 +1,16 @@
-//! F06: names, comments, values and messages that others wrote are shown harmless in every format: they
-//! move no cursor, begin no line, and are no link, image, mention or HTML in Markdown.
+//! F06: foreign names, comments, values and messages are neutralized in every format: they move no
+//! cursor, start no line, and become no link, image, mention or HTML in Markdown.
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::servers::{Postgres, Redis};
 use crate::world::{Run, World};
 
-/// A name that clears a screen, sets a title, begins a line, reverses the order, and hides.
+/// A name that clears the screen, sets the title, starts a line, reverses the text direction, and
+/// hides text.
 const NAME: &str = "x\u{1b}[2J\u{1b}]0;own\u{7}\nNo changes.\r\u{9b}1m\u{202e}\u{200b}\u{2028}y";
 
-/// What a terminal acts upon or does not show, apart from line feeds of this tool's own.
+/// Characters that a terminal interprets or does not show, except the line feeds of trueup itself.
 fn is_live(c: char) -> bool {
     (c.is_control() && c != '\n')
         || ('\u{200b}'..='\u{200f}').contains(&c)
@@ -21,7 +22,8 @@ fn is_harmless(run: &Run) {
     for (stream, text) in [("stdout", &run.stdout), ("stderr", &run.stderr)] {
         let live: Vec<char> = text.chars().filter(|c| is_live(*c)).collect();
         assert!(live.is_empty(), "{}: {live:?} on {stream}: {text}", run.command);
-        // A value of several lines stands in a diff, which is indented further than any line of a plan.
+        // A value of several lines is part of a diff, which is indented further than any line of a
+        // plan.
         let is_forged = |line: &str| {
             line.find("No changes.\\r").is_some_and(|at| at < 6 && line.chars().take(at).all(|c| c == ' '))
         };
@@ -30,7 +32,7 @@ fn is_harmless(run: &Run) {
     }
 }
 
-/// Every command that shows something of the stack, in every format.
+/// Every command that shows parts of the stack, in every format.
 const COMMANDS: [&[&str]; 16] = [
     &["validate"],
     &["plan"],
@@ -80,7 +82,7 @@ fn f06_names_of_a_database_reach_no_terminal() {
             has_shown |= run.stdout.contains("\\u001b[2J");
         }
         assert!(has_shown, "{:?}", world.trueup(&["plan"]));
-        // What is trained has changed, so that its name stands in a diff and in documents.
+        // The documents have changed, so the name appears in a diff and in documents.
         world.sqlite("t.db", &format!("ALTER TABLE \"{name}\" ADD COLUMN \"z{name}\" int"));
         for command in COMMANDS {
             is_harmless(&world.trueup(command));
@@ -147,7 +149,7 @@ fn f06_what_a_migration_says_reaches_no_terminal() {
     }
 }
 
-/// Text that a code host would make something of.
+/// Text that a code host would interpret.
 const LIVE_MARKDOWN: [&str; 9] = [
     "![x](https://evil.example/p.png)",
     "[click](https://evil.example)",
@@ -160,7 +162,8 @@ const LIVE_MARKDOWN: [&str; 9] = [
     "closes #12 and ` @someone",
 ];
 
-/// The plan as Markdown has no link, image or HTML but the folds of this tool, and no mention outside code.
+/// Asserts that the plan as Markdown has no link, image or HTML other than its collapsed sections,
+/// and no mention outside of code.
 #[track_caller]
 fn is_dead_markdown(markdown: &str) {
     let mut in_code = 0_u32;

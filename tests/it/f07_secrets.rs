@@ -1,5 +1,5 @@
-//! A server that echoes the request, a driver that logs its options, a password that tears a URL apart:
-//! no secret shows.
+//! No secret is shown: with a server that echoes requests, a driver that logs its options, and
+//! passwords that break the parsing of a URL.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use crate::a23_secrets::{absent, files};
 use crate::servers::{Postgres, Redis};
 use crate::world::{Run, World};
 
-/// Whatever could mislead a parser of URLs.
+/// Passwords that could mislead a parser of URLs.
 const HOSTILE: [&str; 4] =
     ["2024/Winter@Base1", "/kF2x+Winter?Base#1", "50%zz [Winter] Base\\1&", "1:Winter'Base\"@[::1]:5/x"];
 
@@ -22,7 +22,7 @@ fn run(world: &World, secrets: &[&str], command: &[&str]) -> Run {
     run
 }
 
-/// The host and port of the test's server.
+/// Returns the host and port of the test's server.
 fn server(database: &Postgres) -> String {
     let url = database.url();
     url.rsplit_once('@').unwrap().1.split('/').next().unwrap().to_owned()
@@ -100,7 +100,7 @@ fn f07_a_hostile_password_lets_in_as_it_is_encoded_or_as_a_key() {
     database.on_server(&format!("DROP ROLE {role}"));
 }
 
-/// An HTTP server that answers every request with 500 and the request itself.
+/// Starts an HTTP server that answers every request with 500 and the request itself.
 fn echo() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -232,7 +232,7 @@ fn f07_an_address_of_ipv6_is_connected_to() {
     let url = database.url();
     for host in ["[::ffff:127.0.0.1]", "[::1]"] {
         let url = url.replace(&server(&database), &format!("{host}:{port}"));
-        // The server listens where it was told to, which a machine may not have for version 6.
+        // The server listens on IPv6, which a machine may not support.
         if std::net::TcpStream::connect(format!("{host}:{port}")).is_err() {
             assert_eq!(host, "[::1]", "the mapped address is that of version 4");
             continue;

@@ -1,4 +1,4 @@
-//! F08: memory stays bounded, however many rows a seed has and whatever a server sends.
+//! F08: memory stays bounded for any number of rows of a seed and for any response of a server.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -21,7 +21,7 @@ system:
     many: { when: seed_demo_data, table: items, key: [id], rows: rows.csv, mode: mirror }
 ";
 
-/// A stack with so many rows of four columns.
+/// Writes a stack with this many rows of four columns.
 fn stack_of(rows: usize) -> World {
     let world = World::new();
     let mut csv = "id,name,price,made_at\n".to_owned();
@@ -59,7 +59,7 @@ fn f08_a_row_of_a_seed_costs_some_hundred_bytes_of_memory_at_most() {
     let (few, many) = (5_000, 25_000);
     let commands = [PLAN, APPLY, PLAN, APPLY];
 
-    // What batches and the program itself take is the same for both.
+    // The memory of batches and of the program itself is the same for both.
     let [of_few, of_many] = [few, many].map(|rows| {
         let world = stack_of(rows);
         let mut peaks = peaks(&world, &commands);
@@ -80,7 +80,7 @@ fn f08_a_file_of_rows_that_is_too_large_is_refused_before_it_is_read() {
     for (name, limit) in [("rows.csv", "1024 MiB"), ("rows.json", "64 MiB")] {
         let world = stack_of(1);
         world.spec(&SPEC.replace("rows.csv", name));
-        // Of a hole in a file nothing is on the disk.
+        // A hole in a sparse file takes no space on disk.
         let file = std::fs::File::create(world.path(name)).unwrap();
         file.set_len(2 << 30).unwrap();
 
@@ -90,7 +90,7 @@ fn f08_a_file_of_rows_that_is_too_large_is_refused_before_it_is_read() {
     }
 }
 
-/// A port in front of a Redis that answers with a flood, once a client sends some text.
+/// Opens a port in front of a Redis that answers with a flood once a client sends a given text.
 fn flooding(redis: u16, at: &'static str, flood: &'static [u8]) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -103,8 +103,8 @@ fn flooding(redis: u16, at: &'static str, flood: &'static [u8]) -> u16 {
     port
 }
 
-/// Passes on what is sent, up to a request that is answered with a flood. Ends with an error when the client
-/// hangs up.
+/// Forwards requests, up to one that is answered with a flood. Ends with an error when the client
+/// disconnects.
 fn flood_at(mut client: TcpStream, redis: u16, at: &str, flood: &[u8]) -> std::io::Result<()> {
     let mut server = TcpStream::connect(("127.0.0.1", redis))?;
     let (mut answers, mut to_client) = (server.try_clone()?, client.try_clone()?);
@@ -134,7 +134,8 @@ fn f08_an_answer_of_redis_without_end_is_an_error_and_takes_no_memory() {
     const MOST: u64 = 400 << 20;
     let redis = Redis::start();
     for (at, flood) in [
-        // The first thing that is asked, a text of 10 GB, a list of a billion, a line and a list that do not end.
+        // At the first request: a text of 10 GB, a list of a billion items, an endless line and an
+        // endless list.
         ("HELLO", b"$10000000000\r\nx".as_slice()),
         ("CONFIG", b"$10000000000\r\nx"),
         ("CONFIG", b"*1000000000\r\n_\r\n"),

@@ -1,4 +1,5 @@
-//! F09: a person approves after a long time, and what was connected is not any more: the run goes on.
+//! F09: a user approves after a long time, when the connections are already closed: the run
+//! continues.
 
 use std::io::Write as _;
 
@@ -16,7 +17,7 @@ fn world(url: &str, redis: &str) -> World {
     world
 }
 
-/// An answer to the question of `apply`, after something happened meanwhile.
+/// Answers the question of `apply` after a given event.
 fn answered_late(world: &World, meanwhile: impl FnOnce()) -> (Option<i32>, String) {
     let (mut child, mut typed) = on_a_terminal(world);
     wait_until("the question", || world.read("said").contains("as approval:"));
@@ -74,7 +75,7 @@ fn f09_what_another_run_did_meanwhile_is_not_done_twice_and_what_changed_is_aske
     assert_eq!(code, Some(0), "{said}");
     assert_eq!(postgres.psql("SELECT count(*) FROM trueup.runs"), "2", "{said}");
 
-    // Somebody else holds the lock by then.
+    // Another session holds the lock by then.
     world.file("items.csv", "id\na\nb\nc\nd\n").file("migrations/0002_slow.sql", "SELECT pg_sleep(20);");
     let mut other = None;
     let (code, said) = answered_late(&world, || {

@@ -1,4 +1,4 @@
-//! F10: a migration and the row, grant or user that needs it ship in one run.
+//! F10: a migration and a row, grant or user that depends on it are applied in one run.
 
 use serde_json::Value;
 

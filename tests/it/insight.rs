@@ -1,5 +1,5 @@
-//! The example `insight` on the servers that it is written for: each environment applies and
-//! converges, and what the plan said is what other clients see.
+//! The example `insight` on real servers: each environment applies and converges, and other clients
+//! see what the plan announced.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ struct Servers {
     chroma: Chroma,
 }
 
-/// The servers, empty, and the example's files in a folder of their own.
+/// The empty servers, and the example's files in a separate folder.
 fn given() -> (World, Servers) {
     let world = insight();
     let servers = Servers {
@@ -27,13 +27,13 @@ fn given() -> (World, Servers) {
     (world, servers)
 }
 
-/// What `.env` says.
+/// The variables of `.env`.
 fn connect(world: &World, servers: &Servers) {
     world.env("DATABASE_URL", servers.database.url()).env("REDIS_URL", servers.redis.url());
     world.env("CHROMA_URL", servers.chroma.url()).env("ADMIN_PASSWORD", "change-me-administrator");
 }
 
-/// Tests share a server, and have a tenant each.
+/// Tests share a server, and use one tenant each.
 fn tenant(world: &World, base: &str, servers: &Servers) {
     let text = world.read(base);
     let own = text
@@ -47,7 +47,7 @@ fn environment(world: &World, name: &str) {
     world.env("TRUEUP_FILE", format!("examples/insight/{name}.yaml"));
 }
 
-/// The collections of the store and how many documents each has, sorted.
+/// Returns the collections of the store with their number of documents, sorted.
 fn collections(chroma: &Chroma) -> Vec<(String, u64)> {
     let path = format!("{}/collections", chroma.database_path());
     let found = chroma.request("GET", &path, None);
@@ -61,7 +61,7 @@ fn collections(chroma: &Chroma) -> Vec<(String, u64)> {
     counts
 }
 
-/// What prod trains, counted in the files without this tool.
+/// Counts the documents of prod in the files, without trueup.
 fn expected_collections(world: &World) -> Vec<(String, u64)> {
     let count = |name: &str, text: &str| world.read(name).matches(text).count() as u64;
     let tables =
@@ -185,7 +185,7 @@ fn a29_insight_does_not_go_back_from_prod_to_dev_by_accident() {
     world.trueup(&["apply", "--auto-approve", "--allow", "environment"]).exits(0);
 
     assert_eq!(servers.database.psql("SELECT count(*) > 100 FROM accounting_transactions"), "t");
-    // Training is gone from the spec: what it made stays until it is asked for.
+    // Training was removed from the spec: its documents stay until `destroy` is run.
     world.plan().exits(0);
 }
 

@@ -1,4 +1,5 @@
-//! What migrations may cost: seen in the plan, held by leave and policy, asserted and checked.
+//! Risks of migrations: shown in the plan, blocked without `--allow` or by a policy, asserted and
+//! checked.
 
 use serde_json::Value;
 

@@ -43,7 +43,7 @@ const BY_CONVENTION: [&str; 10] = [
 struct Case<'a> {
     title: &'a str,
     risks: Risks,
-    /// The first version of PostgreSQL that knows all of it.
+    /// The first version of PostgreSQL that supports all of it.
     since: u32,
     before: &'a str,
     rows: Vec<&'a str>,
@@ -88,7 +88,7 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What the observations of all runs of a file make of it.
+/// Combines the observations of all runs of a file.
 fn risks_of(observed: &[Observed]) -> Risks {
     let any = |is: fn(&Observed) -> bool| observed.iter().any(is);
     let risks = [
@@ -123,14 +123,14 @@ fn check(name: &str, most_wrong: usize) {
             case.rows.iter().map(run).collect()
         };
         let seen = risks_of(&observed);
-        // Nobody can see what others wait for where the statement has failed.
+        // If the statement has failed, lock waits cannot be observed.
         let all_failed = observed.iter().all(|run| run.failed.is_some());
         let is_explained = |risk: Risk| {
             let by_convention =
                 |found: &&Finding| found.risk == risk && BY_CONVENTION.contains(&found.rule.name);
             seen.contains(risk) || found.iter().any(by_convention) || risk == Risk::Locking && all_failed
         };
-        // The lint cannot look into code, whatever that does.
+        // The lint cannot analyze code.
         let is_opaque = found.iter().any(|found| found.rule.name == "code-block");
         let is_seen = is_opaque || seen.are_within(judged);
         let agrees = observed.is_empty() || is_seen && judged.into_iter().all(is_explained);

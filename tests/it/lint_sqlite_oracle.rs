@@ -12,7 +12,7 @@ use trueup::change::{Risk, Risks};
 use trueup::lint::{self, Known, Statement, Text};
 use trueup::sql::Dialect;
 
-/// Risks by convention, which no observation of the migration itself shows.
+/// Risks by convention that the migration itself does not show.
 const BY_CONVENTION: [&str; 4] = ["renaming-table", "renaming-column", "code-block", "client-command"];
 
 const FEW: usize = 10;
@@ -30,7 +30,8 @@ CREATE INDEX u_t ON u (t_id);
 CREATE TABLE word_list (n INTEGER, word TEXT);
 ";
 
-/// Values of all columns differ, and those of `u` from those of `t` where they are no reference.
+/// The values of all columns differ, and those of `u` differ from those of `t` unless they are
+/// references.
 const ROWS: &str = "\
 WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $N)
 INSERT INTO t SELECT i, 'name ' || i, 'code ' || i, i + 500000, 'note ' || i FROM n;
@@ -40,7 +41,7 @@ INSERT INTO word_list SELECT id + 900000, 'word ' || id FROM t;
 
 #[derive(Debug)]
 struct Observed {
-    /// What SQLite refused.
+    /// The error of SQLite.
     failed: Option<String>,
     steps: usize,
     /// Columns that lost values.
@@ -79,7 +80,8 @@ impl File {
         Observed { failed, steps: output.matches("Progress ").count() * STEPS, lost: self.lost() }
     }
 
-    /// The columns of the copy whose values no column of the file has all of any more.
+    /// Returns the columns of the copy whose values are no longer complete in any column of the
+    /// file.
     fn lost(&self) -> String {
         let attach = format!("ATTACH '{}' AS copy;\n", self.copy().display());
         let ask = |sql: &str| sqlite(&self.path(), &format!("{attach}{sql}")).0;
@@ -92,7 +94,7 @@ impl File {
         let (before, after) = (columns("copy"), columns("main"));
         let is_kept = |old: &str| {
             let (table, column) = old.split_once('.').unwrap();
-            // The comparison is slow, and most columns are where they were.
+            // The comparison is slow, and most columns did not move.
             after.lines().filter(|new| *new == old).chain(after.lines()).any(|new| {
                 let (other, now) = new.split_once('.').unwrap();
                 let missing = ask(&format!(
@@ -117,7 +119,7 @@ fn sqlite(path: &Path, script: &str) -> (String, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // One that fails reads no further.
+    // A failed statement reads no further.
     let _ = program.stdin.take().unwrap().write_all(script.as_bytes());
     let output = program.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -125,7 +127,7 @@ fn sqlite(path: &Path, script: &str) -> (String, String) {
 }
 
 fn judged(file: &str, in_transaction: bool) -> Vec<Statement> {
-    // All that there is in a file of SQLite is known.
+    // A SQLite schema is known completely.
     let mut known = Known::from_schema(&Snapshot::default(), Dialect::Sqlite);
     let text = |sql, in_transaction| Text { sql, dialect: Dialect::Sqlite, in_transaction };
     lint::classify(text(BASE, false), &mut known, &|_| None);

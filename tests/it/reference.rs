@@ -1,5 +1,5 @@
-//! What the program says of itself: every help page, and the schema of a plan.
-//! `TRUEUP_UPDATE=1 cargo test --test it reference` writes both files anew.
+//! Generated documentation: every help page, and the schema of a plan. `TRUEUP_UPDATE=1 cargo test
+//! --test it reference` updates both files.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use crate::servers::Redis;
 use crate::stores::{Database, Shop, Vectors, make_business, trained};
 use crate::world::World;
 
-/// Compares with a file of the repository, or writes it.
+/// Compares a text with a file of the repository, or updates the file.
 #[track_caller]
 fn is_as_in(file: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
@@ -20,7 +20,7 @@ fn is_as_in(file: &str, text: &str) {
     assert!(there == text, "{file} differs from line {differs:?} on; TRUEUP_UPDATE=1 writes it anew");
 }
 
-/// The help of a command and of its own commands.
+/// Appends the help of a command and its subcommands.
 fn help(world: &World, command: &[&str], pages: &mut String) {
     let page = world.trueup(&[command, &["--help"]].concat()).exits(0).stdout.clone();
     writeln!(pages, "$ trueup {}\n{page}", [command, &["--help"]].concat().join(" ")).unwrap();

@@ -1,5 +1,5 @@
-//! `plan --rehearse`: what would fail is found in a scratch database, which is gone afterwards, and
-//! nothing real is touched.
+//! `plan --rehearse`: failures are found in a scratch database, which is dropped afterwards, and
+//! the real database is unchanged.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ fn rehearse(world: &World) -> Run {
     world.trueup(&["plan", "--rehearse", "--format", "json"])
 }
 
-/// The checks of a rehearsal, as `status address: message`.
+/// Formats the checks of a rehearsal as `status address: message`.
 #[track_caller]
 fn checks(run: &Run) -> Vec<String> {
     let plan = run.json();
@@ -25,8 +25,8 @@ fn checks(run: &Run) -> Vec<String> {
     said.filter(|check| check.contains(" system.rehearsal")).collect()
 }
 
-/// Gives the scenario an account and a folder for temporary files of its own: whatever a rehearsal
-/// leaves is told from what other scenarios are doing.
+/// Gives the scenario its own account and folder for temporary files, so that leftovers of a
+/// rehearsal can be distinguished from those of other tests.
 fn alone(world: &World, database: &Database) {
     std::fs::create_dir(world.path("tmp")).unwrap();
     world.env("TMPDIR", world.path("tmp").display().to_string());
@@ -37,7 +37,7 @@ fn alone(world: &World, database: &Database) {
     }
 }
 
-/// Makes an account and gives the address with it.
+/// Creates an account and returns an address for it.
 fn account(postgres: &Postgres, may: &str) -> String {
     let (name, url) = (format!("owner_{}", postgres.name()), postgres.url());
     postgres.psql(&format!("CREATE ROLE {name} LOGIN {may} PASSWORD 'for-tests-only'"));
@@ -46,7 +46,7 @@ fn account(postgres: &Postgres, may: &str) -> String {
     format!("{scheme}://{name}:for-tests-only@{place}")
 }
 
-/// Everything that a rehearsal could have changed or left.
+/// Returns everything that a rehearsal could have changed or left behind.
 fn everything(world: &World, database: &Database) -> String {
     let (schema, scratch) = match database {
         Database::Sqlite(_) => {

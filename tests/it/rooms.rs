@@ -1,4 +1,4 @@
-//! The rooms of `src/` use each other as the table in `docs/ARCHITECTURE.md` says, and not otherwise.
+//! The rooms of `src/` import each other only as listed in the table of `docs/ARCHITECTURE.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -21,7 +21,7 @@ fn rooms_use_each_other_as_the_table_says() {
     }
 }
 
-/// The rooms that code names, of each room. Tests may use what they like.
+/// Returns the rooms that each room imports. Test code is not restricted.
 fn read_folder(folder: &Path, room: Option<&str>, found: &mut Uses) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -40,7 +40,7 @@ fn read_folder(folder: &Path, room: Option<&str>, found: &mut Uses) {
     }
 }
 
-/// What follows `crate::` in the code of a file: a name, or a list in braces.
+/// Returns the names after `crate::` in the code of a file, alone or in braces.
 fn named(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -60,7 +60,7 @@ fn first_word(text: &str) -> String {
     text.trim().chars().take_while(|sign| sign.is_alphanumeric() || *sign == '_').collect()
 }
 
-/// The table of rooms: names in the first column, what they use in the last.
+/// Parses the table of rooms: names in the first column, their imports in the last.
 fn table(page: &str) -> Uses {
     let rows = page.lines().skip_while(|line| !line.starts_with("| room |")).skip(2);
     let rows = rows.take_while(|line| line.starts_with('|'));

@@ -1,5 +1,6 @@
-//! Environments of one stack on one Redis, which has nowhere to carry a mark: the inventory says what is
-//! whose, and the plan says what only looks like this environment's.
+//! Environments of one stack on one Redis, where ownership cannot be marked: the inventory records
+//! which objects belong to which environment, and the plan reports objects of others that look
+//! alike.
 
 use crate::servers::Redis;
 use crate::world::{Run, World};
@@ -8,7 +9,7 @@ const PROD: &str = "  config: { maxmemory: 256mb }\n\
                     \x20 namespaces: { sessions: { prefix: 'session:', ttl: 24h } }\n\
                     \x20 streams: { jobs: { groups: [workers, mailers] }, mail: { groups: [senders] } }\n";
 
-/// A spec `ENVIRONMENT.yaml` of the stack `shop`, with a system database of its own.
+/// Writes a spec `ENVIRONMENT.yaml` of the stack `shop`, with a separate system database.
 fn environment(world: &World, name: &str, url: &str, cache: &str) {
     world.file(
         &format!("{name}.yaml"),
@@ -25,14 +26,14 @@ fn trueup(world: &World, name: &str, arguments: &[&str]) -> Run {
     world.trueup(&[&["--file", file.as_str()], arguments].concat())
 }
 
-/// What the first environment and its application have put there.
+/// Returns what the first environment and its application wrote.
 fn state(redis: &Redis) -> Vec<String> {
     let ask = |words: &str| redis.cli(&words.split(' ').collect::<Vec<_>>());
     let mut state: Vec<String> =
         ["CONFIG GET maxmemory*", "XINFO GROUPS jobs", "XINFO GROUPS mail", "XLEN jobs", "DBSIZE"]
             .map(ask)
             .into();
-    // A TTL becomes shorter by itself.
+    // A TTL decreases by itself.
     let ttl: u64 = ask("TTL session:1").parse().unwrap();
     state.push(format!("about {} minutes", ttl.div_ceil(600) * 10));
     state
@@ -52,7 +53,8 @@ fn a_second_environment_on_one_redis_leaves_what_the_first_made_and_says_so() {
     let before = state(&redis);
     assert_eq!(before[5], "about 1440 minutes");
 
-    // It wants one of the groups, another TTL of the same keys, and not the settings.
+    // The second environment declares one of the groups, another TTL of the same keys, and none of
+    // the settings.
     let review = "  namespaces: { sessions: { prefix: 'session:', ttl: 1h } }\n\
                   \x20 streams: { jobs: { groups: [workers] } }\n";
     environment(&world, "review", &redis.url(), review);
@@ -63,7 +65,7 @@ fn a_second_environment_on_one_redis_leaves_what_the_first_made_and_says_so() {
     assert!(said.contains("not made by this stack: the group workers of stream jobs."), "{said}");
     assert!(said.contains("give this one another db number in `cache.url`"), "{said}");
 
-    // It wants none of them any more.
+    // It no longer declares any of them.
     environment(&world, "review", &redis.url(), "  streams: { jobs: { groups: [] } }\n");
     trueup(&world, "review", &["apply", "--auto-approve"]).exits(0);
     assert_eq!(state(&redis), before);

@@ -1,5 +1,5 @@
-//! Environments of one stack on one vector store: what lies there belongs to the bookkeeping that put it
-//! there, not to a name.
+//! Environments of one stack on one vector store: documents belong to the bookkeeping that wrote
+//! them, not to a name.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::servers::Redis;
 use crate::stores::{Stored, Vectors, make_business};
 use crate::world::World;
 
-/// A spec `ENVIRONMENT.yaml` of the stack `shop`, with a system database of its own.
+/// Writes a spec `ENVIRONMENT.yaml` of the stack `shop`, with a separate system database.
 fn environment(world: &World, vectors: &Vectors, name: &str, prefix: &str) {
     let prefix = if prefix.is_empty() { String::new() } else { format!("  prefix: {prefix}\n") };
     world.file(
@@ -98,7 +98,8 @@ fn a_lost_bookkeeping_is_taken_over_only_when_that_is_allowed() {
     }
 }
 
-/// The store and the bookkeeping as an older trueup left them: marks have the name of the stack alone.
+/// Changes the store and the bookkeeping to the state of an older trueup, whose marks contain only
+/// the name of the stack.
 fn age(world: &World, vectors: &Vectors, system: &str) {
     match vectors {
         Vectors::Sqlite => {
@@ -141,7 +142,7 @@ fn marks_of_an_older_trueup_belong_to_the_bookkeeping_that_made_them() {
         age(&world, &vectors, "prod.db");
         let before = all(&world, &vectors);
 
-        // Another environment cannot prove that it made them.
+        // Another environment cannot prove that it wrote them.
         world
             .trueup(&["--file", "review.yaml", "apply", "--auto-approve"])
             .exits(3)
@@ -149,7 +150,7 @@ fn marks_of_an_older_trueup_belong_to_the_bookkeeping_that_made_them() {
         world.trueup(&["--file", "review.yaml", "destroy", "--auto-approve"]);
         assert_eq!(all(&world, &vectors), before);
 
-        // The one that made them renews the marks, and writes no text again.
+        // The environment that wrote them renews the marks, without writing any text again.
         let plan = world.trueup(&["--file", "prod.yaml", "plan"]);
         plan.exits(0).says("4 documents to mark");
         world.trueup(&["--file", "prod.yaml", "apply", "--auto-approve"]).exits(0);

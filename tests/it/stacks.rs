@@ -1,5 +1,5 @@
-//! What scenarios start from: a system database of either kind, and the examples as a user has them.
-//! What they end with: a plan's steps, as short texts.
+//! Setups of scenarios: a system database of either kind, and the examples as users have them. Also
+//! short texts of a plan's steps.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use sqlx::migrate::Migrator;
 use crate::servers::{self, Postgres};
 use crate::world::World;
 
-/// A stack of migrations alone; further lines of `system:` may follow.
+/// Returns a stack of migrations alone; further lines of `system:` may follow.
 pub(crate) const MIGRATIONS: &str = "
 version: 1
 stack: demo
@@ -21,14 +21,14 @@ system:
   accounts: false
 ";
 
-/// A system database of one scenario.
+/// The system database of one scenario.
 pub(crate) enum Database {
     Sqlite(PathBuf),
     Postgres(Postgres),
 }
 
 impl Database {
-    /// As a spec has it.
+    /// Returns its URL for a spec.
     pub(crate) fn url(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite://{}", path.display()),
@@ -36,7 +36,7 @@ impl Database {
         }
     }
 
-    /// Runs SQL with the database's own client and gives its rows, columns divided by `|`.
+    /// Runs SQL with the database's own client and returns its rows, with columns separated by `|`.
     #[track_caller]
     pub(crate) fn sql(&self, sql: &str) -> String {
         match self {
@@ -45,7 +45,7 @@ impl Database {
         }
     }
 
-    /// The name of a table of the bookkeeping.
+    /// Returns the qualified name of a bookkeeping table.
     pub(crate) fn bookkeeping(&self, table: &str) -> String {
         match self {
             Self::Sqlite(_) => format!("trueup_{table}"),
@@ -92,7 +92,7 @@ pub(crate) fn sqlx_runs(world: &World, database: &Database, folder: &str) -> Res
     })
 }
 
-/// The quickstart as it lies in the repository, with nothing applied.
+/// Copies the quickstart of the repository, with nothing applied.
 pub(crate) fn quickstart() -> World {
     let world = World::new();
     for name in ["stack.yaml", "business.db", "questions.yaml", "docs", "seeds", "data/.gitignore"] {
@@ -102,7 +102,7 @@ pub(crate) fn quickstart() -> World {
     world
 }
 
-/// The example `insight` as it lies in the repository.
+/// Copies the example `insight` of the repository.
 pub(crate) fn insight() -> World {
     let world = World::new();
     for name in ["examples/insight", "examples/quickstart/business.db", "examples/quickstart/docs"] {
@@ -112,7 +112,7 @@ pub(crate) fn insight() -> World {
     world
 }
 
-/// The steps of a plan in their order, as `create system.user.admin`.
+/// Formats the steps of a plan in order, such as `create system.user.admin`.
 #[track_caller]
 pub(crate) fn steps(plan: &Value) -> Vec<String> {
     let word = |change: &Value, key: &str| change[key].as_str().unwrap().to_owned();
@@ -120,7 +120,7 @@ pub(crate) fn steps(plan: &Value) -> Vec<String> {
     changes.iter().map(|change| format!("{} {}", word(change, "action"), word(change, "address"))).collect()
 }
 
-/// The step with an address.
+/// Returns the step with an address.
 #[track_caller]
 pub(crate) fn step<'p>(plan: &'p Value, address: &str) -> &'p Value {
     let changes = plan["changes"].as_array().unwrap_or_else(|| panic!("this is no plan: {plan}"));
@@ -130,7 +130,7 @@ pub(crate) fn step<'p>(plan: &'p Value, address: &str) -> &'p Value {
         .unwrap_or_else(|| panic!("{address} is not among {:?}", steps(plan)))
 }
 
-/// The texts of an array, such as `unmanaged`.
+/// Returns the texts of an array, such as `unmanaged`.
 pub(crate) fn texts(array: &Value) -> Vec<&str> {
     array.as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect()
 }

@@ -1,5 +1,5 @@
-//! The two kinds of system database and of vector store, so that one body of a test runs on both,
-//! and what a store holds as its own clients see it.
+//! The two kinds of system database and of vector store, so that a test can run on both, and access
+//! to their content through other clients.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Database {
         }
     }
 
-    /// Runs SQL with the database's own client; columns are divided by `|`.
+    /// Runs SQL with the database's own client; columns are separated by `|`.
     pub(crate) fn query(&self, world: &World, sql: &str) -> String {
         match self {
             Self::Sqlite => world.sqlite("system.db", sql),
@@ -35,13 +35,13 @@ impl Database {
     }
 }
 
-/// A vector store, watched.
+/// A vector store whose writes are recorded.
 pub(crate) enum Vectors {
     Sqlite,
     Chroma { chroma: Chroma, wire: Wire },
 }
 
-/// A document as the store gives it.
+/// A document as the store returns it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) text: String,
@@ -59,7 +59,7 @@ impl Vectors {
         Self::Chroma { chroma, wire: Wire::before(port) }
     }
 
-    /// The lines of `vector:` that say where it is.
+    /// Returns the lines of `vector:` with its address.
     pub(crate) fn place(&self) -> String {
         match self {
             Self::Sqlite => "  url: sqlite://vector.db\n".to_owned(),
@@ -106,12 +106,12 @@ impl Vectors {
         }
     }
 
-    /// The ids of a collection, in order.
+    /// Returns the sorted ids of a collection.
     pub(crate) fn ids(&self, world: &World, collection: &str) -> Vec<String> {
         self.read(world, collection).unwrap_or_default().into_keys().collect()
     }
 
-    /// Deletes documents behind the tool's back.
+    /// Deletes documents without trueup.
     pub(crate) fn delete(&self, world: &World, collection: &str, ids: &[&str]) {
         match self {
             Self::Sqlite => {
@@ -149,7 +149,7 @@ impl Vectors {
         }
     }
 
-    /// Begins to watch what is written.
+    /// Starts to record writes.
     pub(crate) fn watch(&self, world: &World) {
         match self {
             Self::Sqlite => {
@@ -169,7 +169,7 @@ impl Vectors {
         }
     }
 
-    /// Ids written and deleted since the last [`Vectors::watch`], in order.
+    /// Returns the ids written and deleted since the last [`Vectors::watch`], in order.
     pub(crate) fn watched(&self, world: &World) -> (Vec<String>, Vec<String>) {
         let both = |find: &dyn Fn(&str) -> Vec<String>| {
             let (mut written, mut deleted) = (find("write"), find("delete"));
@@ -198,7 +198,7 @@ impl Vectors {
         world.sqlite("vector.db", &format!("SELECT id FROM vector_collections WHERE name = '{collection}'"))
     }
 
-    /// Where Chroma's API has a collection.
+    /// Returns the path of a collection in Chroma's API.
     fn path(&self, collection: &str) -> Option<String> {
         let Self::Chroma { chroma, .. } = self else { return None };
         let collections = format!("{}/collections", chroma.database_path());
@@ -208,7 +208,7 @@ impl Vectors {
     }
 }
 
-/// Makes a small business database with `sqlite3`: four tables, one of them with a person's name.
+/// Creates a small business database with `sqlite3`: four tables, one of them named after a person.
 pub(crate) fn make_business(world: &World, name: &str) {
     let sql = "CREATE TABLE customers (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
                CREATE TABLE orders (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customers (id));
@@ -219,7 +219,7 @@ pub(crate) fn make_business(world: &World, name: &str) {
     servers::sqlite(&world.path(name), sql);
 }
 
-/// One account, three rows, in either dialect.
+/// SQL for one account and three rows, in either dialect.
 const MIGRATION: &str = "\
 CREATE TABLE users (
     id text NOT NULL PRIMARY KEY, username text NOT NULL UNIQUE, email text,
@@ -228,8 +228,8 @@ CREATE TABLE users (
 CREATE TABLE items (id bigint NOT NULL PRIMARY KEY, name text NOT NULL);
 ";
 
-/// A stack named `shop`: its head, its system database with an account and rows, and what a test
-/// adds. The database's address comes from `${DATABASE_URL}`.
+/// A stack named `shop`: its header, its system database with an account and rows, and sections of
+/// the test. The database's address comes from `${DATABASE_URL}`.
 pub(crate) struct Shop {
     pub(crate) environment: &'static str,
     pub(crate) targets: bool,
@@ -293,13 +293,13 @@ pub(crate) fn trained(vectors: &Vectors) -> String {
     )
 }
 
-/// The addresses of a plan's changes.
+/// Returns the addresses of a plan's changes.
 pub(crate) fn addresses(plan: &Value) -> Vec<String> {
     let changes = plan["changes"].as_array().unwrap().iter();
     changes.map(|change| change["address"].as_str().unwrap().to_owned()).collect()
 }
 
-/// One entry of a list of a plan, by its address.
+/// Returns the entry of a plan's list with an address.
 #[track_caller]
 pub(crate) fn entry<'a>(plan: &'a Value, list: &str, address: &str) -> &'a Value {
     let entries = plan[list].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! A folder with a spec, and the binary run in it: what a user has, and what a user sees.
+//! A folder with a spec, and the binary run in it, as a user would.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,22 +13,22 @@ use tempfile::{NamedTempFile, TempDir};
 
 use crate::servers;
 
-/// No command of a test takes longer.
+/// Timeout of any command in a test.
 const DEADLINE: Duration = Duration::from_mins(2);
 
-/// The account without rights that every system has.
+/// The unprivileged account that every system has.
 const NOBODY: u32 = 65534;
 
-/// A temporary folder, and the variables that commands in it see.
+/// A temporary folder, and the environment variables of commands in it.
 pub(crate) struct World {
     folder: TempDir,
     variables: RefCell<BTreeMap<String, String>>,
-    /// Whether commands run as somebody who is not root.
+    /// Whether commands run as a user other than root.
     is_plain_user: bool,
 }
 
 impl World {
-    /// An empty folder. Commands see no variable of the machine but `PATH`.
+    /// Creates an empty folder. Commands inherit no variable except `PATH`.
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("world-").tempdir().unwrap();
         let variables = BTreeMap::from([
@@ -39,12 +39,12 @@ impl World {
         Self { folder, variables: RefCell::new(variables), is_plain_user: false }
     }
 
-    /// The same in a folder where everybody may write, with commands that run as somebody who is not root:
-    /// root may read and write everything.
+    /// Creates a world-writable folder whose commands run as a user other than root, because root
+    /// can read and write everything.
     pub(crate) fn of_plain_user() -> Self {
         let world = Self { is_plain_user: true, ..Self::new() };
         world.set_mode("", 0o777);
-        // Where this user may run it.
+        // A copy of the binary that this user can execute.
         std::fs::copy(env!("CARGO_BIN_EXE_trueup"), world.path("trueup-binary")).unwrap();
         world.set_mode("trueup-binary", 0o755);
         world
@@ -55,24 +55,24 @@ impl World {
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    /// Sets a variable for the commands that follow.
+    /// Sets a variable for later commands.
     pub(crate) fn env(&self, name: &str, value: impl Into<String>) -> &Self {
         self.variables.borrow_mut().insert(name.to_owned(), value.into());
         self
     }
 
-    /// Unsets a variable for the commands that follow.
+    /// Unsets a variable for later commands.
     pub(crate) fn without_env(&self, name: &str) -> &Self {
         self.variables.borrow_mut().remove(name);
         self
     }
 
-    /// The path of a file in the folder.
+    /// Returns the path of a file in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Writes a file, and the folders that it lies in.
+    /// Writes a file, and creates its parent folders.
     pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -80,7 +80,7 @@ impl World {
         self
     }
 
-    /// The text of a file.
+    /// Returns the text of a file.
     pub(crate) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
@@ -99,7 +99,7 @@ impl World {
         self
     }
 
-    /// Writes `stack.yaml`, which commands read when no other file is named.
+    /// Writes `stack.yaml`, the default spec.
     pub(crate) fn spec(&self, yaml: &str) -> &Self {
         self.file("stack.yaml", yaml)
     }
@@ -116,12 +116,11 @@ impl World {
         }
     }
 
-    /// The variables that commands see.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         self.variables.borrow().clone()
     }
 
-    /// The binary in the folder, not started: for tests that say where its output goes.
+    /// Returns the command for the binary in the folder, for tests that redirect its output.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let copied = self.path("trueup-binary");
         let binary = if self.is_plain_user { copied } else { PathBuf::from(env!("CARGO_BIN_EXE_trueup")) };
@@ -134,7 +133,7 @@ impl World {
         command
     }
 
-    /// Starts the binary in the folder, and does not wait for it.
+    /// Starts the binary in the folder without waiting for it.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let [stdout, stderr] = [(); 2].map(|()| NamedTempFile::new().unwrap());
         let mut command = self.command(arguments);
@@ -148,7 +147,7 @@ impl World {
         self.trueup(&["plan", "--detailed-exitcode"])
     }
 
-    /// The plan as JSON.
+    /// Returns the plan as JSON.
     pub(crate) fn plan_json(&self) -> Value {
         self.trueup(&["plan", "--format", "json"]).json()
     }
@@ -158,13 +157,13 @@ impl World {
         self.trueup(&["apply", "--auto-approve"])
     }
 
-    /// Runs SQL with `sqlite3` on a file of the folder; columns are divided by `|`.
+    /// Runs SQL with `sqlite3` on a file of the folder; columns are separated by `|`.
     pub(crate) fn sqlite(&self, name: &str, sql: &str) -> String {
         servers::sqlite(&self.path(name), sql)
     }
 }
 
-/// A command that may still run.
+/// A command that may still be running.
 pub(crate) struct Running {
     command: String,
     child: Child,
@@ -181,17 +180,17 @@ impl Running {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// What it has printed by now.
+    /// Returns its stdout so far.
     pub(crate) fn stdout(&self) -> String {
         std::fs::read_to_string(&self.stdout).expect("stdout is text")
     }
 
-    /// What it has warned of by now.
+    /// Returns its stderr so far.
     pub(crate) fn stderr(&self) -> String {
         std::fs::read_to_string(&self.stderr).expect("stderr is text")
     }
 
-    /// The most memory that it had at a time, in bytes; `None` once it has ended.
+    /// Returns its peak memory in bytes; `None` once it has ended.
     pub(crate) fn peak_memory(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -203,11 +202,11 @@ impl Running {
         servers::run(Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]));
     }
 
-    /// Waits for the event that a step began, of a run that prints events as JSON.
+    /// Waits for the event that a step has started, in a run that prints events as JSON.
     pub(crate) fn wait_for_step(&mut self, address: &str) {
         let began = format!("{{\"event\":\"started\",\"address\":\"{address}\"");
         servers::wait_until(address, || {
-            // Asked first: what ended may have begun the step meanwhile.
+            // Checked before the events, because a step may start just before the command ends.
             let is_running = self.is_running();
             let has_begun = self.stdout().contains(&began);
             assert!(has_begun || is_running, "{address} was not begun\n{}{}", self.stdout(), self.stderr());
@@ -220,7 +219,7 @@ impl Running {
         self.ends();
     }
 
-    /// Waits for its end.
+    /// Waits until it has ended.
     pub(crate) fn ends(mut self) -> Run {
         let start = Instant::now();
         while self.is_running() {
@@ -238,33 +237,33 @@ pub(crate) struct Run {
     pub(crate) command: String,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// `None` when a signal ended it, as after its time was up.
+    /// The exit code; `None` if a signal ended it, for example after the timeout.
     pub(crate) code: Option<i32>,
 }
 
 impl Run {
-    /// It exits with this code.
+    /// Asserts the exit code.
     #[track_caller]
     pub(crate) fn exits(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "{}", self.transcript());
         self
     }
 
-    /// Its stdout has this text.
+    /// Asserts that stdout contains this text.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) -> &Self {
         assert!(self.stdout.contains(text), "stdout does not say {text:?}\n{}", self.transcript());
         self
     }
 
-    /// Its stderr has this text.
+    /// Asserts that stderr contains this text.
     #[track_caller]
     pub(crate) fn warns(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "stderr does not say {text:?}\n{}", self.transcript());
         self
     }
 
-    /// This text is nowhere in its output: a secret, or a thing that must not be spoken of.
+    /// Asserts that this text is nowhere in the output, such as a secret.
     #[track_caller]
     pub(crate) fn never_says(&self, text: &str) -> &Self {
         let said = self.stdout.contains(text) || self.stderr.contains(text);
@@ -272,14 +271,14 @@ impl Run {
         self
     }
 
-    /// Its stdout as one JSON document.
+    /// Parses stdout as one JSON document.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("stdout is no JSON: {error}\n{}", self.transcript()))
     }
 
-    /// Its stdout as JSON, one document a line.
+    /// Parses stdout as JSON with one document per line.
     #[track_caller]
     pub(crate) fn events(&self) -> Vec<Value> {
         let read =
@@ -287,7 +286,7 @@ impl Run {
         self.stdout.lines().map(read).collect()
     }
 
-    /// All that a failure's message needs.
+    /// Formats everything that a failure message needs.
     fn transcript(&self) -> String {
         let Self { command, stdout, stderr, code } = self;
         format!("$ {command}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n--- exit code {code:?}")

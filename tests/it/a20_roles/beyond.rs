@@ -1,4 +1,4 @@
-//! A20: what a role holds beyond the spec.
+//! A20: privileges of a role beyond the spec.
 
 use super::ROLES;
 use super::Server;
@@ -62,7 +62,8 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select, insert
     server.may_not("APP", "SELECT * FROM apart.secret_1_1");
     server.may("APP", "SELECT * FROM secret");
 
-    // What the root holds may be held, but for what a glob takes from the partition itself.
+    // Privileges on the root table are allowed, unless a glob revokes them from the partition
+    // itself.
     server
         .sql("GRANT SELECT ON secret_1, apart.secret_1_1 TO READER, APP; GRANT SELECT ON parts_1 TO READER");
     server.converge();
@@ -115,7 +116,7 @@ fn a20_a_role_whose_password_has_expired_may_log_in_again() {
     assert!(server.be("APP", super::APP, "SELECT 1").is_err());
     assert_eq!(server.planned("APP").unwrap(), "update (attributes differ): valid_until infinity");
     server.world.plan().exits(2).says("-valid_until: 2020-01-02T03:04:05");
-    // One that is still to come is somebody's decision.
+    // An object that does not exist yet is not judged.
     assert_eq!(server.planned("READER"), None);
     server.converge();
 

@@ -1,8 +1,8 @@
-//! A20: an account that may only read plans what the account of `system.url` would do.
+//! A20: a read-only account plans the same changes as the account of `system.url`.
 
 use super::Server;
 
-/// The rights to read everything, the bookkeeping too.
+/// Grants read access to everything, including the bookkeeping.
 fn account_that_reads(server: &Server) -> (String, String) {
     let account = format!("{}_looks", server.database.name());
     server.sql(&format!("CREATE ROLE {account} LOGIN PASSWORD 'for the reader'"));
@@ -34,14 +34,14 @@ READER: { login: true, grants: { "*": [select] } }"#,
     server.world.plan().exits(0);
     server.world.trueup(&["drift"]).exits(0).says("No drift.");
 
-    // What it plans is what the owner applies.
+    // Its plan is the one that the owner applies.
     server.migration("0002_more", "CREATE TABLE more (id int)");
     server.world.trueup(&["plan", "--out", "plan.json"]).exits(0);
     server.world.env("DATABASE_URL", &own_url);
     server.world.trueup(&["apply", "plan.json"]).exits(0);
     server.world.plan().exits(0);
 
-    // A default that is really missing is seen by both.
+    // Both accounts see a default privilege that is missing.
     server.sql(&format!(
         "ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA public REVOKE SELECT ON TABLES FROM READER"
     ));

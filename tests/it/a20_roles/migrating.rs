@@ -16,7 +16,7 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "repo
         "CREATE TABLE more (id serial PRIMARY KEY); CREATE TABLE report_a (id serial)",
     );
 
-    // The default privileges of `*` do for one what the globs of the other need a step for.
+    // The default privileges of `*` replace a step that the globs of the other role need.
     assert_eq!(server.planned("APP"), None);
     assert_eq!(
         server.planned("READER").unwrap(),
@@ -30,7 +30,7 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "repo
     server.may("READER", "INSERT INTO report_a DEFAULT VALUES; SELECT * FROM more");
     server.may_not("READER", "INSERT INTO more DEFAULT VALUES");
 
-    // A new schema has no default privileges yet, and a grant of the migration's own is too much.
+    // A new schema has no default privileges yet, and a grant in the migration is one too many.
     server.migration("0003_schema", "CREATE SCHEMA s; CREATE TABLE s.t (a int); CREATE TABLE s.u (a serial)");
     server.migration(
         "0004_grant",
@@ -40,7 +40,7 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "repo
     server.may("APP", "INSERT INTO s.t VALUES (1); INSERT INTO s.u DEFAULT VALUES");
     server.may_not("APP", "DELETE FROM more");
 
-    // The other way round: a spec of roles, and a role that is there before the first migration.
+    // The opposite case: a spec with only roles, and a role that exists before the first migration.
     let empty = Server::start();
     empty.sql(
         "CREATE ROLE APP LOGIN; ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO APP",
@@ -66,7 +66,7 @@ READER: { login: true, password: "${PASSWORD_2}", grants: { "*": [select], "secr
 
     server.may_not("READER", "SELECT * FROM secret_keys");
     server.may_not("READER", "SELECT * FROM secret_by_hand");
-    // Where nothing is taken away, nobody waits for the migration that fails.
+    // Where no privilege is revoked, no step waits for the failed migration.
     server.may("APP", "INSERT INTO plain VALUES (1)");
 
     server.migration("0003_fails", "SELECT 1");

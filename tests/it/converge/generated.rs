@@ -1,4 +1,4 @@
-//! Stacks that nobody would write, and somebody will: what they hold, and their files.
+//! Generated stacks with unusual content, and their files.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::stacks::Database;
 use crate::world::World;
 
-/// Types of columns that both databases know, and names that need quotes. Two stacks of a pair share
+/// Column types that both databases support, and names that need quotes. Two stacks of a pair share
 /// the table.
 pub(super) const COLUMNS: [(&str, &str); 6] = [
     ("order", "TEXT"),
@@ -24,17 +24,17 @@ pub(super) struct Stack {
     pub(super) seed_is_on: bool,
     mode: &'static str,
     format: &'static str,
-    /// By id. Only the first so many columns are written.
+    /// Rows by id. Only the first columns are written.
     rows: BTreeMap<String, Vec<Value>>,
     columns: usize,
     terms: BTreeMap<String, (String, Vec<String>)>,
     users: BTreeMap<&'static str, (&'static str, bool, u32)>,
     stream: bool,
-    /// How many of [`MIGRATIONS`] there are.
+    /// The number of [`MIGRATIONS`] in use.
     pub(super) migrations: usize,
     /// The columns of a view in a repeatable file.
     view: Option<&'static str>,
-    /// Roles by the end of their names; PostgreSQL only.
+    /// Roles by the suffix of their names; PostgreSQL only.
     roles: BTreeMap<&'static str, Role>,
 }
 
@@ -45,7 +45,7 @@ struct Role {
     is_member: bool,
 }
 
-/// Migrations that come after those of the tables.
+/// Migrations after those of the tables.
 const MIGRATIONS: [(&str, &str); 4] = [
     ("0006_more", "CREATE TABLE more (id integer PRIMARY KEY);\nINSERT INTO more VALUES (1);\n"),
     ("0007_index", "CREATE INDEX things_price ON things (price);\n"),
@@ -53,7 +53,7 @@ const MIGRATIONS: [(&str, &str); 4] = [
     ("0009_row", "INSERT INTO things (id) VALUES ('migrated');\n"),
 ];
 
-/// Text that somebody will write one day.
+/// Unusual but realistic texts.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>().prop_map(|text| text.chars().filter(|c| *c != '\0').take(24).collect()),
@@ -82,7 +82,7 @@ fn text() -> impl Strategy<Value = String> {
     .prop_map(|text: String| text.replace("${", "$"))
 }
 
-/// A value that fits a column's type, or none.
+/// Generates a value that fits a column's type, or NULL.
 fn value(column: usize) -> BoxedStrategy<Value> {
     let number = |text: String| serde_json::from_str(&text).unwrap();
     let fitting = match COLUMNS[column].1 {
@@ -163,7 +163,7 @@ fn role() -> impl Strategy<Value = Role> {
     })
 }
 
-/// A synonym leads to one term only.
+/// A synonym belongs to one term only.
 fn unambiguous(
     terms: BTreeMap<String, (String, std::collections::BTreeSet<String>)>,
 ) -> BTreeMap<String, (String, Vec<String>)> {
@@ -206,7 +206,7 @@ impl Stack {
                 (term, json!({ "definition": definition, "synonyms": synonyms }))
             })
             .collect();
-        // JSON is YAML.
+        // JSON is valid YAML.
         world.spec(&format!("{spec:#}\n")).file("terms.yaml", format!("{:#}\n", json!({ "terms": terms })));
         world.file(&format!("rows.{format}"), self.rows());
     }
@@ -230,7 +230,8 @@ impl Stack {
         }
     }
 
-    /// Roles belong to the server, which tests share: their names begin with that of the database.
+    /// Roles belong to the server, which tests share, so their names begin with the name of the
+    /// database.
     fn roles_of(&self, database: &str) -> Value {
         let name = |role: &str| format!("{database}_{role}");
         let role = |(end, role): (&&str, &Role)| {
@@ -249,7 +250,7 @@ impl Stack {
         self.roles.iter().map(role).collect::<serde_json::Map<_, _>>().into()
     }
 
-    /// Whether each row is there, and with the text of the spec where no older row has precedence.
+    /// Asserts that each row exists with the text of the spec, unless an older row has precedence.
     pub(super) fn is_stored(&self, database: &Database) -> Result<(), TestCaseError> {
         let hex = |column: &str| match database {
             Database::Sqlite(_) => format!("hex({column})"),

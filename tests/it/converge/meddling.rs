@@ -1,10 +1,10 @@
-//! What happens to a database between two runs: other programs write, and people lend a hand.
+//! Changes to a database between two runs, by other programs and by hand.
 
 use proptest::prelude::*;
 
 use crate::stacks::Database;
 
-/// One thing that somebody did.
+/// One change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meddling {
     DeleteRow,
@@ -22,7 +22,7 @@ pub(super) enum Meddling {
 /// A row that only the application writes.
 pub(super) const APPLICATION: &str = "application";
 
-/// Some of them, in some order.
+/// A random list of changes.
 pub(super) fn meddlings() -> impl Strategy<Value = Vec<Meddling>> {
     use Meddling as M;
     let all = vec![

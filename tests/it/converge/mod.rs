@@ -1,5 +1,5 @@
-//! For every stack and every state: after `apply`, the plan is empty. Stacks are generated and small;
-//! each is applied, others meddle with what it left, and another one takes its place.
+//! For every stack and every state: after `apply`, the plan is empty. Stacks are generated and
+//! small; each is applied, others change the result, and then another stack is applied.
 //!
 //! 500 pairs on SQLite and 100 on PostgreSQL. `PROPTEST_CASES=500 scripts/test converge` tries others.
 
@@ -34,7 +34,7 @@ fn world(database: &Database) -> World {
     world
 }
 
-/// The roles of a case, which the server would keep.
+/// The roles of a case, which would remain on the server.
 struct Roles<'a>(&'a Database);
 
 impl Drop for Roles<'_> {
@@ -57,8 +57,8 @@ fn is(run: &Run, code: i32) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Tries generated pairs of stacks, each on a database of its own: the same ones in each run of a
-/// part, unless `PROPTEST_CASES` asks for a number of others.
+/// Tests generated pairs of stacks, each on a separate database. Each run of a part tests the same
+/// pairs, unless `PROPTEST_CASES` requests another number.
 #[track_caller]
 fn converges(part: u8, cases: u32, database: impl Fn() -> Database) {
     let chosen = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
@@ -81,7 +81,7 @@ fn converges(part: u8, cases: u32, database: impl Fn() -> Database) {
         let world = world(&database);
         for stack in [&first, &second] {
             stack.write(&world, &database);
-            // A source that became empty is meant here.
+            // A source that became empty is intended here.
             is(&world.trueup(&["apply", "--auto-approve", "--allow", "mass-delete"]), 0)?;
             is(&world.plan(), 0)?;
             if std::ptr::eq(stack, &raw const first) {
@@ -121,7 +121,7 @@ fn converges_on_postgresql(part: u8) {
     converges(part, 25, || Database::Postgres(Postgres::start()));
 }
 
-/// Parts of the whole, so that they run side by side.
+/// The cases are split into parts that run in parallel.
 macro_rules! parts {
     ($($name:ident: $run:ident($part:literal);)+) => {
         $(#[test]

@@ -1,6 +1,7 @@
-//! Runs a file of migrations on PostgreSQL and observes what it does to tables that were there before:
-//! locks (`pg_locks`), rows read and written (`pg_stat_xact_user_tables`), files written anew
-//! (`relfilenode`), tables checked (messages at `debug1`), values lost (against a copy).
+//! Runs a migration file on PostgreSQL and observes its effect on existing tables: locks
+//! (`pg_locks`), rows read and written (`pg_stat_xact_user_tables`), rewritten files
+//! (`relfilenode`), checked tables (messages at `debug1`), and lost values (by comparing with a
+//! copy).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,15 +12,15 @@ use trueup::lint::Statement;
 
 use crate::servers::Postgres;
 
-/// From how many rows on a statement is one that works on a whole table.
+/// From this number of rows on, a statement counts as working on a whole table.
 const MANY_ROWS: i64 = 100;
 
-/// What a run did.
+/// The observations of a run.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
-    /// Which statement failed, with its SQLSTATE.
+    /// The failed statement with its SQLSTATE.
     pub failed: Option<String>,
-    /// Which statements keep others waiting, and what they do meanwhile.
+    /// The blocking statements, and their work while they block.
     pub blocks: BTreeSet<String>,
     /// Columns that lost values.
     pub lost: Vec<String>,
@@ -77,7 +78,7 @@ impl<'a> Server<'a> {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // It reads all of the script only as its output is read.
+        // The server reads the rest of the script only while its output is read.
         let mut stdin = psql.stdin.take().unwrap();
         let script = script.to_owned();
         let writer = std::thread::spawn(move || stdin.write_all(script.as_bytes()));
@@ -88,7 +89,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Ends the script where the statement failed.
+/// Ends the script at a failed statement.
 fn unless_failed(number: usize) -> String {
     format!(
         "\\if :ERROR\n\\echo failed|{number}|:SQLSTATE\nROLLBACK;\nSELECT 'lost|' || oracle.lost();\n\\echo end\n\\q\n\
@@ -96,7 +97,7 @@ fn unless_failed(number: usize) -> String {
     )
 }
 
-/// A statement that commits by itself, observed in a transaction where it may run in one.
+/// A statement that commits by itself is observed in a transaction if it can run in one.
 fn alone(number: usize, text: &str) -> String {
     let failed = unless_failed(number);
     format!(

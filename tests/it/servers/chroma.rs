@@ -1,4 +1,4 @@
-//! A tenant and database of Chroma for one test, on a server of all tests.
+//! A tenant and database of Chroma for one test, on a shared server.
 
 use std::process::Command;
 
@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 
 use super::{Shared, run, unique_name};
 
-/// Has the URL of the server.
+/// Contains the URL of the server.
 const VARIABLE: &str = "TRUEUP_TEST_CHROMA";
 
-/// A tenant and a database of its own.
 pub(crate) struct Chroma {
     server: Shared,
     tenant: String,
@@ -17,7 +16,7 @@ pub(crate) struct Chroma {
 }
 
 impl Chroma {
-    /// A new, empty database in a new tenant.
+    /// Creates an empty database in a new tenant.
     pub(crate) fn start() -> Self {
         let server = Shared::start("chroma", VARIABLE);
         let chroma = Self { server, tenant: unique_name(), database: format!("db_{}", unique_name()) };
@@ -41,12 +40,12 @@ impl Chroma {
         &self.database
     }
 
-    /// Where the API has the database.
+    /// Returns the path of the database in the API.
     pub(crate) fn database_path(&self) -> String {
         format!("/api/v2/tenants/{}/databases/{}", self.tenant, self.database)
     }
 
-    /// Runs Python with Chroma's own client as `client`, and gives what it prints.
+    /// Runs Python with Chroma's client as `client`, and returns its output.
     pub(crate) fn python(&self, code: &str) -> String {
         let url = url::Url::parse(&self.url()).unwrap();
         let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
@@ -59,7 +58,7 @@ impl Chroma {
         run(python.env("ANONYMIZED_TELEMETRY", "False").arg("-c").arg(connect + code))
     }
 
-    /// A request that must succeed, and the JSON of its answer.
+    /// Sends a request that must succeed, and returns the JSON of the response.
     pub(crate) fn request(&self, method: &str, path: &str, body: Option<&str>) -> Value {
         let url = format!("{}{path}", self.url());
         let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
@@ -79,7 +78,7 @@ impl Chroma {
     }
 }
 
-/// The crate brings TLS without a provider of cryptography, though nothing here is encrypted.
+/// The HTTP client has TLS without a cryptography provider, although nothing here is encrypted.
 fn client() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::new()

@@ -1,5 +1,5 @@
-//! Real servers for tests, each on a free port of 127.0.0.1. Nothing that runs on the machine
-//! already is used, and all that was started is stopped when its value is dropped.
+//! Real servers for tests, each on a free port of 127.0.0.1. Servers that already run on the
+//! machine are not used, and all started ones are stopped on drop.
 
 mod chroma;
 mod pgbouncer;
@@ -22,27 +22,28 @@ pub(crate) use postgres::{Postgres, Session, psql};
 pub(crate) use redis::Redis;
 pub(crate) use wire::{Fault, Wire};
 
-/// How long a server may take to start, on a machine that does much else.
+/// Timeout for the start of a server, on a busy machine.
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
-/// A server that `scripts/test` started for all tests, or one of this value's own.
+/// A server that `scripts/test` started for all tests, or one that belongs to this value.
 struct Shared {
-    /// Where it lives and what `scripts/servers` says of it, which else stands in the environment.
+    /// Its folder and the variables of `scripts/servers`, which otherwise come from the
+    /// environment.
     own: Option<(TempDir, BTreeMap<String, String>)>,
 }
 
 impl Shared {
-    /// The server whose address stands in the variable, or a new one of this kind.
+    /// Returns the server whose address is in the variable, or starts a new one of this kind.
     fn start(kind: &str, variable: &str) -> Self {
         if std::env::var_os(variable).is_some() { Self { own: None } } else { Self::alone(kind) }
     }
 
-    /// A new server of this kind.
+    /// Starts a server of this kind.
     fn alone(kind: &str) -> Self {
         Self::alone_with(kind, &[])
     }
 
-    /// A new server of this kind that sees some variables.
+    /// Starts a server of this kind with additional environment variables.
     fn alone_with(kind: &str, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("trueup-test-").tempdir().unwrap();
         let output = run(script().arg("start").arg(folder.path()).arg(kind).envs(variables.iter().copied()));
@@ -51,7 +52,7 @@ impl Shared {
         Self { own: Some((folder, values)) }
     }
 
-    /// The value of one of its variables.
+    /// Returns the value of one of its variables.
     fn value(&self, variable: &str) -> String {
         let value = match &self.own {
             Some((_, values)) => values.get(variable).cloned(),
@@ -88,7 +89,7 @@ impl Process {
             .stderr(output)
             .spawn()
             .unwrap_or_else(|error| panic!("{command:?} does not start: {error}; scripts/test installs it"));
-        // A test that is killed drops nothing: scripts/test ends what is written down here.
+        // A killed test drops nothing, so scripts/test stops the processes listed here.
         let pid_file = std::env::var_os("TRUEUP_TEST_DIR")
             .map(|folder| Path::new(&folder).join(format!("child-{}.pid", child.id())));
         if let Some(file) = &pid_file {
@@ -104,7 +105,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when it has ended already.
+        // Both fail only if it has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if let Some(file) = &self.pid_file {
@@ -113,19 +114,18 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on. Another process may take it first: whoever starts a server on it
-/// tries again with another.
+/// Returns a free port. Another process may take it before use, so callers retry with another one.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// A name that no other test uses, in this process or another.
+/// Returns a name that no other test uses, in this process or another.
 fn unique_name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Waits until `ready` says so.
+/// Waits until `ready` returns true.
 pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     let start = Instant::now();
     while !ready() {
@@ -134,7 +134,7 @@ pub(crate) fn wait_until(what: &str, mut ready: impl FnMut() -> bool) {
     }
 }
 
-/// Runs a command that must succeed, and gives its stdout without the last line break.
+/// Runs a command that must succeed, and returns its stdout without the last line break.
 pub(crate) fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command
         .stdin(Stdio::null())
@@ -145,7 +145,7 @@ pub(crate) fn run(command: &mut Command) -> String {
     stdout.trim_end_matches('\n').to_owned()
 }
 
-/// Runs SQL with `sqlite3` on a file and gives its rows, columns divided by `|`.
+/// Runs SQL with `sqlite3` on a file and returns its rows, with columns separated by `|`.
 pub(crate) fn sqlite(path: &Path, sql: &str) -> String {
     run(Command::new("sqlite3").arg("-bail").arg(path).arg(sql))
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Postgres, Process, free_port, run, wait_until};
 
-/// A pooler that lets everyone in, and itself into PostgreSQL.
+/// A pooler that accepts any client, and connects to PostgreSQL with its own credentials.
 pub(crate) struct PgBouncer {
     _process: Process,
     port: u16,
@@ -15,7 +15,8 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    /// In front of a database, with `session` or `transaction` as its mode and further settings.
+    /// Starts a pooler for a database, with `session` or `transaction` as its mode and further
+    /// settings.
     pub(crate) fn start(postgres: &Postgres, mode: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = url::Url::parse(&postgres.url()).unwrap();
@@ -32,7 +33,8 @@ impl PgBouncer {
             );
             std::fs::write(&ini, text).unwrap();
             std::fs::write(folder.path().join("users"), "").unwrap();
-            // It refuses root, as PostgreSQL does; Debian puts it where only root looks.
+            // Like PostgreSQL it does not run as root. Debian installs it in a folder that is only
+            // in root's PATH.
             let mut command = if run(Command::new("id").arg("-u")) == "0" {
                 run(Command::new("chmod").args(["-R", "a+rX"]).arg(folder.path()));
                 let mut command = Command::new("setpriv");

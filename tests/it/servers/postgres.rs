@@ -1,39 +1,40 @@
-//! A PostgreSQL database for one test, on a server of all tests.
+//! A PostgreSQL database for one test, on a shared server.
 
 use std::io::Write as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use super::{Shared, run, unique_name};
 
-/// Has the URL of the maintenance database.
+/// Contains the URL of the maintenance database.
 const VARIABLE: &str = "TRUEUP_TEST_POSTGRES";
 
-/// A database of its own, with the right to do anything on the server.
+/// A database, with superuser rights on the server.
 pub(crate) struct Postgres {
     server: Shared,
     name: String,
 }
 
 impl Postgres {
-    /// A new, empty database.
+    /// Creates an empty database.
     pub(crate) fn start() -> Self {
         let database = Self::absent();
         database.on_server(&format!("CREATE DATABASE {}", database.name));
-        // For gen_random_uuid(), which the migrations of this repository use.
+        // Provides gen_random_uuid() for the migrations of this repository.
         if database.major() < 13 {
             database.psql("CREATE EXTENSION pgcrypto");
         }
         database
     }
 
-    /// The same on a server that no other test uses: roles and settings are of a whole server.
+    /// As [`Self::start`], on a separate server, for tests of roles and settings, which belong to
+    /// the server.
     pub(crate) fn alone() -> Self {
         let database = Self { server: Shared::alone("postgres"), name: unique_name() };
         database.on_server(&format!("CREATE DATABASE {}", database.name));
         database
     }
 
-    /// The same on a server whose messages are in another language, as `de`.
+    /// As above, on a server with messages in another language, such as `de`.
     pub(crate) fn in_language(language: &str) -> Self {
         let server = Shared::alone_with("postgres", &[("LANGUAGE", language)]);
         let database = Self { server, name: unique_name() };
@@ -41,7 +42,7 @@ impl Postgres {
         database
     }
 
-    /// What the server says of a division by zero, in its language.
+    /// Returns the server's message for a division by zero, in its language.
     pub(crate) fn sample_message(&self) -> String {
         self.psql(
             "DO $$ BEGIN PERFORM 1 / 0; EXCEPTION WHEN division_by_zero THEN \
@@ -50,12 +51,11 @@ impl Postgres {
         )
     }
 
-    /// A server, and the name of a database that does not exist.
+    /// Returns a server, and the name of a database that does not exist.
     pub(crate) fn absent() -> Self {
         Self { server: Shared::start("postgres", VARIABLE), name: unique_name() }
     }
 
-    /// The database's name.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -65,24 +65,24 @@ impl Postgres {
         self.url_of(&self.name)
     }
 
-    /// The same server's URL with another database.
+    /// Returns the same server's URL with another database.
     pub(crate) fn url_of(&self, database: &str) -> String {
         let maintenance = self.server.value(VARIABLE);
         let (server, _) = maintenance.rsplit_once('/').unwrap();
         format!("{server}/{database}")
     }
 
-    /// Runs SQL in the database and gives its rows, columns divided by `|`.
+    /// Runs SQL in the database and returns its rows, with columns separated by `|`.
     pub(crate) fn psql(&self, sql: &str) -> String {
         psql(&self.url(), sql)
     }
 
-    /// A session of somebody else's that stays open.
+    /// Opens a foreign session that stays open.
     pub(crate) fn session(&self) -> Session {
         Session::open(&self.url())
     }
 
-    /// The server's major version.
+    /// Returns the server's major version.
     pub(crate) fn major(&self) -> u32 {
         self.on_server("SELECT current_setting('server_version_num')::int / 10000").parse().unwrap()
     }
@@ -96,7 +96,7 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         if self.server.own.is_none() {
-            // PostgreSQL 12 has no WITH (FORCE). The two do not fit into one transaction.
+            // PostgreSQL 12 has no WITH (FORCE). The two statements cannot run in one transaction.
             let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname";
             self.on_server(&format!("{end} = '{}'", self.name));
             self.on_server(&format!("DROP DATABASE IF EXISTS {}", self.name));
@@ -104,8 +104,8 @@ impl Drop for Postgres {
     }
 }
 
-/// A client at work, which does not wait for what it sends. It is killed when it is dropped, and its server
-/// process may stay for a while.
+/// A client that sends statements without waiting for results. It is killed on drop, but its server
+/// process may remain for a while.
 pub(crate) struct Session {
     psql: Child,
     input: Option<ChildStdin>,
@@ -125,7 +125,7 @@ impl Session {
         writeln!(self.input.as_mut().unwrap(), "{sql};").unwrap();
     }
 
-    /// Ends it once all that was sent is done.
+    /// Ends it after all statements are done.
     pub(crate) fn end(mut self) {
         drop(self.input.take());
         self.psql.wait().unwrap();
@@ -134,13 +134,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may already have ended.
         self.psql.kill().ok();
         self.psql.wait().unwrap();
     }
 }
 
-/// Runs SQL with `psql` at a URL and gives its rows, columns divided by `|`.
+/// Runs SQL with `psql` at a URL and returns its rows, with columns separated by `|`.
 pub(crate) fn psql(url: &str, sql: &str) -> String {
     let options = ["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"];
     run(Command::new("psql").arg(url).args(options).arg("--command").arg(sql))

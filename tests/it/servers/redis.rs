@@ -1,4 +1,4 @@
-//! A Redis server for one test: it starts in 20 ms, and settings are of the whole server.
+//! A Redis server for one test: it starts in 20 ms, and its settings are global.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{Process, free_port, run, wait_until};
 
-/// A server that keeps nothing.
+/// Starts a server without persistence.
 pub(crate) struct Redis {
     _process: Process,
     port: u16,
@@ -15,22 +15,22 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// A server that lets everyone in.
+    /// Starts a server without a password.
     pub(crate) fn start() -> Self {
         Self::with(None, &[])
     }
 
-    /// A server whose default user has a password.
+    /// Starts a server whose default user has a password.
     pub(crate) fn with_password(password: &str) -> Self {
         Self::with(Some(password), &[])
     }
 
-    /// A server as providers run it: CONFIG does not exist.
+    /// Starts a server like those of hosting providers, where CONFIG is disabled.
     pub(crate) fn without_config_command() -> Self {
         Self::with(None, &["--rename-command", "CONFIG", ""])
     }
 
-    /// A server that does not say its version, and so is taken for one before 7.0.
+    /// Starts a server that hides its version, so that it counts as older than 7.0.
     pub(crate) fn without_hello_command() -> Self {
         Self::with(None, &["--rename-command", "HELLO", ""])
     }
@@ -54,7 +54,7 @@ impl Redis {
                 command.args(["--requirepass", password]);
             }
             let mut process = Process::start(&mut command, &log);
-            // Its own log says when it is ready: somebody else's server may answer on the port.
+            // Its own log shows when it is ready, because another server may answer on the port.
             let says = |what: &str| std::fs::read_to_string(&log).unwrap_or_default().contains(what);
             wait_until("redis-server", || says("Ready to accept connections") || process.has_ended());
             if !process.has_ended() {
@@ -74,14 +74,14 @@ impl Redis {
         self.url_with(self.password.as_deref())
     }
 
-    /// The URL with another password.
+    /// Returns the URL with another password.
     pub(crate) fn url_with(&self, password: Option<&str>) -> String {
         let mut url = url::Url::parse(&format!("redis://127.0.0.1:{}/0", self.port)).unwrap();
         url.set_password(password).unwrap();
         url.into()
     }
 
-    /// Runs `redis-cli` with the server's password, and gives its answer.
+    /// Runs `redis-cli` with the server's password, and returns its output.
     pub(crate) fn cli(&self, arguments: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         command.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-e"]);

@@ -1,5 +1,5 @@
-//! A listener in front of a server, which records what clients send (proof that something was sent, or
-//! that nothing was), and cuts or silences connections where a test asks for it.
+//! A proxy in front of a server that records what clients send (to prove that something was sent,
+//! or that nothing was), and that closes or silences connections on request.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,25 +9,25 @@ use std::thread;
 
 use serde_json::Value;
 
-/// What one connection sent.
+/// The bytes sent on one connection.
 type Sent = Arc<Mutex<Vec<u8>>>;
 
-/// Looks at what a client sends, before the server gets it.
+/// Inspects what a client sends, before it is forwarded to the server.
 type Witness = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// What happens to a connection when a client sends a text.
+/// The effect on a connection when a client sends a given text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is closed, and the text is not passed on.
+    /// The connection is closed, and the text is not forwarded.
     Cut,
-    /// It stays open, and nothing is passed on any more in either direction.
+    /// The connection stays open, and nothing is forwarded any more in either direction.
     Silence,
 }
 
-/// The faults that are still to come, and what they did.
+/// The pending faults, and the number that occurred.
 #[derive(Debug, Default)]
 struct Faults {
-    /// The text, what it causes, and how often.
+    /// The text, its fault, and the number of repetitions.
     armed: Mutex<Option<(String, Fault, usize)>>,
     fired: AtomicUsize,
     /// Both ends of all connections, to close them.
@@ -35,7 +35,7 @@ struct Faults {
 }
 
 impl Faults {
-    /// The fault that these bytes cause.
+    /// Returns the fault that these bytes trigger.
     fn of(&self, bytes: &[u8]) -> Option<Fault> {
         let mut armed = self.armed.lock().unwrap();
         let (text, fault, left) = armed.as_mut()?;
@@ -48,8 +48,8 @@ impl Faults {
     }
 }
 
-/// A port that passes everything on, but for the faults that a test asks for. Its threads end with the
-/// process.
+/// A proxy that forwards everything, except for the faults that a test requests. Its threads end
+/// with the process.
 pub(crate) struct Wire {
     port: u16,
     connections: Arc<Mutex<Vec<Sent>>>,
@@ -58,28 +58,28 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// A port in front of the server on another port of this machine.
+    /// Opens a proxy for the server on another port of this machine.
     pub(crate) fn before(server: u16) -> Self {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(server), true)
     }
 
-    /// A port that shows what clients send to somebody, and passes it on when that has returned.
+    /// Opens a proxy that passes requests to a callback and forwards them after it returns.
     pub(crate) fn witnessed(server: u16, witness: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         Self::listen_with(listener, Some(server), true, Some(Arc::new(witness)))
     }
 
-    /// The same on a port of the caller's choice.
+    /// As above, on a given port.
     pub(crate) fn on(port: u16, server: u16) -> Self {
         Self::listen(TcpListener::bind(("127.0.0.1", port)).unwrap(), Some(server), true)
     }
 
-    /// A port that holds everything back until [`Wire::open`].
+    /// Opens a proxy that blocks everything until [`Wire::open`].
     pub(crate) fn closed(server: u16) -> Self {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).unwrap(), Some(server), false)
     }
 
-    /// A port that hangs up on whoever comes, and counts them.
+    /// Opens a port that counts and closes connections.
     pub(crate) fn to_nobody() -> Self {
         Self::listen(TcpListener::bind(("127.0.0.1", 0)).unwrap(), None, true)
     }
@@ -115,19 +115,19 @@ impl Wire {
         Self { port, connections, gate, faults }
     }
 
-    /// Lets through what was held back, and all that follows.
+    /// Forwards everything that was blocked, and everything later.
     pub(crate) fn open(&self) {
         let (open, opened) = &*self.gate;
         *open.lock().unwrap() = true;
         opened.notify_all();
     }
 
-    /// The next `times` messages of clients that have this text cause a fault.
+    /// Triggers a fault on the next `times` messages of clients that contain this text.
     pub(crate) fn fail_at(&self, text: &str, fault: Fault, times: usize) {
         *self.faults.armed.lock().unwrap() = Some((text.to_owned(), fault, times));
     }
 
-    /// How many faults there were.
+    /// Returns the number of faults that occurred.
     pub(crate) fn failures(&self) -> usize {
         self.faults.fired.load(Ordering::SeqCst)
     }
@@ -143,36 +143,36 @@ impl Wire {
         self.port
     }
 
-    /// How many connections came since the last [`Wire::forget`].
+    /// Returns the number of connections since the last [`Wire::forget`].
     pub(crate) fn connections(&self) -> usize {
         self.connections.lock().unwrap().len()
     }
 
-    /// Begins to count anew.
+    /// Resets the count of connections.
     pub(crate) fn forget(&self) {
         self.connections.lock().unwrap().clear();
     }
 
-    /// The HTTP requests that were sent, as method, path and body.
+    /// Returns the HTTP requests that were sent, as method, path and body.
     pub(crate) fn requests(&self) -> Vec<(String, String, Value)> {
         let connections = self.connections.lock().unwrap();
         connections.iter().flat_map(|sent| requests(&sent.lock().unwrap())).collect()
     }
 
-    /// How often a client of PostgreSQL asked and waited for the answer. Signing on and looking
-    /// whether a connection still lives do not count.
+    /// Returns the number of round trips of PostgreSQL clients, without those for login and for
+    /// checking idle connections.
     pub(crate) fn questions(&self) -> usize {
         let connections = self.connections.lock().unwrap();
         connections.iter().map(|sent| questions(&sent.lock().unwrap())).sum()
     }
 }
 
-/// Counts the questions of one connection: simple queries, and what ends a row of messages.
+/// Counts the round trips of one connection: simple queries, and Sync messages.
 fn questions(mut bytes: &[u8]) -> usize {
     let length = |bytes: &[u8], at: usize| -> usize {
         bytes.get(at..at + 4).map_or(0, |four| u32::from_be_bytes(four.try_into().unwrap()) as usize)
     };
-    // What comes before the password has no letter: the wish for TLS, and the name.
+    // Messages before the password have no type byte: the TLS request, and the startup message.
     while bytes.first() == Some(&0) {
         bytes = bytes.get(length(bytes, 0)..).unwrap_or_default();
     }
@@ -233,7 +233,7 @@ fn copy(
     let _ = to.shutdown(Shutdown::Write);
 }
 
-/// Takes the requests of one connection apart: HTTP/1.1, bodies with a length.
+/// Splits the data of one connection into requests: HTTP/1.1, bodies with a length.
 fn requests(mut bytes: &[u8]) -> Vec<(String, String, Value)> {
     let mut requests = Vec::new();
     while let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
