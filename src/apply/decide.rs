@@ -85,8 +85,8 @@ impl Run<'_> {
             guarded.retain(|(address, allow)| {
                 *allow == Allow::Environment || to_run.addresses.contains(address)
             });
-            frontend.show(&seen.plan, &to_run, shown, &guarded);
-            if !seen.plan.denied.is_empty() || !guarded.is_empty() {
+            frontend.show(&observation.plan, &to_run, revision, &guarded);
+            if !observation.plan.denied.is_empty() || !guarded.is_empty() {
                 let has_made_database = self.has_made_database;
                 return Ok(Decision::End(End::Refused { has_made_database }));
             }

@@ -22,7 +22,7 @@ mod walk;
 
 pub use baseline::Baselined;
 pub use cancel::{Cancel, Grace};
-pub use decide::{Answer, Frontend, Shown};
+pub use decide::{Answer, Frontend, Revision};
 pub use end::{End, Error, Finished};
 pub use event::{Event, Note};
 pub use locked::{Accepted, Locked};

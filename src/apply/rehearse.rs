@@ -14,7 +14,7 @@ use crate::connection::{Client, Lacks, Presence, Purpose};
 use crate::journal::{self, RunId};
 use crate::location::Location;
 use crate::migrations::{self, external_statements, shortened, without_external_statements};
-use crate::plan::{self, Document, Failure, Options, Plan, Work};
+use crate::plan::{self, Document, Options, Plan, PlanError, Work};
 use crate::sql;
 use crate::stack::{Migration, Repeatable, SchemaDrift, Stack};
 use crate::stores::{ObserveError, observe_system, system_url};

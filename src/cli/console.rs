@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::args::EventFormat;
 use super::ui::Ui;
 use crate::address::Address;
-use crate::apply::{Answer, Command, Event, Frontend, Shown};
+use crate::apply::{Answer, Command, Event, Frontend, Revision};
 use crate::change::Held;
 use crate::journal;
 use crate::neutral::one_line;
@@ -80,7 +80,7 @@ impl Frontend for Console {
     }
 
     /// Shows the plan, unless the format is JSON.
-    fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]) {
+    fn show(&mut self, plan: &Plan, to_run: &ToRun, revision: Revision, guarded: &[(Address, Allow)]) {
         let ui = &self.ui;
         self.clear();
         for address in &to_run.extra {
@@ -89,18 +89,18 @@ impl Frontend for Console {
         for Held { address, reason } in &to_run.held {
             ui.warn(&format!("{address} cannot be done now: {reason}"));
         }
-        if shown == Shown::Changed {
+        if revision == Revision::Changed {
             ui.note("the plan changed in the meantime; this is the new one");
         }
-        if shown != Shown::Again && self.format == EventFormat::Text {
+        if revision != Revision::Again && self.format == EventFormat::Text {
             ui.answer(&render::plan_text(&plan.document, ui.style()));
         }
         for Held { address, reason } in &plan.denied {
             ui.print_line(&format!("error: {address}: {reason}"));
         }
         for (address, allow) in guarded {
-            ui.say(&format!("error: {}", refusal(plan, address, *allow)));
-            ui.help(&ways_out(*allow));
+            ui.print_line(&format!("error: {}", refusal(plan, address, *allow)));
+            ui.help(&allow_help(*allow));
         }
     }
 

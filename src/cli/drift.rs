@@ -12,7 +12,7 @@ use super::load;
 use super::ui::Ui;
 use crate::apply::{Accepted, Locked};
 use crate::change::Status;
-use crate::plan::{self, Baseline, Options, SchemaBaseline, drifted};
+use crate::plan::{self, Baseline, Options, SchemaBaseline, find_drift};
 use crate::render;
 use crate::stack::Contact;
 
@@ -84,7 +84,7 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
     for check in plan.document.checks.iter().filter(|check| check.status == Status::Fail) {
         ui.print_line(&format!("error: {}: {}", check.address, check.message));
     }
-    Ok(super::plan::verdict(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty()))
+    Ok(super::plan::exit_code(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty()))
 }
 
 async fn accept(args: &AcceptArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {

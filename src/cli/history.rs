@@ -35,7 +35,7 @@ pub(super) async fn run(args: &HistoryArgs, file: Option<&Path>, ui: &Ui) -> Res
 
 async fn read(args: &HistoryArgs, stack: &Stack, ui: &Ui) -> Result<Exit, Failure> {
     let clients = Clients::reading(stack, false)?;
-    let Some(database) = clients.existing_system().await? else { return nothing(ui) };
+    let Some(database) = clients.existing_system().await? else { return print_no_runs(ui) };
     let (journal, _) = journal::observe(&database).await?;
     if journal.bookkeeping == Bookkeeping::Missing {
         return print_no_runs(ui);

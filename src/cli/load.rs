@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply;
 use crate::change::Fault;
-use crate::plan::Failure as PlanFailure;
+use crate::plan::PlanError;
 use crate::redact;
 use crate::stack::{self, Contact, Stack};
 use crate::stores::{Clients, observe_within};
@@ -73,7 +73,7 @@ pub(super) async fn world(
     ui: &Ui,
 ) -> Result<World, Failure> {
     let Some(path) = saved else {
-        return observed(stack, &Clients::reading(stack, train)?, most, ui).await;
+        return observe(stack, &Clients::reading(stack, train)?, most, ui).await;
     };
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = on_thread("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
@@ -105,7 +105,7 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
 }
 
 /// Observes all stores with a timeout, and prints lock waits meanwhile.
-pub(super) async fn observed(
+pub(super) async fn observe(
     stack: &Stack,
     clients: &Clients,
     most: Duration,

@@ -39,7 +39,7 @@ pub(super) async fn run(args: &LockArgs, file: Option<&Path>, ui: &Ui) -> Result
     let stack = load::stack(file, Contact::Offline, ui).await?;
     let url = system_url(&stack)?;
     if !system_exists(&stack).await? {
-        return Ok(nobody(ui));
+        return Ok(print_not_held(ui));
     }
     match &args.command {
         LockCommand::Status => {

@@ -96,7 +96,7 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
         plan::write(path, &plan.document)?;
     }
     ui.answer(&print(&plan.document, args.format, args.max_bytes, ui));
-    let exit = verdict(&plan, args.detailed_exitcode && plan.document.has_changes());
+    let exit = exit_code(&plan, args.detailed_exitcode && plan.document.has_changes());
     hints(&plan, args, exit, ui);
     Ok(exit)
 }
@@ -132,7 +132,7 @@ fn hints(plan: &Plan, args: &PlanArgs, exit: Exit, ui: &Ui) {
 }
 
 /// If several codes apply, a denied plan or a failed check takes precedence over differences.
-pub(super) fn verdict(plan: &Plan, is_different: bool) -> Exit {
+pub(super) fn exit_code(plan: &Plan, is_different: bool) -> Exit {
     if !plan.denied.is_empty() || plan.has_failed_check() {
         Exit::Denied
     } else if is_different {

@@ -29,148 +29,67 @@ pub(super) enum Effect {
         facts: Vec<Fact>,
     },
     /// From here on, these facts hold for all rows of the table.
-    AddsFacts {
-        table: TableName,
-        facts: Vec<Fact>,
-    },
+    AddsFacts { table: TableName, facts: Vec<Fact> },
     /// Adds NOT NULL to an existing column.
-    SetsNotNull {
-        table: TableName,
-        column: String,
-    },
+    SetsNotNull { table: TableName, column: String },
     /// Makes an existing index the primary key, so its columns cannot be NULL.
-    MakesIndexPrimaryKey {
-        table: TableName,
-        index: TableName,
-    },
+    MakesIndexPrimaryKey { table: TableName, index: TableName },
     /// Adds a foreign key without checking the existing rows.
-    AddsUncheckedForeignKey {
-        table: TableName,
-    },
+    AddsUncheckedForeignKey { table: TableName },
     /// Copies all rows of a table into another one: from these columns (or all) into those (or
     /// all).
-    Copies {
-        from: TableName,
-        to: TableName,
-        columns: Option<Vec<String>>,
-        into: Option<Vec<String>>,
-    },
+    Copies { from: TableName, to: TableName, columns: Option<Vec<String>>, into: Option<Vec<String>> },
     /// Inserts, updates or deletes rows; in any table if none is named.
-    Writes {
-        to: Vec<TableName>,
-    },
+    Writes { to: Vec<TableName> },
     /// From here on, inserts into the table may drop rows without an error.
-    MaySkipRows {
-        table: TableName,
-    },
+    MaySkipRows { table: TableName },
     /// Creates an index or trigger that is dropped together with its table.
-    Attaches {
-        name: TableName,
-        table: TableName,
-    },
+    Attaches { name: TableName, table: TableName },
     /// Drops an index or trigger.
-    Detaches {
-        name: TableName,
-    },
+    Detaches { name: TableName },
     /// Renames a table.
-    Renames {
-        from: TableName,
-        to: TableName,
-    },
+    Renames { from: TableName, to: TableName },
     /// Drops a table, index or type. A separate effect carries the rule for what is lost.
-    Drops {
-        name: TableName,
-    },
-    AddsColumn {
-        table: TableName,
-        column: String,
-        kind: String,
-        if_missing: bool,
-    },
-    RenamesColumn {
-        table: TableName,
-        from: String,
-        to: String,
-    },
-    DropsColumn {
-        table: TableName,
-        column: String,
-        if_exists: bool,
-    },
-    ChangesType {
-        table: TableName,
-        column: String,
-        to: String,
-        using: Option<Using>,
-        has_collation: bool,
-    },
+    Drops { name: TableName },
+    /// Adds a column, `IF NOT EXISTS` if `if_missing`.
+    AddsColumn { table: TableName, column: String, kind: String, if_missing: bool },
+    /// Renames a column of a table.
+    RenamesColumn { table: TableName, from: String, to: String },
+    /// Drops a column, `IF EXISTS` if `if_exists`.
+    DropsColumn { table: TableName, column: String, if_exists: bool },
+    /// Changes the type of a column, with the values of `USING`.
+    ChangesType { table: TableName, column: String, to: String, using: Option<Using>, has_collation: bool },
     /// Adds a column whose type may be a domain.
-    AddsDomainColumn {
-        table: TableName,
-        kind: TableName,
-    },
+    AddsDomainColumn { table: TableName, kind: TableName },
     /// Creates a domain. A constraint or a default makes PostgreSQL check every row that gets a
     /// column of it.
-    CreatesDomain {
-        name: TableName,
-        base: String,
-        is_constrained: bool,
-    },
+    CreatesDomain { name: TableName, base: String, is_constrained: bool },
     /// Revalidates all columns of a domain.
-    RevalidatesDomain {
-        name: TableName,
-    },
+    RevalidatesDomain { name: TableName },
     /// Declares a table as partitioned, or adds a partition.
-    Partitions {
-        table: TableName,
-        division: Partitioning,
-    },
+    Partitions { table: TableName, division: Partitioning },
     /// Attaches or creates a partition, so rows of it and of the default partition are checked.
-    AttachesPartition {
-        table: TableName,
-        child: Option<TableName>,
-        bound: Bound,
-        reason: String,
-    },
+    AttachesPartition { table: TableName, child: Option<TableName>, bound: Bound, reason: String },
     /// Creates an index on a partitioned table only (`ON ONLY`). If it is partitioned it has no
     /// rows itself.
-    IndexesParentOnly {
-        table: TableName,
-        rule: &'static Rule,
-        reason: String,
-    },
+    IndexesParentOnly { table: TableName, rule: &'static Rule, reason: String },
     /// Drops types or changes their attributes, which fails while a column uses one of them.
-    DropsTypes {
-        names: Vec<TableName>,
-    },
+    DropsTypes { names: Vec<TableName> },
     /// Drops schemas and everything in them.
-    DropsSchemas {
-        names: Vec<String>,
-        if_exists: bool,
-    },
+    DropsSchemas { names: Vec<String>, if_exists: bool },
     /// Drops extensions and the objects that belong to them.
-    DropsExtensions {
-        names: Vec<String>,
-        if_exists: bool,
-    },
+    DropsExtensions { names: Vec<String>, if_exists: bool },
     /// Removes a schema from the known ones.
-    RemovesSchema {
-        name: String,
-    },
-    CreatesSchema {
-        name: String,
-        if_missing: bool,
-    },
+    RemovesSchema { name: String },
+    /// Creates a schema, `IF NOT EXISTS` if `if_missing`.
+    CreatesSchema { name: String, if_missing: bool },
+    /// Renames a schema, so that statements with the old name fail.
+    RenamesSchema { name: String },
     /// Updates these columns in every row.
-    UpdatesAll {
-        table: TableName,
-        columns: Vec<String>,
-    },
+    UpdatesAll { table: TableName, columns: Vec<String> },
     /// Holds a lock until the end of the transaction that blocks readers or writers of these
     /// tables; of unknown tables if none is named.
-    Locks {
-        to: Vec<TableName>,
-    },
+    Locks { to: Vec<TableName> },
     /// Reads or writes rows, possibly many.
     AccessesRows(RowAccess),
     /// Uses an enum value that was added in the same transaction.
@@ -182,10 +101,7 @@ pub(super) enum Effect {
         tables: Vec<TableName>,
     },
     /// Makes a table the parent of another one, so that changes to the parent reach the child.
-    AddsChild {
-        parent: TableName,
-        child: TableName,
-    },
+    AddsChild { parent: TableName, child: TableName },
     /// From here on, names without a schema cannot be resolved from the text.
     ChangesSearchPath,
     /// From here on, names no longer identify the objects that were created.

@@ -53,7 +53,7 @@ async fn locate(batch: &Batch<'_>, transaction: &mut Transaction) -> sql::Result
 
 /// The same error with the file and line of its row.
 fn named(batch: &Batch<'_>, row: usize, error: Error) -> Error {
-    match (error, batch.set.lines.place(row)) {
+    match (error, batch.set.lines.location_text(row)) {
         (Error::Connection(connection::Error::Statement { help, what, source }), Some(place)) => {
             let what = format!("{place}: {what}");
             Error::Connection(connection::Error::Statement { help, what, source })
