@@ -16,7 +16,7 @@ use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan, ToRun};
 pub trait Frontend: Send {
     fn event(&mut self, event: &Event);
     /// Shows a plan. What is `guarded` runs only if `--allow` names it; what the plan denies, no option allows.
-    fn show(&mut self, plan: &Plan, to_run: &ToRun, shown: Shown, guarded: &[(Address, Allow)]);
+    fn show(&mut self, plan: &Plan, to_run: &ToRun, revision: Revision, guarded: &[(Address, Allow)]);
     /// Asks whether the shown plan may run.
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
 }
@@ -32,7 +32,7 @@ pub enum Answer {
 
 /// Whether a plan was shown before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum Revision {
     /// It is the first plan of this run.
     First,
     /// It has a change that the approved plan did not have.
@@ -54,7 +54,7 @@ pub(super) struct Approved {
     pub plan: Plan,
     pub to_run: ToRun,
     /// Whether the bookkeeping has this spec as the last applied one.
-    pub knows_spec: bool,
+    pub is_spec_recorded: bool,
     pub schema: KnownSchema,
 }
 
@@ -69,7 +69,7 @@ impl Run<'_> {
     /// Does not ask again for what was approved before: another run may have done some of it while this one
     /// waited for the lock. If the lock was lost while the question was open, takes it again and looks again,
     /// since nothing was done yet: a server or a firewall may close a connection before a person answers.
-    async fn look_and_ask(&mut self, frontend: &mut dyn Frontend) -> Result<Decision, Error> {
+    async fn plan_and_ask(&mut self, frontend: &mut dyn Frontend) -> Result<Decision, Error> {
         loop {
             if self.presence == Presence::Present && self.lock.is_none() {
                 self.take_lock().await?;
@@ -124,9 +124,9 @@ impl Run<'_> {
 
     /// What of a plan is to run: all of it, or the rest of a saved plan. If an earlier run began the saved plan,
     /// plans again, so that what that run did counts as done.
-    async fn to_run(&self, seen: &mut Seen) -> Result<ToRun, Error> {
-        let Some(saved) = &self.request.saved else { return Ok(ToRun::all_of(&seen.plan.document)) };
-        let earlier = match seen.world.journal.bookkeeping {
+    async fn to_run(&self, observation: &mut Observation) -> Result<ToRun, Error> {
+        let Some(saved) = &self.request.saved else { return Ok(ToRun::all_of(&observation.plan.document)) };
+        let earlier = match observation.world.journal.bookkeeping {
             Bookkeeping::Missing => None,
             Bookkeeping::Outdated | Bookkeeping::Present => {
                 let database = self.clients.system.database().await?;
@@ -166,7 +166,7 @@ impl Run<'_> {
 
     /// Records what a run of a saved plan could not record because it was killed after its last step. The plan
     /// is used up, so no later run of it would do so.
-    async fn record_used_up_plan(&self, saved: &Document, seen: &Seen) -> Result<(), Error> {
+    async fn record_used_up_plan(&self, saved: &Document, observation: &Observation) -> Result<(), Error> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check().await.map_err(Error::LockLost)?;
         self.record_unrecorded_schema(observation).await?;
@@ -177,8 +177,8 @@ impl Run<'_> {
     }
 
     /// Ends a run that has nothing to do.
-    async fn end_idle(&self, seen: &Seen, to_run: &ToRun) -> Result<Decision, Error> {
-        if seen.plan.is_empty() && !self.knows_spec(seen) {
+    async fn end_idle(&self, observation: &Observation, to_run: &ToRun) -> Result<Decision, Error> {
+        if observation.plan.is_empty() && !self.is_spec_recorded(observation) {
             // Another spec with the same meaning: only its digest has to be recorded.
             self.record_spec().await?;
         }

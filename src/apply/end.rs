@@ -53,7 +53,7 @@ pub enum Error {
     /// The stores could not be observed, or the run could not be recorded.
     Observe(ObserveError),
     /// The observed state does not allow the spec.
-    Plan(plan::Failure),
+    Plan(PlanError),
     /// The lock could not be taken, or was lost during a write.
     Lock(lock::Error),
     /// The lock was lost before anything was written.
@@ -61,7 +61,7 @@ pub enum Error {
     /// The saved plan cannot be used.
     Saved(SavedError),
     /// The database belongs to another stack, or to production.
-    Anothers(Anothers),
+    ForeignDatabase(ForeignDatabase),
     /// There is no terminal to ask on.
     NoTerminal,
     /// The plan was not approved.

@@ -45,7 +45,7 @@ pub enum Note {
     /// The lock was lost before anything was done, and is acquired again.
     LockLost { reason: String },
     /// The last run was killed before its end.
-    Died(Box<Run>),
+    Crashed(Box<Run>),
     /// The bookkeeping has recorded a new name.
     Renamed(Move),
     /// The run was interrupted, and waits for the running steps to end.

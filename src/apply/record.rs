@@ -102,7 +102,7 @@ pub(super) struct Recorder {
     /// Whether the run must end at once.
     is_urgent: bool,
     /// The first failure to write. The run continues; the failure is reported at its end.
-    trouble: Option<journal::Error>,
+    first_error: Option<journal::Error>,
 }
 
 impl Recorder {
@@ -196,7 +196,7 @@ impl Recorder {
     }
 
     /// Whether every step succeeded and the run was not stopped.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.not_done.is_empty() && !self.is_interrupted
     }
 

@@ -173,7 +173,11 @@ impl<'a> Run<'a> {
     }
 
     /// Observes and plans. Emits an event when it waits for other sessions.
-    pub(super) async fn look(&self, options: &Options, frontend: &mut dyn Frontend) -> Result<Seen, Error> {
+    pub(super) async fn observe_and_plan(
+        &self,
+        options: &Options,
+        frontend: &mut dyn Frontend,
+    ) -> Result<Observation, Error> {
         let mut on_wait = |on: &str| {
             let (address, on) = (Kind::System.alone(), on.to_owned());
             frontend.event(&Event::Note(Note::Waiting { address, on }));
