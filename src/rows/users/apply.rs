@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::diff::refusal;
 use super::observe::clashes;
-use super::{address, password};
+use super::{Declared, address, password};
 use crate::address::Address;
 use crate::catalog::{Column, Table, TableName};
 use crate::connection::{Client, limit};
@@ -27,7 +27,7 @@ pub struct UserChange {
     pub(super) accounts: stack::Accounts,
     pub(super) username: String,
     /// All accounts that the spec declares, which must not be one row.
-    pub(super) declared: Arc<[(String, Vec<(String, Cell)>)]>,
+    pub(super) declared: Arc<[Declared]>,
     /// Every column that the spec speaks of, but for the name and the password.
     pub(super) columns: Vec<(String, Cell)>,
     /// The password's version afterwards.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{address, wanted, wanted_print};
+use super::{Declared, address, wanted, wanted_print};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
@@ -79,7 +79,7 @@ pub(crate) fn diff(
         });
         return diff;
     }
-    let declared: Arc<[(String, Vec<(String, Cell)>)]> =
+    let declared: Arc<[Declared]> =
         desired.users.iter().map(|(name, user)| (name.clone(), wanted(accounts, user))).collect();
     let mut kept = BTreeSet::new();
     for (username, user) in &desired.users {
@@ -249,7 +249,7 @@ fn planned(
     columns: Vec<(String, Cell)>,
     verdict: Verdict,
     pending: Option<&Address>,
-    declared: &Arc<[(String, Vec<(String, Cell)>)]>,
+    declared: &Arc<[Declared]>,
 ) -> Planned<Change> {
     let mut needs = vec![Kind::Database.alone()];
     needs.extend(pending.cloned());

@@ -25,6 +25,9 @@ fn address(username: &str) -> Address {
     Kind::User.named(username)
 }
 
+/// A declared account: its name, and what the spec wants in its other columns but the password.
+type Declared = (String, Vec<(String, Cell)>);
+
 /// What the spec wants in the columns of an account, but for its name and password.
 fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     let text = |text: &String| Cell::Text(text.clone());

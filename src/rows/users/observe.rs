@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{value_print, wanted};
+use super::{Declared, value_print, wanted};
 use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
@@ -13,7 +13,7 @@ use crate::journal::Inventory;
 use crate::rows::clash::{self, Pair};
 use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, equals, read_text};
 use crate::sql::{self, Database};
-use crate::stack::{self, Cell};
+use crate::stack;
 
 /// The accounts that were asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ impl std::fmt::Display for AccountClash {
 /// The first clashes among declared accounts.
 pub(super) async fn clashes(
     accounts: &stack::Accounts,
-    declared: &[(String, Vec<(String, Cell)>)],
+    declared: &[Declared],
     schema: &Snapshot,
     database: &Database,
 ) -> sql::Result<Vec<AccountClash>> {
