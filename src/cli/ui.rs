@@ -72,10 +72,8 @@ impl Ui {
         !self.is_quiet && std::io::stderr().is_terminal()
     }
 
-    /// Prints the result. A write error does not stop the command; it is reported at its end. A
-    /// closed pipe (`trueup plan
-    ///
-    /// head`) is not an error.
+    /// Prints the result. A write error does not stop the command; it is reported at its end. A closed pipe, as
+    /// of `trueup plan | head`, is not an error.
     pub(super) fn answer(&self, text: &str) {
         let text = neutral::output(&redact_own(text), &self.stdout.sequences());
         let mut stdout = std::io::stdout().lock();

@@ -168,7 +168,7 @@ pub struct DriftReport {
     pub environment: String,
     /// Whether `changes` could be determined.
     pub baseline: Baseline,
-    /// DriftReport objects that the plan would change back.
+    /// Objects that the plan would change back.
     pub changes: Vec<ChangeEntry>,
     /// Differences that no change removes.
     pub drift: Vec<Drift>,

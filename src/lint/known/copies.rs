@@ -26,7 +26,7 @@ pub(super) struct Columns {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Copies {
     /// Maps a table to the table of this plan that contains all of its rows and columns.
-    full_copies: BTreeMap<TableName, TableName>,
+    complete: BTreeMap<TableName, TableName>,
     /// Tables of this plan that contain the only copy of a dropped table's data.
     replacements: BTreeSet<TableName>,
     /// Tables that may drop inserted rows.
@@ -40,7 +40,7 @@ pub(super) struct Copies {
 impl Copies {
     /// Returns the table of this plan that contains all data of a table.
     pub(super) fn of(&self, name: &TableName) -> Option<&TableName> {
-        self.full_copies.get(name)
+        self.complete.get(name)
     }
 
     /// Whether a table contains the only copy of a dropped table's data.
@@ -50,14 +50,14 @@ impl Copies {
 
     /// Discards everything that holds for one plan only.
     pub(super) fn mark_all_used(&mut self) {
-        self.full_copies.clear();
+        self.complete.clear();
         self.replacements.clear();
     }
 
     /// Records that all rows of a table were copied to a table of this plan.
     pub(super) fn copied(&mut self, from: &TableName, to: &TableName) {
         if !self.lossy.contains(to) {
-            self.full_copies.insert(from.clone(), to.clone());
+            self.complete.insert(from.clone(), to.clone());
         }
     }
 
@@ -84,14 +84,14 @@ impl Copies {
     }
 
     fn forget(&mut self, table: &TableName) {
-        self.full_copies.retain(|from, to| from != table && to != table);
+        self.complete.retain(|from, to| from != table && to != table);
     }
 
     /// Updates the state after an effect.
     pub(super) fn note(&mut self, effect: &Effect) {
         match effect {
             // A row written to one of the two tables afterwards may be missing in the other.
-            Effect::Writes { to } if to.is_empty() => self.full_copies.clear(),
+            Effect::Writes { to } if to.is_empty() => self.complete.clear(),
             Effect::Writes { to } => {
                 for table in to {
                     self.forget(table);
@@ -113,13 +113,13 @@ impl Copies {
             Effect::Drops { name } => {
                 self.attached.retain(|_, table| table != name);
                 self.replacements.remove(name);
-                self.replacements.extend(self.full_copies.remove(name));
+                self.replacements.extend(self.complete.remove(name));
                 self.forget(name);
                 self.lossy.remove(name);
             }
             Effect::Renames { from, to } => {
                 let renamed = |name: TableName| if name == *from { to.clone() } else { name };
-                self.full_copies = std::mem::take(&mut self.full_copies)
+                self.complete = std::mem::take(&mut self.complete)
                     .into_iter()
                     .map(|(table, copy)| (renamed(table), renamed(copy)))
                     .collect();
@@ -130,7 +130,7 @@ impl Copies {
                     *names = std::mem::take(names).into_iter().map(renamed).collect();
                 }
             }
-            Effect::InvalidatesNames => self.full_copies.clear(),
+            Effect::InvalidatesNames => self.complete.clear(),
             Effect::Matches { .. }
             | Effect::UsesEnumValue { .. }
             | Effect::Locks { .. }
