@@ -1,17 +1,17 @@
-//! Writes rows and takes them back, in one transaction with their inventory. Looks at each row
-//! again as it acts, so that running a change twice ends the same.
+//! Writes and deletes rows in one transaction with their inventory. Each row is read again first, so that a
+//! change can run twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clash::{clash_message, clashes};
-use super::locate::put_or_locate;
-use super::own::{is_same, print_of_key, value_of};
+use super::locate::write_or_locate;
+use super::own::{is_same, key_fingerprint_of, value_of};
 use super::remove::take_back;
 use super::sample::shown_value;
 use super::sequence::restart_sequences;
 use super::{
     BATCH, Error, Lacking, Result, RowSet, Shape, Source, Values, fill_id, locking, not_given, parameters,
-    read_texts, row_print, unique_keys, write_expression, write_expressions,
+    read_texts, row_fingerprint, unique_keys, write_expression, write_expressions,
 };
 use crate::address::Address;
 use crate::catalog::{Column, Snapshot, TableName};
@@ -22,20 +22,20 @@ use crate::prints::Prints;
 use crate::sql::{self, Dialect, Transaction, identifier};
 use crate::stack::SeedMode;
 
-/// Rows to write and to take back for one address.
+/// The rows to write and to delete for one address.
 #[derive(Debug, Clone)]
 pub struct RowsChange {
     address: Address,
     write: Option<Write>,
-    /// Keys, with the fingerprint that the row must still have.
+    /// The keys of rows to delete, each with the fingerprint that its row must still have.
     delete: Prints<Fingerprint>,
 }
 
-/// Rows of a set.
+/// Some rows of a set.
 #[derive(Debug, Clone)]
 struct Write {
     set: RowSet,
-    /// Their positions in it, in order.
+    /// Indexes into the rows of the set, ascending.
     rows: Vec<usize>,
 }
 
@@ -50,13 +50,12 @@ impl RowsChange {
         Self { address: address.clone(), write, delete }
     }
 
-    /// The table that rows are written to.
     pub(super) fn writes(&self) -> Option<&TableName> {
         self.write.as_ref().map(|write| &write.set.table)
     }
 }
 
-/// Takes back and writes, all or nothing.
+/// Deletes and writes all rows, or none.
 pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> Result<()> {
     let RowsChange { address, write, delete } = change;
     let database = client.database().await?;
@@ -71,14 +70,14 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
         }
     }
     let mut transaction = database.begin().await.map_err(doing())?;
-    // Once it is open, a new holder of the lock waits for its end.
+    // From here on a new holder of the lock waits for the end of this transaction.
     client.check_lock().await?;
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
     if let Some((write, shape)) = write.as_ref().zip(shape) {
         for rows in write.rows.chunks(BATCH) {
             let batch = Batch { address, set: &write.set, shape: &shape, rows };
-            let entries = put_or_locate(&batch, &mut transaction).await?;
+            let entries = write_or_locate(&batch, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
         }
         restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
@@ -86,7 +85,8 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
     transaction.commit().await.map_err(doing())
 }
 
-/// The table as the rows need it, which they were planned without where a migration made it.
+/// Resolves the columns of the rows. They were planned without the table where a migration creates
+/// it.
 fn shape<'s>(
     address: &Address,
     write: &'s Write,
@@ -94,7 +94,7 @@ fn shape<'s>(
     dialect: Dialect,
 ) -> Result<Shape<'s>> {
     let Write { set, rows } = write;
-    let shape = Shape::of(&set.table, &set.key, &set.columns, schema, dialect);
+    let shape = Shape::resolve(&set.table, &set.key, &set.columns, schema, dialect);
     let shape = shape.map_err(|lacking| match lacking {
         Lacking::Table => format!("table {} does not exist", set.table),
         Lacking::Column(column) => format!("column {column} does not exist in table {}", set.table),
@@ -112,24 +112,24 @@ pub(super) struct Batch<'b> {
     pub(super) address: &'b Address,
     pub(super) set: &'b RowSet,
     pub(super) shape: &'b Shape<'b>,
-    /// Their positions in the set.
+    /// Indexes into the rows of the set.
     pub(super) rows: &'b [usize],
 }
 
-/// Writes some rows and returns the inventory's entries for them.
-pub(super) async fn put(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
+/// Writes rows and returns their inventory entries.
+pub(super) async fn write_rows(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
     let Batch { address, set, shape, rows } = *batch;
     let rows: &[Values<'_>] = &rows.iter().filter_map(|at| shape.row_of(set, *at)).collect::<Vec<_>>();
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_print(shape.key_of(row))).collect();
+    let keys: Vec<Fingerprint> = rows.iter().map(|row| shape.key_fingerprint(shape.key_of(row))).collect();
     let keyed: BTreeMap<Fingerprint, &Values<'_>> = keys.iter().copied().zip(rows).collect();
-    let (there, doubled) = whole_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
+    let (there, doubled) = lock_rows(shape, keyed.values().copied(), transaction).await.map_err(doing())?;
     if doubled && set.mode != SeedMode::Insert {
         let message = format!("several rows of {} have the same key, and they are not the same", set.table);
         return Err(Error::Shape { address: address.to_string(), message });
     }
 
-    // In the order of the file: ids that the database gives follow it.
+    // Inserts in the order of the file, so that generated ids follow it.
     let missing: Vec<&Values<'_>> =
         keys.iter().zip(rows).filter(|(key, _)| !there.contains_key(key)).map(|(_, row)| row).collect();
     let different: BTreeMap<Fingerprint, &Values<'_>> = match set.mode {
@@ -145,13 +145,13 @@ pub(super) async fn put(batch: &Batch<'_>, transaction: &mut Transaction) -> Res
     update(shape, different.values().copied(), transaction).await.map_err(doing())?;
 
     let touched = missing.iter().copied().chain(different.values().copied());
-    let (now, _) = whole_rows(shape, touched, transaction).await.map_err(doing())?;
-    refused(address, shape, &missing, &now)?;
+    let (now, _) = lock_rows(shape, touched, transaction).await.map_err(doing())?;
+    missing_after_insert(address, shape, &missing, &now)?;
     if set.mode != SeedMode::Insert {
-        not_kept(address, shape, &keyed, &now)?;
+        altered_values(address, shape, &keyed, &now)?;
     }
-    // What this tool put there and nobody changed since stays its own. The spec owns the content of an
-    // ontology: what it changes back is as it was written.
+    // A row stays this tool's while nobody changed it. The spec owns the content of ontologies, so their
+    // rows stay this tool's after any change.
     let found: Vec<Fingerprint> = there.keys().copied().collect();
     let owned = match found.as_slice() {
         [] => Vec::new(),
@@ -159,7 +159,7 @@ pub(super) async fn put(batch: &Batch<'_>, transaction: &mut Transaction) -> Res
     };
     let is_own = |entry: &&Entry| {
         let found = there.get(&entry.key);
-        found.is_some_and(|found| set.scope.is_some() || row_print(shape.table, found) == entry.digest)
+        found.is_some_and(|found| set.scope.is_some() || row_fingerprint(shape.table, found) == entry.digest)
     };
     let own: BTreeSet<Fingerprint> = owned.iter().filter(is_own).map(|entry| entry.key).collect();
     let records = |key: &Fingerprint| inserted.contains(key) || own.contains(key);
@@ -171,18 +171,18 @@ fn entry(address: &Address, shape: &Shape<'_>, key: Fingerprint, row: &[Option<S
     let value =
         |column: &&Column| (column.name.clone(), value_of(shape.table, row, &column.name).map(str::to_owned));
     let place = Place { table: shape.name.clone(), key: shape.key.iter().map(value).collect() };
-    Entry { address: address.clone(), place: place.written(), key, digest: row_print(shape.table, row) }
+    Entry { address: address.clone(), place: place.written(), key, digest: row_fingerprint(shape.table, row) }
 }
 
-/// The asked columns in which a row of all columns differs from a wanted one.
+/// The columns of the spec in which a row of the table differs from the desired one.
 fn differing(shape: &Shape<'_>, found: &[Option<String>], wanted: &[Option<&str>]) -> Vec<String> {
     let found: Vec<_> =
         shape.columns.iter().map(|(column, _)| value_of(shape.table, found, &column.name)).collect();
     shape.differing(&found, wanted)
 }
 
-/// A row that reads back otherwise than it was written would be written for ever.
-fn not_kept(
+/// The error of rows that read back with other values: they would be written again by every run.
+fn altered_values(
     address: &Address,
     shape: &Shape<'_>,
     wanted: &BTreeMap<Fingerprint, &Values<'_>>,
@@ -215,14 +215,15 @@ fn not_kept(
     })
 }
 
-/// A row that was inserted and is not there would be inserted for ever.
-fn refused(
+/// The error of rows that were inserted but cannot be read: they would be inserted again by every
+/// run.
+fn missing_after_insert(
     address: &Address,
     shape: &Shape<'_>,
     missing: &[&Values<'_>],
     now: &BTreeMap<Fingerprint, Vec<Option<String>>>,
 ) -> Result<()> {
-    let key = |row: &Values<'_>| shape.key_print(shape.key_of(row));
+    let key = |row: &Values<'_>| shape.key_fingerprint(shape.key_of(row));
     let Some(row) = missing.iter().find(|row| !now.contains_key(&key(row))) else { return Ok(()) };
     let both = shape.key.iter().zip(shape.key_of(row));
     let key: Vec<_> =
@@ -237,9 +238,9 @@ fn refused(
     Err(Error::Refused { address: address.to_string(), message })
 }
 
-/// All columns of the rows with the keys of wanted rows, locked against others where that exists; and
-/// whether rows that are not the same have one key.
-async fn whole_rows<'r>(
+/// Reads all columns of the rows with the given keys and locks them. The second value is true where rows
+/// with different contents share a key.
+async fn lock_rows<'r>(
     shape: &Shape<'_>,
     rows: impl Iterator<Item = &'r Values<'r>>,
     transaction: &mut Transaction,
@@ -256,14 +257,14 @@ async fn whole_rows<'r>(
     let mut rows = BTreeMap::new();
     let mut doubled = false;
     for row in found.into_iter().map(sql::Row::into_values) {
-        if let Some(other) = rows.insert(print_of_key(shape, &row), row.clone()) {
+        if let Some(other) = rows.insert(key_fingerprint_of(shape, &row), row.clone()) {
             doubled |= other != row;
         }
     }
     Ok((rows, doubled))
 }
 
-/// Inserts rows and gives the keys of those that were really inserted.
+/// Inserts rows and returns the keys of those that did not exist.
 async fn insert(
     address: &Address,
     shape: &Shape<'_>,
@@ -300,11 +301,11 @@ async fn insert(
     let given_identity = dialect == Dialect::Postgres && columns.iter().any(|column| column.identity);
     let sql = format!(
         "INSERT INTO {} ({names}){} SELECT {} FROM {} WHERE true{} RETURNING {}",
-        shape.place(),
+        shape.quoted_table(),
         if given_identity { " OVERRIDING SYSTEM VALUE" } else { "" },
         write_expressions(dialect, columns.iter().copied()),
         source.sql,
-        // Somebody else may insert the row at this moment; only where a unique key can tell.
+        // Another session may insert the row at the same time. ON CONFLICT needs a unique key.
         if unique_keys(shape.table).any(|columns| is_same(columns, &shape.key)) {
             format!(" ON CONFLICT ({}) DO NOTHING", keys.join(", "))
         } else {
@@ -316,10 +317,10 @@ async fn insert(
         .query(&sql, &source.values)
         .await
         .map_err(Error::doing(format!("inserting rows of {address}")))?;
-    Ok(inserted.iter().map(|row| shape.key_print(row.values().iter().map(Option::as_deref))).collect())
+    Ok(inserted.iter().map(|row| shape.key_fingerprint(row.values().iter().map(Option::as_deref))).collect())
 }
 
-/// Sets the columns beside the key.
+/// Sets all columns except the key.
 async fn update<'r>(
     shape: &Shape<'_>,
     rows: impl Iterator<Item = &'r Values<'r>>,
@@ -348,7 +349,7 @@ async fn update<'r>(
     });
     let sql = format!(
         "UPDATE {} AS t SET {} FROM {} WHERE {}",
-        shape.place(),
+        shape.quoted_table(),
         set.collect::<Vec<_>>().join(", "),
         source.sql,
         shape.is_listed()

@@ -1,57 +1,56 @@
-//! Which rows their owners no longer want and nobody else wants either. Another seed, or the accounts,
-//! may know the same row by other columns. Pure.
+//! Finds rows that neither their owner nor another part of the spec declares. Another seed, or the
+//! accounts, may declare the same row by other key columns. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::fits::as_taken;
 use super::own::{Owned, OwnedRow, anchor, is_same};
 use super::takeback::Candidates;
-use super::{Desired, RowSet, Seen, Shape, Values, unique_keys};
+use super::{Desired, Observed, RowSet, Shape, Values, unique_keys};
 use crate::address::Address;
 use crate::catalog::TableName;
 use crate::digest::Fingerprint;
 use crate::prints::Prints;
 use crate::stack::User;
 
-/// What is left of the rows of owners.
+/// Owned rows that are no longer declared.
 #[derive(Debug, Default)]
 pub(super) struct Unwanted<'a> {
-    /// Nobody wants them.
+    /// Rows that nothing else declares.
     pub(super) rows: Candidates<'a>,
-    /// How many may be wanted by somebody else, and by whom.
+    /// The number of rows that others may declare, and the addresses of those.
     pub(super) unclear: BTreeMap<&'a Address, (usize, BTreeSet<String>)>,
 }
 
-/// Rows that somebody wants in a table.
+/// Rows that a part of the spec declares in a table.
 struct Claim<'a> {
     who: String,
     table: TableName,
-    /// The columns that identify them, sorted.
+    /// The key columns, sorted.
     key: Vec<String>,
     rows: Claimed<'a>,
 }
 
-/// The rows of a claim.
 enum Claimed<'a> {
     Set(&'a RowSet),
     Accounts(&'a BTreeMap<String, User>),
 }
 
-/// How the rows of a claim are told from others.
+/// How rows of a claim are matched with owned rows.
 enum Names {
-    /// By the fingerprints of the key that the owner has, too.
+    /// By the fingerprints of keys: both use the same key columns.
     Keys(Prints<()>),
-    /// By the anchors of another key that no two rows share.
+    /// By anchors: the claim's key columns are another unique key of the table.
     Anchors(Prints<()>),
-    /// Not at all: a row may have another value in each of these columns.
+    /// Not possible: the claim's key columns are not unique, so it may cover any row.
     Unknown,
 }
 
-/// Parts the rows of some owners by who else wants them.
+/// Separates the rows of the owners by whether others declare them.
 pub(super) fn unwanted<'a>(
     owners: impl Iterator<Item = (&'a Address, &'a Owned)>,
     desired: &Desired,
-    seen: Seen<'_>,
+    seen: Observed<'_>,
 ) -> Unwanted<'a> {
     let mut unwanted = Unwanted::default();
     let claims: Vec<Claim<'_>> = desired.sets.iter().filter(|set| set.on).map(Claim::of_set).collect();
@@ -104,7 +103,8 @@ impl<'a> Claim<'a> {
         }
     }
 
-    /// The fingerprints of the keys. A row without a value in its key is a fault, which is said elsewhere.
+    /// The fingerprints of the keys. Rows with NULL in the key are skipped: they are reported as
+    /// faults.
     fn prints(&self, print: impl Fn(&[&str]) -> Option<Fingerprint>) -> Prints<()> {
         match self.rows {
             Claimed::Set(set) => {
@@ -118,15 +118,15 @@ impl<'a> Claim<'a> {
         }
     }
 
-    fn names(&self, owned: &Owned, seen: Seen<'_>) -> Names {
-        let Seen { schema, dialect, .. } = seen;
-        let Ok(shape) = Shape::of(&self.table, &self.key, &[], schema, dialect) else {
+    fn names(&self, owned: &Owned, seen: Observed<'_>) -> Names {
+        let Observed { schema, dialect, .. } = seen;
+        let Ok(shape) = Shape::resolve(&self.table, &self.key, &[], schema, dialect) else {
             return Names::Unknown;
         };
         if self.key == owned.key {
             return Names::Keys(self.prints(|key| {
                 let taken = shape.key.iter().zip(key).map(|(column, text)| as_taken(dialect, column, text));
-                Some(shape.key_print(taken.map(Some)))
+                Some(shape.key_fingerprint(taken.map(Some)))
             }));
         }
         let Some(columns) = unique_keys(shape.table).find(|columns| is_same(columns, &shape.key)) else {

@@ -103,7 +103,7 @@ pub(super) async fn pairs<'r>(
     let rows = format!(
         "(SELECT {}, NULL AS \"trueup row\" FROM {} AS t WHERE false UNION ALL SELECT {}, CAST(q.c{} AS integer) FROM {}) AS t",
         names.collect::<Vec<_>>().join(", "),
-        shape.place(),
+        shape.quoted_table(),
         values.collect::<Vec<_>>().join(", "),
         given.len(),
         source.sql,
@@ -132,7 +132,7 @@ pub(super) async fn pairs<'r>(
 async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>> {
     let (sql, name) = match database.dialect() {
         Dialect::Sqlite => (RULES_OF_SQLITE, shape.name.name.clone()),
-        Dialect::Postgres => (RULES_OF_POSTGRES, shape.place()),
+        Dialect::Postgres => (RULES_OF_POSTGRES, shape.quoted_table()),
     };
     let mut rules = Vec::new();
     for row in database.query(sql, &[Value::Text(name)]).await? {
@@ -181,7 +181,7 @@ fn keys_of_index(shape: &Shape<'_>, name: &str, row: &sql::Row) -> sql::Result<O
 /// The clashes among the rows of a set.
 pub(super) async fn clashes(shape: &Shape<'_>, set: &RowSet, database: &Database) -> sql::Result<Vec<Clash>> {
     let rows = || shape.rows_of(set).filter(|row| shape.misfit(row).is_none());
-    let print = |at: usize| rows().nth(at).map(|row| shape.key_print(shape.key_of(&row)));
+    let print = |at: usize| rows().nth(at).map(|row| shape.key_fingerprint(shape.key_of(&row)));
     let pairs = pairs(shape, rows(), database).await?;
     let clash = |Pair { one, other, reason }| Some(Clash { one: print(one)?, other: print(other)?, reason });
     Ok(pairs.into_iter().filter_map(clash).collect())
@@ -190,7 +190,7 @@ pub(super) async fn clashes(shape: &Shape<'_>, set: &RowSet, database: &Database
 /// What is said of a clash of two rows of a set, if it has both.
 pub(super) fn clash_message(shape: &Shape<'_>, set: &RowSet, clash: &Clash) -> Option<String> {
     let with_key = |key: Fingerprint| {
-        shape.rows_of(set).enumerate().find(|(_, row)| shape.key_print(shape.key_of(row)) == key)
+        shape.rows_of(set).enumerate().find(|(_, row)| shape.key_fingerprint(shape.key_of(row)) == key)
     };
     let ((at, one), (again, other)) = (with_key(clash.one)?, with_key(clash.other)?);
     let [one, other] = [one, other].map(|row| key_text(shape, &row));

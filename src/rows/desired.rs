@@ -1,4 +1,4 @@
-//! What rows the spec wants: those of seeds, the terms of ontologies, and accounts. Pure.
+//! The desired rows of seeds, ontologies and accounts. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::stack::{self, Ontology, Seed, SeedMode, Terms, User};
 
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Seeds, those that are off too, and ontologies.
+    /// Seeds, including disabled ones, and ontologies.
     pub(crate) sets: Vec<RowSet>,
     pub(super) accounts: Option<stack::Accounts>,
     pub(super) users: BTreeMap<String, User>,
@@ -25,7 +25,7 @@ impl Desired {
         Self { sets: ontologies.chain(seeds).collect(), accounts: accounts.clone(), users: users.clone() }
     }
 
-    /// Whether rows are written to a table.
+    /// Whether any row is written to the table.
     pub(crate) fn writes_to(&self, table: &TableName) -> bool {
         let accounts = self.accounts.as_ref().filter(|_| !self.users.is_empty());
         self.sets.iter().any(|set| set.table == *table)

@@ -1,5 +1,5 @@
-//! Wanted rows against the answers: what to insert, to change and to take back, one change an
-//! address. Pure.
+//! Compares desired rows with the observed ones, and plans one change per address: inserts, updates and
+//! deletes. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use super::fits::Misfit;
 use super::order::TableOrder;
 use super::own::Owned;
 use super::sample::{noun_of, sample, shown_value};
-use super::takeback::{Verdict, judge};
-use super::{Change, Desired, Lacking, RowSet, RowsChange, Seen, Shape, Values, not_given};
+use super::takeback::{TakeBack, judge};
+use super::{Change, Desired, Lacking, Observed, RowSet, RowsChange, Shape, Values, not_given};
 use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
 use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
@@ -26,21 +26,21 @@ use crate::prints::Prints;
 use crate::stack::SeedMode;
 use crate::suggest;
 
-/// Rows that a plan shows of those that it writes.
+/// The number of rows that a plan shows for a change.
 const SHOWN: usize = 3;
 
-/// What comparing one set with its answer gives.
+/// The result of comparing one set.
 #[derive(Debug, Default)]
 struct Writes {
-    /// Positions of rows that are not there.
+    /// Indexes of rows that do not exist.
     insert: Vec<usize>,
-    /// Positions of rows that are there with other content.
+    /// Indexes of rows that exist with other content.
     change: Vec<usize>,
-    /// Content that was seen, of the rows to be written.
+    /// The observed content of the rows to write, by key.
     seen: Prints<Option<Fingerprint>>,
-    /// Rows of an ontology that are there and not wanted.
+    /// The number of existing rows of an ontology that are not declared.
     others: usize,
-    /// Why it cannot be written before the pending migrations, which may change that.
+    /// Why the set cannot be written before a pending migration, which may change that.
     unchecked: Option<(String, Address)>,
     /// What the database stores otherwise than the spec has it: of each kind the first value, and how many rows
     /// have another.
@@ -48,15 +48,15 @@ struct Writes {
 }
 
 /// Why a set cannot be compared.
-enum Stop {
+enum Incomparable {
     Later(String),
     Faults(Vec<Fault>),
 }
 
-/// Seeds and ontologies, and what is left of those that are off or gone.
+/// Plans seeds and ontologies, and deletes the rows of disabled and removed ones.
 pub(super) fn diff(
     desired: &Desired,
-    seen: Seen<'_>,
+    seen: Observed<'_>,
     inventory: &Inventory,
     order: &TableOrder,
     upcoming: &Upcoming<'_>,
@@ -68,10 +68,10 @@ pub(super) fn diff(
     for set in sets.values().copied().filter(|set| set.on) {
         match compare(set, seen, upcoming) {
             Ok(writes) => drop(compared.insert(&set.address, (set, writes))),
-            Err(Stop::Later(reason)) => {
+            Err(Incomparable::Later(reason)) => {
                 diff.deferred.push(Held { address: set.address.clone(), reason });
             }
-            Err(Stop::Faults(faults)) => diff.faults.extend(faults),
+            Err(Incomparable::Faults(faults)) => diff.faults.extend(faults),
         }
     }
 
@@ -87,7 +87,7 @@ pub(super) fn diff(
 
     for (address, (set, writes)) in compared {
         let verdict = verdicts.remove(address).unwrap_or_default();
-        remark(&mut diff, address, &verdict, &writes);
+        add_notes(&mut diff, address, &verdict, &writes);
         if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
             diff.unchanged += usize::from(verdict.later == 0);
         } else {
@@ -96,7 +96,7 @@ pub(super) fn diff(
     }
     for (address, verdict) in verdicts {
         let set = sets.get(&address).copied();
-        remark_on_what_stays(&mut diff, &address, &verdict);
+        note_kept_rows(&mut diff, &address, &verdict);
         if !verdict.delete.is_empty() {
             diff.changes.push(planned(&address, set, Writes::default(), verdict, pending));
         }
@@ -104,20 +104,20 @@ pub(super) fn diff(
     diff
 }
 
-fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<Writes, Stop> {
+fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Result<Writes, Incomparable> {
     let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
     let shape = match (
-        Shape::of(&set.table, &set.key, &set.columns, observed.schema, observed.dialect),
+        Shape::resolve(&set.table, &set.key, &set.columns, observed.schema, observed.dialect),
         upcoming.last,
     ) {
         (Ok(shape), _) => shape,
         (Err(Lacking::Table), Some(_)) => return Ok(everything()),
         (Err(Lacking::Column(_)), Some(pending)) => {
-            return Err(Stop::Later(format!("known after {pending}")));
+            return Err(Incomparable::Later(format!("known after {pending}")));
         }
         (Err(lacking), None) => {
-            let (message, help) = lacking_message(&lacking, &set.table, observed.schema);
-            return Err(Stop::Faults(vec![fault(set, message, help)]));
+            let (message, help) = missing_message(&lacking, &set.table, observed.schema);
+            return Err(Incomparable::Faults(vec![fault(set, message, help)]));
         }
     };
     let mut unchecked = None;
@@ -137,17 +137,17 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     let misfits = computed.into_iter().chain(misfits.map(|misfit| misfit.message));
     let misfits: Vec<_> = misfits.take(SHOWN).map(|message| fault(set, message, None)).collect();
     if !misfits.is_empty() {
-        return Err(Stop::Faults(misfits));
+        return Err(Incomparable::Faults(misfits));
     }
-    let unobserved = || Stop::Later("not observed".to_owned());
+    let unobserved = || Incomparable::Later("not observed".to_owned());
     let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
-    if let Some(message) = shape.same_key(shape.rows_of(set)) {
-        return Err(Stop::Faults(vec![fault(set, message, None)]));
+    if let Some(message) = shape.duplicate_key(shape.rows_of(set)) {
+        return Err(Incomparable::Faults(vec![fault(set, message, None)]));
     }
     let clashes = answer.clashes.iter().filter(|_| !upcoming.may_change(&set.table));
     let clashes: Vec<_> = clashes.filter_map(|clash| clash_message(&shape, set, clash)).collect();
     if let Some(message) = clashes.into_iter().next() {
-        return Err(Stop::Faults(vec![fault(set, message, None)]));
+        return Err(Incomparable::Faults(vec![fault(set, message, None)]));
     }
     let remarks = remarks(set, &shape);
     let unchecked = unchecked.zip(upcoming.last_of_all.cloned());
@@ -155,7 +155,7 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     let mut seen = Vec::new();
     let mut there = 0;
     for (at, row) in shape.rows_of(set).enumerate() {
-        let key = shape.key_print(shape.key_of(&row));
+        let key = shape.key_fingerprint(shape.key_of(&row));
         let found = match answer.rows.get(&key) {
             Some(found) => *found,
             None if answer.whole || shape.key_misfit(&row).is_some() => None,
@@ -166,9 +166,9 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
             (Some(_), SeedMode::Insert) => {}
             (Some(content), SeedMode::Upsert | SeedMode::Mirror) => {
                 if answer.doubled.contains(&key) {
-                    return Err(Stop::Faults(vec![doubled(set, &shape, &row)]));
+                    return Err(Incomparable::Faults(vec![doubled(set, &shape, &row)]));
                 }
-                if content != shape.content_print(row) {
+                if content != shape.content_fingerprint(row) {
                     writes.change.push(at);
                     seen.push((key, found));
                 }
@@ -180,7 +180,7 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
         }
     }
     if there > 0 {
-        // Nothing of it is there: the same to a saved plan whether the table was there or not.
+        // A saved plan must not depend on whether the empty table existed when it was made.
         writes.seen = Prints::new(seen);
     }
     let all = answer.rows.iter().filter(|(_, found)| found.is_some()).count();
@@ -191,7 +191,7 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
     if !writes.insert.is_empty() && answer.is_read_only && is_fixed {
         let message = format!("{} is a view that no rows can be inserted into", set.table);
         let help = "name the table that it reads, or give it an INSTEAD OF INSERT trigger in a migration";
-        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+        return Err(Incomparable::Faults(vec![fault(set, message, Some(help.to_owned()))]));
     }
     if !writes.insert.is_empty() && !lacking.is_empty() {
         let message =
@@ -201,14 +201,14 @@ fn compare(set: &RowSet, observed: Seen<'_>, upcoming: &Upcoming<'_>) -> Result<
             return Ok(writes);
         }
         let help = "give the columns in the rows, or give them a default in a migration";
-        return Err(Stop::Faults(vec![fault(set, message, Some(help.to_owned()))]));
+        return Err(Incomparable::Faults(vec![fault(set, message, Some(help.to_owned()))]));
     }
     Ok(writes)
 }
 
 fn remarks(set: &RowSet, shape: &Shape<'_>) -> Vec<(String, usize)> {
     let first = |remark: &dyn Fn(&[Option<&str>]) -> Option<String>| {
-        let mut all = shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, remark(&row)?)));
+        let mut all = shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, add_notes(&row)?)));
         all.next().map(|(at, first)| (set.placed(at, &first), all.count()))
     };
     let remarks = [first(&|row| shape.stored_as_text(row)), first(&|row| shape.rounded(row))];
@@ -220,11 +220,11 @@ pub(super) fn cannot_be_checked(message: &str, last: &Address) -> String {
     format!("cannot be checked before {last}: {}", one_line(message))
 }
 
-/// The rows of what is off or gone, those of mirrors, which may want them no more, and those that were put
-/// into another table than the spec says now.
+/// The owned rows that may have to be deleted: those of disabled or removed sets, those of mirrors, and those in
+/// a table that the set no longer writes to.
 fn owners<'a>(
     sets: &BTreeMap<&Address, &RowSet>,
-    seen: Seen<'a>,
+    seen: Observed<'a>,
     compared: &BTreeMap<&Address, (&RowSet, Writes)>,
 ) -> impl Iterator<Item = (&'a Address, &'a Owned)> {
     let owned = seen.owned.iter();
@@ -233,7 +233,7 @@ fn owners<'a>(
         let on = sets.get(*address).filter(|set| set.on);
         on.is_none_or(|set| {
             let may_be_left = set.mode == SeedMode::Mirror || set.table != owned.table;
-            // What could not be compared is left alone.
+            // Sets that could not be compared keep their rows.
             may_be_left && compared.contains_key(*address)
         })
     })
@@ -243,7 +243,7 @@ fn planned(
     address: &Address,
     set: Option<&RowSet>,
     writes: Writes,
-    verdict: Verdict,
+    verdict: TakeBack,
     pending: Option<&Address>,
 ) -> Planned<Change> {
     let Writes { insert, change, seen, others: _, unchecked, remarks: _ } = writes;
@@ -329,7 +329,7 @@ fn shown(set: &RowSet, row: Values<'_>) -> Value {
     Value::Object(values.collect::<Map<_, _>>())
 }
 
-/// All rows of a set for their digest, one after the other.
+/// Serialises all rows of a set, for their digest.
 struct Content<'a>(&'a RowSet);
 
 impl Serialize for Content<'_> {
@@ -338,13 +338,13 @@ impl Serialize for Content<'_> {
     }
 }
 
-fn remark(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict, writes: &Writes) {
+fn add_notes(diff: &mut Diff<Change>, address: &Address, verdict: &TakeBack, writes: &Writes) {
     for (first, more) in &writes.remarks {
         let more = if *more > 0 { format!(" (and {more} more)") } else { String::new() };
         diff.notes.push(format!("{address}: {first}{more}"));
     }
-    remark_on_what_stays(diff, address, verdict);
-    let Verdict { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
+    note_kept_rows(diff, address, verdict);
+    let TakeBack { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
         verdict;
     let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
     if foreign > 0 {
@@ -352,7 +352,7 @@ fn remark(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict, writes:
     }
 }
 
-fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Verdict) {
+fn note_kept_rows(diff: &mut Diff<Change>, address: &Address, verdict: &TakeBack) {
     let others = verdict.unclear_for.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
     let reasons = [
         (verdict.changed, "changed since this tool wrote them".to_owned()),
@@ -372,7 +372,7 @@ fn remark_on_what_stays(diff: &mut Diff<Change>, address: &Address, verdict: &Ve
     }
 }
 
-/// Changing one of several rows would change them all.
+/// The fault of a key that several rows share: an update would change all of them.
 fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Option<&str>]) -> Fault {
     let both = set.key.iter().zip(shape.key_of(row));
     let key: Vec<_> = both.map(|(name, value)| format!("{name} {:?}", value.unwrap_or_default())).collect();
@@ -385,8 +385,8 @@ fn fault(set: &RowSet, message: String, help: Option<String>) -> Fault {
     Fault { address: set.address.clone(), message, help, at: Some(set.at.clone()) }
 }
 
-/// What to say of a table or column that does not exist, with the nearest name.
-pub(super) fn lacking_message(
+/// The message about a missing table or column, with the nearest existing name.
+pub(super) fn missing_message(
     lacking: &Lacking,
     table: &TableName,
     schema: &Snapshot,

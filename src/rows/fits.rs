@@ -1,4 +1,5 @@
-//! What a table cannot hold of the rows that are wanted in it, as far as the catalog tells. Pure.
+//! Checks desired rows against the columns of their table: types, lengths, NULLs, duplicate keys.
+//! Pure.
 
 use super::sample::shown_value;
 use super::{RowSet, Shape};
@@ -6,55 +7,55 @@ use crate::catalog::{Array, Column, Table, ValueKind, canonical};
 use crate::prints::repeated;
 use crate::sql::{Dialect, identifier};
 
-/// Letters of a value that are shown.
-const MOST_LETTERS: usize = 40;
+/// Longer values are truncated in messages.
+const MAX_CHARACTERS: usize = 40;
 
-/// A value of a row that its column cannot hold.
 #[derive(Debug)]
 pub(super) struct Misfit<'a> {
-    /// `None` where no other type or check of the column would help: for a NULL in the key.
+    /// `None` for a NULL in the key, which no other column type would allow.
     pub(super) column: Option<&'a Column>,
     pub(super) message: String,
 }
 
 impl<'a> Shape<'a> {
-    /// Why these rows cannot be written, if they cannot: where the table was not there when they were
-    /// planned, nobody has looked yet.
+    /// Why the rows cannot be written, if so. Needed at apply where a migration created the table, because
+    /// the plan could not check them.
     pub(super) fn refusal(&self, set: &RowSet, rows: &[usize]) -> Option<String> {
         let misfit = |at: &usize| {
             let misfit = self.misfit(&self.row_of(set, *at)?)?;
             Some(set.placed(*at, &misfit.message))
         };
         let all = || rows.iter().filter_map(|at| self.row_of(set, *at));
-        self.computed().or_else(|| rows.iter().find_map(misfit)).or_else(|| self.same_key(all()))
+        self.computed().or_else(|| rows.iter().find_map(misfit)).or_else(|| self.duplicate_key(all()))
     }
 
-    /// What is said of a second row with one key, if there is one.
+    /// The message about two rows with the same key, if there are any.
     pub(super) fn same_key<'r>(
         &self,
         mut rows: impl Iterator<Item = Vec<Option<&'r str>>> + Clone,
     ) -> Option<String> {
-        let prints = rows.clone().map(|row| self.key_print(self.key_of(&row)));
+        let prints = rows.clone().map(|row| self.key_fingerprint(self.key_of(&row)));
         let (_, again) = repeated(prints).into_iter().next()?;
         let row = rows.nth(again)?;
         let key: Vec<&str> = self.key_of(&row).into_iter().flatten().collect();
         Some(format!("two rows have the same key: {}", key.join(", ")))
     }
 
-    /// What is said of a column that takes no value.
+    /// The message about a generated column, which cannot be written, if there is one.
     pub(super) fn computed(&self) -> Option<String> {
         let (column, _) = self.columns.iter().find(|(column, _)| column.generated.is_some())?;
         Some(format!("column {} of table {} is generated: the database computes it", column.name, self.name))
     }
 
-    /// What of a wanted row the table cannot hold, if anything: a NULL in the key, a text that is
-    /// no value of its column. SQLite holds any text in most columns.
+    /// The first value of a row that its column cannot hold: a NULL in the key, or a text that does not
+    /// parse. SQLite accepts any text in most columns.
     pub(super) fn misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let columns = self.columns.iter().map(|(column, _)| *column).zip(row.iter().copied());
         self.null_in_key(row).or_else(|| self.first_misfit(columns))
     }
 
-    /// What of a row's key the table cannot hold: such a row cannot be there, nor be asked for.
+    /// Like [`Self::misfit`], for the key only. Rows with such a key cannot exist and are not
+    /// queried.
     pub(super) fn key_misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let key = self.key.iter().copied().zip(self.key_of(row));
         self.null_in_key(row).or_else(|| self.first_misfit(key))
@@ -78,7 +79,7 @@ impl<'a> Shape<'a> {
         })
     }
 
-    /// Whether a column can hold a text.
+    /// Whether the column can hold the text.
     pub(super) fn takes(&self, column: &Column, text: &str) -> bool {
         match self.dialect {
             Dialect::Postgres => fits(column, text) && is_label(self.table, column, text),
@@ -120,15 +121,15 @@ impl<'a> Shape<'a> {
 /// The beginning of a value, for a message.
 fn shortened(column: &Column, text: &str) -> String {
     let text = shown_value(&column.name, Some(text)).unwrap_or_default();
-    let mut shown: String = text.chars().take(MOST_LETTERS).collect();
+    let mut shown: String = text.chars().take(MAX_CHARACTERS).collect();
     if shown.len() < text.len() {
         shown.push('…');
     }
     shown
 }
 
-/// A text of the spec as a column takes it. A column of numbers takes `true` as 1 and `false` as 0: SQLite
-/// would store the word, and PostgreSQL would refuse it.
+/// Converts a text of the spec for a column. In a column of numbers `true` becomes 1 and `false` becomes 0,
+/// because SQLite would store the word and PostgreSQL would reject it.
 pub(super) fn as_taken<'v>(dialect: Dialect, column: &Column, text: &'v str) -> &'v str {
     match text {
         "true" if is_number(dialect, column) => "1",
@@ -181,7 +182,7 @@ fn rounded(column: &Column, text: &str) -> Option<String> {
 fn is_of_type(column: &Column, text: &str) -> bool {
     let canonical = canonical(column.kind, text);
     match column.kind {
-        // `1.0` becomes 1, and 1.5 stays what it is.
+        // SQLite stores `1.0` as the integer 1.
         ValueKind::Integer => canonical.parse::<i64>().is_ok(),
         ValueKind::Float => canonical.parse::<f64>().is_ok(),
         ValueKind::Decimal => !is_number(Dialect::Sqlite, column) || canonical.parse::<f64>().is_ok(),
@@ -198,7 +199,8 @@ fn is_of_type(column: &Column, text: &str) -> bool {
     }
 }
 
-/// Whether a text can be a value of a column of PostgreSQL, where that is easily told.
+/// Whether the text can be a value of a PostgreSQL column. Returns true for types that are not
+/// checked.
 pub(super) fn fits(column: &Column, text: &str) -> bool {
     if let Some(element) = column.element() {
         let with_bounds = text.contains("]=");
@@ -258,7 +260,7 @@ fn is_in_range(column: &Column, number: i64) -> bool {
     }
 }
 
-/// Whether the digits before the point are not too many for a `numeric(p,s)`.
+/// Whether the integer digits fit into a `numeric(p,s)`.
 fn has_room(column: &Column, text: &str) -> bool {
     let arguments = column.data_type.strip_prefix("numeric(").and_then(|rest| rest.strip_suffix(')'));
     let digits = arguments.and_then(|list| {
@@ -271,14 +273,14 @@ fn has_room(column: &Column, text: &str) -> bool {
     digits.is_none_or(|digits| whole.len() <= digits || stored == "NaN")
 }
 
-/// The letters that a text of limited length may have; spaces behind them are dropped.
+/// The maximum length of a text. Trailing spaces do not count.
 fn length(column: &Column) -> Option<usize> {
     let (name, rest) = column.data_type.split_once('(')?;
     let is_limited = matches!(name, "character varying" | "character");
     rest.strip_suffix(')').filter(|_| is_limited)?.parse().ok()
 }
 
-/// Whether an enum has a label. A snapshot has its labels as a check, which no constraint is printed as.
+/// Whether the text is a label of an enum. Snapshots represent the labels as a check.
 fn is_label(table: &Table, column: &Column, text: &str) -> bool {
     let start = format!("CHECK ({} IN (", identifier(&column.name));
     let label = format!("'{}'", text.replace('\'', "''"));

@@ -1,7 +1,7 @@
 //! Finds the row that the database refuses, where a batch of rows fails: the server names the constraint, not
 //! the row. Runs only after a failure, inside the transaction that is rolled back afterwards.
 
-use super::apply::{Batch, put};
+use super::apply::{Batch, write_rows};
 use super::{Error, Result};
 use crate::connection;
 use crate::journal::Entry;
@@ -12,10 +12,10 @@ const RELEASE: &str = "RELEASE SAVEPOINT rows";
 const BACK: &str = "ROLLBACK TO SAVEPOINT rows";
 
 /// Writes a batch of rows. An error names the first row that the database refuses, by its file and line.
-pub(super) async fn put_or_locate(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
+pub(super) async fn write_or_locate(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
     let doing = || Error::doing(format!("writing the rows of {}", batch.address));
     transaction.execute(SAVE, &[]).await.map_err(doing())?;
-    let error = match put(batch, transaction).await {
+    let error = match write_rows(batch, transaction).await {
         Ok(entries) => {
             transaction.execute(RELEASE, &[]).await.map_err(doing())?;
             return Ok(entries);
@@ -25,18 +25,18 @@ pub(super) async fn put_or_locate(batch: &Batch<'_>, transaction: &mut Transacti
     if !is_of_one_row(&error, batch, transaction.dialect()) {
         return Err(error);
     }
-    // A connection that is lost meanwhile changes nothing about the first error.
+    // If the connection is lost meanwhile, the first error is returned.
     let located = locate(batch, transaction).await.ok().flatten();
     Err(located.map_or(error, |(row, error)| named(batch, row, error)))
 }
 
-/// Halves a batch that fails until one row is left; gives its position and the error of this row alone.
+/// Halves a batch that fails until one row is left; returns its index and the error of this row alone.
 async fn locate(batch: &Batch<'_>, transaction: &mut Transaction) -> sql::Result<Option<(usize, Error)>> {
     let mut failing = batch.rows;
     loop {
         transaction.execute(BACK, &[]).await?;
         let (first, second) = failing.split_at(failing.len().div_ceil(2));
-        match put(&Batch { rows: first, ..*batch }, transaction).await {
+        match write_rows(&Batch { rows: first, ..*batch }, transaction).await {
             Ok(_) if second.is_empty() => return Ok(None),
             Ok(_) => {
                 transaction.execute(RELEASE, &[]).await?;
@@ -51,7 +51,7 @@ async fn locate(batch: &Batch<'_>, transaction: &mut Transaction) -> sql::Result
     }
 }
 
-/// The same error with the file and line of its row.
+/// Adds the file and line of the row to its error.
 fn named(batch: &Batch<'_>, row: usize, error: Error) -> Error {
     match (error, batch.set.lines.location_text(row)) {
         (Error::Connection(connection::Error::Statement { help, what, source }), Some(place)) => {

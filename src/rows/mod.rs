@@ -1,6 +1,5 @@
-//! Rows that the spec wants in a table: one mechanism for seeds and for the terms of ontologies, and accounts
-//! with their passwords. Keys and contents are observed as fingerprints; values are read only to be
-//! fingerprinted.
+//! Declared rows: one mechanism for seeds and ontology terms, and accounts with their passwords. Keys and
+//! contents are observed as fingerprints; values are read only to compute these.
 
 mod apply;
 mod claims;
@@ -41,7 +40,7 @@ use crate::stack::{RowLines, SeedMode, When};
 pub use apply::RowsChange;
 pub use clash::Clash;
 pub use desired::Desired;
-use diff::lacking_message;
+use diff::missing_message;
 pub use error::{Error, Result};
 use fits::as_taken;
 pub use observe::Answer;
@@ -56,17 +55,16 @@ use statement::{
 pub(crate) use users::observe as observe_accounts;
 pub use users::{Accounts, UserChange};
 
-/// One step on rows.
+/// An action on rows.
 #[derive(Debug, Clone)]
 pub enum Change {
-    /// Makes or mends an account.
+    /// Creates or updates an account.
     User(Box<UserChange>),
-    /// Writes rows and takes rows back.
+    /// Writes and deletes rows of a set.
     Set(Arc<RowsChange>),
 }
 
 impl Change {
-    /// The table that the change writes rows to.
     fn writes(&self) -> Option<TableName> {
         match self {
             Self::User(change) => Some(change.table()),
@@ -75,37 +73,36 @@ impl Change {
     }
 }
 
-/// What of an observed database concerns rows.
+/// The parts of an observed database that rows depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// What the database speaks.
+pub struct Observed<'a> {
     pub dialect: Dialect,
     pub schema: &'a Snapshot,
-    /// The accounts that were asked for.
+    /// The accounts that were queried.
     pub accounts: Option<&'a Accounts>,
-    /// What tables answered, by the digest of the question.
+    /// Answers of tables, by the digest of the question.
     pub rows: &'a BTreeMap<Digest, Answer>,
-    /// What is still there of what the inventory knows.
+    /// The existing rows that the inventory has.
     pub owned: &'a BTreeMap<Address, Vec<Owned>>,
 }
 
-/// Accounts and rows against those that are there; those that others refer to come first. `references` has
-/// tables and those that they refer to in the migrations.
+/// Compares accounts and rows with the observed ones, and orders the changes by foreign keys. `references`
+/// has pairs of a table and a table that it references, from the texts of the migrations.
 pub(crate) fn diff(
     desired: &Desired,
-    seen: Seen<'_>,
+    seen: Observed<'_>,
     (inventory, passwords): (&Inventory, &Passwords),
     references: &BTreeSet<(TableName, TableName)>,
     upcoming: &Upcoming<'_>,
 ) -> Diff<Change> {
-    let order = TableOrder::of(seen.schema, references);
+    let order = TableOrder::new(seen.schema, references);
     let mut diff = users::diff(desired, seen, inventory, passwords, upcoming);
     diff.merge(diff::diff(desired, seen, inventory, &order, upcoming));
     order.connect(&mut diff.changes);
     diff
 }
 
-/// Executes one change in the name of a run.
+/// Executes one change as part of a run.
 pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<()> {
     match change {
         Change::User(change) => users::apply(change, client, run).await,
@@ -113,50 +110,48 @@ pub(crate) async fn apply(change: &Change, client: &Client, run: &RunId) -> Resu
     }
 }
 
-/// The rows that one seed or ontology wants.
+/// The rows of one seed or ontology.
 #[derive(Debug, Clone)]
 pub(crate) struct RowSet {
     /// `system.seed.NAME` or `system.ontology.NAME`.
     pub(crate) address: Address,
-    /// Where the rows live.
     pub(crate) table: TableName,
     /// The columns that identify a row, sorted.
     pub(crate) key: Vec<String>,
-    /// The columns that the rows have, sorted by name.
+    /// Sorted by name.
     pub(crate) columns: Vec<Asked>,
-    /// As the spec has them; see [`Self::row`].
+    /// Columns in the order of the file; [`Self::row`] reorders them.
     pub(crate) rows: Arc<Rows>,
-    /// Where each of `columns` is in them.
+    /// For each of `columns` its index in `rows`.
     order: Vec<usize>,
-    /// What happens to rows that differ or are no longer wanted.
+    /// Whether existing rows are updated, and undeclared ones deleted.
     pub(crate) mode: SeedMode,
-    /// Whether its `when` holds.
+    /// Whether the condition in `when` holds.
     pub(crate) on: bool,
-    /// `when:`
     pub(crate) when: Option<When>,
-    /// For an ontology the column and value that all of its rows share: it is observed whole.
+    /// For an ontology, the column value that all of its rows share. All rows with it are observed.
     pub(crate) scope: Option<Scope>,
-    /// Where its rows stand.
+    /// Where each row is in its file.
     pub(crate) lines: RowLines,
     pub(crate) at: Location,
 }
 
-/// A column that rows have.
+/// A column of the declared rows.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Asked {
     pub(crate) name: String,
-    /// Whether it holds a JSON list whose order means nothing.
+    /// Whether it holds a JSON list that is compared without order.
     pub(crate) list: bool,
 }
 
-/// What all rows of an ontology have in common.
+/// The column value that all rows of an ontology share.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Scope {
     pub(crate) column: String,
     pub(crate) value: String,
 }
 
-/// What is asked of a table; its digest names the answer in a world.
+/// A query about a table. A world stores the answer under the digest of the question.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Question {
     pub(crate) table: TableName,
@@ -166,7 +161,7 @@ pub(crate) struct Question {
 }
 
 impl RowSet {
-    /// A set with its columns sorted, so that the order of a file means nothing.
+    /// Sorts the columns, so that their order in the file has no effect.
     #[expect(clippy::too_many_arguments, reason = "the fields of the set, each of its own type")]
     pub(crate) fn new(
         address: Address,
@@ -198,12 +193,11 @@ impl RowSet {
         self.rows.get(at).map(|row| permuted(&row, &self.order))
     }
 
-    /// All rows, in the order of the file.
     pub(crate) fn rows(&self) -> impl Iterator<Item = Values<'_>> + Clone {
         self.rows.iter().map(|row| permuted(&row, &self.order))
     }
 
-    /// A message about a row, with its file and line where they are known.
+    /// A message about a row, prefixed with its file and line where available.
     pub(crate) fn placed(&self, row: usize, message: &str) -> String {
         match self.lines.location_text(row) {
             Some(place) => format!("{place}: {message}"),
@@ -222,7 +216,7 @@ impl Question {
     }
 }
 
-/// What the table lacks of what is asked of it.
+/// A table or column that does not exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lacking {
     Table,
@@ -232,7 +226,7 @@ pub(crate) enum Lacking {
 /// The values of one row; `None` is NULL.
 pub(crate) type Values<'r> = Vec<Option<&'r str>>;
 
-/// Asked columns found in a table.
+/// The columns of a question, resolved in an existing table.
 #[derive(Debug, Clone)]
 pub(crate) struct Shape<'a> {
     pub(crate) name: &'a TableName,
@@ -240,12 +234,12 @@ pub(crate) struct Shape<'a> {
     pub(crate) key: Vec<&'a Column>,
     pub(crate) columns: Vec<(&'a Column, bool)>,
     dialect: Dialect,
-    /// Where the key's columns are among `columns`.
+    /// The indexes of the key columns in `columns`.
     key_at: Vec<usize>,
 }
 
 impl<'a> Shape<'a> {
-    pub(crate) fn of(
+    pub(crate) fn resolve(
         name: &'a TableName,
         key: &[String],
         columns: &[Asked],
@@ -264,22 +258,22 @@ impl<'a> Shape<'a> {
         Ok(Self { name, table, key, columns, dialect, key_at })
     }
 
-    /// The key's values in a row of `columns`.
+    /// The key values of a row that has the values of `columns`.
     pub(crate) fn key_of<T: Copy>(&self, row: &[T]) -> Vec<T> {
         self.key_at.iter().filter_map(|at| row.get(*at).copied()).collect()
     }
 
-    /// A row of a set, its values as the columns take them.
+    /// A row of a set, converted for the columns.
     pub(crate) fn row_of<'s>(&self, set: &'s RowSet, at: usize) -> Option<Values<'s>> {
         set.row(at).map(|row| self.as_taken(row))
     }
 
-    /// All rows of a set, their values as the columns take them.
+    /// All rows of a set, converted for the columns.
     pub(crate) fn rows_of<'s>(&self, set: &'s RowSet) -> impl Iterator<Item = Values<'s>> + Clone {
         set.rows().map(|row| self.as_taken(row))
     }
 
-    /// The values of a wanted row as the columns take them.
+    /// Converts the values of a declared row for the columns.
     pub(crate) fn as_taken<'s>(&self, mut row: Values<'s>) -> Values<'s> {
         for (value, (column, _)) in row.iter_mut().zip(&self.columns) {
             *value = value.map(|text| as_taken(self.dialect, column, text));
@@ -288,13 +282,19 @@ impl<'a> Shape<'a> {
     }
 
     /// The fingerprint of a key, its values in the order of the key.
-    pub(crate) fn key_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
+    pub(crate) fn key_fingerprint<'t>(
+        &self,
+        values: impl IntoIterator<Item = Option<&'t str>>,
+    ) -> Fingerprint {
         let values = values.into_iter().zip(&self.key);
         Fingerprint::of(values.map(|(value, column)| value.map(|text| column.canonical(self.dialect, text))))
     }
 
-    /// The fingerprint of the asked columns.
-    pub(crate) fn content_print<'t>(&self, values: impl IntoIterator<Item = Option<&'t str>>) -> Fingerprint {
+    /// The fingerprint of the declared columns.
+    pub(crate) fn content_fingerprint<'t>(
+        &self,
+        values: impl IntoIterator<Item = Option<&'t str>>,
+    ) -> Fingerprint {
         let values = values.into_iter().zip(&self.columns);
         Fingerprint::of(
             values
@@ -302,7 +302,7 @@ impl<'a> Shape<'a> {
         )
     }
 
-    /// The asked columns whose values differ between two rows.
+    /// The declared columns whose values differ between two rows.
     pub(crate) fn differing(&self, one: &[Option<&str>], other: &[Option<&str>]) -> Vec<String> {
         let both = self.columns.iter().zip(one.iter().zip(other));
         let differs = both.filter(|((column, list), (one, other))| {
@@ -313,9 +313,9 @@ impl<'a> Shape<'a> {
     }
 }
 
-/// The fingerprint of a whole row: names and values of what is not NULL, sorted by name, so that
-/// neither a new nullable column nor another order of columns looks like a changed row.
-pub(crate) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint {
+/// The fingerprint of all columns of a row. NULLs are omitted and columns sorted by name, so that a new
+/// nullable column or another column order does not change it.
+pub(crate) fn row_fingerprint(table: &Table, values: &[Option<String>]) -> Fingerprint {
     let mut fields: Vec<(&str, String)> = table
         .columns
         .iter()
@@ -328,7 +328,7 @@ pub(crate) fn row_print(table: &Table, values: &[Option<String>]) -> Fingerprint
     Fingerprint::of(fields.iter().flat_map(|(name, value)| [Some(*name), Some(value.as_str())]))
 }
 
-/// The canonical spelling of a value; of a list, its items sorted.
+/// The canonical text of a value; the items of an unordered list are sorted.
 pub(crate) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str) -> String {
     let element = column.element().filter(|_| list && dialect == Dialect::Postgres);
     if let Some(array) = element.and_then(|element| Array::read(text, &element)) {
@@ -345,7 +345,7 @@ pub(crate) fn spelled(dialect: Dialect, column: &Column, list: bool, text: &str)
     }
 }
 
-/// The columns of each key that no two rows of a table share.
+/// The columns of each unique key.
 pub(crate) fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
     let unique =
         table.indexes.values().filter(|index| index.unique && index.valid && index.predicate.is_none());
@@ -354,23 +354,22 @@ pub(crate) fn unique_keys(table: &Table) -> impl Iterator<Item = &[String]> {
 }
 
 impl Shape<'_> {
-    /// The table, for a statement.
-    pub(crate) fn place(&self) -> String {
+    /// The quoted name of the table.
+    pub(crate) fn quoted_table(&self) -> String {
         self.name.located(self.dialect)
     }
 
-    /// Keys as a list to look rows up by.
     fn keys<'v>(&self, keys: impl IntoIterator<Item = Values<'v>>) -> Source {
         let keys = keys.into_iter().map(|key| parameters(self.dialect, &self.key, key));
         Source::new(self.dialect, self.key.len(), &keys.collect::<Vec<_>>())
     }
 
-    /// The rows of the table, `t`, whose keys a list has; for `FROM`.
+    /// A FROM clause: the table as `t`, joined with the given keys.
     fn listed(&self, keys: &Source) -> String {
-        format!("{} AS t JOIN {} ON {}", self.place(), keys.sql, self.is_listed())
+        format!("{} AS t JOIN {} ON {}", self.quoted_table(), keys.sql, self.is_listed())
     }
 
-    /// `t.key = q.c0 AND …`
+    /// The join condition `t.key = q.c0 AND …`.
     fn is_listed(&self) -> String {
         let equal = self.key.iter().enumerate().map(|(at, column)| equals(self.dialect, column, at));
         equal.collect::<Vec<_>>().join(" AND ")

@@ -1,5 +1,5 @@
-//! Asks which of the wanted rows are there and with what content: one query for 5,000 keys of a
-//! table, whatever the number of seeds. Reads only.
+//! Observes which declared rows exist and with what content, with one query for 5,000 keys of a table,
+//! however many seeds there are. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +11,17 @@ use super::{
 };
 use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
-use crate::prints::Prints;
+use crate::fingerprints::Prints;
 use crate::sql::{Database, Dialect, Row, Value};
 
-/// What a table answered to one question.
+/// The answer of a table to one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Whether every row in question was read: a key that is not here is not there.
+    /// Whether all rows of the scope were read. Then a key that is missing here does not exist.
     pub whole: bool,
-    /// The content's fingerprint by the key's, `None` for a key that was asked and is not there.
+    /// The fingerprint of the content by that of the key; `None` for a key without a row.
     pub rows: Prints<Option<Fingerprint>>,
-    /// Keys that several rows have which are not the same.
+    /// Keys that several rows with different contents share.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubled: BTreeSet<Fingerprint>,
     /// Wanted rows that the database takes for one.
@@ -32,7 +32,6 @@ pub struct Answer {
     pub is_read_only: bool,
 }
 
-/// The contents that were read, by their keys.
 #[derive(Default)]
 struct Read {
     rows: Vec<(Fingerprint, Fingerprint)>,
@@ -40,8 +39,8 @@ struct Read {
 }
 
 impl Read {
-    /// Takes rows in. All those of one key come at once, or the same again.
-    fn take(&mut self, shape: &Shape<'_>, rows: &[Row]) {
+    /// Adds rows. All rows of one key must come in the same call.
+    fn add(&mut self, shape: &Shape<'_>, rows: &[Row]) {
         let mut contents: BTreeMap<Fingerprint, Fingerprint> = BTreeMap::new();
         for (key, content) in rows.iter().map(|row| fingerprints(shape, row)) {
             let before = contents.insert(key, content);
@@ -53,8 +52,8 @@ impl Read {
     }
 }
 
-/// The answers by the digest of their questions. Tables and columns that do not exist are no
-/// error here: the diff knows whether they are about to be made.
+/// The answers by the digest of the question. Missing tables and columns are skipped: the diff decides
+/// whether a pending migration creates them.
 pub(crate) async fn observe(
     desired: &Desired,
     schema: &Snapshot,
@@ -66,11 +65,16 @@ pub(crate) async fn observe(
     }
     let mut answers = BTreeMap::new();
     for (question, sets) in &sets {
-        let shape =
-            match Shape::of(&question.table, &question.key, &question.columns, schema, database.dialect()) {
-                Ok(shape) => shape,
-                Err(Lacking::Table | Lacking::Column(_)) => continue,
-            };
+        let shape = match Shape::resolve(
+            &question.table,
+            &question.key,
+            &question.columns,
+            schema,
+            database.dialect(),
+        ) {
+            Ok(shape) => shape,
+            Err(Lacking::Table | Lacking::Column(_)) => continue,
+        };
         let answer = match &question.scope {
             Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
             None => ask_keys(&shape, sets, database).await,
@@ -86,7 +90,7 @@ pub(crate) async fn observe(
     Ok(answers)
 }
 
-/// Whether it is a view without anything that inserts rows through it.
+/// Whether it is a view that rejects inserts: it is not updatable and has no trigger.
 async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Result<bool> {
     match shape.table.kind {
         TableKind::Table | TableKind::Foreign => return Ok(false),
@@ -94,7 +98,9 @@ async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Res
         TableKind::View => {}
     }
     let (sql, name) = match database.dialect() {
-        Dialect::Postgres => ("SELECT pg_relation_is_updatable($1::regclass, true) & 8 = 0", shape.place()),
+        Dialect::Postgres => {
+            ("SELECT pg_relation_is_updatable($1::regclass, true) & 8 = 0", shape.quoted_table())
+        }
         Dialect::Sqlite => (
             "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = $1 COLLATE nocase \
              AND sql LIKE '%instead%of%insert%')",
@@ -119,13 +125,13 @@ async fn ask_scope(
     let sql = format!(
         "SELECT {} FROM {} AS t JOIN {} ON {}",
         select(shape, database),
-        shape.place(),
+        shape.quoted_table(),
         source.sql,
         equals(database.dialect(), column, 0),
     );
     let rows = database.query_many(&sql, shape.columns.len(), &source.values).await?;
     let mut read = Read::default();
-    read.take(shape, &rows);
+    read.add(shape, &rows);
     let Read { rows, doubled } = read;
     let rows = rows.into_iter().map(|(key, content)| (key, Some(content))).collect();
     Ok(Answer { whole: true, rows, doubled, ..Answer::default() })
@@ -138,13 +144,15 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
     for rows in in_batches(rows()) {
         let keys = shape.keys(rows.iter().map(|row| shape.key_of(row)));
         let sql = format!("SELECT {} FROM {}", select(shape, database), shape.listed(&keys));
-        read.take(shape, &database.query_many(&sql, shape.columns.len(), &keys.values).await?);
+        read.add(shape, &database.query_many(&sql, shape.columns.len(), &keys.values).await?);
     }
     let Read { rows: found, doubled } = read;
     let found = Prints::new(found);
     let mut answers: Vec<(Fingerprint, Option<Fingerprint>)> = Vec::with_capacity(found.len());
     answers.extend(
-        rows().map(|row| shape.key_print(shape.key_of(&row))).map(|key| (key, found.get(&key).copied())),
+        rows()
+            .map(|row| shape.key_fingerprint(shape.key_of(&row)))
+            .map(|key| (key, found.get(&key).copied())),
     );
     Ok(Answer { whole: false, rows: Prints::new(answers), doubled, ..Answer::default() })
 }
@@ -155,5 +163,5 @@ fn select(shape: &Shape<'_>, database: &Database) -> String {
 
 fn fingerprints(shape: &Shape<'_>, row: &Row) -> (Fingerprint, Fingerprint) {
     let values: Values<'_> = row.values().iter().map(Option::as_deref).collect();
-    (shape.key_print(shape.key_of(&values)), shape.content_print(values))
+    (shape.key_fingerprint(shape.key_of(&values)), shape.content_fingerprint(values))
 }

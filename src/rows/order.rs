@@ -1,5 +1,5 @@
-//! Which table's rows must be there before another's: foreign keys of the schema and, for tables
-//! that are not made yet, `REFERENCES` in the migrations. Pure.
+//! Orders tables so that parents are written before children: by the foreign keys of the schema, and by
+//! `REFERENCES` in migrations for tables that do not exist yet. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::catalog::{Snapshot, TableName};
 use crate::change::Planned;
 use crate::lint::script::folded;
 
-/// Tables in an order in which their rows can be inserted. Circles of references are cut.
+/// Tables in insert order. Cycles of references are broken.
 #[derive(Debug, Default)]
 pub(super) struct TableOrder {
     parents: BTreeMap<TableName, BTreeSet<TableName>>,
@@ -17,7 +17,7 @@ pub(super) struct TableOrder {
 }
 
 impl TableOrder {
-    pub(super) fn of(schema: &Snapshot, references: &BTreeSet<(TableName, TableName)>) -> Self {
+    pub(super) fn new(schema: &Snapshot, references: &BTreeSet<(TableName, TableName)>) -> Self {
         let mut order = Self::default();
         let keys = schema.tables.iter().flat_map(|(child, table)| {
             table.foreign_keys.iter().map(move |key| (folded(child), folded(&key.table)))
@@ -32,7 +32,7 @@ impl TableOrder {
         order
     }
 
-    /// Depth first, with a stack of its own: a chain of references may be long.
+    /// A depth-first search. It has its own stack because chains of references may be long.
     fn visit(&mut self, table: TableName) {
         let mut stack = vec![(table, false)];
         let mut seen = BTreeSet::new();
@@ -53,15 +53,14 @@ impl TableOrder {
         }
     }
 
-    /// Whether rows of `parent` are inserted before those of `child`.
     pub(super) fn is_before(&self, parent: &TableName, child: &TableName) -> bool {
         let (parent, child) = (folded(parent), folded(child));
         let refers = self.parents.get(&child).is_some_and(|parents| parents.contains(&parent));
         refers && self.rank.get(&parent) < self.rank.get(&child)
     }
 
-    /// Makes changes that write rows need the changes that write the rows they may refer to, and seeds
-    /// of accounts those that make accounts: a declared one has the password that the spec gives it.
+    /// Makes changes depend on the changes that write the rows they may reference. Seeds of the accounts
+    /// table depend on the declared accounts, so that these are created with the password of the spec.
     pub(super) fn connect(&self, changes: &mut [Planned<Change>]) {
         let mut writers: BTreeMap<TableName, Vec<Address>> = BTreeMap::new();
         let mut accounts: BTreeMap<TableName, Vec<Address>> = BTreeMap::new();
@@ -98,7 +97,7 @@ mod tests {
         let references = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "d")];
         let references = references.map(|(child, parent)| (table(child), table(parent)));
 
-        let order = TableOrder::of(&Snapshot::default(), &references.into_iter().collect());
+        let order = TableOrder::new(&Snapshot::default(), &references.into_iter().collect());
 
         assert!(order.is_before(&table("b"), &table("A")));
         assert!(!(order.is_before(&table("b"), &table("c")) && order.is_before(&table("c"), &table("b"))));

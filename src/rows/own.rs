@@ -1,12 +1,12 @@
-//! The rows that the inventory says this tool put there: whether they are still what they were,
-//! and who refers to them. Reads only; whether they go is decided in `takeback`.
+//! Observes the rows that the inventory has: whether they were changed, and which rows reference them.
+//! Reads only; `takeback` decides which are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::fits::fits;
-use super::{Error, Result, Shape, Values, in_batches, locking, read_texts, row_print, unique_keys};
+use super::{Error, Result, Shape, Values, in_batches, locking, read_texts, row_fingerprint, unique_keys};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::digest::Fingerprint;
@@ -14,62 +14,58 @@ use crate::journal::{Group, Placed, Places};
 use crate::prints::Prints;
 use crate::sql::{self, Database, Dialect, Row, Transaction, Value, identifier};
 
-/// The rows of one table that were put there for one address and are there now.
+/// The existing rows of one table that were written for one address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owned {
-    /// The table they were put into.
     pub table: TableName,
     /// The columns that identified them, sorted.
     pub key: Vec<String>,
-    /// By the fingerprint of their key.
+    /// By the fingerprint of the key.
     pub rows: Prints<OwnedRow>,
 }
 
-/// One such row, without its values.
+/// An owned row, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedRow {
-    /// The fingerprint of all its columns.
+    /// The fingerprint of all columns.
     pub row: Fingerprint,
-    /// What ties it to other rows; most have nothing.
+    /// `None` for most rows, to save memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties: Option<Box<Ties>>,
 }
 
-/// What ties a row to others.
+/// The references from and to a row.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ties {
-    /// How many rows refer to it through foreign keys.
+    /// How many rows reference it through foreign keys.
     pub references: u64,
-    /// What rows that refer to it point at, and what else tells it from all others in its table.
+    /// The identities of the row that foreign keys or other unique keys use.
     pub anchors: Box<[Fingerprint]>,
-    /// The anchors of other rows of this tool that it refers to.
+    /// The anchors of the owned rows that it references.
     pub points: Box<[Fingerprint]>,
 }
 
 impl OwnedRow {
-    /// How many rows refer to it through foreign keys.
     pub fn references(&self) -> u64 {
         self.ties.as_ref().map_or(0, |ties| ties.references)
     }
 
-    /// See [`Ties::anchors`].
     pub fn anchors(&self) -> &[Fingerprint] {
         self.ties.as_ref().map_or(&[], |ties| &ties.anchors)
     }
 
-    /// See [`Ties::points`].
     pub fn points(&self) -> &[Fingerprint] {
         self.ties.as_ref().map_or(&[], |ties| &ties.points)
     }
 }
 
-/// An open database or transaction: where the same question can be asked.
-pub(super) enum Session<'a> {
+/// A database or an open transaction, which run the same queries.
+pub(super) enum Reader<'a> {
     Database(&'a Database),
     Transaction(&'a mut Transaction),
 }
 
-impl Session<'_> {
+impl Reader<'_> {
     fn dialect(&self) -> Dialect {
         match self {
             Self::Database(database) => database.dialect(),
@@ -77,7 +73,7 @@ impl Session<'_> {
         }
     }
 
-    /// What holds rows of `t` as they are read, until the end of a transaction.
+    /// The clause that locks rows of `t` until the end of a transaction.
     fn locking(&self) -> &'static str {
         match self {
             Self::Transaction(transaction) => locking(transaction.dialect()),
@@ -93,7 +89,7 @@ impl Session<'_> {
     }
 }
 
-/// What is still there of what the inventory knows, by address.
+/// The existing rows of the inventory, by address.
 pub(crate) async fn observe(
     places: &Places,
     schema: &Snapshot,
@@ -109,15 +105,15 @@ pub(crate) async fn observe(
     let tables: BTreeSet<&TableName> = groups.keys().map(|(table, _)| table).collect();
     let mut owned: BTreeMap<Address, Vec<Owned>> = BTreeMap::new();
     for ((table, key), placed) in &groups {
-        // A table or column that is gone took the rows with it.
-        let Ok(shape) = Shape::of(table, key, &[], schema, database.dialect()) else { continue };
+        // A dropped table or column took its rows with it.
+        let Ok(shape) = Shape::resolve(table, key, &[], schema, database.dialect()) else { continue };
         let mut found: BTreeMap<&Address, Vec<(Fingerprint, OwnedRow)>> = BTreeMap::new();
         let rows = placed.iter().flat_map(|(address, placed)| {
             placed.prints.iter().zip(placed.keys.iter()).map(move |(print, key)| (*address, *print, key))
         });
         for batch in in_batches(rows) {
             let keys = batch.iter().map(|(.., key)| key);
-            let read = read(&shape, keys, schema, &tables, &mut Session::Database(database)).await;
+            let read = read(&shape, keys, schema, &tables, &mut Reader::Database(database)).await;
             let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
             for (address, print, _) in &batch {
                 if let Some(row) = rows.get(print) {
@@ -133,17 +129,17 @@ pub(crate) async fn observe(
     Ok(owned)
 }
 
-/// The rows with some keys of one table, by the fingerprint of their key: one query for their content and
-/// one for each foreign key that refers to the table.
+/// Reads the rows with the given keys, by the fingerprint of the key. Runs one query for their content and
+/// one for each foreign key that references the table.
 ///
-/// In a transaction the rows are locked before those that refer to them are counted: a change that is
-/// being made is waited for and seen, and so is a row that was inserted to refer to one of them.
+/// In a transaction the rows are locked before references are counted. The query waits for concurrent
+/// changes, so both these and new references are included.
 pub(super) async fn read<'k>(
     shape: &Shape<'_>,
     keys: impl Iterator<Item = &'k Values<'k>>,
     schema: &Snapshot,
     tables: &BTreeSet<&TableName>,
-    session: &mut Session<'_>,
+    session: &mut Reader<'_>,
 ) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {
     let dialect = session.dialect();
     let keys = shape.keys(keys.filter(|key| takes(shape, key)).cloned());
@@ -155,9 +151,10 @@ pub(super) async fn read<'k>(
     for row in session.query(&sql, shape.table.columns.len(), &keys.values).await? {
         let values = row.into_values();
         let mut row = describe(shape, &values, &incoming, schema, tables);
-        let key = print_of_key(shape, &values);
+        let key = key_fingerprint_of(shape, &values);
         if let Some(other) = rows.get(&key) {
-            // The key does not tell which of them is ours: together they are none that was put here.
+            // Several rows share the key, so none can be identified as ours. A combined fingerprint
+            // matches none.
             let both = [Some(other.row.to_string()), Some(row.row.to_string())];
             row.row = Fingerprint::of(both.iter().map(Option::as_ref));
         }
@@ -177,7 +174,7 @@ pub(super) async fn read<'k>(
         for row in session.query(&sql, shape.key.len() + 1, &keys.values).await? {
             let count = row.integer(shape.key.len())?.unsigned_abs();
             let key = row.values().iter().take(shape.key.len()).map(Option::as_deref);
-            if let Some(owned) = rows.get_mut(&shape.key_print(key)) {
+            if let Some(owned) = rows.get_mut(&shape.key_fingerprint(key)) {
                 owned.ties.get_or_insert_default().references += count;
             }
         }
@@ -185,18 +182,19 @@ pub(super) async fn read<'k>(
     Ok(rows)
 }
 
-/// Whether the columns' types still take the key of a place.
+/// Whether the columns' types still accept the key. The types may have changed since it was
+/// recorded.
 fn takes(shape: &Shape<'_>, key: &[Option<&str>]) -> bool {
     let takes = |column, text| shape.dialect == Dialect::Sqlite || fits(column, text);
     shape.key.iter().zip(key).all(|(column, text)| text.is_some_and(|text| takes(*column, text)))
 }
 
-/// The key's fingerprint in a row of all columns of the table.
-pub(super) fn print_of_key(shape: &Shape<'_>, values: &[Option<String>]) -> Fingerprint {
-    shape.key_print(shape.key.iter().map(|column| value_of(shape.table, values, &column.name)))
+/// The fingerprint of the key in a row that has all columns.
+pub(super) fn key_fingerprint_of(shape: &Shape<'_>, values: &[Option<String>]) -> Fingerprint {
+    shape.key_fingerprint(shape.key.iter().map(|column| value_of(shape.table, values, &column.name)))
 }
 
-/// A column's value in a row of all columns of a table.
+/// The value of a column in a row that has all columns.
 pub(super) fn value_of<'v>(table: &Table, values: &'v [Option<String>], name: &str) -> Option<&'v str> {
     let at = table.columns.iter().position(|column| column.name == name)?;
     values.get(at).and_then(Option::as_deref)
@@ -204,7 +202,7 @@ pub(super) fn value_of<'v>(table: &Table, values: &'v [Option<String>], name: &s
 
 type Incoming<'a> = Vec<(&'a TableName, &'a ForeignKey, &'a [String])>;
 
-/// The foreign keys that refer to a table, with the columns that they refer to.
+/// The foreign keys that reference a table, with the columns that they reference.
 fn incoming<'a>(name: &TableName, table: &'a Table, schema: &'a Snapshot) -> Incoming<'a> {
     let keys = schema
         .tables
@@ -240,7 +238,7 @@ fn describe(
         });
     let ties = Ties { references: 0, anchors: anchors.collect(), points: points.collect() };
     let ties = (ties != Ties::default()).then(|| Box::new(ties));
-    OwnedRow { row: row_print(shape.table, values), ties }
+    OwnedRow { row: row_fingerprint(shape.table, values), ties }
 }
 
 /// Whether these are the columns of a key, in any order.
@@ -248,7 +246,7 @@ pub(super) fn is_same(columns: &[String], key: &[&Column]) -> bool {
     columns.len() == key.len() && key.iter().all(|column| columns.contains(&column.name))
 }
 
-/// The identity of a row as foreign keys see it; `None` where one of the values is NULL.
+/// The identity of a row under some columns; `None` where one of the values is NULL.
 pub(super) fn anchor<'v>(
     dialect: Dialect,
     table: &TableName,

@@ -1,9 +1,9 @@
-//! Deletes rows that this tool put into tables, in the caller's transaction and with their
-//! inventory. Locks each row and judges it again as it acts: what changed since the plan stays.
+//! Deletes rows in the caller's transaction, together with their inventory entries. Each row is locked and
+//! checked again first: rows that changed since the plan are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::own::{self, OwnedRow, Session};
+use super::own::{self, OwnedRow, Reader};
 use super::{BATCH, Shape, Values, in_batches, write_expressions};
 use crate::address::Address;
 use crate::catalog::Snapshot;
@@ -12,7 +12,7 @@ use crate::journal::{Placed, Places, inventory};
 use crate::prints::Prints;
 use crate::sql::{self, Transaction, identifier};
 
-/// Deletes the rows that are still what they were and that nobody refers to.
+/// Deletes the rows that are unchanged and not referenced.
 pub(super) async fn take_back(
     address: &Address,
     delete: &Prints<Fingerprint>,
@@ -26,10 +26,10 @@ pub(super) async fn take_back(
         }
     }
     for ((table, key), placed) in places.0.into_values().flatten() {
-        let Ok(shape) = Shape::of(&table, &key, &[], schema, transaction.dialect()) else { continue };
+        let Ok(shape) = Shape::resolve(&table, &key, &[], schema, transaction.dialect()) else { continue };
         let going = going(&shape, &placed, delete, schema, transaction).await?;
-        let is_going = |key: &Values<'_>| going.contains_key(&shape.key_print(key.iter().copied()));
-        // One statement deletes rows that refer to each other.
+        let is_going = |key: &Values<'_>| going.contains_key(&shape.key_fingerprint(key.iter().copied()));
+        // Rows of a self-referencing table must be deleted in one statement.
         let at_once =
             if shape.table.foreign_keys.iter().any(|key| key.table == table) { usize::MAX } else { BATCH };
         let mut keys = placed.keys.iter().filter(is_going);
@@ -47,7 +47,7 @@ pub(super) async fn take_back(
     Ok(())
 }
 
-/// The rows that go, which are locked now.
+/// Locks the rows and returns those that may be deleted.
 async fn going(
     shape: &Shape<'_>,
     placed: &Placed,
@@ -58,11 +58,11 @@ async fn going(
     let tables = BTreeSet::from([shape.name]);
     let mut going: BTreeMap<Fingerprint, OwnedRow> = BTreeMap::new();
     for keys in in_batches(placed.keys.iter()) {
-        let mut session = Session::Transaction(transaction);
+        let mut session = Reader::Transaction(transaction);
         let found = own::read(shape, keys.iter(), schema, &tables, &mut session).await?;
         going.extend(found.into_iter().filter(|(key, row)| delete.get(key) == Some(&row.row)));
     }
-    // Rows of this very change may refer to each other.
+    // References from rows of the same change do not count.
     loop {
         let mut pointing: BTreeMap<Fingerprint, u64> = BTreeMap::new();
         let points = going.values().flat_map(OwnedRow::points);
@@ -78,13 +78,12 @@ async fn going(
     }
 }
 
-/// Deletes the rows with some keys.
 async fn remove(shape: &Shape<'_>, keys: Vec<Values<'_>>, transaction: &mut Transaction) -> sql::Result<()> {
     let source = shape.keys(keys);
     let names = shape.key.iter().map(|column| format!("t.{}", identifier(&column.name)));
     let sql = format!(
         "DELETE FROM {} AS t WHERE ({}) IN (SELECT {} FROM {})",
-        shape.place(),
+        shape.quoted_table(),
         names.collect::<Vec<_>>().join(", "),
         write_expressions(shape.dialect, shape.key.iter().copied()),
         source.sql

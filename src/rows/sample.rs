@@ -1,38 +1,37 @@
-//! The first rows that a change writes, for people: what the spec wants, never what is there. Pure.
+//! The first rows that a change writes, as lines of a plan. Shows values of the spec only. Pure.
 
 use super::{Asked, RowSet};
 use crate::address::{Address, Kind};
 use crate::neutral::{is_live, one_line};
 use crate::sql::says_secret;
 
-/// Rows that are shown.
-const MOST_ROWS: usize = 5;
-/// Characters of a value that are shown.
-const MOST_LETTERS: usize = 40;
+const MAX_ROWS: usize = 5;
+/// Longer values are truncated.
+const MAX_CHARACTERS: usize = 40;
 
-/// A value as plans show it: not at all where the name of its column says that it is a secret, as in SQL.
+/// A value as plans show it. Masked where the name of its column suggests a secret, as in SQL.
 pub(super) fn shown_value<'v>(column: &str, text: Option<&'v str>) -> Option<&'v str> {
     text.map(|text| if says_secret(column) { "(secret)" } else { text })
 }
 
-/// A line for each of the first rows to insert and to change, by their positions in the set, in order;
-/// `None` when none is.
+/// One line for each of the first rows to insert and to update; `None` without any. Rows are given by their
+/// index in the set.
 pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option<String> {
     let first =
-        |rows: &[usize], sign| rows.iter().take(MOST_ROWS).map(move |at| (*at, sign)).collect::<Vec<_>>();
+        |rows: &[usize], sign| rows.iter().take(MAX_ROWS).map(move |at| (*at, sign)).collect::<Vec<_>>();
     let mut rows = [first(insert, '+'), first(change, '~')].concat();
     rows.sort_unstable();
-    let shown = rows.iter().take(MOST_ROWS);
+    let shown = rows.iter().take(MAX_ROWS);
     let mut lines: Vec<String> =
         shown.filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, &set.row(*at)?)))).collect();
-    let more = (insert.len() + change.len()).saturating_sub(MOST_ROWS);
+    let more = (insert.len() + change.len()).saturating_sub(MAX_ROWS);
     if more > 0 {
         lines.push(format!(" … {more} more {}", noun_of(&set.address, more)));
     }
     (!lines.is_empty()).then(|| lines.join("\n") + "\n")
 }
 
-/// The columns of a row with their values, those that identify it first.
+/// The key columns first, then the others.
 fn line(set: &RowSet, row: &[Option<&str>]) -> String {
     let mut columns: Vec<(&Asked, Option<&str>)> = set.columns.iter().zip(row.iter().copied()).collect();
     columns.sort_by_key(|(column, _)| !set.key.contains(&column.name));
@@ -46,8 +45,7 @@ fn line(set: &RowSet, row: &[Option<&str>]) -> String {
     one_line(&columns.into_iter().map(shown).collect::<Vec<_>>().join(", ")).into_owned()
 }
 
-/// A list as a spec writes it, cut where it is long.
-/// `row`, `terms`.
+/// The noun for a number of items: `row`, `terms`.
 pub(super) fn noun_of(address: &Address, count: usize) -> &'static str {
     match (address.kind() == Kind::Ontology, count) {
         (true, 1) => "term",
@@ -58,17 +56,17 @@ pub(super) fn noun_of(address: &Address, count: usize) -> &'static str {
 }
 
 fn list(items: &[String]) -> String {
-    const MOST_ITEMS: usize = 3;
-    let shown = items.iter().take(MOST_ITEMS).map(|item| value(Some(item)));
-    let more = (items.len() > MOST_ITEMS).then(|| "…".to_owned());
+    const MAX_ITEMS: usize = 3;
+    let shown = items.iter().take(MAX_ITEMS).map(|item| value(Some(item)));
+    let more = (items.len() > MAX_ITEMS).then(|| "…".to_owned());
     format!("[{}]", shown.chain(more).collect::<Vec<_>>().join(", "))
 }
 
-/// A value on one line. Texts that would be taken for something else are quoted.
+/// A value on one line, quoted where YAML would read it as another type.
 fn value(text: Option<&str>) -> String {
     let Some(text) = text else { return "null".to_owned() };
     let mut letters = text.chars();
-    let mut short: String = letters.by_ref().take(MOST_LETTERS).collect();
+    let mut short: String = letters.by_ref().take(MAX_CHARACTERS).collect();
     if letters.next().is_some() {
         short.push('…');
     }

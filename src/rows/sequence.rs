@@ -1,11 +1,11 @@
-//! The sequences that ids come from, after rows that brought their own.
+//! Advances sequences after rows with explicit ids were written.
 
 use super::Shape;
 use crate::catalog::{Column, ValueKind};
 use crate::sql::{self, Dialect, Transaction, Value, identifier};
 
-/// A sequence does not notice explicit ids; the application's next row would meet one of ours. It is
-/// the one that the default calls, whoever owns it, or that of an identity.
+/// An explicit id does not advance the sequence, so the application's next insert would collide. Covers the
+/// sequence that the column default calls, and that of an identity column.
 pub(super) async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Transaction) -> sql::Result<()> {
     const SEQUENCE: &str = "
         SELECT coalesce(
@@ -32,9 +32,9 @@ pub(super) async fn restart_sequences(shape: &Shape<'_>, transaction: &mut Trans
              JOIN pg_sequences p ON format('%I.%I', p.schemaname, p.sequencename)::regclass = s.name \
              WHERE s.top > coalesce(p.last_value, p.start_value - 1)",
             identifier(&column.name),
-            shape.place()
+            shape.quoted_table()
         );
-        let values = [Value::from(shape.place()), Value::from(column.name.as_str())];
+        let values = [Value::from(shape.quoted_table()), Value::from(column.name.as_str())];
         transaction.query(&sql, &values).await?;
     }
     Ok(())

@@ -1,30 +1,30 @@
-//! The pieces of set-based statements: one parameter carries any number of rows in both dialects.
-//! Builds text; executes nothing.
+//! Building blocks of SQL for many rows: one parameter carries all rows, in both dialects. Does no
+//! I/O.
 
 use crate::catalog::{Array, Column, Table, ValueKind, canonical};
 use crate::sql::{Dialect, Value, identifier};
 
-/// Keys or rows of one statement at most.
+/// The maximum number of keys or rows per statement.
 pub(super) const BATCH: usize = 5_000;
 
-/// Items in lists that one statement takes.
+/// Splits items into lists of at most [`BATCH`].
 pub(super) fn in_batches<T>(mut items: impl Iterator<Item = T>) -> impl Iterator<Item = Vec<T>> {
     std::iter::from_fn(move || {
         Some(items.by_ref().take(BATCH).collect()).filter(|batch: &Vec<T>| !batch.is_empty())
     })
 }
 
-/// A list of rows as a relation `q` with the columns `c0`, `c1`, …, all text.
+/// Rows as a relation `q` with the text columns `c0`, `c1`, ….
 #[derive(Debug)]
 pub(super) struct Source {
-    /// For `FROM`.
+    /// An item for a FROM clause.
     pub(super) sql: String,
-    /// Its parameters, from `$1` on.
+    /// The parameters from `$1` on.
     pub(super) values: Vec<Value>,
 }
 
 impl Source {
-    /// Rows of `width` columns each.
+    /// Every row must have `width` values.
     pub(super) fn new(dialect: Dialect, width: usize, rows: &[Vec<Option<String>>]) -> Self {
         let list = |part: fn(usize) -> String| (0..width).map(part).collect::<Vec<_>>().join(", ");
         match dialect {
@@ -39,7 +39,7 @@ impl Source {
                     values: (0..width).map(|at| Value::Texts(column(at))).collect(),
                 }
             }
-            // One document: joining a json_each a column would rescan each of them for every row.
+            // A single JSON document: one json_each per column would scan all of them for each row.
             Dialect::Sqlite => Self {
                 sql: format!(
                     "(SELECT {} FROM json_each($1)) AS q",
@@ -51,7 +51,7 @@ impl Source {
     }
 }
 
-/// A column of table `t` as a text that is spelled the same whatever the session's settings.
+/// Selects a column of table `t` as text, independent of session settings.
 pub(super) fn read_text(dialect: Dialect, column: &Column) -> String {
     let name = identifier(&column.name);
     match dialect {
@@ -60,21 +60,20 @@ pub(super) fn read_text(dialect: Dialect, column: &Column) -> String {
     }
 }
 
-/// Columns of table `t` as such texts.
 pub(super) fn read_texts<'c>(dialect: Dialect, columns: impl IntoIterator<Item = &'c Column>) -> String {
     columns.into_iter().map(|column| read_text(dialect, column)).collect::<Vec<_>>().join(", ")
 }
 
-/// What holds the rows of `t` that a transaction reads until its end.
+/// The clause that locks the selected rows of `t` until the end of the transaction.
 pub(super) fn locking(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => " FOR UPDATE OF t",
-        // It has one writer.
+        // SQLite has a single writer, so no clause is needed.
         Dialect::Sqlite => "",
     }
 }
 
-/// Column `at` of relation `q` as a value of a column's type.
+/// Column `at` of relation `q`, cast to a column's type.
 pub(super) fn write_expression(dialect: Dialect, column: &Column, at: usize) -> String {
     match (dialect, column.kind) {
         (Dialect::Postgres, ValueKind::Bytes) => format!("decode(q.c{at}, 'hex')"),
@@ -84,7 +83,7 @@ pub(super) fn write_expression(dialect: Dialect, column: &Column, at: usize) -> 
     }
 }
 
-/// The columns of `q`, from the first on, as values of columns' types.
+/// The columns of `q`, cast to the types of the given columns.
 pub(super) fn write_expressions<'c>(
     dialect: Dialect,
     columns: impl IntoIterator<Item = &'c Column>,
@@ -93,12 +92,12 @@ pub(super) fn write_expressions<'c>(
     values.collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a column of table `t` has the value in column `at` of `q`.
+/// A condition that compares a column of `t` with column `at` of `q`.
 pub(super) fn equals(dialect: Dialect, column: &Column, at: usize) -> String {
     format!("t.{} = {}", identifier(&column.name), write_expression(dialect, column, at))
 }
 
-/// Texts of the spec as a statement takes them.
+/// Converts texts of the spec to statement parameters.
 pub(super) fn parameters<'v>(
     dialect: Dialect,
     columns: &[&Column],
@@ -111,13 +110,13 @@ pub(super) fn parameters<'v>(
 fn written(dialect: Dialect, column: &Column, text: &str) -> String {
     match (dialect, column.kind) {
         (_, ValueKind::Bytes) => canonical(column.kind, text),
-        // SQLite has no truth values: it would keep the word.
+        // SQLite has no boolean type and would store the text.
         (Dialect::Sqlite, ValueKind::Boolean) => match canonical(column.kind, text).as_str() {
             "true" => "1".to_owned(),
             "false" => "0".to_owned(),
             other => other.to_owned(),
         },
-        // A list that stands for an array.
+        // A JSON list is converted to an array literal.
         (Dialect::Postgres, _) if text.trim_start().starts_with('[') => {
             let array = column.element().and_then(|element| Array::read(text, &element));
             array.map_or_else(|| text.to_owned(), |array| array.literal(&str::to_owned))
@@ -126,8 +125,8 @@ fn written(dialect: Dialect, column: &Column, text: &str) -> String {
     }
 }
 
-/// The type to cast to. A cast to `varchar(3)` would cut a longer text without a word, where
-/// assigning it to the column is an error; so lengths are left out.
+/// The type for a cast, without its length: a cast to `varchar(3)` truncates silently, while the assignment
+/// to the column is an error.
 fn cast_type(data_type: &str) -> &str {
     let array = data_type.ends_with("[]");
     if data_type.starts_with("character varying") {
@@ -139,7 +138,7 @@ fn cast_type(data_type: &str) -> &str {
     }
 }
 
-/// Columns that must have a value and get none from the database, the spec or this tool.
+/// The NOT NULL columns that neither the database, the spec nor this tool fills.
 pub(super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
     let id = fill_id(table, given).map(|column| column.name.as_str());
     let needed = table.columns.iter().filter(|column| {
@@ -152,8 +151,8 @@ pub(super) fn not_given(table: &Table, given: &[&str]) -> Vec<String> {
     needed.map(|column| column.name.clone()).collect()
 }
 
-/// A column that must be given a UUID when a row is inserted: an id, of type text or uuid, that
-/// the database does not fill and the spec does not give.
+/// The id column that needs a generated UUID at insert: of type text or uuid, without a default, and not in
+/// the spec.
 pub(super) fn fill_id<'t>(table: &'t Table, given: &[&str]) -> Option<&'t Column> {
     let name = match table.primary_key.as_slice() {
         [only] => only.as_str(),

@@ -1,5 +1,5 @@
-//! Which rows of this tool may be taken back: those that nobody changed and nobody else refers
-//! to. Pure.
+//! Decides which owned rows are deleted: those that are unchanged and that no remaining row
+//! references. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,23 +10,23 @@ use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 use crate::prints::Prints;
 
-/// Rows that their owners no longer want.
+/// Owned rows that are no longer declared.
 #[derive(Debug, Default)]
 pub(super) struct Candidates<'a> {
     owners: Vec<(&'a Address, &'a Owned)>,
-    rows: Vec<Place>,
+    rows: Vec<Position>,
 }
 
-/// Where a candidate is: there may be millions, so that what is known of one is looked up.
+/// Indexes instead of copies, because there may be millions of candidates.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    /// Counted among the owners.
+struct Position {
+    /// The index in the list of owners.
     owner: usize,
-    /// Counted among the rows of the owner.
+    /// The index in the rows of the owner.
     row: usize,
 }
 
-/// One such row.
+/// A candidate for deletion.
 #[derive(Debug, Clone, Copy)]
 struct Candidate<'a> {
     address: &'a Address,
@@ -36,7 +36,7 @@ struct Candidate<'a> {
 }
 
 impl<'a> Candidates<'a> {
-    /// Adds those rows of an owner that are free to go.
+    /// Adds the rows of an owner that pass the filter.
     pub(super) fn add(
         &mut self,
         address: &'a Address,
@@ -46,17 +46,17 @@ impl<'a> Candidates<'a> {
         let owner = self.owners.len();
         self.owners.push((address, owned));
         let free = owned.rows.iter().enumerate().filter(|(_, row)| is_free(*row));
-        self.rows.extend(free.map(|(row, _)| Place { owner, row }));
+        self.rows.extend(free.map(|(row, _)| Position { owner, row }));
     }
 
-    fn get(&self, place: Place) -> Option<Candidate<'a>> {
+    fn get(&self, place: Position) -> Option<Candidate<'a>> {
         let (address, owned) = *self.owners.get(place.owner)?;
         let (key, row) = owned.rows.nth(place.row)?;
         Some(Candidate { address, owned, key: *key, row })
     }
 
-    /// Takes out the rows that something holds for.
-    fn take_out(&mut self, mut holds: impl FnMut(Candidate<'a>) -> bool) -> Self {
+    /// Removes and returns the rows for which the predicate holds.
+    fn extract(&mut self, mut holds: impl FnMut(Candidate<'a>) -> bool) -> Self {
         let mut rows = std::mem::take(&mut self.rows);
         let out = rows.extract_if(.., |place| self.get(*place).is_some_and(&mut holds)).collect();
         self.rows = rows;
@@ -68,37 +68,37 @@ impl<'a> Candidates<'a> {
     }
 }
 
-/// What becomes of the unwanted rows of one address.
+/// What happens to the undeclared rows of one address.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Verdict {
-    /// They go, with the fingerprint that they must still have.
+pub(super) struct TakeBack {
+    /// Deleted now, if they still have this fingerprint.
     pub(super) delete: Prints<Fingerprint>,
-    /// Rows that refer to them go first; their addresses.
+    /// The addresses whose rows reference these and must be deleted first.
     pub(super) after: BTreeSet<Address>,
-    /// They go once changes of these addresses are done, in another round.
+    /// The number of rows that are deleted in a later round, after changes of other addresses.
     pub(super) later: usize,
-    /// The addresses that the later ones wait for.
+    /// The addresses that these rows wait for.
     pub(super) later_after: BTreeSet<Address>,
-    /// They stay: somebody changed them.
+    /// Kept, because somebody changed them.
     pub(super) changed: usize,
-    /// They stay: rows that stay refer to them.
+    /// Kept, because remaining rows reference them.
     pub(super) referenced: usize,
-    /// They stay: somebody else may want them.
+    /// Kept, because other parts of the spec may declare them.
     pub(super) unclear: usize,
     pub(super) unclear_for: BTreeSet<String>,
 }
 
-/// Decides on all candidates together, because rows of one seed may refer to rows of another.
-/// `writing` has the addresses that also insert or change rows: their one change cannot come
-/// both before and after that of another.
+/// Decides about all candidates together, because rows of one seed may reference rows of another. `writing`
+/// has the addresses that also write rows: an address has one change, so it cannot run both before and
+/// after another.
 pub(super) fn judge(
     mut candidates: Candidates<'_>,
     inventory: &Inventory,
     writing: &BTreeSet<Address>,
     order: &TableOrder,
-) -> BTreeMap<Address, Verdict> {
-    let mut verdicts: BTreeMap<Address, Verdict> = BTreeMap::new();
-    let changed = candidates.take_out(|candidate| {
+) -> BTreeMap<Address, TakeBack> {
+    let mut verdicts: BTreeMap<Address, TakeBack> = BTreeMap::new();
+    let changed = candidates.extract(|candidate| {
         let recorded = inventory.at(candidate.address).and_then(|rows| rows.get(&candidate.key));
         recorded != Some(&candidate.row.row)
     });
@@ -139,8 +139,8 @@ pub(super) fn judge(
     verdicts
 }
 
-/// Takes out the rows to which not all references come from rows that go too: whatever stays makes what it
-/// points at stay, until nothing more does.
+/// Removes the rows that are referenced by rows other than candidates. A removed row keeps the rows that it
+/// references, so this repeats until nothing changes.
 fn settle<'a>(
     going: &mut Candidates<'a>,
     counts: impl Fn(Candidate<'a>, Candidate<'a>) -> bool,
@@ -148,7 +148,7 @@ fn settle<'a>(
     let mut staying = Candidates { owners: going.owners.clone(), rows: Vec::new() };
     loop {
         let pointing = pointers(going.iter());
-        let stays = going.take_out(|candidate| {
+        let stays = going.extract(|candidate| {
             let from = candidate.row.anchors().iter().filter_map(|anchor| pointing.get(anchor)).flatten();
             let count = from.filter(|other| counts(candidate, **other)).count();
             !u64::try_from(count).is_ok_and(|count| count >= candidate.row.references())
@@ -160,7 +160,7 @@ fn settle<'a>(
     }
 }
 
-/// The rows that point at each anchor.
+/// The candidates that reference each anchor.
 fn pointers<'a>(rows: impl Iterator<Item = Candidate<'a>>) -> HashMap<Fingerprint, Vec<Candidate<'a>>> {
     let mut pointing: HashMap<_, Vec<_>> = HashMap::new();
     for candidate in rows {

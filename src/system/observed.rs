@@ -1,5 +1,5 @@
-//! What was observed of the system database: its schema, its history of migrations and, of rows,
-//! fingerprints. A constant number of queries a table, whatever the number of rows. Reads only.
+//! The observed system database: its schema, its migration history, and fingerprints of rows. The number of
+//! queries does not depend on the number of rows. Reads only.
 
 use std::collections::BTreeMap;
 
@@ -20,37 +20,35 @@ use crate::stack::SystemUrl;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// What the database speaks.
     pub dialect: Dialect,
     /// The server's version; empty when the database does not exist.
     pub version: String,
-    /// Whether the database exists.
     pub presence: Presence,
-    /// Installed extensions and their versions.
+    /// By name, with their versions.
     pub extensions: BTreeMap<String, String>,
-    /// The history of migrations; `None` without its table.
+    /// The migration history; `None` where its table does not exist.
     pub migrations: Option<Vec<Applied>>,
-    /// Whether the tables that pending migrations assert to be empty are.
+    /// For each table that a pending migration asserts to be empty, whether it is.
     #[serde(default)]
     pub emptiness: BTreeMap<TableName, Emptiness>,
-    /// What pending migrations make or drop by `IF [NOT] EXISTS`, and is not there.
+    /// Objects that pending migrations create or drop with `IF [NOT] EXISTS` and that do not exist.
     #[serde(default, skip_serializing_if = "Missing::is_empty")]
     pub missing: Missing,
     pub schema: Snapshot,
-    /// The roles of the server and what they hold; `None` on SQLite, and where the stack neither has
-    /// nor had any.
+    /// The server's roles and their privileges. `None` on SQLite, and where neither the spec nor the
+    /// inventory has any.
     #[serde(default)]
     pub roles: Option<Roles>,
-    /// The accounts that were asked for.
+    /// The accounts that were queried.
     pub accounts: Option<Accounts>,
-    /// What tables answered, by the digest of the question.
+    /// Answers of tables, by the digest of the question.
     pub rows: BTreeMap<Digest, Answer>,
-    /// What is still there of what the inventory knows.
+    /// The existing rows that the inventory has.
     pub owned: BTreeMap<Address, Vec<Owned>>,
 }
 
 impl Observed {
-    /// A database that does not exist.
+    /// The value for a database that does not exist.
     fn missing(dialect: Dialect) -> Self {
         Self {
             dialect,
@@ -68,7 +66,6 @@ impl Observed {
         }
     }
 
-    /// What of it concerns migrations.
     pub(crate) fn for_migrations(&self) -> migrations::Observed<'_> {
         migrations::Observed {
             exists: self.presence == Presence::Present,
@@ -80,9 +77,8 @@ impl Observed {
         }
     }
 
-    /// What of it concerns rows.
-    pub(crate) fn for_rows(&self) -> rows::Seen<'_> {
-        rows::Seen {
+    pub(crate) fn for_rows(&self) -> rows::Observed<'_> {
+        rows::Observed {
             dialect: self.dialect,
             schema: &self.schema,
             accounts: self.accounts.as_ref(),
@@ -91,7 +87,6 @@ impl Observed {
         }
     }
 
-    /// What of it concerns roles.
     pub(crate) fn for_roles(&self) -> roles::Seen<'_> {
         roles::Seen {
             exists: self.presence == Presence::Present,
@@ -100,7 +95,7 @@ impl Observed {
         }
     }
 
-    /// The same with the new names of what the spec calls otherwise than before.
+    /// Applies the renames of the spec, so that old names in the inventory count as new ones.
     #[must_use]
     pub fn renamed(mut self, moves: &[Move]) -> Self {
         for Move { from, to } in moves {
@@ -118,7 +113,7 @@ impl Observed {
     }
 }
 
-/// What a database can list, whatever the spec and the bookkeeping ask for.
+/// What a database can list independent of the spec and the bookkeeping.
 #[derive(Debug)]
 pub struct Listed {
     seen: database::Seen,
@@ -126,7 +121,8 @@ pub struct Listed {
     schema: Snapshot,
 }
 
-/// Lists what the database has. The schema takes longest, and has a connection of its own where there is one.
+/// Lists the database. The schema takes longest, so it is read on a connection of its own where
+/// possible.
 pub async fn list(open: &Database) -> Result<Listed> {
     let schema = async { catalog::introspect(open).await.map_err(Error::doing("reading the schema")) };
     let history = async {
@@ -138,14 +134,14 @@ pub async fn list(open: &Database) -> Result<Listed> {
     Ok(Listed { seen, migrations, schema })
 }
 
-/// What there is where the database is not: roles are the server's.
+/// Observes a database that does not exist. Only the server's roles can be read.
 pub async fn observe_missing(desired: &Desired, inventory: &Inventory, client: &Client) -> Result<Observed> {
     let is_asked = client.is_surveying() || desired.roles.are_asked(inventory);
     let roles = if is_asked { roles_beside(desired, client).await? } else { None };
     Ok(Observed { roles, ..Observed::missing(client.dialect()) })
 }
 
-/// Looks at the database: what was listed, and the rows that the spec or the inventory knows.
+/// Completes a listing with the rows of the spec and the inventory.
 pub async fn observe(
     desired: &Desired,
     listed: Listed,
@@ -182,8 +178,8 @@ pub async fn observe(
     })
 }
 
-/// The roles of the server, as they will be in the database that is missing. Nothing is known of them
-/// where the account may use no other database.
+/// Reads the server's roles where the system database does not exist. `None` where the account can connect
+/// to no other database.
 async fn roles_beside(desired: &Desired, client: &Client) -> Result<Option<Roles>> {
     let SystemUrl::Postgres(url) = client.url() else { return Ok(None) };
     let Ok(maintenance) = client.maintenance(url).await else { return Ok(None) };

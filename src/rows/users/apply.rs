@@ -1,5 +1,5 @@
-//! Makes or mends one account. The hash is computed before the transaction begins, so that no lock
-//! waits for it.
+//! Creates or updates one account. The password is hashed before the transaction begins, so that no lock is
+//! held meanwhile.
 
 use std::sync::Arc;
 
@@ -20,7 +20,6 @@ use crate::rows::{
 use crate::sql::{self, Database, Dialect, Transaction, identifier};
 use crate::stack::{self, Cell, PasswordHash, Secret};
 
-/// An account to make or to mend.
 #[derive(Debug, Clone)]
 pub struct UserChange {
     pub(super) address: Address,
@@ -30,30 +29,30 @@ pub struct UserChange {
     pub(super) declared: Arc<[Declared]>,
     /// Every column that the spec speaks of, but for the name and the password.
     pub(super) columns: Vec<(String, Cell)>,
-    /// The password's version afterwards.
+    /// The password version to record.
     pub(super) version: u32,
-    /// Whether the spec declares the version, so that it is taken down for an account of others.
+    /// Whether the spec declares a version: then it is recorded even for an account that this tool
+    /// did not create.
     pub(super) records: bool,
     pub(super) task: Task,
 }
 
-/// What to do with the account.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
-    /// It is not there.
+    /// The account does not exist.
     Create { password: Secret, hash: PasswordHash },
-    /// It is there; these columns differ, and the password may be set again.
+    /// The account exists. The named columns are updated, and the password where it is given.
     Update { differs: Vec<String>, password: Option<(Secret, PasswordHash)> },
 }
 
 impl UserChange {
-    /// The table that the account is written to, when it is a new row.
+    /// The table where a new account inserts a row.
     pub(crate) fn table(&self) -> TableName {
         TableName::parse(&self.accounts.table)
     }
 }
 
-/// Makes or mends the account.
+/// Executes the change.
 pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> Result<()> {
     let database = client.database().await?;
     let schema = client.catalog().await?;
@@ -92,7 +91,7 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
             }
             transaction.commit().await.map_err(doing())
         }
-        // An earlier, interrupted run made it: then nothing differs, and nothing is lost by saying so again.
+        // An interrupted run created it already, so this update writes equal values.
         Task::Create { .. } => target
             .update(&database, target.row(database.dialect(), None, |_| true)?, None)
             .await
@@ -127,7 +126,7 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The name first, then the chosen columns, then the password's hash.
+    /// The name, then the chosen columns, then the password's hash.
     fn row(
         &self,
         dialect: Dialect,
@@ -164,7 +163,7 @@ impl<'a> Target<'a> {
         Ok(!database.query(&sql, &source.values).await?.is_empty())
     }
 
-    /// Inserts the row unless somebody else just did; says whether it did.
+    /// Inserts the row; returns false where another session inserted it first.
     async fn insert(&self, mut row: Values<'a>, transaction: &mut Transaction) -> sql::Result<bool> {
         let dialect = transaction.dialect();
         let given: Vec<&str> = row.iter().map(|(column, _)| column.name.as_str()).collect();
@@ -186,7 +185,8 @@ impl<'a> Target<'a> {
         Ok(transaction.execute(&sql, &source.values).await? > 0)
     }
 
-    /// Sets the columns after the first, which is the name; takes down the version for a run.
+    /// Sets the columns after the name, which comes first. `record` also writes the version to the
+    /// inventory.
     async fn update(&self, database: &Database, row: Values<'a>, record: Option<&RunId>) -> sql::Result<()> {
         let dialect = database.dialect();
         let mut transaction = database.begin().await?;

@@ -1,14 +1,14 @@
-//! Rows of seeds that would make another account of a declared one. Pure.
+//! Detects seed rows that contradict a declared account. Pure.
 
 use super::{address, wanted, wanted_print};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
-use crate::rows::{Desired, Seen};
+use crate::rows::{Desired, Observed};
 use crate::stack::SeedMode;
 
-/// A fault for each row of a seed that says otherwise than the account of that name does, where both
-/// would be written. `insert` by the username leaves an account that is there alone.
-pub(super) fn conflicts(desired: &Desired, observed: Seen<'_>) -> Vec<Fault> {
+/// A fault for each seed row that has other values than the account of the same name, where both would be
+/// written. A seed in `insert` mode with the username as its key never changes an existing account.
+pub(super) fn conflicts(desired: &Desired, observed: Observed<'_>) -> Vec<Fault> {
     let Some(accounts) = &desired.accounts else { return Vec::new() };
     let name = TableName::parse(&accounts.table);
     let table = observed.schema.tables.get(&name);
@@ -20,7 +20,7 @@ pub(super) fn conflicts(desired: &Desired, observed: Seen<'_>) -> Vec<Fault> {
             Some((row, username, user))
         });
         for (row, username, user) in declared {
-            let account = wanted(accounts, user);
+            let account = desired_columns(accounts, user);
             let is_other = |name: &str, value: Option<&str>| {
                 let is_key = set.key.iter().any(|key| key == name);
                 let is_written = is_key || set.mode != SeedMode::Insert;
@@ -51,10 +51,10 @@ pub(super) fn conflicts(desired: &Desired, observed: Seen<'_>) -> Vec<Fault> {
     faults
 }
 
-/// Whether two texts are one value. Of a table that does not exist yet nothing is known but that
-/// accounts have a truth value.
+/// Whether two texts are the same value. The types of a table that does not exist yet are unknown, except
+/// that accounts have a boolean.
 fn is_equal(
-    observed: Seen<'_>,
+    observed: Observed<'_>,
     table: Option<&Table>,
     column: &str,
     one: Option<&str>,

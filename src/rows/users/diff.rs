@@ -1,4 +1,4 @@
-//! Declared accounts against those that are there. Pure.
+//! Compares declared accounts with the existing ones. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,26 +18,25 @@ use crate::migrations::Upcoming;
 use crate::rows::diff::cannot_be_checked;
 use crate::rows::fits::{Misfit, takes_truth};
 use crate::rows::sample::shown_value;
-use crate::rows::{Asked, Change, Desired, Lacking, Seen, Shape, lacking_message, not_given};
+use crate::rows::{Asked, Change, Desired, Lacking, Observed, Shape, missing_message, not_given};
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
 
-/// What is to be done about one account.
-enum Verdict {
+enum AccountAction {
     Same,
     Unobserved,
     Create,
-    /// The columns that differ, and what becomes of the password.
+    /// The columns to update, and whether the password is set.
     Update {
         differs: Vec<String>,
         version: Versioned,
     },
 }
 
-/// The accounts, and those that this tool made and the spec no longer has.
+/// Plans the accounts, and lists those that this tool created and the spec no longer declares.
 pub(crate) fn diff(
     desired: &Desired,
-    observed: Seen<'_>,
+    observed: Observed<'_>,
     inventory: &Inventory,
     passwords: &Passwords,
     upcoming: &Upcoming<'_>,
@@ -60,8 +59,8 @@ pub(crate) fn diff(
             return diff;
         }
         (Err(lacking), None) => {
-            // One mistake of the mapping is one fault, not one an account.
-            let (message, help) = lacking_message(&lacking, &name, observed.schema);
+            // A wrong column mapping is reported once, not for each account.
+            let (message, help) = missing_message(&lacking, &name, observed.schema);
             let first = desired.users.keys().next().map_or("", String::as_str);
             diff.faults.push(Fault { address: address(first), message, help, at: Some(accounts.at.clone()) });
             return diff;
@@ -80,12 +79,12 @@ pub(crate) fn diff(
         return diff;
     }
     let declared: Arc<[Declared]> =
-        desired.users.iter().map(|(name, user)| (name.clone(), wanted(accounts, user))).collect();
+        desired.users.iter().map(|(name, user)| (name.clone(), desired_columns(accounts, user))).collect();
     let mut kept = BTreeSet::new();
     for (username, user) in &desired.users {
-        let columns = wanted(accounts, user);
+        let columns = desired_columns(accounts, user);
         let verdict = match table {
-            None => Verdict::Create,
+            None => AccountAction::Create,
             Some(table) => {
                 let account = (&address(username), username.as_str());
                 let version = passwords.asked(user.password_version, account, inventory);
@@ -93,20 +92,20 @@ pub(crate) fn diff(
             }
         };
         let is_kept = match &verdict {
-            Verdict::Same => true,
-            Verdict::Update { version, .. } => !version.sets_password(),
-            Verdict::Create | Verdict::Unobserved => false,
+            AccountAction::Same => true,
+            AccountAction::Update { version, .. } => !version.sets_password(),
+            AccountAction::Create | AccountAction::Unobserved => false,
         };
         if is_kept && !passwords.completed.contains(&address(username)) {
             kept.insert(address(username));
         }
         let lacking = match (&verdict, table) {
-            (Verdict::Create, Some(table)) if !upcoming.may_change(&name) => {
+            (AccountAction::Create, Some(table)) if !upcoming.may_change(&name) => {
                 lacking_values(accounts, &columns, table)
             }
             _ => Vec::new(),
         };
-        let writes = matches!(verdict, Verdict::Create | Verdict::Update { .. });
+        let writes = matches!(verdict, AccountAction::Create | AccountAction::Update { .. });
         let refused = table
             .filter(|_| writes)
             .and_then(|_| refusal(accounts, &name, username, &columns, (observed.schema, observed.dialect)));
@@ -126,11 +125,11 @@ pub(crate) fn diff(
             None => None,
         };
         match verdict {
-            Verdict::Same => diff.unchanged += 1,
-            Verdict::Unobserved => {
+            AccountAction::Same => diff.unchanged += 1,
+            AccountAction::Unobserved => {
                 diff.deferred.push(Held { address: address(username), reason: "not observed".to_owned() });
             }
-            Verdict::Create if !lacking.is_empty() => diff.faults.push(Fault {
+            AccountAction::Create if !lacking.is_empty() => diff.faults.push(Fault {
                 address: address(username),
                 message: format!(
                     "{name} needs a value for {}, which the account does not have",
@@ -139,7 +138,7 @@ pub(crate) fn diff(
                 help: Some("give it under the account's `columns`, or give the column a default".to_owned()),
                 at: Some(user.at.clone()),
             }),
-            Verdict::Create | Verdict::Update { .. } => {
+            AccountAction::Create | AccountAction::Update { .. } => {
                 let mut change = planned(accounts, username, user, columns, verdict, pending, &declared);
                 if let Some((message, last)) = unchecked {
                     change.risks = Risk::Unvalidated.into();
@@ -153,16 +152,18 @@ pub(crate) fn diff(
     diff
 }
 
-/// The table, when it and every column that the accounts use exist.
+/// Resolves the table and every column that the accounts use.
 fn find<'a>(
     accounts: &stack::Accounts,
     name: &TableName,
     desired: &Desired,
-    observed: Seen<'a>,
+    observed: Observed<'a>,
 ) -> Result<&'a Table, Lacking> {
     let table = observed.schema.tables.get(name).ok_or(Lacking::Table)?;
     let mut used: BTreeSet<String> = [&accounts.username, &accounts.password].into_iter().cloned().collect();
-    used.extend(desired.users.values().flat_map(|user| wanted(accounts, user)).map(|(column, _)| column));
+    used.extend(
+        desired.users.values().flat_map(|user| desired_columns(accounts, user)).map(|(column, _)| column),
+    );
     match used.into_iter().find(|column| table.column(column).is_none()) {
         Some(column) => Err(Lacking::Column(column)),
         None => Ok(table),
@@ -186,7 +187,8 @@ pub(super) fn refusal<'a>(
     let named = |name: &String| Asked { name: name.clone(), list: false };
     let asked: Vec<Asked> =
         std::iter::once(&accounts.username).chain(columns.iter().map(|(name, _)| name)).map(named).collect();
-    let shape = Shape::of(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
+    let shape =
+        Shape::resolve(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
     if let Some(column) = accounts.active.as_ref().and_then(|active| shape.table.column(active))
         && !takes_truth(dialect, column)
     {
@@ -218,27 +220,27 @@ fn compare(
     columns: &[(String, Cell)],
     table: &Table,
     (accounts, name): (&stack::Accounts, &TableName),
-    observed: Seen<'_>,
-) -> Verdict {
+    observed: Observed<'_>,
+) -> AccountAction {
     let seen = observed.accounts.filter(|seen| seen.table == *name && seen.username == accounts.username);
     let prints = match seen.and_then(|seen| seen.users.get(username)) {
-        None => return Verdict::Unobserved,
-        Some(None) => return Verdict::Create,
+        None => return AccountAction::Unobserved,
+        Some(None) => return AccountAction::Create,
         Some(Some(prints)) => prints,
     };
     let mut differs = Vec::new();
     for (column, cell) in columns {
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
-            return Verdict::Unobserved;
+            return AccountAction::Unobserved;
         };
         if *print != wanted_print(observed.dialect, column, cell.text()) {
             differs.push(column.name.clone());
         }
     }
     if differs.is_empty() && version == Versioned::Settled {
-        Verdict::Same
+        AccountAction::Same
     } else {
-        Verdict::Update { differs, version }
+        AccountAction::Update { differs, version }
     }
 }
 
@@ -247,7 +249,7 @@ fn planned(
     username: &str,
     user: &User,
     columns: Vec<(String, Cell)>,
-    verdict: Verdict,
+    verdict: AccountAction,
     pending: Option<&Address>,
     declared: &Arc<[Declared]>,
 ) -> Planned<Change> {
@@ -269,7 +271,7 @@ fn planned(
         stack::PasswordHash::Bcrypt => "bcrypt",
     };
     let (action, reason, summary, before, differs, task) = match verdict {
-        Verdict::Update { differs, version: versioned } => {
+        AccountAction::Update { differs, version: versioned } => {
             let plural = if differs.len() == 1 { "s" } else { "" };
             let differ = (!differs.is_empty()).then(|| format!("{} differ{plural}", differs.join(", ")));
             let reasons: Vec<String> =
@@ -298,7 +300,7 @@ fn planned(
                 Task::Update { differs, password },
             )
         }
-        Verdict::Create | Verdict::Same | Verdict::Unobserved => (
+        AccountAction::Create | AccountAction::Same | AccountAction::Unobserved => (
             Action::Create,
             "missing".to_owned(),
             format!("account in {}, password hashed with {hash}", accounts.table),
@@ -333,8 +335,8 @@ fn planned(
     }
 }
 
-/// Accounts that this tool made, that are still there and that the spec no longer names.
-fn unmanaged(desired: &Desired, observed: Seen<'_>, inventory: &Inventory) -> Vec<Address> {
+/// Existing accounts that this tool created and the spec no longer declares.
+fn unmanaged(desired: &Desired, observed: Observed<'_>, inventory: &Inventory) -> Vec<Address> {
     let seen: Option<&BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>> =
         observed.accounts.map(|accounts| &accounts.users);
     let known = inventory.0.keys().filter(|address| {

@@ -1,5 +1,5 @@
-//! Application accounts as rows of a table that the spec maps. Passwords are never read, and set
-//! only for a new account or when `password_version` is raised.
+//! Application accounts: rows of a table that the spec maps. Passwords are never read. They are set only
+//! for new accounts, or when `password_version` is raised.
 
 mod apply;
 mod conflict;
@@ -25,11 +25,11 @@ fn address(username: &str) -> Address {
     Kind::User.named(username)
 }
 
-/// A declared account: its name, and what the spec wants in its other columns but the password.
+/// A declared account: its name, and its other columns except the password.
 type Declared = (String, Vec<(String, Cell)>);
 
-/// What the spec wants in the columns of an account, but for its name and password.
-fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
+/// The declared columns of an account except name and password.
+fn desired_columns(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     let text = |text: &String| Cell::Text(text.clone());
     let mut columns = Vec::new();
     columns.extend(user.email.iter().map(|email| (accounts.email.clone(), text(email))));
@@ -40,12 +40,12 @@ fn wanted(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {
     columns
 }
 
-/// The fingerprint of a wanted value of a column.
+/// The fingerprint of a declared value, converted for the column.
 fn wanted_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
-    value_print(dialect, column, text.map(|text| as_taken(dialect, column, text)))
+    value_fingerprint(dialect, column, text.map(|text| as_taken(dialect, column, text)))
 }
 
-/// The fingerprint of one value that a column has.
-fn value_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
+/// The fingerprint of a value read from the column.
+fn value_fingerprint(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
     Fingerprint::of([text.map(|text| column.canonical(dialect, text))])
 }

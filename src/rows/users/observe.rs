@@ -1,11 +1,11 @@
-//! Looks at the declared accounts, and at those that the inventory knows, in one query. Keeps a
-//! fingerprint a column; the password's column is not read at all.
+//! Observes the declared accounts and those in the inventory with one query. Keeps one fingerprint per
+//! column; the password column is not read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Declared, value_print, wanted};
+use super::{Declared, desired_columns, value_fingerprint};
 use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
@@ -15,13 +15,13 @@ use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, equals, r
 use crate::sql::{self, Database};
 use crate::stack;
 
-/// The accounts that were asked for.
+/// The accounts that were queried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounts {
     pub table: TableName,
     /// The column of the usernames.
     pub username: String,
-    /// Fingerprints of the asked columns by username; `None` for one that is not there.
+    /// Column fingerprints by username; `None` for an account that does not exist.
     pub users: BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>,
     /// Declared accounts that the database takes for one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,7 +57,7 @@ pub(super) async fn clashes(
     let named = std::iter::once(&accounts.username).chain(others.iter().copied());
     let asked: Vec<Asked> = named.map(|name| Asked { name: name.clone(), list: false }).collect();
     let key = std::slice::from_ref(&accounts.username);
-    let Ok(shape) = Shape::of(&name, key, &asked, schema, dialect) else { return Ok(Vec::new()) };
+    let Ok(shape) = Shape::resolve(&name, key, &asked, schema, dialect) else { return Ok(Vec::new()) };
     let rows = declared.iter().map(|(username, columns)| {
         let cell = |name: &&String| {
             columns.iter().find(|(column, _)| column == *name).and_then(|(_, cell)| cell.text())
@@ -76,7 +76,7 @@ pub(super) async fn clashes(
     Ok(pairs.into_iter().filter_map(clash).collect())
 }
 
-/// The accounts; `None` where none are asked for or their table does not exist.
+/// Returns `None` where no account is queried or the table does not exist.
 pub(crate) async fn observe(
     desired: &Desired,
     inventory: &Inventory,
@@ -96,7 +96,9 @@ pub(crate) async fn observe(
             .flatten()
             .cloned()
             .collect();
-    asked.extend(desired.users.values().flat_map(|user| wanted(accounts, user)).map(|(column, _)| column));
+    asked.extend(
+        desired.users.values().flat_map(|user| desired_columns(accounts, user)).map(|(column, _)| column),
+    );
     asked.remove(&accounts.password);
     let columns: Vec<&Column> = asked.iter().filter_map(|name| table.column(name)).collect();
 
@@ -116,13 +118,13 @@ pub(crate) async fn observe(
         for row in database.query(&sql, &source.values).await.map_err(doing())? {
             let prints = columns.iter().zip(row.values().iter().skip(1));
             let prints = prints.map(|(column, value)| {
-                (column.name.clone(), value_print(database.dialect(), column, value.as_deref()))
+                (column.name.clone(), value_fingerprint(database.dialect(), column, value.as_deref()))
             });
             users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
         }
     }
     let declared: Vec<_> =
-        desired.users.iter().map(|(name, user)| (name.clone(), wanted(accounts, user))).collect();
+        desired.users.iter().map(|(name, user)| (name.clone(), desired_columns(accounts, user))).collect();
     let clashes = clashes(accounts, &declared, schema, database).await;
     let clashes = clashes.map_err(Error::doing(format!("comparing the accounts in {name}")))?;
     Ok(Some(Accounts { table: name, username: username.name.clone(), users, clashes }))

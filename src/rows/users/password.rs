@@ -1,5 +1,4 @@
-//! Hashes passwords, off the threads that serve connections. A hash leaves this room only into the
-//! row that it is for.
+//! Hashes passwords on blocking threads. A hash is used only to write its row.
 
 use argon2::Argon2;
 use argon2::password_hash::PasswordHasher as _;
@@ -8,12 +7,12 @@ use crate::address::Address;
 use crate::rows::{Error, Result};
 use crate::stack::{PasswordError, PasswordHash, Secret};
 
-/// The strength of bcrypt that the contract names.
+/// The work factor that the contract prescribes.
 const BCRYPT_COST: u32 = 12;
-/// What bcrypt reads of a password.
+/// bcrypt ignores the bytes of a password after these.
 const BCRYPT_BYTES: usize = 72;
 
-/// The hash of a secret as it is stored: a PHC string of argon2id, or `$2b$12$…` of bcrypt.
+/// Returns a PHC string for argon2id, or `$2b$12$…` for bcrypt.
 pub(super) async fn hash(whose: &Address, secret: &Secret, kind: PasswordHash) -> Result<String> {
     let unset = |unset: &crate::stack::Unset| PasswordError::Unset {
         whose: whose.to_string(),
@@ -23,7 +22,7 @@ pub(super) async fn hash(whose: &Address, secret: &Secret, kind: PasswordHash) -
     if kind == PasswordHash::Bcrypt && password.len() > BCRYPT_BYTES {
         return Err(Error::LongPassword { whose: whose.to_string(), bytes: password.len() });
     }
-    // secrecy's own text is wiped when it is dropped; this copy is too.
+    // secrecy wipes its own copy when dropped; this makes the copy for the thread do so too.
     let password = secrecy::SecretString::from(password);
     let hashed = tokio::task::spawn_blocking(move || {
         use secrecy::ExposeSecret as _;
