@@ -1,5 +1,5 @@
-//! Executes one change. Each looks at the database again as it acts, so that running it twice, or
-//! again after being killed in the middle, ends the same.
+//! Executes one change. Each step checks the database again as it runs, so that it can run twice or be
+//! resumed after a kill.
 
 use super::{Result, database};
 use crate::change::Effect;
@@ -8,7 +8,7 @@ use crate::journal::RunId;
 use crate::roles::RoleChange;
 use crate::{migrations, roles, rows};
 
-/// One step on the system database, with all that it needs.
+/// An action on the system database.
 #[derive(Debug, Clone)]
 pub enum Change {
     CreateDatabase,
@@ -16,13 +16,13 @@ pub enum Change {
         name: String,
     },
     Migration(migrations::Change),
-    /// Makes or mends a role of the server.
+    /// Creates or alters a role of the server.
     Role(Box<RoleChange>),
-    /// Writes rows and accounts, and takes rows back.
+    /// Writes rows and accounts, and deletes owned rows.
     Rows(rows::Change),
 }
 
-/// Executes one change in the name of a run.
+/// Executes one change as part of a run.
 pub async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<Effect> {
     match change {
         Change::Migration(change) => return Ok(migrations::apply(change, client, run).await?),

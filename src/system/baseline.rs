@@ -1,5 +1,5 @@
-//! Adopts a database that another tool migrated: makes what the migrations up to a version would
-//! make in a scratch database, compares, and records them. Never runs one on the real database.
+//! Adopts a database that another tool migrated: runs the migrations up to a version in a scratch database,
+//! compares the schemas, and records the migrations. Runs nothing on the real database.
 
 use std::collections::BTreeSet;
 
@@ -12,45 +12,44 @@ use crate::journal::{Inventory, RunId};
 use crate::migrations::{self, Advice, Pending, without_external_statements};
 use crate::stack::Migration;
 
-/// What comparing gave.
+/// The result of a comparison.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It was stopped before there was anything to compare.
+    /// The user stopped it before there was a result.
     Stopped,
-    /// The history has all of them already.
+    /// The history has all of the migrations already.
     Recorded,
-    /// What the history has does not fit the files.
+    /// The history does not match the files.
     Faults(Vec<Fault>),
-    /// The schema is not what the migrations would make.
+    /// The schema differs from what the migrations create.
     Differs {
-        /// How many tables, views, functions and the like differ.
+        /// How many tables, views, functions and other objects differ.
         objects: usize,
-        /// How, from what they would make to what is there.
+        /// A diff from the expected to the real schema.
         diff: String,
     },
-    /// It is: these can be recorded.
+    /// The schemas match, so the migrations can be recorded.
     Same {
-        /// Those that the history lacks.
+        /// The migrations that the history does not have.
         lacking: Vec<Migration>,
-        /// What of the schema they would make.
+        /// The part of the real schema that the migrations create.
         schema: Snapshot,
     },
 }
 
-/// Which migrations a database is said to have, and what is known of that.
+/// The migrations to adopt, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct Until {
-    /// The last of them.
+    /// The last version.
     pub version: i64,
-    /// Whether the schema that they left is recorded.
+    /// Whether the bookkeeping has the schema that they left.
     pub is_recorded: bool,
-    /// Whether the schema is to be compared with what they would make.
+    /// Whether to compare the schema with the one that they create.
     pub is_compared: bool,
 }
 
-/// Compares the database with what the migrations up to a version would make, unless the history has
-/// them and the schema that they left is recorded. The scratch database is removed when `stop` comes
-/// first, too.
+/// Compares the database with what the migrations up to a version create, unless they are recorded already.
+/// The scratch database is removed also when `stop` resolves first.
 pub async fn compare(
     desired: &Desired,
     Until { version: to, is_recorded, is_compared }: Until,
@@ -85,7 +84,7 @@ pub async fn compare(
         }
     });
     let Some((expected, wanted)) = expected.await? else { return Ok(Verdict::Stopped) };
-    // What no migration makes is not theirs to judge.
+    // Objects that no migration creates are not compared.
     let catalog = client.catalog().await?;
     let mut judged = Snapshot::clone(&catalog);
     judged.tables.retain(|name, _| expected.tables.contains_key(name));
@@ -96,7 +95,7 @@ pub async fn compare(
         let diff = catalog::text_diff(&expected, &judged) + &lacking_objects.concat();
         return Ok(Verdict::Differs { objects, diff });
     }
-    // A view follows from its tables: every one is recorded, whoever made it.
+    // All views are recorded, whoever created them, because they depend on the tables.
     let views = catalog
         .tables
         .iter()
@@ -105,7 +104,8 @@ pub async fn compare(
     Ok(Verdict::Same { lacking, schema: judged })
 }
 
-/// The schema that migrations make in a database that has nothing but what they find in the real one.
+/// Runs the migrations in a scratch database with copies of the surroundings, and returns its
+/// schema.
 async fn make(
     desired: &Desired,
     files: &[&Migration],
@@ -118,7 +118,7 @@ async fn make(
     let mut surroundings = None;
     for file in files {
         let mut pending = pending(file, desired.migrations.limits());
-        // Roles are the server's: there already, and not to be made by a trial.
+        // Roles belong to the server: they exist already, and a trial must not create any.
         pending.migration.sql = without_external_statements(&file.sql, desired.dialect);
         let change = migrations::Change::Run(Box::new(pending));
         let mut made = migrations::apply(&change, scratch, &run).await;
@@ -139,7 +139,7 @@ async fn make(
     Ok((schema, made))
 }
 
-/// What to do about a migration that fails in a scratch database, and may not in the real one.
+/// Replaces the advice of a migration that failed in a scratch database.
 fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
     if let Error::Migrations(migrations::Error::Migration { advice, .. }) = &mut error {
         let left = surroundings.map(|made| made.left(Lacks::Object)).unwrap_or_default();
@@ -148,7 +148,7 @@ fn in_scratch(mut error: Error, surroundings: Option<&Surroundings>) -> Error {
     error
 }
 
-/// The same, with the way to record the migrations all the same.
+/// Adds to the advice how to record the migrations without comparing.
 fn unchecked(mut error: Error, to: i64) -> Error {
     if let Error::Migrations(migrations::Error::Migration { advice, .. }) = &mut error
         && let Advice::Scratch { baseline, .. } = &mut **advice
@@ -158,7 +158,7 @@ fn unchecked(mut error: Error, to: i64) -> Error {
     error
 }
 
-/// The tables and views that migrations make in a scratch database.
+/// The tables and views that migrations create, determined in a scratch database.
 pub async fn made_by(
     desired: &Desired,
     files: &[&Migration],

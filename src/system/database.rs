@@ -1,4 +1,4 @@
-//! The database itself and its extensions. Never drops either.
+//! The database itself and its extensions. Creates them, never drops them.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::connection::{Client, Presence, history_exists};
 use crate::digest::Digest;
 use crate::sql::{Database, Dialect, identifier};
 
-/// What a database says of itself in one round trip.
+/// Facts about a database that one round trip returns.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) version: String,
-    /// The installed extensions with their versions.
+    /// By name, with their versions.
     pub(super) extensions: BTreeMap<String, String>,
-    /// Whether there is a history of migrations.
+    /// Whether the history table exists.
     pub(super) has_history: bool,
 }
 
-/// Asks a database for its version, extensions, and whether it was ever migrated.
+/// Queries the version, the extensions, and whether there is a history.
 pub(super) async fn observe(database: &Database) -> Result<Seen> {
     let (version, installed) = match database.dialect() {
         Dialect::Postgres => (
@@ -44,7 +44,7 @@ pub(super) async fn observe(database: &Database) -> Result<Seen> {
     read().await.map_err(Error::doing("asking for the version"))
 }
 
-/// The database and the extensions against what is there.
+/// Plans the creation of the database and of missing extensions.
 pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     let mut diff = Diff::default();
     let version = &observed.version;
@@ -101,14 +101,14 @@ pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     diff
 }
 
-/// Installs an extension; one that is there is left alone.
+/// Installs an extension unless it is installed.
 pub(super) async fn create_extension(name: &str, client: &Client) -> Result<()> {
     let sql = format!("CREATE EXTENSION IF NOT EXISTS {}", identifier(name));
     let database = client.database().await?;
     let created = database.execute(&sql, &[]).await;
     client.forget_catalog().await;
     match created {
-        // Two sessions that create it at once: the loser finds it made.
+        // Another session created it at the same time, which raises a unique violation.
         Err(error) if error.code().as_deref() == Some("23505") => Ok(()),
         created => created.map(|_| ()).map_err(Error::doing(format!("creating extension {name}"))),
     }

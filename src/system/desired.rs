@@ -1,4 +1,4 @@
-//! What the spec wants of the system database: the database itself, and what its parts want of it. Pure.
+//! The desired system database and its parts. Pure.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub struct Desired {
     pub(super) at: Location,
     pub(super) endpoint_at: Location,
     pub(super) create_database: bool,
-    /// Empty on SQLite, which has none.
+    /// Empty on SQLite, which has no extensions.
     pub(super) extensions: Vec<String>,
     pub migrations: migrations::Desired,
     pub(super) roles: roles::Desired,
@@ -25,7 +25,7 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// What the stack wants of a database that speaks a dialect.
+    /// Selects the parts of the stack for a dialect.
     pub fn new(stack: &Stack, dialect: Dialect) -> Self {
         let system = &stack.system;
         let extensions = match dialect {
@@ -45,35 +45,36 @@ impl Desired {
         }
     }
 
-    /// The same, where it is known whether the bookkeeping has recorded a whole run.
+    /// Sets whether the bookkeeping has recorded a complete run.
     #[must_use]
     pub fn established(mut self, is_established: bool) -> Self {
         self.passwords.is_established = is_established;
         self
     }
 
-    /// The same, for a plan that goes on where an earlier run of it stopped.
+    /// Sets the steps that an earlier run of the same plan completed, so that the plan resumes
+    /// after them.
     #[must_use]
     pub fn going_on(mut self, done: &BTreeSet<Address>) -> Self {
         self.migrations.resume_after(done);
         self
     }
 
-    /// The same, for a look at what this run did.
+    /// Sets the steps that this run completed, for the plan that verifies it.
     #[must_use]
     pub fn after_steps(mut self, completed: &BTreeSet<Address>) -> Self {
         self.passwords.completed.clone_from(completed);
         self
     }
 
-    /// The same, where the schema that its migrations left is known.
+    /// Sets the schema that was recorded after the migrations ran.
     #[must_use]
     pub fn knowing(mut self, recorded: Option<&Snapshot>) -> Self {
         self.migrations.use_recorded_schema(recorded);
         self
     }
 
-    /// The migrations, in the order of their versions.
+    /// The numbered files, sorted by version.
     pub fn migrations(&self) -> &[Migration] {
         self.migrations.files()
     }
@@ -82,7 +83,7 @@ impl Desired {
         self.extensions.iter().map(|name| Kind::Extension.named(name)).collect()
     }
 
-    /// Whether somebody declared a table: a migration, or the spec by writing rows to it.
+    /// Whether a migration creates the table or the spec writes rows to it.
     pub(super) fn declares(&self, table: &TableName) -> bool {
         self.migrations.makes(table) || self.rows.writes_to(table)
     }

@@ -1,4 +1,4 @@
-//! What is wanted against what is there, concern by concern. Pure.
+//! Compares the desired system database with the observed one, part by part. Pure.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::journal::Inventory;
 use crate::migrations::{self, Upcoming};
 use crate::{roles, rows};
 
-/// Every change of the system database, and what is to be said of it.
+/// Plans every change of the system database, with checks and notes.
 pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
     let mut diff = database::diff(desired, observed);
     if observed.presence == Presence::Missing && !desired.create_database {
@@ -28,16 +28,17 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
     migrations.merge(repeatables);
     let upcoming = Upcoming::of(&migrations.changes);
-    // What is applied stands in the schema.
+    // The foreign keys of applied migrations are part of the schema already.
     let none = BTreeSet::new();
     let references = if is_migrating { desired.migrations.references() } else { &none };
     let recorded = (inventory, &desired.passwords);
     let mut rows = rows::diff(&desired.rows, observed.for_rows(), recorded, references, &upcoming);
     if let Some(last) = last {
-        // Rows come last: a view or a trigger may be what they are written through.
+        // Rows are written last: they may be written through a view or trigger that a repeatable file
+        // creates.
         rows.changes.iter_mut().for_each(|planned| planned.needs.push(last.clone()));
     }
-    // Views are granted like tables, so they are there first.
+    // Views can be granted like tables, so they are created before grants.
     let planned = (migrations.changes.as_slice(), extensions.as_slice());
     let roles = roles::diff(&desired.roles, observed.for_roles(), recorded, planned);
     roles::come_first(&roles.changes, &mut migrations.changes);
@@ -49,7 +50,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
     diff
 }
 
-/// Tables that nobody declared. Without migrations nobody declares any, and none is listed.
+/// Existing tables that nothing declares. Without migrations, none is listed.
 fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     if desired.migrations().is_empty() {
         return Vec::new();
@@ -59,14 +60,14 @@ fn unmanaged_tables(desired: &Desired, observed: &Observed) -> Vec<Address> {
     undeclared.map(|(name, _)| Kind::Table.named(name)).collect()
 }
 
-/// The part of a schema that is looked after: not the tables that nobody declared.
+/// The part of a schema that is compared for drift: without tables that nothing declares.
 pub fn managed(desired: &Desired, schema: &Snapshot) -> Snapshot {
     let mut managed = schema.clone();
     managed.tables.retain(|name, table| is_managed(desired, name, table));
     managed
 }
 
-/// Whether somebody declared a table. Views follow from tables, and are not spoken of.
+/// Whether a table is declared. Views are not listed on their own, because they depend on tables.
 pub fn is_managed(desired: &Desired, name: &TableName, table: &Table) -> bool {
     match table.kind {
         TableKind::Table | TableKind::Foreign => desired.declares(name),

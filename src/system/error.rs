@@ -1,4 +1,4 @@
-//! What can go wrong with the system database: with one of its parts, or with a scratch database.
+//! Errors of the system database, of its parts, and of scratch databases.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,6 @@ use miette::Diagnostic;
 use crate::connection::Lacks;
 use crate::{connection, migrations, roles, rows, sql};
 
-/// The result of anything done with the system database.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -24,7 +23,7 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Roles(roles::Error),
-    /// A scratch database cannot be made on the server.
+    /// A scratch database cannot be created on the server.
     #[error("cannot make the scratch database {database}: {source}")]
     #[diagnostic(
         code(trueup::system::scratch),
@@ -35,19 +34,19 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
-    /// A folder for a scratch database cannot be made.
+    /// The folder of a scratch database cannot be created.
     #[error("cannot make the temporary folder {}: {source}", path.display())]
     #[diagnostic(code(trueup::system::scratch_folder), help("set TMPDIR to a folder that can be written"))]
     ScratchFolder { path: PathBuf, source: std::io::Error },
 }
 
 impl Error {
-    /// Whether the step that it ends has certainly changed nothing. All others may have done a part.
+    /// Whether the failed step has certainly changed nothing.
     pub fn has_changed_nothing(&self) -> bool {
         matches!(self, Self::Connection(error) if error.has_changed_nothing())
     }
 
-    /// What a statement found missing, where the code says so.
+    /// What was missing for a statement, derived from the error code.
     pub fn lacks(&self) -> Option<Lacks> {
         match self {
             Self::Migrations(error) => error.lacks(),
@@ -56,19 +55,19 @@ impl Error {
         }
     }
 
-    /// Whether the connection ended before an answer was there.
+    /// Whether the connection was lost before the response.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Connection(error) if error.is_lost())
     }
 
-    /// An error of a statement of this tool, with what it was for.
+    /// Wraps an SQL error with the operation that failed.
     pub(super) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let doing = connection::Error::doing(what);
         move |source| Self::Connection(doing(source))
     }
 }
 
-// What is wrong with the connection is so whatever it was used for.
+// Connection errors are unwrapped, so that they look the same in every room.
 
 impl From<migrations::Error> for Error {
     fn from(error: migrations::Error) -> Self {

@@ -1,5 +1,5 @@
-//! Which changes of a schema the texts of some migrations account for: those that another tool ran, or
-//! that mend what was changed by hand. Pure.
+//! Determines which schema changes result from certain migrations: those that another tool applied, or that
+//! repair manual changes. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::migrations::{Texts, contains_any, has_quoted};
 use crate::stack::Migration;
 
-/// The recorded schema with the changes that some migrations account for taken over from the one that is
-/// there. What their texts do not name keeps its recorded form, and so stays a difference.
+/// The recorded schema, with the changes that the migrations explain taken from the current schema. Objects
+/// that the texts do not mention keep their recorded form, so they remain differences.
 pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files: &[&Migration]) -> Snapshot {
     if files.is_empty() {
         return recorded.clone();
@@ -23,7 +23,7 @@ pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files
             *table = explanation.merged(name, was, table);
             true
         }
-        // They may refer to a table that is not theirs.
+        // The migrations may only reference a table that they do not own.
         None => texts.mention(name) && (texts.is_dynamic || is_managed(desired, name, table)),
     });
     for (name, was) in &recorded.tables {
@@ -35,7 +35,7 @@ pub fn explained(desired: &Desired, recorded: &Snapshot, there: &Snapshot, files
     explained
 }
 
-/// The texts of migrations, and which of their words are names of tables.
+/// The texts of migrations, and the table names that they contain.
 struct Explanation {
     texts: Texts,
     tables: BTreeSet<String>,
@@ -49,7 +49,7 @@ impl Explanation {
         Self { texts, tables }
     }
 
-    /// A table as it is there, with the parts that the texts do not account for as they were.
+    /// The current table, with the recorded form of the parts that the texts do not explain.
     fn merged(&self, name: &TableName, was: &Table, there: &Table) -> Table {
         let Self { texts, tables } = self;
         if texts.is_dynamic || was == there {
@@ -57,7 +57,7 @@ impl Explanation {
         }
         let is_named = texts.mention(name);
         if let Some(definition) = &there.definition {
-            // A view follows from its tables.
+            // A view changes with its tables.
             let both = format!("{definition} {}", was.definition.as_deref().unwrap_or(""));
             let lower = both.to_lowercase();
             let is_explained = is_named

@@ -1,6 +1,6 @@
-//! The system room: the application's own database as a whole. Four doors (`desired`, `observed`, `diff`,
-//! `apply`) over the database itself and the rooms of its parts: migrations, roles and rows. Knows nothing of
-//! the other components, and keeps no data values and no secrets in what it observes.
+//! The application's own database. Combines the database itself with the rooms `migrations`, `roles` and
+//! `rows` behind the four doors (`desired`, `observed`, `diff`, `apply`). Observed values contain no data
+//! of rows and no secrets.
 
 mod apply;
 mod baseline;

@@ -1,5 +1,5 @@
-//! A database to try things in: made beside the real one, on the same server or in a temporary
-//! folder, and removed again however the trial ends. Holds no data of the real one.
+//! Temporary databases for trials, on the same server or in a temporary folder. They are removed after the
+//! trial, also when it fails. They contain no data of the real database.
 
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use crate::connection::{self, Client};
 use crate::journal::RunId;
 use crate::stack::{RedactedUrl, SystemUrl};
 
-/// How long connections may take to close: one that was given up may wait for its statement.
+/// How long to wait for connections to close: a cancelled one may still wait for its statement.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// What the name of every scratch database begins with; the rest is a UUID of version 7, which says when.
+/// The prefix of scratch databases; the rest is a UUID of version 7, which contains the time of
+/// creation.
 const PREFIX: &str = "trueup_scratch_";
-/// When a scratch database that nobody is connected to is left over: one that was just made has no
-/// connection yet.
+/// The age from which an unused scratch database counts as abandoned: a new one has no connection
+/// yet.
 const LEFT_OVER: Duration = Duration::from_mins(10);
 
-/// Does work in a scratch database of the same kind as the client's, and removes it afterwards.
-/// A process that is killed leaves one on a server, which a later one removes.
+/// Runs work in a scratch database of the same kind as the client's, then removes it. A killed process
+/// leaves its database on the server; a later call removes it.
 pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Result<T>) -> Result<T> {
     let run = RunId::new();
     match client.url() {
@@ -33,7 +34,8 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             };
             let result = result.await;
             close(&scratch).await;
-            // A folder that stays in the folder for temporary files harms nobody.
+            // A folder that cannot be removed stays in the system's temporary folder, where it is
+            // harmless.
             drop(std::fs::remove_dir_all(&folder));
             result
         }
@@ -51,10 +53,10 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
             })?;
             let result = work(&scratch).await;
             close(&scratch).await;
-            // The client itself may be one that only reads.
+            // The client itself may be read-only.
             let beside = client.elsewhere(client.url().clone(), &run);
             let dropped = beside.drop_beside(&name).await;
-            // Nobody asked for it: what cannot be dropped stays.
+            // Removing abandoned databases is best effort.
             if let Err(error) = beside.drop_unused_beside(PREFIX, |name| is_left_over(name, id)).await {
                 tracing::warn!(%error, "scratch databases that were left over stay");
             }
@@ -65,19 +67,19 @@ pub async fn within<T>(client: &Client, work: impl AsyncFnOnce(&Client) -> Resul
     }
 }
 
-/// Whether a scratch database was made long enough before another one.
+/// Whether a scratch database is old enough to be abandoned.
 fn is_left_over(name: &str, now: uuid::Uuid) -> bool {
     let made = |id: uuid::Uuid| id.get_timestamp().map(|at| Duration::new(at.to_unix().0, 0));
     let other = name.strip_prefix(PREFIX).and_then(|id| uuid::Uuid::try_parse(id).ok());
     match (other.filter(|id| id.get_version_num() == 7).and_then(made), made(now)) {
         (Some(other), Some(now)) => other + LEFT_OVER < now,
-        // It is not known when, or by whom.
+        // The name has no valid UUID, so another program may have created it.
         _ => false,
     }
 }
 
 async fn close(scratch: &Client) {
-    // Whatever is still open afterwards is ended by the server.
+    // Connections that are still open are ended by the server.
     drop(tokio::time::timeout(CLOSING, scratch.close()).await);
 }
 

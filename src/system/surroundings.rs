@@ -1,6 +1,6 @@
-//! What is in a database and no migration makes: schemas and tables of an identity service, extensions of
-//! whoever runs the server. A migration that refers to it can only be tried in a scratch database that has
-//! it too, without its rows.
+//! Objects of a database that no migration creates, such as the schema of an identity service or extensions
+//! that the operator installed. A migration that refers to them can be tried in a scratch database only
+//! after they were copied there. Rows are not copied.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::lint::script::{Script, words};
 use crate::migrations::Texts;
 use crate::sql::{self, Database, Dialect};
 
-/// An object, and the statement that makes it again.
+/// An object, and the statement that creates it.
 struct Object {
     kind: Kind,
     name: TableName,
@@ -24,21 +24,21 @@ enum Kind {
     /// A constraint or an index.
     OfTable,
     View,
-    /// An extension that brings tables or views.
+    /// An extension that has tables or views.
     Tables,
     Other,
 }
 
-/// What was made beside the migrations' own.
+/// The objects that were created in the scratch database.
 #[derive(Debug, Default, Clone)]
 pub struct Surroundings {
-    /// Tables and views.
     pub tables: BTreeSet<TableName>,
     left: Vec<(Kind, TableName)>,
 }
 
 impl Surroundings {
-    /// The names of what could not be made and may be what a statement found missing.
+    /// The names of objects that could not be created and may be the ones that a statement found
+    /// missing.
     pub fn left(&self, lacks: Lacks) -> Vec<String> {
         let may_be = |kind: Kind| match lacks {
             Lacks::Row => false,
@@ -50,8 +50,8 @@ impl Surroundings {
     }
 }
 
-/// Makes what is in a database, and none of the migrations makes, in a scratch database too, as far as
-/// that can be done.
+/// Creates the objects of the real database that no migration creates in a scratch database. Failures are
+/// not errors: the objects are listed in the result.
 pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Result<Surroundings> {
     let objects = objects(&live.database().await?).await.map_err(Error::doing("reading the schema"))?;
     let texts = Texts::parse(desired.migrations().iter().map(|file| file.sql.as_str()));
@@ -62,7 +62,7 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
             Kind::Table | Kind::OfTable => {
                 !desired.migrations.makes(&object.name) && name != "_sqlx_migrations"
             }
-            // Every view is recorded with a schema, whoever made it.
+            // A recorded schema contains every view, whoever created it.
             Kind::View => !views.contains(&name),
             Kind::Tables | Kind::Other => !texts.objects.contains(&name),
         }
@@ -70,7 +70,8 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
     let mut open: Vec<Object> = objects.into_iter().filter(is_foreign).collect();
     let database = scratch.database().await?;
     let mut surroundings = Surroundings::default();
-    // Each in a transaction of its own, and again what needed one that came later.
+    // Each object has a transaction of its own. Failed ones are retried, because they may need a
+    // later one.
     loop {
         let before = open.len();
         let mut left = Vec::new();
@@ -95,14 +96,14 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
     Ok(surroundings)
 }
 
-/// Whether an object was made before, as by the migrations that ran already.
+/// Whether the object exists already, for example because a migration created it.
 fn is_there(error: &sql::Error) -> bool {
-    // Of a table, object, schema, function; a table with two primary keys.
+    // Duplicate table, object, schema and function; a second primary key.
     const CODES: [&str; 5] = ["42P07", "42710", "42P06", "42723", "42P16"];
     error.code().is_some_and(|code| CODES.contains(&&*code))
 }
 
-/// The names of the views that migrations make, in lower case and without their schemas.
+/// The names of the views that migrations create, in lower case and without schemas.
 fn views(desired: &Desired) -> BTreeSet<String> {
     let mut views = BTreeSet::new();
     for file in desired.migrations() {
