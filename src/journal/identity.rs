@@ -1,5 +1,5 @@
-//! Which bookkeeping it is: a random value, made with it. It stands in the mark of whatever this
-//! bookkeeping puts into a store that others share, because two environments may have one name.
+//! The identity of a bookkeeping: a random value, created with its tables. It is part of the mark on
+//! objects in stores that several environments share, because two environments may have the same name.
 
 use std::fmt;
 
@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{Result, table};
 use crate::sql::Database;
 
-/// The key in `meta`.
+/// The key in the table `meta`.
 pub(super) const KEY: &str = "identity";
 
-/// The identity of a bookkeeping, as its table or a mark in a store has it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Identity(String);
@@ -21,12 +20,12 @@ impl Identity {
         Self(uuid::Uuid::new_v4().to_string())
     }
 
-    /// As the bookkeeping or a mark has it.
+    /// Wraps the text of the table `meta` or of a mark.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The first letters, which tell it from others for people.
+    /// The first characters, enough to distinguish identities in messages.
     pub fn shortened(&self) -> &str {
         const SHOWN: usize = 8;
         self.0.char_indices().nth(SHOWN).map_or(&self.0, |(end, _)| self.0.get(..end).unwrap_or_default())
@@ -49,7 +48,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// The identity of a bookkeeping that exists; `None` for one that an older trueup made.
+/// Reads the identity; `None` where an older trueup created the bookkeeping.
 pub async fn identity(database: &Database) -> Result<Option<Identity>> {
     let sql = format!("SELECT value FROM {} WHERE key = '{KEY}'", table(database.dialect(), "meta"));
     let rows = database.query(&sql, &[]).await?;

@@ -1,5 +1,5 @@
-//! What this tool put where: a row an address and key, with the digest of what was put there. It
-//! is written in the transaction that puts the thing there, and tells what may be taken back.
+//! The inventory: one row per address and key, with the digest of the content that this tool wrote. It is
+//! written in the same transaction as the content, and determines what may be deleted later.
 
 use std::collections::BTreeMap;
 
@@ -11,41 +11,39 @@ use crate::digest::Fingerprint;
 use crate::prints::Prints;
 use crate::sql::{self, Database, Dialect, Result, Row, Transaction, Value};
 
-/// The inventory as it was observed: digests only, by address and key.
+/// The observed inventory, with digests only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Inventory(pub BTreeMap<Address, Prints<Fingerprint>>);
 
 impl Inventory {
-    /// What was put at an address: the digest of the content by the fingerprint of the key.
+    /// Content digests by key fingerprint.
     pub fn at(&self, address: &Address) -> Option<&Prints<Fingerprint>> {
         self.0.get(address)
     }
 }
 
-/// The inventory as it is read: with the places of rows, which a world does not keep.
+/// The inventory as it is read. Unlike a world it also has the locations of rows.
 #[derive(Debug, Clone, Default)]
 pub struct Listed {
-    /// What was put where.
     pub inventory: Inventory,
-    /// Where exactly the rows are.
     pub places: Places,
 }
 
-/// One thing that this tool put somewhere.
+/// A row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Whose it is, such as `system.seed.demo`.
+    /// The owner, such as `system.seed.demo`.
     pub address: Address,
-    /// Where exactly: `{"table": …, "key": {column: value}}`, compact JSON with sorted keys.
+    /// The location: `{"table": …, "key": {column: value}}`, compact JSON with sorted keys.
     pub place: String,
     /// The fingerprint of the key's values, in the order of the key.
     pub key: Fingerprint,
-    /// The fingerprint of all its columns, read back when it was written.
+    /// The fingerprint of all columns, read back after writing.
     pub digest: Fingerprint,
 }
 
-/// The inventory's table, quoted, in a dialect.
+/// The quoted name of the table.
 pub fn table(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "trueup.inventory",
@@ -53,8 +51,7 @@ pub fn table(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Records entries, replacing those of the same address and key, in the caller's transaction.
-/// One statement for any number of entries.
+/// Inserts or replaces entries in the caller's transaction, with one statement for all of them.
 pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry]) -> Result<()> {
     if entries.is_empty() {
         return Ok(());
@@ -66,7 +63,7 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
             "SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[]) \
                               AS e(address, key, place, digest)"
         }
-        // One document: joining a json_each a column would rescan each of them for every row.
+        // A single JSON document: one json_each per column would scan all of them for each row.
         Dialect::Sqlite => {
             "SELECT value ->> 0 AS address, value ->> 1 AS key, value ->> 2 AS place, value ->> 3 AS digest \
              FROM json_each($2)"
@@ -97,7 +94,7 @@ pub async fn record(transaction: &mut Transaction, run: &RunId, entries: &[Entry
     transaction.execute(&sql, &values).await.map(|_| ())
 }
 
-/// Forgets entries by their keys, in the caller's transaction.
+/// Deletes entries by their keys, in the caller's transaction.
 pub async fn forget(transaction: &mut Transaction, address: &Address, keys: &[Fingerprint]) -> Result<()> {
     let dialect = transaction.dialect();
     let table = table(dialect);
@@ -110,7 +107,7 @@ pub async fn forget(transaction: &mut Transaction, address: &Address, keys: &[Fi
     transaction.execute(&sql, &[Value::from(address.as_str()), Value::Texts(keys)]).await.map(|_| ())
 }
 
-/// What was put at an address under some of its keys, in the caller's transaction.
+/// Reads the entries of an address with the given keys, in the caller's transaction.
 pub async fn entries(
     transaction: &mut Transaction,
     address: &Address,
@@ -130,15 +127,15 @@ pub async fn entries(
 
 const COLUMNS: &str = "address, place, key, digest";
 
-/// Entries of one page.
+/// The number of entries in a page.
 const PAGE: usize = 5_000;
 
-/// The query for the first page of everything that was put anywhere; on SQLite folded.
+/// The query for the first page of all entries; folded into one column on SQLite.
 pub(super) fn first_page(dialect: Dialect) -> String {
     page(dialect, "")
 }
 
-/// A page in the order of addresses and keys.
+/// Pages are sorted by address and key. `after` is the condition that skips earlier pages.
 fn page(dialect: Dialect, after: &str) -> String {
     let query =
         format!("SELECT {COLUMNS} FROM {} {after} ORDER BY address, key LIMIT {PAGE}", table(dialect));
@@ -148,7 +145,7 @@ fn page(dialect: Dialect, after: &str) -> String {
     }
 }
 
-/// Everything that was put anywhere: what the first page answered, and the pages behind it.
+/// Parses the first page, which was queried already, and reads the others.
 pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> super::Result<Listed> {
     let dialect = database.dialect();
     let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
@@ -171,12 +168,11 @@ pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> super::Res
     Ok(Listed { inventory, places })
 }
 
-/// The entries of a query's rows.
 fn read(rows: &[Row]) -> super::Result<Vec<Entry>> {
     rows.iter().map(|row| Ok(entry(row, Address::parse(row.text(0)?)?)?)).collect()
 }
 
-/// The entry of a row, whose address is known.
+/// Parses a row whose address is parsed already.
 fn entry(row: &Row, address: Address) -> Result<Entry> {
     let print = |column| {
         let text = row.text(column)?;

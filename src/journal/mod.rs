@@ -1,6 +1,5 @@
-//! The journal room: what cannot be observed, kept in the system database: runs, their steps, the
-//! inventory of what this tool put where, schema snapshots, the lock. Never believed where a store
-//! can be asked.
+//! The bookkeeping in the system database: runs, their steps, the inventory, schema snapshots and the lock.
+//! It holds only facts that cannot be observed in the stores.
 
 mod identity;
 pub mod inventory;
@@ -29,7 +28,7 @@ pub use store::{Bookkeeping, FORMAT, Observed, ensure, exists, observe, record_f
 use crate::address;
 use crate::sql;
 
-/// The identity of one run of `apply`: a UUID of version 7, so that runs sort by time.
+/// The id of a run: a UUID of version 7, so that ids sort by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(String);
@@ -39,7 +38,7 @@ impl RunId {
         Self(uuid::Uuid::now_v7().to_string())
     }
 
-    /// The identity as the journal or a user writes it.
+    /// Wraps an id from the journal or from user input.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -61,60 +60,57 @@ impl fmt::Display for RunId {
     }
 }
 
-/// What went wrong with the bookkeeping.
+/// Errors of the bookkeeping.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
-    /// The system database refused something.
+    /// A statement failed in the system database.
     #[error("cannot use the bookkeeping in the system database: {0}")]
     #[diagnostic(code(trueup::journal::database), help("{}", help_of(.0)))]
     Database(#[from] sql::Error),
-    /// There was no time to write: the run was told to stop at once.
+    /// There was no time to write, because the run had to stop at once.
     #[error("the end of the run could not be recorded: the system database is busy")]
     #[diagnostic(code(trueup::journal::busy), help("the next run goes on from what it finds"))]
     Busy,
-    /// A newer trueup wrote it.
+    /// A newer trueup created the tables.
     #[error("the bookkeeping has format {found}, and this trueup reads up to {FORMAT}")]
     #[diagnostic(
         code(trueup::journal::too_new),
         help("use the version of trueup that applied last, or a newer one")
     )]
-    TooNew {
-        /// The format that was found.
-        found: i64,
-    },
-    /// It names a kind of thing that this version does not have.
+    TooNew { found: i64 },
+    /// An address has a kind that this version does not have.
     #[error("in the bookkeeping, {0}")]
     #[diagnostic(
         code(trueup::journal::unknown_address),
         help("use the version of trueup that applied last, or a newer one")
     )]
     UnknownAddress(#[from] address::Unknown),
-    /// What stands in it cannot be read.
+    /// A row cannot be parsed.
     #[error("the bookkeeping holds something unreadable: {what}")]
     #[diagnostic(
         code(trueup::journal::unreadable),
         help("the bookkeeping can be dropped: history and take-backs are lost, nothing else")
     )]
     Unreadable {
-        /// Which row, and why.
+        /// Which row, and the reason.
         what: String,
     },
 }
 
 impl Error {
-    /// Whether the connection ended before an answer was there.
+    /// Whether the connection was lost before the response.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Database(error) if error.is_lost())
     }
 }
 
-/// What to do about a database that refuses the bookkeeping.
+/// The help text, chosen by error code.
 fn help_of(error: &sql::Error) -> &'static str {
     if let Some(help) = error.help_of_connection() {
         return help;
     }
     match error.code().as_deref() {
-        // It may not.
+        // Insufficient privilege.
         Some("42501") => {
             "it is the schema `trueup`: whoever applies first needs CREATE on the database \
              (GRANT CREATE ON DATABASE … TO …), and any other account USAGE on that schema and SELECT, INSERT, \
@@ -131,13 +127,12 @@ fn help_of(error: &sql::Error) -> &'static str {
     }
 }
 
-/// The owner of the system database's recorded schema.
+/// The owner under which the schema of the system database is recorded.
 pub const SYSTEM_SCHEMA: &str = "system";
 
-/// The result of anything asked of the journal.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A table of the bookkeeping, as the dialect names it: `trueup.runs` or `trueup_runs`.
+/// The name of a bookkeeping table in a dialect: `trueup.runs` or `trueup_runs`.
 fn table(dialect: sql::Dialect, name: &str) -> String {
     match dialect {
         sql::Dialect::Postgres => format!("trueup.{name}"),

@@ -1,5 +1,5 @@
-//! Things that have another name in the spec than they had: what the bookkeeping knows of the old
-//! name counts as the new one's. A plan sees that at once; the next apply writes it down.
+//! Renames in the spec: bookkeeping entries of the old address count for the new one. Plans apply the
+//! renames in memory; the next apply writes them.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use super::{Observed, Result, store, table};
 use crate::address::Address;
 use crate::sql::{Database, Value};
 
-/// A name that the bookkeeping still has to learn.
+/// A rename that the bookkeeping does not have yet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Move {
     pub from: Address,
     pub to: Address,
 }
 
-/// Of the moves of a spec, those of which the bookkeeping knows something under the old name.
+/// The renames of a spec whose old address the bookkeeping still has.
 pub fn pending_moves(moved: &BTreeMap<Address, Address>, observed: &Observed) -> Vec<Move> {
     let knows = |address: &Address, to: &Address| {
         let snapshots = &observed.snapshots;
@@ -27,7 +27,7 @@ pub fn pending_moves(moved: &BTreeMap<Address, Address>, observed: &Observed) ->
 }
 
 impl Observed {
-    /// The same journal with the new names. What stands under a new name already stays.
+    /// Applies the renames. An entry that exists under the new address is kept.
     #[must_use]
     pub fn renamed(mut self, moves: &[Move]) -> Self {
         for Move { from, to } in moves {
@@ -45,7 +45,7 @@ impl Observed {
     }
 }
 
-/// Writes the new names down, all or nothing. Running it twice is running it once.
+/// Writes the renames in one transaction. Idempotent.
 pub async fn rename(database: &Database, stack: &str, moves: &[Move]) -> Result<()> {
     let dialect = database.dialect();
     let [inventory, protection, snapshots] =

@@ -1,4 +1,4 @@
-//! What the bookkeeping knows of a password: which `password_version` it was set for. Pure.
+//! Decides from the recorded `password_version` whether a password has to be set. Pure.
 
 use std::collections::BTreeSet;
 
@@ -6,37 +6,37 @@ use super::Inventory;
 use crate::address::Address;
 use crate::digest::Fingerprint;
 
-/// What is recorded for a password that was set while the spec named no version.
+/// The version that is recorded for a password that was set without a version in the spec.
 pub(crate) const UNNAMED_VERSION: u32 = 0;
 
-/// The password version as the inventory keeps it in place of a content's digest: the number
-/// itself, which must be compared and not only be equal.
+/// Encodes a version as a fingerprint, because the inventory has only digests. Versions are compared by
+/// order, so it is the number itself.
 pub(crate) fn version_print(version: u32) -> Fingerprint {
     Fingerprint::parse(&format!("{version:032x}")).unwrap_or_else(|| Fingerprint::of_text("0"))
 }
 
-/// The password version that a digest of the inventory stands for.
+/// Decodes a version.
 fn version_of(print: Fingerprint) -> Option<u32> {
     u32::from_str_radix(&print.to_string(), 16).ok()
 }
 
-/// The key that the name of an account or a role is in the inventory.
+/// The inventory key of an account or role.
 pub(crate) fn account_key(name: &str) -> Fingerprint {
     Fingerprint::of_text(name)
 }
 
-/// What is known of all passwords before a plan is made.
+/// The facts about passwords that a plan needs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Passwords {
-    /// Whether the bookkeeping has recorded a whole run. Until then, a password may have been set for its
-    /// version although nothing says so.
+    /// Whether the bookkeeping has recorded a complete run. Before that, a password may have been set for
+    /// its version without a record.
     pub(crate) is_established: bool,
-    /// What this run did before it looked again.
+    /// The steps that this run completed, for the plan that verifies it.
     pub(crate) completed: BTreeSet<Address>,
 }
 
 impl Passwords {
-    /// What a version asks for, of the account with a name that was put at an address.
+    /// Decides about the password of an existing account.
     pub(crate) fn asked(
         &self,
         wanted: Option<u32>,
@@ -48,17 +48,17 @@ impl Passwords {
     }
 }
 
-/// What the version in the spec asks for, where the account is there already.
+/// What the version in the spec requires for an existing account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Versioned {
-    /// Nothing: none is named, or the password was set for it.
+    /// Nothing: the spec has no version, or the password was set for it.
     Settled,
-    /// To set the password: the first version that is named for it.
+    /// Set the password: the spec has a version for the first time.
     Named,
-    /// To set the password: it was set for an earlier version.
+    /// Set the password: the version was raised.
     Raised,
-    /// To record the version alone. The bookkeeping was lost or is new, and the password may have
-    /// been set for this version already.
+    /// Only record the version. The bookkeeping is new or was lost, so the password may have been set for
+    /// this version already.
     Unrecorded,
 }
 
@@ -74,12 +74,11 @@ impl Versioned {
         }
     }
 
-    /// Whether the password is set.
     pub(crate) fn sets_password(self) -> bool {
         matches!(self, Self::Named | Self::Raised)
     }
 
-    /// Why something is planned for it.
+    /// The reason of the planned change.
     pub(crate) fn reason(self) -> Option<&'static str> {
         match self {
             Self::Settled => None,
@@ -90,7 +89,7 @@ impl Versioned {
     }
 }
 
-/// Says that passwords which nothing can compare are left as they are.
+/// A note that lists passwords that cannot be compared and are kept.
 pub(crate) fn note_uncompared(addresses: &BTreeSet<Address>) -> Option<String> {
     const SHOWN: usize = 5;
     let shown = addresses.iter().take(SHOWN).map(Address::as_str).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,5 @@
-//! Where rows were put: what the inventory keeps of them to find them again. Packed, because a look holds
-//! the places of all rows until their tables were asked. Pure.
+//! The locations of owned rows, as the inventory has them. They are packed, because observing keeps those
+//! of all rows in memory until their tables were queried. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use crate::catalog::TableName;
 use crate::digest::Fingerprint;
 use crate::packed::Rows;
 
-/// Where a row was put, as the inventory keeps it.
+/// The table and key of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     pub table: TableName,
-    /// The columns that identify the row, and their values.
+    /// The values of the columns that identify the row.
     pub key: BTreeMap<String, Option<String>>,
 }
 
 impl Place {
-    /// Reads what [`Self::written`] gives.
+    /// Parses the output of [`Self::written`].
     pub fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
@@ -31,24 +31,22 @@ impl Place {
     }
 }
 
-/// A table, and the columns that identify rows of it, sorted.
+/// A table, and the sorted columns that identify its rows.
 pub type Group = (TableName, Vec<String>);
 
-/// The places of rows by the address that they were put there for.
+/// The locations of rows by owner.
 #[derive(Debug, Clone, Default)]
 pub struct Places(pub BTreeMap<Address, BTreeMap<Group, Placed>>);
 
-/// Rows of one table.
+/// The keys of owned rows in one table.
 #[derive(Debug, Clone, Default)]
 pub struct Placed {
-    /// The fingerprint of each key.
     pub prints: Vec<Fingerprint>,
-    /// The values of each key.
     pub keys: Rows,
 }
 
 impl Places {
-    /// Adds a place. What is no place of a row is left out.
+    /// Adds a location. Text that is not the location of a row is ignored.
     pub fn push(&mut self, address: &Address, place: &str, print: Fingerprint) {
         let Some(Place { table, key }) = Place::parse(place) else { return };
         let (columns, values): (Vec<String>, Vec<Option<String>>) = key.into_iter().unzip();

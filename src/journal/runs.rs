@@ -1,4 +1,4 @@
-//! Runs and their steps: who changed what, when, from which spec, and how each step ended.
+//! Runs and their steps: who changed what, when, from which spec, and with what outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,6 @@ use super::{Result, RunId, table};
 use crate::digest::Digest;
 use crate::sql::{Database, Dialect, Row, Value};
 
-/// One run of `apply`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Run {
     pub id: RunId,
@@ -14,40 +13,39 @@ pub struct Run {
     pub command: String,
     pub stack: String,
     pub environment: String,
-    /// How it ended, or that it has not.
     pub status: RunStatus,
-    /// When it began, in RFC 3339.
+    /// In RFC 3339.
     pub started_at: String,
     pub finished_at: Option<String>,
     /// User and host.
     pub who: String,
     pub tool_version: String,
-    /// The commit that the spec was read from, where it lies in a git checkout.
+    /// The commit of the spec's git checkout, if it is in one.
     pub git_commit: Option<String>,
     pub spec_digest: String,
     pub plan_digest: String,
-    /// One line: what was done.
+    /// One line that says what was done.
     pub summary: Option<String>,
 }
 
-/// How a run ended.
+/// The status of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// It has not.
+    /// The run has no recorded end.
     Running,
-    /// Everything planned was done, and the world converged.
+    /// Every planned step succeeded, and the plan after it was empty.
     Succeeded,
-    /// A step failed or was blocked, or the world did not converge.
+    /// A step failed or was blocked, or the plan after it was not empty.
     Failed,
     Interrupted,
-    /// It never finished, and does not hold the lock any more: killed, most likely. Never stored:
-    /// found when it is shown.
+    /// The run has no end and no longer holds the lock, so it was probably killed. Computed when it is
+    /// shown, never stored.
     Died,
 }
 
 impl Run {
-    /// Calls a run that never finished by its name, unless it is the one that holds the lock.
+    /// Sets the status of a run without an end to `Died`, unless it holds the lock.
     #[must_use]
     pub fn judged(mut self, holder: Option<&str>) -> Self {
         if self.status == RunStatus::Running && holder != Some(self.id.as_str()) {
@@ -58,7 +56,7 @@ impl Run {
 }
 
 impl RunStatus {
-    /// As stored and shown.
+    /// The form that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -79,42 +77,40 @@ impl RunStatus {
     }
 }
 
-/// How a step ended.
+/// The outcome of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// It did what it was to do.
     Done,
-    /// It did, and something of it is to be looked at: one line each.
+    /// Done, with warnings of one line each.
     Warned(Vec<String>),
-    /// All of it was there already when it ran.
+    /// Its effect existed already when it ran.
     Unchanged,
-    /// It was left out, with the reason: an earlier run of the same plan did it.
+    /// Not executed, with the reason: an earlier run of the same plan completed it.
     Skipped(String),
-    /// It failed, with the error.
+    /// Failed, with the error message.
     Failed(String),
-    /// It was not started, with the reason.
+    /// Not started, with the reason.
     Blocked(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepRecord {
-    /// Counted from 0, in the order in which steps ended.
+    /// Counts from 0, in the order in which steps ended.
     pub position: i64,
     pub address: String,
     pub action: String,
     pub outcome: Outcome,
-    /// When, in RFC 3339.
+    /// In RFC 3339.
     pub finished_at: String,
     pub milliseconds: i64,
 }
 
-/// This moment in RFC 3339, to the millisecond.
+/// The current time in RFC 3339, to the millisecond.
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-/// Records that a run has begun.
 pub async fn begin(database: &Database, run: &Run) -> Result<()> {
     let sql = format!(
         "INSERT INTO {} (id, command, stack, environment, status, started_at, who, tool_version, git_commit, \
@@ -139,7 +135,7 @@ pub async fn begin(database: &Database, run: &Run) -> Result<()> {
     Ok(())
 }
 
-/// Records steps that ended, in one statement a hundred of them.
+/// Records finished steps, up to a hundred per statement.
 pub async fn record_steps(database: &Database, run: &RunId, steps: &[StepRecord]) -> Result<()> {
     const COLUMNS: usize = 8;
     let table = table(database.dialect(), "steps");
@@ -183,7 +179,6 @@ fn step_values(run: &RunId, step: &StepRecord) -> [Value; 8] {
     ]
 }
 
-/// Records how a run ended.
 pub async fn finish(database: &Database, run: &RunId, status: RunStatus, summary: &str) -> Result<()> {
     let sql = format!(
         "UPDATE {} SET status = $2, finished_at = $3, summary = $4 WHERE id = $1",
@@ -198,7 +193,7 @@ pub async fn finish(database: &Database, run: &RunId, status: RunStatus, summary
 const RUN_COLUMNS: &str = "id, command, stack, environment, status, started_at, finished_at, who, tool_version, \
                            git_commit, spec_digest, plan_digest, summary";
 
-/// The newest runs, newest first.
+/// The most recent runs, newest first.
 pub async fn history(database: &Database, limit: i64) -> Result<Vec<Run>> {
     let sql = format!(
         "SELECT {RUN_COLUMNS} FROM {} ORDER BY started_at DESC, id DESC LIMIT $1",
@@ -218,8 +213,8 @@ pub async fn runs_of_plan(database: &Database, plan: &Digest) -> Result<Vec<Run>
     Ok(rows.iter().map(read_run).collect::<crate::sql::Result<_>>()?)
 }
 
-/// The query for the vector store's collections and documents whose last step was no delete. Runs sort
-/// by time.
+/// The query for collections and documents of the vector store whose last step was not a delete. Run ids
+/// sort by time.
 pub(super) fn trained(dialect: Dialect) -> String {
     format!(
         "SELECT address FROM (SELECT address, action, row_number() OVER \
@@ -230,7 +225,7 @@ pub(super) fn trained(dialect: Dialect) -> String {
     )
 }
 
-/// The query for the newest runs that did not succeed.
+/// The query for the most recent runs that did not succeed.
 pub(super) fn unfinished(dialect: Dialect) -> String {
     format!(
         "SELECT id FROM {} WHERE status <> 'succeeded' ORDER BY id DESC LIMIT 100",

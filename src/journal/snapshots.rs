@@ -1,5 +1,5 @@
-//! Versions of schemas: a new one whenever the schema of the system or of a target differs from
-//! the newest recorded one.
+//! Recorded schemas: a new version whenever the schema of the system or of a target differs from the newest
+//! one.
 
 use std::collections::BTreeMap;
 
@@ -7,16 +7,16 @@ use super::{Error, Result, RunId, SYSTEM_SCHEMA, table};
 use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
 use crate::sql::{Database, Dialect, Row, Value};
 
-/// The key of `meta` that stands from before the first migration of a run until the schema that the
-/// run left is recorded. A run that was killed in between leaves it.
+/// The key in `meta` that exists from before a run's first migration until the resulting schema is
+/// recorded. It remains after a kill in between.
 pub(super) const CHANGING: &str = "schema_changing";
 
-/// Says that the system's schema is about to change: what was recorded of it holds no more.
+/// Marks the recorded schema of the system as outdated, because a migration is about to change it.
 pub async fn expect_change(database: &Database, run: &RunId) -> Result<()> {
     super::store::set_meta_alone(database, CHANGING, run.as_str()).await
 }
 
-/// Records a schema as the newest version of its owner, unless it is the newest already.
+/// Records a schema as the newest version of its owner, unless it equals the newest one.
 pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Snapshot) -> Result<()> {
     let table = table(database.dialect(), "snapshots");
     let unreadable =
@@ -54,7 +54,7 @@ pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Sn
     Ok(())
 }
 
-/// The query for the newest version of every owner: `system` or `target.NAME`.
+/// The query for the newest version of every owner, which is `system` or `target.NAME`.
 pub(super) fn newest(dialect: Dialect) -> String {
     let table = table(dialect, "snapshots");
     format!(
@@ -63,7 +63,7 @@ pub(super) fn newest(dialect: Dialect) -> String {
     )
 }
 
-/// The schemas of its rows, by owner.
+/// Parses the rows of that query into schemas by owner.
 pub(super) fn read(rows: &[Row]) -> Result<BTreeMap<String, Snapshot>> {
     let schema = |row: &Row| {
         let owner = row.text(0)?.to_owned();

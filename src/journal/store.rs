@@ -1,5 +1,5 @@
-//! The bookkeeping's tables, and what of them goes into a world. Making them is the change
-//! `system.bookkeeping`; losing them loses history and take-backs, never convergence.
+//! The tables of the bookkeeping, and reading them into a world. The change `system.bookkeeping` creates
+//! them. Without them there is no history and no deletion of owned rows, but plans still converge.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,53 +14,50 @@ use crate::digest::Digest;
 use crate::sql::{Database, Dialect, Row, Transaction, Value};
 use crate::stack::Flags;
 
-/// Version of the tables. Raised when their form changes; a newer one is refused, not guessed at.
+/// The version of the tables, raised when their structure changes. A newer version is rejected.
 pub const FORMAT: i64 = 4;
 
-/// Whether the tables are there.
+/// Whether the tables exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bookkeeping {
-    /// Nothing was applied yet, or somebody dropped them.
+    /// Nothing was applied yet, or the tables were dropped.
     Missing,
-    /// They are there, and an older trueup made them: some are missing.
+    /// Some tables are missing, because an older trueup created the others.
     Outdated,
-    /// They are there, in the current format.
+    /// All tables exist in the current format.
     Present,
 }
 
-/// What the journal knows that no store can be asked for.
+/// The facts of the bookkeeping that a plan uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
     pub bookkeeping: Bookkeeping,
-    /// Which bookkeeping it is; `None` before it was made, or while an older trueup's is there.
+    /// `None` without bookkeeping, or where an older trueup created it.
     pub identity: Option<Identity>,
-    /// The stack last applied: a bookkeeping is of one.
+    /// The stack last applied: bookkeeping belongs to one stack.
     #[serde(default)]
     pub stack: Option<String>,
-    /// The environment last applied.
     pub environment: Option<String>,
-    /// The flags last applied.
     pub flags: Option<Flags>,
-    /// What was protected by the spec last applied.
+    /// The addresses that were protected by the spec last applied.
     #[serde(default)]
     pub protected: BTreeSet<Address>,
-    /// The digest of the spec that was last applied whole.
+    /// The digest of the spec that was last applied completely.
     #[serde(default)]
     pub spec_digest: Option<Digest>,
-    /// What this tool put where.
     pub inventory: Inventory,
-    /// The newest recorded schema of each owner: `system`, `target.NAME`.
+    /// The newest recorded schema by owner: `system` or `target.NAME`.
     pub snapshots: BTreeMap<String, Snapshot>,
-    /// Collections and documents whose last step on record made or changed them: the proof that a mark
-    /// without an identity is this bookkeeping's.
+    /// Collections and documents that this bookkeeping created or changed last. Proves that a mark without
+    /// an identity belongs to it.
     pub trained: BTreeSet<Address>,
-    /// The newest runs that did not succeed: what they wrote may be half of it, or late.
+    /// The most recent runs that did not succeed, whose writes may be incomplete or late.
     pub unfinished: BTreeSet<RunId>,
 }
 
 impl Observed {
-    /// A journal that was never written.
+    /// The value without bookkeeping.
     pub fn missing() -> Self {
         Self {
             bookkeeping: Bookkeeping::Missing,
@@ -78,7 +75,7 @@ impl Observed {
     }
 }
 
-/// The tables, for both dialects: moments are text in RFC 3339, so that they read the same.
+/// The tables for both dialects. Times are text in RFC 3339, so that both return them alike.
 const TABLES: &[(&str, &str)] = &[
     ("meta", "key text PRIMARY KEY, value text NOT NULL"),
     ("flags", "name text PRIMARY KEY, value boolean NOT NULL"),
@@ -108,11 +105,10 @@ const TABLES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The table without which there is no bookkeeping.
+/// The table that every bookkeeping has.
 const FIRST: &str = "meta";
 
-/// Makes the tables that are missing and records what is protected, in one transaction. Running it
-/// twice is running it once.
+/// Creates missing tables and records the protected addresses, in one transaction. Idempotent.
 pub async fn ensure(database: &Database, stack: &str, protected: &BTreeSet<Address>) -> Result<()> {
     let mut transaction = database.begin().await?;
     make_tables(&mut transaction, stack).await?;
@@ -126,12 +122,13 @@ pub async fn ensure(database: &Database, stack: &str, protected: &BTreeSet<Addre
     Ok(())
 }
 
-/// Makes the tables that are missing. A bookkeeping of no stack is this one's from now on.
+/// Creates missing tables. Bookkeeping without a stack is assigned to this one.
 pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> Result<()> {
     let dialect = transaction.dialect();
     let mut statements = Vec::new();
     if dialect == Dialect::Postgres {
-        // CREATE … IF NOT EXISTS still races in PostgreSQL; whoever is second waits here.
+        // CREATE … IF NOT EXISTS can fail in PostgreSQL when two sessions run it at once, so it is
+        // serialised by a lock.
         statements.push("SELECT pg_advisory_xact_lock(7238201)".to_owned());
         statements.push("CREATE SCHEMA IF NOT EXISTS trueup".to_owned());
     }
@@ -141,7 +138,7 @@ pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> R
     statements.extend(TABLES.iter().map(make));
     transaction.execute_each(&statements).await?;
     set_meta(transaction, "format", &FORMAT.to_string()).await?;
-    // What stands there already stays.
+    // Existing values are kept.
     let first = format!(
         "INSERT INTO {} (key, value) VALUES ('stack', $1), ('{}', $2) ON CONFLICT (key) DO NOTHING",
         table(dialect, "meta"),
@@ -152,21 +149,21 @@ pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> R
     Ok(())
 }
 
-/// Takes a key out of `meta`.
+/// Deletes a key from `meta`.
 pub(super) async fn unset_meta(transaction: &mut Transaction, key: &str) -> Result<()> {
     let sql = format!("DELETE FROM {} WHERE key = $1", table(transaction.dialect(), "meta"));
     transaction.execute(&sql, &[Value::from(key)]).await?;
     Ok(())
 }
 
-/// Puts a key into `meta`, or another value under it.
+/// Inserts or replaces a key in `meta`.
 async fn set_meta(transaction: &mut Transaction, key: &str, value: &str) -> Result<()> {
     let set = meta_is(transaction.dialect());
     transaction.execute(&set, &[Value::from(key), Value::from(value)]).await?;
     Ok(())
 }
 
-/// As [`set_meta`], by itself.
+/// Like [`set_meta`], without a transaction of the caller.
 pub(super) async fn set_meta_alone(database: &Database, key: &str, value: &str) -> Result<()> {
     database.execute(&meta_is(database.dialect()), &[Value::from(key), Value::from(value)]).await?;
     Ok(())
@@ -179,10 +176,10 @@ fn meta_is(dialect: Dialect) -> String {
     )
 }
 
-/// The bookkeeping's tables that are there, asked of the catalog.
+/// The existing tables of the bookkeeping.
 async fn tables(database: &Database) -> Result<BTreeSet<String>> {
     let sql = match database.dialect() {
-        // By name: a question that joins catalogs is the dearest that a new session can be asked.
+        // Looks each name up: a join of catalogs is the most expensive query in a new session.
         Dialect::Postgres => {
             let there = TABLES.iter().map(|(name, _)| {
                 format!(
@@ -200,12 +197,12 @@ async fn tables(database: &Database) -> Result<BTreeSet<String>> {
     Ok(rows.flat_map(Row::into_values).flatten().collect())
 }
 
-/// Whether there is a bookkeeping to write to.
+/// Whether bookkeeping exists.
 pub async fn exists(database: &Database) -> Result<bool> {
     Ok(tables(database).await?.contains(FIRST))
 }
 
-/// The query for meta, flags and protection: everything small, by table.
+/// The query for the small tables meta, flags and protection.
 fn small(dialect: Dialect, tables: &BTreeSet<String>) -> String {
     let parts = [("meta", "key", "value"), ("flags", "name", "value"), ("protection", "address", "''")];
     let selects = parts.iter().filter(|(name, ..)| tables.contains(*name)).map(|(name, key, value)| {
@@ -214,7 +211,7 @@ fn small(dialect: Dialect, tables: &BTreeSet<String>) -> String {
     selects.collect::<Vec<_>>().join(" UNION ALL ")
 }
 
-/// Its rows by table: names and values.
+/// Parses the rows of that query by table, as names and values.
 fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>> {
     let mut small: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for row in rows {
@@ -224,7 +221,7 @@ fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>
     Ok(small)
 }
 
-/// Reads the journal, with the places of the inventory that observing the system needs.
+/// Reads the bookkeeping, and the locations of rows that observing the system database needs.
 pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
     let tables = tables(database).await?;
     if !tables.contains(FIRST) {
@@ -261,7 +258,7 @@ pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
     let (trained, unfinished) = (texts(next()), texts(next()));
     let identity = meta.get(identity::KEY).map(Identity::from_text);
     if meta.contains_key(snapshots::CHANGING) {
-        // A run is at work or was killed: what it did to the schema is nobody's drift.
+        // A run is active or was killed: its schema changes must not be reported as drift.
         snapshots.remove(super::SYSTEM_SCHEMA);
     }
 
@@ -292,9 +289,9 @@ fn check_format(found: Option<&str>) -> Result<i64> {
     if found > FORMAT { Err(Error::TooNew { found }) } else { Ok(found) }
 }
 
-/// Records the stack, the environment and the flags that were applied, replacing what stood there. Where one of the
-/// first two changes, the database may be a copy: what it claims of the shared cache is another environment's, but
-/// for what this run made.
+/// Records the stack, the environment and the flags that were applied, replacing previous ones. Where one of the
+/// first two changes, the database may be a copy: its claims on the shared cache then belong to another environment,
+/// except for what this run created.
 pub async fn record_flags(
     database: &Database,
     (stack, environment): (&str, &str),
@@ -324,7 +321,7 @@ pub async fn record_flags(
     Ok(())
 }
 
-/// Records the digest of a spec that was applied whole: what drift is told from.
+/// Records the digest of a spec that was applied completely. Drift is measured against it.
 pub async fn record_spec(database: &Database, digest: &Digest) -> Result<()> {
     set_meta_alone(database, "spec_digest", digest.as_str()).await
 }

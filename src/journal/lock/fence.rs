@@ -1,17 +1,17 @@
-//! The question that precedes everything a run writes: does it still hold its lock? A process that
-//! was stopped, or a host that slept, learns here that another run may have begun, and sends nothing.
+//! Checks before every write of a run that it still holds its lock. A process that was stopped, or a host
+//! that slept, detects here that another run may have begun, and sends nothing.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Error, Lock, file, postgres};
 
-/// How long an answer of the server counts: a batch asks it at most this often. A new holder takes
-/// about as long to connect and to look at the stores before it writes anything.
+/// How long a positive answer is valid, so that a batch causes few queries. A new holder needs about as
+/// long to connect and observe before its first write.
 const FRESH: Duration = Duration::from_millis(200);
 
-/// A moment on two clocks: the monotonic one stands still while a machine sleeps, and the other one
-/// can be set.
+/// A moment on two clocks. The monotonic clock stops while the machine sleeps, and the wall clock can be
+/// changed, so both have to agree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
     monotonic: Instant,
@@ -23,13 +23,13 @@ impl Moment {
         Self { monotonic: Instant::now(), wall: SystemTime::now() }
     }
 
-    /// Whether both clocks say that it was a moment ago, so that the process did not sleep since.
+    /// Whether the moment is recent by both clocks, so that the machine did not sleep since.
     pub(super) fn is_fresh(&self) -> bool {
         self.monotonic.elapsed() < FRESH && self.wall.elapsed().is_ok_and(|elapsed| elapsed < FRESH)
     }
 }
 
-/// Why a run sends nothing any more.
+/// The error of a run that lost its lock and therefore sends nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("the lock was lost, so nothing more was sent: {reason}")]
 #[diagnostic(
@@ -37,7 +37,7 @@ impl Moment {
     help("the same command goes on from here; `trueup lock status` shows who holds the lock now")
 )]
 pub struct Lost {
-    /// What the server, or the file, says.
+    /// The message of the server or about the file.
     pub reason: String,
 }
 
@@ -47,13 +47,12 @@ impl From<Lost> for Error {
     }
 }
 
-/// What keeps a run that lost its lock from writing: each batch that leaves the process passes here
-/// first. Clones are one fence. It lets everything pass until a lock is set, because what comes
-/// before the lock (making the database) has none.
+/// Prevents writes after the lock was lost: each batch is checked before it is sent. Clones share their
+/// state. Without a lock everything passes, because the database is created before a lock can exist.
 #[derive(Debug, Clone, Default)]
 pub struct Fence(Arc<Mutex<Option<Watched>>>);
 
-/// The lock behind a fence; gone when it was released.
+/// The lock that is checked; a weak reference that ends with its release.
 #[derive(Debug, Clone)]
 enum Watched {
     Postgres(Weak<postgres::Holding>),
@@ -61,8 +60,8 @@ enum Watched {
 }
 
 impl Fence {
-    /// From now on only the holder of this lock passes. A run that lost its lock while a person thought may
-    /// take it again, and set that one.
+    /// Requires this lock from now on. A run that lost its lock during a prompt may take it again and set
+    /// the new one.
     pub fn set(&self, lock: &Lock) {
         let watched = match lock {
             Lock::Postgres(held) => Watched::Postgres(Arc::downgrade(held.holding())),
@@ -75,7 +74,7 @@ impl Fence {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Refuses when the lock is held no more. Asks the server, unless it said so a moment ago.
+    /// Returns an error when the lock is lost. Queries the server, unless a recent answer is valid.
     pub async fn check(&self) -> Result<(), Lost> {
         let released = || Lost { reason: "this run has given it back".to_owned() };
         let watched = self.watched().clone();
@@ -87,8 +86,8 @@ impl Fence {
     }
 }
 
-/// Asks in a task of its own: a step that is stopped at once must not leave the lock's session in the
-/// middle of an answer.
+/// Runs in its own task, because a cancelled step must not leave the lock's session in the middle of a
+/// response.
 pub(super) async fn check(holding: Arc<postgres::Holding>) -> Result<(), Lost> {
     if holding.is_fresh() {
         return Ok(());

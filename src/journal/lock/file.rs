@@ -1,5 +1,5 @@
-//! The lock of an SQLite file: the operating system's, on a file beside it. Free when its process
-//! is dead, whatever that left written in it.
+//! The lock of an SQLite database: a lock of the operating system on a file beside it. It is released when
+//! the process ends, whatever the file contains.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::{Error, Holder, Lost, POLL, who};
 use crate::journal::RunId;
 
-/// The open file that holds the lock. Nobody can take it from a living process, but the file can be
-/// removed, and then another process locks another one.
+/// The open, locked file. Other processes cannot take the lock, but the file can be deleted, and then
+/// another process can lock a new one.
 #[derive(Debug)]
 pub struct Held {
     file: File,
@@ -18,7 +18,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Refuses when the path leads to another file by now, or to none.
+    /// Returns an error when the path no longer leads to the locked file.
     pub(super) fn check(&self) -> Result<(), Lost> {
         if is_at(&self.file, &self.path) {
             return Ok(());
@@ -27,8 +27,8 @@ impl Held {
     }
 }
 
-/// Where the lock of an SQLite file is: beside it, and beside the file that a link leads to, so
-/// that two names of one file have one lock.
+/// The path of the lock file. Symbolic links are resolved, so that two names of one database have the same
+/// lock.
 pub fn lock_file(database: &Path) -> PathBuf {
     let real = std::fs::canonicalize(database).ok().or_else(|| {
         let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -53,7 +53,8 @@ pub(super) async fn acquire(database: &Path, run: &RunId, patience: Duration) ->
             .open(&path)
             .map_err(failed)?;
         match file.try_lock() {
-            // A file that was removed meanwhile is nobody's lock: the next one makes another.
+            // The file was deleted meanwhile, so this lock protects nothing. The next attempt
+            // creates a new one.
             Ok(()) if !is_at(&file, &path) => continue,
             Ok(()) => {
                 write_holder(&mut file, run).map_err(failed)?;
@@ -104,7 +105,8 @@ fn write_holder(file: &mut File, run: &RunId) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Who wrote the file. One that has just taken the lock may not have written yet.
+/// Reads the holder. A process that has just taken the lock may not have written yet, so it
+/// retries.
 fn read_holder(file: &mut File) -> Holder {
     for _ in 0..5 {
         let mut text = String::new();

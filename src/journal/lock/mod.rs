@@ -1,5 +1,5 @@
-//! The lock that lets one run at a time write: a session advisory lock on a connection of its own
-//! in PostgreSQL, an OS file lock beside an SQLite file. It is freed by the death of its holder.
+//! The lock that allows only one run at a time to write: a session advisory lock on a dedicated connection
+//! in PostgreSQL, a file lock beside an SQLite database. It is released when its holder dies.
 
 mod fence;
 mod file;
@@ -18,19 +18,18 @@ use crate::stack::{RedactedUrl, SystemUrl};
 pub use fence::{Fence, Lost};
 pub use file::lock_file;
 
-/// Often enough to feel immediate, rare enough to cost nothing.
+/// The interval between attempts: short for people, and rare enough to cost nothing.
 const POLL: Duration = Duration::from_millis(200);
-/// How long a run that is to stop at once may take for it.
+/// The time limit for ending statements of a run that has to stop at once.
 const URGENT: Duration = Duration::from_secs(1);
 
-/// Who holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
-    /// The run, where it is known.
+    /// The id of the run, where known.
     pub run: Option<String>,
-    /// User and host, or the server's view of the client.
+    /// User and host, or the server's description of the client.
     pub who: String,
-    /// Since when, in RFC 3339.
+    /// The time it was taken, in RFC 3339.
     pub since: String,
 }
 
@@ -43,15 +42,15 @@ impl Holder {
 /// A lock that is held until this value is dropped or released.
 #[derive(Debug)]
 pub enum Lock {
-    /// The session that holds it, and who watches that it still does.
+    /// The session that holds it, and the task that checks it.
     Postgres(postgres::Held),
     /// The open file that holds it.
     Sqlite(Arc<file::Held>),
 }
 
 impl Lock {
-    /// Waits until it turns out that the lock is held no more, and gives the reason. For ever while
-    /// it is held. Nobody watches the lock of a file, which only its removal takes away: [`Self::check`].
+    /// Resolves with the reason when the lock is lost, and never while it is held. Lock files are not
+    /// watched, because only deleting the file loses the lock; [`Self::check`] detects that.
     pub fn lost(&self) -> impl Future<Output = String> + Send + use<> {
         let watch = match self {
             Self::Postgres(held) => Some(held.watch()),
@@ -65,7 +64,7 @@ impl Lock {
         }
     }
 
-    /// Refuses when the lock is held no more. Asks the server, unless it said so a moment ago.
+    /// Returns an error when the lock is lost. Queries the server, unless a recent answer is valid.
     pub async fn check(&self) -> Result<(), Error> {
         let checked = match self {
             Self::Postgres(held) => fence::check(Arc::clone(held.holding())).await,
@@ -74,8 +73,8 @@ impl Lock {
         Ok(checked?)
     }
 
-    /// Does work that only the holder may do, and gives it up as soon as the lock is lost. What it
-    /// has sent to the server is ended there; the next holder waits for that.
+    /// Runs work that needs the lock, and cancels it as soon as the lock is lost. Its statements on the
+    /// server end then too; the next holder waits for that.
     pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> Result<T, Error> {
         self.check().await?;
         let reason = tokio::select! {
@@ -90,8 +89,8 @@ impl Lock {
         Err(Error::Lost { reason })
     }
 
-    /// Frees it, and comes back when it is free: the next run need not wait for a connection that
-    /// is being closed.
+    /// Releases the lock and returns when it is free, so that the next run does not have to wait until the
+    /// connection is closed.
     pub async fn release(self) {
         match self {
             Self::Postgres(held) => held.release().await,
@@ -100,7 +99,6 @@ impl Lock {
     }
 }
 
-/// What to do about a lock file that cannot be written.
 fn help_of_file(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull => crate::sql::FULL_HELP,
@@ -108,72 +106,61 @@ fn help_of_file(error: &std::io::Error) -> &'static str {
     }
 }
 
-/// Why the lock could not be had.
+/// Errors of taking or holding the lock.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
-    /// Another run holds it.
     #[error("another run holds the lock since {}: {}{}", holder.since, holder.who, run_of(holder))]
     #[diagnostic(
         code(trueup::lock::held),
         help("wait for it, or give it time with `--lock-timeout 5m`; `trueup lock status` shows the holder")
     )]
     Held { holder: Holder },
-    /// The lock is free, and the server still executes what a dead run sent.
+    /// The lock is free, but the server still executes a statement of a dead run.
     #[error("run {run} has ended and the server still executes its statement, since {since}: {statement}")]
     #[diagnostic(
         code(trueup::lock::lingering),
         help("wait for it with `--lock-timeout 5m`, or end it with `trueup lock break {run}`")
     )]
     Lingering {
-        /// The run that is gone.
         run: String,
-        /// When the statement began, in RFC 3339.
+        /// The start of the statement, in RFC 3339.
         since: String,
-        /// How the statement begins.
+        /// The beginning of its text.
         statement: String,
     },
-    /// It was held, and is no more.
     #[error("the lock was lost: {reason}; this run stopped at once, and another may be at work")]
     #[diagnostic(
         code(trueup::lock::lost),
         help("the same command goes on from here; `trueup lock status` shows who holds the lock now")
     )]
     Lost {
-        /// What the watch saw.
+        /// The result of the check that failed.
         reason: String,
     },
-    /// A lock that only the death of its holder frees.
+    /// The lock can only be released by ending its process.
     #[error("the process that holds the lock is alive: {}", holder.who)]
     #[diagnostic(code(trueup::lock::alive), help("end that process; its lock is free at once"))]
     Alive { holder: Holder },
-    /// Somebody else holds it, not the run that was named.
+    /// Another run than the named one holds the lock.
     #[error("the lock is not held by run {wanted}{}", held_by(holder.as_ref()))]
     #[diagnostic(code(trueup::lock::other_run), help("`trueup lock status` shows the holder"))]
-    OtherRun {
-        /// The run that was named.
-        wanted: String,
-        /// Who holds it, if anybody does.
-        holder: Option<Holder>,
-    },
-    /// The server was asked and did not answer as it should.
+    OtherRun { wanted: String, holder: Option<Holder> },
+    /// A statement about the lock failed.
     #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
     #[diagnostic(code(trueup::lock::database))]
     Database {
-        /// What the driver says; no source, because the message has all of it.
+        /// Not a `source`, because the message contains all of it.
         cause: Box<sqlx::Error>,
     },
-    /// The connection ended before the answer was there.
+    /// The connection was lost before the response.
     #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
     #[diagnostic(code(trueup::lock::connection_lost), help("{}", crate::sql::HELP_OF_LOST))]
-    ConnectionLost {
-        /// What the driver says.
-        cause: Box<sqlx::Error>,
-    },
-    /// What was given to name a run names several.
+    ConnectionLost { cause: Box<sqlx::Error> },
+    /// The given part of an id matches several runs.
     #[error("{wanted} is the beginning or the end of several runs: {}", runs.join(", "))]
     #[diagnostic(code(trueup::lock::many_runs), help("give more of the id"))]
     ManyRuns { wanted: String, runs: Vec<String> },
-    /// The server did not answer at all.
+    /// The server did not respond in time.
     #[error("cannot take the lock in the system database: {what} takes longer than {seconds} s")]
     #[diagnostic(
         code(trueup::lock::no_answer),
@@ -183,16 +170,15 @@ pub enum Error {
         )
     )]
     NoAnswer {
-        /// What was asked for.
+        /// The operation that timed out.
         what: &'static str,
-        /// How long it was waited for.
         seconds: u64,
     },
-    /// The lock file cannot be made.
+    /// The lock file cannot be opened or written.
     #[error("cannot take the lock {}: {source}", path.display())]
     #[diagnostic(code(trueup::lock::file), help("{}", help_of_file(source)))]
     File { path: PathBuf, source: std::io::Error },
-    /// A pooler hands out another backend for each transaction.
+    /// The URL leads to a pooler that uses another backend for each transaction.
     #[error("`system.url` leads to a pooler in transaction mode, through which no session lock can be held")]
     #[diagnostic(
         code(trueup::lock::pooler),
@@ -222,15 +208,15 @@ fn held_by(holder: Option<&Holder>) -> String {
     format!(" but by {}: {}", holder.run.as_deref().unwrap_or("an unknown run"), holder.who)
 }
 
-/// Where the lock of a system database is to be taken.
+/// A connection or path on which the lock can be taken.
 #[derive(Debug)]
 pub enum Session {
-    /// A connection that nothing was asked on yet.
+    /// A new connection on which nothing was executed yet.
     Postgres(Box<postgres::Session>),
     Sqlite(PathBuf),
 }
 
-/// Opens what the lock is to be taken in. May run while the database itself is opened.
+/// Opens the session of the lock. Can run while the database itself is opened.
 pub async fn open(url: &SystemUrl, stack: &str) -> Result<Session, Error> {
     Ok(match url {
         SystemUrl::Postgres(url) => Session::Postgres(Box::new(postgres::Session::open(url, stack).await?)),
@@ -241,8 +227,8 @@ pub async fn open(url: &SystemUrl, stack: &str) -> Result<Session, Error> {
 impl Session {
     /// Takes the lock of a system database, waiting at most `patience`.
     ///
-    /// It polls a lock that never waits: a waiting one deadlocks with `CREATE INDEX CONCURRENTLY`. On
-    /// PostgreSQL it then waits until the server executes nothing of another run any more.
+    /// Polls with a lock attempt that never waits, because a waiting one deadlocks with `CREATE INDEX
+    /// CONCURRENTLY`. On PostgreSQL it then waits until the server executes no statement of another run.
     pub async fn take(self, database: &Database, run: &RunId, patience: Duration) -> Result<Lock, Error> {
         match self {
             Self::Postgres(session) => session.take(database, run, patience).await.map(Lock::Postgres),
@@ -251,7 +237,7 @@ impl Session {
     }
 }
 
-/// Takes the lock of a system database that is open: see [`Session::take`].
+/// Opens the session and takes the lock: see [`Session::take`].
 pub async fn acquire(
     url: &SystemUrl,
     database: &Database,
@@ -262,7 +248,7 @@ pub async fn acquire(
     open(url, stack).await?.take(database, run, patience).await
 }
 
-/// Who holds the lock now, if anybody does. Takes nothing and makes nothing.
+/// Returns the current holder, if any. Takes no lock and creates no file.
 pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Error> {
     match url {
         SystemUrl::Postgres(url) => postgres::status(url, stack).await,
@@ -270,17 +256,17 @@ pub async fn status(url: &SystemUrl, stack: &str) -> Result<Option<Holder>, Erro
     }
 }
 
-/// What became of breaking a run's lock.
+/// The result of breaking the lock of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     pub run: String,
-    /// How many sessions of it were ended.
+    /// The number of sessions that were ended.
     pub sessions: u64,
 }
 
-/// Ends every session that a run has on the server, the one that holds the lock and those that
-/// still execute something. The run is named by its id, or by the beginning or end of it. The lock
-/// of a file cannot be taken from a living process, and is free as soon as that has died.
+/// Ends every session of a run on the server: the one with the lock and those that execute something. The
+/// run is given by its id or the beginning or end of it. A file lock cannot be taken from a living process,
+/// and is free once the process has died.
 pub async fn break_run(url: &SystemUrl, stack: &str, wanted: &str) -> Result<Broken, Error> {
     let is_meant = |run: &str| run.starts_with(wanted) || run.ends_with(wanted);
     let mut runs = match url {
@@ -301,9 +287,9 @@ pub async fn break_run(url: &SystemUrl, stack: &str, wanted: &str) -> Result<Bro
     }
 }
 
-/// Ends what a run that stops still executes on the server, but not the session that holds the lock,
-/// which the journal's last words need. At best effort and within a second: before PostgreSQL 14 the
-/// server does not notice that its client is gone, and would go on with the statement.
+/// Ends the statements that a stopping run still executes, but not the session of the lock, which is needed
+/// to record the end of the run. Best effort within a second. Needed before PostgreSQL 14, where the server
+/// does not detect that its client is gone and continues the statement.
 pub async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) {
     let ended = tokio::time::timeout(URGENT, postgres::end_statements(url, stack, run)).await;
     match ended {
@@ -313,17 +299,17 @@ pub async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) {
     }
 }
 
-/// `trueup/STACK/RUN`, what the server shows of a session that writes. PostgreSQL keeps 63 bytes:
-/// of a long name the stack is cut, never the run.
+/// The application name of sessions that write: `trueup/STACK/RUN`. PostgreSQL truncates it to 63 bytes, so
+/// a long stack name is shortened to keep the run.
 pub fn session_name(stack: &str, run: &RunId) -> String {
     let room = 63_usize.saturating_sub("trueup//".len() + run.as_str().len());
     let stack: String = stack.chars().take(room).collect();
     format!("trueup/{stack}/{run}")
 }
 
-/// Who runs this process: `user@host (pid N)`.
+/// The user of this process: `user@host (pid N)`.
 pub fn who() -> String {
-    // Containers and services set no name.
+    // Containers and services often do not set them.
     let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     #[cfg(unix)]
     let user = user.or_else(|| Some(format!("uid {}", rustix::process::getuid().as_raw())));

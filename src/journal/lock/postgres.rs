@@ -1,5 +1,5 @@
-//! The lock of a PostgreSQL database: an advisory lock of a session that does nothing else. Its
-//! connection is in no pool, and a task asks again and again whether it still holds.
+//! The lock of a PostgreSQL database: an advisory lock in a session that does nothing else. Its connection
+//! is in no pool, and a task checks continuously that the lock is held.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,26 +16,27 @@ use crate::journal::RunId;
 use crate::sql::{self, Database};
 use crate::stack::RedactedUrl;
 
-/// The key of the advisory lock: `trueup` in ASCII. One a database, whatever the stack. PostgreSQL
-/// shows its upper half as `classid` and its lower half as `objid`, with 1 as `objsubid`.
+/// The key of the advisory lock: `trueup` in ASCII. There is one per database, for all stacks. PostgreSQL
+/// shows the upper half as `classid`, the lower half as `objid`, and 1 as `objsubid`.
 const KEY: i64 = 0x0074_7275_6575_7000;
-/// A second lock of the holder, whose key says since when: `trup` and the seconds since [`EPOCH`].
-/// With two keys of 32 bits, `objsubid` is 2.
+/// The class of a second lock that publishes when the first was taken: `trup`, with the seconds since
+/// [`EPOCH`] as the object. Locks with two keys of 32 bits have 2 as `objsubid`.
 const SINCE: i32 = 0x7472_7570;
 /// 2023-11-14T22:13:20Z, so that 32 bits last until 2091.
 const EPOCH: i64 = 1_700_000_000;
-/// The last part of the name of a session that is no run: it waits for the lock, or asks who has it.
+/// Takes the place of the run id in the names of sessions that wait for the lock or query its
+/// holder.
 const WAITING: &str = "waiting";
-/// How long a statement of a dead run is waited for, whatever the patience: the server looks for
-/// the client of each every two seconds.
+/// How long to wait for a statement of a dead run, independent of `patience`: the server checks every two
+/// seconds whether a client is alive.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long a statement of the lock's own session may take. Below what the server takes to notice
-/// a host that vanished, so that this run stops before another can hold the lock.
+/// The timeout of statements in the lock's own session. It is shorter than the server needs to detect a
+/// host that disappeared, so that this run stops before another one can take the lock.
 const ANSWER: Duration = Duration::from_secs(30);
-/// How often the holder asks whether it still holds.
+/// The interval at which the holder checks the lock.
 const WATCH: Duration = Duration::from_secs(1);
 
-/// The session that holds the lock, and who watches that it still does.
+/// The session that holds the lock, and the task that checks it.
 #[derive(Debug)]
 pub struct Held {
     holding: Arc<Holding>,
@@ -43,15 +44,15 @@ pub struct Held {
     holder: (RedactedUrl, String, RunId),
 }
 
-/// What is known of a lock that was taken.
+/// The state of a lock that was taken.
 #[derive(Debug)]
 pub(super) struct Holding {
     connection: Mutex<PgConnection>,
-    /// The server's process of the connection.
+    /// The process id of the server's backend.
     pid: i32,
-    /// When the last question was sent that was answered with yes.
+    /// When the last query was sent that confirmed the lock.
     confirmed: std::sync::Mutex<Moment>,
-    /// Why it is held no more.
+    /// The reason why the lock is lost, once it is.
     lost: watch::Sender<Option<String>>,
 }
 
@@ -61,19 +62,19 @@ impl Holding {
         Self { connection, pid, confirmed, lost: watch::Sender::new(None) }
     }
 
-    /// Whether the server has confirmed the lock a moment ago, and nothing was heard to the contrary.
+    /// Whether the server confirmed the lock recently, and it was not reported as lost since.
     pub(super) fn is_fresh(&self) -> bool {
         self.lost.borrow().is_none()
             && self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).is_fresh()
     }
 
-    /// Refuses when the lock is held no more. Asks the server, unless somebody did a moment ago.
+    /// Returns an error when the lock is lost. Queries the server, unless a recent answer is valid.
     pub(super) async fn check(&self) -> Result<(), Lost> {
         let mut connection = self.connection.lock().await;
         if let Some(reason) = self.lost.borrow().clone() {
             return Err(Lost { reason });
         }
-        // Whoever waited here while another asked takes that answer.
+        // Another task may have confirmed the lock while this one waited for the connection.
         if self.is_fresh() {
             return Ok(());
         }
@@ -94,7 +95,7 @@ impl Holding {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // With the task goes the last handle to the connection, which is closed by that.
+        // The task holds the last reference to the connection, so this closes it.
         self.watcher.abort();
     }
 }
@@ -108,7 +109,7 @@ impl Held {
         &self.holding
     }
 
-    /// Where, for which stack and by which run it is held.
+    /// The server, stack and run that hold it.
     pub(super) fn holder(&self) -> (&RedactedUrl, &str, &RunId) {
         let (url, stack, run) = &self.holder;
         (url, stack, run)
@@ -117,22 +118,22 @@ impl Held {
     pub(super) async fn release(self) {
         self.watcher.abort();
         let mut connection = self.holding.connection.lock().await;
-        // If it fails, the session's end frees the lock all the same.
+        // If this fails, closing the session releases the lock.
         let free = sqlx::raw_sql("SELECT pg_advisory_unlock_all()").execute(&mut *connection);
         let _ = tokio::time::timeout(Duration::from_secs(2), free).await;
     }
 }
 
-/// The reason why the lock is held no more; for ever while it is.
+/// Resolves with the reason when the lock is lost, and never while it is held.
 pub(super) async fn lost(mut watch: watch::Receiver<Option<String>>) -> String {
     match watch.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
         Ok(Some(reason)) => reason,
-        // Released: nobody needs it any more.
+        // The lock was released.
         Ok(None) | Err(_) => std::future::pending().await,
     }
 }
 
-/// A connection of its own, on which the lock is to be taken.
+/// A dedicated connection on which the lock can be taken.
 #[derive(Debug)]
 pub struct Session {
     connection: PgConnection,
@@ -142,14 +143,14 @@ pub struct Session {
 
 impl Session {
     pub(super) async fn open(url: &RedactedUrl, stack: &str) -> Result<Self, Error> {
-        // Until it holds, the session is none of a run: nobody must wait for the end of who waits.
+        // Until it holds the lock, the session must not look like one of a run: a new holder waits
+        // for those.
         let waiting = format!("trueup/{}/{WAITING}", stack.chars().take(40).collect::<String>());
         let connection = connect(url, &waiting).await?;
         Ok(Self { connection, url: url.clone(), stack: stack.to_owned() })
     }
 
-    /// Takes the lock. A connection to the database that the run has already is the second one that a pooler
-    /// is told by.
+    /// Takes the lock. `database` provides the second connection that detecting a pooler needs.
     pub(super) async fn take(
         self,
         database: &Database,
@@ -161,7 +162,7 @@ impl Session {
         if let Database::Postgres(pool) = database {
             let mut second = pool.take().await?;
             let asked = refuse_pooler(&mut connection, &mut second).await;
-            // One that was left in the middle of an answer is closed.
+            // A connection that timed out in the middle of a response is closed instead.
             if asked.is_ok() {
                 second.give_back(Ok(()))?;
             }
@@ -187,12 +188,12 @@ impl Session {
 pub(super) async fn status(url: &RedactedUrl, stack: &str) -> Result<Option<Holder>, Error> {
     let mut connection = ask(url, stack, "status").await?;
     let holder = holder(&mut connection).await?;
-    // The session ends here in any case.
+    // The server ends the session even if this fails.
     drop(connection.close().await);
     Ok(holder)
 }
 
-/// The runs that have a session in this database.
+/// The ids of runs that have a session in this database.
 pub(super) async fn runs(url: &RedactedUrl, stack: &str) -> Result<Vec<String>, Error> {
     const RUNS: &str = "
         SELECT DISTINCT split_part(application_name, '/', 3) FROM pg_stat_activity
@@ -201,14 +202,14 @@ pub(super) async fn runs(url: &RedactedUrl, stack: &str) -> Result<Vec<String>, 
         ORDER BY 1";
     let mut connection = ask(url, stack, "break").await?;
     let rows = answered("the runs", sqlx::query(RUNS).fetch_all(&mut connection)).await?;
-    // The session ends here in any case.
+    // The server ends the session even if this fails.
     drop(connection.close().await);
     Ok(rows.iter().map(|row| row.try_get(0)).collect::<sqlx::Result<_>>()?)
 }
 
-/// Ends all sessions of a run in this database, and waits until they are gone and stay away.
+/// Ends all sessions of a run in this database, and waits until no new one appears.
 pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> Result<u64, Error> {
-    // One row: the number of sessions that the run has, each of which is told to end.
+    // Returns the number of sessions of the run; each is terminated.
     const END: &str = "
         SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
         WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -216,7 +217,7 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
     let mut connection = ask(url, stack, "break").await?;
     let started = Instant::now();
     let (mut ended, mut quiet) = (0, Instant::now());
-    // A run that lives notices within a second that its lock is gone; until then it may connect anew.
+    // A living run notices within a second that its lock is gone, and may reconnect until then.
     while quiet.elapsed() < WATCH + WATCH / 2 && started.elapsed() < LINGER {
         let row = answered("ending a session", sqlx::query(END).bind(run).fetch_one(&mut connection)).await?;
         let left = u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0);
@@ -229,13 +230,13 @@ pub(super) async fn end_sessions(url: &RedactedUrl, stack: &str, run: &str) -> R
         }
         tokio::time::sleep(POLL).await;
     }
-    // The session ends here in any case.
+    // The server ends the session even if this fails.
     drop(connection.close().await);
     Ok(ended)
 }
 
-/// Ends the sessions of a run that execute something or have a transaction open, all but the one that
-/// holds the lock, and gives their number.
+/// Ends the sessions of a run that execute a statement or have an open transaction, except the one that
+/// holds the lock, and returns their number.
 pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) -> Result<i64, Error> {
     let sql = format!(
         "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a
@@ -246,18 +247,18 @@ pub(super) async fn end_statements(url: &RedactedUrl, stack: &str, run: &RunId) 
     let mut connection = connect(url, &session_name(stack, &RunId::from_text("stop"))).await?;
     let query = sqlx::query(AssertSqlSafe(sql)).bind(session_name(stack, run)).fetch_one(&mut connection);
     let ended = answered("ending a statement", query).await?.try_get(0)?;
-    // The session ends here in any case.
+    // The server ends the session even if this fails.
     drop(connection.close().await);
     Ok(ended)
 }
 
-/// A connection to ask about the lock, which is none of a run. Through a pooler the answers would be
-/// those of other clients' sessions.
+/// Opens a connection for queries about the lock. Rejects a pooler, which would answer from sessions of
+/// other clients.
 async fn ask(url: &RedactedUrl, stack: &str, what: &str) -> Result<PgConnection, Error> {
     let name = session_name(stack, &RunId::from_text(what));
     let (mut connection, mut second) = tokio::try_join!(connect(url, &name), connect(url, &name))?;
     refuse_pooler(&mut connection, &mut second).await?;
-    // It says good-bye while the other one is used. What comes of that matters to nobody.
+    // Closed in the background; a failure has no effect.
     tokio::spawn(second.close());
     Ok(connection)
 }
@@ -269,7 +270,7 @@ async fn connect(url: &RedactedUrl, name: &str) -> Result<PgConnection, Error> {
     Ok(connection)
 }
 
-/// What the server answers, within bounds.
+/// Applies the timeout to a query.
 async fn answered<T>(
     what: &'static str,
     question: impl Future<Output = sqlx::Result<T>>,
@@ -278,13 +279,13 @@ async fn answered<T>(
     Ok(tokio::time::timeout(ANSWER, question).await.map_err(no_answer)??)
 }
 
-/// Refuses a pooler in transaction mode, before anything is locked through it.
+/// Rejects a pooler in transaction mode before anything is locked through it.
 ///
-/// Two open connections to PostgreSQL have two backends, and each keeps its own. A pooler in
-/// transaction mode gives a backend for one transaction: a lone pair of clients gets the same one
-/// in turn, and one among many gets whichever is free. The order is such that no rule of handing
-/// out (last used first, in turn) makes two sets look like two backends. Nothing is prepared here:
-/// a prepared statement would fail first, and with another message.
+/// Two open connections to PostgreSQL have two backends, and each keeps its own. A pooler in transaction
+/// mode assigns a backend per transaction: a single pair of clients gets the same one in turn, and with
+/// many clients each gets any free one. The order of the queries prevents that a pooler's strategy (last
+/// used first, round robin) makes two connections look like two backends. No statement is prepared, because
+/// that would fail earlier with a misleading message.
 async fn refuse_pooler(first: &mut PgConnection, second: &mut PgConnection) -> Result<(), Error> {
     let ours = backend(first).await?;
     let theirs = backend(second).await?;
@@ -301,8 +302,8 @@ async fn backend(connection: &mut PgConnection) -> Result<i32, Error> {
     Ok(answered("a second connection", asked).await?.try_get(0)?)
 }
 
-/// Tries to take the lock. A backend that holds it before it was asked serves another client too,
-/// and would grant it a second time.
+/// Tries to take the lock. If the backend holds it already, the backend is shared with another client and
+/// would grant it a second time, so this is an error.
 async fn try_take(connection: &mut PgConnection) -> Result<bool, Error> {
     let sql = format!(
         "SELECT CASE WHEN {} THEN 'shared' WHEN pg_try_advisory_lock({KEY}) THEN 'taken' ELSE 'held' END",
@@ -316,7 +317,8 @@ async fn try_take(connection: &mut PgConnection) -> Result<bool, Error> {
     }
 }
 
-/// Says on the session who holds the lock and since when; gives the backend's process id.
+/// Publishes on the session which run holds the lock and since when; returns the backend's process
+/// id.
 async fn sign(connection: &mut PgConnection, name: &str) -> Result<i32, Error> {
     let sql = format!(
         "SELECT pg_backend_pid(), set_config('application_name', convert_from(decode('{}', 'hex'), 'UTF8'), false),
@@ -327,8 +329,8 @@ async fn sign(connection: &mut PgConnection, name: &str) -> Result<i32, Error> {
     Ok(answered("the lock", signed).await?.try_get(0)?)
 }
 
-/// Whether a backend of this database holds the lock, as a condition. The functions behind the views are asked:
-/// a new session takes longer to unfold a view than to answer.
+/// A condition: the backend holds the lock. Uses the functions behind the catalog views, because expanding
+/// a view takes a new session longer than the query.
 fn held_by(pid: &str) -> String {
     format!(
         "EXISTS (SELECT FROM pg_lock_status() WHERE locktype = 'advisory' AND granted AND pid = {pid} \
@@ -338,7 +340,7 @@ fn held_by(pid: &str) -> String {
     )
 }
 
-/// The query for whether the connection still leads to the backend that took the lock, and that still has it.
+/// A query: the connection still leads to the backend that took the lock, and that still holds it.
 fn is_holding(pid: i32) -> String {
     format!("SELECT pg_backend_pid() = {pid} AND {}", held_by(&pid.to_string()))
 }
@@ -357,16 +359,16 @@ async fn keep_watch(holding: Arc<Holding>) {
     }
 }
 
-/// Waits until the server executes nothing that another run sent: the lock of a killed run is free
-/// at once, and its statement may commit seconds later. What is idle can do nothing any more. Gives when the
-/// lock was last known to be held: it is asked for in a message of its own, where a pooler shows itself.
+/// Waits until the server executes no statement of another run: the lock of a killed run is free at once,
+/// but its statement may commit seconds later. Idle sessions are ignored. Returns when the lock was last
+/// confirmed, by a query in a separate message, which reveals a pooler.
 async fn outlive_the_dead(
     connection: &mut PgConnection,
     pid: i32,
     patience: Duration,
 ) -> Result<Moment, Error> {
-    // A row for each session of another run that executes something or has a transaction open. The
-    // state of another role's session is hidden (NULL), and counts as busy.
+    // Returns a row for each session of another run that executes a statement or has an open transaction.
+    // The state of another role's session is hidden (NULL) and counts as busy.
     const BUSY: &str = "
         SELECT split_part(application_name, '/', 3),
                to_char(coalesce(query_start, backend_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
@@ -400,8 +402,8 @@ async fn outlive_the_dead(
 }
 
 async fn holder(connection: &mut PgConnection) -> Result<Option<Holder>, Error> {
-    // One row: the session that holds the lock in this database, with what the server knows of it,
-    // and since when it holds, by its second lock.
+    // Returns one row: the session that holds the lock in this database, the server's information about it,
+    // and when it was taken, from the second lock.
     const HOLDER: &str = "
         SELECT split_part(a.application_name, '/', 3),
                coalesce(a.usename, '') || '@' || coalesce(host(a.client_addr), 'local'),
@@ -430,7 +432,7 @@ async fn holder(connection: &mut PgConnection) -> Result<Option<Holder>, Error> 
     Ok(Some(Holder { run, who: said.map_or_else(|| row.try_get(1), Ok)?, since: row.try_get(2)? }))
 }
 
-/// Who the run says that it is, once it stands in the journal. The journal may not exist yet.
+/// Who started the run, from the journal, which may not exist yet.
 async fn recorded(connection: &mut PgConnection, run: &str) -> Option<String> {
     let query = sqlx::query("SELECT who FROM trueup.runs WHERE id = $1").bind(run);
     let row: PgRow = answered("the journal", query.fetch_optional(connection)).await.ok()??;
