@@ -1,4 +1,5 @@
-//! Between the steps of a run and who shows it: what each waits for, and that none may wait any more.
+//! Passes lock-wait events from the steps of a run to its caller, and the caller's stop request to
+//! the steps.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,15 +8,15 @@ use tokio::sync::{mpsc, watch};
 use crate::address::Address;
 use crate::sql::{Listener, Wait};
 
-/// A step waits for other sessions.
+/// A lock-wait event: a step waits for other sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waits {
     pub address: Address,
-    /// The sessions that hold what it needs.
+    /// The sessions that hold the lock.
     pub on: String,
 }
 
-/// Between the steps of a client and who walks them.
+/// The channels of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     tell: Arc<Mutex<Option<mpsc::UnboundedSender<Waits>>>>,
@@ -23,14 +24,14 @@ pub(crate) struct Board {
 }
 
 impl Board {
-    /// What steps wait for from now on.
+    /// Subscribes to lock-wait events.
     pub(crate) fn listen(&self) -> mpsc::UnboundedReceiver<Waits> {
         let (tell, waits) = mpsc::unbounded_channel();
         *self.tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
         waits
     }
 
-    /// No step may wait for another session any more.
+    /// Requests that no step waits for another session any more.
     pub(crate) fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -39,13 +40,13 @@ impl Board {
         *self.stop.borrow()
     }
 
-    /// Comes back when no step may wait any more.
+    /// Resolves when that was requested.
     pub(crate) async fn stopped(&self) {
-        // The sender lives as long as this does.
+        // The sender lives as long as `self`.
         drop(self.stop.subscribe().wait_for(|stop| *stop).await);
     }
 
-    /// Who is told what the statements of a step wait for.
+    /// A callback that emits lock-wait events for the statements of a step.
     pub(crate) fn listener(&self, address: Address) -> Listener {
         let tell = Arc::clone(&self.tell);
         Arc::new(move |wait| {
@@ -62,7 +63,7 @@ impl Board {
 
 fn send(tell: &Mutex<Option<mpsc::UnboundedSender<Waits>>>, address: &Address, on: &str) {
     if let Some(tell) = &*tell.lock().unwrap_or_else(PoisonError::into_inner) {
-        // Nobody may listen any more.
+        // The receiver may be dropped already.
         drop(tell.send(Waits { address: address.clone(), on: on.to_owned() }));
     }
 }

@@ -1,4 +1,4 @@
-//! The connection to the system database: opened when it is first needed, named for what it does.
+//! The client of the system database. It connects on first use.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,36 +17,38 @@ use crate::journal::lock::{self, Fence};
 use crate::sql::{self, Database, Dialect, Interrupt, Listener, PostgresOptions, SqliteMode};
 use crate::stack::{RedactedUrl, SystemUrl};
 
-/// Connections of a run to the server, besides those of its lock and its migrations: ten in all.
+/// Connections of a run to the server. Those for the lock and the migrations come on top: ten in
+/// all.
 const CONNECTIONS: usize = 8;
-/// How many steps may use the system database at one time. None holds two connections, and one is
-/// left for the journal, so that none waits for a connection and gives up.
+/// How many steps may use the system database at the same time. Each uses one connection and one is left
+/// for the journal, so that no step times out waiting for a connection.
 pub const STEPS_AT_ONCE: usize = CONNECTIONS - 1;
-/// PostgreSQL says this of a database that does not exist.
+/// PostgreSQL: the database does not exist.
 const UNDEFINED_DATABASE: &str = "3D000";
 
-/// What a client is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
-    /// Reads: the session is read-only, an SQLite file that nobody writes is left without traces.
+    /// Read-only sessions. SQLite files that no process writes are opened without creating `-wal`
+    /// or `-shm`.
     Observe,
-    /// The same, and all that can be listed, whatever the stack asks for: for a saved world.
+    /// Like `Observe`, and lists everything that can be listed, independent of the stack: for a
+    /// saved world.
     Survey,
-    /// Writes, in the name of a run.
+    /// Writes as part of a run.
     Apply(RunId),
 }
 
-/// Whether the database is there.
+/// Whether the database exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
-    /// The server answers, or the place can be read, and the database or file does not exist.
+    /// The server responds, or the folder can be read, but the database or file does not exist.
     Missing,
-    /// It can be opened.
+    /// The database can be opened.
     Present,
 }
 
-/// The system database of one stack, for one purpose.
+/// The system database of one stack, opened for one purpose.
 #[derive(Debug)]
 pub struct Client {
     url: SystemUrl,
@@ -61,7 +63,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that is not connected yet.
+    /// Creates a client without connecting.
     pub fn new(url: SystemUrl, stack: &str, purpose: Purpose) -> Self {
         Self {
             url,
@@ -76,7 +78,6 @@ impl Client {
         }
     }
 
-    /// The dialect that the address speaks.
     pub fn dialect(&self) -> Dialect {
         match &self.url {
             SystemUrl::Postgres(_) => Dialect::Postgres,
@@ -84,7 +85,7 @@ impl Client {
         }
     }
 
-    /// `host:port/database` or the path of the file; no password.
+    /// `host:port/database` or the path of the file, without a password.
     pub fn address(&self) -> String {
         match &self.url {
             SystemUrl::Postgres(url) => sql::address(url.expose(), None),
@@ -92,7 +93,7 @@ impl Client {
         }
     }
 
-    /// Whether the database exists. A server that cannot be reached is an error.
+    /// Whether the database exists. Returns an error when the server cannot be reached.
     pub async fn presence(&self) -> Result<Presence> {
         match self.database().await {
             Ok(_) => Ok(Presence::Present),
@@ -101,7 +102,7 @@ impl Client {
         }
     }
 
-    /// The open database; connects when needed.
+    /// The open database. Connects on first use.
     pub async fn database(&self) -> Result<Database> {
         let mut open = self.open.lock().await;
         if let Some(database) = &*open {
@@ -123,7 +124,8 @@ impl Client {
                         sql::open_sqlite_with(path, mode, Some(&self.interrupt)).await
                     }
                 };
-                // As immutable it never sees what is written later: a client that observes looks once.
+                // An immutable connection never sees later writes, so an observing client reads
+                // only once.
                 opened.map_err(|source| Error::Unreachable { source })?
             }
         };
@@ -131,7 +133,7 @@ impl Client {
         Ok(database)
     }
 
-    /// Ends the statements that run, in this process or in a server.
+    /// Cancels the running statements, in this process or on the server.
     pub async fn interrupt(&self) {
         self.interrupt.ask();
         if let (SystemUrl::Postgres(url), Purpose::Apply(run)) = (&self.url, &self.purpose) {
@@ -139,43 +141,41 @@ impl Client {
         }
     }
 
-    /// Whether all that can be listed is asked for, whatever the stack needs.
+    /// Whether everything that can be listed is read, independent of the stack.
     pub(crate) fn is_surveying(&self) -> bool {
         self.purpose == Purpose::Survey
     }
 
-    /// From now on, what steps wait for other sessions for.
+    /// Subscribes to lock-wait events.
     pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
         self.board.listen()
     }
 
-    /// Who is told what the statements of a step wait for; [`Self::waits`] gives it to whoever shows the run.
+    /// A callback that emits lock-wait events for a step; [`Self::waits`] receives them.
     pub fn listener(&self, address: Address) -> Listener {
         self.board.listener(address)
     }
 
-    /// No step may wait for another session any more: what waits is cancelled, and nothing is tried
-    /// again.
+    /// Stops waiting for other sessions: waiting statements are cancelled and not retried.
     pub fn stop_waiting(&self) {
         self.board.stop();
     }
 
-    /// What everything that a run writes must pass.
+    /// The check that precedes every write of a run.
     pub fn fence(&self) -> &Fence {
         &self.fence
     }
 
-    /// Refuses to go on where the lock is lost: before each batch that is written.
+    /// Returns an error when the lock is lost. Called before each batch that is written.
     pub(crate) async fn check_lock(&self) -> Result<()> {
         Ok(self.fence.check().await?)
     }
 
-    /// Where steps say what they wait for.
     pub(crate) fn board(&self) -> &Board {
         &self.board
     }
 
-    /// Makes the database or file; one that is there is left alone.
+    /// Creates the database or file unless it exists.
     pub async fn create_database(&self) -> Result<()> {
         match &self.url {
             SystemUrl::Postgres(url) => self.create_on_server(url).await,
@@ -198,7 +198,7 @@ impl Client {
         Ok(format!("{} {}", self.dialect(), version?))
     }
 
-    /// The schema of the database, read once until [`Self::forget_catalog`].
+    /// The schema of the database, cached until [`Self::forget_catalog`].
     pub(crate) async fn catalog(&self) -> Result<Arc<Snapshot>> {
         let mut catalog = self.catalog.lock().await;
         if let Some(snapshot) = &*catalog {
@@ -211,7 +211,7 @@ impl Client {
         Ok(snapshot)
     }
 
-    /// What the schema was is no longer believed: a migration ran.
+    /// Invalidates the cached schema, because a migration ran.
     pub(crate) async fn forget_catalog(&self) {
         *self.catalog.lock().await = None;
     }
@@ -220,7 +220,7 @@ impl Client {
         &self.url
     }
 
-    /// A client that writes to another database, for the same stack.
+    /// A client that writes to another database of the same stack.
     pub(crate) fn elsewhere(&self, url: SystemUrl, run: &RunId) -> Self {
         Self::new(url, &self.stack, Purpose::Apply(run.clone()))
     }
@@ -234,23 +234,23 @@ impl Client {
         }
     }
 
-    /// The session that the last migration left, for the next.
+    /// Takes the session of the previous migration for the next one.
     pub(crate) async fn take_migrator(&self) -> Option<Session> {
         self.migrator.lock().await.take()
     }
 
-    /// No migration follows for now: others may use its connection.
+    /// Returns the connection of the migrations to the pool.
     pub async fn end_migrations(&self) {
         if let Some(session) = self.take_migrator().await {
             match self.database().await {
                 Ok(database) => session.give_back(&database).await,
-                // It is open: nobody migrates a database that is not.
+                // The session is open, so the database is too.
                 Err(_) => session.close().await,
             }
         }
     }
 
-    /// Keeps the session of a migration for the next.
+    /// Keeps the session of a migration for the next one.
     pub(crate) async fn keep_migrator(&self, session: Session) {
         *self.migrator.lock().await = Some(session);
     }
@@ -267,7 +267,7 @@ impl Client {
             Purpose::Apply(run) => (run, false, CONNECTIONS),
         };
         let application_name = lock::session_name(&self.stack, run);
-        // The lock on making a database is of one session.
+        // The lock for creating a database belongs to a session, so there must be only one.
         let connections = if database.is_some() { 1 } else { connections };
         let database = database.map(str::to_owned);
         let options = PostgresOptions { application_name, read_only, connections, database };
@@ -305,15 +305,15 @@ async fn create_file(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether SQLite has a log with something in it beside the file: then another process may be
-/// writing, and the file alone does not tell the whole.
+/// Whether SQLite has a non-empty log beside the file. Then another process may be writing, and the file
+/// alone is incomplete.
 fn has_log(path: &Path, suffix: &str) -> bool {
     let mut log = path.as_os_str().to_owned();
     log.push(suffix);
     std::fs::metadata(log).is_ok_and(|meta| meta.len() > 0)
 }
 
-/// The name of the database that an address leads to.
+/// The name of the database in a URL.
 pub(crate) fn database_name(url: &RedactedUrl) -> String {
     let written = url.expose().path().trim_start_matches('/');
     percent_decode_str(written).decode_utf8_lossy().into_owned()

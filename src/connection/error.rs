@@ -1,5 +1,5 @@
-//! What can go wrong with a connection to the system database, and with any statement. No message holds a
-//! password or a value of a row that the spec did not write.
+//! Errors of connecting to the system database and of any statement on it. No message contains a password
+//! or a value that is not in the spec.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,10 +8,9 @@ use miette::Diagnostic;
 
 use crate::sql;
 
-/// The result of anything done over a connection.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What to do about a server that lets nobody in.
+/// The help text of a failed connection, by error code.
 fn help_of_no_connection(error: &sql::Error) -> &'static str {
     match error.code().as_deref() {
         Some("28P01" | "28000") => {
@@ -24,13 +23,13 @@ fn help_of_no_connection(error: &sql::Error) -> &'static str {
     }
 }
 
-/// What to do about a database in which no table can be made.
+/// The help text of a history table that cannot be created, by error code.
 fn help_of_no_history(error: &sql::Error) -> &'static str {
     if let Some(help) = error.help_of_connection() {
         return help;
     }
     match error.code().as_deref() {
-        // It may not make one; there is no schema on the search path.
+        // Insufficient privilege; no schema on the search path.
         Some("42501" | "3F000") => {
             "the account of `system.url` may not make tables in the first schema of its search path: `GRANT USAGE, \
              CREATE ON SCHEMA public TO …`, which PostgreSQL from 15 on gives to the owner of the database alone, or \
@@ -45,60 +44,58 @@ fn help_of_no_history(error: &sql::Error) -> &'static str {
     }
 }
 
-/// What to do where a database cannot be made.
 const HELP_TO_CREATE: &str =
     "the account of `system.url` needs CREATEDB, or somebody creates the database beforehand";
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
-    /// The run holds its lock no more.
+    /// The run has lost its lock.
     #[error(transparent)]
     #[diagnostic(transparent)]
     LockLost(#[from] crate::journal::lock::Lost),
-    /// The server or file cannot be opened.
     #[error("system: {source}")]
     #[diagnostic(code(trueup::system::unreachable), help("{}", help_of_no_connection(source)))]
     Unreachable {
-        /// What the SQL door says, with the address.
+        /// The SQL error, with the address.
         #[source]
         source: sql::Error,
     },
-    /// It answers, and is older than what can be worked with.
+    /// The server's version is not supported.
     #[error("system: {source}")]
     #[diagnostic(
         code(trueup::system::too_old),
         help("upgrade that server, or name a newer one in `system.url`")
     )]
     TooOld {
-        /// What the SQL door says, with address and version.
+        /// The SQL error, with address and version.
         #[source]
         source: sql::Error,
     },
-    /// It answers, and the database does not exist.
+    /// The server responds, but the database does not exist.
     #[error("system: the database {address} does not exist")]
     #[diagnostic(code(trueup::system::missing), help("set `system.create_database: true`, or create it"))]
     Missing {
         /// `host:port/database`, or the path of a file.
         address: String,
     },
-    /// A file of SQLite in a folder that does not exist.
+    /// The folder of an SQLite file does not exist.
     #[error("cannot make {}: its folder does not exist", path.display())]
     #[diagnostic(code(trueup::system::no_folder), help("make the folder, or correct `system.url`"))]
     NoFolder { path: PathBuf },
-    /// The path of an SQLite file is something else.
+    /// The path of an SQLite file is a folder or another kind of file.
     #[error("{} is not a file", path.display())]
     #[diagnostic(code(trueup::system::not_a_file), help("correct `system.url`"))]
     NotAFile { path: PathBuf },
-    /// Another run is creating it, and does not end.
+    /// Another run has been creating the database for too long.
     #[error("another run has been creating database {database} for {seconds} s; {progress}")]
     #[diagnostic(code(trueup::system::creation_locked), help("wait for that run to end, and apply again"))]
     CreationLocked {
         database: String,
         progress: Creation,
-        /// How long it was waited for.
+        /// How long this run waited.
         seconds: u64,
     },
-    /// No maintenance database lets the database be created.
+    /// The database cannot be created from any maintenance database.
     #[error("cannot create database {database}: {source}; {progress}")]
     #[diagnostic(
         code(trueup::system::create_database),
@@ -106,31 +103,30 @@ pub enum Error {
     )]
     CreateDatabase {
         database: String,
-        /// Whether it may be there.
+        /// Whether the database may have been created.
         progress: Creation,
         #[source]
         source: sql::Error,
     },
-    /// A statement of this tool failed.
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::statement))]
     Statement {
-        /// What to do, where the code tells.
+        /// Chosen by error code.
         #[help]
         help: Option<&'static str>,
-        /// What was being done, such as `reading the catalog`.
+        /// The operation, such as `reading the catalog`.
         what: String,
         #[source]
         source: sql::Error,
     },
-    /// The table that sqlx keeps cannot be made.
+    /// The history table of sqlx cannot be created.
     #[error("cannot make _sqlx_migrations, the history of migrations: {source}")]
     #[diagnostic(code(trueup::system::no_history), help("{}", help_of_no_history(source)))]
     NoHistory {
         #[source]
         source: sql::Error,
     },
-    /// The connection ended before a statement of this tool was answered.
+    /// The connection was lost before the response to a statement.
     #[error("{what}: {source}")]
     #[diagnostic(code(trueup::system::connection_lost), help("{}", sql::HELP_OF_LOST))]
     Lost {
@@ -141,7 +137,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the step that it ends has certainly changed nothing. All others may have done a part.
+    /// Whether the failed step has certainly changed nothing.
     pub fn has_changed_nothing(&self) -> bool {
         match self {
             Self::CreateDatabase { progress, .. } | Self::CreationLocked { progress, .. } => {
@@ -152,9 +148,9 @@ impl Error {
         }
     }
 
-    /// Whether waiting may help: nothing answers, or the server is still starting.
+    /// Whether a retry may help: the server does not respond, or is still starting.
     pub fn is_unreachable(&self) -> bool {
-        // PostgreSQL: it cannot connect now, as while it starts; it has too many clients.
+        // PostgreSQL: cannot connect now, as during startup; too many connections.
         const PASSING: [&str; 2] = ["57P03", "53300"];
         match self {
             Self::Unreachable { source } => source.code().is_none_or(|code| PASSING.contains(&code.as_ref())),
@@ -162,7 +158,7 @@ impl Error {
         }
     }
 
-    /// What a statement found missing, where the code says so.
+    /// What was missing for a statement, derived from the error code.
     pub fn lacks(&self) -> Option<Lacks> {
         match self {
             Self::Statement { source, .. } => source.code().and_then(|code| Lacks::of(&code)),
@@ -170,7 +166,7 @@ impl Error {
         }
     }
 
-    /// Whether the connection ended before an answer was there.
+    /// Whether the connection was lost before the response.
     pub fn is_lost(&self) -> bool {
         match self {
             Self::Lost { .. } => true,
@@ -179,7 +175,8 @@ impl Error {
         }
     }
 
-    /// A server that could not be connected to: it is too old, or else what `other` makes of it.
+    /// The error of a failed connection: the version is not supported, or else the result of
+    /// `other`.
     pub(super) fn connecting(source: sql::Error, other: impl FnOnce(sql::Error) -> Self) -> Self {
         match source {
             sql::Error::TooOld { .. } => Self::TooOld { source },
@@ -187,7 +184,7 @@ impl Error {
         }
     }
 
-    /// An error of a statement, with what it was for.
+    /// Wraps an SQL error with the operation that failed.
     pub(crate) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let what = what.into();
         move |source| {
@@ -200,12 +197,12 @@ impl Error {
     }
 }
 
-/// What is known of a database that was to be made, and that nobody could look for afterwards.
+/// Whether CREATE DATABASE may have succeeded, where this could not be checked afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Creation {
-    /// The server was not asked to make it, or refused.
+    /// The statement was not sent, or was rejected.
     NotAsked,
-    /// It was asked, and did not answer.
+    /// The statement was sent, and the connection was lost before the response.
     Unknown,
 }
 
@@ -218,30 +215,31 @@ impl fmt::Display for Creation {
     }
 }
 
-/// What a statement found missing.
+/// What a failed statement needed and did not find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lacks {
-    /// A row that another one refers to.
+    /// The parent row of a foreign key.
     Row,
     /// A table or a view.
     Relation,
-    /// A schema, type, function or the like; in SQLite, which does not tell them apart, any object.
+    /// A schema, type, function or similar object; in SQLite any object, because its code does not
+    /// distinguish them.
     Object,
 }
 
 impl Lacks {
-    /// Of a code of either database.
+    /// Classifies an error code of either database.
     pub(crate) fn of(code: &str) -> Option<Self> {
         match code {
             "23503" | "787" => Some(Self::Row),
             "42P01" => Some(Self::Relation),
-            // SQLite has one code for all that is wrong with a statement.
+            // SQLite has one code for all errors in a statement.
             "3F000" | "42704" | "42883" | "1" => Some(Self::Object),
             _ => None,
         }
     }
 
-    /// Whether it may be something that is in the real database and that no migration makes.
+    /// Whether it may be an object of the real database that no migration creates.
     pub(crate) fn is_of_schema(self) -> bool {
         matches!(self, Self::Relation | Self::Object)
     }

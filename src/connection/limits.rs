@@ -1,20 +1,20 @@
-//! What bounds the statements of a run on a server: none waits for a lock without end.
+//! Time limits of statements, so that none waits for a lock without end.
 
 use std::time::Duration;
 
 use crate::sql::{self, Dialect, Transaction};
 
-/// What bounds a statement of a migration, on a server.
+/// Time limits of a migration's statements on a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How long it may wait for a lock.
+    /// How long a statement may wait for a lock.
     pub lock: Duration,
-    /// How long it may run; zero for ever.
+    /// How long a statement may run; zero for no limit.
     pub statement: Duration,
 }
 
 impl Limits {
-    /// The statements that set them for a session, or with `LOCAL ` for a transaction.
+    /// The statements that set the limits for a session, or with `LOCAL ` for a transaction.
     pub(crate) fn set(self, scope: &str) -> String {
         format!(
             "SET {scope}lock_timeout = {}; SET {scope}statement_timeout = {}",
@@ -24,8 +24,8 @@ impl Limits {
     }
 }
 
-/// Waits for no lock for ever, and sees what others committed meanwhile, however the database is set.
-/// Migrations have limits of their own, from the spec.
+/// Sets a lock timeout and READ COMMITTED, whatever the defaults of the database are. Migrations have
+/// limits of their own, from the spec.
 pub(crate) async fn limit(transaction: &mut Transaction) -> sql::Result<()> {
     const LIMITS: [&str; 2] =
         ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET LOCAL lock_timeout = '30s'"];

@@ -1,5 +1,5 @@
-//! The connection room: the connection to the system database, what bounds its statements and what they
-//! wait for. Knows nothing of what a stack wants there.
+//! The connection to the system database: opens it, creates the database, limits its statements, and
+//! reports what they wait for.
 
 mod board;
 mod client;

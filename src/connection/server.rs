@@ -1,5 +1,5 @@
-//! The server beside the system database: its other databases, which are made and dropped from one for
-//! maintenance. Nothing here touches the system database itself.
+//! Creates and drops databases on the server, from a maintenance database. Does not touch the system
+//! database itself.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::sql::{self, Database, Value};
 use crate::stack::{RedactedUrl, SystemUrl};
 
 impl Client {
-    /// Drops a database of the same server, and ends this account's sessions in it.
+    /// Drops a database of the same server, after ending this account's sessions in it.
     pub(crate) async fn drop_beside(&self, name: &str) -> Result<()> {
         let SystemUrl::Postgres(url) = self.url() else { return Ok(()) };
         let dropping = || Error::doing(format!("dropping the scratch database {name}"));
@@ -26,8 +26,8 @@ impl Client {
         dropped.map(|_| ()).map_err(dropping())
     }
 
-    /// Drops the databases of the same server that begin with a prefix, are this account's and are left
-    /// over, as long as nobody is connected to them.
+    /// Drops databases of the same server that start with the prefix, belong to this account and
+    /// have no sessions.
     pub(crate) async fn drop_unused_beside(
         &self,
         prefix: &str,
@@ -42,7 +42,7 @@ impl Client {
             for row in maintenance.query(UNUSED, &[Value::from(prefix)]).await? {
                 let name = row.text(0)?;
                 if is_left_over(name) {
-                    // The server refuses it while somebody is connected.
+                    // The server rejects this while a session is connected.
                     let drop = format!("DROP DATABASE IF EXISTS {}", sql::identifier(name));
                     maintenance.execute(&drop, &[]).await?;
                 }
@@ -54,7 +54,7 @@ impl Client {
         dropped
     }
 
-    /// A database that databases are made and dropped from.
+    /// Opens the maintenance database.
     pub(crate) async fn maintenance(&self, url: &RedactedUrl) -> sql::Result<Database> {
         match self.open_postgres(url, Some("postgres")).await {
             Ok(open) => Ok(open),
@@ -62,15 +62,15 @@ impl Client {
         }
     }
 
-    /// Makes the database, one run at a time: under a lock in the maintenance database, because a
-    /// database that does not exist has none. Between two attempts nothing is connected: a session
-    /// in `template1` would keep everybody else from copying it. After a lost connection it is looked for,
-    /// and made once more where it is not there.
+    /// Creates the database, one run at a time: under a lock in the maintenance database, because a missing
+    /// database cannot have one. Disconnects between attempts: a session in `template1` would prevent
+    /// others from copying it. After a lost connection it checks whether the database exists, and retries
+    /// if not.
     pub(crate) async fn create_on_server(&self, url: &RedactedUrl) -> Result<()> {
         const DEADLINE: Duration = Duration::from_secs(30);
         const PAUSE: Duration = Duration::from_millis(200);
         const OBJECT_IN_USE: &str = "55006";
-        /// Connections that may be lost before it is only looked for.
+        /// After so many lost connections it only checks, without another attempt.
         const LOSSES: usize = 2;
         let database = database_name(url);
         let mut progress = Creation::NotAsked;
@@ -80,7 +80,7 @@ impl Client {
             let failed = |source| Error::CreateDatabase { database: database.clone(), progress, source };
             let maintenance = match self.maintenance(url).await {
                 Ok(maintenance) => maintenance,
-                // What an attempt before this one asked for may be there.
+                // The previous attempt may have created the database.
                 Err(source) if progress == Creation::Unknown => return Err(failed(source)),
                 Err(source) => return Err(Error::connecting(source, failed)),
             };
@@ -99,7 +99,8 @@ impl Client {
                 Err(error) if error.is_lost() && losses < LOSSES => {
                     losses += 1;
                     last_loss = Some(error);
-                    // To notice that a connection is silent takes longer than all attempts may.
+                    // Detecting a silent connection takes longer than the deadline, so the deadline
+                    // restarts.
                     started = Instant::now();
                 }
                 Err(source) => return Err(failed(source)),
@@ -109,8 +110,8 @@ impl Client {
     }
 }
 
-/// Creates the database, unless it is there or `gives_up` has the error to end with; false when another run
-/// is about to.
+/// Creates the database unless it exists. Returns `gives_up` where that is set instead of creating it, and
+/// false when another run holds the lock.
 async fn create_under_lock(
     maintenance: &Database,
     database: &str,
@@ -119,7 +120,8 @@ async fn create_under_lock(
 ) -> sql::Result<bool> {
     const DUPLICATE_DATABASE: &str = "42P04";
     const UNIQUE_VIOLATION: &str = "23505";
-    // The key is `trup` and the name's hash. It goes with the only session, so with this run.
+    // The key is `trup` and the hash of the name. The lock ends with the session, and so with this
+    // run.
     let lock = "SELECT pg_try_advisory_lock(1953658224, hashtext($1))";
     let taken = maintenance.query(lock, &[database.into()]).await?;
     if !taken.first().map_or(Ok(false), |row| row.bool(0))? {
@@ -130,7 +132,7 @@ async fn create_under_lock(
     if there.first().map_or(Ok(false), |row| row.bool(0))? {
         return Ok(true);
     }
-    // An attempt before this one is over, since the lock was free.
+    // The lock was free, so the previous attempt is over and did not succeed.
     *progress = Creation::NotAsked;
     if let Some(error) = gives_up {
         return Err(error);
@@ -139,7 +141,7 @@ async fn create_under_lock(
     *progress = Creation::Unknown;
     match maintenance.execute(&create, &[]).await {
         Ok(_) => Ok(true),
-        // Somebody without this lock was faster.
+        // A program that does not use this lock created it first.
         Err(error) if matches!(error.code().as_deref(), Some(DUPLICATE_DATABASE | UNIQUE_VIOLATION)) => {
             Ok(true)
         }

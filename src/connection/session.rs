@@ -1,5 +1,5 @@
-//! The connection that migrations run on, one after the other: reset before each of them, and given back
-//! to the pool after the last. Knows statements and records, not what a migration is for.
+//! The session in which migrations run one after the other. It is reset before each migration, and its
+//! connection returns to the pool after the last.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,12 @@ use crate::digest::Fingerprint;
 use crate::journal::inventory;
 use crate::sql::{self, Database, Dialect, Guard};
 
-/// The table of the history that sqlx keeps.
+/// The history table of sqlx.
 pub(crate) const HISTORY: &str = "_sqlx_migrations";
 
-/// What a statement of a migration may fail with.
 pub(crate) type Failed = sqlx::Error;
 
-/// What the inventory knows of one migration.
+/// The inventory entries of one migration, digests by key.
 pub(crate) type Known = BTreeMap<Fingerprint, Fingerprint>;
 
 #[derive(Debug)]
@@ -29,51 +28,53 @@ enum Connection {
     Sqlite(Box<SqliteConnection>),
 }
 
-/// A session of migrations. Dropping it ends it, and rolls back what it had not committed.
+/// A session for migrations. Dropping it closes the connection, which rolls back an open
+/// transaction.
 #[derive(Debug)]
 pub(crate) struct Session {
     connection: Connection,
-    /// Ends what waits for an answer on a connection of PostgreSQL that went silent.
+    /// Times out when the PostgreSQL connection becomes silent during a statement.
     guard: Option<Guard>,
-    /// The table of the history, with its schema: a migration may change the search path.
+    /// The history table with its schema, because a migration may change the search path.
     pub(crate) history: String,
-    /// Whether there is an inventory to record in.
+    /// Whether the inventory table exists.
     pub(crate) has_books: bool,
-    /// The statements that forget what a migration set.
+    /// The statements that reset settings of previous migrations.
     reset: String,
-    /// Whether the next transaction runs with foreign keys off: SQLite heeds that outside of one only.
+    /// Whether the next transaction runs with foreign keys off. SQLite applies that outside a
+    /// transaction only.
     pub(crate) without_keys: bool,
-    /// The server's process, by which others can ask what it waits for.
+    /// The process id of the server's backend, for queries about what it waits for.
     pub(crate) pid: Option<i32>,
 }
 
-/// What the history says of one version.
+/// The history row of one version.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recorded {
-    /// Its checksum, in hexadecimal digits.
+    /// In hexadecimal digits.
     pub(crate) checksum: String,
-    /// Whether it is whole.
+    /// Whether the migration is complete.
     pub(crate) success: bool,
 }
 
-/// What is known of a migration before it runs outside a transaction.
+/// The state of a migration before it runs outside a transaction.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) recorded: Option<Recorded>,
     pub(crate) known: Known,
-    /// The rows of what was sent behind.
+    /// The rows of the statements in `behind`.
     pub(crate) behind: Vec<[Option<String>; 2]>,
 }
 
 impl Session {
-    /// Opens a session, and makes the table of the history where it is missing.
+    /// Opens a session, and creates the history table if it is missing.
     pub(crate) async fn open(database: &Database) -> Result<Self, Error> {
         let failed =
             |source| Error::doing("reading the history of migrations")(sql::Error::statement("", source));
         let (connection, guard) = match database {
             Database::Postgres(pool) => {
                 let (connection, guard) = pool.take().await.map_err(failed)?.detach();
-                // What a migration waits for is asked where its name is known.
+                // Waiting is reported by the watch over the migration, which has its name.
                 (Connection::Postgres(Box::new(connection)), Some(guard.without_telling()))
             }
             Database::Sqlite(pool) => {
@@ -106,7 +107,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Finds the tables to record in; false when there is no history.
+    /// Looks up the tables; returns false without a history table.
     async fn look(&mut self) -> Result<bool, Failed> {
         let sql = match self.dialect() {
             Dialect::Postgres => {
@@ -131,7 +132,7 @@ impl Session {
         self.pid = pid.and_then(|pid| pid.parse().ok());
         self.reset = match self.dialect() {
             Dialect::Postgres => {
-                // A killed client's statement must not run on: what the pool set for that is kept.
+                // Keeps what the pool set so that statements of killed clients end.
                 format!("RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL{}", kept.unwrap_or_default())
             }
             Dialect::Sqlite => "PRAGMA foreign_keys = ON".to_owned(),
@@ -148,8 +149,8 @@ impl Session {
         }
     }
 
-    /// Forgets what earlier statements set, begins a transaction under limits, and says what the
-    /// history has of a version: one round trip.
+    /// Resets the session, begins a transaction with limits, and reads the history row of a version, in one
+    /// round trip.
     pub(crate) async fn begin(
         &mut self,
         limits: Limits,
@@ -165,8 +166,8 @@ impl Session {
         Ok(read_recorded(self.row(format!("{reset}; {begin}; {recorded}")).await?))
     }
 
-    /// What comes before a file that is sent in one message with its transaction: as [`Self::begin`],
-    /// without a look at the history.
+    /// The text that precedes a file sent in one message: like [`Self::begin`], without reading the
+    /// history.
     pub(crate) fn beginning(&self, limits: Limits) -> String {
         match self.dialect() {
             Dialect::Postgres => format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL ")),
@@ -174,13 +175,13 @@ impl Session {
         }
     }
 
-    /// Whether the history has a version; false where it cannot be asked.
+    /// Whether the history has a version; false where the query fails.
     pub(crate) async fn has(&mut self, version: i64) -> bool {
         let recorded = self.recorded(Some(version));
         self.row(recorded).await.is_ok_and(|recorded| read_recorded(recorded).is_some())
     }
 
-    /// Rows that refer to nothing, where a transaction runs with foreign keys off.
+    /// Counts rows whose parent is missing, where the transaction runs with foreign keys off.
     pub(crate) async fn dangling(&mut self) -> Result<u64, Failed> {
         if !self.without_keys {
             return Ok(0);
@@ -190,8 +191,8 @@ impl Session {
         Ok(count.and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// As [`Self::begin`], without a transaction; with what the inventory knows of a migration, and the rows of
-    /// what is sent in the same message behind these questions.
+    /// Like [`Self::begin`], without a transaction. Also reads the inventory of a migration, and returns
+    /// the rows of the statements in `behind`, which are sent in the same message.
     pub(crate) async fn prepare(
         &mut self,
         limits: Limits,
@@ -199,7 +200,7 @@ impl Session {
         address: &Address,
         behind: &str,
     ) -> Result<Prepared, Failed> {
-        // A row without a text divides the answers.
+        // A row of NULLs separates the results of the queries.
         const DIVIDER: &str = "SELECT NULL, NULL";
         let reset = self.reset.clone();
         let limits = match self.dialect() {
@@ -234,7 +235,7 @@ impl Session {
         format!("SELECT {checksum}, {success} FROM {history} WHERE version = {version}")
     }
 
-    /// Runs statements as they stand, several in one round trip.
+    /// Runs one or more statements in one round trip.
     pub(crate) async fn run(&mut self, sql: impl Into<String>) -> Result<(), Failed> {
         let sql = sql.into();
         let guard = self.guard.clone().map(|guard| guard.sending(sql.len()));
@@ -247,7 +248,7 @@ impl Session {
         }
     }
 
-    /// All rows of a query with two columns of text; of several queries, the rows of all.
+    /// All rows of one or more queries with two text columns.
     pub(crate) async fn rows(&mut self, sql: String) -> Result<Vec<[Option<String>; 2]>, Failed> {
         let sql = sqlx::raw_sql(AssertSqlSafe(sql));
         match &mut self.connection {
@@ -262,14 +263,14 @@ impl Session {
         }
     }
 
-    /// The last row.
     async fn row(&mut self, sql: String) -> Result<[Option<String>; 2], Failed> {
         Ok(self.rows(sql).await?.pop().unwrap_or_default())
     }
 
-    /// Takes back what the transaction did; without one nothing happens.
+    /// Rolls back the transaction, if there is one.
     pub(crate) async fn rollback(&mut self) {
-        // Fails only where the connection is lost or SQLite has rolled back by itself: it is ended then.
+        // Fails only where the connection is lost or SQLite rolled back already. The transaction
+        // has ended then.
         drop(self.run("ROLLBACK").await);
     }
 
@@ -277,7 +278,7 @@ impl Session {
         inventory::table(self.dialect())
     }
 
-    /// A text as an expression that no setting of quotes and backslashes can change.
+    /// Quotes a text so that no setting for quotes and backslashes changes it.
     pub(crate) fn literal(&self, text: &str) -> String {
         if text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\'' | '\\') || c == ' ') {
             return format!("'{text}'");
@@ -291,7 +292,6 @@ impl Session {
         }
     }
 
-    /// Bytes as an expression.
     pub(crate) fn bytes(&self, bytes: &[u8]) -> String {
         let digits = crate::digest::hex(bytes);
         match self.dialect() {
@@ -300,8 +300,8 @@ impl Session {
         }
     }
 
-    /// Ends it, and gives its connection back where another would have to be opened soon: what a server
-    /// knows of the catalogs by now is kept.
+    /// Returns the connection to the pool where possible. A new connection would have to load the catalog
+    /// caches again.
     pub(crate) async fn give_back(self, database: &Database) {
         match (self.connection, database) {
             (Connection::Postgres(connection), Database::Postgres(pool)) => pool.take_back(*connection).await,
@@ -310,7 +310,7 @@ impl Session {
         }
     }
 
-    /// Ends the session. What it says on leaving matters to nobody.
+    /// Closes the session. Errors are ignored, because it is no longer needed.
     pub(crate) async fn close(self) {
         match self.connection {
             Connection::Postgres(connection) => drop(connection.close().await),
@@ -319,7 +319,7 @@ impl Session {
     }
 }
 
-/// The query for whether there is a history.
+/// The query for whether the history table exists.
 pub(crate) fn history_exists(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Postgres => "SELECT to_regclass('_sqlx_migrations') IS NOT NULL",
@@ -347,7 +347,7 @@ pub(crate) fn code(error: &Failed) -> Option<String> {
     error.as_database_error()?.code().map(std::borrow::Cow::into_owned)
 }
 
-/// The character that PostgreSQL names in its error, counted from 1.
+/// The position in a PostgreSQL error, in characters from 1.
 pub(crate) fn character(error: &Failed) -> Option<usize> {
     use sqlx::postgres::PgErrorPosition;
     match error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?.position()? {
