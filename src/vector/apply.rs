@@ -1,5 +1,5 @@
-//! Executes one change. Each is idempotent and may be run again after a crash: documents are
-//! written before any is deleted, in batches, and the next plan finds only what is missing.
+//! Executes one change. Each is idempotent and can be repeated after a crash: documents are written in
+//! batches before any is deleted, and the next plan contains only what is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,54 +12,52 @@ use crate::embed::Embedder;
 use crate::journal::lock::Fence;
 use crate::journal::{Identity, RunId};
 
-/// One step on a collection, with all that executing it needs.
+/// An action on a collection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// The collection, as the store names it.
+    /// Its name in the store.
     pub collection: String,
-    /// What makes vectors of texts.
     pub embedder: Embedder,
-    /// In whose name; the identity is missing where the same run makes the bookkeeping.
+    /// The mark to write. The identity is missing where the same run creates the bookkeeping.
     pub owner: Owner,
-    /// Other marks that count as this owner's, because the plan said so.
+    /// Other marks that count as this owner's, according to the plan.
     pub accepts: BTreeSet<Owner>,
     pub task: Task,
 }
 
-/// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Task {
-    /// Make the collection.
+    /// Create the collection.
     Create,
     /// Renew the collection's mark.
     Adopt,
-    /// Delete the collection, if it is the owner's and nothing is in it any more.
+    /// Delete the collection, if it belongs to the owner and is empty.
     Drop,
     /// Write and delete documents.
     Documents {
         /// Documents that are missing or differ.
         write: Vec<Document>,
-        /// Ids of documents that are as they should be, and whose mark is renewed.
+        /// Ids of equal documents whose mark is renewed.
         adopt: Vec<String>,
-        /// Ids of documents that are no longer wanted.
+        /// Ids of documents that are no longer desired.
         delete: Vec<String>,
     },
 }
 
-/// What the marks of a run say, and which marks are its own.
+/// The marks that a run writes, and those that it may replace.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     pub(super) stack: String,
     pub(super) environment: Option<String>,
     pub(super) identity: Identity,
     pub(super) run: RunId,
-    /// What each batch must pass.
+    /// The check that precedes each batch.
     pub(super) fence: Fence,
     accepts: BTreeSet<Owner>,
 }
 
 impl Writer {
-    /// What stands in the metadata of all that it writes.
+    /// The metadata of everything that it writes.
     pub(super) fn marks(&self) -> BTreeMap<String, Value> {
         let marks = [
             (key::STACK, Some(self.stack.as_str())),
@@ -77,13 +75,13 @@ impl Writer {
         metadata
     }
 
-    /// Whether a mark is its own.
+    /// Whether this run may change objects with the mark.
     pub(super) fn owns(&self, mark: Option<&Owner>) -> bool {
         mark.is_some_and(|mark| mark.identity.as_ref() == Some(&self.identity) || self.accepts.contains(mark))
     }
 }
 
-/// Documents to write, to mark anew and to delete in one collection.
+/// Documents to write, to mark again and to delete in one collection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Training<'a> {
     pub(super) collection: &'a str,
@@ -94,26 +92,27 @@ pub(super) struct Training<'a> {
     pub(super) delete: &'a [String],
 }
 
-/// Documents of one batch, at most.
+/// The maximum number of documents in a batch.
 const BATCH: usize = 1_000;
-/// Numbers in one batch, at most: bounds the body of a request at about 15 MB.
+/// The maximum number of floats in a batch; limits the body of a request to about 15 MB.
 const BATCH_NUMBERS: usize = 1_000_000;
 
 impl Training<'_> {
-    /// Documents of a batch, where the store takes `limit` at most.
+    /// The size of a batch for a store that accepts at most `limit` documents.
     pub(super) fn batch(&self, limit: usize) -> usize {
         let by_size = BATCH_NUMBERS / self.embedder.dimensions().max(1);
         BATCH.min(limit).min(by_size).max(1)
     }
 
-    /// The vectors of a batch, computed off the threads that watch over the lock.
+    /// Computes the vectors of a batch on a blocking thread, because the async threads check the
+    /// lock.
     pub(super) async fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
         let texts = batch.iter().map(|document| document.text.clone()).collect();
         Ok(self.embedder.embed_aside(texts).await?)
     }
 }
 
-/// Executes a change in the name of a bookkeeping and a run.
+/// Executes a change for a bookkeeping and a run.
 pub async fn apply(change: &Change, client: &Client, identity: Identity, run: &RunId) -> Result<(), Error> {
     let Change { collection, embedder, owner, accepts, task } = change;
     let writer = Writer {

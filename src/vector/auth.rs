@@ -1,4 +1,5 @@
-//! How a token is shown to Chroma: in one header, so that no proxy sees it in a form that it passes on.
+//! Sends the token to Chroma in exactly one header, so that a proxy cannot forward it in another
+//! form.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +8,11 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use super::Error;
 use crate::stack::{self, VectorAuth};
 
-/// Chroma Cloud takes its own header alone.
+/// Chroma Cloud accepts only its own header.
 const CLOUD: &str = ".trychroma.com";
 const CHROMA_TOKEN: &str = "x-chroma-token";
 
-/// The headers of each request to a host.
+/// The headers of every request to a host.
 pub(super) fn headers(host: Option<&str>, spec: &stack::Vector) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     let Some(token) = &spec.token else { return Ok(headers) };

@@ -1,14 +1,13 @@
-//! What a look at a store may keep in memory: a server may list documents without end.
+//! Limits the memory of an observation: a server may list documents without end.
 
 use super::observed::Marks;
 use super::owner::Owner;
 
-/// Documents of all collections together, at most.
+/// The maximum number of documents in all collections together.
 const MOST_DOCUMENTS: usize = 1_000_000;
-/// Bytes of their ids and marks, at most.
+/// The maximum size of their ids and marks.
 const MOST_BYTES: usize = 256 << 20;
 
-/// How much more may be kept.
 pub(super) struct Budget {
     documents: usize,
     bytes: usize,
@@ -21,12 +20,12 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Counts one document, or says what there is too much of.
+    /// Subtracts one document; the error says which limit is exceeded.
     pub(super) fn take(&mut self, id: &str, marks: &Marks) -> Result<(), String> {
         let Marks { owner, fingerprint: _, source, embedder, run: _ } = marks;
         let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let kept = match owner {
-            // Only a digest.
+            // Only a digest is kept.
             None => 0,
             Some(Owner { stack, environment, identity: _ }) => {
                 id.len() + stack.len() + length(environment) + length(source) + length(embedder)

@@ -1,5 +1,5 @@
-//! Chroma over its HTTP API, version 2. The server embeds nothing: vectors are sent. All calls are
-//! idempotent, so that those that fail may be tried again. A listing has an end, whatever the server says.
+//! Chroma over version 2 of its HTTP API. Vectors are sent, the server embeds nothing. All calls are
+//! idempotent and can be retried. Listings are limited, whatever the server returns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +18,11 @@ use crate::embed::Embedder;
 use crate::redact::redact;
 use crate::stack::{self, RedactedUrl};
 
-/// Documents or collections of one answer.
+/// The number of documents or collections per response.
 const PAGE: usize = 1_000;
-/// Collections of one database, at most.
+/// The maximum number of collections in a database.
 const MOST_COLLECTIONS: usize = 10_000;
 
-/// One database of a Chroma server.
 #[derive(Debug, Clone)]
 pub(super) struct Chroma {
     http: Http,
@@ -46,18 +45,18 @@ struct Collection {
     configuration_json: Value,
 }
 
-/// What stands beside a document or a collection.
+/// The metadata of a document or collection.
 type Metadata = Option<BTreeMap<String, Value>>;
 
 impl Collection {
-    /// How it compares vectors.
+    /// The distance metric.
     fn space(&self) -> Option<String> {
         let of = |index: &str| self.configuration_json.get(index)?.get("space")?.as_str().map(str::to_owned);
         of("hnsw").or_else(|| of("spann"))
     }
 
-    /// The function with which a client of Chroma embeds what it writes and asks. Clients take vectors as
-    /// they are where none is recorded, or one without a name.
+    /// The embedding function that Chroma's clients use for writes and queries. Without a recorded or named
+    /// function, clients accept vectors as they are.
     fn embedding_function(&self) -> Option<String> {
         let function = self.configuration_json.get("embedding_function")?;
         function.get("name")?.as_str().map(str::to_owned)
@@ -70,15 +69,15 @@ struct Documents {
     metadatas: Option<Vec<Metadata>>,
 }
 
-/// What documents that are deleted together have in common.
+/// What documents that are deleted in one request have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Mark {
     owner: Owner,
-    /// Whether they name the run that wrote them; an older trueup wrote none.
+    /// Whether they name the run that wrote them; marks of an older trueup do not.
     has_run: bool,
 }
 
-/// Documents under one mark.
+/// Documents with the same mark.
 #[derive(Default)]
 struct OwnDocuments {
     ids: Vec<String>,
@@ -86,8 +85,8 @@ struct OwnDocuments {
     runs: BTreeSet<String>,
 }
 
-/// What must still be so when a delete arrives: the mark that was just read. A document that another
-/// run has written since stays, however long this request was on its way.
+/// The condition of a delete: the mark that was just read. A document that another run wrote since is kept,
+/// even if the request was delayed.
 fn unchanged(mark: &Mark, runs: &BTreeSet<String>) -> Value {
     let Mark { owner, has_run } = mark;
     let owned = match &owner.identity {
@@ -125,7 +124,7 @@ impl Chroma {
                 Ok(()) => {
                     collections.insert(name, seen);
                 }
-                // Deleted by someone since the list was made.
+                // Deleted by another client after the list was read.
                 Err(Error::Server { status: 404, .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -141,8 +140,8 @@ impl Chroma {
     ) -> Result<(), Error> {
         let mut metadata = writer.marks();
         metadata.insert(key::EMBEDDER.to_owned(), Value::from(embedder.identity()));
-        // No embedding function: none that a client knows makes these vectors, and with none set
-        // Chroma's clients open the collection and take vectors as they are.
+        // No embedding function: no client has one that generates these vectors. Without one, Chroma's
+        // clients open the collection and accept vectors as they are.
         let body = json!({
             "name": name,
             "get_or_create": false,
@@ -151,8 +150,7 @@ impl Chroma {
         });
         match self.http.write(&writer.fence, Method::POST, &self.path("/collections"), Some(&body)).await {
             Ok(()) => Ok(()),
-            // Made by a run that was killed before it could say so, by the first of two tries, or by
-            // somebody else.
+            // Created by a killed run, by the first of two attempts, or by another client.
             Err(Error::Server { status: 409, .. }) => self.own_collection(name, writer).await.map(|_| ()),
             Err(error) => Err(error),
         }
@@ -168,7 +166,7 @@ impl Chroma {
         self.http.write(&writer.fence, Method::PUT, &path, Some(&body)).await
     }
 
-    /// A collection that must carry a mark of the writer's own.
+    /// Returns a collection, which must have a mark of the writer's own.
     async fn own_collection(&self, name: &str, writer: &Writer) -> Result<Collection, Error> {
         let collection = self.existing(name).await?;
         if writer.owns(owner_in(collection.metadata.as_ref()).as_ref()) {
@@ -199,7 +197,8 @@ impl Chroma {
         let batch_size = training.batch(limits.max_batch_size);
         let act = |verb| self.documents_path(&collection.id, verb);
         for batch in write.chunks(batch_size) {
-            // First, because it takes longest: what is read after it is still so when it is written.
+            // First, because it takes longest: the marks read after it are still current at the
+            // write.
             let embeddings = training.embed(batch).await?;
             let ids: Vec<&String> = batch.iter().map(|document| &document.id).collect();
             let there = self.metadata_of(&collection.id, &ids).await?;
@@ -211,7 +210,7 @@ impl Chroma {
                         let (collection, id) = (name.to_owned(), document.id.clone());
                         return Err(Error::ForeignDocument { collection, id });
                     }
-                    // Chroma merges metadata; what is no longer said has to be taken away.
+                    // Chroma merges metadata, so removed keys have to be set to null.
                     for key in before.iter().flat_map(BTreeMap::keys) {
                         metadata.entry(key.clone()).or_insert(Value::Null);
                     }
@@ -227,7 +226,8 @@ impl Chroma {
             self.http.write(&writer.fence, Method::POST, &act("upsert"), Some(&body)).await?;
         }
         for ids in adopt.chunks(batch_size) {
-            // What is gone or somebody else's by now is left alone; the next look says so.
+            // Documents that were deleted or changed owner are skipped; the next observation shows
+            // them.
             let own = self.own_documents(&collection.id, ids, writer).await?;
             let ids: Vec<String> = own.into_values().flat_map(|own| own.ids).collect();
             if !ids.is_empty() {
@@ -244,7 +244,7 @@ impl Chroma {
         Ok(())
     }
 
-    /// The metadata of those documents that are there, by id.
+    /// The metadata of existing documents, by id.
     async fn metadata_of(
         &self,
         collection: &str,
@@ -256,7 +256,7 @@ impl Chroma {
         Ok(pairs(there).collect())
     }
 
-    /// Those of the documents that carry a mark of the writer's own, by that mark.
+    /// The documents that have a mark of the writer's own, by that mark.
     async fn own_documents(
         &self,
         collection: &str,
@@ -277,7 +277,7 @@ impl Chroma {
         Ok(own)
     }
 
-    /// Whether it is Chroma, a version that can be spoken to, and has the database.
+    /// Checks that the server is Chroma in a supported version, and that the database exists.
     async fn greet(&self) -> Result<(), Error> {
         match self.http.call::<Value>(Method::GET, "/api/v2/heartbeat", None).await {
             Ok(_) => {}
@@ -294,7 +294,7 @@ impl Chroma {
         }
         match self.http.call::<Value>(Method::GET, &self.path(""), None).await {
             Ok(_) => Ok(()),
-            // A list of collections would answer an unknown database with an empty list.
+            // Listing collections of an unknown database would return an empty list.
             Err(Error::Server { status: 404, .. }) => Err(Error::NoDatabase {
                 address: self.http.address.clone(),
                 tenant: self.tenant.clone(),
@@ -325,7 +325,7 @@ impl Chroma {
         }
     }
 
-    /// A listing without end, or one that is longer than what is kept in memory.
+    /// The error of a listing without end, or one that is too long to keep in memory.
     fn endless(&self, what: &str) -> Error {
         let (address, database) = (self.http.address.clone(), self.database.clone());
         Error::TooMuch { address, database, what: what.to_owned() }
@@ -355,7 +355,7 @@ impl Chroma {
             let body = json!({ "limit": limit, "offset": offset, "include": ["metadatas"] });
             let page: Documents = match self.http.call(Method::POST, &path, Some(&body)).await {
                 Ok(page) => page,
-                // Others may keep whole texts in metadata: fewer documents at a time.
+                // Others may keep whole texts in metadata, so this reads fewer documents at a time.
                 Err(Error::LongAnswer { .. }) if limit > 1 => {
                     limit /= 4;
                     continue;
@@ -385,7 +385,6 @@ impl Chroma {
         }
     }
 
-    /// A path below the database.
     fn path(&self, below: &str) -> String {
         format!("/api/v2/tenants/{}/databases/{}{below}", encode(&self.tenant), encode(&self.database))
     }
@@ -403,7 +402,6 @@ fn encode(segment: &str) -> String {
     percent_encoding::utf8_percent_encode(segment, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
-/// Ids with their metadata.
 fn pairs(documents: Documents) -> impl Iterator<Item = (String, Metadata)> {
     let Documents { ids, metadatas } = documents;
     let metadatas = metadatas.unwrap_or_default().into_iter().chain(std::iter::repeat_with(|| None));
@@ -414,7 +412,6 @@ fn text(metadata: Option<&BTreeMap<String, Value>>, key: &str) -> Option<String>
     metadata?.get(key)?.as_str().map(str::to_owned)
 }
 
-/// The owner that metadata names.
 fn owner_in(metadata: Option<&BTreeMap<String, Value>>) -> Option<Owner> {
     let mark = |key| text(metadata, key);
     owner(mark(key::STACK), mark(key::ENVIRONMENT), mark(key::OWNER))

@@ -1,4 +1,4 @@
-//! One door to every store: an enum of backends.
+//! The client of a vector store: one enum over the backends.
 
 use super::Error;
 use super::chroma::Chroma;
@@ -7,11 +7,11 @@ use super::sqlite::SqliteStore;
 use crate::journal::lock::Fence;
 use crate::stack::{self, VectorUrl};
 
-/// A client of a vector store. Making one contacts nothing.
+/// Creating a client connects to nothing.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(super) backend: Backend,
-    /// What all that is written must pass.
+    /// The check that precedes every write.
     pub(super) fence: Fence,
 }
 
@@ -22,7 +22,6 @@ pub(super) enum Backend {
 }
 
 impl Client {
-    /// A client for the store of a spec.
     pub fn new(vector: &stack::Vector) -> Result<Self, Error> {
         let url =
             vector.endpoint.to.as_ref().map_err(|unset| Error::Unset { names: unset.names.join(", ") })?;
@@ -33,13 +32,13 @@ impl Client {
         .map(|backend| Self { backend, fence: Fence::default() })
     }
 
-    /// The client of a run, which writes only while that holds its lock.
+    /// The client of a run, which writes only while the run holds its lock.
     #[must_use]
     pub fn behind(self, fence: Fence) -> Self {
         Self { fence, ..self }
     }
 
-    /// Ends the statement that runs in this process, where the store is a file.
+    /// Cancels the running statement of a store that is a file.
     pub fn interrupt(&self) {
         match &self.backend {
             Backend::Chroma(_) => {}

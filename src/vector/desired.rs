@@ -1,5 +1,5 @@
-//! What a store shall hold: a pure function of the stack and of the targets' schemas. A target
-//! whose schema is unknown makes its collections unknown; one that is off wants nothing.
+//! The desired content of a store: a pure function of the stack and the schemas of its targets. Without the
+//! schema of a target its collections are unknown. A disabled target has no documents.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,48 +10,45 @@ use crate::embed::Embedder;
 use crate::location::Location;
 use crate::stack::{self, Ontology, Stack, Term};
 
-/// The schema of a target that is on.
+/// The schema of an enabled target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Schema {
     /// Observed, and filtered by the target's `include` and `exclude`.
     Known(Snapshot),
-    /// Not observed, and why.
+    /// Not observed, with the reason.
     Unknown(String),
 }
 
-/// What a vector store shall hold.
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Whose mark its documents and collections carry.
+    /// The mark for documents and collections.
     pub claimant: Claimant,
-    /// What stands before every collection's name in the store.
+    /// Precedes the name of every collection in the store.
     pub prefix: String,
-    /// What makes vectors of texts.
     pub embedder: Embedder,
     /// By name.
     pub collections: BTreeMap<String, Collection>,
 }
 
-/// What one collection shall hold.
 #[derive(Debug, Clone)]
 pub struct Collection {
     /// By id.
     pub documents: BTreeMap<String, Document>,
-    /// Sources in the spec that are on and yield no document, as metadata names them.
+    /// Enabled sources that yield no document, as they are named in metadata.
     pub empty: BTreeSet<String>,
     /// Whether the spec has `from.files` and nothing matches.
     pub files_are_empty: bool,
-    /// Targets whose schema is needed and known.
+    /// Required targets with a known schema.
     pub targets: BTreeSet<String>,
-    /// Targets whose schema is needed and unknown, with the reason.
+    /// Required targets with an unknown schema, with the reason.
     pub unknown: BTreeMap<String, String>,
-    /// Ids that more than one source gives.
+    /// Ids that more than one source generates.
     pub collisions: BTreeSet<String>,
     pub at: Location,
 }
 
 impl Desired {
-    /// What the spec wants, given the schemas of the targets that are on; `None` without `vector:`.
+    /// Generates the documents, given the schemas of the enabled targets; `None` without `vector:`.
     pub fn new(stack: &Stack, schemas: &BTreeMap<String, Schema>, claimant: Claimant) -> Option<Self> {
         let vector = stack.vector.as_ref()?;
         let embedder = Embedder::from(&vector.embedder);
@@ -66,7 +63,7 @@ impl Desired {
         Some(Self { claimant, prefix: vector.prefix.clone(), embedder, collections })
     }
 
-    /// What the store calls a collection of the spec.
+    /// The name in the store of a collection of the spec.
     pub(super) fn stored(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
@@ -149,13 +146,13 @@ impl Collection {
         }
     }
 
-    /// Whether a source, as a document's metadata names it, is in the spec and yields nothing.
+    /// Whether a source, as named in metadata, is in the spec but yields no document.
     pub(super) fn is_empty_source(&self, source: &str) -> bool {
         self.empty.contains(source) || (self.files_are_empty && source.starts_with("file:"))
     }
 }
 
-/// The terms of ontologies by the tables that they speak of, in lower case.
+/// The terms of ontologies by the tables that they mention, in lower case.
 struct Speaking<'a>(HashMap<String, BTreeMap<(&'a str, &'a str), &'a Term>>);
 
 impl<'a> Speaking<'a> {
@@ -181,7 +178,7 @@ impl<'a> Speaking<'a> {
         Self(by_table)
     }
 
-    /// The terms that speak of a table, by ontology and name.
+    /// The terms that mention a table, sorted by ontology and name.
     fn of(&self, table: &str) -> Vec<&'a Term> {
         self.0.get(&table.to_lowercase()).map(|terms| terms.values().copied().collect()).unwrap_or_default()
     }

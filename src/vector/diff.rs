@@ -1,6 +1,5 @@
-//! What must be done so that a store holds what is wanted: pure, linear, sorted. What does not
-//! carry this stack's mark is counted and otherwise left out of every decision but one: that no
-//! document of ours is written over it.
+//! Compares the desired content of a store with the observed one. Pure, linear and sorted. Documents
+//! without this stack's mark are only counted, and protected from being overwritten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,10 +17,9 @@ use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Sta
 use crate::digest::{Digest, Fingerprint};
 use crate::location::Location;
 
-/// Owners whose collections are named; the others are counted.
+/// Owners whose collections are listed in notes; the others are counted.
 const OWNERS: usize = 5;
 
-/// Compares what is wanted with what was observed.
 pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     match observed {
         Observed::Unreachable { message } => unreachable(desired, message),
@@ -29,7 +27,7 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
     }
 }
 
-/// A collection of the spec.
+/// A collection of the spec, with its context.
 #[derive(Clone, Copy)]
 struct Thing<'a> {
     desired: &'a Desired,
@@ -101,7 +99,7 @@ fn wanted_collection(thing: Thing<'_>, wanted: &Collection, there: Option<&Colle
     diff
 }
 
-/// What makes it impossible to hold the wanted documents in this collection.
+/// Why the desired documents cannot be written to this collection.
 fn faults(
     thing: Thing<'_>,
     wanted: &Collection,
@@ -154,7 +152,7 @@ fn faults(
     faults
 }
 
-/// Why the vectors of this collection are, or will be asked for, in another space.
+/// The error of a collection with vectors of another embedder or metric.
 fn other_space(
     thing: Thing<'_>,
     there: &CollectionSeen,
@@ -164,7 +162,7 @@ fn other_space(
                         spec, or delete it by hand so that it is trained again";
     let Thing { desired, name: _, stored } = thing;
     let identity = desired.embedder.identity();
-    // What stands under this key in a collection of someone else's may mean anything.
+    // In a collection of another owner, this metadata key may mean anything.
     let of_collection = there.embedder.iter().filter(|_| there.made_by.is_some());
     let of_documents = there.owned.iter().filter(|(owner, _)| holding.accepts.contains(*owner));
     let mut of_all = of_collection.chain(of_documents.flat_map(|(_, owned)| &owned.embedders));
@@ -198,7 +196,7 @@ fn other_space(
     }
 }
 
-/// What the store says of how a collection compares vectors and makes them.
+/// The collection's metric and embedding function, as reported by the store.
 fn settings(there: &CollectionSeen) -> String {
     let space = there.space.as_deref().unwrap_or("not known");
     let function = match &there.embedding_function {
@@ -211,8 +209,8 @@ fn settings(there: &CollectionSeen) -> String {
     format!("the space {space}, {function} and {length}")
 }
 
-/// A remark on a collection that another program made: its settings stay, and its other vectors may be
-/// of another space.
+/// A note about a collection that another program created: its settings are kept, and its other vectors may
+/// be of another embedder.
 fn settings_note(thing: Thing<'_>, there: &CollectionSeen) -> String {
     let Thing { desired, name, stored } = thing;
     let mut note = format!(
@@ -245,7 +243,7 @@ fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
     }
 }
 
-/// Renews the mark of a collection, which this bookkeeping has made or takes over.
+/// Renews the mark of a collection that this bookkeeping created or takes over.
 fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &Location) -> Planned<Change> {
     let needs_takeover = holding.standing.is_some_and(Standing::needs_takeover);
     let owner = there.made_by.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -343,8 +341,8 @@ fn documents(
     Diff { changes: vec![planned], ..Diff::default() }
 }
 
-/// Takes back what this bookkeeping put into a collection that is no longer in the spec, and the
-/// collection too when it made it and nothing of anyone else's is in it.
+/// Deletes this bookkeeping's documents in a collection that is no longer in the spec. Deletes the
+/// collection too where this bookkeeping created it and it contains nothing else.
 fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Planned<Change>> {
     let holding = Holding::of_unwanted(&desired.claimant, stored, there);
     let name = address_name(desired, stored);
@@ -390,8 +388,8 @@ fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Pla
     changes
 }
 
-/// The name in the address of a collection that the spec does not have: without the prefix, where it has
-/// that; else as the store names it, so that it is never the address of another one.
+/// The address of a collection that is not in the spec: its name without the prefix. Without the prefix in
+/// its name, the full name is used, so that addresses stay unique.
 fn address_name(desired: &Desired, stored: &str) -> String {
     match stored.strip_prefix(&desired.prefix) {
         Some(name) => name.to_owned(),
@@ -400,8 +398,8 @@ fn address_name(desired: &Desired, stored: &str) -> String {
     }
 }
 
-/// Names what others made in collections that the spec wants too: one line for each owner. A shared store holds
-/// any number of other collections, which do not concern this stack.
+/// Notes about documents of other owners in collections of the spec, one line for each owner. A shared store has
+/// any number of other collections, which do not affect this stack.
 fn others(
     desired: &Desired,
     wanted: &BTreeMap<String, (&String, &Collection)>,
@@ -430,7 +428,7 @@ fn others(
     notes
 }
 
-/// For `destroy`: why a collection with documents of this bookkeeping is not deleted with them.
+/// For `destroy`: why a collection with documents of this bookkeeping is kept.
 pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &CollectionSeen) -> Option<String> {
     let holding = Holding::of_unwanted(claimant, stored, there);
     let others = there.len() - holding.documents.len();

@@ -1,4 +1,4 @@
-//! How the documents of a collection differ from those that are wanted. Pure.
+//! Compares the documents of a collection with the desired ones. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -11,15 +11,15 @@ use super::observed::DocumentSeen;
 use super::owner::Owner;
 use crate::journal::RunId;
 
-/// Ids that a plan lists of one kind; the others are counted.
+/// Ids that a plan lists per category; the others are counted.
 pub(super) const LISTED: usize = 20;
 
-/// How the documents that are there differ from those that are wanted, by id.
+/// The existing documents that differ from the desired ones, by id.
 #[derive(Default)]
 pub(super) struct Difference<'a> {
     missing: Vec<&'a Document>,
     differing: Vec<(&'a Document, &'a DocumentSeen)>,
-    /// As they should be, under another mark that counts as this bookkeeping's.
+    /// Equal documents under another mark that counts as this bookkeeping's.
     adopted: Vec<&'a String>,
     pub(super) unwanted: Vec<(&'a String, &'a DocumentSeen)>,
 }
@@ -54,8 +54,8 @@ impl<'a> Difference<'a> {
         missing.is_empty() && differing.is_empty() && adopted.is_empty() && unwanted.is_empty()
     }
 
-    /// Why something is to be done. What a run left that came to no good end, or wrote after it had lost
-    /// its lock, is said with the run.
+    /// The reason of the change. Names the run where documents were left by one that failed or had
+    /// lost its lock.
     pub(super) fn reason(&self, unfinished: &BTreeSet<RunId>) -> String {
         let Self { missing, differing, adopted, unwanted } = self;
         let parts = [
@@ -93,7 +93,7 @@ impl<'a> Difference<'a> {
             .join(", ")
     }
 
-    /// What is there, as far as it differs from what is wanted.
+    /// The existing documents that differ from the desired ones.
     pub(super) fn before(&self, there: usize) -> Value {
         let Self { missing, differing, adopted: _, unwanted } = self;
         json!({
@@ -115,7 +115,7 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// Whether documents go whose source is in the spec and yields nothing, which is added to the reason.
+/// Whether documents are deleted because a source in the spec yields none. Adds that to the reason.
 pub(super) fn mass_delete<'a>(sources: impl Iterator<Item = &'a str>, reason: &mut String) -> bool {
     let mut by_source: BTreeMap<&str, usize> = BTreeMap::new();
     for source in sources {
@@ -131,7 +131,7 @@ fn counted(count: usize) -> String {
     if count == 1 { "1 document".to_owned() } else { format!("{count} documents") }
 }
 
-/// How many, and the first of them.
+/// The count, and the first ids.
 pub(super) fn listed<'a>(ids: impl ExactSizeIterator<Item = &'a String>) -> Value {
     let count = ids.len();
     json!({ "count": count, "ids": ids.take(LISTED).collect::<Vec<_>>() })

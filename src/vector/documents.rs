@@ -1,6 +1,6 @@
-//! The texts that a store is trained with. Templates are plain sentences of names, types, comments
-//! and terms; no row of a business database and no credential can reach them, because schemas,
-//! ontologies and files are all that comes in.
+//! Generates the documents of a store. Templates are plain sentences of names, types, comments and terms.
+//! Rows of business databases and credentials cannot appear, because the only inputs are schemas,
+//! ontologies and files.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,36 +13,34 @@ use crate::catalog::{Column, ForeignKey, Table, TableKind, TableName};
 use crate::digest::Fingerprint;
 use crate::stack::{Example, SourceFile, Term};
 
-/// Bytes of a table's, term's or example's text, beyond which it is parted.
+/// The size in bytes from which the text of a table, term or example is split.
 const LONG: usize = 8_000;
-/// Bytes of a part of a file: prose is found best by the paragraph.
+/// The size of the parts of a file. Shorter parts give better search results for prose.
 const LONG_PROSE: usize = 2_000;
 
-/// One document as it is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// Stable, and unique in its collection.
     pub id: String,
-    /// What is embedded.
+    /// The text that is embedded.
     pub text: String,
-    /// What stands beside it in the store: texts and whole numbers.
+    /// Strings and integers that the store keeps with the document.
     pub metadata: BTreeMap<String, Value>,
-    /// Covers text, metadata, embedder and metric; it stands in the metadata too.
+    /// Covers text, metadata, embedder and metric. Also part of the stored metadata.
     pub fingerprint: Fingerprint,
-    /// What it was made from.
     pub source: Source,
 }
 
-/// What a document is made from.
+/// What a document is generated from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// The schema of a target.
     Target(String),
     /// The terms of an ontology.
     Ontology(String),
-    /// A file of prose.
+    /// A prose file.
     File(String),
-    /// The questions of a collection.
+    /// The example questions of a collection.
     Examples,
 }
 
@@ -57,14 +55,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// Makes documents of one stack for one embedder.
+/// Generates the documents of one stack for one embedder.
 pub(super) struct Author<'a> {
     pub(super) stack: &'a str,
     pub(super) embedder: &'a str,
 }
 
 impl Author<'_> {
-    /// A table's description and the terms that speak of it; one document unless it is very long.
+    /// A table's description with the terms that mention it. One document unless it is very long.
     pub(super) fn table(
         &self,
         target: &str,
@@ -94,16 +92,16 @@ impl Author<'_> {
         )
     }
 
-    /// A file of prose; none when there is no word in it.
+    /// The documents of a prose file; none when it has no word.
     pub(super) fn file(&self, file: &SourceFile) -> Vec<Document> {
         let SourceFile { name, text } = file;
-        // A checkout on another system has other line ends and is no other text.
+        // Line endings depend on the checkout and must not change the text.
         let text = text.replace("\r\n", "\n");
         let texts = parts(text.trim(), LONG_PROSE, None);
         self.documents(name, texts, &[("file", name.clone())], &Source::File(name.clone()))
     }
 
-    /// A question; its statement stands in the metadata, because it is not what is searched for.
+    /// An example question. Its SQL is in the metadata, because searches match the question only.
     pub(super) fn example(&self, example: &Example) -> Vec<Document> {
         let Example { question, sql, target, at: _ } = example;
         let id = format!("example/{}", Fingerprint::of([Some(question.as_str()), target.as_deref()]));
@@ -133,7 +131,7 @@ impl Author<'_> {
             let fields = [text.as_str(), &format!("{}", Value::from_iter(metadata.clone())), METRIC];
             let fingerprint = Fingerprint::of(fields.map(Some));
             metadata.insert(key::FINGERPRINT.to_owned(), Value::from(fingerprint.to_string()));
-            // The first part keeps the plain id, so that a text that grows is not written anew.
+            // The first part keeps the plain id, so that it stays the same when the text grows.
             let id = if number == 1 { id.to_owned() } else { format!("{id}#{number}") };
             Document { id, text, metadata, fingerprint, source: source.clone() }
         };
@@ -141,7 +139,7 @@ impl Author<'_> {
     }
 }
 
-/// A table in words.
+/// Describes a table in sentences.
 fn describe(target: &str, name: &TableName, table: &Table, terms: &[&Term]) -> String {
     let Table { kind, columns, primary_key, foreign_keys, indexes, checks, comment, definition, strict: _ } =
         table;
@@ -207,7 +205,7 @@ fn column_line(column: &Column) -> String {
     line
 }
 
-/// A term in words. Its synonyms are sorted: their order means nothing.
+/// Describes a term in sentences. Synonyms are sorted, so that their order has no effect.
 fn sentence(term: &Term) -> String {
     let Term { term, definition, synonyms, expression, tables: _ } = term;
     let mut text = term.clone();
@@ -229,9 +227,8 @@ fn sorted(texts: &[String]) -> Vec<&str> {
     sorted
 }
 
-/// A text in parts of at most `limit` bytes, cut at a blank line, a line end or a space, whichever
-/// comes first in this order. Parts after the first begin with the heading. A text without a
-/// letter or digit has none: there is nothing in it to find.
+/// Splits a text into parts of at most `limit` bytes: at a blank line, else at a line end, else at a space.
+/// Parts after the first begin with the heading. A text without a letter or digit has no parts.
 fn parts(text: &str, limit: usize, heading: Option<&str>) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = text;
@@ -250,7 +247,7 @@ fn parts(text: &str, limit: usize, heading: Option<&str>) -> Vec<String> {
 
 fn cut(text: &str, limit: usize) -> (&str, &str) {
     let window = text.get(..text.floor_char_boundary(limit)).unwrap_or(text);
-    // Not in the first quarter: a cut there leaves a part too short to mean much.
+    // Not in the first quarter, which would leave a part too short to be useful.
     let late = |at: &usize| *at > limit / 4;
     let at =
         ["\n\n", "\n", " "].iter().find_map(|end| window.rfind(end).filter(late)).unwrap_or(window.len());

@@ -1,4 +1,4 @@
-//! What of a collection counts as this bookkeeping's, by the marks in it. Pure.
+//! Determines which parts of a collection belong to this bookkeeping, by their marks. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,24 +7,24 @@ use super::observed::{CollectionSeen, DocumentSeen};
 use super::owner::{Claimant, Owner, Standing};
 use crate::digest::Digest;
 
-/// A collection as this bookkeeping may use it.
+/// The parts of a collection that this bookkeeping may change.
 #[derive(Default)]
 pub(super) struct Holding<'a> {
-    /// How the collection's own mark relates to it; `None` without a mark.
+    /// How the collection's own mark relates to this bookkeeping; `None` without a mark.
     pub(super) standing: Option<Standing>,
     /// Marks that count as this bookkeeping's.
     pub(super) accepts: BTreeSet<&'a Owner>,
-    /// The documents under those marks, by id.
+    /// The documents with those marks, by id.
     pub(super) documents: BTreeMap<&'a String, (&'a Owner, &'a DocumentSeen)>,
-    /// Whether some of those documents become its own only by `--allow takeover`.
+    /// Whether using some of those documents requires `--allow takeover`.
     pub(super) needs_takeover: bool,
-    /// Whether there is nothing else in the collection.
+    /// Whether the collection contains nothing else.
     pub(super) is_alone: bool,
 }
 
 impl<'a> Holding<'a> {
-    /// Of a collection that the spec wants. A lost bookkeeping's documents count where it made the
-    /// collection, or where one of them is in the way.
+    /// For a collection of the spec. Documents of a lost bookkeeping are included where it created the
+    /// collection, or where one of them has the id of a desired document.
     pub(super) fn of(
         desired: &Desired,
         stored: &str,
@@ -39,7 +39,7 @@ impl<'a> Holding<'a> {
         })
     }
 
-    /// Of a collection that the spec does not want: nothing of it is taken over.
+    /// For a collection that is not in the spec: nothing is taken over.
     pub(super) fn of_unwanted(claimant: &Claimant, stored: &str, there: &'a CollectionSeen) -> Self {
         Self::new(claimant, stored, there, |_| false)
     }
@@ -73,12 +73,11 @@ impl<'a> Holding<'a> {
         holding
     }
 
-    /// The accepted marks, for a step.
     pub(super) fn accepts(&self) -> BTreeSet<Owner> {
         self.accepts.iter().map(|owner| (*owner).clone()).collect()
     }
 
-    /// The digest of the documents that a plan saw: without the runs that wrote them.
+    /// The digest of the observed documents, without the runs that wrote them.
     pub(super) fn digest(&self) -> Digest {
         let seen = |(id, (_, seen)): (&&'a String, &(&Owner, &'a DocumentSeen))| {
             (*id, (seen.fingerprint, &seen.source))

@@ -1,5 +1,5 @@
-//! HTTP calls to a store. Each has a deadline, and its answer a limit; what may pass by itself is tried
-//! again within a budget of tries and of time.
+//! HTTP calls to a store. Each call has a deadline and a limit on its response. Transient errors are
+//! retried within limits on attempts and time.
 
 use std::error::Error as _;
 use std::fmt::Write as _;
@@ -20,36 +20,34 @@ use crate::stack::{RedactedUrl, TlsFiles};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
-/// Retries of a call that could not connect or that the server failed to answer.
+/// Retries of a call that could not connect or got no response.
 const RETRIES: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Retries of a call that the server was too busy for. The pauses add up to about six seconds where it
-/// does not say how long it needs.
+/// Retries of a call that the server was too busy for. Without a Retry-After header the pauses add up to
+/// about six seconds.
 const RETRIES_OF_BUSY: usize = 5;
-/// How long all pauses of one call may be that the server asks for.
+/// The maximum sum of pauses that the server requests for one call.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Bytes of an answer, at most. A page of a thousand documents has less than one megabyte; read as JSON an
-/// answer can take sixteen times its length.
+/// The maximum size of a response. A page of a thousand documents has less than one megabyte. Parsed as
+/// JSON, a response can take sixteen times its size.
 pub(super) const MOST_BYTES: usize = 16 << 20;
-/// Bytes of an error's answer that are read.
+/// The maximum size of an error response; the rest is not read.
 const MOST_BYTES_OF_ERROR: usize = 64 << 10;
-/// Letters of a server's message that are shown.
+/// Longer error messages are truncated.
 const MESSAGE: usize = 300;
 
-/// One server.
 #[derive(Debug, Clone)]
 pub(super) struct Http {
     client: reqwest::Client,
     base: RedactedUrl,
-    /// `host:port`
     pub(super) address: String,
 }
 
-/// The pauses of one call.
+/// The pauses between the attempts of one call.
 struct Pauses {
     failing: backon::ExponentialBackoff,
     busy: backon::ExponentialBackoff,
-    /// How much of the server's own wishes is still heeded.
+    /// The remaining time for pauses that the server requests.
     patience: Duration,
 }
 
@@ -60,7 +58,7 @@ impl Pauses {
         Self { failing: pauses(RETRIES), busy: pauses(RETRIES_OF_BUSY), patience: PATIENCE }
     }
 
-    /// Waits for the next try after an error; gives the error where there is none.
+    /// Sleeps before the next attempt; returns the error where no attempt is left.
     async fn wait_after(&mut self, error: Error) -> Result<(), Error> {
         let Some(pause) = self.after(&error) else { return Err(error) };
         tracing::debug!(%error, ?pause, "trying again");
@@ -68,7 +66,7 @@ impl Pauses {
         Ok(())
     }
 
-    /// How long to wait before the next try after an error; `None` where there is none.
+    /// The pause before the next attempt; `None` where no attempt is left.
     fn after(&mut self, error: &Error) -> Option<Duration> {
         match error {
             Error::Server { status: 429 | 503, retry_after, .. } => {
@@ -86,12 +84,13 @@ impl Pauses {
 }
 
 impl Http {
-    /// The way to the server of a URL. Contacts nothing.
+    /// Creates a client for the server of a URL without connecting.
     pub(super) fn new(url: &RedactedUrl, headers: HeaderMap) -> Result<Self, Error> {
-        // reqwest is built without a provider of its own, so that sqlx, redis and it share one.
+        // reqwest is built without a TLS provider of its own, so that sqlx, redis and reqwest share
+        // one.
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
-            // An error says that another room was first, which is as good.
+            // An error means that another component installed the provider first.
             let _ = rustls::crypto::ring::default_provider().install_default();
         });
 
@@ -101,7 +100,7 @@ impl Http {
             .map_err(failed)?
             .connect_timeout(CONNECT_DEADLINE)
             .timeout(REQUEST_DEADLINE)
-            // A redirect would carry the token to another host.
+            // Following a redirect would send the token to another host.
             .redirect(redirect::Policy::none())
             .default_headers(headers)
             .build()
@@ -112,7 +111,7 @@ impl Http {
         Ok(Self { client, base: RedactedUrl::new(base), address })
     }
 
-    /// One call that changes nothing.
+    /// Sends a request that changes nothing.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -128,8 +127,8 @@ impl Http {
         }
     }
 
-    /// One call that writes. Each attempt is preceded by the question whether the run still holds its
-    /// lock: after the time that the attempt before took, another run may hold it.
+    /// Sends a request that writes. The lock is checked before each attempt, because another run may have
+    /// taken it during the previous one.
     pub(super) async fn write(
         &self,
         fence: &Fence,
@@ -153,7 +152,7 @@ impl Http {
         path: &str,
         body: Option<&Value>,
     ) -> Result<T, Error> {
-        // With the user information that belongs to it.
+        // The base URL keeps its user and password.
         let url = format!("{}{path}", self.base.expose().as_str().trim_end_matches('/'));
         let mut request = self.client.request(method, url);
         if let Some(body) = body {
@@ -180,7 +179,7 @@ impl Http {
         })
     }
 
-    /// The answer, up to a number of bytes: a server may send without end.
+    /// Reads the response up to a number of bytes, because a server may send without end.
     async fn read(&self, mut response: Response, most: usize) -> Result<Read, Error> {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(&error))? {
@@ -195,8 +194,7 @@ impl Http {
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> Error {
-        // All calls are idempotent. One that took its whole time is not tried again, nor is one that the
-        // other side does not understand.
+        // All calls are idempotent. Not retried: calls that timed out, and calls to a server without TLS.
         let is_plain = is_answered_without_tls(error);
         let reason = if is_plain {
             "what answers there does so without TLS; write `http://` instead of `https://`".to_owned()
@@ -208,24 +206,22 @@ impl Http {
     }
 }
 
-/// What was read of an answer.
 struct Read {
     bytes: Vec<u8>,
     is_whole: bool,
 }
 
-/// How long the server asks to be left alone: seconds, or a date.
+/// The delay in a Retry-After header, which has seconds or a date.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
-    // A date that is past asks for nothing.
+    // A date in the past means no delay.
     Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
 }
 
-/// Adds the files of `connection.tls`.
 fn with_tls(
     mut builder: reqwest::ClientBuilder,
     files: Option<&TlsFiles>,
@@ -248,12 +244,12 @@ fn with_tls(
     Ok(builder)
 }
 
-/// What a server says is wrong, shortened; its errors are `{"error": …, "message": …}`.
+/// The error message in a response, truncated. Chroma's format is `{"error": …, "message": …}`.
 fn message(body: &[u8], retry_after: Option<Duration>) -> String {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
     let said = parsed.as_ref().and_then(|body| body.get("message").or_else(|| body.get("error"))?.as_str());
     let text = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    // Before it is cut: half a secret would not be found.
+    // Redacted before truncating, because a truncated secret would not be recognised.
     let mut shown: String =
         redact(&text).chars().take(MESSAGE).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if let Some(asked) = retry_after {
@@ -263,8 +259,8 @@ fn message(body: &[u8], retry_after: Option<Duration>) -> String {
     shown
 }
 
-/// The innermost cause: "connection refused" says more than "error sending request". Never the
-/// URL, which may hold a password.
+/// The innermost cause: "connection refused" is more useful than "error sending request". Never the URL,
+/// which may contain a password.
 fn reason(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
@@ -279,7 +275,7 @@ fn reason(error: &reqwest::Error) -> String {
     cause.map_or_else(|| "the request failed".to_owned(), |cause| redact(&cause.to_string()).into_owned())
 }
 
-/// Whether a server that was to speak TLS sent something else, as one does that only speaks HTTP.
+/// Whether the response to a TLS handshake was not TLS, as from a server that only supports HTTP.
 fn is_answered_without_tls(error: &reqwest::Error) -> bool {
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -291,8 +287,8 @@ fn is_answered_without_tls(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The error of TLS that an error is or wraps: one of I/O hides what it wraps from `source`, and may wrap
-/// another of its kind.
+/// Finds the TLS error in an error chain. I/O errors do not expose what they wrap through `source`, and may
+/// be nested.
 fn of_tls<'e>(mut error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
     while let Some(wrapped) = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
         error = wrapped;

@@ -1,6 +1,6 @@
-//! The vector room: documents made from schemas, ontologies, files and examples, and the stores
-//! that hold them: Chroma over HTTP, or one SQLite file with sqlite-vec. What this room did not
-//! put into a store it never writes and never deletes; it does not know how a plan is run.
+//! Documents generated from schemas, ontologies, files and examples, and the stores that hold them: Chroma
+//! over HTTP, or one SQLite file with sqlite-vec. Documents without this stack's mark are never changed or
+//! deleted.
 
 mod apply;
 mod auth;
@@ -29,22 +29,22 @@ pub use error::Error;
 pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OwnedSeen, Seen, observe};
 pub use owner::{Claimant, Owner};
 
-/// How near two vectors are: part of every fingerprint, because another metric is another space.
+/// The distance metric. It is part of every fingerprint, because vectors of another metric are not
+/// comparable.
 const METRIC: &str = "cosine";
 
 /// Keys of a document's metadata that this tool reads back.
 mod key {
-    /// The stack that put the document there: how our documents are recognised.
+    /// The stack that wrote the document: the mark of this tool.
     pub(super) const STACK: &str = "trueup";
     pub(super) const ENVIRONMENT: &str = "trueup_environment";
-    /// The bookkeeping in whose name it was written: whose it is.
+    /// The bookkeeping that owns the document.
     pub(super) const OWNER: &str = "trueup_owner";
-    /// The run that wrote it. Like the two above it is in no fingerprint.
+    /// The run that wrote it. Like the two above, it is not part of the fingerprint.
     pub(super) const RUN: &str = "trueup_run";
-    /// What it was made from.
+    /// What the document was generated from.
     pub(super) const SOURCE: &str = "source";
-    /// Fingerprint of text, metadata, embedder and metric.
+    /// The fingerprint of text, metadata, embedder and metric.
     pub(super) const FINGERPRINT: &str = "fingerprint";
-    /// Identity of the embedder.
     pub(super) const EMBEDDER: &str = "embedder";
 }

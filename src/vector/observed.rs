@@ -1,5 +1,5 @@
-//! What a vector store holds, whatever the spec names: collections, the ids and fingerprints of
-//! documents that carry a mark with their owner, and of others only digests of their ids. No texts.
+//! The observed vector store, independent of the spec: collections, ids and fingerprints of documents with
+//! an owner's mark, and digests of the ids of others. Contains no texts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,19 @@ use super::{Client, Error};
 use crate::digest::Fingerprint;
 use crate::journal::{Identity, RunId};
 
-/// What was found of the vector store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
-    /// It could not be read.
     Unreachable {
-        /// Why, naming host and port but no secret, and what to do.
+        /// The error, naming host and port but no secret, and what to do.
         message: String,
     },
-    /// It was read whole.
     Reachable(Seen),
 }
 
 /// The content of a store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The software.
     pub backend: Backend,
     /// By name.
     pub collections: BTreeMap<String, CollectionSeen>,
@@ -37,24 +33,23 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     pub kind: BackendKind,
-    /// The version that it reports; unknown for a file that is not there yet.
+    /// The reported version; `None` for a file that does not exist yet.
     pub version: Option<String>,
 }
 
 impl Backend {
-    /// Its name and version, for people.
+    /// Name and version for display.
     pub fn name(&self) -> String {
         match (self.kind, &self.version) {
             (BackendKind::Chroma, Some(version)) => format!("Chroma {version}"),
             (BackendKind::Chroma, None) => "Chroma".to_owned(),
-            // It names sqlite-vec itself.
+            // The version already contains the name sqlite-vec.
             (BackendKind::Sqlite, Some(version)) => version.clone(),
             (BackendKind::Sqlite, None) => "sqlite-vec, a new file".to_owned(),
         }
     }
 }
 
-/// The kinds of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BackendKind {
@@ -66,27 +61,27 @@ pub enum BackendKind {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CollectionSeen {
-    /// Who made it; `None` for one that this tool did not make.
+    /// The owner in its mark; `None` without a mark of this tool.
     pub made_by: Option<Owner>,
     /// The embedder's identity in its metadata.
     pub embedder: Option<String>,
-    /// Length of its vectors; unknown until the first one.
+    /// The length of its vectors; `None` before the first one.
     pub dimension: Option<usize>,
-    /// How the store compares vectors, where it says so.
+    /// The distance metric, where the store reports one.
     pub space: Option<String>,
-    /// The embedding function that the store's own clients use for it, by name.
+    /// The name of the embedding function that the store's own clients use for it.
     pub embedding_function: Option<String>,
-    /// Documents that carry a mark, by their owner.
+    /// Documents with a mark, by owner.
     #[serde(with = "by_owner")]
     pub owned: BTreeMap<Owner, OwnedSeen>,
-    /// Digests of the ids of all other documents, so that none is written over.
+    /// Digests of the ids of all other documents, so that none is overwritten.
     pub foreign: BTreeSet<Fingerprint>,
 }
 
 /// The documents of one owner in one collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedSeen {
-    /// Identities of the embedders that their metadata names: one, unless something went wrong.
+    /// The embedders in their metadata. More than one is an error.
     pub embedders: BTreeSet<String>,
     /// By id.
     pub documents: BTreeMap<String, DocumentSeen>,
@@ -94,15 +89,15 @@ pub struct OwnedSeen {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentSeen {
-    /// As its metadata says; `None` when what stands there is no fingerprint.
+    /// From the metadata; `None` where it is not valid.
     pub fingerprint: Option<Fingerprint>,
-    /// What it was made from.
+    /// What the document was generated from.
     pub source: String,
-    /// The run that wrote it, where its metadata says so.
+    /// The run that wrote it, where the metadata has it.
     pub run: Option<RunId>,
 }
 
-/// What a store's metadata says of one document.
+/// The metadata of one document that this tool reads.
 pub(super) struct Marks {
     pub(super) owner: Option<Owner>,
     pub(super) fingerprint: Option<String>,
@@ -111,7 +106,7 @@ pub(super) struct Marks {
     pub(super) run: Option<String>,
 }
 
-/// The owner that metadata names, given its three values; nobody without a stack.
+/// Builds the owner from three metadata values; `None` without a stack.
 pub(super) fn owner(
     stack: Option<String>,
     environment: Option<String>,
@@ -121,7 +116,7 @@ pub(super) fn owner(
 }
 
 impl CollectionSeen {
-    /// Takes note of one document: owned when it carries a mark.
+    /// Adds one document: to `owned` when it has a mark, else to `foreign`.
     pub(super) fn note(&mut self, id: String, marks: Marks) {
         let Marks { owner, fingerprint, source, embedder, run } = marks;
         match owner {
@@ -140,13 +135,12 @@ impl CollectionSeen {
         }
     }
 
-    /// How many documents it holds.
     pub(super) fn len(&self) -> usize {
         self.foreign.len() + self.owned.values().map(|owned| owned.documents.len()).sum::<usize>()
     }
 }
 
-/// A map whose keys are no texts, as a list of pairs.
+/// Serialises a map whose keys are not strings as a list of pairs.
 mod by_owner {
     use std::collections::BTreeMap;
 
@@ -168,12 +162,12 @@ mod by_owner {
     }
 }
 
-/// An error as the message of a check, which also says what to do.
+/// Formats an error and its help as the message of a check.
 fn with_help(error: &Error) -> String {
     error.help().map_or_else(|| error.to_string(), |help| format!("{error}; {help}"))
 }
 
-/// Reads the whole store: all collections, all ids with their marks, page by page.
+/// Reads all collections and all ids with their marks, page by page.
 pub async fn observe(client: &Client) -> Observed {
     match client.observe().await {
         Ok(seen) => Observed::Reachable(seen),

@@ -1,5 +1,5 @@
-//! Whose a collection or a document in a shared store is. Two environments may have one stack's name and
-//! one store, so a mark names the bookkeeping that made it; names alone prove nothing.
+//! Determines the owner of a collection or document in a shared store. Two environments may use the same
+//! stack name and store, so a mark contains the identity of the bookkeeping, not only names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::stack::Stack;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Owner {
     pub stack: String,
-    /// Its environment; an older trueup wrote none.
+    /// `None` in marks of an older trueup.
     pub environment: Option<String>,
-    /// The bookkeeping; an older trueup wrote none.
+    /// `None` in marks of an older trueup.
     pub identity: Option<Identity>,
 }
 
@@ -36,40 +36,41 @@ impl fmt::Display for Owner {
     }
 }
 
-/// How a mark in the store relates to the bookkeeping that plans.
+/// How a mark in the store relates to this bookkeeping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It names this bookkeeping.
+    /// It has this bookkeeping's identity.
     Own,
-    /// It names no bookkeeping, and this one has made it on record: the mark is renewed.
+    /// It has no identity, but this bookkeeping recorded the object: the mark is renewed.
     Proven,
-    /// The same stack and environment, another bookkeeping: it may be lost, and then this one takes over.
+    /// The same stack and environment with another identity, whose bookkeeping may be lost: can be
+    /// taken over.
     Lost,
-    /// The same bookkeeping under another stack or environment: either that was renamed in the spec, or the system
-    /// database was copied, and what the mark names is still in use.
+    /// This identity with another stack or environment. Either the spec renamed them, or the system
+    /// database was copied and the original still uses the object.
     Copied,
-    /// The same stack, no environment and no bookkeeping, and this one has no record of it.
+    /// The same stack without environment and identity, and without a record in this bookkeeping.
     Unproven,
-    /// Somebody else's.
+    /// Another owner's.
     Foreign,
 }
 
 impl Standing {
-    /// Whether it may be written and taken back without being asked.
+    /// Whether objects with the mark may be changed and deleted without a flag.
     pub(super) fn is_own(self) -> bool {
         matches!(self, Self::Own | Self::Proven)
     }
 
-    /// Whether only `--allow takeover` makes it this bookkeeping's.
+    /// Whether objects with the mark may be changed only with `--allow takeover`.
     pub(super) fn needs_takeover(self) -> bool {
         matches!(self, Self::Lost | Self::Copied | Self::Unproven)
     }
 }
 
-/// Who plans: what its marks say, and what its bookkeeping has on record.
+/// This bookkeeping: its mark, and the objects that it has recorded.
 #[derive(Debug, Clone)]
 pub struct Claimant {
-    /// Without an identity while there is no bookkeeping, or one that an older trueup made.
+    /// Without an identity before the bookkeeping exists, or where an older trueup created it.
     pub(super) owner: Owner,
     trained: BTreeSet<Address>,
     /// Runs that did not succeed.
@@ -77,7 +78,6 @@ pub struct Claimant {
 }
 
 impl Claimant {
-    /// The bookkeeping of a stack.
     pub fn new(stack: &Stack, journal: &journal::Observed) -> Self {
         Self {
             owner: Owner {
@@ -95,7 +95,7 @@ impl Claimant {
         self.standing(mark, || self.trained.contains(&Kind::Collection.named(stored)))
     }
 
-    /// How the mark of documents does, in a collection whose own mark relates to it like this.
+    /// How the mark of documents relates to it, given the relation of their collection's mark.
     pub(super) fn of_documents(&self, stored: &str, collection: Option<Standing>, mark: &Owner) -> Standing {
         self.standing(mark, || match collection {
             Some(standing) => standing.is_own(),

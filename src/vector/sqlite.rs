@@ -1,15 +1,16 @@
-//! A vector store in one SQLite file, with the vectors in virtual tables of sqlite-vec, so that an
+//! A vector store in one SQLite file. The vectors are in virtual tables of sqlite-vec, so that an
 //! application can read it with any SQLite and that extension:
 //!
 //! - `vector_collections`: `id`, `name`, `dimension`, `metric`, `metadata` (a JSON object).
-//! - `vector_documents`: `id`, `collection` (an id of the above), `key` (the document's own id,
+//! - `vector_documents`: `id`, `collection` (an id of the table above), `key` (the document's own
+//!   id,
 //!   unique in its collection), `document` (its text), `metadata` (a JSON object).
 //! - `vector_embeddings_N` for the collection with the id N: `rowid` (an id of `vector_documents`)
 //!   and `embedding`, little-endian 32-bit floats, compared by cosine distance.
 //!
 //! The nearest five: `SELECT d.key, d.document, e.distance FROM vector_embeddings_1 e JOIN
 //! vector_documents d ON d.id = e.rowid WHERE e.embedding MATCH :vector AND k = 5 ORDER BY
-//! e.distance`. Rows of others are welcome: what does not carry this stack's mark is left alone.
+//! e.distance`. Other programs may add rows: rows without this stack's mark are never changed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use crate::sql::{
     open_sqlite_with,
 };
 
-/// Documents that one query of an observation reads.
+/// The number of documents per query of an observation.
 const PAGE: i64 = 5_000;
 
 const TABLES: [&str; 2] = [
@@ -48,7 +49,7 @@ const TABLES: [&str; 2] = [
      )",
 ];
 
-/// Why something was not written.
+/// Why a write failed.
 enum Failure {
     Sql(sql::Error),
     Other(Error),
@@ -66,18 +67,17 @@ impl From<Error> for Failure {
     }
 }
 
-/// What comes of a transaction that writes.
 type Written<T> = Result<T, Failure>;
 
-/// One file.
+/// A store, which is one file.
 #[derive(Debug, Clone)]
 pub(super) struct SqliteStore {
     path: PathBuf,
-    /// Ends what runs on it.
+    /// Cancels the running statement.
     pub(super) interrupt: Interrupt,
 }
 
-/// Makes sqlite-vec known to every SQLite connection that this process opens from now on.
+/// Registers sqlite-vec for every SQLite connection that this process opens from now on.
 fn register_sqlite_vec() {
     static REGISTERED: Once = Once::new();
     REGISTERED.call_once(|| {
@@ -138,7 +138,7 @@ impl SqliteStore {
         self.write(async |database| drop_empty_collection(database, name, writer).await).await
     }
 
-    /// Does something to a collection that must carry a mark of the writer's own.
+    /// Changes a collection that must have a mark of the writer's own.
     async fn of_owner(
         &self,
         name: &str,
@@ -188,7 +188,7 @@ impl SqliteStore {
         result.map_err(|error| self.wrong(error))
     }
 
-    /// Opens the file, making it and its tables when they are missing.
+    /// Opens the file, and creates it and its tables if they are missing.
     async fn open_to_write(&self) -> Result<Database, Error> {
         self.folder_exists()?;
         register_sqlite_vec();
@@ -223,15 +223,15 @@ impl SqliteStore {
     }
 }
 
-/// Begins a transaction, and refuses when the run has lost its lock: it may have waited here for one of
-/// the run that holds it now.
+/// Begins a transaction, then checks the lock of the run: another run may have taken it while this one
+/// waited for the database.
 async fn begin(database: &Database, writer: &Writer) -> Written<Transaction> {
     let transaction = database.begin().await?;
     writer.fence.check().await.map_err(Error::from)?;
     Ok(transaction)
 }
 
-/// The table of a collection's vectors.
+/// The table with the vectors of a collection.
 fn embeddings(collection: i64) -> String {
     format!("vector_embeddings_{collection}")
 }
@@ -267,7 +267,8 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
             space: row.get(7).map(str::to_owned),
             ..CollectionSeen::default()
         };
-        // A document without a vector cannot be found: one of ours counts as missing.
+        // A document without a vector cannot be found by a search, so it counts as missing if it is
+        // ours.
         let name = embeddings(id);
         let has_vector = if has(&name) {
             format!("d.id IN (SELECT rowid FROM {})", identifier(&name))
@@ -299,7 +300,7 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
                     embedder: text(8),
                     run: text(9),
                 };
-                // Ours without a vector keeps its place, so that it is written or deleted.
+                // Listed without a fingerprint, so that it is written again or deleted.
                 let fingerprint = marks.fingerprint.filter(|_| has_vector);
                 collection.note(row.text(2)?.to_owned(), Marks { fingerprint, ..marks });
             }
@@ -312,23 +313,23 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
     Ok((version, seen))
 }
 
-/// A member of a JSON object that another application may have written as it liked.
+/// Extracts a key of the metadata, which another application may have filled with invalid JSON.
 fn mark(of: &str, key: &str) -> String {
     format!("CASE WHEN json_valid({of}.metadata) THEN json_extract({of}.metadata, '$.{key}') END")
 }
 
-/// The owner in three columns: stack, environment and bookkeeping.
+/// Parses the owner from three columns: stack, environment and bookkeeping.
 fn owner_of(row: &Row, first: usize) -> Option<Owner> {
     let text = |column| row.get(column).map(str::to_owned);
     owner(text(first), text(first + 1), text(first + 2))
 }
 
-/// The owner's three columns of a table.
+/// Selects these three columns of a table.
 fn owner_columns(of: &str) -> String {
     [key::STACK, key::ENVIRONMENT, key::OWNER].map(|key| mark(of, key)).join(", ")
 }
 
-/// Makes a collection that is missing, and gives the owner of the one that is there then.
+/// Creates a collection unless it exists, and returns the owner of the existing one.
 async fn create_collection(
     database: &Database,
     name: &str,
@@ -354,7 +355,7 @@ async fn create_collection(
     Ok(owner)
 }
 
-/// Renews the mark of a collection, if it is the writer's own, and gives its owner.
+/// Renews the mark of a collection if it is the writer's own, and returns the previous owner.
 async fn adopt_collection(database: &Database, name: &str, writer: &Writer) -> Written<Option<Owner>> {
     let mut transaction = begin(database, writer).await?;
     let (found, owner) = collection_of(&mut transaction, name).await?;
@@ -366,7 +367,7 @@ async fn adopt_collection(database: &Database, name: &str, writer: &Writer) -> W
     Ok(owner)
 }
 
-/// Number, length of vectors and owner of a collection.
+/// The id, vector length and owner of a collection.
 async fn collection_of(
     transaction: &mut Transaction,
     name: &str,
@@ -405,7 +406,7 @@ async fn drop_empty_collection(database: &Database, name: &str, writer: &Writer)
     Ok(transaction.commit().await?)
 }
 
-/// The documents with these keys that are there: number, key and owner of each.
+/// The id, key and owner of each existing document with one of these keys.
 async fn documents_of(
     transaction: &mut Transaction,
     collection: i64,
@@ -421,7 +422,8 @@ async fn documents_of(
     rows.iter().map(|row| Ok((row.integer(0)?, row.text(1)?.to_owned(), owner_of(row, 2)))).collect()
 }
 
-/// Writes documents in one transaction, or none when one has the id of a foreign one: that id.
+/// Writes documents in one transaction. Writes none and returns the id where one belongs to another
+/// owner.
 async fn write_batch(
     database: &Database,
     collection: i64,
@@ -457,7 +459,7 @@ async fn write_batch(
         let Some(row) = rows.first() else { continue };
         let id = row.integer(0)?;
         let bytes = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
-        // A virtual table of sqlite-vec has no upsert.
+        // Virtual tables of sqlite-vec have no upsert.
         transaction.execute(&forget, &[id.into()]).await?;
         transaction.execute(&embed, &[id.into(), Value::Bytes(bytes)]).await?;
     }
@@ -465,7 +467,7 @@ async fn write_batch(
     Ok(None)
 }
 
-/// Renews the marks of documents in one transaction, of those that carry one of the writer's own.
+/// Renews the marks of documents that have a mark of the writer's own, in one transaction.
 async fn adopt_batch(database: &Database, collection: i64, writer: &Writer, keys: &[String]) -> Written<()> {
     let mut transaction = begin(database, writer).await?;
     let marks = json!(writer.marks()).to_string();
@@ -478,7 +480,7 @@ async fn adopt_batch(database: &Database, collection: i64, writer: &Writer, keys
     Ok(transaction.commit().await?)
 }
 
-/// Deletes documents in one transaction, those that carry a mark of the writer's own.
+/// Deletes the documents that have a mark of the writer's own, in one transaction.
 async fn delete_batch(database: &Database, collection: i64, writer: &Writer, keys: &[String]) -> Written<()> {
     let mut transaction = begin(database, writer).await?;
     let there = documents_of(&mut transaction, collection, keys.iter()).await?;
