@@ -1,5 +1,5 @@
-//! Executes one change. Idempotent: a change acts on what it finds, so that running it twice, or
-//! again after being killed in the middle, ends the same. Decides nothing.
+//! Executes one change. Idempotent: it acts on the current state, so it can run twice or be resumed
+//! after a kill.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,56 +7,55 @@ use std::time::Duration;
 use super::{Client, Connector, Error};
 use crate::digest::Fingerprint;
 
-/// One step, with all that executing it needs.
+/// An action on the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Set a setting of the server.
+    /// Change a setting of the server.
     Config {
         /// In lower case.
         key: String,
-        /// As the spec writes it.
+        /// As in the spec.
         value: String,
     },
-    /// Record a namespace, where the cache records them, and give its keys without a TTL one.
+    /// Record a namespace, where the cache supports that, and set a TTL on its keys without one.
     Namespace {
         name: String,
-        /// What its keys begin with.
         prefix: String,
-        /// The TTL that keys without one get.
+        /// For keys that have none.
         ttl: Duration,
-        /// Keys under the prefix that are streams and get none.
+        /// Streams under the prefix, which must not expire.
         spare: BTreeSet<String>,
     },
-    /// Make a stream and groups that are missing; existing ones keep their position.
-    /// Take back groups that nobody works with.
+    /// Create a stream and its missing groups, where existing ones keep their position. Delete idle groups
+    /// that are no longer declared.
     Stream {
-        /// Its name, which is its key.
+        /// Also the key of the stream.
         name: String,
-        /// The groups to make, from the stream's beginning.
+        /// The groups to create, which read from the stream's beginning.
         groups: BTreeSet<String>,
         unwanted: Unwanted,
-        /// The entries it shall keep, where the cache records it.
+        /// The maximum number of entries, where the cache records it.
         maxlen: Option<u64>,
     },
-    /// Take back groups of a stream that is gone from the spec; the stream stays.
+    /// Delete groups of a stream that was removed from the spec; the stream is kept.
     TakeBack { name: String, unwanted: Unwanted },
 }
 
-/// Groups that this tool made and the spec no longer wants.
+/// Groups that this tool created and that are no longer declared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unwanted {
-    /// Those that are there, and that nobody works with.
+    /// The existing, idle ones.
     pub groups: BTreeSet<String>,
-    /// What the inventory calls them, and those that are gone already.
+    /// Their inventory keys, and those of groups that were deleted already.
     pub known_as: Vec<Fingerprint>,
 }
 
-/// What a change found when it was executed.
+/// The differences that a change found at execution.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Groups that it was to make, and that somebody else had made meanwhile.
+    /// Groups to create that another client had created since the plan.
     pub found: BTreeSet<String>,
-    /// Groups that it was to take back, and that somebody works with now.
+    /// Groups to delete that are in use again.
     pub kept: BTreeSet<String>,
 }
 

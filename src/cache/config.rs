@@ -1,34 +1,34 @@
-//! How Redis reads the values of its settings: two ways to write one value are no difference.
-//! Pure.
+//! Compares settings by the rules with which Redis parses them, so that equivalent values do not
+//! differ. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Settings that are secrets: never observed, never set.
+/// Secret settings are never observed and never changed.
 pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     key.ends_with("pass") || matches!(key.as_str(), "masterauth" | "primaryauth")
 }
 
-/// How many db numbers a server has.
+/// The number of dbs of a server.
 pub(super) fn databases(config: &BTreeMap<String, String>) -> Option<u32> {
-    // Valkey 9 counts those of a cluster apart.
+    // Valkey 9 has a separate setting for clusters.
     let is_cluster = config.get("cluster-enabled").is_some_and(|enabled| enabled == "yes");
     let key = if is_cluster { "cluster-databases" } else { "databases" };
     config.get(key)?.parse().ok()
 }
 
-/// Whether `wanted`, as a spec writes it, is what the server reports as `seen`.
+/// Whether the value of the spec and the one that the server reports are equivalent.
 pub(super) fn is_same(key: &str, wanted: &str, seen: &str) -> bool {
     match key {
         "notify-keyspace-events" => event_classes(wanted) == event_classes(seen),
-        // The server reports every class of clients, a spec may set one of them.
+        // The server reports all client classes, but a spec may set one of them.
         "client-output-buffer-limit" => buffer_limits(wanted).is_subset(&buffer_limits(seen)),
         _ => words(key, wanted) == words(key, seen),
     }
 }
 
-/// A size that the server reports in bytes, in the largest unit that it is a whole number of, where the spec
-/// writes a size with a unit too; anything else as it is.
+/// Converts a size in bytes to the largest unit without a remainder, where the spec has a size with a unit.
+/// Other values are returned unchanged.
 pub(super) fn as_written(seen: &str, wanted: &str) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "gb"), (1 << 20, "mb"), (1 << 10, "kb")];
     let Some(bytes) = seen.parse::<u64>().ok().filter(|bytes| *bytes > 0) else { return seen.to_owned() };
@@ -45,7 +45,7 @@ fn words(key: &str, value: &str) -> Vec<String> {
     value.split_whitespace().map(|word| memory_bytes(word).unwrap_or_else(|| folded(key, word))).collect()
 }
 
-/// Redis compares the words of enumerations without regard to case, but not paths and texts.
+/// Redis compares words of enumerations case-insensitively, but not paths and texts.
 fn folded(key: &str, word: &str) -> String {
     let is_text = matches!(key, "dir" | "dbfilename" | "logfile" | "pidfile" | "unixsocket" | "bind")
         || key.ends_with("-file")
@@ -56,7 +56,7 @@ fn folded(key: &str, word: &str) -> String {
     if is_text { word.to_owned() } else { word.to_ascii_lowercase() }
 }
 
-/// `256mb` as the bytes that the server reports: `kb` is 1024 bytes, `k` is 1000.
+/// Parses sizes such as `256mb` to bytes: `kb` is 1024 bytes, `k` is 1000.
 fn memory_bytes(word: &str) -> Option<String> {
     let digits = word.len() - word.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = word.split_at_checked(digits)?;
@@ -73,7 +73,7 @@ fn memory_bytes(word: &str) -> Option<String> {
     number.parse::<u64>().ok()?.checked_mul(factor).map(|bytes| bytes.to_string())
 }
 
-/// The event classes, where `A` stands for all the common ones.
+/// The event classes; `A` stands for all common ones.
 fn event_classes(value: &str) -> BTreeSet<char> {
     const ALL: &str = "g$lshzxetd";
     value
@@ -84,7 +84,7 @@ fn event_classes(value: &str) -> BTreeSet<char> {
         .collect()
 }
 
-/// `class hard soft seconds`, four words each; `slave` is the old name of `replica`.
+/// Parses groups of four words, `class hard soft seconds`; `slave` is the old name of `replica`.
 fn buffer_limits(value: &str) -> BTreeSet<Vec<String>> {
     let words: Vec<String> = words("client-output-buffer-limit", value)
         .into_iter()

@@ -1,15 +1,15 @@
-//! What the spec wants of the cache. Values only: contacts nothing, and knows no observation.
+//! The desired cache. Values only, no I/O.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::address::{Address, Kind};
 
-/// What the spec wants of the cache.
+/// The validated `cache:` of the spec is used as it is.
 pub type Desired = crate::stack::Cache;
 
 impl Desired {
-    /// Every address that the spec wants something at, sorted.
+    /// The addresses of everything that the spec declares, sorted.
     pub(super) fn addresses(&self) -> BTreeSet<Address> {
         let config = self.config.keys().map(|key| Kind::Config.named(key));
         let namespaces = self.namespaces.keys().map(|name| Kind::Namespace.named(name));
@@ -17,7 +17,7 @@ impl Desired {
         config.chain(namespaces).chain(streams).collect()
     }
 
-    /// The streams whose keys begin with `prefix`: they are no entries of a namespace, and a TTL
+    /// The streams whose keys begin with `prefix`. They are not entries of a namespace, and a TTL
     /// would delete them.
     pub(super) fn streams_under(&self, prefix: &str) -> BTreeSet<String> {
         let from_prefix = self.streams.range(prefix.to_owned()..);
@@ -25,7 +25,7 @@ impl Desired {
     }
 }
 
-/// A duration as a spec would write it: `24h`, `90s`.
+/// Formats a duration as in a spec: `24h`, `90s`.
 pub(super) fn written(duration: Duration) -> String {
     const UNITS: [(u64, &str); 2] = [(3_600, "h"), (60, "m")];
     let seconds = duration.as_secs();

@@ -1,5 +1,5 @@
-//! Which consumer groups this tool made, by the inventory, and which of them may be taken back: those
-//! that the spec no longer wants and nobody works with. Pure.
+//! Consumer groups that this tool created, according to the inventory, and which of them may be deleted:
+//! those that are no longer declared and not in use. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 
-/// Of these groups of a stream, what may be taken back when only `wanted` are.
+/// The groups of a stream that may be deleted when only `wanted` are declared.
 pub(super) fn unwanted(
     name: &str,
     groups: &BTreeMap<String, GroupSeen>,
@@ -30,30 +30,29 @@ pub(super) fn unwanted(
                 unwanted.groups.insert((*group).clone());
                 unwanted.known_as.push(key);
             }
-            // Somebody removed it, or a run that was killed before it could forget it.
+            // Somebody deleted it, or a run did and was killed before it updated the inventory.
             None => unwanted.known_as.push(key),
         }
     }
     unwanted
 }
 
-/// The streams of the inventory, by name.
 pub(super) fn known_streams(inventory: &Inventory) -> impl Iterator<Item = &str> {
     inventory.0.keys().filter_map(|address| address.name_of(Kind::Stream))
 }
 
-/// What a change makes and takes back, for the inventory.
+/// The inventory changes of an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     pub address: Address,
     pub stream: String,
-    /// Groups that will be this tool's.
+    /// Groups that this tool will own.
     pub made: BTreeSet<String>,
-    /// What the inventory calls the groups that will be gone.
+    /// The inventory keys of the groups that will not exist any more.
     pub gone: Vec<Fingerprint>,
 }
 
-/// What a change claims; `None` when it has nothing to do with groups.
+/// `None` for a change that does not affect groups.
 pub fn claims(change: &Change) -> Option<Claims> {
     let (name, made, unwanted) = match change {
         Change::Stream { name, groups, unwanted, maxlen: _ } => (name, groups.clone(), unwanted),
@@ -68,7 +67,7 @@ pub fn claims(change: &Change) -> Option<Claims> {
     })
 }
 
-/// For `destroy`: why groups that this tool made stay.
+/// For `destroy`: why groups that this tool created are kept.
 pub fn why_groups_stay(observed: &Observed, inventory: &Inventory) -> Vec<String> {
     let (streams, place) = match observed {
         Observed::Unreachable { .. } => return Vec::new(),

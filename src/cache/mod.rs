@@ -1,6 +1,6 @@
-//! The cache room: Redis, or an embedded SQLite file. The smallest component, and the example of
-//! the four doors: `desired` (from the spec), `observed` (read only), `diff` (pure), `apply`.
-//! A backend is one file and one arm of [`Client`]; this room knows no other component.
+//! The cache: Redis, or an embedded SQLite file. The smallest component, and the example of the four doors:
+//! `desired` (from the spec), `observed` (reads only), `diff` (pure), `apply`. A backend is one file and
+//! one arm of [`Client`].
 
 mod apply;
 mod config;
@@ -25,7 +25,7 @@ use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
 use crate::stack::{self, CacheUrl};
 
-/// The way to one cache. Connects when it is first used, and keeps the connection.
+/// Connects on first use, and keeps the connection.
 #[derive(Debug)]
 pub struct Client(Connector);
 
@@ -36,7 +36,7 @@ enum Connector {
 }
 
 impl Client {
-    /// Of the place that the client leads to; see [`RedisSeen::place`].
+    /// The fingerprint of the server or file; see [`RedisSeen::place`].
     pub fn place(&self) -> Fingerprint {
         match &self.0 {
             Connector::Redis(redis) => redis.place(),
@@ -44,7 +44,7 @@ impl Client {
         }
     }
 
-    /// A client for the cache of a spec. Contacts nothing.
+    /// Creates a client without connecting.
     pub fn new(cache: &stack::Cache) -> Result<Self, Error> {
         match &cache.endpoint.to {
             Ok(CacheUrl::Redis(url)) => {
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// Ends the statement that runs in this process, where the cache is a file.
+    /// Cancels the running statement of a cache that is a file.
     pub fn interrupt(&self) {
         match &self.0 {
             Connector::Redis(_) => {}
@@ -63,7 +63,7 @@ impl Client {
         }
     }
 
-    /// The client of a run, which writes only while that holds its lock.
+    /// The client of a run, which writes only while the run holds its lock.
     #[must_use]
     pub fn behind(mut self, fence: Fence) -> Self {
         match &mut self.0 {
@@ -74,14 +74,14 @@ impl Client {
     }
 }
 
-/// What went wrong with a cache. No message has a password in it.
+/// Errors of a cache. No message contains a password.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
-    /// The run holds its lock no more.
+    /// The run has lost its lock.
     #[error(transparent)]
     #[diagnostic(transparent)]
     LockLost(#[from] Lost),
-    /// The URL names variables that are not set.
+    /// The URL refers to variables that are not set.
     #[error("the URL of the cache is not known: {names} is not set")]
     #[diagnostic(code(trueup::cache::unset), help("set it in the environment, then run the command again"))]
     Unset {
@@ -93,23 +93,15 @@ pub enum Error {
         code(trueup::cache::down),
         help("check that the server runs and that host and port in `cache.url` are right")
     )]
-    Down {
-        /// `host:port`.
-        address: String,
-        message: String,
-    },
-    /// The server answers, and does not let this user in.
+    Down { address: String, message: String },
+    /// The server rejected the login.
     #[error("the cache at {address} refuses the user or password: {message}")]
     #[diagnostic(
         code(trueup::cache::authentication),
         help("check the user and the password in `cache.url`; the server itself is up")
     )]
-    Authentication {
-        /// `host:port`.
-        address: String,
-        message: String,
-    },
-    /// What is there is no cache that this tool can manage.
+    Authentication { address: String, message: String },
+    /// The server or file cannot be managed by this tool.
     #[error("{address} cannot be used as a cache: {message}")]
     #[diagnostic(code(trueup::cache::unusable), help("point `cache.url` at another server or file"))]
     Unusable {
@@ -117,7 +109,7 @@ pub enum Error {
         address: String,
         message: String,
     },
-    /// The server or the file refuses one command.
+    /// The server or file rejected one command.
     #[error("{command} failed on {address}: {message}")]
     #[diagnostic(
         code(trueup::cache::refused),
@@ -126,15 +118,12 @@ pub enum Error {
     Refused {
         /// `host:port`, or the path of a file.
         address: String,
-        /// What was asked, without values.
+        /// The command without its values.
         command: String,
         message: String,
     },
-    /// A change for the other backend.
+    /// The change is for the other backend.
     #[error("an embedded cache has no settings such as {key}")]
     #[diagnostic(code(trueup::cache::no_settings), help("remove `cache.config`, or use Redis"))]
-    NoSettings {
-        /// Of `cache.config`.
-        key: String,
-    },
+    NoSettings { key: String },
 }

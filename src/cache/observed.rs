@@ -1,5 +1,5 @@
-//! What is there. Reads only, and leaves nothing behind; decides nothing.
-//! An observation is listed whole where the store can list, and answers the prefixes it was asked.
+//! The observed cache. Reads only. Everything that the store can list is included; keys are included for
+//! the requested prefixes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::{Client, Connector, Desired, Error};
 use crate::digest::Fingerprint;
 
-/// A cache as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
     Unreachable {
         failure: Failure,
-        /// For people; without any secret.
+        /// The error for display, without secrets.
         message: String,
     },
     Redis(RedisSeen),
@@ -37,14 +36,14 @@ impl Observed {
     }
 }
 
-/// Why a cache could not be asked.
+/// Why a cache could not be observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     Down,
-    /// It answers, and refuses the user or the password.
+    /// The server rejects the user or the password.
     Authentication,
-    /// It answers, and is not what this tool can manage: a replica, a node of a cluster, a file of something else.
+    /// It cannot be managed by this tool: a replica, a cluster node, a file of another format.
     Unusable,
 }
 
@@ -52,87 +51,83 @@ pub enum Failure {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RedisSeen {
     pub version: Option<String>,
-    /// Of host, port and db number, from the URL: what was put on another server is not here.
+    /// The fingerprint of host, port and db number in the URL. Inventory entries of another server
+    /// do not apply here.
     pub place: Option<Fingerprint>,
-    /// Every setting but the secret ones; `None` when the server forbids CONFIG.
+    /// All settings except secret ones; `None` where the server forbids CONFIG.
     pub config: Option<BTreeMap<String, String>>,
-    /// Of the db numbers that were asked, those that the server does not have; asked where it forbids
-    /// CONFIG, which says how many it has.
+    /// The requested db numbers that the server does not have. Queried only where it forbids CONFIG, which
+    /// has their number.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub absent_databases: BTreeSet<u32>,
-    /// By prefix, those that were asked.
+    /// By prefix, for the requested ones.
     pub keys: BTreeMap<String, KeysSeen>,
-    /// By key: those that exist, and those that were asked.
+    /// By key: the existing ones and the requested ones.
     pub streams: BTreeMap<String, StreamSeen>,
-    /// Whether `streams` has every stream: a scan may run out of its time budget.
+    /// Whether `streams` has every stream: the scan has a time budget.
     pub streams_complete: bool,
 }
 
-/// What is known of the keys under a prefix.
+/// The TTLs of the keys under a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KeysSeen {
-    /// Every key has a TTL.
     Expiring,
-    /// Some key has none.
     SomeWithoutTtl,
-    /// The scan ran out of its time budget before it found one.
+    /// The scan reached its time budget before it found a key without TTL.
     OverBudget,
-    /// The server does not let this user look.
+    /// The user lacks the permission.
     Forbidden,
 }
 
-/// What is at a stream's key.
+/// The value at a stream's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamSeen {
     Missing,
-    /// Something that is no stream.
+    /// A value of another type.
     NotAStream,
-    /// The server does not let this user look.
+    /// The user lacks the permission.
     Forbidden,
     Stream {
         groups: BTreeMap<String, GroupSeen>,
-        /// The entries it shall keep; an embedded cache remembers it, Redis does not.
+        /// The maximum number of entries. Recorded by an embedded cache only, not by Redis.
         maxlen: Option<u64>,
     },
 }
 
-/// Whether anybody works with a consumer group.
+/// Whether a consumer group is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GroupSeen {
-    /// It has no consumer, nothing pending and nothing left to read: who makes it again loses nothing.
+    /// No consumer, no pending and no unread entry: recreating it loses nothing.
     Idle,
-    /// It has, or that cannot be told.
+    /// In use, or unknown.
     InUse,
 }
 
-/// An embedded cache. All empty while the file does not exist.
+/// An embedded cache; empty while the file does not exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddedSeen {
-    /// Of the SQLite library; `None` while the file does not exist.
+    /// The version of the SQLite library; `None` while the file does not exist.
     pub version: Option<String>,
-    /// Of the file's name.
+    /// The fingerprint of the file's name.
     pub place: Option<Fingerprint>,
     /// By name.
     pub namespaces: BTreeMap<String, NamespaceSeen>,
-    /// By prefix, those that were asked.
+    /// By prefix, for the requested ones.
     pub keys: BTreeMap<String, KeysSeen>,
-    /// By name, all that exist.
+    /// By name; all that exist.
     pub streams: BTreeMap<String, StreamSeen>,
 }
 
-/// A namespace as an embedded cache records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceSeen {
-    /// What its keys begin with.
     pub prefix: String,
-    /// How long its keys live.
     pub ttl_seconds: u64,
 }
 
-/// Observes a cache. A cache that cannot be asked is an observation too, not an error.
+/// Never fails: a cache that cannot be reached is an observation too.
 pub async fn observe(desired: &Desired, client: &Client) -> Observed {
     let prefixes = desired.namespaces.values().map(|namespace| namespace.prefix.as_str()).collect();
     let observed = match &client.0 {

@@ -1,5 +1,5 @@
-//! The embedded cache: an SQLite file that an application reads and writes with plain SQL, as
-//! `docs/reference/embedded-cache.md` describes. Observing it makes no file and leaves none behind.
+//! The embedded cache: an SQLite file that an application reads and writes with plain SQL, as described in
+//! `docs/reference/embedded-cache.md`. Observing creates no file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::digest::Fingerprint;
 use crate::journal::lock::Fence;
 use crate::sql::{self, Database, Interrupt, SqliteMode, Value, open_sqlite_to_read, open_sqlite_with};
 
-/// The tables, each made when it is missing. Times are seconds since 1970.
+/// The tables, created if they are missing. Times are in seconds since 1970.
 const SCHEMA: [&str; 9] = [
     "CREATE TABLE IF NOT EXISTS cache_namespaces (
        name        TEXT PRIMARY KEY,
@@ -26,16 +26,16 @@ const SCHEMA: [&str; 9] = [
        value      BLOB NOT NULL,
        expires_at INTEGER
      )",
-    // For deleting what has expired.
+    // For deleting expired entries.
     "CREATE INDEX IF NOT EXISTS cache_entries_expiry ON cache_entries (expires_at)
        WHERE expires_at IS NOT NULL",
-    // For finding what never expires, which should be nothing.
+    // For finding entries without expiry, of which there should be none.
     "CREATE INDEX IF NOT EXISTS cache_entries_lasting ON cache_entries (key) WHERE expires_at IS NULL",
     "CREATE TABLE IF NOT EXISTS cache_streams (
        name   TEXT PRIMARY KEY,
        maxlen INTEGER
      ) WITHOUT ROWID",
-    // AUTOINCREMENT: an id is never given twice, whatever is deleted.
+    // AUTOINCREMENT guarantees that an id is never reused after a delete.
     "CREATE TABLE IF NOT EXISTS cache_stream_entries (
        id       INTEGER PRIMARY KEY AUTOINCREMENT,
        stream   TEXT NOT NULL REFERENCES cache_streams (name),
@@ -61,22 +61,23 @@ const SCHEMA: [&str; 9] = [
      ) WITHOUT ROWID",
 ];
 
-/// SQLite's version, and how many of the tables that are read below exist.
+/// Returns SQLite's version, and how many of the tables below exist.
 const TABLES: &str = "
     SELECT sqlite_version(), count(*) FROM sqlite_schema
     WHERE type = 'table' AND name IN ('cache_namespaces', 'cache_entries', 'cache_streams', 'cache_groups')";
 
 const NAMESPACES: &str = "SELECT name, prefix, ttl_seconds FROM cache_namespaces";
 
-/// Every prefix of the list $1, and whether some entry under it never expires. U+10FFFF sorts after
-/// whatever may follow a prefix.
+/// Returns every prefix of the list $1, and whether an entry under it never expires. U+10FFFF sorts after
+/// any character that may follow a prefix.
 const KEYS: &str = "
     SELECT p.value, EXISTS (
       SELECT 1 FROM cache_entries e
       WHERE e.expires_at IS NULL AND e.key BETWEEN p.value AND p.value || char(1114111)
     ) FROM json_each($1) AS p";
 
-/// Every stream, a row for each of its groups, and whether something is pending in it or unread.
+/// Returns a row for each group of each stream, and whether the group has pending or unread
+/// entries.
 const STREAMS: &str = "
     SELECT s.name, s.maxlen, g.name,
       EXISTS (SELECT 1 FROM cache_pending p WHERE p.stream = s.name AND p.group_name = g.name)
@@ -95,30 +96,30 @@ const PUT_STREAM: &str = "
     INSERT INTO cache_streams (name, maxlen) VALUES ($1, $2)
     ON CONFLICT (name) DO UPDATE SET maxlen = excluded.maxlen";
 
-/// Groups of the list $2 that are missing; existing ones keep their position.
+/// Inserts the missing groups of the list $2; existing ones keep their position.
 const PUT_GROUPS: &str = "
     INSERT INTO cache_groups (stream, name) SELECT $1, value FROM json_each($2)
     WHERE true ON CONFLICT (stream, name) DO NOTHING";
 
-/// Those groups of the list $2 that exist.
+/// Returns the existing groups of the list $2.
 const FOUND_GROUPS: &str = "
     SELECT name FROM cache_groups WHERE stream = $1 AND name IN (SELECT value FROM json_each($2))";
 
-/// Removes groups of the list $2 in which nothing is pending or unread.
+/// Deletes the groups of the list $2 without pending or unread entries.
 const REMOVE_GROUPS: &str = "
     DELETE FROM cache_groups AS g WHERE stream = $1 AND name IN (SELECT value FROM json_each($2))
       AND NOT EXISTS (SELECT 1 FROM cache_pending p WHERE p.stream = g.stream AND p.group_name = g.name)
       AND NOT EXISTS (SELECT 1 FROM cache_stream_entries e WHERE e.stream = g.stream AND e.id > g.last_id)";
 
-/// The way to one file.
+/// A client of one file.
 #[derive(Debug)]
 pub(super) struct Embedded {
     path: PathBuf,
-    /// Ends what runs on it.
+    /// Cancels the running statement.
     pub(super) interrupt: Interrupt,
-    /// Opened and with its tables, by the first change.
+    /// Opened by the first change, which also creates the tables.
     writer: OnceCell<Database>,
-    /// What each transaction that writes must pass.
+    /// The check that precedes each transaction that writes.
     pub(super) fence: Fence,
 }
 
@@ -132,7 +133,7 @@ impl Embedded {
         }
     }
 
-    /// Five queries, however much there is.
+    /// Runs five queries, whatever the number of rows.
     pub(super) async fn observe(&self, prefixes: &BTreeSet<&str>) -> Result<EmbeddedSeen, Error> {
         let expiring = prefixes.iter().map(|prefix| ((*prefix).to_owned(), KeysSeen::Expiring)).collect();
         let place = Some(self.place());
@@ -145,15 +146,15 @@ impl Embedded {
         Ok(EmbeddedSeen { place, ..seen? })
     }
 
-    /// Of the file's name: folders differ from machine to machine.
+    /// The fingerprint of the file's name only: folders differ between machines.
     pub(super) fn place(&self) -> Fingerprint {
         Fingerprint::of_text(&self.path.file_name().unwrap_or_default().to_string_lossy())
     }
 
     /// How to open the file for reading; `None` when it does not exist.
     ///
-    /// A reader of a file in WAL mode makes `-wal` and `-shm` beside it, and fails in a folder that
-    /// it cannot write. While the log is empty nothing is in it, and the file alone can be read.
+    /// Opening a file in WAL mode creates `-wal` and `-shm` beside it, and fails in a read-only folder.
+    /// While the log is empty, the file alone is complete and can be opened as immutable.
     async fn reading_mode(&self) -> Result<Option<SqliteMode>, Error> {
         let unreadable = |error: std::io::Error| self.unusable(&error);
         match tokio::fs::metadata(&self.path).await {
@@ -181,7 +182,7 @@ impl Embedded {
         self.write("recording a namespace", &statements).await
     }
 
-    /// Records a stream and groups of it; gives the groups that exist, which keep their position.
+    /// Records a stream and its groups. Returns the groups that existed, which keep their position.
     pub(super) async fn put_stream(
         &self,
         name: &str,
@@ -197,7 +198,7 @@ impl Embedded {
         Ok(found)
     }
 
-    /// Removes groups that nobody works with; gives those that somebody does.
+    /// Deletes idle groups and returns those in use.
     pub(super) async fn remove_groups(
         &self,
         name: &str,
@@ -211,7 +212,6 @@ impl Embedded {
         self.groups("removing groups", name, &groups).await
     }
 
-    /// Those of some groups that exist.
     async fn groups(&self, what: &str, name: &str, groups: &Value) -> Result<BTreeSet<String>, Error> {
         let refused = |error: sql::Error| self.refused(what, &error);
         let database = self.writer.get_or_try_init(|| self.open_for_writing()).await?;

@@ -1,5 +1,5 @@
-//! What has to change: a pure function of what is desired and what was observed. For each desired
-//! thing one verdict; no I/O, no clock, and nothing for what the spec does not name.
+//! Compares the desired cache with the observed one. Pure: each declared item has one outcome, and items
+//! that the spec does not name are ignored.
 
 mod shared;
 mod streams;
@@ -21,13 +21,13 @@ use crate::stack::{CacheUrl, Namespace};
 use crate::suggest;
 use streams::{Known, gone_streams, stream};
 
-/// What has to change in the cache. The inventory says which groups this tool made.
+/// The inventory has the groups that this tool created.
 pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Diff<Change> {
     match (&desired.endpoint.to, observed) {
         (_, Observed::Unreachable { failure, message }) => unreachable(desired, *failure, message),
         (Ok(CacheUrl::Redis(_)) | Err(_), Observed::Redis(seen)) => redis(desired, seen, inventory),
         (Ok(CacheUrl::Sqlite(_)) | Err(_), Observed::Embedded(seen)) => embedded(desired, seen, inventory),
-        // A saved world that was made while the spec named the other kind of cache.
+        // A saved world that was observed while the spec had the other kind of cache.
         (Ok(CacheUrl::Sqlite(_)), Observed::Redis(_)) | (Ok(CacheUrl::Redis(_)), Observed::Embedded(_)) => {
             let deferred =
                 desired.addresses().into_iter().map(|address| held(address, NOT_OBSERVED)).collect();
@@ -38,7 +38,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
 
 const NOT_OBSERVED: &str = "not observed";
 
-/// What is said of one desired thing.
+/// The outcome of comparing one item.
 enum Verdict {
     Unchanged,
     Change(Box<Planned<Change>>),
@@ -98,7 +98,7 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
         expiry(name, namespace, desired.streams_under(&namespace.prefix), keys.get(&namespace.prefix))
     });
     let wanted_streams = desired.streams.iter().map(|(name, wanted)| match streams.get(name) {
-        // Redis keeps no maximum length: producers pass it with each XADD.
+        // Redis has no maximum length: producers pass it with each XADD.
         Some(seen) => stream(name, wanted, None, seen, known),
         None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing, known),
         None => Verdict::Deferred(held(Kind::Stream.named(name), NOT_OBSERVED)),
@@ -138,7 +138,7 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Di
     checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).chain(gone).collect()
 }
 
-/// Db numbers of `cache.databases` that the server does not have: what is to live there cannot.
+/// A check for db numbers of `cache.databases` that the server does not have.
 fn absent_numbers(
     desired: &Desired,
     config: Option<&BTreeMap<String, String>>,
@@ -159,7 +159,7 @@ fn absent_numbers(
     desired.databases.iter().filter(|(_, number)| is_absent(number)).map(fault_of).collect()
 }
 
-/// `cache.config.KEY`
+/// Compares `cache.config.KEY`.
 fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String, String>) -> Verdict {
     let address = Kind::Config.named(key);
     let name = key.to_ascii_lowercase();
@@ -192,7 +192,7 @@ fn shown(value: &str) -> &str {
     if value.is_empty() { "(empty)" } else { value }
 }
 
-/// The server forbids CONFIG, as managed ones do: all that can be done is to say it.
+/// Managed servers forbid CONFIG, so the settings can only be reported for manual checks.
 fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
     let by_hand: Vec<String> = desired
         .config
@@ -207,7 +207,7 @@ fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
     vec![Verdict::Check(Check::new(Kind::Config, Status::Warn, message))]
 }
 
-/// Whether the policy that will be in force may evict what is no cache.
+/// Warns if the resulting eviction policy may evict keys that are not cache entries.
 fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Option<Check> {
     const POLICY: &str = "maxmemory-policy";
     let policy = match config {
@@ -228,7 +228,8 @@ fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Opt
     })
 }
 
-/// `cache.namespace.NAME` on Redis, which records no namespaces: only the keys can be looked at.
+/// Compares `cache.namespace.NAME` on Redis. It records no namespaces, so only the keys are
+/// examined.
 fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<&KeysSeen>) -> Verdict {
     let Namespace { prefix, ttl, at } = wanted;
     let address = Kind::Namespace.named(name);
@@ -264,7 +265,7 @@ fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<
     }
 }
 
-/// `cache.namespace.NAME` on an embedded cache, which records its namespaces.
+/// Compares `cache.namespace.NAME` on an embedded cache, which records its namespaces.
 fn recorded_namespace(
     name: &str,
     wanted: &Namespace,
@@ -316,7 +317,7 @@ fn recorded_namespace(
     }
 }
 
-/// Said once, when a stream is made: nothing on the server will hold its length down.
+/// A note for new streams on Redis: the server does not limit their length.
 fn maxlen_note(desired: &Desired, changes: &[Planned<Change>]) -> Option<String> {
     let limited = |planned: &Planned<Change>| match &planned.change {
         Change::Stream { name, .. } => {
@@ -329,7 +330,7 @@ fn maxlen_note(desired: &Desired, changes: &[Planned<Change>]) -> Option<String>
     })
 }
 
-/// A change without what is shown of it.
+/// A change without its display values.
 fn planned(
     address: Address,
     (action, reason): (Action, &str),

@@ -1,6 +1,6 @@
-//! What is said of a Redis that others may use too. It has nowhere to carry a mark, so that only the
-//! inventory tells what this bookkeeping made: all else is taken for somebody else's, and the notes name
-//! what keeps environments apart.
+//! Notes about a Redis server that others may share. It cannot carry marks, so only the inventory has what
+//! this bookkeeping created. Everything else counts as another owner's, and the notes name what separates
+//! environments.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::address::Kind;
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
 
-/// Names in one note.
+/// The number of names listed in a note.
 const LISTED: usize = 5;
 
 pub(super) fn notes(
@@ -43,7 +43,7 @@ pub(super) fn notes(
     [groups, settings, keys].into_iter().flatten().collect()
 }
 
-/// The groups that the spec wants, that are there, and that the inventory does not have.
+/// Declared groups that exist and are not in the inventory.
 fn groups_of_others(
     desired: &Desired,
     streams: &BTreeMap<String, StreamSeen>,
@@ -52,7 +52,8 @@ fn groups_of_others(
     let of_stream = |(name, wanted): (&String, &crate::stack::Stream)| -> Vec<String> {
         let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
         let made = inventory.at(&Kind::Stream.named(name));
-        // One that was made at another address may be the same: a server can have several.
+        // A group created under another address may be the same one: a server can have several
+        // addresses.
         let is_own = |group: &str| made.is_some_and(|made| made.get(&Fingerprint::of_text(group)).is_some());
         let others = wanted.groups.iter().filter(|group| groups.contains_key(*group) && !is_own(group));
         others.map(|group| format!("the group {group} of stream {name}")).collect()

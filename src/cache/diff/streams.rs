@@ -1,5 +1,5 @@
-//! The verdicts on streams: groups that are missing are made, groups that this tool made and nobody
-//! wants or works with any more are taken back.
+//! Compares streams: missing groups are created; groups that this tool created, that are no longer declared
+//! and not in use, are deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::stack::Stream;
 
-/// What this tool remembers of the groups that it made, and where it looks for them.
+/// The inventory of created groups, and the server that it is compared with.
 #[derive(Clone, Copy)]
 pub(super) struct Known<'a> {
     pub(super) inventory: &'a Inventory,
     pub(super) place: Option<Fingerprint>,
 }
 
-/// `cache.stream.NAME`. Groups that the spec does not name go when this tool made them and nobody
-/// works with them; all others are someone else's and stay.
+/// Compares `cache.stream.NAME`. Undeclared groups are deleted if this tool created them and they are idle;
+/// all others are kept.
 pub(super) fn stream(
     name: &str,
     wanted: &Stream,
@@ -100,7 +100,8 @@ pub(super) fn stream(
     }
 }
 
-/// Groups of streams that are gone from the spec. A stream itself stays: it may have entries.
+/// Groups of streams that were removed from the spec. The stream itself is kept, because it may
+/// have entries.
 pub(super) fn gone_streams(
     desired: &Desired,
     streams: &BTreeMap<String, StreamSeen>,

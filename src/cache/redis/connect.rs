@@ -1,5 +1,5 @@
-//! Connections to a Redis server, over TCP or TLS. The driver keeps whatever a server sends until an answer
-//! is complete, so each connection has a limit of its own.
+//! Connections to a Redis server, over TCP or TLS. The driver buffers a response until it is complete, so
+//! each connection limits what the server may send.
 
 use std::io;
 use std::path::Path;
@@ -26,16 +26,17 @@ use tokio_rustls::TlsConnector;
 use crate::redact::redact;
 use crate::stack::{RedactedUrl, TlsFiles};
 
-/// For one attempt to connect, the handshake of TLS and the login in it.
+/// Covers one attempt to connect, with the TLS handshake and the login.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// For the answer to one command or pipeline; pages are small, so that a slow link is enough.
+/// For the response to one command or pipeline. Pages are small, so that a slow network is fast
+/// enough.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
-/// Bytes that a server may send after something was sent to it. A page of a thousand keys has less than a
-/// hundred kilobytes; in memory an answer can take thirty times its length.
+/// The number of bytes that a server may send after each request. A page of a thousand keys has less than a
+/// hundred kilobytes. In memory, a response can take thirty times its size.
 const MOST_BYTES: usize = 8 << 20;
 const TOO_LONG: &str = "it sent an answer of more than 8 MB";
 
-/// Where a server is, and how to log in.
+/// The address and login of a server.
 pub(super) struct Way {
     host: String,
     port: u16,
@@ -43,16 +44,16 @@ pub(super) struct Way {
     settings: RedisConnectionInfo,
 }
 
-/// The files of `connection.tls`, read.
+/// The parsed files of `connection.tls`.
 #[derive(Default)]
 struct Tls {
-    /// In place of the certificates that this machine trusts.
+    /// Replaces the certificates that this machine trusts.
     roots: Option<RootCertStore>,
     client: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
 }
 
 impl Way {
-    /// The way to the server of a URL. Contacts nothing.
+    /// Parses a URL without connecting.
     pub(super) fn new(url: &RedactedUrl) -> Result<Self, String> {
         const PORT: u16 = 6379;
         let mut plain = url.expose().clone();
@@ -67,7 +68,7 @@ impl Way {
             (true, None) => Some(Tls::default()),
             (false, _) => None,
         };
-        // The driver only reads the login and the db number; TLS is of this room.
+        // The driver parses only the login and the db number; TLS is done here.
         if has_tls && plain.set_scheme("redis").is_err() {
             return Err("its URL cannot be read".to_owned());
         }
@@ -80,7 +81,7 @@ impl Way {
         self.settings.db()
     }
 
-    /// Connects and logs in, once.
+    /// Connects and logs in, without retries.
     pub(super) async fn connect(&self) -> RedisResult<Connection> {
         let connecting = async {
             let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
@@ -110,8 +111,8 @@ impl Way {
         Ok(Connection { inner, is_over, _driver: driver })
     }
 
-    /// Whether the server of a `rediss://` address answers without TLS. A plain one waits for the end
-    /// of a line, which the greeting of TLS need not have. Sends no secret.
+    /// Whether the server of a `rediss://` URL responds without TLS. A plain server waits for a newline,
+    /// which a TLS greeting may lack, so one is sent. Sends no secret.
     pub(super) async fn answers_plainly(&self) -> bool {
         const PATIENCE: Duration = Duration::from_secs(1);
         if self.tls.is_none() {
@@ -174,7 +175,7 @@ impl Tls {
     }
 }
 
-/// The authorities that this machine trusts.
+/// The certificate authorities that this machine trusts.
 fn trusted_here() -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
@@ -185,7 +186,7 @@ fn trusted_here() -> io::Result<RootCertStore> {
     }
 }
 
-/// A connection that is logged in. Clones share it, and it is closed with the last of them.
+/// A connection that is logged in. Clones share it, and dropping the last one closes it.
 #[derive(Clone)]
 pub(super) struct Connection {
     inner: MultiplexedConnection,
@@ -193,7 +194,8 @@ pub(super) struct Connection {
     _driver: Arc<Driver>,
 }
 
-/// The task that reads and writes, which would wait for a silent server without end.
+/// The task that reads and writes. Aborted explicitly, because it would wait for a silent server
+/// forever.
 struct Driver(AbortHandle);
 
 impl Drop for Driver {
@@ -227,7 +229,7 @@ impl ConnectionLike for Connection {
     }
 }
 
-/// The error of a connection, or the one that ended it.
+/// The given error, or the one about a response that was too long, which caused it.
 fn unless_too_long(is_over: &AtomicBool, error: RedisError) -> RedisError {
     if is_over.load(Ordering::Relaxed) {
         RedisError::from((ErrorKind::UnexpectedReturnType, "too long", TOO_LONG.to_owned()))
@@ -236,7 +238,7 @@ fn unless_too_long(is_over: &AtomicBool, error: RedisError) -> RedisError {
     }
 }
 
-/// A stream that ends with an error once too much came since something was last sent on it.
+/// A stream that fails when more than the limit was received since the last write.
 struct Bounded<S> {
     stream: S,
     left: usize,
@@ -282,7 +284,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     }
 }
 
-/// What a server or the driver says, in its own words.
+/// The message of a server or driver error, with secrets redacted.
 pub(super) fn told(error: &RedisError) -> String {
     if error.is_connection_dropped() {
         return "the connection was lost".to_owned();

@@ -1,4 +1,4 @@
-//! Keys, walked with SCAN, and their TTLs.
+//! Scans keys with SCAN, and reads and sets their TTLs.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,14 @@ use super::connect::Connection;
 use super::server::is_forbidden;
 use crate::cache::observed::KeysSeen;
 
-/// Keys that the server looks at for one page: well under a millisecond of its time.
+/// The number of keys that the server examines per page, which takes it well under a millisecond.
 const PAGE: usize = 1_000;
-/// Pages of one walk, at most: enough for a billion keys, and an end where a server names none.
+/// The maximum number of pages in a scan: enough for a billion keys, and an end where the server
+/// names none.
 const MOST_PAGES: usize = 1_000_000;
 
-/// Whether some key under a prefix has no TTL, but for the streams that the spec wants. Stops at the
-/// first.
+/// Whether a key under a prefix has no TTL, except for the streams of the spec. Stops at the first
+/// one.
 pub(super) async fn read_keys(
     connection: &mut Connection,
     prefix: &str,
@@ -39,14 +40,14 @@ pub(super) async fn read_keys(
     }
 }
 
-/// Gives those of some keys that have no TTL one.
+/// Sets a TTL on the keys that have none.
 pub(super) async fn expire_lasting(
     connection: &mut Connection,
     keys: &[Vec<u8>],
     seconds: u64,
     has_nx: bool,
 ) -> RedisResult<()> {
-    /// What EXPIRE NX does: a script is one step of the server.
+    /// The script equivalent of EXPIRE NX: a script is atomic on the server.
     const EXPIRE_NX: &str = "for _, key in ipairs(KEYS) do \
         if redis.call('TTL', key) == -1 then redis.call('EXPIRE', key, ARGV[1]) end end";
     if has_nx {
@@ -61,7 +62,7 @@ pub(super) async fn expire_lasting(
     }
 }
 
-/// Those of some keys that exist, have no TTL and are not to be spared.
+/// The keys that exist, have no TTL and are not spared.
 async fn without_ttl(
     connection: &mut Connection,
     keys: Vec<Vec<u8>>,
@@ -77,18 +78,18 @@ async fn without_ttl(
     let ttls: Vec<i64> = pipeline.query_async(connection).await?;
     let lasts = |(key, ttl): (Vec<u8>, i64)| {
         let spared = std::str::from_utf8(&key).is_ok_and(&is_spared);
-        // -1 is no TTL, -2 no key: it expired since the scan saw it.
+        // -1 is a key without TTL; -2 is a missing key, which expired since the scan.
         (ttl == -1 && !spared).then_some(key)
     };
     Ok(keys.into_iter().zip(ttls).filter_map(lasts).collect())
 }
 
-/// A walk over keys of the db, a page at a time.
+/// A scan over the keys of the db, one page at a time.
 pub(super) struct Scan {
-    /// Where it goes on; `None` at the end.
+    /// The cursor of the next page; `None` at the end.
     cursor: Option<u64>,
     options: Vec<String>,
-    /// How many more pages are asked for.
+    /// The remaining number of pages.
     pages: usize,
 }
 
@@ -109,7 +110,7 @@ impl Scan {
         Self { cursor: Some(0), options: vec!["TYPE".to_owned(), "stream".to_owned()], pages: MOST_PAGES }
     }
 
-    /// The next keys, which may be none; `None` at the end. A key may come twice.
+    /// The next keys, possibly none; `None` at the end. SCAN may return a key twice.
     pub(super) async fn page(&mut self, connection: &mut Connection) -> RedisResult<Option<Vec<Vec<u8>>>> {
         let Some(cursor) = self.cursor else { return Ok(None) };
         self.pages = self.pages.checked_sub(1).ok_or_else(|| {

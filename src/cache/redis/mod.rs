@@ -1,5 +1,5 @@
-//! A Redis server. Keys are walked with SCAN, a page at a time, so that no command holds the server
-//! up; every answer has a deadline. Observing writes nothing, not even to prove that it could.
+//! A Redis server. Keys are read with SCAN, page by page, so that no command blocks the server. Every
+//! response has a deadline. Observing writes nothing.
 
 mod connect;
 mod keys;
@@ -27,22 +27,22 @@ use streams::{read_streams, remove_idle};
 
 /// For all attempts to connect.
 const CONNECT_BUDGET: Duration = Duration::from_secs(6);
-/// For looking at the TTLs of all namespaces; a million keys take about 3 s.
+/// For reading the TTLs of all namespaces; a million keys take about 3 s.
 const KEYS_BUDGET: Duration = Duration::from_secs(6);
-/// Commands in one pipeline.
+/// The maximum number of commands in a pipeline.
 const BATCH: usize = 500;
 
-/// The way to one server.
+/// A client of one server.
 pub(super) struct Redis {
     way: Way,
     address: String,
-    /// Made by the first change, and anew after a failure.
+    /// Opened by the first change, and again after a failure.
     connection: Mutex<Option<Connection>>,
-    /// What all that is written must pass.
+    /// The check that precedes every write.
     pub(super) fence: Fence,
 }
 
-/// Why something was not written.
+/// Why a write failed.
 enum Failure {
     Redis(RedisError),
     LockLost(Lost),
@@ -61,7 +61,7 @@ impl From<Lost> for Failure {
 }
 
 impl fmt::Debug for Redis {
-    /// The way knows the password; the address does not.
+    /// The login contains the password; the address does not.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Redis").field("address", &self.address).finish_non_exhaustive()
     }
@@ -77,7 +77,7 @@ impl Redis {
         Ok(Self { way, address, connection: Mutex::new(None), fence: Fence::default() })
     }
 
-    /// Looks, and once more on another connection where the first was lost meanwhile.
+    /// Observes the server, and retries once where the connection was lost.
     pub(super) async fn observe(
         &self,
         prefixes: &BTreeSet<&str>,
@@ -118,13 +118,13 @@ impl Redis {
         Ok(RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete })
     }
 
-    /// Of host, port and db number.
+    /// The fingerprint of host, port and db number.
     pub(super) fn place(&self) -> Fingerprint {
         Fingerprint::of_text(&format!("{}/{}", self.address, self.way.db()))
     }
 
-    /// Sets a setting until the server restarts: where it has a configuration file, that file is
-    /// its owner's to change.
+    /// Changes a setting until the server restarts. Its configuration file belongs to its owner and
+    /// is not changed.
     pub(super) async fn set_config(&self, key: &str, value: &str) -> Result<(), Error> {
         let mut command = redis::cmd("CONFIG");
         command.arg("SET").arg(key).arg(value);
@@ -134,8 +134,8 @@ impl Redis {
         .await
     }
 
-    /// Gives every key under a prefix that has no TTL one, but for the streams among them. The
-    /// server compares and sets in one step, so that a TTL that the application sets meanwhile stays.
+    /// Sets a TTL on every key under a prefix that has none, except for streams. The server compares and
+    /// sets atomically, so that a TTL that the application sets at the same time is kept.
     pub(super) async fn expire(
         &self,
         prefix: &str,
@@ -157,7 +157,8 @@ impl Redis {
         .await
     }
 
-    /// Makes a stream and groups of it; a group that exists keeps its position. Gives those that do.
+    /// Creates a stream and groups of it; an existing group keeps its position. Returns the groups
+    /// that existed.
     pub(super) async fn make_stream(
         &self,
         name: &str,
@@ -171,7 +172,7 @@ impl Redis {
                 pipeline.cmd("XGROUP").arg("CREATE").arg(name).arg(group).arg("0").arg("MKSTREAM");
             }
             if groups.is_empty() {
-                // A stream comes into being with its first entry or group, and stays without them.
+                // A stream is created by its first entry or group, and remains without any.
                 const PASSING: &str = "trueup";
                 pipeline.cmd("XGROUP").arg("CREATE").arg(name).arg(PASSING).arg("0").arg("MKSTREAM");
                 pipeline.cmd("XGROUP").arg("DESTROY").arg(name).arg(PASSING);
@@ -192,8 +193,8 @@ impl Redis {
         Ok(found)
     }
 
-    /// Removes groups that nobody works with; gives those that somebody does. Between the look and
-    /// the removal nobody else touches the stream, or nothing is removed.
+    /// Deletes idle groups and returns those in use. If another client changes the stream between the check
+    /// and the deletion, nothing is deleted.
     pub(super) async fn remove_groups(
         &self,
         name: &str,
@@ -202,7 +203,7 @@ impl Redis {
         if groups.is_empty() {
             return Ok(BTreeSet::new());
         }
-        // WATCH is of a connection, so that this one is not shared.
+        // WATCH applies to a whole connection, so a dedicated one is used.
         let (mut connection, _) = self.connect().await?;
         remove_idle(&mut connection, name, groups, &self.fence).await.map_err(|failure| match failure {
             Failure::Redis(error) => self.refused("XGROUP DESTROY", &error),
@@ -210,8 +211,8 @@ impl Redis {
         })
     }
 
-    /// Runs commands on the kept connection while the run holds its lock, and drops the connection when
-    /// it broke.
+    /// Runs commands on the shared connection while the run holds its lock. Drops a broken
+    /// connection.
     async fn write(
         &self,
         command: &str,
@@ -235,8 +236,8 @@ impl Redis {
         Error::Refused { address, command, message: told(error) }
     }
 
-    /// The kept connection, once the server has said again that it is no replica: it may have become
-    /// one, or the connection may have been cut, since it was used last.
+    /// The shared connection, after checking that the server is not a replica: it may have become one, or
+    /// the connection may have been lost, since its last use.
     async fn writable(&self) -> Result<Connection, Error> {
         let mut kept = self.connection.lock().await;
         if let Some(connection) = kept.as_mut() {
@@ -250,8 +251,8 @@ impl Redis {
         Ok(kept.insert(connection).clone())
     }
 
-    /// A connection to a server that changes may be made on, and what it says of itself. Only what
-    /// may pass by itself is tried again.
+    /// Opens a connection to a server that may be changed, and returns the server's facts. Only transient
+    /// errors are retried.
     async fn connect(&self) -> Result<(Connection, Server), Error> {
         let attempt = async || {
             let mut connection = self.way.connect().await?;
@@ -272,7 +273,7 @@ impl Redis {
         Err(Error::Down { address: self.address.clone(), message })
     }
 
-    /// Turns away a server that is not what `cache.url` may lead to.
+    /// Rejects a server that `cache.url` must not lead to.
     async fn accept(
         &self,
         mut connection: Connection,
@@ -296,7 +297,7 @@ impl Redis {
     }
 }
 
-/// All settings but the secret ones; `None` when the server forbids to ask.
+/// All settings except secret ones; `None` where the server forbids CONFIG.
 async fn read_config(connection: &mut Connection) -> RedisResult<Option<BTreeMap<String, String>>> {
     let answer =
         redis::cmd("CONFIG").arg("GET").arg("*").query_async::<BTreeMap<String, String>>(connection).await;
@@ -310,8 +311,8 @@ async fn read_config(connection: &mut Connection) -> RedisResult<Option<BTreeMap
     }
 }
 
-/// Which of some db numbers the server does not have. Asked where it forbids CONFIG, which says how
-/// many it has.
+/// Which of the given db numbers the server does not have. Needed where it forbids CONFIG, which has their
+/// number.
 async fn read_absent_databases(
     connection: &mut Connection,
     asked: &BTreeSet<u32>,
@@ -328,7 +329,7 @@ async fn read_absent_databases(
     }
     let answers: Vec<Value> = pipeline.query_async(connection).await?;
     for (number, answer) in asked.iter().zip(answers) {
-        // A number that the user may not select has another code.
+        // The code differs for a db number that the user may not select.
         if answer.extract_error().is_err_and(|error| error.code() == Some("ERR")) {
             absent.insert(*number);
         }

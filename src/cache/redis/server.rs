@@ -1,4 +1,4 @@
-//! What a server says of itself, and what its errors mean.
+//! Facts that a server reports about itself, and the classification of its errors.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use redis::{ErrorKind, RedisError, RedisResult, Value};
 use super::connect::Connection;
 use crate::redact::redact;
 
-/// What a server says of itself; nothing where it forbids to ask.
+/// Empty where the server forbids to query them.
 #[derive(Default)]
 pub(super) struct Server {
     pub(super) version: Option<String>,
@@ -16,7 +16,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// HELLO needs no right, unlike INFO. Where a provider removed it, ROLE tells at least that much.
+    /// Sends HELLO, which needs no permission, unlike INFO. Where a provider removed it, ROLE
+    /// returns the role.
     pub(super) async fn ask(connection: &mut Connection) -> RedisResult<Self> {
         match redis::cmd("HELLO").query_async::<HashMap<String, Value>>(connection).await {
             Ok(hello) => {
@@ -31,7 +32,8 @@ impl Server {
             Err(error) if is_forbidden(&error) || error.code() == Some("ERR") => match role(connection).await
             {
                 Ok(answer) => Ok(Self { role: answer.first().and_then(text_of), ..Self::default() }),
-                // A server that has too many clients says so to the first command, and ends the connection.
+                // A server with too many clients rejects the first command and closes the
+                // connection.
                 Err(_) if error.code() == Some("ERR") => Err(error),
                 Err(other) => Err(other),
             },
@@ -39,14 +41,14 @@ impl Server {
         }
     }
 
-    /// `EXPIRE key seconds NX` came with Redis 7.0; Valkey began with 7.2.
+    /// `EXPIRE key seconds NX` needs Redis 7.0; Valkey began with 7.2.
     pub(super) fn has_expire_nx(&self) -> bool {
         let major = self.version.as_deref().and_then(|version| version.split('.').next()?.parse().ok());
         major.is_some_and(|major: u32| major >= 7)
     }
 
-    /// Why it is not what `cache.url` may lead to. A replica takes settings, and would lose them and
-    /// whatever else it takes.
+    /// Why `cache.url` must not lead to this server, if so. A replica accepts settings and keys,
+    /// but loses them.
     pub(super) async fn objection(&self, connection: &mut Connection) -> Option<String> {
         match (self.mode.as_deref(), self.role.as_deref()) {
             (Some("cluster"), _) => {
@@ -54,7 +56,7 @@ impl Server {
             }
             (Some("sentinel"), _) => Some("it is a Sentinel, which has no keys: name the master".to_owned()),
             (_, Some("replica" | "slave")) => {
-                // Who may not ask for the master is told at least what this is.
+                // The address of the master is optional, because ROLE may be forbidden.
                 let master = match role(connection).await.unwrap_or_default().get(1..3) {
                     Some([host, port]) => text_of(host).zip(text_of(port)),
                     _ => None,
@@ -70,8 +72,8 @@ impl Server {
     }
 }
 
-/// The answer to ROLE, which begins with the role and, of a replica, where its master is; empty where
-/// it may not be asked.
+/// The response to ROLE: the role and, for a replica, the address of its master. Empty where it is
+/// forbidden.
 async fn role(connection: &mut Connection) -> RedisResult<Vec<Value>> {
     match redis::cmd("ROLE").query_async(connection).await {
         Err(error) if is_forbidden(&error) => Ok(Vec::new()),
@@ -83,19 +85,19 @@ fn text_of(value: &Value) -> Option<String> {
     redis::from_redis_value_ref(value).ok()
 }
 
-/// Whether the server refuses who asks, at login.
+/// Whether the server rejected the login.
 pub(super) fn is_refusal(error: &RedisError) -> bool {
     error.kind() == ErrorKind::AuthenticationFailed
         || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "DENIED"))
 }
 
-/// Whether it may answer when it is asked again: it starts, loads its data, or changes its role.
+/// Whether a retry may succeed: the server starts, loads its data, or changes its role.
 pub(super) fn is_passing(error: &RedisError) -> bool {
     error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
 }
 
-/// Whether the server refuses one command: by its ACL, or because it lacks the command or an option of it. For
-/// the latter Redis has no code of its own, and providers have words of their own.
+/// Whether the server rejects one command: by its ACL, or because it lacks the command or an option of it. For
+/// the latter Redis has no code of its own, and the messages of providers differ.
 pub(super) fn is_forbidden(error: &RedisError) -> bool {
     const LACKS: [&str; 6] = [
         "unknown command",
@@ -115,12 +117,12 @@ pub(super) fn is_forbidden(error: &RedisError) -> bool {
     }
 }
 
-/// Whether what came is no answer of a Redis, or one without end.
+/// Whether the response was not one of Redis, or exceeded the limit.
 pub(super) fn is_not_redis(error: &RedisError) -> bool {
     error.kind() == ErrorKind::UnexpectedReturnType
 }
 
-/// Whether the connection is of no use any more.
+/// Whether the connection must be dropped.
 pub(super) fn is_broken(error: &RedisError) -> bool {
     error.is_io_error() || error.kind() == ErrorKind::Parse || is_not_redis(error)
 }

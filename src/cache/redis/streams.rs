@@ -1,5 +1,5 @@
-//! Streams of a Redis server and their consumer groups: listed within a budget of time, and groups
-//! removed only while nobody works with them.
+//! Lists the streams of a Redis server and their consumer groups within a time budget, and deletes
+//! idle groups.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -16,10 +16,11 @@ use crate::journal::lock::Fence;
 
 /// For listing the streams of the db.
 const STREAMS_BUDGET: Duration = Duration::from_secs(2);
-/// Streams that are asked about at one time: a stream may have many groups, and an answer has a limit.
+/// Streams per pipeline: a stream may have many groups, and the size of a response is limited.
 const STREAMS: usize = 100;
 
-/// The streams that were asked and, within the budget, all others; and whether those are all.
+/// The requested streams and, within the budget, all others. The boolean is true where those are
+/// all.
 pub(super) async fn read_streams(
     connection: &mut Connection,
     asked: &BTreeSet<&str>,
@@ -30,7 +31,7 @@ pub(super) async fn read_streams(
     let complete = loop {
         match scan.page(connection).await {
             Ok(None) => break true,
-            // A name that is no text cannot stand in a spec.
+            // A spec cannot contain a name that is not UTF-8.
             Ok(Some(keys)) => names.extend(keys.into_iter().filter_map(|key| String::from_utf8(key).ok())),
             Err(error) if is_forbidden(&error) => break false,
             Err(error) => return Err(error),
@@ -57,7 +58,7 @@ pub(super) async fn read_streams(
     Ok((streams, complete))
 }
 
-/// What the answers to TYPE and XINFO GROUPS say of a key.
+/// Parses the responses to TYPE and XINFO GROUPS for a key.
 async fn stream_of(
     connection: &mut Connection,
     name: &str,
@@ -75,14 +76,14 @@ async fn stream_of(
             Ok(StreamSeen::Stream { groups: groups.iter().filter_map(named).collect(), maxlen: None })
         }
         Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
-        // Of a key that does not exist XINFO has no code of its own.
+        // XINFO has only the generic code for a missing key.
         Err(error) if error.code() == Some("ERR") && is_none(kind) => Ok(StreamSeen::Missing),
         Err(error) if is_forbidden(&error) => Ok(StreamSeen::Forbidden),
         Err(error) => Err(error),
     }
 }
 
-/// Whether an answer to TYPE says that there is no such key; so too where it may not be asked.
+/// Whether a response to TYPE means a missing key; true also where TYPE is forbidden.
 fn is_none(kind: Value) -> bool {
     let kind = kind.extract_error().and_then(|kind| Ok(redis::from_redis_value::<String>(kind)?));
     kind.map_or(true, |kind| kind == "none")
@@ -92,25 +93,25 @@ fn count(group: &HashMap<String, Value>, key: &str) -> Option<i64> {
     group.get(key).and_then(|value| redis::from_redis_value_ref(value).ok())
 }
 
-/// Whether a group is idle if its last entry is the newest: before Redis 7 there is no `lag`, and later
-/// it may be unknown.
+/// Whether the newest entry of the stream is needed to decide if the group is idle: there is no `lag`
+/// before Redis 7, and it may be unknown later.
 fn needs_newest(group: &HashMap<String, Value>) -> bool {
     (count(group, "consumers"), count(group, "pending"), count(group, "lag")) == (Some(0), Some(0), None)
 }
 
-/// The id of the newest entry that a stream ever had; `None` where that may not be asked. The answer has
-/// two entries of the stream too, which may be large: it is asked of one stream at a time.
+/// The id of the newest entry that a stream ever had; `None` where it is forbidden. The response contains
+/// two entries, which may be large, so it is requested for one stream at a time.
 async fn newest(connection: &mut Connection, name: &str) -> RedisResult<Option<Value>> {
     let asked = redis::cmd("XINFO").arg("STREAM").arg(name).query_async(connection).await;
     match asked {
         Ok::<HashMap<String, Value>, _>(mut stream) => Ok(stream.remove("last-generated-id")),
-        // A stream that may not be looked at is one of which nothing is taken back.
+        // Groups of a stream that cannot be inspected are kept.
         Err(error) if error.code().is_some() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a group has consumers, something pending, or something to read.
+/// A group is in use if it has consumers, pending entries, or unread ones.
 fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupSeen {
     let has_read_all =
         count(group, "lag") == Some(0) || (newest.is_some() && group.get("last-delivered-id") == newest);
@@ -121,14 +122,14 @@ fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupSeen {
     }
 }
 
-/// Removes those of the groups that are idle, in one step with finding that they are.
+/// Deletes the idle ones of the groups, atomically with the check.
 pub(super) async fn remove_idle(
     connection: &mut Connection,
     name: &str,
     groups: &BTreeSet<String>,
     fence: &Fence,
 ) -> Result<BTreeSet<String>, Failure> {
-    /// A stream that is busy all the time is left alone.
+    /// A stream that changes all the time is skipped after these attempts.
     const ATTEMPTS: usize = 3;
     for _ in 0..ATTEMPTS {
         let mut look = Pipeline::with_capacity(3);
@@ -154,7 +155,7 @@ pub(super) async fn remove_idle(
             removal.cmd("XGROUP").arg("DESTROY").arg(name).arg(group);
         }
         fence.check().await?;
-        // Nothing comes back when somebody touched the stream meanwhile.
+        // The response is empty where another client changed the stream since WATCH.
         if removal.query_async::<Option<Vec<Value>>>(connection).await?.is_some() {
             return Ok(kept);
         }
