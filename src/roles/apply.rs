@@ -1,6 +1,6 @@
-//! Brings one role to what the spec says, in one transaction that looks at the catalogs first and
-//! again before it commits. One role at a time; a race against a run on another database of the server,
-//! which no lock of this one keeps off, is tried again when it is lost.
+//! Changes one role in one transaction, which reads the catalogs first and again before COMMIT. Roles are
+//! changed one at a time. A run on another database of the same server may change the same catalog rows,
+//! because the lock does not cover it; such a conflict is retried.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -19,37 +19,37 @@ use crate::journal::{Entry, RunId, inventory};
 use crate::sql::{self, Database, Transaction, identifier};
 use crate::stack::Role;
 
-/// How often a lost race is tried again: about four seconds in all. Who lost has waited for the end
-/// of who won, so that each time one of those that race is done.
+/// The maximum number of retries after a conflict, about four seconds in all. The transaction that failed
+/// waited for the one that won, so each attempt completes one of the competing runs.
 const MOST_TRIES: usize = 12;
-/// Objects in one statement.
+/// The maximum number of objects per statement.
 const BATCH: usize = 500;
-/// The first server on which a membership is one a grantor, with options of its own.
+/// The first version on which memberships are recorded per grantor, with options of their own.
 const PER_GRANTOR: u32 = 160_000;
 
-/// A role to make or to mend.
+/// A role to create or alter.
 #[derive(Debug, Clone)]
 pub struct RoleChange {
     pub(super) address: Address,
     pub(super) name: String,
     pub(super) role: Role,
-    /// Whether the password is set though the role is there.
+    /// Whether to set the password of an existing role.
     pub(super) sets_password: bool,
-    /// The password's version afterwards.
+    /// The password version to record.
     pub(super) version: u32,
     pub(super) extent: Extent,
 }
 
-/// How much of a role a step brings in line.
+/// Which parts of a role a step changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Extent {
     Whole,
-    /// Takes back default privileges, before there is anything that they would open.
+    /// Only revokes default privileges, before migrations create objects that would get them.
     Defaults,
 }
 
 impl RoleChange {
-    /// What is left to do.
+    /// The remaining difference to the spec.
     fn difference(&self, seen: &Roles) -> Difference {
         let difference = difference(&self.name, &self.role, seen);
         match self.extent {
@@ -59,10 +59,10 @@ impl RoleChange {
     }
 }
 
-/// Makes or mends the role.
+/// Creates or alters the role.
 pub(crate) async fn apply(change: &RoleChange, client: &Client, run: &RunId) -> Result<()> {
     let database = client.database().await?;
-    // With chance in the pauses: stacks that began together do not meet again each time.
+    // Random pauses, so that runs that conflicted once do not conflict again at each retry.
     let mut pauses = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(20))
         .with_max_delay(Duration::from_millis(500))
@@ -103,7 +103,7 @@ async fn attempt(change: &RoleChange, database: &Database, client: &Client, run:
     };
     if wanted.create || password.is_some() || !wanted.attributes.is_empty() {
         let sql = alter(name, role, &wanted, password.as_deref());
-        // A failure says what was tried without the verifier.
+        // The statement contains the verifier, so the error must not quote it.
         execute(&mut transaction, &sql).await.map_err(|error| failed()(without_text(error)))?;
     }
     for sql in statements(name, role, &wanted, &seen) {
@@ -126,7 +126,7 @@ async fn attempt(change: &RoleChange, database: &Database, client: &Client, run:
     transaction.commit().await.map_err(failed())
 }
 
-/// What the plan could not see while migrations were pending.
+/// Checks that could not be made in the plan while migrations were pending.
 fn check(change: &RoleChange, seen: &Roles) -> Result<()> {
     let globs = Globs::new(&change.role.grants);
     let lacks = |schema: &str, table: &str| {
@@ -140,7 +140,8 @@ fn check(change: &RoleChange, seen: &Roles) -> Result<()> {
     }
 }
 
-/// A grant of somebody else's can be revoked by nobody else; the server only warns of it.
+/// Fails where a difference remains: privileges granted by another role cannot be revoked, and the server
+/// only warns about it.
 fn left(address: &Address, left: &Difference) -> Result<()> {
     if left.is_empty() {
         return Ok(());
@@ -161,7 +162,7 @@ fn without_text(error: sql::Error) -> sql::Error {
     }
 }
 
-/// The statement for the role itself. A verifier has no character that ends a text.
+/// The statement for the role itself. The characters of a verifier need no quoting.
 fn alter(name: &str, role: &Role, wanted: &Difference, verifier: Option<&str>) -> String {
     let verb = if wanted.create { "CREATE" } else { "ALTER" };
     let login = if role.login { "LOGIN" } else { "NOLOGIN" };
@@ -173,7 +174,7 @@ fn alter(name: &str, role: &Role, wanted: &Difference, verifier: Option<&str>) -
     format!("{verb} ROLE {} {login} {inherit} CONNECTION LIMIT {limit}{password}{valid}", identifier(name))
 }
 
-/// The statements for its memberships and privileges; what is taken comes before what is given.
+/// The statements for memberships and privileges. Revokes precede grants.
 fn statements(name: &str, role: &Role, wanted: &Difference, seen: &Roles) -> Vec<String> {
     let Difference { create: _, attributes: _, leaves, joins, connect, deltas } = wanted;
     let who = identifier(name);

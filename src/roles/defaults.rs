@@ -1,5 +1,5 @@
-//! Default privileges that give more than the spec, taken back before the migrations: what these make
-//! would be open until the step for the role, for good if one of them fails. Pure.
+//! Revokes default privileges beyond the spec before the migrations run. Otherwise the objects that these
+//! create would be accessible until the step for the role, or for good if a migration fails. Pure.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use crate::journal::password_version::UNNAMED_VERSION;
 use crate::migrations;
 use crate::stack::Role;
 
-/// The step, where there is something to take back. It needs no migration, nor what the role needs.
+/// The step, if there is something to revoke. It depends neither on migrations nor on the
+/// dependencies of the role.
 pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option<Planned<RoleChange>> {
     if narrowing.is_empty() {
         return None;
@@ -47,7 +48,7 @@ pub(super) fn planned(name: &str, role: &Role, narrowing: &Difference) -> Option
     })
 }
 
-/// Makes the first migration wait for these steps among those of roles; each other needs the one before.
+/// Makes the first migration depend on these steps, and each step on the previous one.
 pub(crate) fn come_first(roles: &[Planned<RoleChange>], migrations: &mut [Planned<migrations::Change>]) {
     if let Some(first) = migrations.first_mut() {
         let steps = roles.iter().map(|planned| &planned.address);

@@ -1,4 +1,4 @@
-//! The roles of the spec against those of the server. Pure.
+//! Compares the roles of the spec with those of the server. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,10 @@ use crate::migrations;
 use crate::stack::{Privilege, Role};
 use crate::suggest;
 
-/// The roles, and those that this tool made and the spec no longer has.
+/// Plans the roles, and lists those that this tool created and the spec no longer declares.
 ///
-/// A role comes after those that it is a member of and, where it is granted something or a migration
-/// may speak of it, after the last migration. That no two are written at one time is for the walk.
+/// A role depends on the roles that it is a member of. It depends on the last migration if it is granted
+/// something or a migration may affect it. The walk ensures that no two roles are changed at the same time.
 pub(crate) fn diff(
     desired: &Desired,
     observed: Seen<'_>,
@@ -79,7 +79,7 @@ pub(crate) fn diff(
     diff
 }
 
-/// Roles before those that are members of them. The spec has refused circles.
+/// Roles before their members. The spec has rejected cycles.
 fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
     let mut done: BTreeSet<&String> = BTreeSet::new();
     let mut order = Vec::with_capacity(roles.len());
@@ -97,7 +97,7 @@ fn in_order(roles: &BTreeMap<String, Role>) -> Vec<(&String, &Role)> {
     order
 }
 
-/// What was found of one role.
+/// The comparison of one role.
 struct Found {
     difference: Difference,
     sets_password: bool,
@@ -132,7 +132,7 @@ impl Found {
         Self { difference, sets_password: differs || versioned.sets_password(), reasons }
     }
 
-    /// Whether the role has a password that the account may not compare, and that stays.
+    /// Whether the role has a password that cannot be compared and is kept.
     fn keeps_unknown_password(&self, name: &str, role: &Role, seen: &Roles) -> bool {
         let is_unknown = seen.passwords.get(name) == Some(&Verdict::Unknown);
         is_unknown && role.password.is_some() && !self.difference.create && !self.sets_password
@@ -206,7 +206,7 @@ fn after(role: &Role, sets_password: bool) -> Value {
     after
 }
 
-/// What of a role cannot be.
+/// Errors of a role that the plan can detect.
 fn faults(
     name: &str,
     role: &Role,
@@ -258,7 +258,7 @@ fn faults(
     faults
 }
 
-/// What grants do not bound.
+/// Notes about privileges that grants do not limit.
 fn notes(name: &str, seen: &Roles) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(there) = seen.roles.get(name).filter(|there| !there.powers.is_empty()) {
@@ -276,7 +276,7 @@ fn notes(name: &str, seen: &Roles) -> Vec<String> {
     notes
 }
 
-/// Roles that this tool made, that are still there and that the spec no longer names.
+/// Existing roles that this tool created and the spec no longer declares.
 fn unmanaged(desired: &Desired, seen: &Roles, inventory: &Inventory) -> Vec<Address> {
     let known = inventory.0.keys().filter(|address| {
         let name = address.name_of(Kind::Role);

@@ -1,4 +1,4 @@
-//! What can go wrong with roles.
+//! Errors of roles.
 
 use miette::Diagnostic;
 
@@ -7,16 +7,15 @@ use crate::connection;
 use crate::sql;
 use crate::stack::PasswordError;
 
-/// The result of anything done with roles.
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
-    /// It has nothing to do with the roles themselves.
+    /// The error is not about a role.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Connection(#[from] connection::Error),
-    /// A role could not be made or mended.
+    /// A role could not be created or altered.
     #[error("{address}: {source}")]
     #[diagnostic(
         code(trueup::system::role),
@@ -30,7 +29,7 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
-    /// The server took the statements of a role and did not do all of them.
+    /// The server accepted the statements of a role but did not apply all of them.
     #[error("{address}: the account of `system.url` may not do this: {left}")]
     #[diagnostic(
         code(trueup::system::not_granted),
@@ -40,35 +39,35 @@ pub enum Error {
         )
     )]
     NotGranted { address: String, left: String },
-    /// What the role needs is not in the database, though the plan expected it.
+    /// A table or role is missing that the plan expected.
     #[error("{address}: {message}")]
     #[diagnostic(
         code(trueup::system::shape),
         help("the schema is not what the migrations promised; plan again to see where")
     )]
     Shape { address: String, message: String },
-    /// A password cannot be had or hashed.
+    /// The password is not available or cannot be hashed.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Password(#[from] PasswordError),
 }
 
 impl Error {
-    /// An error of a statement that is about a role.
+    /// Wraps an SQL error of a statement about a role.
     pub(super) fn role(address: &Address) -> impl FnOnce(sql::Error) -> Self {
         let address = address.to_string();
         move |source| Self::Role { address, source }
     }
 
-    /// Whether another run changed the same role or the same row of a catalog at that moment.
+    /// Whether another run changed the same role or catalog row at the same time.
     pub(super) fn is_lost_race(&self) -> bool {
-        // The last is an internal error: of a row of a catalog that was written twice, nothing else says so.
+        // XX000 is an internal error: a concurrent update of a catalog row has no code of its own.
         const CODES: [&str; 5] = ["23505", "40001", "40P01", "42710", "XX000"];
         let Self::Role { source, .. } = self else { return false };
         source.code().is_some_and(|code| CODES.contains(&code.as_str()))
     }
 
-    /// An error of a statement of this tool, with what it was for.
+    /// Wraps an SQL error with the operation that failed.
     pub(super) fn doing(what: impl Into<String>) -> impl FnOnce(sql::Error) -> Self {
         let doing = connection::Error::doing(what);
         move |source| Self::Connection(doing(source))

@@ -1,4 +1,4 @@
-//! Which tables the globs of a role name, and what they give on them. Pure.
+//! Matches the globs of a role with tables, and computes the privileges that they grant. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,20 +7,17 @@ use globset::{Glob, GlobMatcher};
 use super::observe::Name;
 use crate::stack::Privilege;
 
-/// The schema of tables that are named without one.
+/// The schema of globs without one.
 const DEFAULT_SCHEMA: &str = "public";
-/// The schema of this tool.
 const OWN_SCHEMA: &str = "trueup";
-/// The table of sqlx.
 const HISTORY: &str = "_sqlx_migrations";
 
-/// The globs of one role.
 #[derive(Debug)]
 pub(super) struct Globs(Vec<Grant>);
 
 #[derive(Debug)]
 struct Grant {
-    /// As written.
+    /// As in the spec.
     text: String,
     /// `None` for `*`, which is every schema.
     schema: Option<Part>,
@@ -36,7 +33,7 @@ struct Part {
 
 impl Part {
     fn new(text: &str) -> Self {
-        // The spec has refused what is no glob.
+        // The spec has rejected invalid globs.
         let glob = Glob::new(text).ok().map(|glob| glob.compile_matcher());
         Self { text: text.to_owned(), glob: glob.filter(|_| !is_literal(text)) }
     }
@@ -64,7 +61,7 @@ impl Grant {
         Self { text: text.to_owned(), schema, name, privileges: privileges.clone() }
     }
 
-    /// Whether it reaches a schema; that of this tool only by its name.
+    /// Whether it covers tables of a schema. The schema of this tool has to be named explicitly.
     fn reaches(&self, schema: &str) -> bool {
         match &self.schema {
             None => schema != OWN_SCHEMA,
@@ -72,7 +69,7 @@ impl Grant {
         }
     }
 
-    /// Whether it names a table; the history of migrations only by its name.
+    /// Whether it covers a table. The history of migrations has to be named explicitly.
     fn names(&self, schema: &str, table: &str) -> bool {
         let by_name = self.name.glob.is_none();
         self.reaches(schema) && self.name.names(table) && (table != HISTORY || by_name)
@@ -84,13 +81,12 @@ impl Grant {
 }
 
 impl Globs {
-    /// The globs of a role.
     pub(super) fn new(grants: &BTreeMap<String, BTreeSet<Privilege>>) -> Self {
         Self(grants.iter().map(|(text, privileges)| Grant::new(text, privileges)).collect())
     }
 
-    /// What is granted on a table. `above` are those that it is a partition of: what is taken away
-    /// from them is taken from it too, as their rows are its rows.
+    /// The privileges on a table. `above` has the tables of which it is a partition: a revoke on these
+    /// applies to it too, because their rows include its rows.
     pub(super) fn on(&self, schema: &str, table: &str, above: &[Name]) -> BTreeSet<Privilege> {
         if above.iter().any(|(schema, table)| self.take(schema, table)) {
             return BTreeSet::new();
@@ -98,8 +94,8 @@ impl Globs {
         sum(self.0.iter().filter(|grant| grant.names(schema, table)))
     }
 
-    /// What may be held on a table besides: what is granted on those that it is a partition of, through
-    /// which it is reached anyway; nothing where something names it to take that away.
+    /// Further privileges that may remain on a table: those on the tables of which it is a partition, which
+    /// give access to its rows anyway. None where a glob revokes them explicitly.
     pub(super) fn reached(&self, schema: &str, table: &str, above: &[Name]) -> BTreeSet<Privilege> {
         let names = || above.iter().map(|(schema, table)| (schema.as_str(), table.as_str()));
         if names().chain([(schema, table)]).any(|(schema, table)| self.take(schema, table)) {
@@ -112,24 +108,24 @@ impl Globs {
         self.0.iter().any(|grant| grant.privileges.is_empty() && grant.names(schema, table))
     }
 
-    /// What the globs that name every table of a schema grant on them.
+    /// The privileges of globs that cover all tables of a schema.
     pub(super) fn on_all(&self, schema: &str) -> BTreeSet<Privilege> {
         sum(self.0.iter().filter(|grant| grant.names_all(schema)))
     }
 
-    /// What may be granted on tables of a schema before they are made, whatever their names: nothing
-    /// where a glob takes something away again.
+    /// The privileges that may be default privileges for future tables of a schema, whatever their names.
+    /// None where a glob revokes something.
     pub(super) fn on_future(&self, schema: &str) -> BTreeSet<Privilege> {
         let takes = |grant: &Grant| grant.privileges.is_empty() && grant.reaches(schema);
         if self.0.iter().any(takes) { BTreeSet::new() } else { self.on_all(schema) }
     }
 
-    /// Whether what is granted on a schema's future tables is what is granted on each of them.
+    /// Whether the default privileges of a schema equal the privileges of each future table.
     pub(super) fn are_for_all(&self) -> bool {
         self.0.iter().all(|grant| grant.name.is_all())
     }
 
-    /// Tables that are named one by one, as schema, name, and as written.
+    /// Tables that are named without a glob, as schema, name, and the text of the spec.
     pub(super) fn literal(&self) -> impl Iterator<Item = (&str, &str, &str)> {
         self.0.iter().filter_map(|grant| {
             let schema = grant.schema.as_ref().filter(|part| part.glob.is_none())?;
@@ -142,7 +138,7 @@ impl Globs {
     }
 }
 
-/// Privileges add up; an empty list takes all away.
+/// Privileges add up, but an empty list revokes all.
 fn sum<'g>(grants: impl Iterator<Item = &'g Grant>) -> BTreeSet<Privilege> {
     let mut sum = BTreeSet::new();
     for grant in grants {

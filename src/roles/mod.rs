@@ -1,5 +1,5 @@
-//! Roles of the server and what they may do in this database. The spec owns what its roles hold:
-//! what is granted beyond it is revoked. Never drops a role, and no password leaves this machine.
+//! Roles of the server and their privileges in this database. The spec owns the privileges of its roles:
+//! others are revoked. Never drops a role; passwords are sent only as verifiers.
 
 mod apply;
 mod defaults;
@@ -30,12 +30,12 @@ pub(crate) use observe::observe;
 
 #[derive(Debug, Clone)]
 pub struct Desired {
-    /// Empty on SQLite, which has none.
+    /// Empty on SQLite, which has no roles.
     roles: BTreeMap<String, Role>,
 }
 
 impl Desired {
-    /// What the spec wants of a database that speaks a dialect.
+    /// Selects the roles for a dialect.
     pub fn new(system: &stack::System, dialect: Dialect) -> Self {
         let roles = match dialect {
             Dialect::Postgres => system.roles.clone(),
@@ -44,20 +44,20 @@ impl Desired {
         Self { roles }
     }
 
-    /// Whether a plan needs to know of roles.
+    /// Whether a plan needs to observe roles.
     pub(crate) fn are_asked(&self, inventory: &Inventory) -> bool {
         are_asked(&self.roles, inventory.0.keys())
     }
 }
 
-/// What of an observed database concerns roles.
+/// The parts of an observed database that roles depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
-    /// Whether there is a database.
+    /// False where the database does not exist yet.
     pub exists: bool,
-    /// Whether it was ever migrated.
+    /// Whether the history table exists.
     pub is_migrated: bool,
-    /// The roles; `None` where they were not looked at.
+    /// `None` where roles were not observed.
     pub roles: Option<&'a Roles>,
 }
 

@@ -1,5 +1,5 @@
-//! Looks at all roles of the server and at what they hold in this database: one query, whatever
-//! the number of tables. Passwords are compared here and leave one word behind.
+//! Observes all roles of the server and their privileges in this database with one query, whatever the
+//! number of tables. Passwords are compared here and reduced to the result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,44 +10,43 @@ use crate::address::{Address, Kind};
 use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
 use crate::stack;
 
-/// What the catalogs say, as JSON of [`Roles`].
+/// The query that returns [`Roles`] as JSON.
 const CATALOG: &str = include_str!("catalog.sql");
-/// The stored password of each of these roles.
+/// Returns the stored passwords of the given roles.
 const STORED: &str =
     "SELECT rolname::text, COALESCE(rolpassword, '') FROM pg_catalog.pg_authid WHERE rolname = ANY($1)";
 
-/// What each role holds: privileges as SQL names them, `*` behind one that may be passed on; `OWNER`
-/// for the owner, who may do anything and holds nothing by grant.
+/// Privileges by role, as SQL names them, with `*` behind those with grant option. `OWNER` for the owner,
+/// who has all privileges without a grant.
 pub(super) type Rights = BTreeMap<String, BTreeSet<String>>;
 
 /// Schema and name of a table.
 pub(super) type Name = (String, String);
 
-/// The roles of the server, and what they hold in this database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Roles {
-    /// The account that asks, which is the one that migrates.
+    /// The account of this tool, which runs the migrations.
     pub account: String,
     pub database: String,
     /// The server's version as a number: 150004.
     pub server: u32,
-    /// How often the server has passwords hashed, where it says so.
+    /// The server's setting for the iterations of password hashes, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub iterations: Option<u32>,
-    /// Whether the stored passwords may be read.
+    /// Whether the account may read the stored passwords.
     #[serde(default)]
     pub reads_passwords: bool,
     /// On the database itself.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
-    /// Whether anybody may connect to the database.
+    /// Whether PUBLIC may connect to the database.
     #[serde(default)]
     pub open: bool,
     /// By name.
     pub roles: BTreeMap<String, Role>,
-    /// By name; `""` has what holds for all schemas.
+    /// By name; `""` has the default privileges for all schemas.
     pub schemas: BTreeMap<String, Schema>,
-    /// Whether the passwords of the spec are those of the server.
+    /// The results of comparing the passwords of the spec with those of the server.
     #[serde(default)]
     pub passwords: BTreeMap<String, Verdict>,
 }
@@ -55,37 +54,36 @@ pub struct Roles {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Role {
     pub login: bool,
-    /// Whether it has the privileges of the roles that it is a member of.
+    /// Whether it inherits the privileges of the roles that it is a member of.
     pub inherit: bool,
-    /// Connections at a time; -1 for any number.
+    /// The maximum number of connections; -1 for no limit.
     pub connection_limit: i32,
-    /// Since when its password is refused (`VALID UNTIL`), in UTC.
+    /// The time since which its password is expired (`VALID UNTIL`), in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expired: Option<String>,
-    /// Whether it may connect to this database, by itself or as anybody.
+    /// Whether it may connect to this database, by its own privilege or that of PUBLIC.
     pub connects: bool,
-    /// What it may do whatever is granted: `SUPERUSER`, `CREATEROLE`, …
+    /// Attributes that give access without grants: `SUPERUSER`, `CREATEROLE`, …
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub powers: Vec<String>,
-    /// The roles that it is a member of, directly.
+    /// The roles that it is a direct member of.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub member_of: BTreeMap<String, Membership>,
 }
 
-/// How a role is a member of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Membership {
     #[serde(default)]
     pub grantors: Vec<String>,
-    /// Whether it has the other's privileges, since PostgreSQL 16 a matter of each membership.
+    /// Whether it inherits the other role's privileges. Since PostgreSQL 16, each membership has
+    /// this option.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inherits: Option<bool>,
-    /// Whether it may make others members.
+    /// Whether it may grant the membership to others.
     #[serde(default)]
     pub admin: bool,
 }
 
-/// A schema, and what is in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schema {
     /// On the schema itself.
@@ -97,60 +95,58 @@ pub struct Schema {
     /// By name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sequences: BTreeMap<String, Sequence>,
-    /// On tables that the account is going to make.
+    /// On tables that the account will create.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub future_tables: Rights,
-    /// On sequences that the account is going to make.
+    /// On sequences that the account will create.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub future_sequences: Rights,
-    /// On schemas that the account is going to make.
+    /// On schemas that the account will create.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub future_schemas: Rights,
-    /// Whether anybody may make tables in it.
+    /// Whether PUBLIC may create tables in it.
     #[serde(default)]
     pub open: bool,
-    /// Whether anybody may use it and the account cannot say who: `public` before PostgreSQL 15,
-    /// which the owner of the database does not own.
+    /// Whether PUBLIC has USAGE that the account cannot revoke: schema `public` before PostgreSQL 15, which
+    /// the owner of the database does not own.
     #[serde(default)]
     pub given: bool,
 }
 
-/// A table or view.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
-    /// Of a partition, the table that it is a part of, and that one's.
+    /// For a partition, the table that it is a part of, followed by that one's parents.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub above: Vec<Name>,
     /// On the whole table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
-    /// On some of its columns.
+    /// On single columns.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: Rights,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sequence {
-    /// The tables whose columns take their values from it.
+    /// The tables with columns that take their values from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub feeds: Vec<Name>,
-    /// Who may use it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
 }
 
-/// Whether a password is the one that the server has.
+/// The result of comparing a password with the stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     Same,
-    /// It is not, or the server has none, or none by SCRAM.
+    /// It differs, or the server has no password for the role, or one that is not SCRAM.
     Differs,
-    /// It cannot be told: no variable, or the catalog may not be read.
+    /// Not comparable: a variable is not set, or the catalog may not be read.
     Unknown,
 }
 
-/// Whether a plan needs to know of roles: the stack has some, or had, by the addresses of its inventory.
+/// Whether a plan needs to observe roles: the spec or the inventory has some.
 pub fn are_asked<'a>(
     wanted: &BTreeMap<String, stack::Role>,
     mut known: impl Iterator<Item = &'a Address>,
@@ -158,7 +154,7 @@ pub fn are_asked<'a>(
     !wanted.is_empty() || known.any(|address| address.kind() == Kind::Role)
 }
 
-/// All roles; `None` where there are none to speak of.
+/// Returns `None` where neither the spec nor the inventory has roles.
 pub(crate) async fn observe(desired: &Desired, database: &Database) -> Result<Option<Roles>> {
     if database.dialect() != crate::sql::Dialect::Postgres {
         return Ok(None);
@@ -188,8 +184,8 @@ pub(crate) async fn observe(desired: &Desired, database: &Database) -> Result<Op
 }
 
 impl Roles {
-    /// What holds in a database of the same server that is going to be made: anybody may connect to it,
-    /// and nothing is granted in it.
+    /// The state in a database of the same server that is about to be created: PUBLIC may connect, and
+    /// there are no grants.
     pub(crate) fn in_new_database(mut self, name: String) -> Self {
         self.database = name;
         self.open = true;
@@ -200,7 +196,7 @@ impl Roles {
     }
 }
 
-/// All roles as a transaction sees them, without their passwords.
+/// Reads the roles in a transaction, without comparing passwords.
 pub(super) async fn observe_in(transaction: &mut Transaction) -> crate::sql::Result<Roles> {
     read(&transaction.query(CATALOG, &[]).await?)
 }

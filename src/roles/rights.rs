@@ -1,5 +1,5 @@
-//! What a role lacks and what it holds beyond the spec. Pure; used by the plan to say what will be
-//! done and by apply, which looks again, to do it.
+//! Computes which privileges a role lacks, and which it has beyond the spec. Pure; used by the plan, and
+//! again by apply on the current state.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,53 +7,52 @@ use super::globs::Globs;
 use super::observe::{Membership, Name, Roles, Schema};
 use crate::stack::{Privilege, Role};
 
-/// How the catalog query marks an owner.
+/// Marks an owner in the result of the catalog query.
 pub(super) const OWNER: &str = "OWNER";
-/// The privilege to look into a schema, and to take values from a sequence.
 const USAGE: &str = "USAGE";
-/// What may be held on the database: to connect is granted apart, and who may makes tables of a session.
+/// The possible privileges on the database. CONNECT is handled separately; TEMPORARY may remain.
 const ON_DATABASE: [&str; 2] = ["CONNECT", "TEMPORARY"];
-/// The attribute of a password that is refused for its age.
+/// The attribute of an expired password.
 pub(super) const VALID_UNTIL: &str = "valid_until";
 
-/// Something that privileges are held on: schema and name.
+/// An object that can have privileges: schema and name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
-    /// The one that is managed.
+    /// The managed database.
     Database(String),
     Schema(String),
     Table(String, String),
     Sequence(String, String),
-    /// Tables that the account is going to make in a schema; in any, for the schema `""`.
+    /// Tables that the account will create in a schema; in any schema for `""`.
     FutureTables(String),
     FutureSequences(String),
     FutureSchemas,
 }
 
-/// What differs on one object.
+/// The difference on one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Delta {
     pub(super) on: Object,
-    /// As it is held; `*` behind what may be passed on, and what is held on columns by itself.
+    /// The current privileges, with `*` for the grant option, and those on single columns.
     pub(super) before: BTreeSet<String>,
     pub(super) after: BTreeSet<String>,
     pub(super) lost: BTreeSet<String>,
-    /// Kept, but not to be passed on.
+    /// Kept, without the grant option.
     pub(super) bound: BTreeSet<String>,
     pub(super) gained: BTreeSet<String>,
 }
 
-/// What differs on one role.
+/// The difference of one role.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Difference {
-    /// It is not there.
+    /// The role does not exist.
     pub(super) create: bool,
-    /// Attribute, as it is, as it is wanted.
+    /// Attribute, current value, desired value.
     pub(super) attributes: Vec<(&'static str, String, String)>,
-    /// Memberships to end, and who made them.
+    /// Memberships to revoke, with their grantors.
     pub(super) leaves: Vec<(String, Vec<String>)>,
     pub(super) joins: Vec<String>,
-    /// It may log in and may not connect to this database.
+    /// The role may log in but lacks CONNECT on this database.
     pub(super) connect: bool,
     /// By object.
     pub(super) deltas: Vec<Delta>,
@@ -70,7 +69,7 @@ impl Difference {
             && deltas.is_empty()
     }
 
-    /// What it holds too much by default on what is made later, apart from all the rest.
+    /// Splits off the default privileges to revoke.
     pub(super) fn apart(self) -> (Self, Self) {
         let (mut narrowing, mut rest) = (Self::default(), self);
         let deltas = std::mem::take(&mut rest.deltas);
@@ -93,7 +92,7 @@ impl Difference {
     }
 }
 
-/// Compares one role of the spec with what is there.
+/// Compares one role of the spec with the current state.
 pub(super) fn difference(name: &str, role: &Role, seen: &Roles) -> Difference {
     let mut difference = Difference::default();
     compare_role(name, role, seen, &mut difference);
@@ -148,7 +147,7 @@ fn compare_schema(
 ) {
     let Schema { rights, tables, sequences, future_tables, future_sequences, future_schemas, open: _, given } =
         inside;
-    // What holds for all schemas is beyond what any glob of tables says.
+    // Default privileges for all schemas exceed what any glob of tables grants.
     let (all, future) = if schema.is_empty() {
         (BTreeSet::new(), BTreeSet::new())
     } else {
@@ -184,16 +183,17 @@ fn compare_schema(
     let held = Held { whole: future_sequences.get(name), columns: None };
     deltas
         .extend(held.usage(Object::FutureSequences(schema.to_owned()), future.contains(&Privilege::Insert)));
-    // No glob speaks of a schema that is not there.
+    // Globs cannot grant on schemas that do not exist.
     let held = Held { whole: future_schemas.get(name), columns: None };
     deltas.extend(held.usage(Object::FutureSchemas, false));
     let held = Held { whole: rights.get(name), columns: None };
-    // A grant that the account cannot make is not needed where the role may use the schema anyway.
+    // Where the role can use the schema through PUBLIC, the grant is not needed, and the account may be
+    // unable to make it.
     let usage = |wanted: bool| wanted.then_some(USAGE).into_iter();
     deltas.extend(held.compare(Object::Schema(schema.to_owned()), usage(uses && !given), usage(uses)));
 }
 
-/// What a role holds on one object.
+/// The current privileges of a role on one object.
 struct Held<'a> {
     whole: Option<&'a BTreeSet<String>>,
     columns: Option<&'a BTreeSet<String>>,
@@ -205,7 +205,7 @@ impl Held<'_> {
         self.compare(on, usage(), usage())
     }
 
-    /// `wanted` must be held, and nothing that is not `allowed` may be.
+    /// `wanted` must be granted, and everything that is not `allowed` is revoked.
     fn compare(
         self,
         on: Object,
@@ -214,7 +214,7 @@ impl Held<'_> {
     ) -> Option<Delta> {
         let none = BTreeSet::new();
         let (whole, columns) = (self.whole.unwrap_or(&none), self.columns.unwrap_or(&none));
-        // An owner may do anything, and would be an owner still.
+        // Owners have all privileges, and revoking grants would not change that.
         if whole.contains(OWNER) {
             return None;
         }
@@ -224,7 +224,7 @@ impl Held<'_> {
         let on_whole: BTreeSet<String> = whole.iter().map(plain).collect();
         let on_columns: BTreeSet<String> = columns.iter().map(plain).collect();
         let after: BTreeSet<String> = on_whole.intersection(&allowed).chain(&wanted).cloned().collect();
-        // Revoked from a table, a privilege is revoked from its columns; then it must be granted again.
+        // REVOKE on a table also revokes the privilege on its columns, so these are granted again.
         let lost: BTreeSet<String> = on_whole.difference(&allowed).chain(&on_columns).cloned().collect();
         let regained = on_columns.intersection(&after);
         let gained: BTreeSet<String> = wanted.difference(&on_whole).chain(regained).cloned().collect();
@@ -243,7 +243,7 @@ impl Held<'_> {
     }
 }
 
-/// What is done about privileges, in the order in which it is done.
+/// Kinds of statements, in the order of execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verb {
     Revoke,
@@ -251,7 +251,7 @@ pub(super) enum Verb {
     Grant,
 }
 
-/// Kinds of objects, each with a form of GRANT of its own.
+/// Kinds of objects, each with its own form of GRANT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     Database,
@@ -264,7 +264,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// Whether it is what a migration may make.
+    /// Whether objects of this kind are created by later migrations.
     fn is_future(self) -> bool {
         match self {
             Self::FutureTables | Self::FutureSequences | Self::FutureSchemas => true,
@@ -287,7 +287,7 @@ impl Object {
     }
 }
 
-/// Objects by what is done to them: as few statements as there are different things to do.
+/// Groups objects by statement, so that as few statements as possible are needed.
 pub(super) fn grouped(deltas: &[Delta]) -> BTreeMap<(Verb, Kind, &BTreeSet<String>), Vec<&Object>> {
     let mut groups: BTreeMap<_, Vec<&Object>> = BTreeMap::new();
     for Delta { on, lost, bound, gained, before: _, after: _ } in deltas {

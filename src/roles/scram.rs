@@ -1,5 +1,5 @@
-//! SCRAM-SHA-256 as PostgreSQL stores it (RFC 5802, RFC 7677): the server is sent a verifier, from
-//! which it can tell the password when it sees it, and which is no password itself.
+//! SCRAM-SHA-256 as PostgreSQL stores it (RFC 5802, RFC 7677). The server gets a verifier, which proves a
+//! password without containing it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -12,11 +12,11 @@ use super::observe::Verdict;
 use crate::address::Address;
 use crate::stack::{PasswordError, Secret};
 
-/// What PostgreSQL itself does where it is not told otherwise.
+/// PostgreSQL's default.
 pub(super) const ITERATIONS: u32 = 4096;
-/// A stored verifier that asks for more work than this is not compared.
+/// Stored verifiers with more iterations are not compared, because that would take too long.
 const MOST_ITERATIONS: u32 = 2_000_000;
-/// Bytes of a salt, as PostgreSQL makes it.
+/// The size of a salt, as in PostgreSQL.
 const SALT_BYTES: usize = 16;
 
 #[derive(PartialEq, Eq)]
@@ -28,9 +28,9 @@ struct Verifier {
 }
 
 impl Verifier {
-    /// The verifier that a password has under a salt.
+    /// Computes the verifier of a password.
     fn of(password: &str, salt: Vec<u8>, iterations: u32) -> Self {
-        // PostgreSQL takes a password that cannot be normalised as it is.
+        // PostgreSQL uses a password that cannot be normalised unchanged.
         let normal = stringprep::saslprep(password);
         let password = normal.as_deref().unwrap_or(password);
         let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, iterations);
@@ -39,7 +39,7 @@ impl Verifier {
         Self { iterations, salt, stored_key, server_key }
     }
 
-    /// Reads what `pg_authid` keeps; `None` for an MD5 hash and for anything else.
+    /// Parses a value of `pg_authid`; `None` for an MD5 hash or any other format.
     fn parse(stored: &str) -> Option<Self> {
         let (cost, keys) = stored.strip_prefix("SCRAM-SHA-256$")?.split_once('$')?;
         let ((iterations, salt), (stored_key, server_key)) = (cost.split_once(':')?, keys.split_once(':')?);
@@ -52,7 +52,7 @@ impl Verifier {
         })
     }
 
-    /// As `pg_authid` keeps it.
+    /// The format of `pg_authid`.
     fn text(&self) -> String {
         let Self { iterations, salt, stored_key, server_key } = self;
         let [salt, stored_key, server_key] = [salt, stored_key, server_key].map(|bytes| BASE64.encode(bytes));
@@ -61,13 +61,13 @@ impl Verifier {
 }
 
 fn keyed(key: &[u8; 32], text: &[u8]) -> Vec<u8> {
-    // A key of any length is a key of HMAC; the error has no case.
+    // HMAC accepts keys of any length, so this cannot fail.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(text);
     mac.finalize().into_bytes().to_vec()
 }
 
-/// A new verifier of a secret, as the server stores it.
+/// Creates a verifier with a new salt.
 pub(super) async fn verifier(whose: &Address, secret: &Secret, iterations: u32) -> Result<String> {
     let unset = |unset: &crate::stack::Unset| PasswordError::Unset {
         whose: whose.to_string(),
@@ -82,7 +82,7 @@ pub(super) async fn verifier(whose: &Address, secret: &Secret, iterations: u32) 
     Ok(computed.await.map_err(|error| failed(error.to_string()))?)
 }
 
-/// Whether a secret is what the server has stored.
+/// Compares a secret with the verifier stored on the server.
 pub(super) async fn compare(secret: &Secret, stored: &str) -> Verdict {
     let Ok(password) = secret.expose().map(SecretString::from) else { return Verdict::Unknown };
     let Some(stored) = Verifier::parse(stored) else { return Verdict::Differs };
@@ -106,7 +106,7 @@ mod tests {
     use crate::location::{Location, Source};
     use crate::stack::Unset;
 
-    /// The exchange of RFC 7677, section 3: user `user`, password `pencil`.
+    /// The example of RFC 7677, section 3: user `user`, password `pencil`.
     #[test]
     fn the_keys_are_those_that_rfc_7677_proves_with() {
         let salt = BASE64.decode("W22ZaJ0SNY7soEsUEjb6gQ==").unwrap();

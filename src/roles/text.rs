@@ -1,4 +1,4 @@
-//! A role and what differs on it, in words for people. Pure.
+//! Describes a role and its differences for display. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use crate::digest::Digest;
 use crate::neutral::one_line;
 use crate::stack::{Privilege, Role};
 
-/// Names that are written out before they are counted.
+/// Names that are listed before the rest is counted.
 const MOST_NAMES: usize = 3;
-/// Things to do that are written out in a summary.
+/// Changes that are listed in a summary.
 const MOST_PARTS: usize = 4;
 
-/// What a role of the spec is, in one line.
+/// Describes a role of the spec in one line.
 pub(super) fn of_role(role: &Role) -> String {
     let Role { login, password, password_version: _, inherit: _, connection_limit, member_of, grants, at: _ } =
         role;
@@ -34,7 +34,7 @@ fn of_privileges(privileges: &BTreeSet<Privilege>) -> String {
     if privileges.is_empty() { "nothing".to_owned() } else { joined(privileges.iter().map(|p| p.as_sql())) }
 }
 
-/// What is done to a role that is there, in one line.
+/// Describes the changes of an existing role in one line.
 pub(super) fn of_difference(difference: &Difference, sets_password: bool) -> String {
     let Difference { create: _, attributes, leaves, joins, connect, deltas } = difference;
     let mut parts: Vec<String> = Vec::new();
@@ -64,13 +64,13 @@ pub(super) fn of_difference(difference: &Difference, sets_password: bool) -> Str
     parts.join("; ")
 }
 
-/// What differs, line by line: as it is and as it will be.
+/// The difference as removed and added lines.
 pub(super) fn diff(difference: &Difference) -> Option<String> {
     let mut lines = Vec::new();
     for (name, before, after) in &difference.attributes {
         lines.extend([format!("-{name}: {before}"), format!("+{name}: {after}")]);
     }
-    // Who is a member with other options, such as ADMIN, leaves and joins.
+    // A membership with other options, such as ADMIN, is revoked and granted again.
     lines.extend(difference.leaves.iter().map(|(parent, _)| {
         let options = if difference.joins.contains(parent) { ", with other options" } else { "" };
         format!("-member of {parent}{options}")
@@ -88,19 +88,18 @@ pub(super) fn diff(difference: &Difference) -> Option<String> {
             }
         }
     }
-    // A name must not begin a line.
+    // Newlines in names would break the format.
     let lines: Vec<_> = lines.iter().map(|line| one_line(line)).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// What of a role a plan stands on: that it is missing, or what is taken from it. What is given
-/// follows from the spec and grows with the tables that the same plan makes.
+/// The digest of the facts that a plan depends on: that the role is missing, and what is revoked. What is
+/// granted is left out, because it depends on the tables that the same plan creates.
 pub(super) fn seen_of(create: bool, diff: Option<&str>) -> Digest {
     let taken: Vec<&str> = diff.unwrap_or_default().lines().filter(|line| !line.starts_with('+')).collect();
     Digest::of_json(&(create, taken))
 }
 
-/// One object, with its kind.
 pub(super) fn object(object: &Object) -> String {
     names(object.kind(), &[object])
 }
@@ -123,7 +122,7 @@ fn names(kind: Kind, objects: &[&Object]) -> String {
     }
 }
 
-/// An object as the spec would name it.
+/// The name of an object as in the spec.
 pub(super) fn name(object: &Object) -> String {
     match object {
         Object::FutureTables(schema) | Object::FutureSequences(schema) if schema.is_empty() => {

@@ -1,4 +1,4 @@
-//! What the migrations that are going to run mean for roles. Pure.
+//! Effects of pending migrations on roles. Pure.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::migrations::Change;
 use crate::sql::Dialect;
 use crate::stack::Role;
 
-/// First words of statements whose text tells all that they mean for rights.
+/// First words of statements whose text shows all of their effects on privileges.
 const TOLD: [&str; 21] = [
     "create",
     "drop",
@@ -38,17 +38,17 @@ const TOLD: [&str; 21] = [
     "release",
 ];
 
-/// Migrations that are going to run, repeatable ones too.
+/// Pending migrations, numbered and repeatable.
 pub(super) struct Waiting<'a> {
-    /// The last of them; each needs the one before it.
+    /// The last one; each depends on the one before it.
     pub(super) last: Option<&'a Address>,
-    /// Extensions that are going to be installed, whose tables and schemas may be granted.
+    /// Extensions to install, whose tables and schemas may be granted.
     extensions: &'a [Address],
-    /// Tables that they make, in lower case.
+    /// Tables that they create, in lower case.
     creates: BTreeSet<TableName>,
-    /// What they say, in lower case.
+    /// The words of their texts, in lower case.
     words: BTreeSet<String>,
-    /// Whether one of them says something about rights, owners or schemas.
+    /// Whether a statement may change privileges, owners or schemas.
     grants: bool,
 }
 
@@ -63,7 +63,7 @@ impl<'a> Waiting<'a> {
         };
         for planned in planned {
             let (sql, _) = planned.change.text();
-            // Only a server of PostgreSQL has roles.
+            // Only PostgreSQL has roles.
             let script = Script::read(sql, Dialect::Postgres);
             let mut statements = script.statements.iter().filter_map(|range| sql.get(range.clone()));
             waiting.grants |= statements.any(may_grant);
@@ -74,14 +74,14 @@ impl<'a> Waiting<'a> {
     }
 }
 
-/// What of a text may be a part of a name.
+/// The parts of a text that may be names.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
 }
 
-/// Whether a statement may change who holds what, other than by making a table, or what globs say of a
-/// table that is there. Code that is not looked into may do anything; what rows are written with, and
-/// the triggers that it fires, is left out: hardly any is there for that.
+/// Whether a statement may change privileges, other than by creating a table, or which tables the globs
+/// match. Code that is not analysed may do anything. Statements that write rows are left out, though their
+/// triggers could change privileges: that is rare.
 fn may_grant(statement: &str) -> bool {
     let words = script::words(statement, Dialect::Postgres);
     let mut words = words.iter().map(String::as_str);
@@ -98,7 +98,8 @@ fn may_grant(statement: &str) -> bool {
 }
 
 impl Waiting<'_> {
-    /// What comes before a role, membership above all: who fails blocks nobody else.
+    /// The dependencies of a role. Roles with memberships depend on their parents; a failed role
+    /// blocks no others.
     pub(super) fn needs(&self, name: &str, role: &Role) -> Vec<Address> {
         let mut needs = vec![Kind::Database.alone()];
         if !role.grants.is_empty() {
@@ -115,13 +116,13 @@ impl Waiting<'_> {
         needs
     }
 
-    /// Whether a migration has the name in it: of a policy, or of an owner.
+    /// Whether a migration mentions the name, as in a policy or an OWNER TO.
     pub(super) fn speak_of(&self, name: &str) -> bool {
         words(name).all(|word| self.words.contains(&word.to_lowercase()))
     }
 
-    /// Whether the right privileges may not follow from the default privileges alone, so that the
-    /// role must be looked at again once the migrations are done.
+    /// Whether default privileges alone may not give the right result, so that the role must be compared
+    /// again after the migrations.
     pub(super) fn concern(&self, role: &Role, seen: &Roles, observed: Seen<'_>) -> bool {
         if self.last.is_none() {
             return false;
