@@ -1,37 +1,35 @@
-//! Whether this credential could write to a file, by its mode, its folder's and the mount. Reads
-//! only: nothing is tried.
+//! Determines from permissions and mount flags whether this account could write to a file. Tries no
+//! write.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// What the system would let this process do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub struct Access {
-    /// The file could be written.
     pub file_writable: bool,
-    /// Its folder could be, and so the file be replaced.
+    /// The folder is writable, so the file could be replaced.
     pub folder_writable: bool,
 }
 
 impl Access {
-    /// Whether the database could be written. A folder alone is not enough: what it lets one do is
-    /// to put another file in place of this one.
+    /// Whether the database could be changed. A writable folder alone only allows to replace the
+    /// file.
     pub fn could_write(self) -> bool {
         let Self { file_writable, folder_writable: _ } = self;
         file_writable
     }
 }
 
-/// Looks at a file whose path is absolute and without links.
+/// The path must be absolute and without symbolic links.
 pub(super) fn of_file(path: &Path) -> Access {
     let folder = path.parent().unwrap_or(path);
     Access { file_writable: writable(path), folder_writable: writable(folder) }
 }
 
-/// Root is asked by mode bits, because the system would say yes to it whatever they are; everybody
-/// else by the system, which knows owners, groups and access lists.
+/// For root only the mode bits are checked, because the system allows root everything. For others the
+/// system is asked, which considers owners, groups and access lists.
 #[cfg(unix)]
 fn writable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! What the spec says of one target. Pure.
+//! The desired state of one target. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,14 @@ use crate::catalog::{Snapshot, TableName};
 use crate::location::Location;
 use crate::stack::{Endpoint, Target, TargetUrl};
 
-/// One of `targets:`, ready to be observed and compared.
+/// An entry of `targets:`.
 #[derive(Debug, Clone)]
 pub struct Desired {
     pub name: String,
     pub endpoint: Endpoint<TargetUrl>,
-    /// Columns by table that must be there.
+    /// The columns that must exist, by table.
     pub require: BTreeMap<String, Vec<String>>,
-    /// Whether a credential that could write is a failure.
+    /// Whether write access is a failed check.
     pub require_read_only: bool,
     pub at: Location,
     include: GlobSet,
@@ -23,7 +23,6 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// What a spec says of a target.
     pub fn new(name: &str, target: &Target) -> Self {
         let Target { on: _, when: _, endpoint, include, exclude, require, require_read_only, at } = target;
         Self {
@@ -37,7 +36,7 @@ impl Desired {
         }
     }
 
-    /// Where it is, for people: the path of a file.
+    /// The path of the file, for display.
     pub fn place(&self) -> String {
         match &self.endpoint.to {
             Ok(TargetUrl::Sqlite(path)) => path.display().to_string(),
@@ -45,8 +44,8 @@ impl Desired {
         }
     }
 
-    /// Whether a table is to be known: `include` names it and `exclude` does not. A glob may name it
-    /// with its schema or without.
+    /// Whether a table is visible: `include` matches it and `exclude` does not. Globs match with or
+    /// without the schema.
     pub fn shows(&self, table: &TableName) -> bool {
         let (full, name) = (table.to_string(), table.name.as_str());
         let named = |globs: &GlobSet| globs.is_match(&full) || globs.is_match(name);
@@ -54,7 +53,7 @@ impl Desired {
     }
 }
 
-/// The tables of a snapshot that `include` and `exclude` leave.
+/// Removes the tables from a snapshot that are not visible.
 pub fn filtered(desired: &Desired, snapshot: &Snapshot) -> Snapshot {
     let Snapshot { version, postgres, tables } = snapshot;
     let shown = tables.iter().filter(|(name, _)| desired.shows(name));
@@ -65,7 +64,7 @@ pub fn filtered(desired: &Desired, snapshot: &Snapshot) -> Snapshot {
     }
 }
 
-/// A pattern that is no glob stands for itself; the spec has refused it before.
+/// The spec has rejected invalid globs, so they are ignored here.
 fn globs(patterns: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for pattern in patterns {

@@ -1,4 +1,4 @@
-//! What is wrong with a target, and whether its schema has a new version. Pure.
+//! Checks a target, and plans the recording of its schema when that changed. Pure.
 
 use serde_json::json;
 
@@ -9,18 +9,18 @@ use crate::change::{Action, Check, Diff, Held, Planned, Risks, Status};
 use crate::digest::Digest;
 use crate::suggest;
 
-/// What a plan may do about a target: nothing to the target itself.
+/// An action on the bookkeeping; targets are never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Record its schema as a new version, in the journal.
+    /// Record the schema as a new version.
     RecordSchema {
         target: String,
-        /// What `include` and `exclude` leave of its schema.
+        /// The schema, filtered by `include` and `exclude`.
         snapshot: Snapshot,
     },
 }
 
-/// Compares a target that is on with what was recorded of it.
+/// Compares an enabled target with its recorded schema.
 pub fn diff(desired: &Desired, observed: &Observed, recorded: Option<&Snapshot>) -> Diff<Change> {
     let mut diff = Diff::default();
     let access = access_check(desired, observed);
@@ -136,7 +136,7 @@ fn contract_check(desired: &Desired, snapshot: &Snapshot) -> Check {
     Check { address: address(desired, Kind::TargetContract), status, message }
 }
 
-/// SQLite's names are equal in any case of ASCII.
+/// SQLite compares names without regard to ASCII case.
 fn table_named<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Table> {
     snapshot.table(name).or_else(|| {
         let wanted = TableName::parse(name).to_string();
@@ -180,7 +180,7 @@ fn record(desired: &Desired, recorded: Option<&Snapshot>, snapshot: Snapshot) ->
     }
 }
 
-/// `1 table added, 2 changed`.
+/// For example `1 table added, 2 changed`.
 fn summary(changes: &[SchemaChange]) -> String {
     let count = |of: fn(&SchemaChange) -> bool| changes.iter().filter(|change| of(change)).count();
     let counts = [

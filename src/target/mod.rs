@@ -1,6 +1,5 @@
-//! The target room: a business database, read and never written. Observes its schema and whether
-//! this credential could write; says what is wrong with it and when its schema has a new version.
-//! Has no function that writes, and does not know the other components.
+//! Business databases. Observes the schema and whether this account could write, checks both, and records
+//! new versions of the schema. Contains no function that writes to a target.
 
 mod access;
 mod desired;

@@ -1,4 +1,4 @@
-//! What is seen of a target: a fact of the world, also when nothing can be seen. Reads only.
+//! The observed target. A failure to read it is an observation too. Reads only.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,61 +6,59 @@ use super::{Access, Desired, sqlite};
 use crate::catalog::Snapshot;
 use crate::stack::TargetUrl;
 
-/// What was observed of one target.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Observed {
-    /// It could be read.
     Readable(Seen),
-    /// It could not.
     Failed {
-        /// Where it is looked for: the path of a file.
+        /// The path of the file.
         place: String,
         failure: Failure,
     },
 }
 
-/// A target that could be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Where it is: the path of a file.
+    /// The path of the file.
     pub place: String,
-    /// The whole schema, whatever `include` and `exclude` say.
+    /// The complete schema, not filtered by `include` and `exclude`.
     pub snapshot: Snapshot,
-    /// Whether this credential could write.
+    /// Whether this account could write.
     pub access: Access,
-    /// What reads it: `SQLite 3.50.4`.
+    /// The version of the database library: `SQLite 3.50.4`.
     pub version: String,
 }
 
-/// Why a target cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
-    /// Variables of its address are not set.
-    Unresolved { names: Vec<String> },
-    /// There is no file.
+    /// Variables in its URL are not set.
+    Unresolved {
+        names: Vec<String>,
+    },
     Missing,
-    /// It is a folder, or another thing that is no file.
+    /// The path is a folder or another special file.
     NotAFile,
-    /// The file has no bytes.
     Empty,
-    /// The file is something else.
+    /// The file has another format.
     NotSqlite,
-    /// The file is damaged.
-    Corrupt { detail: String },
-    /// Its write-ahead log holds changes that cannot be read without leaving files beside it.
+    Corrupt {
+        detail: String,
+    },
+    /// Its write-ahead log has changes that cannot be read without creating files beside it.
     NeedsCheckpoint,
-    /// A writer was interrupted, and its journal must be rolled back before anyone reads.
+    /// A write was interrupted, and its journal has to be rolled back before reading.
     NeedsRollback,
-    /// A writer changed it each time that it was read, or held it locked.
+    /// The file changed during every attempt to read it, or was locked.
     Busy,
-    /// The system or the database refuses.
-    Unreadable { detail: String },
+    /// The system or the database denies access.
+    Unreadable {
+        detail: String,
+    },
 }
 
 impl Failure {
-    /// What is wrong and what to do, for a target at this place.
+    /// What failed and what to do, for a target at a path.
     pub fn message(&self, place: &str) -> String {
         match self {
             Self::Unresolved { names } => {
@@ -99,7 +97,7 @@ impl Failure {
     }
 }
 
-/// Looks at one target. Never fails: a target that cannot be read is a fact of the world.
+/// Never fails: a target that cannot be read is an observation too.
 pub async fn observe(desired: &Desired) -> Observed {
     let seen = match &desired.endpoint.to {
         Err(unset) => Err(Failure::Unresolved { names: unset.names.clone() }),

@@ -1,14 +1,16 @@
-//! A target that is an SQLite file. Opens it so that nothing is written to it and nothing is left
-//! beside it.
+//! Reads a target that is an SQLite file, without writing to it and without creating files beside
+//! it.
 //!
-//! A file in WAL mode is the difficult one: opening it read-only makes `-wal` and `-shm` beside it.
-//! - Nothing in its log: it is opened as immutable, which takes no locks, and therefore compared
-//!   before and after; a change meanwhile means to read again.
-//! - Something in its log and a `-shm` there: somebody has it open, or had. Opened read-only it
-//!   takes part in what is there.
-//! - Something in its log and no `-shm`: refused, with the way out.
+//! Files in WAL mode are difficult: opening one read-only creates `-wal` and `-shm` beside it.
+//! - The log is empty: the file is opened as immutable, which takes no locks. So it is compared
+//!   before and
+//!   after, and read again if it changed.
+//! - The log is not empty and a `-shm` exists: another process has or had it open. It is opened
+//!   read-only and
+//!   uses the existing files.
+//! - The log is not empty and no `-shm` exists: rejected, with help.
 //!
-//! An immutable file is read without looking at its rollback journal, so one that has a journal is refused.
+//! Opening as immutable ignores a rollback journal, so a file with one is rejected.
 
 use std::fs::{self, File, Metadata};
 use std::io::{ErrorKind, Read as _};
@@ -20,11 +22,10 @@ use crate::catalog::{Snapshot, introspect};
 use crate::sql::{self, Database, SqliteMode, open_sqlite};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-/// How often a file that changes while it is read is read again, and how long to wait before.
+/// The number of attempts for a file that changes while it is read, and the pause between them.
 const ATTEMPTS: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(60);
 
-/// Reads the schema of a file.
 pub(super) async fn read(path: &Path) -> Result<Seen, Failure> {
     let place = path.display().to_string();
     // SQLite looks for the log beside the file itself, not beside a link to it.
@@ -39,7 +40,8 @@ pub(super) async fn read(path: &Path) -> Result<Seen, Failure> {
     Err(Failure::Busy)
 }
 
-/// `None` when the file changed meanwhile: what was read, or the error, may be of a torn state.
+/// `None` when the file changed meanwhile, so that the result or error may be of an inconsistent
+/// state.
 async fn read_once(path: &Path) -> Result<Option<Seen>, Failure> {
     let before = State::of(path)?;
     let mode = match before.mode() {
@@ -68,7 +70,7 @@ async fn introspected(database: &Database) -> sql::Result<(Snapshot, String)> {
     Ok((snapshot, format!("SQLite {version}")))
 }
 
-/// What can be seen of a file and what lies beside it without opening it as a database.
+/// The state of a file and its companions, determined without opening it as a database.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     size_bytes: u64,
@@ -76,15 +78,15 @@ struct State {
     header: Header,
     log: Option<(u64, Option<SystemTime>)>,
     has_shared_memory: bool,
-    /// Whether a `-journal` says how to roll back a write.
+    /// Whether a `-journal` file contains a transaction to roll back.
     has_journal: bool,
 }
 
-/// What the first 100 bytes of a file say.
+/// The parsed first 100 bytes of a file.
 #[derive(Debug, PartialEq, Eq)]
 struct Header {
     is_wal: bool,
-    /// The length that the file must have at least, where the header is known to be right.
+    /// The minimum length of the file, where the header is valid.
     length_bytes: Option<u64>,
 }
 
@@ -108,7 +110,6 @@ impl State {
         })
     }
 
-    /// How to open the file.
     fn mode(&self) -> Result<SqliteMode, Failure> {
         let Self { size_bytes, modified: _, header, log, has_shared_memory, has_journal } = self;
         let log_bytes = log.map_or(0, |(bytes, _)| bytes);
@@ -129,8 +130,8 @@ impl State {
     }
 }
 
-/// Whether the rollback journal of a file holds something: SQLite empties it or overwrites its beginning with
-/// zeros when a transaction has ended.
+/// Whether the rollback journal is in use. SQLite deletes it, truncates it or overwrites its start with
+/// zeros at the end of a transaction.
 fn has_journal(path: &Path) -> Result<bool, Failure> {
     let mut first = Vec::with_capacity(1);
     match File::open(beside(path, "-journal")) {
@@ -155,7 +156,7 @@ fn header(path: &Path) -> Result<Header, Failure> {
     if bytes.len() < 100 {
         return Err(Failure::Corrupt { detail: "its header is cut off".to_owned() });
     }
-    // A page size of 1 stands for 65536. The count of pages is valid while both counters agree.
+    // A page size of 1 means 65536. The page count is valid while both counters agree.
     let page_bytes = if number(16, 2) == 1 { 65_536 } else { number(16, 2) };
     let valid = number(24, 4) == number(92, 4);
     Ok(Header {
@@ -181,7 +182,7 @@ fn refused(error: &std::io::Error) -> Failure {
     }
 }
 
-/// What an error of SQLite says of the file, by its primary code.
+/// Converts an SQLite error by its primary code.
 fn failure(error: &sql::Error) -> Failure {
     const BUSY: u32 = 5;
     const LOCKED: u32 = 6;
@@ -193,7 +194,7 @@ fn failure(error: &sql::Error) -> Failure {
     let detail = error.to_string();
     match code.map(|code| code & 0xff) {
         Some(BUSY | LOCKED) => Failure::Busy,
-        // Only a journal to roll back, or a log without an index, makes reading need to write.
+        // Reading needs to write only to roll back a journal or to index a log.
         Some(READ_ONLY) if code == Some(READ_ONLY_ROLLBACK) => Failure::NeedsRollback,
         Some(READ_ONLY) => Failure::NeedsCheckpoint,
         Some(CORRUPT) => Failure::Corrupt { detail },
@@ -206,7 +207,7 @@ fn failure(error: &sql::Error) -> Failure {
 mod tests {
     use super::*;
 
-    /// A file in WAL mode with a table, closed: nothing lies beside it.
+    /// A closed file in WAL mode with a table and without companions.
     async fn wal_file(folder: &Path) -> PathBuf {
         let path = folder.join("target.db");
         let database = open_sqlite(&path, SqliteMode::Create).await.unwrap();
