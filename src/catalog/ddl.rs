@@ -1,5 +1,5 @@
-//! A schema as text that people and models read: like the statements that would make it, the same
-//! for equal schemas. Not meant to be executed. Pure.
+//! Prints a schema for people and models, similar to SQL. Equal schemas give equal texts. Not
+//! executable. Pure.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use super::{Column, ForeignKey, Index, SchemaChange, Snapshot, Table, TableKind,
 use crate::neutral::one_line;
 use crate::sql;
 
-/// Words that a name may not be without quotes, of those that tables and columns are often named.
+/// Keywords that need quotes as names; only those that are common names of tables and columns.
 const RESERVED: [&str; 36] = [
     "all",
     "and",
@@ -49,8 +49,7 @@ const RESERVED: [&str; 36] = [
     "where",
 ];
 
-/// What differs, as unified diffs, one for each table or view under its name; empty when nothing
-/// does.
+/// Unified diffs, one for each table or view that differs, under its name.
 pub fn text_diff(from: &Snapshot, to: &Snapshot) -> String {
     let mut text = String::new();
     for change in diff(from, to) {
@@ -67,7 +66,7 @@ pub fn text_diff(from: &Snapshot, to: &Snapshot) -> String {
     text
 }
 
-/// The header and the text of one side of a diff.
+/// The header and the text for one side of a diff.
 fn side(name: Option<&TableName>, snapshot: &Snapshot) -> (String, String) {
     match name.and_then(|name| snapshot.tables.get_key_value(name)) {
         Some((name, table)) => (one_line(&name.to_string()).into_owned(), written(name, table)),
@@ -120,7 +119,7 @@ fn written(name: &TableName, table: &Table) -> String {
             }
             lines.extend(checks.iter().map(|check| (check.clone(), String::new())));
             let _ = writeln!(text, "CREATE {what} {quoted} (");
-            // After the last line too, so that a new one changes no other.
+            // Ends the last line with a comma too, so that adding a line does not change it.
             for (line, remark) in lines {
                 let _ = writeln!(text, "  {line},{remark}");
             }
@@ -157,7 +156,7 @@ fn column_text(column: &Column) -> String {
     text
 }
 
-/// ` -- ` and what is to be known of a column, in one line.
+/// ` -- ` and the remarks about a column on one line.
 fn column_remark(column: &Column) -> String {
     let made = column.identity.then(|| "numbered by the database".to_owned());
     let comment = column.comment.as_deref().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
@@ -211,14 +210,14 @@ fn qualified(name: &TableName) -> String {
     }
 }
 
-/// A name with quotes only where it needs them: less to read, and less for a model to imitate.
+/// Quotes a name only where necessary, which is shorter and a better example for models.
 fn quoted(name: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     let begins = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
     if begins && name.bytes().all(plain) && !RESERVED.contains(&name) {
         name.to_owned()
     } else {
-        // A name must not begin a line of a diff.
+        // A newline in a name would break the diff.
         sql::identifier(&one_line(name))
     }
 }

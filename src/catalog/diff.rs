@@ -1,4 +1,4 @@
-//! What changed between two snapshots, as typed changes. Pure, sorted, linear.
+//! Compares two snapshots. Pure, sorted, linear.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,21 +18,20 @@ pub enum SchemaChange {
         name: TableName,
         table: Table,
     },
-    /// A table has another name and is otherwise as it was.
+    /// A table was renamed and has no other change.
     RenameTable {
-        /// The old name.
         from: TableName,
         to: TableName,
     },
     ModifyTable {
         name: TableName,
-        /// What of it, at least one.
+        /// Never empty.
         changes: Vec<TableChange>,
     },
 }
 
 impl SchemaChange {
-    /// The table that it is about; of a rename the new name.
+    /// The affected table; for a rename the new name.
     pub fn table(&self) -> &TableName {
         match self {
             Self::AddTable { name, .. } | Self::DropTable { name, .. } | Self::ModifyTable { name, .. } => {
@@ -43,11 +42,11 @@ impl SchemaChange {
     }
 }
 
-/// One change of a table or view.
+/// A change of one table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableChange {
-    /// A table became a view, or the like.
+    /// For example, a table became a view.
     ModifyKind {
         from: TableKind,
         to: TableKind,
@@ -57,14 +56,12 @@ pub enum TableChange {
     ModifyColumn {
         from: Column,
         to: Column,
-        /// What of it, at least one.
+        /// Never empty.
         kinds: BTreeSet<ColumnAspect>,
     },
-    /// The columns that were there before stand in another order.
+    /// The common columns have another order.
     ReorderColumns {
-        /// The order they had.
         from: Vec<String>,
-        /// The order they have.
         to: Vec<String>,
     },
     ModifyPrimaryKey {
@@ -73,12 +70,12 @@ pub enum TableChange {
     },
     AddForeignKey(ForeignKey),
     DropForeignKey(ForeignKey),
-    /// An index or unique constraint is new.
+    /// An index or unique constraint was added.
     AddIndex {
         name: String,
         index: Index,
     },
-    /// An index or unique constraint is gone.
+    /// An index or unique constraint was removed.
     DropIndex {
         name: String,
         index: Index,
@@ -94,14 +91,13 @@ pub enum TableChange {
         from: Option<String>,
         to: Option<String>,
     },
-    /// The statement of a view is another one.
     ModifyDefinition {
         from: Option<String>,
         to: Option<String>,
     },
 }
 
-/// What of a column changed.
+/// A property of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnAspect {
@@ -109,14 +105,14 @@ pub enum ColumnAspect {
     /// Whether NULL is allowed.
     Null,
     Default,
-    /// The expression that generates it.
+    /// The generation expression.
     Generated,
-    /// Whether the database makes its values.
+    /// Whether the database generates its values.
     Identity,
     Comment,
 }
 
-/// All that differs, by table; empty exactly when the tables are equal.
+/// All differences by table; empty exactly when the tables are equal.
 pub fn diff(from: &Snapshot, to: &Snapshot) -> Vec<SchemaChange> {
     let Snapshot { version: _, postgres: _, tables: old } = from;
     let Snapshot { version: _, postgres: _, tables: new } = to;
@@ -148,7 +144,8 @@ pub fn diff(from: &Snapshot, to: &Snapshot) -> Vec<SchemaChange> {
     changes
 }
 
-/// Old names to new ones, where only one table that is gone equals only one that is new.
+/// Renamed tables, from old to new name: where exactly one removed table equals exactly one added
+/// table.
 fn renames<'s>(
     old: &'s BTreeMap<TableName, Table>,
     new: &'s BTreeMap<TableName, Table>,
@@ -170,8 +167,8 @@ fn renames<'s>(
     alike.into_values().filter_map(pair).collect()
 }
 
-/// The digest of a table that does not know its own name: not in references to itself, and not in
-/// the names that SQLite gives to the indexes of unique constraints.
+/// The digest of a table without its own name, which is also in references to itself and in the names that
+/// SQLite generates for indexes of unique constraints.
 fn nameless(name: &TableName, table: &Table) -> Digest {
     let Table {
         kind: _,
@@ -262,7 +259,7 @@ fn by_name(columns: &[Column]) -> BTreeMap<&str, &Column> {
 }
 
 fn aspects(from: &Column, to: &Column) -> BTreeSet<ColumnAspect> {
-    // The kind follows from the type.
+    // The kind is derived from the type.
     let Column { name: _, data_type, kind, nullable, default, generated, identity, comment } = from;
     let differs = [
         (*data_type != to.data_type || *kind != to.kind, ColumnAspect::Type),

@@ -1,10 +1,10 @@
-//! Which values a declared type holds, in both dialects. Pure.
+//! Maps declared types to value kinds, in both dialects. Pure.
 
 use super::ValueKind;
 
 impl ValueKind {
-    /// The kind of a type of PostgreSQL, as `format_type` prints it; of a domain, its base type.
-    /// Arrays, enums and all others are text.
+    /// Maps a type of PostgreSQL, as `format_type` prints it; for a domain, its base type. Arrays, enums
+    /// and unknown types are text.
     pub fn of_postgres(data_type: &str) -> Self {
         if data_type.ends_with(']') {
             return Self::Text;
@@ -24,8 +24,8 @@ impl ValueKind {
         }
     }
 
-    /// The kind of a type of SQLite: well-known names first, then the rules of column affinity.
-    /// A column without a type, or of type ANY, holds texts as they are.
+    /// Maps a type of SQLite: well-known names first, then by column affinity. Columns without a type, or
+    /// of type ANY, store texts unchanged.
     pub fn of_sqlite(declared: &str) -> Self {
         let name = without_arguments(declared).to_ascii_uppercase();
         match name.as_str() {
@@ -49,7 +49,7 @@ impl ValueKind {
         } else if has("REAL") || has("FLOA") || has("DOUB") {
             Self::Float
         } else {
-            // Affinity NUMERIC: what looks like a number is stored as one, the rest as text.
+            // Affinity NUMERIC: texts that look like numbers are stored as numbers.
             Self::Decimal
         }
     }

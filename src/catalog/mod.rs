@@ -1,5 +1,5 @@
-//! The catalog room: schemas of relational databases. Introspects them in a constant number of
-//! round trips, compares and describes them. Does not know what a stack is.
+//! Schemas of relational databases: introspects them in a constant number of round trips, compares
+//! and prints them.
 
 mod canonical;
 mod ddl;

@@ -1,6 +1,6 @@
-//! What a schema has besides tables and views: functions, triggers, policies, sequences, types and the
-//! like, each by what it is called and as the statement that would make it. Too dear to look at for each
-//! plan; for who has to be sure that nothing is missing.
+//! Schema objects other than tables: functions, triggers, policies, sequences, types and others, each with
+//! its name and its statement. Reading them is too expensive for each plan; used where completeness
+//! matters.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,14 +9,15 @@ use similar::TextDiff;
 
 use crate::sql::{Database, OF_CATALOGS, Result, Row, masked};
 
-/// Statements by the names of what they make: `function f(integer)`.
+/// Statements by the name of the object: `function f(integer)`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Objects(BTreeMap<String, String>);
 
-/// Names without `public`, as the snapshot of tables has them.
+/// Prints names in `public` without schema, as in snapshots of tables.
 const ONE_SEARCH_PATH: &str = "SELECT set_config('search_path', 'public', true)";
 
-/// What is shown in each of the queries below: nothing of the server's, of this tool's, or of an extension.
+/// The condition of all queries below: omits objects of the server, of this tool, and of
+/// extensions.
 macro_rules! shown {
     ($class:literal, $object:literal, $schema:literal) => {
         concat!(
@@ -33,7 +34,8 @@ macro_rules! shown {
     };
 }
 
-/// Functions, procedures and aggregates. Of the last only that they are there.
+/// Functions, procedures and aggregates. Aggregates have no statement, so only their existence is
+/// compared.
 const ROUTINES: &str = concat!(
     "SELECT CASE p.prokind WHEN 'p' THEN 'procedure ' WHEN 'a' THEN 'aggregate ' ELSE 'function ' END
             || p.oid::regprocedure::text,
@@ -43,7 +45,7 @@ const ROUTINES: &str = concat!(
     shown!("pg_proc", "p.oid", "n")
 );
 
-/// Triggers and rules, but not those that constraints and views are made of.
+/// Triggers and rules, except those that implement constraints and views.
 const TRIGGERS: &str = concat!(
     "SELECT 'trigger ' || quote_ident(t.tgname) || ' on ' || t.tgrelid::regclass::text,
             pg_catalog.pg_get_triggerdef(t.oid, true)
@@ -63,7 +65,7 @@ const TRIGGERS: &str = concat!(
     shown!("pg_class", "c.oid", "n")
 );
 
-/// Policies, row level security, tables that are not logged, and partitions.
+/// Policies, row level security, unlogged tables, and partitions.
 const OF_TABLES: &str = concat!(
     "SELECT 'policy ' || quote_ident(p.polname) || ' on ' || p.polrelid::regclass::text,
             concat_ws(' ', CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END, 'FOR ' || p.polcmd::text,
@@ -121,14 +123,14 @@ const TYPES: &str = concat!(
     shown!("pg_type", "t.oid", "n")
 );
 
-/// Triggers, and tables whose types are kept.
+/// Triggers and STRICT tables.
 const SQLITE: &str = "
     SELECT 'trigger ' || name || ' on ' || tbl_name, sql FROM sqlite_schema WHERE type = 'trigger'
     UNION ALL
     SELECT 'strict table ' || name, 'STRICT' FROM pragma_table_list
     WHERE schema = 'main' AND strict AND name NOT LIKE 'trueup\\_%' ESCAPE '\\'";
 
-/// All of them, in one round trip.
+/// Reads all objects in one round trip.
 pub async fn objects(database: &Database) -> Result<Objects> {
     let (settings, asked): (usize, &[&str]) = match database {
         Database::Postgres(_) => (2, &[OF_CATALOGS, ONE_SEARCH_PATH, ROUTINES, TRIGGERS, OF_TABLES, TYPES]),
@@ -140,8 +142,8 @@ pub async fn objects(database: &Database) -> Result<Objects> {
 }
 
 impl Objects {
-    /// What of these is missing or different in others, as a unified diff for each. What the others have
-    /// besides is not looked at.
+    /// A unified diff for each of these objects that is missing or different in `there`. Additional objects
+    /// of `there` are ignored.
     pub fn lacking(&self, there: &Self) -> Vec<String> {
         let differs = self.0.iter().filter(|(name, text)| there.0.get(*name) != Some(*text));
         differs.map(|(name, text)| compared(name, text, there.0.get(name))).collect()

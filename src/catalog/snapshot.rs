@@ -1,5 +1,5 @@
-//! The schema of a relational database as a value: what introspection gives, what a diff compares,
-//! what training describes. Sorted, so that equal schemas give equal bytes.
+//! The schema of a relational database as a value: the result of introspection, the input of diffs and of
+//! training. Sorted, so that equal schemas give equal bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,15 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::sql::Dialect;
 
-/// Version of the stored form. A reader refuses a newer one; fields added later have defaults.
+/// The version of the stored format. Newer versions are rejected; fields added later have defaults.
 pub const SNAPSHOT_VERSION: u32 = 1;
 
-/// The tables and views of one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// [`SNAPSHOT_VERSION`] when it was made.
     pub version: u32,
-    /// The major version of PostgreSQL that wrote the statements of its views in its own words.
+    /// The major version of PostgreSQL that printed the definitions of the views.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub postgres: Option<u32>,
     pub tables: BTreeMap<TableName, Table>,
@@ -30,14 +28,14 @@ impl Default for Snapshot {
 }
 
 impl Snapshot {
-    /// The table of this name, as the spec writes it.
+    /// Looks up a table by its name in a spec.
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.get(&TableName::parse(name))
     }
 
-    /// Takes over the words of another major version of PostgreSQL for the views that both have: 16
-    /// leaves names out that 15 wrote, so that after an upgrade they cannot be compared. Gives the
-    /// number of those that were written differently.
+    /// Copies the view definitions of another snapshot where its major version of PostgreSQL differs: 16
+    /// omits names that 15 prints, so definitions cannot be compared after an upgrade. Returns how many
+    /// differed.
     pub fn take_words_of(&mut self, other: &Self) -> usize {
         let (Some(own), Some(others)) = (self.postgres, other.postgres) else { return 0 };
         let mut taken = 0;
@@ -51,9 +49,8 @@ impl Snapshot {
         taken
     }
 
-    /// The schema `after` some steps that began with `before`. Tables that the steps did not touch are
-    /// taken from `self`, the schema as it was last recorded: so that what others did to them stays a
-    /// difference.
+    /// The schema `after` some steps that started from `before`. Tables that the steps did not change are
+    /// taken from `self`, the last recorded schema, so that changes by others remain a difference.
     #[must_use]
     pub fn after_steps(&self, before: &Self, after: &Self) -> Self {
         let mut recorded = after.clone();
@@ -73,18 +70,17 @@ impl Snapshot {
         recorded
     }
 
-    /// The digest of the whole schema.
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)
     }
 }
 
-/// A table's name, with its schema where that is not the default one (`public`, `main`).
+/// A table's name, with its schema unless that is the default one (`public`, `main`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
-    /// The schema, when it is not the default one.
+    /// `None` for the default schema.
     pub schema: Option<String>,
-    /// The name, unquoted.
+    /// Without quotes.
     pub name: String,
 }
 
@@ -94,7 +90,7 @@ impl TableName {
         Self { schema: None, name: name.into() }
     }
 
-    /// Reads `table` or `schema.table`, as the spec writes them, and what `Display` writes.
+    /// Parses `table` or `schema.table`, as in a spec, and the output of `Display`.
     pub fn parse(text: &str) -> Self {
         let quoted = text.strip_prefix('"').and_then(|rest| rest.split_once("\"."));
         if let Some((schema, name)) = quoted {
@@ -107,7 +103,7 @@ impl TableName {
         }
     }
 
-    /// Quoted with its schema, for a statement that must not depend on the search path of a session.
+    /// Quoted and always with its schema, so that a statement does not depend on the search path.
     pub fn located(&self, dialect: Dialect) -> String {
         match dialect {
             Dialect::Postgres if self.schema.is_none() => format!("public.{}", self.quoted()),
@@ -115,7 +111,6 @@ impl TableName {
         }
     }
 
-    /// Quoted, for a statement.
     pub fn quoted(&self) -> String {
         use crate::sql::identifier;
         match &self.schema {
@@ -126,8 +121,8 @@ impl TableName {
 }
 
 impl fmt::Display for TableName {
-    /// `table` or `schema.table`. What would be read back as another name is written so that it is
-    /// not: `main.a.b` for a table `a.b`, `"main".t` for a schema that is named as a default one.
+    /// Writes `table` or `schema.table`. Names that would be parsed differently are marked: `main.a.b` for
+    /// a table `a.b`, `"main".t` for a schema with the name of a default one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.schema {
             Some(schema) if schema.contains(['.', '"']) || matches!(schema.as_str(), "public" | "main") => {
@@ -152,31 +147,29 @@ impl<'de> Deserialize<'de> for TableName {
     }
 }
 
-/// One table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     pub kind: TableKind,
     /// In the order of the table.
     pub columns: Vec<Column>,
-    /// The columns of the primary key, in its order; empty without one.
+    /// The primary key's columns, in its order; empty without one.
     pub primary_key: Vec<String>,
     pub foreign_keys: BTreeSet<ForeignKey>,
-    /// Indexes and unique constraints, by name; not the primary key's own.
+    /// Indexes and unique constraints by name, without the index of the primary key.
     pub indexes: BTreeMap<String, Index>,
-    /// CHECK constraints, as the database prints them; for an enum of PostgreSQL its labels, as
-    /// `CHECK ("column" IN ('label', …))`.
+    /// CHECK constraints as the database prints them. Labels of a PostgreSQL enum are represented as `CHECK
+    /// ("column" IN ('label', …))`.
     pub checks: BTreeSet<String>,
     pub comment: Option<String>,
     /// The statement of a view.
     pub definition: Option<String>,
-    /// Whether SQLite refuses values of other types than the columns' (STRICT). Compared with nothing: what was
-    /// recorded before this was known says no.
+    /// Whether it is a STRICT table of SQLite. Ignored by diffs, because older recorded schemas
+    /// lack it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict: bool,
 }
 
 impl Table {
-    /// A table of a kind, with nothing in it.
     pub fn empty(kind: TableKind) -> Self {
         Self {
             kind,
@@ -196,11 +189,10 @@ impl Table {
     }
 }
 
-/// What kind of relation a table is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableKind {
-    /// A table with rows, partitioned ones too.
+    /// A table with rows, including partitioned ones.
     Table,
     View,
     MaterializedView,
@@ -211,23 +203,23 @@ pub enum TableKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     pub name: String,
-    /// Its type, as the database prints it: `numeric(12,2)`, `TEXT`.
+    /// As the database prints it: `numeric(12,2)`, `TEXT`.
     pub data_type: String,
-    /// What values of it look like.
+    /// How values are compared.
     pub kind: ValueKind,
     pub nullable: bool,
-    /// Its default, as the database prints it.
+    /// As the database prints it.
     pub default: Option<String>,
     /// The expression of a generated column.
     pub generated: Option<String>,
-    /// Whether the database makes its values: identity, serial, rowid alias.
+    /// Whether the database generates its values: identity, serial, rowid alias.
     pub identity: bool,
     pub comment: Option<String>,
 }
 
 #[cfg(test)]
 impl Column {
-    /// A column that allows NULL and has nothing else to say, for tests.
+    /// A nullable column without other properties, for tests.
     pub(crate) fn plain(name: &str, data_type: &str, kind: ValueKind) -> Self {
         Self {
             name: name.to_owned(),
@@ -242,38 +234,36 @@ impl Column {
     }
 }
 
-/// What values of a column look like, for comparing a text of the spec with a value read back.
+/// Determines how a text of the spec is compared with a value of the column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ValueKind {
-    /// Any text; the comparison is exact.
+    /// Compared exactly.
     Text,
     Integer,
     /// A decimal number: `1.50` equals `1.5`.
     Decimal,
-    /// A binary floating point number.
     Float,
     Boolean,
     Date,
-    /// A date and time without a zone.
+    /// Without a time zone.
     Timestamp,
-    /// A moment.
+    /// With a time zone.
     TimestampTz,
     Json,
     Uuid,
-    /// Bytes, written in hexadecimal.
+    /// Written in hexadecimal.
     Bytes,
 }
 
-/// A reference to another table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ForeignKey {
     /// Columns of this table.
     pub columns: Vec<String>,
     pub table: TableName,
-    /// Its columns; empty where they are its primary key and not said.
+    /// The referenced columns; empty where they are the primary key and not written.
     pub references: Vec<String>,
-    /// `ON DELETE` and `ON UPDATE`, where they are not `NO ACTION`.
+    /// The ON DELETE and ON UPDATE clauses, except `NO ACTION`.
     pub actions: Vec<String>,
 }
 
@@ -282,7 +272,7 @@ pub struct Index {
     pub unique: bool,
     /// Columns and expressions, in order.
     pub keys: Vec<String>,
-    /// What else its statement says behind the keys: `INCLUDE (…)`, `NULLS NOT DISTINCT`.
+    /// The clauses behind the keys: `INCLUDE (…)`, `NULLS NOT DISTINCT`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub more: Vec<String>,
     /// The predicate of a partial index.

@@ -1,4 +1,5 @@
-//! The catalog of SQLite: `sqlite_schema` joined with the table-valued pragmas, one statement each.
+//! Introspects SQLite with `sqlite_schema` joined with the table-valued pragmas, one statement
+//! each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +7,8 @@ use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
 use crate::sql::{Database, Result, Row, Value, folded, masked, unfolded};
 
-/// Name, kind, whether it is WITHOUT ROWID, statement, whether it is STRICT. No shadow tables of virtual ones.
+/// Returns name, kind, WITHOUT ROWID, statement, STRICT. Shadow tables of virtual tables are
+/// omitted.
 const TABLES: &str = "
     SELECT t.name, t.type, t.wr, s.sql, t.strict
     FROM pragma_table_list t
@@ -18,11 +20,11 @@ const TABLES: &str = "
       AND t.name <> '_sqlx_migrations'
     ORDER BY t.name";
 
-/// The modules that can show a virtual table, as JSON.
+/// Returns the available modules of virtual tables, as JSON.
 const MODULES: &str = "SELECT json_group_array(name) FROM pragma_module_list";
 
-/// Table, column, type, whether it is NOT NULL, default, place in the primary key from 1, whether it
-/// is hidden (1) or generated (2, 3). In order. Of the tables in a JSON list.
+/// Returns table, column, type, NOT NULL, default, position in the primary key from 1, hidden (1) or
+/// generated (2, 3). In order, for the tables in a JSON list.
 const COLUMNS: &str = "
     SELECT t.value, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, c.hidden
     FROM json_each($1) t
@@ -30,8 +32,8 @@ const COLUMNS: &str = "
     WHERE c.hidden <> 1
     ORDER BY t.key, c.cid";
 
-/// Table, index, whether it is unique, whether it is the primary key's own, statement, keys as JSON
-/// (null for an expression), which of them descend as JSON. Of the tables in a JSON list.
+/// Returns table, index, unique, whether it belongs to the primary key, statement, keys as JSON (null for
+/// an expression), and as JSON which of them descend. For the tables in a JSON list.
 const INDEXES: &str = "
     SELECT t.value, i.name, i.\"unique\", i.origin = 'pk', s.sql,
            (SELECT json_group_array(k.name ORDER BY k.seqno)
@@ -43,15 +45,15 @@ const INDEXES: &str = "
     LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = i.name
     ORDER BY t.key, i.seq";
 
-/// Table, number of the key, column, table that is referenced, its column, action on update, action on
-/// delete. In order. Of the tables in a JSON list.
+/// Returns table, number of the key, column, referenced table and column, ON UPDATE, ON DELETE. In order,
+/// for the tables in a JSON list.
 const FOREIGN_KEYS: &str = "
     SELECT t.value, f.id, f.\"from\", f.\"table\", f.\"to\", f.on_update, f.on_delete
     FROM json_each($1) t
     JOIN pragma_foreign_key_list(t.value, 'main') f
     ORDER BY t.key, f.id, f.seq";
 
-/// All rows of a query with so many columns.
+/// Runs a query with the given number of columns.
 async fn all(database: &Database, query: &str, columns: usize, values: &[Value]) -> Result<Vec<Row>> {
     unfolded(&database.query(&folded(query, columns), values).await?)
 }
@@ -77,7 +79,7 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
             }
             TableKind::Foreign => {
                 table.definition = Some(masked(sql.trim()));
-                // The columns of a virtual table can be asked only of its own module.
+                // The columns of a virtual table can be queried only where its module is loaded.
                 if sqlite_ddl::module(sql).is_some_and(|module| modules.contains(&module)) {
                     computed.push(Some(name.clone()));
                 }
@@ -96,7 +98,7 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     columns.extend(computed_columns(database, computed).await?);
     let tables = [Value::Texts(stored)];
     let indexes = all(database, INDEXES, 7, &tables).await?;
-    // With an index of its own, the primary key is not the rowid.
+    // A primary key with an index of its own is not an alias of the rowid.
     let mut own_index = BTreeSet::new();
     for row in indexes {
         if row.bool(3)? {
@@ -137,8 +139,8 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
     Ok(snapshot)
 }
 
-/// The columns of views and virtual tables, in one statement; one each when one of them is broken (a
-/// view of a table that is gone), because that one fails the statement for all. It has no columns.
+/// The columns of views and virtual tables, in one statement. A broken view, for example of a dropped
+/// table, fails the statement; then each is queried separately, and the broken one has no columns.
 async fn computed_columns(database: &Database, names: Vec<Option<String>>) -> Result<Vec<Row>> {
     const SQLITE_ERROR: &str = "1";
     match all(database, COLUMNS, 7, &[Value::Texts(names.clone())]).await {
@@ -163,7 +165,7 @@ fn table_of<'s>(snapshot: &'s mut Snapshot, row: &Row) -> Result<Option<&'s mut 
 fn column(row: &Row, text: Option<&TableText>) -> Result<Column> {
     let name = row.text(1)?.to_owned();
     let declared = row.get(2).unwrap_or("");
-    // The pragma says "INTEGER GENERATED ALWAYS" of `INTEGER GENERATED ALWAYS AS (…)`.
+    // The pragma reports "INTEGER GENERATED ALWAYS" for `INTEGER GENERATED ALWAYS AS (…)`.
     let generated = matches!(row.integer(6)?, 2 | 3);
     let upper = declared.to_ascii_uppercase();
     let data_type = match upper.find("GENERATED ALWAYS") {

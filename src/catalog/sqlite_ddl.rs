@@ -1,19 +1,19 @@
-//! What SQLite keeps only as text: CHECK constraints, generating expressions, keys and predicates of
-//! indexes, bodies of views. Reads statements that SQLite itself accepted. Pure; never fails: what it
-//! does not understand it leaves out.
+//! Parses what SQLite keeps only as text: CHECK constraints, generation expressions, keys and predicates of
+//! indexes, bodies of views. The input was accepted by SQLite. Pure; never fails, but omits what it cannot
+//! parse.
 
 use std::collections::BTreeMap;
 
-/// What is read from a CREATE TABLE.
+/// The parsed parts of a CREATE TABLE.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TableText {
-    /// The expressions of all CHECK constraints, as written, in order.
+    /// The expressions of all CHECK constraints, in order.
     pub(super) checks: Vec<String>,
-    /// The expressions of generated columns, by lower-case name of the column.
+    /// The expressions of generated columns, by the column's name in lower case.
     pub(super) generated: BTreeMap<String, String>,
 }
 
-/// One token, as a range of the text.
+/// A token with its offset in the text.
 #[derive(Debug, Clone, Copy)]
 struct Token<'a> {
     text: &'a str,
@@ -30,7 +30,6 @@ impl Token<'_> {
     }
 }
 
-/// Reads a CREATE TABLE.
 pub(super) fn table(sql: &str) -> TableText {
     let tokens = tokens(sql);
     let mut found = TableText::default();
@@ -72,11 +71,11 @@ pub(super) fn index(sql: &str) -> (Vec<String>, Option<String>) {
     (keys, predicate)
 }
 
-/// What follows the AS of a CREATE VIEW.
+/// The text behind the AS of a CREATE VIEW.
 pub(super) fn view_body(sql: &str) -> String {
     let tokens = tokens(sql);
     let mut depth = 0_usize;
-    // The first three words are CREATE, VIEW and a name, which may be "as".
+    // The first three tokens are CREATE, VIEW and a name, which may be "as".
     for token in tokens.iter().skip(3) {
         match token.text {
             "(" => depth += 1,
@@ -97,7 +96,7 @@ pub(super) fn module(sql: &str) -> Option<String> {
     tokens.get(using + 1).map(|token| unquoted(token.text).to_lowercase())
 }
 
-/// The tokens between a parenthesis that opens the slice and the one that closes it.
+/// The tokens between the opening parenthesis, which is the first token, and its closing one.
 fn parenthesised<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate() {
@@ -113,7 +112,7 @@ fn parenthesised<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     None
 }
 
-/// Splits at the commas that are in no parentheses.
+/// Splits at commas outside of parentheses.
 fn items<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     let mut depth = 0_usize;
     tokens
@@ -128,7 +127,7 @@ fn items<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
         .collect()
 }
 
-/// The text from the first to the last of some tokens.
+/// The text from the first to the last token.
 fn slice<'a>(sql: &'a str, tokens: &[Token<'a>]) -> &'a str {
     match (tokens.first(), tokens.last()) {
         (Some(first), Some(last)) => sql.get(first.at..last.end()).unwrap_or(""),
@@ -136,7 +135,6 @@ fn slice<'a>(sql: &'a str, tokens: &[Token<'a>]) -> &'a str {
     }
 }
 
-/// A name without its quotes.
 fn unquoted(text: &str) -> String {
     let inner = |quote: char, close: char| text.strip_prefix(quote)?.strip_suffix(close);
     if let Some(name) = inner('[', ']') {
@@ -150,7 +148,7 @@ fn unquoted(text: &str) -> String {
     text.to_owned()
 }
 
-/// Words, quoted names and texts, single other characters; no white space, no comments.
+/// Splits into words, quoted names, strings and single characters; omits white space and comments.
 fn tokens(sql: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut at = 0;
@@ -164,7 +162,7 @@ fn tokens(sql: &str) -> Vec<Token<'_>> {
     tokens
 }
 
-/// The length of the token that a text begins with, and whether it is more than space.
+/// The length of the first token, and whether it is not white space or a comment.
 fn token(rest: &str) -> (usize, bool) {
     let Some(first) = rest.chars().next() else { return (0, false) };
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
@@ -182,7 +180,7 @@ fn token(rest: &str) -> (usize, bool) {
     }
 }
 
-/// Where a quoted text ends; a doubled quote stands for itself.
+/// The offset of the closing quote; a doubled quote is an escape.
 fn closing(text: &str, quote: char) -> Option<usize> {
     let mut at = 1;
     loop {

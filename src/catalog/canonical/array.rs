@@ -1,12 +1,12 @@
-//! Arrays of PostgreSQL, as literals (`{1,2}`) or as lists of JSON (`[1, 2]`) that stand for them. Pure.
+//! PostgreSQL arrays, as literals (`{1,2}`) or as equivalent JSON lists (`[1, 2]`). Pure.
 
 use super::json;
 use crate::catalog::{Column, ValueKind};
 
-/// PostgreSQL takes no more dimensions.
+/// The maximum number of dimensions in PostgreSQL.
 const DEPTH: usize = 6;
 
-/// An array of any number of dimensions, its items as texts.
+/// An array of any number of dimensions, with its items as texts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Array(Vec<Item>);
 
@@ -18,7 +18,7 @@ enum Item {
 }
 
 impl Column {
-    /// What an array of PostgreSQL is made of, as a column of its own; `None` for any other type.
+    /// The element type of an array, as a column; `None` for any other type.
     pub fn element(&self) -> Option<Self> {
         let data_type = self.data_type.strip_suffix("[]")?;
         let kind = ValueKind::of_postgres(data_type);
@@ -27,7 +27,7 @@ impl Column {
 }
 
 impl Array {
-    /// Reads either form; `None` for what is neither, and for a literal with bounds (`[0:1]={1,2}`).
+    /// Parses either form; `None` where it is invalid, or a literal with bounds (`[0:1]={1,2}`).
     pub fn read(text: &str, element: &Column) -> Option<Self> {
         if text.trim_start().starts_with('[') {
             return from_json(text, element, DEPTH).map(Self);
@@ -37,7 +37,7 @@ impl Array {
         walk.rest.is_empty().then_some(Self(items))
     }
 
-    /// Its texts, whatever the dimension.
+    /// All items, of all dimensions.
     pub fn texts(&self) -> Vec<&str> {
         fn add<'a>(items: &'a [Item], texts: &mut Vec<&'a str>) {
             for item in items {
@@ -53,12 +53,11 @@ impl Array {
         texts
     }
 
-    /// The literal as PostgreSQL prints it, each text spelled in some way.
+    /// The literal as PostgreSQL prints it, with each item converted by `spell`.
     pub fn literal(&self, spell: &impl Fn(&str) -> String) -> String {
         written(&self.0, spell)
     }
 
-    /// The same with its items in an order of their own.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.0.sort_unstable();
@@ -83,7 +82,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// Lists in a list are further dimensions, unless the items are documents themselves.
+/// Nested lists are further dimensions, unless the element type is JSON.
 fn from_json(text: &str, element: &Column, depth: usize) -> Option<Vec<Item>> {
     let depth = depth.checked_sub(1)?;
     let item = |item: String| match item.chars().next()? {
@@ -121,7 +120,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes a character, and the space before it.
+    /// Consumes a character and the white space before it.
     fn eat(&mut self, expected: char) -> Option<()> {
         self.rest = self.rest.trim_start().strip_prefix(expected)?;
         Some(())

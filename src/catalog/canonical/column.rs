@@ -1,15 +1,15 @@
-//! What one column makes of a value: the canonical spelling after the database has stored it. Pure.
+//! The canonical form of a value after one column has stored it. Pure.
 
 use super::{Array, canonical, number};
 use crate::catalog::{Column, ValueKind};
 use crate::sql::Dialect;
 
 impl Column {
-    /// As [`canonical`], and as this column stores it: PostgreSQL rounds to the scale of
-    /// `numeric(p,s)`, keeps six digits of a `real` and no space at the end of a `character(n)`, of arrays
-    /// their items, for which a list of JSON may stand, and of an `inet` its mask;
-    /// SQLite turns what looks like a number into one, of 64 bits or 15 digits, unless the column
-    /// is of texts or bytes.
+    /// Like [`canonical`], with the conversions of this column. PostgreSQL rounds to the scale of
+    /// `numeric(p,s)`, keeps six digits of a `real`, removes trailing spaces of a `character(n)`, and
+    /// prints the mask of an `inet`. Items of arrays are converted too, also those of a JSON list. SQLite
+    /// converts texts that look like numbers to 64 bits or 15 digits, unless the column has type text or
+    /// blob.
     pub fn canonical(&self, dialect: Dialect, text: &str) -> String {
         match dialect {
             Dialect::Postgres => self.stored_by_postgres(text),
@@ -44,7 +44,7 @@ impl Column {
     }
 }
 
-/// An address with the length of its mask, which the text of an `inet` always has.
+/// Adds the mask length, which the text form of an `inet` has always.
 fn address(text: &str) -> Option<String> {
     let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
     let address: std::net::IpAddr = address.parse().ok()?;

@@ -1,16 +1,16 @@
-//! JSON documents, by value. Walks the text itself, because a parser that reads numbers as `f64`
-//! would change the long ones. Pure.
+//! Canonical JSON documents. Scans the text itself, because a parser that reads numbers as `f64` would
+//! change long ones. Pure.
 
 use std::collections::BTreeMap;
 
 use super::number;
 
-/// Deeper documents are kept as they stand.
+/// Documents with deeper nesting are kept unchanged.
 const DEPTH: usize = 128;
 
-/// Compact, keys sorted, the last of equal keys kept (as `jsonb` does), numbers by value.
+/// Compact, with sorted keys, the last of equal keys (as in `jsonb`), and canonical numbers.
 pub(super) fn document(text: &str) -> Option<String> {
-    // What is valid is decided by the library; the walk may then be simple.
+    // serde_json checks that the text is valid, so the scan below can be simple.
     serde_json::from_str::<serde::de::IgnoredAny>(text).ok()?;
     let mut walk = Walk { rest: text };
     let value = walk.value(DEPTH)?;
@@ -18,7 +18,7 @@ pub(super) fn document(text: &str) -> Option<String> {
     walk.rest.is_empty().then_some(value)
 }
 
-/// The items of a list, each as [`document`] writes it.
+/// The items of a list, each in the form of [`document`].
 pub(super) fn items(text: &str) -> Option<Vec<String>> {
     serde_json::from_str::<Vec<serde::de::IgnoredAny>>(text).ok()?;
     let mut walk = Walk { rest: text };
@@ -70,7 +70,7 @@ impl<'a> Walk<'a> {
         Some(items)
     }
 
-    /// Whether the list ends here; a comma before its next item is skipped.
+    /// Whether the list ends here. Skips a comma before the next item.
     fn closed(&mut self, bracket: char) -> Option<bool> {
         self.skip_space();
         let next = self.rest.chars().next()?;

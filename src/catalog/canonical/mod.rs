@@ -1,6 +1,6 @@
-//! One spelling for equal values, so that a text of the spec compares with a value read back
-//! (`column::text` on PostgreSQL, `CAST AS TEXT` or `hex` on SQLite). Pure; it never fails: a text
-//! that is no value of its kind is kept as it stands, and the database will refuse it.
+//! One spelling for equal values, so that texts of a spec can be compared with values from a database
+//! (`column::text` in PostgreSQL, `CAST AS TEXT` or `hex` in SQLite). Pure; never fails: a text that is not
+//! a valid value is kept unchanged, and the database will reject it.
 
 mod array;
 mod column;
@@ -14,15 +14,16 @@ pub use array::Array;
 
 /// The canonical spelling of a text as a value of a kind.
 ///
-/// What it equates, by kind:
-/// - numbers by value (`+5`, `007`, `1.50`, `1e3`, `-0`), floats at 15 significant digits, which
-///   is what SQLite prints;
-/// - truth values as PostgreSQL reads them (`t`, `yes`, `on`, `1`, …);
-/// - dates and times as PostgreSQL stores them, at microseconds: a zone is dropped from a
-///   [`ValueKind::Timestamp`], and [`ValueKind::TimestampTz`] without one is UTC;
-/// - JSON by value: keys sorted, the last of equal ones kept, numbers by value;
+/// Treated as equal, by kind:
+/// - numbers by value (`+5`, `007`, `1.50`, `1e3`, `-0`), and floats at 15 significant digits, as
+///   SQLite prints them;
+/// - booleans as PostgreSQL parses them (`t`, `yes`, `on`, `1`, …);
+/// - dates and times as PostgreSQL stores them, in microseconds: [`ValueKind::Timestamp`] ignores a
+///   time zone, and
+///   [`ValueKind::TimestampTz`] without one is UTC;
+/// - JSON by value: sorted keys, the last of equal ones, numbers by value;
 /// - UUIDs with or without hyphens and braces, in any case;
-/// - bytes as hexadecimal digits in any case, after `\x` or `0x` or nothing.
+/// - bytes as hexadecimal digits in any case, with or without a prefix `\x` or `0x`.
 pub fn canonical(kind: ValueKind, text: &str) -> String {
     let spelled = match kind {
         ValueKind::Text => None,

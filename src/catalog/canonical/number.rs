@@ -1,10 +1,10 @@
-//! Numbers, by value. Pure.
+//! Canonical forms of numbers. Pure.
 
-/// Beyond this many digits before or after the point, a number is written with an exponent, so
-/// that `1e999999999` costs no memory.
+/// Numbers with more digits before or after the point are written with an exponent, so that `1e999999999`
+/// uses little memory.
 const PLAIN_DIGITS: i64 = 1_000;
 
-/// A decimal number of any length in plain digits: no sign when positive, no zeros that say nothing.
+/// A decimal number of any length, without plus sign and redundant zeros.
 pub(super) fn decimal(text: &str) -> Option<String> {
     if let Some(special) = special(text) {
         return Some(special.to_owned());
@@ -35,7 +35,7 @@ pub(super) fn decimal(text: &str) -> Option<String> {
     Some(format!("{sign}{}", written(significant, scale)))
 }
 
-/// A binary floating point number at 15 significant digits.
+/// A 64-bit floating point number, with 15 significant digits.
 pub(super) fn float(text: &str) -> Option<String> {
     if let Some(special) = special(text) {
         return Some(special.to_owned());
@@ -44,13 +44,13 @@ pub(super) fn float(text: &str) -> Option<String> {
     decimal(&format!("{number:.14e}"))
 }
 
-/// The same of 32 bits, at 6 significant digits.
+/// A 32-bit floating point number, with 6 significant digits.
 pub(super) fn single(text: &str) -> Option<String> {
     let number = text.parse::<f32>().ok().filter(|number| number.is_finite())?;
     decimal(&format!("{number:.5e}"))
 }
 
-/// A canonical decimal with at most so many digits after the point, halves rounded away from zero.
+/// Rounds a canonical decimal to `scale` fraction digits, half away from zero.
 pub(super) fn rounded(canonical: &str, scale: usize) -> Option<String> {
     let (sign, unsigned) = match canonical.strip_prefix('-') {
         Some(unsigned) => ("-", unsigned),
@@ -58,7 +58,7 @@ pub(super) fn rounded(canonical: &str, scale: usize) -> Option<String> {
     };
     let (whole, fraction) = unsigned.split_once('.')?;
     let (kept, dropped) = fraction.split_at_checked(scale)?;
-    // The zero in front takes the last carry.
+    // The leading zero takes the last carry.
     let mut digits = format!("0{whole}.{kept}");
     if dropped.starts_with(['5', '6', '7', '8', '9']) {
         let carried = digits.rfind(|digit| !matches!(digit, '9' | '.'))?;

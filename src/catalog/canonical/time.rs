@@ -1,10 +1,10 @@
-//! Dates and times, as PostgreSQL reads and stores them, in ISO order only: what depends on a
-//! `DateStyle` is kept as it stands. Pure.
+//! Dates and times as PostgreSQL parses and stores them, in ISO order only: texts that depend on
+//! `DateStyle` are kept unchanged. Pure.
 
 use jiff::civil::{Date, DateTime, DateTimeRound, Time};
 use jiff::{RoundMode, SignedDuration, ToSpan as _, Unit};
 
-/// `2024-01-05`; a time after it is dropped.
+/// Formats as `2024-01-05`, without a time.
 pub(super) fn date(text: &str) -> Option<String> {
     if let Some(infinity) = infinity(text) {
         return Some(infinity);
@@ -14,12 +14,12 @@ pub(super) fn date(text: &str) -> Option<String> {
     civil(day).map(|date| date.to_string())
 }
 
-/// `2024-01-05 10:00:00.5`, whatever the zone.
+/// Formats as `2024-01-05 10:00:00.5`, ignoring the time zone.
 pub(super) fn timestamp(text: &str) -> Option<String> {
     infinity(text).or_else(|| moment(text).and_then(|(moment, _)| spelled(moment)))
 }
 
-/// `2024-01-05 10:00:00.5+00:00`.
+/// Formats as `2024-01-05 10:00:00.5+00:00`.
 pub(super) fn timestamp_tz(text: &str) -> Option<String> {
     if let Some(infinity) = infinity(text) {
         return Some(infinity);
@@ -34,7 +34,7 @@ fn infinity(text: &str) -> Option<String> {
     matches!(lower.as_str(), "infinity" | "-infinity").then_some(lower)
 }
 
-/// At microseconds, the fraction without trailing zeros.
+/// Rounds to microseconds, without trailing zeros.
 fn spelled(moment: DateTime) -> Option<String> {
     let microseconds = DateTimeRound::new().smallest(Unit::Microsecond).mode(RoundMode::HalfEven);
     let rounded = moment.round(microseconds).ok()?;
@@ -46,7 +46,7 @@ fn spelled(moment: DateTime) -> Option<String> {
     Some(format!("{date} {:02}:{:02}:{:02}{fraction}", time.hour(), time.minute(), time.second()))
 }
 
-/// A date, or a date and a time, with the seconds east of UTC where a zone is written.
+/// Parses a date with an optional time, and the offset in seconds where a time zone is given.
 fn moment(text: &str) -> Option<(DateTime, Option<i64>)> {
     let (day, rest) = match text.split_once(['T', 't', ' ']) {
         Some((day, rest)) => (day, rest.trim_start()),
@@ -59,7 +59,7 @@ fn moment(text: &str) -> Option<(DateTime, Option<i64>)> {
         "" => None,
         zone => Some(offset_seconds(zone)?),
     };
-    // PostgreSQL takes 24:00 for the midnight that ends the day.
+    // PostgreSQL accepts 24:00 as midnight at the end of the day.
     if matches!(clock, "24:00" | "24:00:00") {
         return Some((date.checked_add(1.day()).ok()?.to_datetime(Time::midnight()), offset));
     }
@@ -100,7 +100,7 @@ fn time(clock: &str) -> Option<Time> {
     Time::new(hour, minute, second, i32::try_from(number(nanos.get(..9)?)?).ok()?).ok()
 }
 
-/// `Z`, `UTC`, `+02`, `-03:30`, `+0530`, `+00:19:32`.
+/// Parses `Z`, `UTC`, `+02`, `-03:30`, `+0530`, `+00:19:32`.
 fn offset_seconds(zone: &str) -> Option<i64> {
     if matches!(zone.to_ascii_lowercase().as_str(), "z" | "utc" | "gmt") {
         return Some(0);
@@ -120,7 +120,7 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     (parts.len() <= 3 && seconds < 24 * 3_600).then_some(sign * seconds)
 }
 
-/// Digits only: no sign, no space.
+/// Accepts digits only: no sign, no white space.
 fn number(digits: &str) -> Option<i64> {
     let valid = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if valid { digits.parse().ok() } else { None }

@@ -1,4 +1,4 @@
-//! Keys, references, checks and indexes, from what the catalogs say of them in numbers and letters.
+//! Parses keys, foreign keys, checks and indexes from the codes of the catalogs.
 
 use serde::Deserialize;
 
@@ -7,7 +7,6 @@ use crate::catalog::{ForeignKey, Index};
 use crate::sql::{Error, Result, Row, identifier};
 
 impl Relations {
-    /// Adds the rows of [`super::queries::CONSTRAINTS`].
     pub(super) fn add_constraints(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
             let reference: Option<Reference> = row.json(3)?;
@@ -28,7 +27,6 @@ impl Relations {
         Ok(())
     }
 
-    /// Adds the rows of [`super::queries::INDEXES`].
     pub(super) fn add_indexes(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
             if let Some(relation) = self.of_row(row)? {
@@ -40,10 +38,10 @@ impl Relations {
     }
 }
 
-/// A foreign key as the catalog has it. Letters and columns: `pg_constraint` in PostgreSQL's manual.
+/// A foreign key in the format of `pg_constraint`, which PostgreSQL's manual explains.
 #[derive(Debug, Deserialize)]
 struct Reference {
-    /// Numbers of relations are texts in JSON.
+    /// OIDs are strings in JSON.
     #[serde(rename = "confrelid", deserialize_with = "number")]
     table: Number,
     #[serde(rename = "conkey")]
@@ -56,14 +54,14 @@ struct Reference {
     on_delete: char,
     #[serde(rename = "confupdtype")]
     on_update: char,
-    /// The columns that a deletion sets, where not all (PostgreSQL 15).
+    /// The columns that ON DELETE SET affects, where not all (PostgreSQL 15).
     #[serde(rename = "confdelsetcols", default)]
     set_on_delete: Option<Vec<Number>>,
     #[serde(rename = "condeferrable")]
     deferrable: bool,
     #[serde(rename = "condeferred")]
     deferred: bool,
-    /// PostgreSQL 18.
+    /// Since PostgreSQL 18.
     #[serde(rename = "conenforced", default)]
     enforced: Option<bool>,
     #[serde(rename = "convalidated")]
@@ -85,7 +83,7 @@ impl Reference {
         }
     }
 
-    /// What is not the default, as its statement says it.
+    /// The clauses that are not defaults, as SQL.
     fn actions(&self, own: &Relation) -> Vec<String> {
         let Self { table: _, columns: _, references: _, matching, on_delete, on_update, .. } = self;
         let Self { set_on_delete, deferrable, deferred, enforced, validated, .. } = self;
@@ -114,7 +112,7 @@ impl Reference {
     }
 }
 
-/// What happens to rows that refer to a changed one; `NO ACTION` is the default and is left out.
+/// The action on referencing rows; the default `NO ACTION` is omitted.
 fn action(letter: char) -> Option<&'static str> {
     match letter {
         'r' => Some("RESTRICT"),
@@ -126,7 +124,7 @@ fn action(letter: char) -> Option<&'static str> {
 }
 
 fn index(row: &Row, relation: &Relation) -> Result<Index> {
-    /// The bit of a key that descends.
+    /// The bit of a descending key.
     const DESCENDS: i64 = 1;
     let (columns, options) = (numbers(row, 5)?, numbers(row, 6)?);
     let key_count = usize::try_from(row.integer(7)?).unwrap_or_default();
@@ -163,7 +161,7 @@ fn index(row: &Row, relation: &Relation) -> Result<Index> {
     })
 }
 
-/// Names in a list, quoted where they are not plain.
+/// A list of names, quoted where necessary.
 fn listed(names: &[String]) -> String {
     let is_plain =
         |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
@@ -172,7 +170,7 @@ fn listed(names: &[String]) -> String {
     said.join(", ")
 }
 
-/// A list of numbers as PostgreSQL writes it: `{1,2}` an array, `1 2` a vector. NULL is an empty one.
+/// Parses numbers in PostgreSQL's formats: an array `{1,2}` or a vector `1 2`. NULL is empty.
 fn numbers(row: &Row, column: usize) -> Result<Vec<Number>> {
     let Some(text) = row.get(column) else { return Ok(Vec::new()) };
     let unreadable = |_| Error::Decode { column, kind: format!("numbers {text:?}") };

@@ -1,5 +1,5 @@
-//! The catalogs of PostgreSQL 12 and later: a query each, all in one round trip and one read-only
-//! transaction that sees one state of them, put together here. Knows no stack.
+//! Introspects PostgreSQL 12 and later: one query per catalog, all in one round trip and in one read-only
+//! transaction with one snapshot. The rows are assembled by the client.
 
 mod constraints;
 mod queries;

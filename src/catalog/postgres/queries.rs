@@ -1,21 +1,20 @@
-//! What is asked of the catalogs: plain rows, which are put together on this side. A session that was
-//! just opened knows nothing of them yet, so that each join, function and operator costs it more than
-//! the rows do.
+//! The catalog queries. They return plain rows, which are joined by the client: in a new session with cold
+//! catalog caches, every join, function and operator costs more than the rows.
 //!
-//! What was made with the server has numbers below 16384, and is of no interest. A column that came
-//! after PostgreSQL 12 is asked for by name, in JSON.
+//! Objects that initdb created have OIDs below 16384 and are omitted. Columns that were added after
+//! PostgreSQL 12 are accessed by name in JSON.
 
-/// One state of all catalogs.
+/// All queries see the same snapshot.
 pub(super) const ONE_STATE: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY";
 
-/// Names of `public` print without their schema and all others with it, whatever the role's own
-/// search path is: equal schemas give equal snapshots.
-/// Gives the server's major version, too.
+/// Makes the output independent of the role's search path: names in `public` are printed without schema,
+/// and all others with it. Also returns the server's major version.
 pub(super) const ONE_SEARCH_PATH: &str = "SELECT current_setting('server_version_num')::int / 10000, \
                                           set_config('search_path', 'public', true)";
 
-/// Number, schema, name, kind, whether it is shown, statement of a view. Not shown is this tool's own, a
-/// partition, and what belongs to an extension; a foreign key may lead there.
+/// Returns OID, schema, name, kind, whether it is part of the snapshot, and the statement of a view.
+/// Omitted from the snapshot are this tool's tables, partitions, and members of extensions, but foreign
+/// keys may reference them.
 pub(super) const RELATIONS: &str = "
     SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text,
            NOT c.relispartition AND n.nspname <> 'trueup'
@@ -31,8 +30,8 @@ pub(super) const RELATIONS: &str = "
     WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'";
 
-/// Relation, number, name, type, number of the type, whether it is NOT NULL, whether it is an identity,
-/// whether its expression generates it, default or generating expression.
+/// Returns relation, number, name, type, OID of the type, NOT NULL, identity, whether the expression
+/// generates it, default or generation expression.
 pub(super) const COLUMNS: &str = "
     SELECT a.attrelid::int8, a.attnum, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
            a.atttypid::int8, a.attnotnull, a.attidentity <> '', a.attgenerated <> '',
@@ -43,13 +42,13 @@ pub(super) const COLUMNS: &str = "
     WHERE a.attrelid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
       AND c.relkind IN ('r', 'p', 'v', 'm', 'f')";
 
-/// Relation, number of the column or 0, comment.
+/// Returns relation, number of the column or 0, comment.
 pub(super) const COMMENTS: &str = "
     SELECT objoid::int8, objsubid, description
     FROM pg_catalog.pg_description
     WHERE classoid = 'pg_catalog.pg_class'::regclass AND objoid >= 16384";
 
-/// Relation and number of each column that owns a sequence.
+/// Returns relation and number of each column that owns a sequence.
 pub(super) const SEQUENCES: &str = "
     SELECT d.refobjid::int8, d.refobjsubid
     FROM pg_catalog.pg_depend d
@@ -57,8 +56,8 @@ pub(super) const SEQUENCES: &str = "
     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid >= 16384
       AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype = 'a'";
 
-/// Number; of a domain, number and name of the type under it; of an enum, a label. A row for each label,
-/// in order.
+/// Returns the OID; for a domain, OID and name of its base type; for an enum, one row per label, in
+/// order.
 pub(super) const TYPES: &str = "
     SELECT t.oid::int8, t.typbasetype::int8, pg_catalog.format_type(NULLIF(t.typbasetype, 0), NULL), e.enumlabel::text
     FROM pg_catalog.pg_type t
@@ -66,8 +65,8 @@ pub(super) const TYPES: &str = "
     WHERE t.typtype IN ('d', 'e')
     ORDER BY e.enumsortorder";
 
-/// Relation, kind, numbers of its columns, of a foreign key all that the catalog says as JSON, of a check
-/// or an exclusion its text.
+/// Returns relation, kind, numbers of its columns; for a foreign key its catalog row as JSON; for a check
+/// or exclusion constraint its text.
 pub(super) const CONSTRAINTS: &str = "
     SELECT k.conrelid::int8, k.contype::text, k.conkey::text,
            CASE WHEN k.contype = 'f' THEN to_json(k)::text END,
@@ -75,9 +74,8 @@ pub(super) const CONSTRAINTS: &str = "
     FROM pg_catalog.pg_constraint k
     WHERE k.conrelid >= 16384 AND k.contype IN ('p', 'f', 'c', 'x') AND k.conparentid = 0";
 
-/// Relation, name, whether it is unique, whether it is valid, access method, numbers of its columns (0
-/// is an expression), options of each key, number of keys, the expressions as JSON in order, predicate,
-/// whether NULLs count as equal.
+/// Returns relation, name, unique, valid, access method, numbers of its columns (0 for an expression),
+/// options of each key, number of keys, expressions as JSON in order, predicate, NULLS NOT DISTINCT.
 pub(super) const INDEXES: &str = "
     SELECT i.indrelid::int8, c.relname::text, i.indisunique, i.indisvalid, m.amname::text, i.indkey::text,
            i.indoption::text, i.indnkeyatts,

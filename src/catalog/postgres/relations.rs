@@ -1,31 +1,27 @@
-//! Relations by their numbers in the catalogs, while what belongs to them is put together: columns with
-//! their types, comments.
+//! Assembles relations by OID from the rows of several queries: columns with their types, comments.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Column, Table, TableKind, TableName, ValueKind};
 use crate::sql::{Result, Row, identifier, masked};
 
-/// What relations, columns and types are called in the catalogs.
+/// An OID, or the number of a column.
 pub(super) type Number = i64;
 
-/// The relations of a database.
 #[derive(Debug)]
 pub(super) struct Relations(BTreeMap<Number, Relation>);
 
-/// One of them.
 #[derive(Debug)]
 pub(super) struct Relation {
     pub(super) name: TableName,
     pub(super) table: Table,
-    /// Whether a snapshot shows it.
+    /// Whether it is part of the snapshot.
     is_shown: bool,
-    /// Its columns; in `table` only at the end.
+    /// Moved into `table` when all queries are parsed.
     columns: BTreeMap<Number, Column>,
 }
 
 impl Relations {
-    /// Of the rows of [`super::queries::RELATIONS`].
     pub(super) fn read(rows: &[Row]) -> Result<Self> {
         let read = |row: &Row| {
             let kind = match row.text(3)? {
@@ -46,7 +42,7 @@ impl Relations {
         self.0.get(&number)
     }
 
-    /// The one that a row begins with.
+    /// The relation in the first column of a row.
     pub(super) fn of_row(&mut self, row: &Row) -> Result<Option<&mut Relation>> {
         Ok(self.0.get_mut(&row.integer(0)?))
     }
@@ -67,7 +63,6 @@ impl Relations {
         Ok(())
     }
 
-    /// Adds the rows of [`super::queries::COMMENTS`].
     pub(super) fn add_comments(&mut self, rows: &[Row]) -> Result<()> {
         for row in rows {
             let Some(relation) = self.of_row(row)? else { continue };
@@ -80,7 +75,7 @@ impl Relations {
         Ok(())
     }
 
-    /// The tables that a snapshot shows, by name.
+    /// The tables of the snapshot, by name.
     pub(super) fn into_tables(self) -> BTreeMap<TableName, Table> {
         let shown = self.0.into_values().filter(|relation| relation.is_shown);
         let whole = shown.map(|Relation { name, mut table, is_shown: _, columns }| {
@@ -92,12 +87,12 @@ impl Relations {
 }
 
 impl Relation {
-    /// The names of columns with these numbers, in their order.
+    /// The names of the columns with these numbers, in the same order.
     pub(super) fn names(&self, numbers: &[Number]) -> Vec<String> {
         numbers.iter().filter_map(|number| Some(self.columns.get(number)?.name.clone())).collect()
     }
 
-    /// What an enum allows, said as a check: its labels are part of the schema.
+    /// Adds the labels of an enum as a check, so that they are part of the snapshot.
     fn expect_labels(&mut self, column: &str, labels: &[String]) {
         if !labels.is_empty() && self.table.kind == TableKind::Table {
             let quoted: Vec<String> =
@@ -128,17 +123,15 @@ fn column(row: &Row, types: &Types, owns_sequence: bool) -> Result<Column> {
     })
 }
 
-/// Domains and enums.
 #[derive(Debug, Default)]
 struct Types {
-    /// Of a domain, number and name of the type under it.
+    /// For a domain, OID and name of its base type.
     domains: BTreeMap<Number, (Number, String)>,
-    /// Of an enum, its labels in order.
+    /// For an enum, its labels in order.
     labels: BTreeMap<Number, Vec<String>>,
 }
 
 impl Types {
-    /// Of the rows of [`super::queries::TYPES`].
     fn read(rows: &[Row]) -> Result<Self> {
         let mut types = Self::default();
         for row in rows {
@@ -153,13 +146,13 @@ impl Types {
         Ok(types)
     }
 
-    /// The name of the type under a domain, and under the domains that it is made of.
+    /// The name of the base type of a domain, resolving nested domains.
     fn under_domains(&self, number: Number) -> Option<&str> {
         let (base, name) = self.domains.get(&number)?;
         Some(self.under_domains(*base).unwrap_or(name))
     }
 
-    /// What values an enum has, or the enum under a domain.
+    /// The labels of an enum, or of the enum that is the base type of a domain.
     fn labels(&self, number: Number) -> &[String] {
         match self.domains.get(&number) {
             Some((base, _)) => self.labels(*base),
