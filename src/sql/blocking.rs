@@ -1,21 +1,20 @@
-//! The sessions of PostgreSQL that hold what another one waits for, for people.
+//! Describes the PostgreSQL sessions that block another one.
 
 use super::{Row, masked};
 
-/// Most sessions that are named.
 const MOST_NAMED: usize = 3;
-/// Of a session's statement, so many characters are shown.
+/// Longer statements are truncated.
 const SHOWN: usize = 60;
 
-/// The columns that [`named`] reads, of a session `a` whose id `b.pid` has: its id, its name, its account,
-/// since when its transaction is open, what it does, and its last statement. Of another account's session a
-/// name and an account are all that everybody may see. A prepared transaction has id 0.
+/// The columns that [`named`] reads about a session `a` with the process id `b.pid`: id, application,
+/// account, start of its transaction, state, and last statement. For sessions of other accounts only
+/// application and account are visible to everybody. Prepared transactions have id 0.
 pub(crate) const COLUMNS: &str = "
     b.pid::text, a.application_name, a.usename::text,
     to_char(coalesce(a.xact_start, a.query_start) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'),
     a.state, a.query";
 
-/// The sessions that rows name, from a column on; `None` where they name none.
+/// The description of the sessions in rows whose columns start at `first`; `None` without any.
 pub(crate) fn named(rows: &[Row], first: usize) -> Option<String> {
     let there = rows.iter().filter(|row| row.get(first).is_some());
     let mut named: Vec<String> = there.map(|row| session(row, first)).collect();
@@ -28,7 +27,7 @@ pub(crate) fn named(rows: &[Row], first: usize) -> Option<String> {
     (!named.is_empty()).then(|| named.join("; "))
 }
 
-/// A session for people: `pid 4242 (psql, account ann), idle in transaction since …, last: …`.
+/// For example `pid 4242 (psql, account ann), idle in transaction since …, last: …`.
 fn session(row: &Row, first: usize) -> String {
     let text = |column: usize| row.get(first + column).filter(|text| !text.is_empty());
     let pid = text(0).unwrap_or("0");

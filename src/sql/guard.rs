@@ -1,6 +1,6 @@
-//! What becomes of a statement whose answer does not come. The server is asked on another connection: it
-//! may work, wait for other sessions, or have nothing to do any more for a connection that went silent.
-//! Decides how long a connection may be silent, not how long a statement may work.
+//! Detects statements whose response never arrives. Another connection queries the server for the session's
+//! state: active, waiting for other sessions, or idle, which means that the connection is broken. Limits
+//! how long a connection may be silent, not how long a statement may run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,46 +10,46 @@ use tokio::task::unconstrained;
 use super::pool::{Held, Shared};
 use super::{Row, blocking, value};
 
-/// How long a statement runs before the server is asked about it, and between two questions.
+/// The interval between two queries for the state, and the delay before the first.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long the answer to such a question may take.
+/// The timeout of such a query.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// How long the server may have nothing to do for a statement whose answer does not come: as long as a
-/// lock's session has for an answer.
+/// How long the backend may be idle while its response is awaited. The same as the timeout of the
+/// lock's session.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// PostgreSQL: a lock was not to be had in time.
+/// PostgreSQL: a lock was not available in time.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
-/// What a statement waits for, reported whenever it changes.
+/// A lock-wait event, emitted at each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wait<'a> {
-    /// Other sessions of the server, named for people.
+    /// The statement waits for other sessions, described for display.
     For(&'a str),
-    /// Nothing any more.
+    /// The statement no longer waits.
     Over,
 }
 
-/// A function that is called with what the statements of a task wait for.
+/// A callback that receives the lock-wait events of a task.
 pub type Listener = Arc<dyn Fn(Wait<'_>) + Send + Sync>;
 
 tokio::task_local! {
     static LISTENER: Listener;
 }
 
-/// Does work, and calls the listener with what its statements wait for.
+/// Runs work whose lock-wait events go to the listener.
 pub fn telling<T>(listener: Listener, work: impl Future<Output = T>) -> impl Future<Output = T> {
     LISTENER.scope(listener, work)
 }
 
-/// The guard over the statements of one connection.
+/// Guards the statements of one connection.
 #[derive(Debug, Clone)]
 pub struct Guard {
     shared: Arc<Shared>,
     pid: Option<i32>,
-    /// Whether the listener is called.
+    /// Whether lock-wait events are emitted.
     tells: bool,
-    /// How long the server may have nothing to do.
+    /// How long the backend may be idle.
     silence: Duration,
 }
 
@@ -58,14 +58,14 @@ impl Guard {
         Self { shared: Arc::clone(held.shared()), pid: held.pid(), tells: true, silence: SILENCE }
     }
 
-    /// The same for a connection whose owner asks by itself what it waits for.
+    /// Disables lock-wait events, for a connection whose owner queries them itself.
     #[must_use]
     pub fn without_telling(self) -> Self {
         Self { tells: false, ..self }
     }
 
-    /// The same for a statement of so many bytes: the server has nothing to do until all are there, and some
-    /// links are slow.
+    /// Extends the limit for a statement of so many bytes: the backend is idle until all are received,
+    /// which takes time on slow networks.
     #[must_use]
     pub fn sending(self, bytes: usize) -> Self {
         const BYTES_IN_A_MILLISECOND: usize = 50;
@@ -73,13 +73,14 @@ impl Guard {
         Self { silence: SILENCE + Duration::from_millis(milliseconds), ..self }
     }
 
-    /// The answer to a statement of the connection; an error once it turns out that there will be none.
+    /// Returns the response to a statement, or an error once it is known that none will arrive.
     pub async fn during<T>(&self, statement: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
         let mut waited = None;
         self.during_with(statement, &mut waited).await
     }
 
-    /// As [`Self::during`], and says whom it waited for in vain.
+    /// Like [`Self::during`], and also returns the sessions that the statement waited for until it
+    /// timed out.
     pub(super) async fn during_with<T>(
         &self,
         statement: impl Future<Output = sqlx::Result<T>>,
@@ -93,7 +94,8 @@ impl Guard {
         let answer = tokio::select! {
             biased;
             answer = &mut statement => answer,
-            // A server that sends without end uses up what the task may do at one time; the watch goes on.
+            // `unconstrained`, because a server that sends without end uses up the cooperative
+            // budget of the task.
             () = Box::pin(unconstrained(watch.until_silent())) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
         let told = watch.told.take();
@@ -113,17 +115,17 @@ impl Guard {
 
     fn tell(&self, wait: Wait<'_>) {
         if self.tells {
-            // Nobody need listen.
+            // There may be no listener.
             let _ = LISTENER.try_with(|listener| listener(wait));
         }
     }
 
-    /// What the server does for the connection: a row for each session that it waits for, and at least one
-    /// where it is there; `None` where it does not say.
+    /// Queries the backend's state: a row for each session that blocks it, at least one where it exists.
+    /// `None` where the query fails.
     async fn ask(&self) -> Option<Vec<Row>> {
         let which = match self.pid {
             Some(pid) => format!("s.pid = {pid}"),
-            // Through a pooler the process is another one with every statement.
+            // With a pooler, each statement may have another backend.
             None => "s.application_name = current_setting('application_name') AND s.pid <> pg_backend_pid() \
                      AND s.datname = current_database() AND s.wait_event_type = 'Lock'"
                 .to_owned(),
@@ -141,20 +143,21 @@ impl Guard {
     }
 }
 
-/// The watch over one statement.
+/// The state while one statement is guarded.
 struct Watch<'a> {
     guard: &'a Guard,
-    /// The sessions that the listener was last called with.
+    /// The sessions of the last lock-wait event.
     told: Option<String>,
     /// Since when the server has nothing to do for it, and since when it says so.
     quiet: Option<(Instant, String)>,
 }
 
 impl Watch<'_> {
-    /// Comes back when there will be no answer.
+    /// Resolves when the backend is idle for too long.
     async fn until_silent(&mut self) {
         loop {
-            // Who cannot be asked knows nothing: the lock has a watch of its own, and so has a look.
+            // Without an answer nothing is decided: the lock and the observation have timeouts of
+            // their own.
             if let Some(rows) = self.guard.ask().await
                 && self.is_silent(&rows)
             {
@@ -170,7 +173,7 @@ impl Watch<'_> {
             self.guard.tell(on.as_deref().map_or(Wait::Over, Wait::For));
             self.told.clone_from(&on);
         }
-        // Without the process it is not known which of several it is.
+        // Without the process id, the session cannot be identified.
         let Some(_) = self.guard.pid else { return false };
         match has_nothing_to_do(rows.first()) {
             None => self.quiet = None,
@@ -183,8 +186,8 @@ impl Watch<'_> {
     }
 }
 
-/// Since when the server waits for the client instead of the other way round; `None` while it works, or
-/// where the server does not say.
+/// The time since which the backend waits for the client; `None` while it is active, or where this
+/// is unknown.
 fn has_nothing_to_do(session: Option<&Row>) -> Option<String> {
     let Some(session) = session else { return Some("gone".to_owned()) };
     let (state, event) = (session.get(0).unwrap_or_default(), session.get(1).unwrap_or_default());

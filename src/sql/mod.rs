@@ -1,6 +1,5 @@
-//! Relational databases behind one small door: open, query, execute, transaction. Rows come back
-//! as text, parameters are always bound, secrets in statements are not shown. Knows dialects, not what a
-//! stack is.
+//! Access to relational databases: open, query, execute, transaction. Rows are returned as text, parameters
+//! are always bound, and secrets in statements are masked.
 
 mod blocking;
 mod guard;
@@ -39,7 +38,7 @@ pub use secrets::{blotted, masked, says_secret, secrets, without_secrets};
 pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
 
-/// The dialects of SQL that the system database may speak.
+/// The SQL dialects that the system database supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -57,52 +56,49 @@ impl fmt::Display for Dialect {
     }
 }
 
-/// What went wrong with a database.
+/// Errors of a database.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It could not be opened. The address has no password in it.
+    /// The database could not be opened. The address contains no password.
     #[error("cannot connect to {address}: {}", said(cause))]
     Connect {
         /// `host:port/database`, or the path of a file.
         address: String,
-        /// What the driver says; no source, because the message has all of it.
+        /// Not a `source`, because the message contains all of it.
         cause: Box<sqlx::Error>,
     },
-    /// It answers, and lacks what every later statement relies on.
+    /// The server's version lacks features that later statements need.
     #[error(
         "PostgreSQL {version} at {address} is too old: {} is the oldest that trueup works with",
         open::OLDEST
     )]
-    TooOld {
-        /// `host:port/database`.
-        address: String,
-        version: String,
-    },
+    TooOld { address: String, version: String },
     /// A statement failed.
     #[error("{}{}", said(cause), in_vain(waited.as_deref()))]
     Statement {
         /// The statement, with placeholders.
         sql: String,
-        /// What the database says; no source, because the message has all of it.
+        /// Not a `source`, because the message contains all of it.
         cause: Box<sqlx::Error>,
-        /// The sessions that held for too long what it needs.
+        /// The sessions that blocked the statement until it timed out.
         waited: Option<String>,
     },
-    /// What was prepared is not there, or there already: another client's session answers.
+    /// A prepared statement is missing or exists already, because a pooler switched to another
+    /// session.
     #[error(
         "the address leads to a pooler in transaction mode, which mixes up prepared statements; \
          give it that of PostgreSQL itself, or of a pool in session mode"
     )]
     Pooler,
-    /// A value came back in a type that was not expected: a defect of the query.
+    /// A value has an unexpected type, because of an error in the query.
     #[error("column {column} of a result has the unexpected type {kind}")]
     Decode {
-        /// Counted from 0.
+        /// Counts from 0.
         column: usize,
         /// The database's name of the type.
         kind: String,
     },
-    /// A value that must be there is NULL or missing: a defect of the query.
+    /// A required value is NULL or missing, because of an error in the query.
     #[error("column {0} of a result is empty")]
     Empty(usize),
 }
@@ -111,8 +107,8 @@ fn in_vain(waited: Option<&str>) -> String {
     waited.map(|on| format!("; it waited for {on}")).unwrap_or_default()
 }
 
-/// What the database says. The driver would add the line of the server's own source code, and says of a
-/// connection that ended how many bytes it still expected.
+/// The error message, with secrets redacted. Replaces the driver's own formatting, which adds the line of
+/// the server's source code, and for a lost connection the number of expected bytes.
 pub(crate) fn said(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
@@ -128,17 +124,17 @@ pub(crate) fn said(error: &sqlx::Error) -> String {
     }
 }
 
-/// What to do after a lost connection.
+/// The help text for a lost connection.
 pub(crate) const HELP_OF_LOST: &str = "the server, or something on the way to it, ended the connection; run the same command again: it goes on \
      from what is there";
 
-/// What to do about a server that cannot be connected to.
+/// The help text for a server that cannot be reached.
 pub(crate) const HELP_OF_NO_CONNECTION: &str =
     "check that it runs and that `system.url` names it; the password is not shown here";
 
-/// Whether the connection ended, or stopped answering, before the answer was there.
+/// Whether the connection was lost, or stopped responding, before the response.
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
-    // Ended by an administrator, by a crash of another session, or by a timeout of idle sessions.
+    // Ended by an administrator, by a crash of another session, or by an idle timeout.
     const ENDED: [&str; 5] = ["57P01", "57P02", "57P05", "25P03", "08006"];
     match error {
         sqlx::Error::Io(cause) => matches!(
@@ -157,14 +153,14 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The disk is full: PostgreSQL, SQLite.
+/// The codes for a full disk: PostgreSQL, SQLite.
 pub(crate) const FULL: [&str; 2] = ["53100", "13"];
-/// What to do then.
 pub(crate) const FULL_HELP: &str = "make room on the disk of the database, and run it again";
 
-/// Whether what was prepared is not there, or there already: another client's session answers.
+/// Whether a prepared statement is missing or exists already, because a pooler switched to another
+/// session.
 pub(crate) fn is_mixed_up(error: &sqlx::Error) -> bool {
-    // A duplicate prepared statement, or none of that name.
+    // Duplicate prepared statement; unknown prepared statement.
     const MIXED_UP: [&str; 2] = ["42P05", "26000"];
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| MIXED_UP.contains(&&*code))
@@ -178,7 +174,7 @@ impl Error {
         Self::Statement { sql: sql.to_owned(), cause: Box::new(source), waited: None }
     }
 
-    /// The same error of a statement that waited for sessions in vain.
+    /// Adds the sessions that the statement waited for.
     fn after_waiting(self, on: Option<String>) -> Self {
         match self {
             Self::Statement { sql, cause, waited: _ } => Self::Statement { sql, cause, waited: on },
@@ -186,9 +182,9 @@ impl Error {
         }
     }
 
-    /// Advice for the user, for errors whose code has some.
+    /// The help text for error codes that have one.
     pub(crate) fn help(&self) -> Option<&'static str> {
-        // A lock that was not to be had in time: PostgreSQL, and the kinds of SQLite.
+        // A lock timeout: of PostgreSQL, and the variants of SQLite.
         match self.code().as_deref()? {
             code if FULL.contains(&code) => Some(FULL_HELP),
             "55P03" => Some(
@@ -203,7 +199,7 @@ impl Error {
         }
     }
 
-    /// Advice for the user where the server does not answer at all, whatever was asked of it.
+    /// The help text where the server does not respond at all, whatever the statement was.
     pub(crate) fn help_of_connection(&self) -> Option<&'static str> {
         // The server starts or stops.
         const NOT_READY: &str = "57P03";
@@ -216,7 +212,7 @@ impl Error {
         }
     }
 
-    /// Whether the connection ended before the answer was there.
+    /// Whether the connection was lost before the response.
     pub fn is_lost(&self) -> bool {
         match self {
             Self::Connect { cause, .. } | Self::Statement { cause, .. } => is_lost(cause),
@@ -224,7 +220,7 @@ impl Error {
         }
     }
 
-    /// The database's code: an SQLSTATE of PostgreSQL, an extended result code of SQLite.
+    /// The error code: an SQLSTATE of PostgreSQL, or an extended result code of SQLite.
     pub fn code(&self) -> Option<String> {
         match self {
             Self::Connect { cause, .. } | Self::Statement { cause, .. } => {
@@ -235,10 +231,9 @@ impl Error {
     }
 }
 
-/// The result of anything asked of a database.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// An open database: its connections.
+/// The connections to an open database.
 #[derive(Debug, Clone)]
 pub enum Database {
     Postgres(Pool),
@@ -253,8 +248,8 @@ impl Database {
         }
     }
 
-    /// All rows of a query. Cast what is not text, an integer or a boolean to text in the query.
-    /// Parameters are written `$1`, `$2`, … in both dialects.
+    /// Returns all rows of a query. Values other than text, integers and booleans must be cast to text in
+    /// the query. Parameters are written `$1`, `$2`, … in both dialects.
     pub async fn query(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(pool) => {
@@ -269,7 +264,7 @@ impl Database {
         }
     }
 
-    /// Executes one statement and gives the number of rows that it touched.
+    /// Executes one statement and returns the number of affected rows.
     pub async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
             Self::Postgres(pool) => {
@@ -283,7 +278,7 @@ impl Database {
         }
     }
 
-    /// Begins a transaction that means to write. It is rolled back when dropped.
+    /// Begins a transaction that writes. Dropping it rolls it back.
     pub async fn begin(&self) -> Result<Transaction> {
         const BEGIN: &str = "BEGIN";
         const IMMEDIATE: &str = "BEGIN IMMEDIATE";
@@ -296,7 +291,7 @@ impl Database {
                 };
                 begin.await.map_err(|error| Error::statement(BEGIN, error))
             }
-            // Immediate, because a read lock that must become a write lock can only fail.
+            // IMMEDIATE, because upgrading a read lock to a write lock can fail.
             Self::Sqlite(pool) => pool
                 .begin_with(IMMEDIATE)
                 .await
@@ -305,7 +300,7 @@ impl Database {
         }
     }
 
-    /// Closes every connection; a file can be moved or read by others afterwards.
+    /// Closes every connection. After that, a file can be moved or opened by others.
     pub async fn close(&self) {
         match self {
             Self::Postgres(pool) => pool.close().await,
@@ -314,7 +309,6 @@ impl Database {
     }
 }
 
-/// An open transaction.
 #[derive(Debug)]
 pub enum Transaction {
     Postgres(Held),
@@ -329,7 +323,6 @@ impl Transaction {
         }
     }
 
-    /// As [`Database::query`].
     pub async fn query(&mut self, sql: &str, values: &[Value]) -> Result<Vec<Row>> {
         match self {
             Self::Postgres(held) => {
@@ -342,7 +335,6 @@ impl Transaction {
         }
     }
 
-    /// As [`Database::execute`].
     pub async fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64> {
         match self {
             Self::Postgres(held) => {

@@ -1,4 +1,4 @@
-//! Opens databases: deadlines, names and read-only modes are set here and nowhere else.
+//! Opens databases. Sets deadlines, application names and read-only modes.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,47 +15,46 @@ use super::pool::Pool;
 use super::session::{SPELLING, postgres_options};
 use super::{Database, Error, Result};
 
-/// How long SQLite waits for another writer of the same file.
+/// How long SQLite waits for another process that writes the same file.
 const BUSY_DEADLINE: Duration = Duration::from_secs(30);
-/// The oldest major version of PostgreSQL that has what the statements of this tool use.
+/// The oldest supported major version of PostgreSQL.
 pub(super) const OLDEST: u32 = 12;
-/// What a major version counts in a version's number.
+/// The factor of the major version in a version number.
 const MAJOR: u32 = 10_000;
 
-/// Rows that SQLite's thread may be ahead of who reads them: at fewer it would stop and wait at each.
+/// The buffer between SQLite's thread and the reader of rows. With a small one, the thread would
+/// wait for each row.
 const ROWS_AHEAD: usize = 5_000;
 
-/// How long a statement waits for the end of others of this process. Its queue is no failure: what
-/// holds the file ends, or is stopped.
+/// How long a statement waits for others of this process. Waiting is no error: the other statements end or
+/// are cancelled.
 const TURN_DEADLINE: Duration = Duration::from_hours(24);
 
-/// How to open a PostgreSQL database.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
     /// Shown in `pg_stat_activity`: `trueup/STACK/RUN`.
     pub application_name: String,
-    /// Ask the server to refuse writes in every transaction.
+    /// Requests read-only transactions from the server.
     pub read_only: bool,
-    /// Connections at most.
+    /// The maximum number of connections.
     pub connections: usize,
-    /// Another database than the URL's, such as the maintenance database.
+    /// Replaces the database of the URL, for example with the maintenance database.
     pub database: Option<String>,
 }
 
-/// How to open an SQLite file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SqliteMode {
-    /// Reads only, and takes part in the file's locks. Makes `-shm` beside a file in WAL mode.
+    /// Reads with file locks. Creates `-shm` beside a file in WAL mode.
     ReadOnly,
-    /// Reads only and takes the file for one that nobody writes: leaves nothing beside it.
+    /// Reads without locks, assuming that no process writes the file. Creates no other file.
     Immutable,
     /// Reads and writes; the file must exist.
     ReadWrite,
-    /// Reads and writes; the file is made when missing, not its folder.
+    /// Reads and writes; a missing file is created, but not its folder.
     Create,
 }
 
-/// Opens a PostgreSQL database and makes one connection, so that a wrong address fails here.
+/// Opens a PostgreSQL database with one connection, so that a wrong address fails here.
 pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Database> {
     let PostgresOptions { application_name, read_only, connections, database } = options;
     let (read_only, connections) = (*read_only, *connections);
@@ -72,7 +71,8 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
     let open = |options| Pool::open(options, !read_only, connections);
     let pool = match open(connect).await {
-        // Poolers take few options. Setting it later could reach another client's session.
+        // Poolers reject most options. Setting read-only later could affect another client's
+        // session.
         Err(error) if read_only && is_refused_option(&error) => open(plain).await,
         opened => opened,
     };
@@ -86,7 +86,7 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
     }
 }
 
-/// `host:port/database`, decoded as the driver decodes it; no password.
+/// `host:port/database`, decoded like the driver does, without a password.
 pub(crate) fn address(url: &Url, database: Option<&str>) -> String {
     let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let host = url.host_str().map_or_else(|| "localhost".to_owned(), decode);
@@ -94,13 +94,12 @@ pub(crate) fn address(url: &Url, database: Option<&str>) -> String {
     format!("{host}:{}/{database}", url.port().unwrap_or(5432))
 }
 
-/// Whether a pooler refuses an option of the connection: a violation of the protocol, it says.
+/// Whether a pooler rejected a connection option, which it reports as a protocol violation.
 fn is_refused_option(error: &sqlx::Error) -> bool {
     const PROTOCOL_VIOLATION: &str = "08P01";
     error.as_database_error().and_then(DatabaseError::code).is_some_and(|code| code == PROTOCOL_VIOLATION)
 }
 
-/// The driver's options for a file in a mode.
 pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new()
         .filename(path)
@@ -115,33 +114,35 @@ pub fn sqlite_options(path: &Path, mode: SqliteMode) -> SqliteConnectOptions {
     }
 }
 
-/// Ends the statement that SQLite executes in this process: it is interrupted and rolled back.
+/// Cancels the statement that SQLite executes in this process, which is then rolled back.
 #[derive(Debug, Clone, Default)]
 pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// Asks once: the next look of a long statement ends it. A short one never looks.
+    /// Requests the cancellation once. It takes effect at the next check of a long statement; short
+    /// ones never check.
     pub fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     fn heed(&self, connection: &mut LockedSqliteHandle<'_>) {
-        /// Steps of SQLite's machine between two looks: a few milliseconds.
+        /// The number of SQLite's virtual machine steps between two checks, which take a few
+        /// milliseconds.
         const STEPS: i32 = 100_000;
         let asked = Arc::clone(&self.0);
         connection.set_progress_handler(STEPS, move || !asked.swap(false, Ordering::Relaxed));
     }
 }
 
-/// Opens an SQLite file and makes one connection, so that a missing file fails here.
+/// Opens an SQLite file with one connection, so that a missing file fails here.
 pub async fn open_sqlite(path: &Path, mode: SqliteMode) -> Result<Database> {
     open_sqlite_with(path, mode, None).await
 }
 
-/// Opens a file of this tool's own for reading. What a killed writer left beside it is rolled back
-/// first: a reader cannot do that, and could read nothing.
+/// Opens a file of this tool for reading. A transaction that a killed writer left is rolled back first,
+/// because a reader cannot do that, and would fail.
 pub async fn open_sqlite_to_read(path: &Path, mode: SqliteMode) -> Result<Database> {
-    /// The file needs what only a writer may do: a roll-back, or the recovery of its log.
+    /// The file needs a writer: to roll back a journal, or to recover the log.
     const NEEDS_WRITER: [&str; 2] = ["776", "264"];
     const TOUCH: &str = "SELECT count(*) FROM sqlite_schema";
     let database = open_sqlite(path, mode).await?;
@@ -159,21 +160,21 @@ pub async fn open_sqlite_to_read(path: &Path, mode: SqliteMode) -> Result<Databa
     }
 }
 
-/// As [`open_sqlite`], with a way to end what runs.
+/// Like [`open_sqlite`], with a handle that cancels statements.
 pub async fn open_sqlite_with(
     path: &Path,
     mode: SqliteMode,
     interrupt: Option<&Interrupt>,
 ) -> Result<Database> {
-    // One writer at a time is all that SQLite has: waiting in the pool beats SQLITE_BUSY. For reading
-    // a second one, which the pool would open for questions that follow each other, is a thread more.
+    // SQLite allows one writer at a time: waiting in the pool avoids SQLITE_BUSY. For reading, a second
+    // connection would only cost a thread.
     let mut pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(TURN_DEADLINE).after_release(
         |connection, _| {
             Box::pin(async move {
-                // Behind the roll-back that a dropped transaction has asked for.
+                // Waits for the rollback that a dropped transaction has queued.
                 sqlx::Connection::ping(connection).await?;
-                // Where SQLite rolled back by itself, as on a full disk, the driver still counts the
-                // transaction as open, and would refuse to begin another one.
+                // After SQLite itself rolled back, for example when the disk is full, the driver still
+                // counts the transaction as open and would reject a new one.
                 Ok(!sqlx::Connection::is_in_transaction(connection))
             })
         },

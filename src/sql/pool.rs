@@ -1,6 +1,5 @@
-//! Connections to one PostgreSQL database, kept open between questions. Knows nothing of what is asked.
-//! One comes back only when it has answered: what is left in the middle is closed, and the server
-//! takes back what it had not committed.
+//! A pool of connections to one PostgreSQL database. A connection returns only after its response is
+//! complete. Others are closed, and the server rolls back what they had not committed.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,23 +15,23 @@ use super::guard::Guard;
 use super::is_lost;
 use super::session::{connect_again, end_with_the_client};
 
-/// Long enough for a TLS handshake over an ocean, short enough to be noticed.
+/// Long enough for a TLS handshake between continents.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
-/// A connection that answered so long ago is used untested.
+/// A connection that was used so recently is not tested.
 const FRESH: Duration = Duration::from_millis(250);
-/// How long a connection that is tested may take to answer.
+/// The timeout of a test.
 const TEST_DEADLINE: Duration = Duration::from_secs(3);
-/// How long every connection is tested after one was lost.
+/// How long all connections are tested after one was lost.
 const IN_DOUBT: Duration = Duration::from_secs(30);
 
 /// The connections to a database.
 ///
-/// The driver's own pool takes one back in a task of its own, with a round trip, and opens another
-/// for who asks meanwhile: for questions that follow each other that is twice of everything.
+/// The driver's own pool returns connections in a background task with a round trip, and opens another one
+/// for a query in the meantime: sequential queries would use two connections and twice the round trips.
 #[derive(Debug, Clone)]
 pub struct Pool(Arc<Shared>);
 
-/// What the holders of connections share.
+/// The state that all users of connections share.
 #[derive(Debug)]
 pub(super) struct Shared {
     options: PgConnectOptions,
@@ -41,7 +40,7 @@ pub(super) struct Shared {
     /// When a connection was last lost.
     lost: Mutex<Option<Instant>>,
     most: usize,
-    /// How many may be open now: one until there was a second, then `most`.
+    /// How many may be open now: one until the second was opened, then `most`.
     open: AtomicUsize,
     permits: Arc<Semaphore>,
 }
@@ -52,7 +51,7 @@ struct Free {
     since: Instant,
 }
 
-/// A connection, and the server's process for it where that is known.
+/// A connection, with the process id of its backend where known.
 #[derive(Debug)]
 struct Session {
     connection: PgConnection,
@@ -68,9 +67,9 @@ pub struct Held {
 }
 
 impl Pool {
-    /// Opens the first connection: so a wrong address fails here, with its cause. A second one is opened while the
-    /// first has its first questions: a server or pooler that has none to spare, or lets it wait, answers all of
-    /// them on the first.
+    /// Opens the first connection, so that a wrong address fails here with its cause. A second one is
+    /// opened in the background: if the server or pooler has none to spare or delays it, the first one
+    /// serves all queries.
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
@@ -88,16 +87,16 @@ impl Pool {
         Ok(Self(shared))
     }
 
-    /// The server's version as a number, 150004, as it said on connecting. None comes through some
-    /// poolers.
+    /// The server's version as a number, such as 150004. `None` with some poolers, which do not
+    /// report it.
     pub(super) fn version(&self) -> Option<u32> {
         self.0.free().last().and_then(|free| free.session.connection.server_version_num())
     }
 
-    /// A connection: the one that was used last, or a new one. Waits for one while all are in use.
+    /// Returns the most recently used connection, or opens one. Waits while all are in use.
     pub async fn take(&self) -> sqlx::Result<Held> {
         let Self(shared) = self;
-        // A queue is no failure: whoever holds a connection gives it back, or is stopped.
+        // No timeout: whoever uses a connection returns it, or is cancelled.
         let permit = Arc::clone(&shared.permits).acquire_owned().await;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let taking = async {
@@ -111,12 +110,11 @@ impl Pool {
         Ok(Held { session, shared: Arc::clone(shared), permit })
     }
 
-    /// Takes a connection back that was taken out, and forgets what was set, made or locked in its session.
-    /// One that cannot be tidied is closed.
+    /// Takes back a detached connection, and resets its session. It is closed where that fails.
     pub async fn take_back(&self, mut connection: PgConnection) {
         let Self(shared) = self;
         let tidying = async {
-            // The driver remembers what it prepared, and the server forgets it.
+            // The driver caches prepared statements, which DISCARD ALL deallocates on the server.
             connection.clear_cached_statements().await?;
             sqlx::raw_sql("DISCARD ALL").execute(&mut connection).await?;
             shared.prepare(&mut connection).await
@@ -126,7 +124,7 @@ impl Pool {
         }
     }
 
-    /// Waits for what is in use, closes all, and gives no more.
+    /// Waits for connections in use, closes all, and returns no more.
     pub async fn close(&self) {
         let Self(shared) = self;
         let open = shared.open.load(Ordering::Acquire);
@@ -135,7 +133,7 @@ impl Pool {
         shared.permits.close();
         let free = std::mem::take(&mut *shared.free());
         for Free { session, since: _ } in free {
-            // What it says on leaving matters to nobody.
+            // Errors are ignored, because the connection is no longer needed.
             drop(session.connection.close().await);
         }
     }
@@ -152,21 +150,21 @@ impl Shared {
         }
     }
 
-    /// A free connection that still answers; one that was used a moment ago is not asked.
+    /// Returns a free connection that responds. A recently used one is not tested.
     async fn alive(&self) -> Option<Session> {
         loop {
             let Free { mut session, since } = self.free().pop()?;
             if since.elapsed() < FRESH && !self.is_in_doubt() {
                 return Some(session);
             }
-            // One that does not answer is closed.
+            // A connection that does not respond is closed.
             if let Ok(Ok(())) = tokio::time::timeout(TEST_DEADLINE, session.connection.ping()).await {
                 return Some(session);
             }
         }
     }
 
-    /// Whether a connection was lost a moment ago: the others may be gone as well.
+    /// Whether a connection was lost recently, so that the others may be lost too.
     fn is_in_doubt(&self) -> bool {
         let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
         lost.is_some_and(|lost| lost.elapsed() < IN_DOUBT)
@@ -178,7 +176,7 @@ impl Shared {
         Ok(Session { connection, pid })
     }
 
-    /// Opens the second connection. With it, as many are allowed as the pool may have.
+    /// Opens the second connection. After that, the pool may grow to its maximum.
     async fn connect_second(self: Arc<Self>) {
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, self.connect());
         match connecting.await {
@@ -192,13 +190,13 @@ impl Shared {
         }
     }
 
-    /// Sets what a new session is asked for; gives the server's process.
+    /// Sets the session's parameters, and returns the process id of its backend.
     async fn prepare(&self, connection: &mut PgConnection) -> sqlx::Result<Option<i32>> {
         if self.ends_with_client { end_with_the_client(connection).await } else { Ok(None) }
     }
 
-    /// The rows of a query about the others: on a connection that is free, or, where all are in use, on one
-    /// that is closed again.
+    /// Runs a query about other sessions, on a free connection or on a temporary one where all are
+    /// in use.
     pub(super) async fn ask_beside(&self, sql: &str) -> sqlx::Result<Vec<PgRow>> {
         let permit = self.permits.try_acquire();
         let free = if permit.is_ok() { self.alive().await } else { None };
@@ -213,7 +211,7 @@ impl Shared {
         Ok(rows)
     }
 
-    /// As [`Self::connect`], and again while the server has no connection to spare.
+    /// Like [`Self::connect`], with retries while the server has too many connections.
     async fn connect_at_last(&self) -> sqlx::Result<Session> {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         let is_full = |error: &sqlx::Error| {
@@ -226,7 +224,7 @@ impl Shared {
 }
 
 impl Held {
-    /// Takes the connection out, and another may be opened for it: see [`Pool::take_back`].
+    /// Removes the connection from the pool, which may open another one: see [`Pool::take_back`].
     pub fn detach(self) -> (PgConnection, Guard) {
         let guard = Guard::of(&self);
         (self.session.connection, guard)
@@ -236,12 +234,12 @@ impl Held {
         &self.shared
     }
 
-    /// The server's process.
+    /// The process id of the server's backend.
     pub(super) fn pid(&self) -> Option<i32> {
         self.session.pid
     }
 
-    /// Gives the connection back after its answer: one that ended it is not kept.
+    /// Returns the connection to the pool, unless the response shows that it is lost.
     pub(crate) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { session, shared, permit } = self;
         match &answer {
@@ -257,7 +255,7 @@ impl Held {
     }
 }
 
-/// Whether an error is that of a statement, after which the connection goes on.
+/// Whether an error only affects its statement, and the connection remains usable.
 pub(crate) fn goes_on(error: &sqlx::Error) -> bool {
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     error.is_some_and(|error| error.severity() == PgSeverity::Error)

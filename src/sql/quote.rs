@@ -1,6 +1,6 @@
-//! Identifiers, quoted: both dialects take double quotes, doubled inside.
+//! Quotes identifiers, in the same way for both dialects.
 
-/// `"name"`, safe in any statement of PostgreSQL and SQLite.
+/// Returns `"name"` with quotes in the name doubled.
 pub fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

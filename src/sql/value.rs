@@ -1,4 +1,4 @@
-//! What is bound to a statement and what comes back from it.
+//! Parameters and result rows of statements.
 
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
@@ -7,18 +7,17 @@ use sqlx::{Column as _, Postgres, Row as _, Sqlite, TypeInfo as _, ValueRef as _
 
 use super::{Error, Result};
 
-/// A parameter of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// NULL, of type text: cast it in the statement where the type matters.
+    /// NULL of type text: needs a cast in the statement where the type matters.
     Null,
     Text(String),
     Integer(i64),
-    /// A truth value; 0 or 1 in SQLite.
+    /// Stored as 0 or 1 in SQLite.
     Bool(bool),
     Bytes(Vec<u8>),
-    /// A list of texts: `text[]` in PostgreSQL, a JSON array for `json_each` in SQLite. One
-    /// parameter for any number of values, where `IN ($1, $2, …)` would hit a limit.
+    /// A list of texts: `text[]` in PostgreSQL, a JSON array for `json_each` in SQLite. It is one parameter
+    /// for any number of values, while `IN ($1, $2, …)` is limited.
     Texts(Vec<Option<String>>),
 }
 
@@ -52,7 +51,7 @@ impl From<bool> for Value {
     }
 }
 
-/// One row of a result, every value as text.
+/// One row of a result, with every value as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row(Vec<Option<String>>);
 
@@ -61,7 +60,7 @@ impl Row {
         Self(values)
     }
 
-    /// The value of a column counted from 0; `None` for NULL and past the end.
+    /// The value of a column, counted from 0; `None` for NULL and for a column that does not exist.
     pub fn get(&self, column: usize) -> Option<&str> {
         self.0.get(column).and_then(Option::as_deref)
     }
@@ -71,24 +70,23 @@ impl Row {
         self.get(column).ok_or(Error::Empty(column))
     }
 
-    /// A column that holds a whole number.
     pub fn integer(&self, column: usize) -> Result<i64> {
         let text = self.text(column)?;
         text.parse().map_err(|_| Error::Decode { column, kind: format!("text {text:?}") })
     }
 
-    /// A column that holds a truth value: `true`, `t` or `1`.
+    /// Parses `true`, `t` or `1` as true.
     pub fn bool(&self, column: usize) -> Result<bool> {
         Ok(matches!(self.text(column)?, "true" | "t" | "1"))
     }
 
-    /// What a query put into a column as JSON; nothing for NULL.
+    /// Parses a column with JSON; returns the default for NULL.
     pub fn json<T: serde::de::DeserializeOwned + Default>(&self, column: usize) -> Result<T> {
         let Some(text) = self.get(column) else { return Ok(T::default()) };
         serde_json::from_str(text).map_err(|error| Error::Decode { column, kind: format!("JSON: {error}") })
     }
 
-    /// A row of values that a query put into JSON.
+    /// Builds a row from the JSON array of its values.
     pub(super) fn from_json(values: Vec<serde_json::Value>) -> Self {
         let text = |value| match value {
             serde_json::Value::Null => None,
@@ -98,12 +96,10 @@ impl Row {
         Self(values.into_iter().map(text).collect())
     }
 
-    /// All values, in order.
     pub fn values(&self) -> &[Option<String>] {
         &self.0
     }
 
-    /// All values, in order, owned.
     pub fn into_values(self) -> Vec<Option<String>> {
         self.0
     }
@@ -152,14 +148,14 @@ pub(super) fn read_postgres(row: &PgRow) -> Result<Row> {
 pub(super) fn read_sqlite(row: &SqliteRow) -> Result<Row> {
     let read = |column: usize| {
         let kind = match row.try_get_raw(column) {
-            // A NULL has the type that its column was declared with: `INTEGER`, not `NULL`.
+            // For NULL, the type is that of the column declaration, such as `INTEGER`.
             Ok(raw) if raw.is_null() => return Ok(None),
             Ok(raw) => raw.type_info().name().to_owned(),
             Err(_) => String::new(),
         };
         let value = match kind.as_str() {
             "INTEGER" | "BOOLEAN" => row.try_get_unchecked::<i64, _>(column).map(|v| Some(v.to_string())),
-            // A zero has no sign, as SQLite itself writes it.
+            // Adding 0.0 removes the sign of a negative zero, as SQLite's own formatting does.
             "REAL" => row.try_get_unchecked::<f64, _>(column).map(|v| Some((v + 0.0).to_string())),
             "BLOB" => row.try_get_unchecked::<Vec<u8>, _>(column).map(|v| Some(crate::digest::hex(&v))),
             _ => row.try_get_unchecked::<String, _>(column).map(Some),
