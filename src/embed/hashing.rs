@@ -1,26 +1,25 @@
-//! Feature hashing (Weinberger et al., 2009): words and character n-grams of a text, hashed into a
-//! vector of fixed length. Needs no model and no network, and is the same on every machine for
-//! ever: the golden test below may never be changed, only [`VERSION`] raised beside it.
+//! Feature hashing (Weinberger et al., 2009): words and character n-grams of a text are hashed into a
+//! vector of fixed length. Needs no model and no network. The result must be the same on every machine and
+//! forever: the golden test below must not be changed without raising [`VERSION`].
 
 use std::collections::BTreeMap;
 
-/// Raised when any text would give another vector than before.
+/// Raised when the vector of any text changes.
 const VERSION: u32 = 1;
-/// What a feature counts: a whole word tells more than a piece of one.
+/// Words are weighted higher than n-grams, because they carry more meaning.
 const WORD_WEIGHT: f32 = 1.0;
-/// As above, for n-grams; a word has many of them.
+/// Lower, because a word has many n-grams.
 const GRAM_WEIGHT: f32 = 0.35;
-/// Lengths of character n-grams; `^` and `$` mark the ends of a word.
+/// The lengths of character n-grams; `^` and `$` mark the ends of a word.
 const GRAMS: [usize; 2] = [3, 4];
 
-/// Feature hashing into vectors of a fixed length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashing {
     dimensions: usize,
 }
 
 impl Hashing {
-    /// Hashing into vectors of this length, at least one.
+    /// `dimensions` is raised to 1 if it is 0.
     pub fn new(dimensions: usize) -> Self {
         Self { dimensions: dimensions.max(1) }
     }
@@ -33,9 +32,9 @@ impl Hashing {
         self.dimensions
     }
 
-    /// The vector of a text, L2-normalised; all zero when the text has no word.
+    /// Returns an L2-normalised vector; all zeros when the text has no word.
     pub(super) fn embed(&self, text: &str) -> Vec<f32> {
-        // Summed in the order of the hashes, because adding floats in another order gives other bits.
+        // Sorted by hash, because the sum of floats depends on their order.
         let mut counts: BTreeMap<u64, (f32, f32)> = BTreeMap::new();
         let mut count = |kind: u8, feature: &[char], weight: f32| {
             let entry = counts.entry(hash(kind, feature)).or_insert((weight, 0.0));
@@ -57,7 +56,8 @@ impl Hashing {
         let mut vector = vec![0.0_f32; self.dimensions];
         for (hash, (weight, count)) in counts {
             let slot = usize::try_from(hash % self.dimensions as u64).unwrap_or(0);
-            // The top bit, which the slot does not depend on much: collisions cancel out on average.
+            // Uses the top bit, which is nearly independent of the slot, so that collisions cancel
+            // out on average.
             let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
             if let Some(value) = vector.get_mut(slot) {
                 *value += sign * weight * sublinear(count);
@@ -67,13 +67,14 @@ impl Hashing {
     }
 }
 
-/// `1 + ln(n)`, rounded to a thousandth because `ln` may differ in its last bit between platforms.
+/// `1 + ln(n)`, rounded to a thousandth because the last bit of `ln` may differ between platforms.
 fn sublinear(count: f32) -> f32 {
     ((1.0 + count.ln()) * 1000.0).round() / 1000.0
 }
 
 fn normalise(mut vector: Vec<f32>) -> Vec<f32> {
-    // Sums, squares and square roots are exactly rounded (IEEE 754): the same everywhere.
+    // Sums, products and square roots are exactly rounded (IEEE 754), so the result is the same on
+    // every platform.
     let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
     if length > 0.0 {
         for value in &mut vector {
@@ -83,9 +84,9 @@ fn normalise(mut vector: Vec<f32>) -> Vec<f32> {
     vector
 }
 
-/// The words of a text in lower case: runs of letters and digits, cut where `camelCase` and
-/// `snake_case` names are, so that `total_revenue`, `totalRevenue` and `total revenue` are one.
-/// Letters and digits stay together (`q3`, `sha256`). A plural's final `s` is dropped.
+/// The words of a text in lower case: runs of letters and digits, split in `camelCase` and `snake_case`, so
+/// that `total_revenue`, `totalRevenue` and `total revenue` are equal. Letters and digits are not separated
+/// (`q3`, `sha256`). The final `s` of a plural is dropped.
 fn words(text: &str) -> Vec<Vec<char>> {
     let mut words = Vec::new();
     let mut word: Vec<char> = Vec::new();
@@ -94,7 +95,7 @@ fn words(text: &str) -> Vec<Vec<char>> {
     while let Some(c) = rest.next() {
         if c.is_alphanumeric() {
             let next_is_lower = rest.peek().is_some_and(|next| next.is_lowercase());
-            // "totalRevenue" before R, "HTTPServer" before S.
+            // "totalRevenue" is split before R, "HTTPServer" before S.
             let hump =
                 c.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && next_is_lower));
             if hump {

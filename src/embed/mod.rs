@@ -1,5 +1,4 @@
-//! The embed room: texts to vectors. Pure and deterministic where the embedder is; it does not
-//! know where texts come from or where vectors go.
+//! Converts texts to vectors. Pure and deterministic, as far as the embedder is.
 
 mod hashing;
 
@@ -7,10 +6,9 @@ pub use hashing::Hashing;
 
 use crate::stack;
 
-/// Turns texts into vectors of one length.
+/// Converts texts to vectors of one length.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Embedder {
-    /// Feature hashing of words and character n-grams.
     Hashing(Hashing),
 }
 
@@ -23,38 +21,37 @@ impl From<&stack::Embedder> for Embedder {
 }
 
 impl Embedder {
-    /// Kind, version and dimension: two embedders of one identity give one text one vector. It
-    /// stands in fingerprints and in the metadata of collections and documents.
+    /// Kind, version and dimension. Embedders with the same identity give equal vectors. It is part of
+    /// fingerprints and of the metadata of collections and documents.
     pub fn identity(&self) -> String {
         match self {
             Self::Hashing(hashing) => hashing.identity(),
         }
     }
 
-    /// Whether a vector store's client that embeds questions with its function of this name makes the
-    /// vectors of this embedder. No client has feature hashing.
+    /// Whether the embedding function of a store's client computes the vectors of this embedder. No client
+    /// has feature hashing.
     pub fn is_asked_by(&self, _function: &str) -> bool {
         match self {
             Self::Hashing(_) => false,
         }
     }
 
-    /// Length of a vector.
     pub fn dimensions(&self) -> usize {
         match self {
             Self::Hashing(hashing) => hashing.dimensions(),
         }
     }
 
-    /// A vector for each text, in their order, of length one (or zero, for a text without words). Computes
-    /// for as long as it takes: see [`Self::embed_aside`].
+    /// Returns a vector for each text, in the same order, of length one (or zero for a text without words).
+    /// Blocks the thread: async code uses [`Self::embed_aside`].
     pub fn embed(&self, texts: &[&str]) -> Vec<Vec<f32>> {
         match self {
             Self::Hashing(hashing) => texts.iter().map(|text| hashing.embed(text)).collect(),
         }
     }
 
-    /// The same on a thread of its own, so that nothing else has to wait for it.
+    /// Like [`Self::embed`], on a blocking thread.
     pub async fn embed_aside(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, Error> {
         let embedder = self.clone();
         let computing = tokio::task::spawn_blocking(move || {
@@ -64,10 +61,9 @@ impl Embedder {
     }
 }
 
-/// What went wrong while embedding.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
-    /// The thread that computed ended without an answer: a defect of this tool.
+    /// The computing thread panicked.
     #[error("the embedder stopped without an answer: {0}")]
     #[diagnostic(code(trueup::embed::lost))]
     Lost(String),
