@@ -1,29 +1,30 @@
-//! Addresses: the names of everything that a plan speaks of. One table says of each kind of thing how its
-//! address is written, where it stands in a plan, and whether it may be moved. Plain values.
+//! Addresses: the names of everything that a plan can change or check. One table defines for each kind how
+//! its address is written, its order in a plan, and whether it can be renamed.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The name of one thing that a plan can change or check, such as `system.user.admin`.
+/// The name of one item that a plan can change or check, such as `system.user.admin`.
 ///
-/// The parts are those of the contract; see `docs/reference/addresses.md`.
+/// The format is part of the contract; see `docs/reference/addresses.md`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Address {
-    // First, because addresses are sorted as they are written.
+    // The text comes first, because addresses are sorted by it.
     text: String,
     kind: Kind,
 }
 
-/// A text that is no address that this version knows.
+/// A text that is not an address in this version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no address that this version of trueup knows")]
 pub struct Unknown(pub String);
 
-/// What an address names, in the order in which a plan carries changes out where its graph leaves a choice.
+/// What an address names, in the order in which a plan executes changes that do not depend on each
+/// other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     System,
@@ -58,7 +59,6 @@ pub enum Kind {
     Flags,
 }
 
-/// The part of a stack that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Component {
     System,
@@ -68,27 +68,27 @@ pub enum Component {
     Flags,
 }
 
-/// How the address of a kind ends.
+/// The part of an address behind the prefix of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Name {
-    /// There is one thing of the kind.
+    /// Nothing: there is one item of the kind.
     None,
-    /// With the name of the thing.
+    /// A name.
     Last,
-    /// With a name, or without one where it speaks of all.
+    /// A name, or nothing for all items.
     Optional,
-    /// With the name of the thing and a word.
+    /// A name and a fixed word.
     Before(&'static str),
 }
 
-/// Whether a thing may get another name in the spec (`moved`).
+/// Whether an item can be renamed in the spec (`moved`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moving {
-    /// Its name is known to the bookkeeping alone.
+    /// Only the bookkeeping has its name.
     Movable,
-    /// Its name stands in a store; why that cannot be changed here.
+    /// A store has its name; the text says why it cannot be renamed there.
     Fixed(&'static str),
-    /// It is no thing with a name of its own in a spec.
+    /// The kind has no names in a spec.
     NotNamed,
 }
 
@@ -126,7 +126,7 @@ impl Kind {
         Self::Flags,
     ];
 
-    /// How it begins, and how it ends.
+    /// The prefix, and the format of the rest.
     const fn written(self) -> (&'static str, Name) {
         match self {
             Self::System => ("system", Name::None),
@@ -162,12 +162,11 @@ impl Kind {
         }
     }
 
-    /// How the addresses of the kind begin: `system.seed`.
+    /// The prefix of the kind's addresses, such as `system.seed`.
     pub const fn prefix(self) -> &'static str {
         self.written().0
     }
 
-    /// The component of the kind.
     pub fn component(self) -> Component {
         let first = self.prefix().split('.').next();
         match first {
@@ -179,7 +178,6 @@ impl Kind {
         }
     }
 
-    /// Whether a thing of the kind may get another name.
     pub const fn moving(self) -> Moving {
         match self {
             Self::Seed | Self::Target => Moving::Movable,
@@ -215,12 +213,11 @@ impl Kind {
         }
     }
 
-    /// The address of the one thing of the kind, or of all of them.
+    /// The address without a name: of the only item of the kind, or of all of them.
     pub fn alone(self) -> Address {
         Address { text: self.prefix().to_owned(), kind: self }
     }
 
-    /// The address of a thing by its name.
     pub fn named(self, name: impl fmt::Display) -> Address {
         let (prefix, end) = self.written();
         let text = match end {
@@ -230,7 +227,7 @@ impl Kind {
         Address { text, kind: self }
     }
 
-    /// The name that a text has as an address of this kind; empty where it has none.
+    /// Extracts the name from an address of this kind; empty where the kind has no names.
     fn name_in(self, text: &str) -> Option<&str> {
         let (prefix, end) = self.written();
         let rest = text.strip_prefix(prefix)?;
@@ -247,7 +244,7 @@ impl Kind {
 impl Component {
     pub const ALL: [Self; 5] = [Self::System, Self::Target, Self::Vector, Self::Cache, Self::Flags];
 
-    /// As addresses begin.
+    /// The first part of its addresses.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -260,7 +257,6 @@ impl Component {
 }
 
 impl Address {
-    /// Takes an address apart.
     pub fn parse(text: impl Into<String>) -> Result<Self, Unknown> {
         let text = text.into();
         // `target.a.schema` is also a target by the name of `a.schema`: whatever says more decides.
@@ -283,12 +279,12 @@ impl Address {
         self.kind
     }
 
-    /// The name of the thing; empty where the kind has one thing alone.
+    /// Empty where the kind has no names.
     pub fn name(&self) -> &str {
         self.kind.name_in(&self.text).unwrap_or("")
     }
 
-    /// The name of the thing, where it is of a kind.
+    /// The name, if the address has the given kind.
     pub fn name_of(&self, kind: Kind) -> Option<&str> {
         (self.kind == kind).then(|| self.name())
     }
@@ -297,7 +293,7 @@ impl Address {
         self.kind.component()
     }
 
-    /// Whether `selector` (an address, or a prefix of one that ends at a dot) selects this one.
+    /// Whether `selector` selects this address: it is equal, or a prefix that ends at a dot.
     pub fn is_selected_by(&self, selector: &str) -> bool {
         self.text == selector || self.text.strip_prefix(selector).is_some_and(|rest| rest.starts_with('.'))
     }

@@ -1,5 +1,5 @@
-//! The vocabulary that the four components share with the plan: actions, risks and what a `diff`
-//! returns. Plain values; this room does no I/O and decides nothing.
+//! Types that the components share with the plan: actions, risks, and the result of a `diff`. Plain values
+//! without logic or I/O.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,24 @@ use crate::address::Address;
 use crate::digest::Digest;
 use crate::location::Location;
 
-/// What a change does to the thing at its address.
+/// What a change does to the item at its address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Make what is not there.
+    /// Create what does not exist.
     Create,
-    /// Change what is there.
+    /// Change what exists.
     Update,
-    /// Take back what this tool put there.
+    /// Delete what this tool created.
     Delete,
-    /// Make anew what cannot be changed in place.
+    /// Recreate what cannot be changed in place.
     Replace,
     /// Execute something once: a migration, a retrieval check.
     Run,
 }
 
 impl Action {
-    /// As written in a plan.
+    /// The form in a plan.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
@@ -42,7 +42,7 @@ impl Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Risk {
-    /// Loses nothing and blocks nobody.
+    /// Loses no data and blocks no other session.
     Safe,
     /// Blocks readers or writers of a table while it runs.
     Locking,
@@ -64,7 +64,7 @@ impl Risk {
     }
 }
 
-/// All that a change may cost. One that costs nothing is safe.
+/// The set of risks of a change; empty means safe.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<Risk>", into = "Vec<Risk>")]
 pub struct Risks {
@@ -76,12 +76,11 @@ pub struct Risks {
 impl Risks {
     pub const SAFE: Self = Self { locking: false, unvalidated: false, destructive: false };
 
-    /// The worst of them.
     pub fn worst(self) -> Risk {
         self.into_iter().next().unwrap_or(Risk::Safe)
     }
 
-    /// Whether a risk is one of them; `Safe` is where there is no other.
+    /// Whether the set has a risk. `Safe` is in the empty set only.
     pub fn contains(self, risk: Risk) -> bool {
         match risk {
             Risk::Safe => self == Self::SAFE,
@@ -91,7 +90,6 @@ impl Risks {
         }
     }
 
-    /// These and those of another one.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         let Self { locking, unvalidated, destructive } = other;
@@ -102,12 +100,11 @@ impl Risks {
         }
     }
 
-    /// Whether another one has all of them.
     pub fn are_within(self, other: Self) -> bool {
         self.and(other) == other
     }
 
-    /// Their names, the worst first.
+    /// The names, the most severe risk first.
     pub fn names(self) -> String {
         let names: Vec<_> = self.into_iter().map(Risk::as_str).collect();
         if names.is_empty() { Risk::Safe.as_str().to_owned() } else { names.join(", ") }
@@ -134,7 +131,7 @@ impl IntoIterator for Risks {
     type Item = Risk;
     type IntoIter = std::vec::IntoIter<Risk>;
 
-    /// The worst first.
+    /// The most severe risk first.
     fn into_iter(self) -> Self::IntoIter {
         let all = [Risk::Destructive, Risk::Unvalidated, Risk::Locking];
         all.into_iter().filter(|risk| self.contains(*risk)).collect::<Vec<_>>().into_iter()
@@ -153,83 +150,81 @@ impl From<Risks> for Vec<Risk> {
     }
 }
 
-/// One step that a component wants taken, with the component's own `change` to execute it.
+/// A step that a component plans, with the component's own `change` to execute it.
 #[derive(Debug, Clone)]
 pub struct Planned<C> {
-    /// What it is about. One plan has at most one change for an address.
+    /// A plan has at most one change for each address.
     pub address: Address,
     pub action: Action,
-    /// All that it may cost.
     pub risks: Risks,
     /// Why it is needed, in a few words: `missing`, `pending`, `role differs`.
     pub reason: String,
-    /// What must be done before it. Addresses without a change in the plan are already satisfied.
+    /// The changes that must be done before. Addresses without a change in the plan are satisfied
+    /// already.
     pub needs: Vec<Address>,
-    /// One line for people: what will be different afterwards. Lines below it say what is worth
-    /// knowing about parts of it.
+    /// One line that describes the result, optionally followed by lines about its parts.
     pub summary: String,
-    /// What is there now, as far as it may be shown. Never values of rows, never secrets.
+    /// The current state, as far as it can be shown. Never values of rows, never secrets.
     pub before: Option<Value>,
-    /// What will be there. Never secrets.
+    /// The resulting state. Never secrets.
     pub after: Option<Value>,
-    /// A unified text diff, where one helps more than `before` and `after`.
+    /// A unified text diff, where that is clearer than `before` and `after`.
     pub diff: Option<String>,
-    /// Digest of what was observed and led to this change; a saved plan is stale when it differs.
+    /// The digest of the observed facts that led to this change; a saved plan is stale when it
+    /// differs.
     pub seen: Digest,
-    /// What must be allowed by name before it runs, beyond its risk.
+    /// An additional flag that is required to run it.
     pub guard: Option<Guard>,
-    /// Where in the spec it is asked for; `None` when it is no longer in the spec.
+    /// The location in the spec; `None` when the item was removed from it.
     pub at: Option<Location>,
-    /// What apply executes.
     pub change: C,
 }
 
-/// A change that is suspicious whatever its risk, and runs only when it is allowed by name.
+/// A reason why a change requires a flag, independent of its risk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
     /// A source that is still in the spec yields nothing: `--allow mass-delete`.
     MassDelete,
-    /// Another bookkeeping of the same stack made it, and is perhaps lost: `--allow takeover`.
+    /// Another bookkeeping of the same stack created it, and may be lost: `--allow takeover`.
     Takeover {
-        /// Whether a source of it yields nothing as well.
+        /// Whether `MassDelete` applies too.
         mass_delete: bool,
     },
 }
 
-/// What executing a change came to.
+/// The result of executing a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// It did what was planned; with what is to be looked at, one line each.
+    /// Done as planned, with warnings of one line each.
     Done { warnings: Vec<String> },
-    /// All of it was there already when it ran.
+    /// Its effect existed already when it ran.
     Unchanged,
 }
 
 impl Effect {
-    /// It did what was planned.
     pub const DONE: Self = Self::Done { warnings: Vec::new() };
 }
 
-/// The verdict of a check.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// As it should be.
+    /// The check passed.
     Pass,
-    /// Worth knowing; stops nothing.
+    /// Shown, but blocks nothing.
     Warn,
-    /// Not as it should be: what needs it is blocked.
+    /// Blocks what depends on it.
     Fail,
 }
 
-/// Something that was looked at and is not a change.
+/// A fact that was checked and is not a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// What was checked: `system`, `vector`, `cache`, `target.NAME.access`, …
     pub address: Address,
-    /// The verdict.
+    /// The result of the check.
     pub status: Status,
-    /// What was found, and for a failure what to do.
+    /// The finding, and for a failure what to do.
     pub message: String,
 }
 
@@ -239,58 +234,56 @@ impl Check {
     }
 }
 
-/// Something that differs though the spec did not change, and that no change will mend.
+/// A difference that the spec did not cause, and that no change repairs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Drift {
-    /// What differs.
+    /// The item that differs.
     pub address: Address,
-    /// One line for people.
+    /// One line that describes the difference.
     pub summary: String,
     /// A unified text diff.
     pub diff: String,
 }
 
-/// Something that cannot be planned yet, or may not run, with the reason.
+/// An item that cannot be planned yet or must not run, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Held {
-    /// What is held.
+    /// The item that is held back.
     pub address: Address,
-    /// Why: `known after system.database`, `policy no_data_loss denies destructive`.
+    /// For example `known after system.database`, or `policy no_data_loss denies destructive`.
     pub reason: String,
 }
 
-/// An error of the plan: the spec asks for what the world shows to be impossible.
+/// An error of the plan: the observed state makes it impossible to do what the spec says.
 ///
-/// A table that does not exist with no migration pending, an edited migration, and so on. The plan
-/// is not made; all of them are reported together.
+/// Examples are a missing table without a pending migration, or an edited migration. No plan is made; all
+/// faults are reported together.
 #[derive(Debug, Clone)]
 pub struct Fault {
     pub address: Address,
-    /// What is wrong, in a sentence fragment.
+    /// The error, as a sentence fragment.
     pub message: String,
     pub help: Option<String>,
-    /// Where in the spec, or in a file that it names.
+    /// The location in the spec, or in a file that it names.
     pub at: Option<Location>,
 }
 
-/// What a component's `diff` returns: a pure function of what is desired and what was observed.
+/// What a component's `diff` returns: a pure function of the desired and the observed state.
 #[derive(Debug, Clone)]
 pub struct Diff<C> {
-    /// The steps, in any order; the plan sorts them by their needs.
+    /// In any order; the plan sorts them by their dependencies.
     pub changes: Vec<Planned<C>>,
-    /// How many addresses are as they should be.
+    /// The number of addresses without a difference.
     pub unchanged: usize,
-    /// Things looked at, with a verdict.
     pub checks: Vec<Check>,
-    /// What differs and will not be mended.
     pub drift: Vec<Drift>,
-    /// What cannot be planned yet.
+    /// Items that cannot be planned yet.
     pub deferred: Vec<Held>,
-    /// What cannot be done because something it needs is out of order.
+    /// Items that cannot be done because a dependency has failed its check.
     pub blocked: Vec<Held>,
-    /// What is there, is not this tool's, and is not in the spec.
+    /// Existing items that this tool did not create and that are not in the spec.
     pub unmanaged: Vec<Address>,
-    /// One-line remarks for people, in the plan's head.
+    /// One-line notes for the head of the plan.
     pub notes: Vec<String>,
     pub faults: Vec<Fault>,
 }
@@ -312,7 +305,6 @@ impl<C> Default for Diff<C> {
 }
 
 impl<C> Diff<C> {
-    /// Appends another diff of the same component.
     pub fn merge(&mut self, other: Self) {
         let Self { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults } = other;
         self.changes.extend(changes);
@@ -326,7 +318,7 @@ impl<C> Diff<C> {
         self.faults.extend(faults);
     }
 
-    /// The same diff with the component's changes wrapped into the plan's own enum.
+    /// Wraps the component's changes into the plan's own enum.
     pub fn map<D>(self, wrap: impl Fn(C) -> D) -> Diff<D> {
         let Self { changes, unchanged, checks, drift, deferred, blocked, unmanaged, notes, faults } = self;
         let wrapped = |planned: Planned<C>| Planned {

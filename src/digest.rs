@@ -1,5 +1,5 @@
-//! Digests: SHA-256 for what is compared between runs, and a short form of it for rows and
-//! documents, of which a world holds many. Pure.
+//! Digests: SHA-256 for values that are compared between runs, and a truncated form for rows and documents,
+//! of which a world has many. Pure.
 
 use std::fmt;
 use std::io::{BufWriter, Write};
@@ -18,12 +18,13 @@ impl Digest {
         Self(format!("sha256:{}", hex(&Sha256::digest(bytes.as_ref()))))
     }
 
-    /// The digest of a value's canonical JSON. Maps must be sorted for equal values to agree.
+    /// The digest of a value's canonical JSON. Maps must be sorted, so that equal values have equal
+    /// digests.
     ///
-    /// A value that cannot be serialised (a map with keys that are no text) has the digest of its
-    /// error, which no other value has: it can make a plan stale, never wrong.
+    /// A value that cannot be serialised (a map with keys that are not strings) gets the digest of the
+    /// error. It differs from all others, so it can make a plan stale but not wrong.
     pub fn of_json<T: Serialize>(value: &T) -> Self {
-        // Never as a whole: that of a world may have hundreds of megabytes.
+        // Streamed, because the JSON of a world may have hundreds of megabytes.
         let mut hasher = BufWriter::new(Hasher(Sha256::new()));
         let written = serde_json::to_writer(&mut hasher, value).map_err(std::io::Error::from);
         match written.and_then(|()| hasher.into_inner().map_err(std::io::IntoInnerError::into_error)) {
@@ -32,18 +33,17 @@ impl Digest {
         }
     }
 
-    /// A digest as the journal has it.
+    /// Wraps a digest from the journal.
     pub fn from_text(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// As written: `sha256:…`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// What is written into it is digested.
+/// Digests everything that is written to it.
 struct Hasher(Sha256);
 
 impl Write for Hasher {
@@ -63,14 +63,14 @@ impl fmt::Display for Digest {
     }
 }
 
-/// The first 16 bytes of a SHA-256 over a list of fields: the identity or content of one row or
-/// document. Written as 32 hexadecimal digits.
+/// The first 16 bytes of a SHA-256 over a list of fields: the identity or content of one row or document.
+/// Written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    /// The fingerprint of a list of fields. `None` (NULL) differs from an empty text, and fields
-    /// are framed by their length, so that `["ab", "c"]` and `["a", "bc"]` differ.
+    /// The fingerprint of a list of fields. `None` (NULL) differs from an empty text, and each field is
+    /// preceded by its length, so that `["ab", "c"]` and `["a", "bc"]` differ.
     pub fn of<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = Option<T>>) -> Self {
         let mut hasher = Sha256::new();
         for field in fields {
@@ -93,7 +93,7 @@ impl Fingerprint {
         Self::of([Some(text)])
     }
 
-    /// Reads the 32 hexadecimal digits that `Display` writes.
+    /// Parses the 32 hexadecimal digits that `Display` writes.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() != 32 {
             return None;
@@ -131,7 +131,6 @@ impl<'de> Deserialize<'de> for Fingerprint {
     }
 }
 
-/// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| char::from(DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0'));

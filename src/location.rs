@@ -1,5 +1,5 @@
-//! Where something stands in the files of a spec, so that a diagnostic can underline it long after
-//! the file was read. Knows nothing of what the text means.
+//! Locations in the files of a spec, so that a diagnostic can underline the text long after the
+//! file was read.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -8,11 +8,11 @@ use miette::{NamedSource, SourceCode, SourceSpan};
 
 use crate::neutral;
 
-/// A file that was read, as it may be shown: secrets in it are masked with `*`, byte for byte.
+/// A file of the spec. Secrets in its text are masked with `*`, byte for byte.
 #[derive(Debug)]
 pub struct Source {
     name: String,
-    /// Made when a place in it is first shown: nobody sees most files.
+    /// Computed on first use, because most files are never shown.
     masked: LazyLock<Masked, Box<dyn FnOnce() -> Masked + Send>>,
 }
 
@@ -23,13 +23,13 @@ struct Masked {
 }
 
 impl Source {
-    /// A source named as the user wrote its path, with its masked text.
+    /// The name is the path as the user wrote it.
     pub fn new(name: impl Into<String>, masked_text: impl Into<String>) -> Arc<Self> {
         let text = masked_text.into();
         Self::lazy(name, || text)
     }
 
-    /// As [`Source::new`]; the text is masked when it is first asked for.
+    /// Like [`Source::new`], with text that is masked on first use.
     pub fn lazy(name: impl Into<String>, mask: impl FnOnce() -> String + Send + 'static) -> Arc<Self> {
         let name = name.into();
         let title = neutral::one_line(&name).into_owned();
@@ -42,7 +42,6 @@ impl Source {
         Arc::new(Self { name, masked: LazyLock::new(masked) })
     }
 
-    /// The path, as the user wrote it.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -52,13 +51,13 @@ impl Source {
         &self.masked.shown
     }
 
-    /// As [`Source::shown`], without a copy.
+    /// Like [`Source::shown`], without a copy.
     pub fn source_code(&self) -> &dyn SourceCode {
         &self.masked.shown
     }
 }
 
-/// A place in a source.
+/// A range in a source.
 #[derive(Clone)]
 pub struct Location {
     pub source: Arc<Source>,
@@ -66,23 +65,21 @@ pub struct Location {
 }
 
 impl Location {
-    /// The place of `length` bytes from `offset`.
     pub fn new(source: &Arc<Source>, offset: usize, length: usize) -> Self {
         Self { source: Arc::clone(source), span: (offset, length).into() }
     }
 
-    /// Line, counted from 1.
+    /// Counts from 1.
     pub fn line(&self) -> usize {
         self.source.masked.line_starts.partition_point(|start| *start <= self.span.offset())
     }
 
-    /// Column in characters, counted from 1.
+    /// In characters, from 1.
     pub fn column(&self) -> usize {
         let before = self.source.masked.shown.inner().get(self.line_start()..self.span.offset());
         before.map_or(1, |before| before.chars().count() + 1)
     }
 
-    /// How long its line is, in bytes.
     pub(crate) fn line_bytes(&self) -> usize {
         let end = self.source.masked.line_starts.get(self.line()).copied();
         end.unwrap_or(self.source.masked.shown.inner().len()) - self.line_start()

@@ -1,11 +1,11 @@
-//! Makes text harmless that others wrote: names and comments from databases, messages of servers, keys
-//! of the spec. Whatever is printed passes through here. An escape is written as in JSON, `\u001b`, so
-//! that JSON stays JSON and loses nothing.
+//! Escapes text from elsewhere before it is printed: names and comments of databases, messages of servers,
+//! keys of the spec. Everything that is printed passes through here. Escapes have the form of JSON,
+//! `\u001b`, so that JSON output stays equivalent.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character moves the cursor, changes the order of others, or is there without being visible.
+/// Whether a character moves the cursor, reorders text, or is invisible.
 pub fn is_live(c: char) -> bool {
     c.is_control()
         || matches!(
@@ -17,12 +17,12 @@ pub fn is_live(c: char) -> bool {
         )
 }
 
-/// The text on one line: a name or a message can neither begin a line nor move the cursor.
+/// Escapes line breaks too, so that a name or message cannot begin a new line.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     escaped(text, |_| false)
 }
 
-/// The text with its line breaks and tabs, everything else harmless.
+/// Keeps line breaks and tabs.
 pub fn block(text: &str) -> Cow<'_, str> {
     let text =
         if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) };
@@ -32,8 +32,8 @@ pub fn block(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Output as it is written to a terminal or a file. Of all sequences that begin with ESC only the colours
-/// of this tool remain, and only where it paints.
+/// Escapes complete output for a terminal or file. Of sequences that begin with ESC only this tool's own
+/// colours are kept, and only where colours are enabled.
 pub fn output(text: &str, colours: &[String]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -50,7 +50,8 @@ pub fn output(text: &str, colours: &[String]) -> String {
     out
 }
 
-/// The text in as many bytes, each character that is live replaced by `?`: places in it stay valid.
+/// Replaces each unsafe character by `?` for each of its bytes, so that offsets in the text stay
+/// valid.
 pub fn same_length(text: String) -> String {
     let is_kept = |c: char| !is_live(c) || matches!(c, '\n' | '\r' | '\t');
     if text.chars().all(is_kept) {

@@ -1,31 +1,30 @@
-//! Rows of texts in one buffer. A value costs its letters and a byte, and a row one byte more, where a
-//! list of lists of texts costs many times as much: a seed may have millions. Pure.
+//! Rows of texts in one buffer, because a seed may have millions of rows: a value uses its bytes plus one,
+//! and a row one more, a fraction of what nested lists of strings use. Pure.
 
 use std::fmt;
 
-/// Rows of equally many values; `None` is NULL.
+/// Rows with the same number of values; `None` is NULL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     width: usize,
-    /// All texts, one behind the other.
+    /// All texts, concatenated.
     letters: String,
-    /// The length of each value plus one in seven bits a byte, the lowest first; 0 is NULL.
+    /// The length of each value plus one, in groups of seven bits, the lowest first; 0 is NULL.
     lengths: Vec<u8>,
     count: usize,
-    /// Where a row begins in both, for every [`STRIDE`]th row: those between are found by reading on.
+    /// For every [`STRIDE`]th row its offset in both buffers. Rows between are found by reading on
+    /// from there.
     starts: Vec<(usize, usize)>,
 }
 
-/// Rows from one whose beginning is kept to the next.
+/// The number of rows between two recorded offsets.
 const STRIDE: usize = 16;
 
 impl Rows {
-    /// No rows, of so many values each.
     pub fn new(width: usize) -> Self {
         Self { width, ..Self::default() }
     }
 
-    /// The same, with room for so many rows and letters.
     pub fn with_capacity(width: usize, rows: usize, letters: usize) -> Self {
         Self {
             width,
@@ -36,7 +35,7 @@ impl Rows {
         }
     }
 
-    /// Adds a row. What it lacks is NULL, and what it has too many is left out.
+    /// Adds a row. Missing values are NULL; extra values are dropped.
     pub fn push<'t>(&mut self, row: impl IntoIterator<Item = Option<&'t str>>) {
         if self.count.is_multiple_of(STRIDE) {
             self.starts.push((self.letters.len(), self.lengths.len()));
@@ -55,7 +54,7 @@ impl Rows {
         }
     }
 
-    /// Gives back the room that was not needed.
+    /// Releases unused capacity.
     pub fn shrink(&mut self) {
         self.letters.shrink_to_fit();
         self.lengths.shrink_to_fit();
@@ -70,17 +69,14 @@ impl Rows {
         self.count == 0
     }
 
-    /// The values of a row; `None` past the last one.
     pub fn get(&self, at: usize) -> Option<Vec<Option<&str>>> {
         self.from(at).next()
     }
 
-    /// All rows, in order.
     pub fn iter(&self) -> impl Iterator<Item = Vec<Option<&str>>> + Clone {
         self.from(0)
     }
 
-    /// The rows from one on.
     fn from(&self, at: usize) -> Reader<'_> {
         let (letters, lengths) = self.starts.get(at / STRIDE).copied().unwrap_or_default();
         let mut reader = Reader {
@@ -98,11 +94,9 @@ impl Rows {
     }
 }
 
-/// Reads rows one behind the other.
 #[derive(Clone)]
 struct Reader<'a> {
     width: usize,
-    /// Rows that are not read.
     left: usize,
     letters: &'a str,
     lengths: &'a [u8],

@@ -1,5 +1,5 @@
-//! What is known of many rows, by the fingerprints of their keys: one sorted list, which takes half the
-//! memory of a tree. Pure.
+//! A map of fingerprints for very many rows: one sorted list, which uses half the memory of a tree.
+//! Pure.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::digest::Fingerprint;
 
-/// A map by fingerprint that is made at once and then read.
+/// An immutable map with fingerprints as keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prints<V>(Vec<(Fingerprint, V)>);
 
 impl<V> Prints<V> {
-    /// A map of what stands behind keys; of equal keys the first one stays.
+    /// Of entries with equal keys, the first is kept.
     pub fn new(mut entries: Vec<(Fingerprint, V)>) -> Self {
         if !entries.is_sorted_by_key(|(key, _)| *key) {
             entries.sort_by_key(|(key, _)| *key);
@@ -24,7 +24,6 @@ impl<V> Prints<V> {
         Self(entries)
     }
 
-    /// What stands behind a key.
     pub fn get(&self, key: &Fingerprint) -> Option<&V> {
         let at = self.0.binary_search_by_key(key, |(key, _)| *key).ok()?;
         self.0.get(at).map(|(_, value)| value)
@@ -34,7 +33,7 @@ impl<V> Prints<V> {
         self.get(key).is_some()
     }
 
-    /// A key and what stands behind it, counted in the order of the keys.
+    /// The entry at an index, sorted by key.
     pub fn nth(&self, at: usize) -> Option<(&Fingerprint, &V)> {
         self.0.get(at).map(|(key, value)| (key, value))
     }
@@ -47,17 +46,16 @@ impl<V> Prints<V> {
         self.0.is_empty()
     }
 
-    /// All of them, in the order of the keys.
+    /// All entries, sorted by key.
     pub fn iter(&self) -> impl Iterator<Item = (&Fingerprint, &V)> {
         self.0.iter().map(|(key, value)| (key, value))
     }
 
-    /// The keys in their order.
     pub fn keys(&self) -> impl Iterator<Item = &Fingerprint> {
         self.0.iter().map(|(key, _)| key)
     }
 
-    /// Adds what another map has behind keys that are not here.
+    /// Adds the entries of another map whose keys are not in this one.
     pub fn extend_with(&mut self, other: Self) {
         let mut all = std::mem::take(&mut self.0);
         all.extend(other.0);
@@ -109,7 +107,8 @@ impl<'de, V: Deserialize<'de>> Deserialize<'de> for Prints<V> {
     }
 }
 
-/// Of equal fingerprints in a list each but the first, as positions: the first one, and the other.
+/// Finds duplicates in a list: for each repeated fingerprint the index of the first one, and its
+/// own.
 pub fn repeated(prints: impl Iterator<Item = Fingerprint>) -> Vec<(usize, usize)> {
     let mut places: Vec<(Fingerprint, usize)> = prints.enumerate().map(|(at, print)| (print, at)).collect();
     places.sort_unstable();

@@ -1,5 +1,5 @@
-//! Looks for the secrets of a stack in what servers say and drivers log, before it is shown or stored.
-//! A server or a proxy may send back what was sent to it, in whatever encoding.
+//! Removes the secrets of a stack from messages of servers and logs of drivers, before they are shown or
+//! stored. A server or proxy may return what was sent to it, in any encoding.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -10,16 +10,15 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::neutral::one_line;
 
-/// What stands for a secret.
 const MASK: &str = "***";
-/// Characters of a secret that is looked for: a shorter one is found in any text.
+/// The minimum length in characters: a shorter secret would match in any text.
 const SHORTEST: usize = 3;
-/// Bytes of a secret that is looked for in encodings that leave nothing of it to see.
+/// The minimum length in bytes for encodings that do not show the secret.
 const SHORTEST_ENCODED: usize = 6;
-/// Characters of a secret that is also found inside of a word.
+/// The minimum length in characters for matches inside of words.
 const SHORTEST_WITHIN: usize = 8;
 
-/// Secrets, and how to find them.
+/// A set of secrets with their encodings.
 #[derive(Clone, Default)]
 pub struct Redactor {
     patterns: Vec<Pattern>,
@@ -29,23 +28,25 @@ pub struct Redactor {
 struct Pattern {
     text: Vec<char>,
     form: Form,
-    /// Whether it is so unlike any word that it may be looked for in this tool's own texts.
+    /// Whether the secret resembles no word, so that this tool's own texts can be searched for it
+    /// too.
     is_unlike_words: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// As it is, or percent-encoded, escaped for JSON, HTML or SQL.
+    /// Plain, percent-encoded, or escaped for JSON, HTML or SQL.
     Text,
-    /// The middle of a text in base64, without the ends that depend on what stands beside it.
+    /// The middle of a base64 text, without the characters at its ends that depend on adjacent
+    /// bytes.
     Base64,
     Hex,
 }
 
-/// What this process has read. Log lines of drivers have no other way to it.
+/// The secrets that this process has read. Global, because log lines of drivers have no context.
 static KNOWN: RwLock<Redactor> = RwLock::new(Redactor { patterns: Vec::new() });
 
-/// Adds secrets to those that [`redact`] looks for.
+/// Adds secrets to those that [`redact`] removes.
 pub fn remember(secrets: Redactor) {
     let Redactor { patterns } = secrets;
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
@@ -54,13 +55,13 @@ pub fn remember(secrets: Redactor) {
     }
 }
 
-/// A text of a server or driver, without the secrets of the stacks that were read.
+/// Removes all known secrets from the text of a server or driver.
 pub fn redact(text: &str) -> Cow<'_, str> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact(text)
 }
 
-/// A text of this tool that a server's may be part of: only secrets that no word is like are looked
-/// for, so that a password `production` does not take the word out of every text.
+/// For texts of this tool that may quote a server: removes only secrets that resemble no word, so that a
+/// password `production` does not remove that word everywhere.
 pub fn redact_own(text: &str) -> Cow<'_, str> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact_if(text, |pattern| pattern.is_unlike_words)
 }
@@ -83,7 +84,8 @@ impl Redactor {
         }
     }
 
-    /// A text in base64 reads in three ways, by where in the encoded bytes it begins.
+    /// `shift` is the offset modulo 3 of the secret in the encoded bytes, which gives three
+    /// different texts.
     pub(crate) fn add_base64(&mut self, secret: &str, shift: usize) {
         let encoded = STANDARD_NO_PAD.encode([vec![0; shift].as_slice(), secret.as_bytes()].concat());
         let (from, to) = ((shift * 8).div_ceil(6), (shift + secret.len()) * 8 / 6);
@@ -99,7 +101,7 @@ impl Redactor {
         }
     }
 
-    /// The text without the secrets, in any of the encodings that servers and proxies use.
+    /// Removes the secrets in any of the encodings that servers and proxies use.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.redact_if(text, |_| true)
     }
@@ -119,7 +121,8 @@ impl Redactor {
                 at += first.len_utf8();
                 continue;
             };
-            // Base64 goes on with characters that have some bits of the secret in them.
+            // The base64 characters beside a match contain some bits of the secret, so they are
+            // removed too.
             let is_encoded = wanted
                 .iter()
                 .any(|pattern| pattern.form == Form::Base64 && pattern.length_at(text, at).is_some());
@@ -136,7 +139,7 @@ impl Redactor {
     }
 }
 
-/// The run of characters of base64 that a range lies in.
+/// Extends a range to all adjacent base64 characters.
 fn run_around(text: &str, from: usize, to: usize) -> (usize, usize) {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_' | '=');
     let before = text.get(..from).unwrap_or("");
@@ -146,7 +149,7 @@ fn run_around(text: &str, from: usize, to: usize) -> (usize, usize) {
 }
 
 impl Pattern {
-    /// How many bytes of a text from `at` on are this secret.
+    /// The length in bytes of a match at `at`.
     fn length_at(&self, text: &str, at: usize) -> Option<usize> {
         let rest = text.get(at..)?;
         let length = match self.form {
@@ -157,7 +160,7 @@ impl Pattern {
                 return is_same.then_some(self.text.len());
             }
             Form::Base64 => self.length(rest, |rest, c| match (c, rest.chars().next()?) {
-                // The alphabet for URLs.
+                // The URL-safe alphabet.
                 ('+', '-') | ('/', '_') => Some(1),
                 _ => plain(rest, c).or_else(|| escaped(rest, c)),
             })?,
@@ -182,21 +185,20 @@ impl Pattern {
     }
 }
 
-/// What is written for each item.
 fn written<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut String, T) -> std::fmt::Result) -> String {
     items.fold(String::new(), |mut text, item| {
-        // Writing to a text does not fail.
+        // Writing to a String cannot fail.
         let _ = write(&mut text, item);
         text
     })
 }
 
-/// The length of a character as it is, at the beginning of a text.
+/// The length of an unencoded character at the start of a text.
 fn plain(text: &str, c: char) -> Option<usize> {
     text.starts_with(c).then(|| c.len_utf8())
 }
 
-/// The length of a character in an encoding, at the beginning of a text.
+/// The length of an encoded character at the start of a text.
 fn escaped(text: &str, c: char) -> Option<usize> {
     match text.as_bytes().first()? {
         b'%' => {
@@ -213,7 +215,7 @@ fn escaped(text: &str, c: char) -> Option<usize> {
     }
 }
 
-/// The length of a quote in a text of SQL.
+/// The length of an escaped quote in SQL.
 fn doubled(text: &str, c: char) -> Option<usize> {
     (c == '\'' && text.starts_with("''")).then_some(2)
 }
@@ -264,13 +266,13 @@ fn escaped_for_html(text: &str, c: char) -> Option<usize> {
     (code == Ok(u32::from(c))).then_some(end + 3)
 }
 
-/// A writer of log lines that takes the secrets out of each and makes it harmless: drivers log what
-/// servers say.
+/// A writer for log lines that removes secrets and escapes each line, because drivers log messages
+/// of servers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Log;
 
 impl std::io::Write for Log {
-    /// One event comes in one piece.
+    /// Each call must have a complete event.
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let text = redact(text.trim_end_matches('\n'));

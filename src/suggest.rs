@@ -1,20 +1,20 @@
-//! Names near to one that is wrong, and lists of what would be right. Plain text; knows nothing of what is named.
+//! Suggestions for misspelt names, and lists of valid names.
 
-/// The known name nearest to a wrong one, where one is near enough to be meant.
+/// The known name that is most similar to a wrong one, if it is similar enough to be a typo.
 pub(crate) fn nearest<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let lower = wrong.to_lowercase();
     let scored = known.into_iter().map(|name| (strsim::jaro_winkler(&lower, &name.to_lowercase()), name));
-    // Of two that are equally near the first in the alphabet, whatever their order.
+    // Ties are resolved alphabetically, whatever the order of the input.
     let best = scored.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))?;
     (best.0 > 0.75).then_some(best.1)
 }
 
-/// `did you mean …?`, where a known name is near enough.
+/// `did you mean …?`, if a known name is similar enough.
 pub(crate) fn meant<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> Option<String> {
     nearest(wrong, known).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// `a`, `b`, `c`; long lists are cut.
+/// `a`, `b`, `c`; long lists are truncated.
 pub(crate) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     const SHOWN: usize = 24;
     let names: Vec<&str> = names.into_iter().collect();
@@ -25,7 +25,7 @@ pub(crate) fn one_of<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     if shown.is_empty() { "none".to_owned() } else { shown.join(", ") }
 }
 
-/// Advice for a name that is not declared.
+/// The help text for a name that is not declared.
 pub(crate) fn declared<'n>(wrong: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
     match nearest(wrong, known.iter().copied()) {

@@ -1,5 +1,5 @@
-//! `World`: what was observed of the four components, side by side with what only the journal
-//! knows, and its file form for planning where no server can be reached. Decides nothing.
+//! `World`: the observed state of all components with the facts of the journal, and its file format
+//! for planning without access to servers.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -13,33 +13,33 @@ use crate::roles;
 use crate::stack::Stack;
 use crate::{cache, system, target, vector};
 
-/// Version of the file form. A reader refuses another one.
+/// The version of the file format. Other versions are rejected.
 pub const FORMAT_VERSION: u32 = 3;
 
-/// What was observed. Holds names and digests; never data, never secrets, never a clock's time.
+/// Contains names and digests; never data, secrets or times.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct World {
     pub system: system::Observed,
-    /// What cannot be observed, as the system database remembers it.
+    /// The facts of the bookkeeping.
     pub journal: journal::Observed,
-    /// The targets that are on, by name.
+    /// The enabled targets, by name.
     pub targets: BTreeMap<String, target::Observed>,
-    /// The vector store; `None` when it was not looked at.
+    /// `None` when it was not observed.
     pub vector: Option<vector::Observed>,
-    /// The cache; `None` when the spec has none.
+    /// `None` when the spec has none.
     pub cache: Option<cache::Observed>,
 }
 
 impl World {
-    /// The same world with the new names of what the spec calls otherwise than before.
+    /// Applies the renames of the spec.
     #[must_use]
     pub fn renamed(&self, moves: &[journal::Move]) -> Self {
         let renamed = self.clone();
         Self { system: renamed.system.renamed(moves), journal: renamed.journal.renamed(moves), ..renamed }
     }
 
-    /// What of a surveyed world a look for this stack alone would have seen: a plan is the same
-    /// whether it was made from one or the other.
+    /// Reduces a survey to what observing for this stack alone would return, so that a plan is the
+    /// same with both.
     #[must_use]
     pub fn as_asked(mut self, stack: &Stack) -> Self {
         if !roles::are_asked(&stack.system.roles, self.journal.inventory.0.keys()) {
@@ -48,7 +48,6 @@ impl World {
         self
     }
 
-    /// The digest of everything observed.
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)
     }
@@ -57,20 +56,18 @@ impl World {
 /// A saved world: `observe --out FILE`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct File {
-    /// Version of this form.
     pub format_version: u32,
     pub trueup_version: String,
-    /// The stack it was observed for.
+    /// The stack that it was observed for.
     pub stack: String,
-    /// When, in RFC 3339. Beside the world, and in no digest.
+    /// In RFC 3339. Not part of the world, so it is in no digest.
     pub observed_at: String,
     pub world: World,
 }
 
-/// Why a world file cannot be used.
+/// Errors of world files.
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum Error {
-    /// The file cannot be read or written.
     #[error("cannot {verb} the world {}: {source}", path.display())]
     #[diagnostic(code(trueup::world::file))]
     File {
@@ -79,14 +76,13 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
-    /// It is no world of this stack.
+    /// The file is not a world of this stack.
     #[error("{} cannot be planned against: {why}", path.display())]
     #[diagnostic(code(trueup::world::unusable), help("make one with `trueup observe --out FILE`"))]
     Unusable { path: PathBuf, why: String },
 }
 
 impl File {
-    /// A file of what was observed at a moment.
     pub fn new(stack: &str, observed_at: String, world: World) -> Self {
         Self {
             format_version: FORMAT_VERSION,
@@ -97,7 +93,7 @@ impl File {
         }
     }
 
-    /// Writes it for the owner's eyes only.
+    /// Writes the file with access for the owner only.
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         let failed = |source| Error::File { verb: "write", path: path.to_owned(), source };
         let mut text = serde_json::to_string(self).map_err(|error| failed(error.into()))?;
@@ -105,7 +101,7 @@ impl File {
         write_private_json(path, &text).map_err(failed)
     }
 
-    /// Reads one that was made for a stack.
+    /// Reads a file, which must be of the given stack.
     pub fn read(path: &Path, stack: &str) -> Result<Self, Error> {
         let failed = |source| Error::File { verb: "read", path: path.to_owned(), source };
         let unusable = |why: String| Error::Unusable { path: path.to_owned(), why };
@@ -129,7 +125,7 @@ impl File {
     }
 }
 
-/// The version alone, so that another version is said before its form is complained of.
+/// Parsed first, so that an unsupported version is reported before a format error.
 #[derive(Deserialize)]
 struct Version {
     format_version: u32,
@@ -157,7 +153,7 @@ fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     });
     let moved = written.and_then(|()| std::fs::rename(&part, path));
     if moved.is_err() {
-        // The part may not exist; what failed first is what the caller is told.
+        // The temporary file may not exist, and the first error is the one to return.
         let _ = std::fs::remove_file(&part);
     }
     moved

@@ -1,5 +1,4 @@
-//! Assertions of migrations that a table is empty. They are checked read-only when the stores are
-//! observed,
+//! Assertions of migrations that a table is empty. They are checked read-only when the stores are observed,
 //! and again in the migration's own transaction, right before the statement that relies on them.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,8 +13,7 @@ use crate::sql::{self, Database, Dialect};
 
 const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
-/// Observes whether the tables are empty that pending migrations assert to be. A table that the
-/// account may
+/// Observes whether the tables are empty that pending migrations assert to be. A table that the account may
 /// not read is left out.
 pub(crate) async fn observe(
     desired: &Desired,

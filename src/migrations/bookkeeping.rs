@@ -1,5 +1,4 @@
-//! The inventory rows of migrations: the applied text, and the progress of a file that runs outside
-//! a
+//! The inventory rows of migrations: the applied text, and the progress of a file that runs outside a
 //! transaction. Builds statements only, does no I/O.
 
 use crate::address::Address;

@@ -27,8 +27,7 @@ pub struct Desired {
     pub(super) done: BTreeSet<Address>,
     pub(super) order: Order,
     pub(super) limits: Limits,
-    /// Parsed on first use: a history may have thousands of files, and a plan without changes never
-    /// needs
+    /// Parsed on first use: a history may have thousands of files, and a plan without changes never needs
     /// this.
     declared: OnceLock<Declared>,
     /// Tables of the schema that was recorded after an earlier run.
@@ -99,9 +98,8 @@ impl Desired {
         self.done.clone_from(done);
     }
 
-    /// Sets the schema that was recorded after the migrations ran. Its tables count as declared
-    /// too: the texts
-    /// do not show tables that were renamed or created by a function.
+    /// Sets the schema that was recorded after the migrations ran. Its tables count as declared too: the
+    /// texts do not show tables that were renamed or created by a function.
     pub(crate) fn use_recorded_schema(&mut self, recorded: Option<&Snapshot>) {
         let recorded = recorded.map(|recorded| recorded.tables.keys().cloned().collect());
         self.recorded = recorded.unwrap_or_default();
@@ -130,9 +128,8 @@ impl Desired {
         &self.declared().references
     }
 
-    /// Whether a migration may create tables whose names its text does not show, by code or with
-    /// another search
-    /// path.
+    /// Whether a migration may create tables whose names its text does not show, by code or with another
+    /// search path.
     pub fn runs_code(&self) -> bool {
         const CODE: [&str; 5] = ["do", "call", "select", "with", "set"];
         let is_code = |file: &Migration, at: &Range<usize>| {

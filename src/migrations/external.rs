@@ -1,6 +1,5 @@
-//! Finds statements that affect more than their database: roles, other databases, the server,
-//! files.
-//! They cannot be tried in a scratch database. When in doubt, a statement counts as one. Pure.
+//! Finds statements that affect more than their database: roles, other databases, the server, files. They
+//! cannot be tried in a scratch database. When in doubt, a statement counts as one. Pure.
 
 use std::ops::Range;
 

@@ -27,10 +27,9 @@ const INSUFFICIENT_PRIVILEGE: &str = "42501";
 /// PostgreSQL: a table, object, column, schema or function exists already.
 const EXISTS: [&str; 5] = ["42P07", "42710", "42701", "42P06", "42723"];
 
-/// Whether a retry may succeed: another session held a lock for longer than `lock_timeout`, a
-/// deadlock was
-/// resolved, or another session wrote the same catalog row, as a GRANT on another database of the
-/// server does.
+/// Whether a retry may succeed: another session held a lock for longer than `lock_timeout`, a deadlock was
+/// resolved, or another session wrote the same catalog row, as a GRANT on another database of the server
+/// does.
 pub(super) fn is_transient(error: &Failed) -> bool {
     const DEADLOCK: &str = "40P01";
     const SERIALIZATION: &str = "40001";
@@ -78,10 +77,8 @@ pub(super) async fn transaction_failed(
     failed(job, error, position, advice)
 }
 
-/// The error of a message that had the whole migration behind the text `before`. `None` where the
-/// error may
-/// belong to the record instead of the file, or where running the file step by step would locate it
-/// better.
+/// The error of a message that had the whole migration behind the text `before`. `None` where the error may
+/// belong to the record instead of the file, or where running the file step by step would locate it better.
 pub(super) fn message_failed(
     job: &Job<'_>,
     error: &Failed,
@@ -196,8 +193,7 @@ fn character(error: &Failed, sql: &str) -> Option<usize> {
     sql.char_indices().nth(character.saturating_sub(1)).map(|(byte, _)| byte)
 }
 
-/// Finds the failing statement where the database reports no position: runs the statements one by
-/// one in a
+/// Finds the failing statement where the database reports no position: runs the statements one by one in a
 /// transaction that is rolled back.
 async fn failing_statement(
     job: &Job<'_>,

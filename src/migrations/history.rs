@@ -153,8 +153,7 @@ pub(super) fn late(file: &Migration, newest: i64, files: &Files<'_>) -> Fault {
     }
 }
 
-/// The fault of a database that has tables of the migrations but no history: another tool created
-/// them, and
+/// The fault of a database that has tables of the migrations but no history: another tool created them, and
 /// running the migrations would fail or create them again.
 pub(super) fn adoption(desired: &Desired, schema: &Snapshot) -> Option<Fault> {
     let mut found: Vec<String> =

@@ -87,9 +87,8 @@ impl Building {
         }
     }
 
-    /// A query that returns a row where such an index may exist. Cheaper than [`Self::query`], and
-    /// enough for
-    /// most statements.
+    /// A query that returns a row where such an index may exist. Cheaper than [`Self::query`], and enough
+    /// for most statements.
     fn probe_query(&self, session: &Session) -> String {
         let which = match self {
             Self::Named { table, .. } | Self::Unnamed { table } => {
@@ -157,9 +156,8 @@ impl LeftoverIndexes {
         }
     }
 
-    /// Lists the leftovers of earlier attempts. `before` is sent first in the same message and must
-    /// return no
-    /// rows.
+    /// Lists the leftovers of earlier attempts. `before` is sent first in the same message and must return
+    /// no rows.
     pub(super) async fn find(
         &self,
         session: &mut Session,
@@ -195,8 +193,7 @@ impl LeftoverIndexes {
     }
 }
 
-/// Iterates over the words of a statement. White space and `(` separate them, quoted names stay
-/// intact, and
+/// Iterates over the words of a statement. White space and `(` separate them, quoted names stay intact, and
 /// comments are skipped.
 struct Words<'a>(&'a str);
 

@@ -1,8 +1,6 @@
-//! Runs a migration that begins with `-- no-transaction` statement by statement. The inventory
-//! records
-//! which statements are done, so that a later run resumes after them. Until the file is complete
-//! its row
-//! in the history has `success` false, which keeps sqlx from running it again from the start.
+//! Runs a migration that begins with `-- no-transaction` statement by statement. The inventory records
+//! which statements are done, so that a later run resumes after them. Until the file is complete its row in
+//! the history has `success` false, which keeps sqlx from running it again from the start.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -22,8 +20,7 @@ use crate::stack::Migration;
 
 /// PostgreSQL: the statement cannot run in a transaction, or ends one.
 const NOT_IN_A_TRANSACTION: [&str; 2] = ["25001", "2D000"];
-/// PostgreSQL: the object to create exists, or the object to drop does not. After a run that was
-/// killed
+/// PostgreSQL: the object to create exists, or the object to drop does not. After a run that was killed
 /// during a statement, these codes show that the statement had completed.
 const IS_DONE: [&str; 7] = ["42P07", "42710", "42701", "42723", "42P06", "42704", "42P01"];
 
@@ -79,8 +76,7 @@ pub(crate) fn edited_statement_message(stem: &str, statement: usize) -> String {
 
 const EDITED_HELP: &str = "restore that statement; those that are not done may be edited";
 
-/// Runs the statements of a migration that are not done. The boolean is true where the file changed
-/// no
+/// Runs the statements of a migration that are not done. The boolean is true where the file changed no
 /// setting of the session, so that the next file can use it.
 pub(super) async fn apply(
     pending: &Pending,
@@ -167,8 +163,7 @@ fn completion_statements(
     statements
 }
 
-/// The first message for a file of one statement that cannot run in a transaction: it records that
-/// the
+/// The first message for a file of one statement that cannot run in a transaction: it records that the
 /// statement begins, where no record exists yet, and queries for leftovers of earlier attempts.
 struct FirstMessage {
     begun: String,
@@ -285,8 +280,7 @@ impl Step<'_, '_> {
         }
     }
 
-    /// Runs a transaction that the file contains, and records it before its COMMIT. Where the file
-    /// has no
+    /// Runs a transaction that the file contains, and records it before its COMMIT. Where the file has no
     /// BEGIN or COMMIT of its own, adds the one that sqlx would.
     async fn own_transaction(&mut self, bounds: Bounds) -> std::result::Result<(), Failed> {
         let Range { start, end } = self.unit.at.clone();
@@ -339,9 +333,8 @@ impl Step<'_, '_> {
         if refused { self.without_transaction(&text, was_begun, indexes).await } else { Err(error) }
     }
 
-    /// Runs a statement that cannot share a transaction with its record. A begin marker is written
-    /// first: after
-    /// a kill, the next run checks whether the statement had completed.
+    /// Runs a statement that cannot share a transaction with its record. A begin marker is written first:
+    /// after a kill, the next run checks whether the statement had completed.
     async fn without_transaction(
         &mut self,
         text: &str,
@@ -400,9 +393,8 @@ impl Step<'_, '_> {
         recorded
     }
 
-    /// The statements that record the unit as done, or the file where this unit completes it. Empty
-    /// where the
-    /// inventory table does not exist.
+    /// The statements that record the unit as done, or the file where this unit completes it. Empty where
+    /// the inventory table does not exist.
     fn done(&self) -> String {
         let (session, address) = (&*self.session, &self.job.address);
         let mut statements = inside::reset_role_statements(self.job.sql, session.dialect());

@@ -1,5 +1,4 @@
-//! Estimates how many migrations a database without a history has had, by the tables, columns and
-//! indexes
+//! Estimates how many migrations a database without a history has had, by the tables, columns and indexes
 //! that they create and that exist. Pure.
 
 use std::collections::BTreeSet;
@@ -26,9 +25,8 @@ struct Names {
     indexes: BTreeSet<String>,
 }
 
-/// The estimated version: the last file with any object in the schema, and the files directly
-/// behind it that
-/// create no named object.
+/// The estimated version: the last file with any object in the schema, and the files directly behind it
+/// that create no named object.
 pub(super) fn estimated_version(desired: &Desired, schema: &Snapshot) -> Option<i64> {
     let names = Names::from_schema(schema);
     let traces = desired.files.iter().map(|file| names.trace(file, desired.dialect));

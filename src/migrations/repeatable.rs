@@ -1,5 +1,4 @@
-//! Repeatable migrations: views and functions that run again whenever their text changes. The last
-//! executed
+//! Repeatable migrations: views and functions that run again whenever their text changes. The last executed
 //! text is recorded in the inventory. Without a record a file runs again, so it must be idempotent.
 
 use serde_json::json;
@@ -30,8 +29,7 @@ fn address(file: &Repeatable) -> Address {
     Kind::Repeatable.named(&file.name)
 }
 
-/// Compares the files with the recorded texts. They run one after the other, sorted by name, after
-/// the last
+/// Compares the files with the recorded texts. They run one after the other, sorted by name, after the last
 /// `planned` migration, or after `before` where none is planned.
 pub(crate) fn diff(
     desired: &Desired,

@@ -21,8 +21,7 @@ pub(super) struct Assessment {
 }
 
 /// The state of the tables before the pending files run. Files that an earlier run of the same plan
-/// executed
-/// are applied on top, so that their tables still count as new.
+/// executed are applied on top, so that their tables still count as new.
 pub(super) fn initial_tables(desired: &Desired, seen: Observed<'_>) -> Known {
     let Observed { exists, schema, history, missing, extensions, emptiness: _ } = seen;
     let is_done = |file: &&Migration| desired.done.contains(&super::address(file));

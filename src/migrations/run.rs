@@ -19,9 +19,8 @@ const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Retries after the first attempt when a lock is not available.
 const MAX_RETRIES: usize = 5;
 
-/// The pauses between retries. A waiting statement blocks the sessions queued behind it; a pause
-/// lets
-/// them proceed.
+/// The pauses between retries. A waiting statement blocks the sessions queued behind it; a pause lets them
+/// proceed.
 pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
     const LONGEST: Duration = Duration::from_secs(4);
     ExponentialBuilder::new()
@@ -63,16 +62,14 @@ pub(super) async fn repeat(repeating: &Repeating, client: &Client, run: &RunId) 
     applied
 }
 
-/// Rejects files that would make the session wait for input without end. The plan rejects them too,
-/// but
+/// Rejects files that would make the session wait for input without end. The plan rejects them too, but
 /// `baseline` has no plan.
 fn reject_client_commands(job: &Job<'_>, client: &Client) -> Result<()> {
     let Some((_, why)) = lint::client_command(job.sql, client.dialect()) else { return Ok(()) };
     Err(Error::OfClient { file: job.at.source.name().to_owned(), why })
 }
 
-/// Records migrations as done without running them, all or none. `lacking` are added to the
-/// history;
+/// Records migrations as done without running them, all or none. `lacking` are added to the history;
 /// `known` were recorded there by another tool and are added to the inventory only.
 pub(crate) async fn record_only(
     lacking: &[Pending],
@@ -119,12 +116,10 @@ async fn return_session(client: &Client, session: Session, is_clean: bool) {
     }
 }
 
-/// Sends BEGIN, the file, its record and COMMIT in one message. Returns false where the file has to
-/// be run
+/// Sends BEGIN, the file, its record and COMMIT in one message. Returns false where the file has to be run
 /// step by step instead; nothing of it is kept then.
 ///
-/// An error of such a message does not always show whether the file or the record failed, and
-/// SQLite never
+/// An error of such a message does not always show whether the file or the record failed, and SQLite never
 /// reports a position. In these cases the file is run again step by step to locate the error.
 async fn in_one_message(
     job: &Job<'_>,
@@ -283,16 +278,14 @@ pub(super) fn record(
     record
 }
 
-/// Whether the file may leave another role active, which may lack the right to write the record.
-/// False
+/// Whether the file may leave another role active, which may lack the right to write the record. False
 /// positives are harmless: they add a RESET without effect.
 fn changes_rights(sql: &str) -> bool {
     let sql = sql.to_ascii_lowercase();
     ["role", "authorization"].iter().any(|word| sql.contains(word))
 }
 
-/// Statements that restore the session's own role until the end of the transaction, for files that
-/// may have
+/// Statements that restore the session's own role until the end of the transaction, for files that may have
 /// switched to another one.
 pub(super) fn reset_role_statements(sql: &str, dialect: Dialect) -> Vec<String> {
     const OWN: [&str; 2] = ["SET LOCAL session_authorization TO DEFAULT", "SET LOCAL role TO DEFAULT"];

@@ -9,8 +9,7 @@ use crate::catalog::TableName;
 pub(crate) struct Texts {
     /// All words, in lower case.
     pub(crate) words: BTreeSet<String>,
-    /// Names of types, functions, schemas and similar objects that they create, change or drop. A
-    /// statement
+    /// Names of types, functions, schemas and similar objects that they create, change or drop. A statement
     /// about one of these changes tables that it does not name.
     pub(crate) objects: BTreeSet<String>,
     /// Whether SQL is built at run time, so that the text does not show it.

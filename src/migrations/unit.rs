@@ -1,5 +1,4 @@
-//! Splits a migration that runs outside a transaction into units. Each unit is executed once and
-//! recorded;
+//! Splits a migration that runs outside a transaction into units. Each unit is executed once and recorded;
 //! settings are executed again in every session. Pure.
 
 use std::ops::Range;
@@ -55,9 +54,8 @@ impl Unit {
     ) -> Vec<Self> {
         let units = Self::all(sql, dialect, !Migration::begins_outside(sql));
         let separate = Self::all(sql, dialect, false);
-        // Version 0.1.0 executed each statement before the first COMMIT on its own. Files that it
-        // left
-        // half done resume with the same units.
+        // Version 0.1.0 executed each statement before the first COMMIT on its own. Files that it left half
+        // done resume with the same units.
         let is_done = |units: &[Self]| {
             let done = units.iter().enumerate().filter_map(|(number, unit)| Some((done(number)?, unit)));
             let same: Vec<bool> = done.map(|(then, unit)| then == unit.fingerprint(sql)).collect();

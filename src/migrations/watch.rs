@@ -1,5 +1,4 @@
-//! Watches a running statement from another connection: emits an event when it waits for another
-//! session,
+//! Watches a running statement from another connection: emits an event when it waits for another session,
 //! and cancels it when the run is asked to stop. Retries are decided elsewhere.
 
 use std::time::Duration;
