@@ -131,13 +131,13 @@ struct Version {
     format_version: u32,
 }
 
-/// Writes JSON with [`write_private`]. Characters that act on a terminal are escaped, which changes no value.
+/// Writes JSON with [`write_private`]. Control characters are escaped, which changes no value.
 pub fn write_private_json(path: &Path, json: &str) -> std::io::Result<()> {
     write_private(path, crate::neutral::block(json).as_bytes())
 }
 
-/// Writes a file with mode 0600, whole or not at all. What is there and is no regular file, such as
-/// a terminal or a pipe, is written to and never replaced.
+/// Writes a file with mode 0600 atomically. A target that is not a regular file, such as a terminal or a pipe, is
+/// written to and not replaced.
 fn write_private(path: &Path, content: &[u8]) -> std::io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return std::fs::OpenOptions::new().write(true).open(path)?.write_all(content);

@@ -11,7 +11,7 @@ use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
 use crate::plan::PlanError;
 use crate::stack::{Migration, Stack};
 use crate::stores::{Clients, ObserveError};
-use crate::system::{self, Desired, Until, Verdict};
+use crate::system::{self, Comparison, Desired, Until};
 
 /// The result of a baseline.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ impl Locked<'_> {
             return Ok(Baselined::Interrupted);
         }
         match verdict {
-            Verdict::Stopped => Ok(Baselined::Interrupted),
-            Verdict::Recorded => Ok(Baselined::Nothing),
-            Verdict::Faults(faults) => Err(Error::Plan(PlanError::Faults(faults))),
-            Verdict::Differs { objects, diff } => Ok(Baselined::Differs { objects, diff }),
-            Verdict::Same { lacking, schema } => {
+            Comparison::Stopped => Ok(Baselined::Interrupted),
+            Comparison::Recorded => Ok(Baselined::Nothing),
+            Comparison::Faults(faults) => Err(Error::Plan(PlanError::Faults(faults))),
+            Comparison::Differs { objects, diff } => Ok(Baselined::Differs { objects, diff }),
+            Comparison::Same { lacking, schema } => {
                 let run = self.beginning("baseline", &Digest::of("baseline"));
                 let summary = self.write(Box::pin(adopt(&run, stack, clients, &lacking, &schema))).await?;
                 Ok(Baselined::Recorded { files: lacking, summary })

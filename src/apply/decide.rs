@@ -198,7 +198,7 @@ impl Run<'_> {
     /// Reports the last run if it was killed before its end.
     async fn note_crashed_run(&self, frontend: &mut dyn Frontend) -> Result<(), Error> {
         let mut last = journal::history(&self.clients.system.database().await?, 1).await?;
-        if let Some(run) = last.pop().map(|run| run.judged(None))
+        if let Some(run) = last.pop().map(|run| run.with_crash_detected(None))
             && run.status == RunStatus::Died
         {
             frontend.event(&Event::Note(Note::Crashed(Box::new(run))));

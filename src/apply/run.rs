@@ -163,7 +163,7 @@ impl<'a> Run<'a> {
     }
 
     /// Takes and keeps the lock. From here on nothing is written without it.
-    async fn take(&mut self, session: lock::Session) -> Result<(), Error> {
+    async fn take(&mut self, session: lock::LockSession) -> Result<(), Error> {
         let database = self.clients.system.database().await?;
         let lock = session.take(&database, &self.id, self.request.lock_timeout).await?;
         self.clients.system.fence().set(&lock);

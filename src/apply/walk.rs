@@ -35,7 +35,7 @@ impl Run<'_> {
                 let Some(step) = queue.next(&lanes) else { break };
                 frontend.event(&Event::Started { address: step.address.clone() });
                 let work = perform(step.work.clone(), Arc::clone(clients), self.id.clone());
-                let work = sql::telling(clients.system.listener(step.address.clone()), work);
+                let work = sql::with_listener(clients.system.listener(step.address.clone()), work);
                 started.insert(running.spawn(work).id(), (step, Instant::now()));
             }
             let ended = loop {

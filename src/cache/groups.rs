@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{Change, Unwanted};
-use super::observed::{GroupSeen, Observed, StreamSeen};
+use super::observed::{GroupUse, Observed, ObservedStream};
 use crate::address::{Address, Kind};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
@@ -12,21 +12,21 @@ use crate::journal::Inventory;
 /// The groups of a stream that may be deleted when only `wanted` are declared.
 pub(super) fn unwanted(
     name: &str,
-    groups: &BTreeMap<String, GroupSeen>,
+    groups: &BTreeMap<String, GroupUse>,
     wanted: &BTreeSet<String>,
     inventory: &Inventory,
     place: Option<Fingerprint>,
 ) -> Unwanted {
     let Some(known) = inventory.at(&Kind::Stream.named(name)) else { return Unwanted::default() };
-    let by_key: BTreeMap<Fingerprint, (&String, GroupSeen)> =
+    let by_key: BTreeMap<Fingerprint, (&String, GroupUse)> =
         groups.iter().map(|(group, seen)| (Fingerprint::of_text(group), (group, *seen))).collect();
     let wanted: BTreeSet<Fingerprint> = wanted.iter().map(|group| Fingerprint::of_text(group)).collect();
     let here = known.iter().filter(|(_, at)| Some(**at) == place).map(|(key, _)| *key);
     let mut unwanted = Unwanted::default();
     for key in here.filter(|key| !wanted.contains(key)) {
         match by_key.get(&key) {
-            Some((_, GroupSeen::InUse)) => {}
-            Some((group, GroupSeen::Idle)) => {
+            Some((_, GroupUse::InUse)) => {}
+            Some((group, GroupUse::Idle)) => {
                 unwanted.groups.insert((*group).clone());
                 unwanted.known_as.push(key);
             }
@@ -76,9 +76,9 @@ pub fn why_groups_stay(observed: &Observed, inventory: &Inventory) -> Vec<String
     };
     let in_use = |name: &str| -> Vec<String> {
         let Some(known) = inventory.at(&Kind::Stream.named(name)) else { return Vec::new() };
-        let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
+        let Some(ObservedStream::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
         let is_ours = |group: &str| known.get(&Fingerprint::of_text(group)).copied() == place;
-        let used = groups.iter().filter(|(group, seen)| **seen == GroupSeen::InUse && is_ours(group));
+        let used = groups.iter().filter(|(group, seen)| **seen == GroupUse::InUse && is_ours(group));
         used.map(|(group, _)| {
             format!(
                 "the group {group} of stream {name} stays: it has a consumer, or something pending or unread"

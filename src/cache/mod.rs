@@ -18,7 +18,8 @@ pub use desired::Desired;
 pub use diff::diff;
 pub use groups::{Claims, claims, why_groups_stay};
 pub use observed::{
-    EmbeddedSeen, Failure, GroupSeen, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen, observe,
+    Failure, GroupUse, KeyExpiry, Observed, ObservedFile, ObservedNamespace, ObservedRedis, ObservedStream,
+    observe,
 };
 
 use crate::digest::Fingerprint;
@@ -36,7 +37,7 @@ enum Connector {
 }
 
 impl Client {
-    /// The fingerprint of the server or file; see [`RedisSeen::place`].
+    /// The fingerprint of the server or file; see [`ObservedRedis::place`].
     pub fn place(&self) -> Fingerprint {
         match &self.0 {
             Connector::Redis(redis) => redis.place(),

@@ -16,9 +16,9 @@ pub enum Observed {
         /// The error for display, without secrets.
         message: String,
     },
-    Redis(RedisSeen),
+    Redis(ObservedRedis),
     /// An SQLite file, which may not exist yet.
-    Embedded(EmbeddedSeen),
+    Embedded(ObservedFile),
 }
 
 impl Observed {
@@ -26,10 +26,10 @@ impl Observed {
     pub fn version(&self) -> Option<String> {
         match self {
             Self::Unreachable { .. } => None,
-            Self::Redis(RedisSeen { version, .. }) => Some(
+            Self::Redis(ObservedRedis { version, .. }) => Some(
                 version.as_ref().map_or_else(|| "Redis".to_owned(), |version| format!("Redis {version}")),
             ),
-            Self::Embedded(EmbeddedSeen { version, .. }) => Some(
+            Self::Embedded(ObservedFile { version, .. }) => Some(
                 version.as_ref().map_or_else(|| "SQLite".to_owned(), |version| format!("SQLite {version}")),
             ),
         }
@@ -49,7 +49,7 @@ pub enum Failure {
 
 /// A Redis server, in the db number of the URL.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RedisSeen {
+pub struct ObservedRedis {
     pub version: Option<String>,
     /// The fingerprint of host, port and db number in the URL. Inventory entries of another server
     /// do not apply here.
@@ -61,9 +61,9 @@ pub struct RedisSeen {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub absent_databases: BTreeSet<u32>,
     /// By prefix, for the requested ones.
-    pub keys: BTreeMap<String, KeysSeen>,
+    pub keys: BTreeMap<String, KeyExpiry>,
     /// By key: the existing ones and the requested ones.
-    pub streams: BTreeMap<String, StreamSeen>,
+    pub streams: BTreeMap<String, ObservedStream>,
     /// Whether `streams` has every stream: the scan has a time budget.
     pub streams_complete: bool,
 }
@@ -71,7 +71,7 @@ pub struct RedisSeen {
 /// The TTLs of the keys under a prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum KeysSeen {
+pub enum KeyExpiry {
     Expiring,
     SomeWithoutTtl,
     /// The scan reached its time budget before it found a key without TTL.
@@ -83,14 +83,14 @@ pub enum KeysSeen {
 /// The value at a stream's key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum StreamSeen {
+pub enum ObservedStream {
     Missing,
     /// A value of another type.
     NotAStream,
     /// The user lacks the permission.
     Forbidden,
     Stream {
-        groups: BTreeMap<String, GroupSeen>,
+        groups: BTreeMap<String, GroupUse>,
         /// The maximum number of entries. Recorded by an embedded cache only, not by Redis.
         maxlen: Option<u64>,
     },
@@ -99,7 +99,7 @@ pub enum StreamSeen {
 /// Whether a consumer group is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum GroupSeen {
+pub enum GroupUse {
     /// No consumer, no pending and no unread entry: recreating it loses nothing.
     Idle,
     /// In use, or unknown.
@@ -108,21 +108,21 @@ pub enum GroupSeen {
 
 /// An embedded cache; empty while the file does not exist.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EmbeddedSeen {
+pub struct ObservedFile {
     /// The version of the SQLite library; `None` while the file does not exist.
     pub version: Option<String>,
     /// The fingerprint of the file's name.
     pub place: Option<Fingerprint>,
     /// By name.
-    pub namespaces: BTreeMap<String, NamespaceSeen>,
+    pub namespaces: BTreeMap<String, ObservedNamespace>,
     /// By prefix, for the requested ones.
-    pub keys: BTreeMap<String, KeysSeen>,
+    pub keys: BTreeMap<String, KeyExpiry>,
     /// By name; all that exist.
-    pub streams: BTreeMap<String, StreamSeen>,
+    pub streams: BTreeMap<String, ObservedStream>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NamespaceSeen {
+pub struct ObservedNamespace {
     pub prefix: String,
     pub ttl_seconds: u64,
 }

@@ -9,7 +9,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::sync::OnceCell;
 
 use super::Error;
-use super::observed::{EmbeddedSeen, GroupSeen, KeysSeen, NamespaceSeen, StreamSeen};
+use super::observed::{GroupUse, KeyExpiry, ObservedFile, ObservedNamespace, ObservedStream};
 use crate::digest::Fingerprint;
 use crate::journal::lock::Fence;
 use crate::sql::{self, Database, Interrupt, SqliteMode, Value, open_sqlite_to_read, open_sqlite_with};
@@ -134,16 +134,16 @@ impl Embedded {
     }
 
     /// Runs five queries, whatever the number of rows.
-    pub(super) async fn observe(&self, prefixes: &BTreeSet<&str>) -> Result<EmbeddedSeen, Error> {
-        let expiring = prefixes.iter().map(|prefix| ((*prefix).to_owned(), KeysSeen::Expiring)).collect();
+    pub(super) async fn observe(&self, prefixes: &BTreeSet<&str>) -> Result<ObservedFile, Error> {
+        let expiring = prefixes.iter().map(|prefix| ((*prefix).to_owned(), KeyExpiry::Expiring)).collect();
         let place = Some(self.place());
         let Some(mode) = self.reading_mode().await? else {
-            return Ok(EmbeddedSeen { place, keys: expiring, ..EmbeddedSeen::default() });
+            return Ok(ObservedFile { place, keys: expiring, ..ObservedFile::default() });
         };
         let database = open_sqlite_to_read(&self.path, mode).await.map_err(|error| self.unusable(&error))?;
         let seen = read(&database, prefixes, expiring).await.map_err(|error| self.unusable(&error));
         database.close().await;
-        Ok(EmbeddedSeen { place, ..seen? })
+        Ok(ObservedFile { place, ..seen? })
     }
 
     /// The fingerprint of the file's name only: folders differ between machines.
@@ -276,9 +276,9 @@ fn listed(groups: &BTreeSet<String>) -> Value {
 async fn read(
     database: &Database,
     prefixes: &BTreeSet<&str>,
-    expiring: BTreeMap<String, KeysSeen>,
-) -> sql::Result<EmbeddedSeen> {
-    let mut seen = EmbeddedSeen { keys: expiring, ..EmbeddedSeen::default() };
+    expiring: BTreeMap<String, KeyExpiry>,
+) -> sql::Result<ObservedFile> {
+    let mut seen = ObservedFile { keys: expiring, ..ObservedFile::default() };
     for row in database.query(TABLES, &[]).await? {
         seen.version = Some(row.text(0)?.to_owned());
         if row.integer(1)? == 0 {
@@ -287,25 +287,25 @@ async fn read(
     }
     for row in database.query(NAMESPACES, &[]).await? {
         let ttl_seconds = u64::try_from(row.integer(2)?).unwrap_or(0);
-        let namespace = NamespaceSeen { prefix: row.text(1)?.to_owned(), ttl_seconds };
+        let namespace = ObservedNamespace { prefix: row.text(1)?.to_owned(), ttl_seconds };
         seen.namespaces.insert(row.text(0)?.to_owned(), namespace);
     }
     let prefixes = Value::Texts(prefixes.iter().map(|prefix| Some((*prefix).to_owned())).collect());
     for row in database.query(KEYS, &[prefixes]).await? {
-        let keys = if row.bool(1)? { KeysSeen::SomeWithoutTtl } else { KeysSeen::Expiring };
+        let keys = if row.bool(1)? { KeyExpiry::SomeWithoutTtl } else { KeyExpiry::Expiring };
         seen.keys.insert(row.text(0)?.to_owned(), keys);
     }
-    let mut streams: BTreeMap<String, (BTreeMap<String, GroupSeen>, Option<u64>)> = BTreeMap::new();
+    let mut streams: BTreeMap<String, (BTreeMap<String, GroupUse>, Option<u64>)> = BTreeMap::new();
     for row in database.query(STREAMS, &[]).await? {
         let maxlen = row.get(1).and_then(|maxlen| maxlen.parse().ok());
         let (groups, _) = streams.entry(row.text(0)?.to_owned()).or_insert((BTreeMap::new(), maxlen));
         if let Some(group) = row.get(2) {
-            let seen = if row.bool(3)? { GroupSeen::InUse } else { GroupSeen::Idle };
+            let seen = if row.bool(3)? { GroupUse::InUse } else { GroupUse::Idle };
             groups.insert(group.to_owned(), seen);
         }
     }
     seen.streams.extend(
-        streams.into_iter().map(|(name, (groups, maxlen))| (name, StreamSeen::Stream { groups, maxlen })),
+        streams.into_iter().map(|(name, (groups, maxlen))| (name, ObservedStream::Stream { groups, maxlen })),
     );
     Ok(seen)
 }

@@ -8,9 +8,9 @@ use super::*;
 use crate::address::Kind;
 use crate::change::{Action, Diff, Status};
 use crate::digest::Fingerprint;
+use crate::fingerprints::FingerprintMap;
 use crate::journal::Inventory;
 use crate::location::{Location, Source};
-use crate::prints::Prints;
 use crate::stack::{Cache, Endpoint, Namespace, RedactedUrl, Stream};
 
 fn here() -> Location {
@@ -62,22 +62,22 @@ impl Wants for Cache {
 }
 
 /// A server with settings, where everything that could be listed was.
-fn server(settings: &[(&str, &str)]) -> RedisSeen {
+fn server(settings: &[(&str, &str)]) -> ObservedRedis {
     let config = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-    RedisSeen {
+    ObservedRedis {
         version: Some("7.0.15".to_owned()),
         config: Some(config),
         streams_complete: true,
-        ..RedisSeen::default()
+        ..ObservedRedis::default()
     }
 }
 
-fn seen_stream(groups: &[&str]) -> StreamSeen {
-    let groups = groups.iter().map(|group| ((*group).to_owned(), GroupSeen::Idle)).collect();
-    StreamSeen::Stream { groups, maxlen: None }
+fn seen_stream(groups: &[&str]) -> ObservedStream {
+    let groups = groups.iter().map(|group| ((*group).to_owned(), GroupUse::Idle)).collect();
+    ObservedStream::Stream { groups, maxlen: None }
 }
 
-fn diff_of(cache: &Cache, seen: RedisSeen) -> Diff<Change> {
+fn diff_of(cache: &Cache, seen: ObservedRedis) -> Diff<Change> {
     diff(cache, &Observed::Redis(seen), &Inventory::default())
 }
 
@@ -105,7 +105,7 @@ fn d01_a_setting_that_differs_is_an_update_with_before_and_after() {
 fn d01_a_server_that_forbids_config_gives_a_warning_that_says_what_to_set() {
     let cache = on_redis().setting("maxmemory", "256mb");
 
-    let diff = diff_of(&cache, RedisSeen { config: None, ..server(&[]) });
+    let diff = diff_of(&cache, ObservedRedis { config: None, ..server(&[]) });
 
     assert_eq!(table(&diff), [""; 0]);
     let warning = diff.checks.iter().find(|check| check.address.as_str() == "cache.config").unwrap();
@@ -133,27 +133,27 @@ fn a_password_of_the_server_is_no_setting() {
 fn a30_of_unwanted_groups_only_those_go_that_this_tool_made_here_and_nobody_works_with() {
     let cache = on_redis().stream("jobs", &["workers"], None);
     let here = Fingerprint::of_text("redis:6379/0");
-    let groups = |groups: &[(&str, GroupSeen)]| StreamSeen::Stream {
+    let groups = |groups: &[(&str, GroupUse)]| ObservedStream::Stream {
         groups: groups.iter().map(|(name, seen)| ((*name).to_owned(), *seen)).collect(),
         maxlen: None,
     };
-    let mut seen = RedisSeen { place: Some(here), ..server(&[]) };
+    let mut seen = ObservedRedis { place: Some(here), ..server(&[]) };
     let jobs = [
-        ("workers", GroupSeen::InUse),
-        ("old", GroupSeen::Idle),
-        ("busy", GroupSeen::InUse),
-        ("foreign", GroupSeen::Idle),
-        ("elsewhere", GroupSeen::Idle),
+        ("workers", GroupUse::InUse),
+        ("old", GroupUse::Idle),
+        ("busy", GroupUse::InUse),
+        ("foreign", GroupUse::Idle),
+        ("elsewhere", GroupUse::Idle),
     ];
     seen.streams.insert("jobs".to_owned(), groups(&jobs));
-    seen.streams.insert("gone".to_owned(), groups(&[("workers", GroupSeen::Idle)]));
-    seen.streams.insert("used".to_owned(), groups(&[("workers", GroupSeen::InUse)]));
-    let made = |names: &[&str]| -> Prints<Fingerprint> {
+    seen.streams.insert("gone".to_owned(), groups(&[("workers", GroupUse::Idle)]));
+    seen.streams.insert("used".to_owned(), groups(&[("workers", GroupUse::InUse)]));
+    let made = |names: &[&str]| -> FingerprintMap<Fingerprint> {
         names.iter().map(|name| (Fingerprint::of_text(name), here)).collect()
     };
     let mut in_jobs = made(&["workers", "old", "busy", "removed by hand"]);
     let elsewhere = (Fingerprint::of_text("elsewhere"), Fingerprint::of_text("other:6379/0"));
-    in_jobs.extend_with(Prints::from([elsewhere]));
+    in_jobs.extend_with(FingerprintMap::from([elsewhere]));
     let address = |name: &str| Kind::Stream.named(name);
     let inventory = Inventory(BTreeMap::from([
         (address("jobs"), in_jobs),
@@ -214,7 +214,7 @@ fn d03_a_stream_gets_the_groups_that_it_lacks_and_keeps_foreign_ones() {
 #[test]
 fn a_key_that_is_no_stream_is_a_fault() {
     let mut seen = server(&[]);
-    seen.streams.insert("jobs".to_owned(), StreamSeen::NotAStream);
+    seen.streams.insert("jobs".to_owned(), ObservedStream::NotAStream);
 
     let diff = diff_of(&on_redis().stream("jobs", &[], None), seen);
 
@@ -225,7 +225,7 @@ fn a_key_that_is_no_stream_is_a_fault() {
 fn d04_keys_without_a_ttl_are_a_change_that_spares_streams() {
     let cache = on_redis().namespace("jobs", "jobs", 90).stream("jobs", &[], None);
     let mut seen = server(&[]);
-    seen.keys.insert("jobs".to_owned(), KeysSeen::SomeWithoutTtl);
+    seen.keys.insert("jobs".to_owned(), KeyExpiry::SomeWithoutTtl);
     seen.streams.insert("jobs".to_owned(), seen_stream(&[]));
 
     let diff = diff_of(&cache, seen);
@@ -239,8 +239,8 @@ fn d04_keys_without_a_ttl_are_a_change_that_spares_streams() {
 #[test]
 fn what_a_world_was_not_asked_is_deferred_and_what_took_too_long_is_a_warning() {
     let cache = on_redis().namespace("a", "a:", 60).namespace("b", "b:", 60).stream("s", &[], None);
-    let mut seen = RedisSeen { streams_complete: false, ..server(&[]) };
-    seen.keys.insert("a:".to_owned(), KeysSeen::OverBudget);
+    let mut seen = ObservedRedis { streams_complete: false, ..server(&[]) };
+    seen.keys.insert("a:".to_owned(), KeyExpiry::OverBudget);
 
     let diff = diff_of(&cache, seen);
 
@@ -271,9 +271,11 @@ fn a_db_number_that_the_server_does_not_have_is_a_fault() {
     cache.databases = numbers.iter().map(|(name, number)| ((*name).to_owned(), *number)).collect();
 
     let counted = diff_of(&cache, server(&[("databases", "16")]));
-    let asked =
-        diff_of(&cache, RedisSeen { config: None, absent_databases: BTreeSet::from([40]), ..server(&[]) });
-    let unknown = diff_of(&cache, RedisSeen { config: None, ..server(&[]) });
+    let asked = diff_of(
+        &cache,
+        ObservedRedis { config: None, absent_databases: BTreeSet::from([40]), ..server(&[]) },
+    );
+    let unknown = diff_of(&cache, ObservedRedis { config: None, ..server(&[]) });
 
     let messages = |diff: &Diff<Change>| -> Vec<String> {
         diff.faults.iter().map(|fault| format!("{}: {}", fault.address, fault.message)).collect()
@@ -315,7 +317,7 @@ fn a_world_of_the_other_kind_of_cache_answers_nothing() {
 fn an_observation_reads_what_it_writes() {
     let mut seen = server(&[("maxmemory", "0")]);
     seen.streams.insert("jobs".to_owned(), seen_stream(&["workers"]));
-    seen.keys.insert("a:".to_owned(), KeysSeen::Expiring);
+    seen.keys.insert("a:".to_owned(), KeyExpiry::Expiring);
     let observed = Observed::Redis(seen);
 
     let text = serde_json::to_string(&observed).unwrap();

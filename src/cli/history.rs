@@ -58,7 +58,7 @@ pub(super) async fn mark_crashed(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Ru
     }
     let holder = lock::status(&system_url(stack)?, &stack.name).await?;
     let holder = holder.as_ref().and_then(|holder| holder.run.as_deref());
-    Ok(runs.into_iter().map(|run| run.judged(holder)).collect())
+    Ok(runs.into_iter().map(|run| run.with_crash_detected(holder)).collect())
 }
 
 fn print_no_runs(ui: &Ui) -> Result<Exit, Failure> {

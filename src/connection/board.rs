@@ -19,15 +19,15 @@ pub struct Waits {
 /// The channels of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    tell: Arc<Mutex<Option<mpsc::UnboundedSender<Waits>>>>,
+    sender: Arc<Mutex<Option<mpsc::UnboundedSender<Waits>>>>,
     stop: watch::Sender<bool>,
 }
 
 impl Board {
     /// Subscribes to lock-wait events.
-    pub(crate) fn listen(&self) -> mpsc::UnboundedReceiver<Waits> {
-        let (tell, waits) = mpsc::unbounded_channel();
-        *self.tell.lock().unwrap_or_else(PoisonError::into_inner) = Some(tell);
+    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Waits> {
+        let (sender, waits) = mpsc::unbounded_channel();
+        *self.sender.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
         waits
     }
 
@@ -48,22 +48,22 @@ impl Board {
 
     /// A callback that emits lock-wait events for the statements of a step.
     pub(crate) fn listener(&self, address: Address) -> Listener {
-        let tell = Arc::clone(&self.tell);
+        let sender = Arc::clone(&self.sender);
         Arc::new(move |wait| {
             if let Wait::For(on) = wait {
-                send(&tell, &address, on);
+                send(&sender, &address, on);
             }
         })
     }
 
-    pub(crate) fn tell(&self, address: &Address, on: &str) {
-        send(&self.tell, address, on);
+    pub(crate) fn emit(&self, address: &Address, on: &str) {
+        send(&self.sender, address, on);
     }
 }
 
-fn send(tell: &Mutex<Option<mpsc::UnboundedSender<Waits>>>, address: &Address, on: &str) {
-    if let Some(tell) = &*tell.lock().unwrap_or_else(PoisonError::into_inner) {
+fn send(sender: &Mutex<Option<mpsc::UnboundedSender<Waits>>>, address: &Address, on: &str) {
+    if let Some(sender) = &*sender.lock().unwrap_or_else(PoisonError::into_inner) {
         // The receiver may be dropped already.
-        drop(tell.send(Waits { address: address.clone(), on: on.to_owned() }));
+        drop(sender.send(Waits { address: address.clone(), on: on.to_owned() }));
     }
 }

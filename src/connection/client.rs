@@ -148,7 +148,7 @@ impl Client {
 
     /// Subscribes to lock-wait events.
     pub fn waits(&self) -> mpsc::UnboundedReceiver<Waits> {
-        self.board.listen()
+        self.board.subscribe()
     }
 
     /// A callback that emits lock-wait events for a step; [`Self::waits`] receives them.

@@ -38,7 +38,7 @@ pub(crate) struct Session {
     /// The history table with its schema, because a migration may change the search path.
     pub(crate) history: String,
     /// Whether the inventory table exists.
-    pub(crate) has_books: bool,
+    pub(crate) has_inventory: bool,
     /// The statements that reset settings of previous migrations.
     reset: String,
     /// Whether the next transaction runs with foreign keys off. SQLite applies that outside a
@@ -75,7 +75,7 @@ impl Session {
             Database::Postgres(pool) => {
                 let (connection, guard) = pool.take().await.map_err(failed)?.detach();
                 // Waiting is reported by the watch over the migration, which has its name.
-                (Connection::Postgres(Box::new(connection)), Some(guard.without_telling()))
+                (Connection::Postgres(Box::new(connection)), Some(guard.without_events()))
             }
             Database::Sqlite(pool) => {
                 (Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach())), None)
@@ -85,7 +85,7 @@ impl Session {
             connection,
             guard,
             history: String::new(),
-            has_books: false,
+            has_inventory: false,
             reset: String::new(),
             without_keys: false,
             pid: None,
@@ -138,7 +138,7 @@ impl Session {
             Dialect::Sqlite => "PRAGMA foreign_keys = ON".to_owned(),
         };
         self.history = history.clone().unwrap_or_default();
-        self.has_books = books.is_some();
+        self.has_inventory = books.is_some();
         Ok(history.is_some())
     }
 
@@ -208,8 +208,8 @@ impl Session {
             Dialect::Sqlite => String::new(),
         };
         let recorded = self.recorded(Some(version));
-        let known = if self.has_books {
-            let (books, address) = (self.books(), self.literal(address.as_str()));
+        let known = if self.has_inventory {
+            let (books, address) = (self.inventory_table(), self.literal(address.as_str()));
             format!("; SELECT key, digest FROM {books} WHERE address = {address}")
         } else {
             String::new()
@@ -274,7 +274,7 @@ impl Session {
         drop(self.run("ROLLBACK").await);
     }
 
-    pub(crate) fn books(&self) -> &'static str {
+    pub(crate) fn inventory_table(&self) -> &'static str {
         inventory::table(self.dialect())
     }
 

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Places, RunId};
+use super::{RowLocations, RunId};
 use crate::address::Address;
 use crate::digest::Fingerprint;
-use crate::prints::Prints;
+use crate::fingerprints::FingerprintMap;
 use crate::sql::{self, Database, Dialect, Result, Row, Transaction, Value};
 
 /// The observed inventory, with digests only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Inventory(pub BTreeMap<Address, Prints<Fingerprint>>);
+pub struct Inventory(pub BTreeMap<Address, FingerprintMap<Fingerprint>>);
 
 impl Inventory {
     /// Content digests by key fingerprint.
-    pub fn at(&self, address: &Address) -> Option<&Prints<Fingerprint>> {
+    pub fn at(&self, address: &Address) -> Option<&FingerprintMap<Fingerprint>> {
         self.0.get(address)
     }
 }
@@ -27,7 +27,7 @@ impl Inventory {
 #[derive(Debug, Clone, Default)]
 pub struct Listed {
     pub inventory: Inventory,
-    pub places: Places,
+    pub places: RowLocations,
 }
 
 /// A row of the inventory.
@@ -149,7 +149,7 @@ fn page(dialect: Dialect, after: &str) -> String {
 pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> super::Result<Listed> {
     let dialect = database.dialect();
     let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
-    let mut places = Places::default();
+    let mut places = RowLocations::default();
     let mut answer = first;
     loop {
         let entries = match dialect {
@@ -164,7 +164,8 @@ pub(super) async fn read_all(database: &Database, first: Vec<Row>) -> super::Res
         let after = [Value::from(last.address.as_str()), Value::from(last.key.to_string())];
         answer = database.query(&page(dialect, "WHERE (address, key) > ($1, $2)"), &after).await?;
     }
-    let inventory = Inventory(keys.into_iter().map(|(address, keys)| (address, Prints::new(keys))).collect());
+    let inventory =
+        Inventory(keys.into_iter().map(|(address, keys)| (address, FingerprintMap::new(keys))).collect());
     Ok(Listed { inventory, places })
 }
 

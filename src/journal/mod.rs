@@ -18,11 +18,11 @@ use serde::{Deserialize, Serialize};
 pub use identity::{Identity, identity};
 pub use inventory::{Entry, Inventory, Listed};
 pub use moves::{Move, pending_moves, rename};
-pub use places::{Group, Place, Placed, Places};
+pub use places::{Group, LocatedRows, Place, RowLocations};
 pub use runs::{
     Outcome, Run, RunStatus, StepRecord, begin, finish, history, now, record_steps, runs_of_plan, steps,
 };
-pub use snapshots::{expect_change as expect_schema_change, record as record_snapshot};
+pub use snapshots::{mark_schema_changing as expect_schema_change, record as record_snapshot};
 pub use store::{Bookkeeping, FORMAT, Observed, ensure, exists, observe, record_flags, record_spec};
 
 use crate::address;

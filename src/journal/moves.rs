@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Fingerprint;
-    use crate::prints::Prints;
+    use crate::fingerprints::FingerprintMap;
 
     fn address(text: &str) -> Address {
         Address::from(text)
@@ -93,16 +93,19 @@ mod tests {
         let mut observed = Observed::missing();
         observed.inventory.0.insert(
             address("system.seed.a"),
-            Prints::from([(print("1"), print("old")), (print("2"), print("old"))]),
+            FingerprintMap::from([(print("1"), print("old")), (print("2"), print("old"))]),
         );
-        observed.inventory.0.insert(address("system.seed.b"), Prints::from([(print("1"), print("new"))]));
+        observed
+            .inventory
+            .0
+            .insert(address("system.seed.b"), FingerprintMap::from([(print("1"), print("new"))]));
         observed.protected.insert(address("system.seed.a"));
         let moved = BTreeMap::from([(address("system.seed.a"), address("system.seed.b"))]);
 
         let moves = pending_moves(&moved, &observed);
         let renamed = observed.renamed(&moves);
 
-        let rows = Prints::from([(print("1"), print("new")), (print("2"), print("old"))]);
+        let rows = FingerprintMap::from([(print("1"), print("new")), (print("2"), print("old"))]);
         assert_eq!(renamed.inventory.0, BTreeMap::from([(address("system.seed.b"), rows)]));
         assert_eq!(renamed.protected, BTreeSet::from([address("system.seed.b")]));
         assert_eq!(pending_moves(&moved, &renamed), []);

@@ -36,16 +36,16 @@ pub type Group = (TableName, Vec<String>);
 
 /// The locations of rows by owner.
 #[derive(Debug, Clone, Default)]
-pub struct Places(pub BTreeMap<Address, BTreeMap<Group, Placed>>);
+pub struct RowLocations(pub BTreeMap<Address, BTreeMap<Group, LocatedRows>>);
 
 /// The keys of owned rows in one table.
 #[derive(Debug, Clone, Default)]
-pub struct Placed {
+pub struct LocatedRows {
     pub prints: Vec<Fingerprint>,
     pub keys: Rows,
 }
 
-impl Places {
+impl RowLocations {
     /// Adds a location. Text that is not the location of a row is ignored.
     pub fn push(&mut self, address: &Address, place: &str, print: Fingerprint) {
         let Some(Place { table, key }) = Place::parse(place) else { return };
@@ -54,7 +54,7 @@ impl Places {
         let groups = self.0.entry(address.clone()).or_default();
         let placed = groups
             .entry((table, columns))
-            .or_insert_with(|| Placed { prints: Vec::new(), keys: Rows::new(width) });
+            .or_insert_with(|| LocatedRows { prints: Vec::new(), keys: Rows::new(width) });
         placed.prints.push(print);
         placed.keys.push(values.iter().map(Option::as_deref));
     }

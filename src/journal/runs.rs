@@ -47,7 +47,7 @@ pub enum RunStatus {
 impl Run {
     /// Sets the status of a run without an end to `Died`, unless it holds the lock.
     #[must_use]
-    pub fn judged(mut self, holder: Option<&str>) -> Self {
+    pub fn with_crash_detected(mut self, holder: Option<&str>) -> Self {
         if self.status == RunStatus::Running && holder != Some(self.id.as_str()) {
             self.status = RunStatus::Died;
         }

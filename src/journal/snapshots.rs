@@ -12,7 +12,7 @@ use crate::sql::{Database, Dialect, Row, Value};
 pub(super) const CHANGING: &str = "schema_changing";
 
 /// Marks the recorded schema of the system as outdated, because a migration is about to change it.
-pub async fn expect_change(database: &Database, run: &RunId) -> Result<()> {
+pub async fn mark_schema_changing(database: &Database, run: &RunId) -> Result<()> {
     super::store::set_meta_alone(database, CHANGING, run.as_str()).await
 }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Identity, Inventory, Listed, Places, Result, RunId, identity, inventory, runs, snapshots, table,
+    Error, Identity, Inventory, Listed, Result, RowLocations, RunId, identity, inventory, runs, snapshots,
+    table,
 };
 use crate::address::Address;
 use crate::catalog::Snapshot;
@@ -222,10 +223,10 @@ fn read_small(rows: &[Row]) -> Result<BTreeMap<String, BTreeMap<String, String>>
 }
 
 /// Reads the bookkeeping, and the locations of rows that observing the system database needs.
-pub async fn observe(database: &Database) -> Result<(Observed, Places)> {
+pub async fn observe(database: &Database) -> Result<(Observed, RowLocations)> {
     let tables = tables(database).await?;
     if !tables.contains(FIRST) {
-        return Ok((Observed::missing(), Places::default()));
+        return Ok((Observed::missing(), RowLocations::default()));
     }
     let dialect = database.dialect();
     let unless_missing = |name: &str, query: String| {

@@ -153,7 +153,7 @@ pub fn classify(
     let Text { sql, dialect, .. } = text;
     let script = Script::read(sql, dialect);
     // Reasons quote the text, so secrets are masked first.
-    let bare = script.without_comments(&sql::blotted(sql));
+    let bare = script.without_comments(&sql::masked_same_length(sql));
     let transactions = transactions::numbers(sql, &script, dialect, text.in_transaction);
     let mut effects = match dialect {
         Dialect::Postgres => postgres::effects(&bare, &script, &transactions, text.in_transaction),

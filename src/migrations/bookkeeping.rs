@@ -4,8 +4,8 @@
 use crate::address::Address;
 use crate::connection::Session;
 use crate::digest::Fingerprint;
+use crate::fingerprints::FingerprintMap;
 use crate::journal::{Inventory, RunId};
-use crate::prints::Prints;
 
 /// The key of the row with the fingerprint of the applied text.
 pub(super) fn text_key() -> Fingerprint {
@@ -35,7 +35,7 @@ pub(super) fn text_fingerprint(sql: &str) -> Fingerprint {
 
 /// Whether the inventory has a migration as begun but not complete.
 pub(super) fn is_begun(inventory: &Inventory, address: &Address) -> bool {
-    let is_part = |keys: &Prints<Fingerprint>| !keys.contains_key(&text_key()) && !keys.is_empty();
+    let is_part = |keys: &FingerprintMap<Fingerprint>| !keys.contains_key(&text_key()) && !keys.is_empty();
     inventory.at(address).is_some_and(is_part)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn remember(
     format!(
         "INSERT INTO {} (address, key, place, digest, run) VALUES ({}, '{key}', '{{}}', '{digest}', {}) \
          ON CONFLICT (address, key) DO UPDATE SET digest = excluded.digest, run = excluded.run",
-        session.books(),
+        session.inventory_table(),
         session.literal(address.as_str()),
         session.literal(run.as_str()),
     )
@@ -63,7 +63,7 @@ pub(super) fn remember_first(
     (key, digest): (Fingerprint, Fingerprint),
     run: &RunId,
 ) -> String {
-    let (inventory, history) = (session.books(), &session.history);
+    let (inventory, history) = (session.inventory_table(), &session.history);
     let (address, run) = (session.literal(address.as_str()), session.literal(run.as_str()));
     format!(
         "INSERT INTO {inventory} (address, key, place, digest, run) \
@@ -76,7 +76,11 @@ pub(super) fn remember_first(
 /// The statement that deletes one inventory row of a migration, or all of them.
 pub(super) fn forget(session: &Session, address: &Address, key: Option<Fingerprint>) -> String {
     let key = key.map(|key| format!(" AND key = '{key}'")).unwrap_or_default();
-    format!("DELETE FROM {} WHERE address = {}{key}", session.books(), session.literal(address.as_str()))
+    format!(
+        "DELETE FROM {} WHERE address = {}{key}",
+        session.inventory_table(),
+        session.literal(address.as_str())
+    )
 }
 
 #[cfg(test)]

@@ -44,11 +44,11 @@ pub(super) fn is_transient(error: &Failed) -> bool {
 
 /// The error of a file during which the connection was lost; `None` for any other error.
 pub(super) fn connection_lost(job: &Job<'_>, error: &Failed, dialect: Dialect) -> Option<Error> {
-    let is_lost = dialect == Dialect::Postgres && !sql::goes_on(error);
+    let is_lost = dialect == Dialect::Postgres && !sql::is_usable_after(error);
     is_lost.then(|| {
         let script = Script::read(job.sql, dialect);
         // The server does not report which statement was running.
-        failure(job, (&sql::said(error), None), Some(all_statements(job, &script)), Advice::Lost)
+        failure(job, (&sql::error_message(error), None), Some(all_statements(job, &script)), Advice::Lost)
     })
 }
 
@@ -86,7 +86,7 @@ pub(super) fn message_failed(
     watch: &mut Watch<'_>,
 ) -> Option<Error> {
     // Where a comment or string of the file has no end, the error quotes the record behind it.
-    let is_from_record = sql::said(error).contains(HISTORY);
+    let is_from_record = sql::error_message(error).contains(HISTORY);
     if is_transient(error) && !watch.gave_up() || is_from_record {
         return None;
     }
@@ -128,7 +128,7 @@ pub(super) fn statement_failed(
 /// The error of a COMMIT, where deferred constraints are checked.
 pub(super) fn commit_failed(job: &Job<'_>, error: &Failed) -> Error {
     let advice = advice_for_code(error).unwrap_or(Advice::RolledBack);
-    at_end(job, (&sql::said(error), connection::code(error)), advice)
+    at_end(job, (&sql::error_message(error), connection::code(error)), advice)
 }
 
 /// The error of a migration that switched foreign keys off and left rows without their parents.
@@ -227,7 +227,7 @@ fn all_statements(job: &Job<'_>, script: &Script) -> Position {
 }
 
 fn failed(job: &Job<'_>, error: &Failed, position: Option<Position>, advice: Advice) -> Error {
-    failure(job, (&sql::said(error), connection::code(error)), position, advice)
+    failure(job, (&sql::error_message(error), connection::code(error)), position, advice)
 }
 
 fn failure(
@@ -239,7 +239,7 @@ fn failure(
     let (byte, range) = position.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
-    let shown = sql::blotted(job.sql);
+    let shown = sql::masked_same_length(job.sql);
     Error::Migration {
         stem: job.name.to_owned(),
         line: before.matches('\n').count() + 1,

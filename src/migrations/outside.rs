@@ -154,7 +154,7 @@ fn completion_statements(
     started: Instant,
 ) -> Vec<String> {
     let mut statements = Vec::new();
-    if session.has_books {
+    if session.has_inventory {
         statements.push(bookkeeping::forget(session, &job.address, None));
     }
     let took = inside::TimeTaken::Known(started.elapsed());
@@ -176,7 +176,7 @@ impl FirstMessage {
         let units = Unit::of_file(job.sql, dialect, |_| None);
         let [unit @ Unit { at, kind: UnitKind::Statement }] = units.as_slice() else { return None };
         let text = job.sql.get(at.clone())?;
-        let is_alone = session.has_books
+        let is_alone = session.has_inventory
             && stays_outside(text, dialect)
             && lint::assertions(job.sql, dialect).is_empty();
         if !is_alone {
@@ -352,7 +352,7 @@ impl Step<'_, '_> {
             Ok(()) => {}
             Err(error) if was_begun && is_done(&error) => {}
             Err(error) => {
-                if self.session.has_books && error.as_database_error().is_some() {
+                if self.session.has_inventory && error.as_database_error().is_some() {
                     let forget =
                         bookkeeping::forget(self.session, address, Some(bookkeeping::begun_key(number)));
                     self.record(&forget).await?;
@@ -372,7 +372,7 @@ impl Step<'_, '_> {
     /// message.
     async fn begin(&mut self, indexes: &LeftoverIndexes) -> std::result::Result<BTreeSet<String>, Failed> {
         let mut begun = String::new();
-        if self.session.has_books {
+        if self.session.has_inventory {
             let known = (bookkeeping::begun_key(self.number), self.unit.fingerprint(self.job.sql));
             let known = bookkeeping::remember(self.session, &self.job.address, known, self.run);
             begun = transaction(self.job, self.session, &known);
@@ -402,7 +402,7 @@ impl Step<'_, '_> {
             statements.extend(completion_statements(self.pending, self.job, session, self.run, started));
             return statements.join("; ");
         }
-        if !session.has_books {
+        if !session.has_inventory {
             return String::new();
         }
         let done = (bookkeeping::done_key(self.number), self.unit.fingerprint(self.job.sql));

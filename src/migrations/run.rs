@@ -306,7 +306,7 @@ pub(super) fn record_text(
         bookkeeping::text_fingerprint(job.sql)
     };
     session
-        .has_books
+        .has_inventory
         .then(|| bookkeeping::remember(session, &job.address, (bookkeeping::text_key(), print), run))
 }
 

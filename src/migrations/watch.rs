@@ -81,7 +81,7 @@ impl<'a> Watch<'a> {
             // Without an answer, the statement waits until its own timeout.
             let Ok(Some(on)) = self.blocking(pid).await else { continue };
             if self.blockers.as_ref() != Some(&on) {
-                board.tell(self.address, &on);
+                board.emit(self.address, &on);
                 self.blockers = Some(on);
             }
             // Set before cancelling: the statement may fail before the response to the cancel

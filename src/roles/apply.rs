@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::globs::Globs;
 use super::observe::{Roles, observe_in};
-use super::rights::{Difference, Kind, Object, VALID_UNTIL, Verb, difference, grouped};
+use super::rights::{Difference, Object, ObjectKind, VALID_UNTIL, Verb, difference, grouped};
 use super::{Error, Result, scram, text};
 use crate::address::Address;
 use crate::connection::{Client, limit};
@@ -209,7 +209,7 @@ fn statements(name: &str, role: &Role, wanted: &Difference, seen: &Roles) -> Vec
 
 fn privileges_on(
     verb: Verb,
-    kind: Kind,
+    kind: ObjectKind,
     privileges: &BTreeSet<String>,
     objects: &[&Object],
     who: &str,
@@ -229,13 +229,13 @@ fn privileges_on(
         objects.iter().map(statement).collect()
     };
     let word = match kind {
-        Kind::Database => "DATABASE",
-        Kind::Schema => "SCHEMA",
-        Kind::Table => "TABLE",
-        Kind::Sequence => "SEQUENCE",
-        Kind::FutureTables => return future("TABLES"),
-        Kind::FutureSequences => return future("SEQUENCES"),
-        Kind::FutureSchemas => return future("SCHEMAS"),
+        ObjectKind::Database => "DATABASE",
+        ObjectKind::Schema => "SCHEMA",
+        ObjectKind::Table => "TABLE",
+        ObjectKind::Sequence => "SEQUENCE",
+        ObjectKind::FutureTables => return future("TABLES"),
+        ObjectKind::FutureSequences => return future("SEQUENCES"),
+        ObjectKind::FutureSchemas => return future("SCHEMAS"),
     };
     let names = objects.iter().map(|object| quoted(object)).collect::<Vec<_>>().join(", ");
     vec![format!("{verb} {privileges} ON {word} {names} {preposition} {who}")]

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use super::apply::{Extent, RoleChange};
 use super::defaults;
 use super::globs::Globs;
-use super::observe::{Roles, Verdict};
+use super::observe::{PasswordState, Roles};
 use super::rights::{Difference, OWNER, difference};
 use super::waiting::Waiting;
-use super::{Desired, Seen, address, text};
+use super::{Desired, Observed, address, text};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risks};
 use crate::journal::Inventory;
@@ -25,7 +25,7 @@ use crate::suggest;
 /// something or a migration may affect it. The walk ensures that no two roles are changed at the same time.
 pub(crate) fn diff(
     desired: &Desired,
-    observed: Seen<'_>,
+    observed: Observed<'_>,
     (inventory, passwords): (&Inventory, &Passwords),
     (migrations, extensions): (&[Planned<migrations::Change>], &[Address]),
 ) -> Diff<RoleChange> {
@@ -114,8 +114,8 @@ impl Found {
         needs_look: bool,
     ) -> Self {
         let differs = match seen.passwords.get(name) {
-            Some(Verdict::Differs) => role.password.is_some(),
-            Some(Verdict::Same | Verdict::Unknown) | None => false,
+            Some(PasswordState::Differs) => role.password.is_some(),
+            Some(PasswordState::Same | PasswordState::Unknown) | None => false,
         };
         let Difference { create, attributes, leaves, joins, connect, deltas } = &difference;
         let checks = [
@@ -134,7 +134,7 @@ impl Found {
 
     /// Whether the role has a password that cannot be compared and is kept.
     fn keeps_unknown_password(&self, name: &str, role: &Role, seen: &Roles) -> bool {
-        let is_unknown = seen.passwords.get(name) == Some(&Verdict::Unknown);
+        let is_unknown = seen.passwords.get(name) == Some(&PasswordState::Unknown);
         is_unknown && role.password.is_some() && !self.difference.create && !self.sets_password
     }
 
@@ -212,7 +212,7 @@ fn faults(
     role: &Role,
     desired: &Desired,
     seen: &Roles,
-    observed: Seen<'_>,
+    observed: Observed<'_>,
     waiting: &Waiting<'_>,
 ) -> Vec<Fault> {
     let fault = |message: String, help: Option<String>| Fault {

@@ -52,7 +52,7 @@ impl Desired {
 
 /// The parts of an observed database that roles depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct Observed<'a> {
     /// False where the database does not exist yet.
     pub exists: bool,
     /// Whether the history table exists.

@@ -48,7 +48,7 @@ pub struct Roles {
     pub schemas: BTreeMap<String, Schema>,
     /// The results of comparing the passwords of the spec with those of the server.
     #[serde(default)]
-    pub passwords: BTreeMap<String, Verdict>,
+    pub passwords: BTreeMap<String, PasswordState>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +138,7 @@ pub struct Sequence {
 /// The result of comparing a password with the stored one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum PasswordState {
     Same,
     /// It differs, or the server has no password for the role, or one that is not SCRAM.
     Differs,
@@ -168,8 +168,8 @@ pub(crate) async fn observe(desired: &Desired, database: &Database) -> Result<Op
     let with_password = |(name, role): (&String, &stack::Role)| Some((name.clone(), role.password.clone()?));
     let asked: BTreeMap<_, _> =
         desired.roles.iter().filter(|(name, _)| known(name)).filter_map(with_password).collect();
-    let mut verdicts: BTreeMap<String, Verdict> =
-        asked.keys().map(|name| (name.clone(), Verdict::Unknown)).collect();
+    let mut verdicts: BTreeMap<String, PasswordState> =
+        asked.keys().map(|name| (name.clone(), PasswordState::Unknown)).collect();
     if roles.reads_passwords && asked.values().any(|secret| secret.expose().is_ok()) {
         let names = asked.keys().map(|name| Some(name.clone())).collect();
         for row in database.query(STORED, &[Value::Texts(names)]).await.map_err(failed())? {

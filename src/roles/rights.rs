@@ -253,7 +253,7 @@ pub(super) enum Verb {
 
 /// Kinds of objects, each with its own form of GRANT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
+pub(super) enum ObjectKind {
     Database,
     Schema,
     Table,
@@ -263,7 +263,7 @@ pub(super) enum Kind {
     FutureSchemas,
 }
 
-impl Kind {
+impl ObjectKind {
     /// Whether objects of this kind are created by later migrations.
     fn is_future(self) -> bool {
         match self {
@@ -274,21 +274,21 @@ impl Kind {
 }
 
 impl Object {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> ObjectKind {
         match self {
-            Self::Database(_) => Kind::Database,
-            Self::Schema(_) => Kind::Schema,
-            Self::Table(..) => Kind::Table,
-            Self::Sequence(..) => Kind::Sequence,
-            Self::FutureTables(_) => Kind::FutureTables,
-            Self::FutureSequences(_) => Kind::FutureSequences,
-            Self::FutureSchemas => Kind::FutureSchemas,
+            Self::Database(_) => ObjectKind::Database,
+            Self::Schema(_) => ObjectKind::Schema,
+            Self::Table(..) => ObjectKind::Table,
+            Self::Sequence(..) => ObjectKind::Sequence,
+            Self::FutureTables(_) => ObjectKind::FutureTables,
+            Self::FutureSequences(_) => ObjectKind::FutureSequences,
+            Self::FutureSchemas => ObjectKind::FutureSchemas,
         }
     }
 }
 
 /// Groups objects by statement, so that as few statements as possible are needed.
-pub(super) fn grouped(deltas: &[Delta]) -> BTreeMap<(Verb, Kind, &BTreeSet<String>), Vec<&Object>> {
+pub(super) fn grouped(deltas: &[Delta]) -> BTreeMap<(Verb, ObjectKind, &BTreeSet<String>), Vec<&Object>> {
     let mut groups: BTreeMap<_, Vec<&Object>> = BTreeMap::new();
     for Delta { on, lost, bound, gained, before: _, after: _ } in deltas {
         for (verb, privileges) in

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::Result;
-use super::observe::Verdict;
+use super::observe::PasswordState;
 use crate::address::Address;
 use crate::stack::{PasswordError, Secret};
 
@@ -83,19 +83,19 @@ pub(super) async fn verifier(whose: &Address, secret: &Secret, iterations: u32) 
 }
 
 /// Compares a secret with the verifier stored on the server.
-pub(super) async fn compare(secret: &Secret, stored: &str) -> Verdict {
-    let Ok(password) = secret.expose().map(SecretString::from) else { return Verdict::Unknown };
-    let Some(stored) = Verifier::parse(stored) else { return Verdict::Differs };
+pub(super) async fn compare(secret: &Secret, stored: &str) -> PasswordState {
+    let Ok(password) = secret.expose().map(SecretString::from) else { return PasswordState::Unknown };
+    let Some(stored) = Verifier::parse(stored) else { return PasswordState::Differs };
     if stored.iterations > MOST_ITERATIONS {
-        return Verdict::Unknown;
+        return PasswordState::Unknown;
     }
     let computed = tokio::task::spawn_blocking(move || {
         Verifier::of(password.expose_secret(), stored.salt.clone(), stored.iterations) == stored
     });
     match computed.await {
-        Ok(true) => Verdict::Same,
-        Ok(false) => Verdict::Differs,
-        Err(_) => Verdict::Unknown,
+        Ok(true) => PasswordState::Same,
+        Ok(false) => PasswordState::Differs,
+        Err(_) => PasswordState::Unknown,
     }
 }
 
@@ -136,13 +136,13 @@ mod tests {
 
         assert!(stored.starts_with("SCRAM-SHA-256$4096:"), "{stored}");
         assert!(!stored.contains("word"));
-        assert_eq!(compare(&secret("pass word of ix"), &stored).await, Verdict::Same);
-        assert_eq!(compare(&secret("pass word of iy"), &stored).await, Verdict::Differs);
+        assert_eq!(compare(&secret("pass word of ix"), &stored).await, PasswordState::Same);
+        assert_eq!(compare(&secret("pass word of iy"), &stored).await, PasswordState::Differs);
         for no_scram in ["", "md5c4ca4238a0b923820dcc509a6f75849b", "SCRAM-SHA-256$0:AA==$AA==:AA=="] {
-            assert_eq!(compare(&secret("pass word of ix"), no_scram).await, Verdict::Differs);
+            assert_eq!(compare(&secret("pass word of ix"), no_scram).await, PasswordState::Differs);
         }
         let unset = Secret::new("${P}", Err(Unset { names: vec!["P".into()] }), at());
-        assert_eq!(compare(&unset, &stored).await, Verdict::Unknown);
+        assert_eq!(compare(&unset, &stored).await, PasswordState::Unknown);
         assert!(matches!(
             verifier(&whose, &unset, 1).await,
             Err(crate::roles::Error::Password(PasswordError::Unset { .. }))

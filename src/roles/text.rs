@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rights::{Delta, Difference, Kind, Object, Verb, grouped};
+use super::rights::{Delta, Difference, Object, ObjectKind, Verb, grouped};
 use crate::catalog::TableName;
 use crate::digest::Digest;
 use crate::neutral::one_line;
@@ -104,15 +104,15 @@ pub(super) fn object(object: &Object) -> String {
     names(object.kind(), &[object])
 }
 
-fn names(kind: Kind, objects: &[&Object]) -> String {
+fn names(kind: ObjectKind, objects: &[&Object]) -> String {
     let (one, many) = match kind {
-        Kind::Database => ("database ", "databases "),
-        Kind::Schema => ("schema ", "schemas "),
-        Kind::Table => ("", "tables "),
-        Kind::Sequence => ("sequence ", "sequences "),
-        Kind::FutureTables => ("future tables in ", "future tables in "),
-        Kind::FutureSequences => ("future sequences in ", "future sequences in "),
-        Kind::FutureSchemas => ("future schemas in ", "future schemas in "),
+        ObjectKind::Database => ("database ", "databases "),
+        ObjectKind::Schema => ("schema ", "schemas "),
+        ObjectKind::Table => ("", "tables "),
+        ObjectKind::Sequence => ("sequence ", "sequences "),
+        ObjectKind::FutureTables => ("future tables in ", "future tables in "),
+        ObjectKind::FutureSequences => ("future sequences in ", "future sequences in "),
+        ObjectKind::FutureSchemas => ("future schemas in ", "future schemas in "),
     };
     let shown = joined(objects.iter().take(MOST_NAMES).map(|object| name(object)));
     match objects.len() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::globs::Globs;
 use super::observe::Roles;
-use super::{Seen, address};
+use super::{Observed, address};
 use crate::address::{Address, Kind};
 use crate::catalog::TableName;
 use crate::change::Planned;
@@ -123,7 +123,7 @@ impl Waiting<'_> {
 
     /// Whether default privileges alone may not give the right result, so that the role must be compared
     /// again after the migrations.
-    pub(super) fn concern(&self, role: &Role, seen: &Roles, observed: Seen<'_>) -> bool {
+    pub(super) fn concern(&self, role: &Role, seen: &Roles, observed: Observed<'_>) -> bool {
         if self.last.is_none() {
             return false;
         }

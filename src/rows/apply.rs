@@ -17,8 +17,8 @@ use crate::address::Address;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::connection::{Client, limit};
 use crate::digest::Fingerprint;
+use crate::fingerprints::FingerprintMap;
 use crate::journal::{Entry, Place, RunId, inventory};
-use crate::prints::Prints;
 use crate::sql::{self, Dialect, Transaction, identifier};
 use crate::stack::SeedMode;
 
@@ -28,7 +28,7 @@ pub struct RowsChange {
     address: Address,
     write: Option<Write>,
     /// The keys of rows to delete, each with the fingerprint that its row must still have.
-    delete: Prints<Fingerprint>,
+    delete: FingerprintMap<Fingerprint>,
 }
 
 /// Some rows of a set.
@@ -44,7 +44,7 @@ impl RowsChange {
         address: &Address,
         set: Option<&RowSet>,
         rows: Vec<usize>,
-        delete: Prints<Fingerprint>,
+        delete: FingerprintMap<Fingerprint>,
     ) -> Self {
         let write = set.filter(|_| !rows.is_empty()).map(|set| Write { set: set.clone(), rows });
         Self { address: address.clone(), write, delete }

@@ -10,7 +10,7 @@ use super::{Desired, Observed, RowSet, Shape, Values, unique_keys};
 use crate::address::Address;
 use crate::catalog::TableName;
 use crate::digest::Fingerprint;
-use crate::prints::Prints;
+use crate::fingerprints::FingerprintMap;
 use crate::stack::User;
 
 /// Owned rows that are no longer declared.
@@ -39,9 +39,9 @@ enum Claimed<'a> {
 /// How rows of a claim are matched with owned rows.
 enum Names {
     /// By the fingerprints of keys: both use the same key columns.
-    Keys(Prints<()>),
+    Keys(FingerprintMap<()>),
     /// By anchors: the claim's key columns are another unique key of the table.
-    Anchors(Prints<()>),
+    Anchors(FingerprintMap<()>),
     /// Not possible: the claim's key columns are not unique, so it may cover any row.
     Unknown,
 }
@@ -105,7 +105,7 @@ impl<'a> Claim<'a> {
 
     /// The fingerprints of the keys. Rows with NULL in the key are skipped: they are reported as
     /// faults.
-    fn prints(&self, print: impl Fn(&[&str]) -> Option<Fingerprint>) -> Prints<()> {
+    fn prints(&self, print: impl Fn(&[&str]) -> Option<Fingerprint>) -> FingerprintMap<()> {
         match self.rows {
             Claimed::Set(set) => {
                 let place = |key: &String| set.columns.iter().position(|asked| asked.name == *key);

@@ -19,10 +19,10 @@ use crate::address::{Address, Kind};
 use crate::catalog::{Snapshot, TableName};
 use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
+use crate::fingerprints::FingerprintMap;
 use crate::journal::Inventory;
 use crate::migrations::Upcoming;
 use crate::neutral::one_line;
-use crate::prints::Prints;
 use crate::stack::SeedMode;
 use crate::suggest;
 
@@ -37,13 +37,13 @@ struct Writes {
     /// Indexes of rows that exist with other content.
     change: Vec<usize>,
     /// The observed content of the rows to write, by key.
-    seen: Prints<Option<Fingerprint>>,
+    seen: FingerprintMap<Option<Fingerprint>>,
     /// The number of existing rows of an ontology that are not declared.
     others: usize,
     /// Why the set cannot be written before a pending migration, which may change that.
     unchecked: Option<(String, Address)>,
-    /// What the database stores otherwise than the spec has it: of each kind the first value, and how many rows
-    /// have another.
+    /// Values that the database would store differently from the spec: for each kind the first one, and the
+    /// number of further rows.
     remarks: Vec<(String, usize)>,
 }
 
@@ -181,7 +181,7 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
     }
     if there > 0 {
         // A saved plan must not depend on whether the empty table existed when it was made.
-        writes.seen = Prints::new(seen);
+        writes.seen = FingerprintMap::new(seen);
     }
     let all = answer.rows.iter().filter(|(_, found)| found.is_some()).count();
     writes.others = if answer.whole { all - there } else { 0 };
@@ -208,14 +208,14 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
 
 fn remarks(set: &RowSet, shape: &Shape<'_>) -> Vec<(String, usize)> {
     let first = |remark: &dyn Fn(&[Option<&str>]) -> Option<String>| {
-        let mut all = shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, add_notes(&row)?)));
+        let mut all = shape.rows_of(set).enumerate().filter_map(|(at, row)| Some((at, remark(&row)?)));
         all.next().map(|(at, first)| (set.placed(at, &first), all.count()))
     };
     let remarks = [first(&|row| shape.stored_as_text(row)), first(&|row| shape.rounded(row))];
     remarks.into_iter().flatten().collect()
 }
 
-/// What a plan says of values that pending migrations may make room for.
+/// The reason for values that do not fit yet, but may after pending migrations.
 pub(super) fn cannot_be_checked(message: &str, last: &Address) -> String {
     format!("cannot be checked before {last}: {}", one_line(message))
 }

@@ -4,7 +4,7 @@
 use super::sample::shown_value;
 use super::{RowSet, Shape};
 use crate::catalog::{Array, Column, Table, ValueKind, canonical};
-use crate::prints::repeated;
+use crate::fingerprints::repeated;
 use crate::sql::{Dialect, identifier};
 
 /// Longer values are truncated in messages.
@@ -30,7 +30,7 @@ impl<'a> Shape<'a> {
     }
 
     /// The message about two rows with the same key, if there are any.
-    pub(super) fn same_key<'r>(
+    pub(super) fn duplicate_key<'r>(
         &self,
         mut rows: impl Iterator<Item = Vec<Option<&'r str>>> + Clone,
     ) -> Option<String> {
@@ -102,8 +102,8 @@ impl<'a> Shape<'a> {
         })
     }
 
-    /// The first value that SQLite stores as a text in a column of another type, where nothing refuses it:
-    /// it is found by no comparison with a number.
+    /// A value that SQLite would store as text in a column of another type without an error. Comparisons with
+    /// numbers never find it.
     pub(super) fn stored_as_text(&self, row: &[Option<&str>]) -> Option<String> {
         if self.dialect != Dialect::Sqlite || self.table.strict {
             return None;
@@ -150,7 +150,7 @@ fn is_number(dialect: Dialect, column: &Column) -> bool {
     }
 }
 
-/// Whether a column takes a truth value as such, as a number or as a word.
+/// Whether a column stores a boolean as such, as a number or as a word.
 pub(super) fn takes_truth(dialect: Dialect, column: &Column) -> bool {
     match (column.kind, dialect) {
         (ValueKind::Boolean, _) => true,
@@ -163,7 +163,7 @@ pub(super) fn takes_truth(dialect: Dialect, column: &Column) -> bool {
     }
 }
 
-/// What PostgreSQL stores instead of a number that has more digits than its column keeps.
+/// The value that PostgreSQL stores for a number with more digits than its column keeps.
 fn rounded(column: &Column, text: &str) -> Option<String> {
     let exact = canonical(ValueKind::Decimal, text);
     let stored = match (column.kind, column.data_type.as_str()) {
@@ -177,8 +177,8 @@ fn rounded(column: &Column, text: &str) -> Option<String> {
     (stored != exact).then_some(stored)
 }
 
-/// Whether SQLite stores a text as a value of its column's type. What the server of no other database would
-/// read, such as a date, it never does.
+/// Whether SQLite converts the text to the column's type. It never converts types that it does not have, such
+/// as dates.
 fn is_of_type(column: &Column, text: &str) -> bool {
     let canonical = canonical(column.kind, text);
     match column.kind {

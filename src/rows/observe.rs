@@ -11,7 +11,7 @@ use super::{
 };
 use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
-use crate::fingerprints::Prints;
+use crate::fingerprints::FingerprintMap;
 use crate::sql::{Database, Dialect, Row, Value};
 
 /// The answer of a table to one question.
@@ -20,14 +20,14 @@ pub struct Answer {
     /// Whether all rows of the scope were read. Then a key that is missing here does not exist.
     pub whole: bool,
     /// The fingerprint of the content by that of the key; `None` for a key without a row.
-    pub rows: Prints<Option<Fingerprint>>,
+    pub rows: FingerprintMap<Option<Fingerprint>>,
     /// Keys that several rows with different contents share.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub doubled: BTreeSet<Fingerprint>,
-    /// Wanted rows that the database takes for one.
+    /// Declared rows that are one row to the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clashes: Vec<Clash>,
-    /// Whether it is a view that takes no rows.
+    /// Whether the table is a view that rejects inserts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read_only: bool,
 }
@@ -147,14 +147,14 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
         read.add(shape, &database.query_many(&sql, shape.columns.len(), &keys.values).await?);
     }
     let Read { rows: found, doubled } = read;
-    let found = Prints::new(found);
+    let found = FingerprintMap::new(found);
     let mut answers: Vec<(Fingerprint, Option<Fingerprint>)> = Vec::with_capacity(found.len());
     answers.extend(
         rows()
             .map(|row| shape.key_fingerprint(shape.key_of(&row)))
             .map(|key| (key, found.get(&key).copied())),
     );
-    Ok(Answer { whole: false, rows: Prints::new(answers), doubled, ..Answer::default() })
+    Ok(Answer { whole: false, rows: FingerprintMap::new(answers), doubled, ..Answer::default() })
 }
 
 fn select(shape: &Shape<'_>, database: &Database) -> String {

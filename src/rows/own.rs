@@ -10,8 +10,8 @@ use super::{Error, Result, Shape, Values, in_batches, locking, read_texts, row_f
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::digest::Fingerprint;
-use crate::journal::{Group, Placed, Places};
-use crate::prints::Prints;
+use crate::fingerprints::FingerprintMap;
+use crate::journal::{Group, LocatedRows, RowLocations};
 use crate::sql::{self, Database, Dialect, Row, Transaction, Value, identifier};
 
 /// The existing rows of one table that were written for one address.
@@ -21,7 +21,7 @@ pub struct Owned {
     /// The columns that identified them, sorted.
     pub key: Vec<String>,
     /// By the fingerprint of the key.
-    pub rows: Prints<OwnedRow>,
+    pub rows: FingerprintMap<OwnedRow>,
 }
 
 /// An owned row, without its values.
@@ -91,11 +91,11 @@ impl Reader<'_> {
 
 /// The existing rows of the inventory, by address.
 pub(crate) async fn observe(
-    places: &Places,
+    places: &RowLocations,
     schema: &Snapshot,
     database: &Database,
 ) -> Result<BTreeMap<Address, Vec<Owned>>> {
-    let mut groups: BTreeMap<&Group, Vec<(&Address, &Placed)>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Group, Vec<(&Address, &LocatedRows)>> = BTreeMap::new();
     let of_rows = |address: &Address| matches!(address.kind(), Kind::Seed | Kind::Ontology);
     for (address, placed) in places.0.iter().filter(|(address, _)| of_rows(address)) {
         for (group, placed) in placed {
@@ -122,7 +122,7 @@ pub(crate) async fn observe(
             }
         }
         for (address, rows) in found {
-            let set = Owned { table: table.clone(), key: key.clone(), rows: Prints::new(rows) };
+            let set = Owned { table: table.clone(), key: key.clone(), rows: FingerprintMap::new(rows) };
             owned.entry(address.clone()).or_default().push(set);
         }
     }

@@ -8,18 +8,18 @@ use super::{BATCH, Shape, Values, in_batches, write_expressions};
 use crate::address::Address;
 use crate::catalog::Snapshot;
 use crate::digest::Fingerprint;
-use crate::journal::{Placed, Places, inventory};
-use crate::prints::Prints;
+use crate::fingerprints::FingerprintMap;
+use crate::journal::{LocatedRows, RowLocations, inventory};
 use crate::sql::{self, Transaction, identifier};
 
 /// Deletes the rows that are unchanged and not referenced.
 pub(super) async fn take_back(
     address: &Address,
-    delete: &Prints<Fingerprint>,
+    delete: &FingerprintMap<Fingerprint>,
     schema: &Snapshot,
     transaction: &mut Transaction,
 ) -> sql::Result<()> {
-    let mut places = Places::default();
+    let mut places = RowLocations::default();
     for keys in in_batches(delete.keys().copied()) {
         for entry in inventory::entries(transaction, address, &keys).await? {
             places.push(address, &entry.place, entry.key);
@@ -50,8 +50,8 @@ pub(super) async fn take_back(
 /// Locks the rows and returns those that may be deleted.
 async fn going(
     shape: &Shape<'_>,
-    placed: &Placed,
-    delete: &Prints<Fingerprint>,
+    placed: &LocatedRows,
+    delete: &FingerprintMap<Fingerprint>,
     schema: &Snapshot,
     transaction: &mut Transaction,
 ) -> sql::Result<BTreeMap<Fingerprint, OwnedRow>> {

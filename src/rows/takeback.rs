@@ -7,8 +7,8 @@ use super::order::TableOrder;
 use super::own::{Owned, OwnedRow};
 use crate::address::Address;
 use crate::digest::Fingerprint;
+use crate::fingerprints::FingerprintMap;
 use crate::journal::Inventory;
-use crate::prints::Prints;
 
 /// Owned rows that are no longer declared.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl<'a> Candidates<'a> {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TakeBack {
     /// Deleted now, if they still have this fingerprint.
-    pub(super) delete: Prints<Fingerprint>,
+    pub(super) delete: FingerprintMap<Fingerprint>,
     /// The addresses whose rows reference these and must be deleted first.
     pub(super) after: BTreeSet<Address>,
     /// The number of rows that are deleted in a later round, after changes of other addresses.
@@ -129,7 +129,7 @@ pub(super) fn judge(
         }
     }
     for (address, rows) in delete {
-        verdicts.entry(address.clone()).or_default().delete = Prints::new(rows);
+        verdicts.entry(address.clone()).or_default().delete = FingerprintMap::new(rows);
     }
     for candidate in later.iter() {
         let verdict = verdicts.entry(candidate.address.clone()).or_default();

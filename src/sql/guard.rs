@@ -38,7 +38,7 @@ tokio::task_local! {
 }
 
 /// Runs work whose lock-wait events go to the listener.
-pub fn telling<T>(listener: Listener, work: impl Future<Output = T>) -> impl Future<Output = T> {
+pub fn with_listener<T>(listener: Listener, work: impl Future<Output = T>) -> impl Future<Output = T> {
     LISTENER.scope(listener, work)
 }
 
@@ -48,20 +48,20 @@ pub struct Guard {
     shared: Arc<Shared>,
     pid: Option<i32>,
     /// Whether lock-wait events are emitted.
-    tells: bool,
+    emits_events: bool,
     /// How long the backend may be idle.
     silence: Duration,
 }
 
 impl Guard {
     pub(super) fn of(held: &Held) -> Self {
-        Self { shared: Arc::clone(held.shared()), pid: held.pid(), tells: true, silence: SILENCE }
+        Self { shared: Arc::clone(held.shared()), pid: held.pid(), emits_events: true, silence: SILENCE }
     }
 
     /// Disables lock-wait events, for a connection whose owner queries them itself.
     #[must_use]
-    pub fn without_telling(self) -> Self {
-        Self { tells: false, ..self }
+    pub fn without_events(self) -> Self {
+        Self { emits_events: false, ..self }
     }
 
     /// Extends the limit for a statement of so many bytes: the backend is idle until all are received,
@@ -90,7 +90,7 @@ impl Guard {
         if let Ok(answer) = tokio::time::timeout(PAUSE, &mut statement).await {
             return answer;
         }
-        let mut watch = Watch { guard: self, told: None, quiet: None };
+        let mut watch = Watch { guard: self, last_emitted: None, quiet: None };
         let answer = tokio::select! {
             biased;
             answer = &mut statement => answer,
@@ -98,9 +98,9 @@ impl Guard {
             // budget of the task.
             () = Box::pin(unconstrained(watch.until_silent())) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
         };
-        let told = watch.told.take();
-        if told.is_some() {
-            self.tell(Wait::Over);
+        let last_emitted = watch.last_emitted.take();
+        if last_emitted.is_some() {
+            self.emit(Wait::Over);
         }
         let code = answer
             .as_ref()
@@ -108,13 +108,13 @@ impl Guard {
             .and_then(sqlx::Error::as_database_error)
             .and_then(sqlx::error::DatabaseError::code);
         if code.is_some_and(|code| code == LOCK_NOT_AVAILABLE) {
-            *waited = told;
+            *waited = last_emitted;
         }
         answer
     }
 
-    fn tell(&self, wait: Wait<'_>) {
-        if self.tells {
+    fn emit(&self, wait: Wait<'_>) {
+        if self.emits_events {
             // There may be no listener.
             let _ = LISTENER.try_with(|listener| listener(wait));
         }
@@ -147,7 +147,7 @@ impl Guard {
 struct Watch<'a> {
     guard: &'a Guard,
     /// The sessions of the last lock-wait event.
-    told: Option<String>,
+    last_emitted: Option<String>,
     /// Since when the server has nothing to do for it, and since when it says so.
     quiet: Option<(Instant, String)>,
 }
@@ -169,9 +169,9 @@ impl Watch<'_> {
 
     fn is_silent(&mut self, rows: &[Row]) -> bool {
         let on = blocking::named(rows, 3);
-        if on != self.told {
-            self.guard.tell(on.as_deref().map_or(Wait::Over, Wait::For));
-            self.told.clone_from(&on);
+        if on != self.last_emitted {
+            self.guard.emit(on.as_deref().map_or(Wait::Over, Wait::For));
+            self.last_emitted.clone_from(&on);
         }
         // Without the process id, the session cannot be identified.
         let Some(_) = self.guard.pid else { return false };

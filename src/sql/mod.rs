@@ -23,7 +23,7 @@ use sqlx::{AssertSqlSafe, Sqlite, SqlitePool};
 use crate::redact::redact;
 
 pub(crate) use blocking::{COLUMNS as COLUMNS_OF_SESSIONS, named as named_sessions};
-pub use guard::{Guard, Listener, Wait, telling};
+pub use guard::{Guard, Listener, Wait, with_listener};
 pub use many::{OF_CATALOGS, folded, unfolded};
 pub use mentioned::tables_mentioned;
 pub(crate) use open::address;
@@ -31,10 +31,10 @@ pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
-pub(crate) use pool::goes_on;
+pub(crate) use pool::is_usable_after;
 pub use pool::{Held, Pool};
 pub use quote::identifier;
-pub use secrets::{blotted, masked, says_secret, secrets, without_secrets};
+pub use secrets::{masked, masked_same_length, says_secret, secrets, without_secrets};
 pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
 pub use value::{Row, Value};
 
@@ -60,7 +60,7 @@ impl fmt::Display for Dialect {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database could not be opened. The address contains no password.
-    #[error("cannot connect to {address}: {}", said(cause))]
+    #[error("cannot connect to {address}: {}", error_message(cause))]
     Connect {
         /// `host:port/database`, or the path of a file.
         address: String,
@@ -74,7 +74,7 @@ pub enum Error {
     )]
     TooOld { address: String, version: String },
     /// A statement failed.
-    #[error("{}{}", said(cause), in_vain(waited.as_deref()))]
+    #[error("{}{}", error_message(cause), in_vain(waited.as_deref()))]
     Statement {
         /// The statement, with placeholders.
         sql: String,
@@ -109,7 +109,7 @@ fn in_vain(waited: Option<&str>) -> String {
 
 /// The error message, with secrets redacted. Replaces the driver's own formatting, which adds the line of
 /// the server's source code, and for a lost connection the number of expected bytes.
-pub(crate) fn said(error: &sqlx::Error) -> String {
+pub(crate) fn error_message(error: &sqlx::Error) -> String {
     match error {
         sqlx::Error::Io(cause) if cause.kind() == ErrorKind::TimedOut => {
             "the connection was lost: the server does not answer on it any more".to_owned()

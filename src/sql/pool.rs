@@ -47,13 +47,13 @@ pub(super) struct Shared {
 
 #[derive(Debug)]
 struct Free {
-    session: Session,
+    session: PooledConnection,
     since: Instant,
 }
 
 /// A connection, with the process id of its backend where known.
 #[derive(Debug)]
-struct Session {
+struct PooledConnection {
     connection: PgConnection,
     pid: Option<i32>,
 }
@@ -61,7 +61,7 @@ struct Session {
 /// A connection in use. Dropping it closes it.
 #[derive(Debug)]
 pub struct Held {
-    session: Session,
+    session: PooledConnection,
     shared: Arc<Shared>,
     permit: OwnedSemaphorePermit,
 }
@@ -120,7 +120,7 @@ impl Pool {
             shared.prepare(&mut connection).await
         };
         if let Ok(Ok(pid)) = tokio::time::timeout(CONNECT_DEADLINE, tidying).await {
-            shared.keep(Session { connection, pid });
+            shared.keep(PooledConnection { connection, pid });
         }
     }
 
@@ -144,14 +144,14 @@ impl Shared {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, session: Session) {
+    fn keep(&self, session: PooledConnection) {
         if !self.permits.is_closed() {
             self.free().push(Free { session, since: Instant::now() });
         }
     }
 
     /// Returns a free connection that responds. A recently used one is not tested.
-    async fn alive(&self) -> Option<Session> {
+    async fn alive(&self) -> Option<PooledConnection> {
         loop {
             let Free { mut session, since } = self.free().pop()?;
             if since.elapsed() < FRESH && !self.is_in_doubt() {
@@ -170,10 +170,10 @@ impl Shared {
         lost.is_some_and(|lost| lost.elapsed() < IN_DOUBT)
     }
 
-    async fn connect(&self) -> sqlx::Result<Session> {
+    async fn connect(&self) -> sqlx::Result<PooledConnection> {
         let mut connection = connect_again(&self.options).await?;
         let pid = self.prepare(&mut connection).await?;
-        Ok(Session { connection, pid })
+        Ok(PooledConnection { connection, pid })
     }
 
     /// Opens the second connection. After that, the pool may grow to its maximum.
@@ -212,7 +212,7 @@ impl Shared {
     }
 
     /// Like [`Self::connect`], with retries while the server has too many connections.
-    async fn connect_at_last(&self) -> sqlx::Result<Session> {
+    async fn connect_at_last(&self) -> sqlx::Result<PooledConnection> {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         let is_full = |error: &sqlx::Error| {
             let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -243,7 +243,7 @@ impl Held {
     pub(crate) fn give_back<T>(self, answer: sqlx::Result<T>) -> sqlx::Result<T> {
         let Self { session, shared, permit } = self;
         match &answer {
-            Err(error) if !goes_on(error) => {
+            Err(error) if !is_usable_after(error) => {
                 if is_lost(error) {
                     *shared.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 }
@@ -256,7 +256,7 @@ impl Held {
 }
 
 /// Whether an error only affects its statement, and the connection remains usable.
-pub(crate) fn goes_on(error: &sqlx::Error) -> bool {
+pub(crate) fn is_usable_after(error: &sqlx::Error) -> bool {
     let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
     error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }

@@ -76,7 +76,7 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
         if is_14 { format!("{needed}; {NOTICE}; {KEEPALIVE}") } else { format!("{needed}; {KEEPALIVE}") };
     let asking = |sql: String| sqlx::raw_sql(AssertSqlSafe(format!("{sql}; {PROCESS}")));
     let mut set = asking(sql).fetch_all(&mut *connection).await;
-    if set.as_ref().is_err_and(super::goes_on) {
+    if set.as_ref().is_err_and(super::is_usable_after) {
         // Some platforms reject keepalives or the client check, which rolls back all settings of
         // the message.
         set = asking(needed).fetch_all(connection).await;

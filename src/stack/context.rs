@@ -249,7 +249,7 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
-        self.read_as(path, named_at, max_bytes, |text| mask::mask(&sql::blotted(text), &[]))
+        self.read_as(path, named_at, max_bytes, |text| mask::mask(&sql::masked_same_length(text), &[]))
     }
 
     fn read_as(

@@ -49,7 +49,7 @@ pub async fn observe_within(
         drop(sender.send(on));
     });
     let unanswered = Unanswered::default();
-    let mut observing = Box::pin(sql::telling(listener, observe_tracking(stack, clients, &unanswered)));
+    let mut observing = Box::pin(sql::with_listener(listener, observe_tracking(stack, clients, &unanswered)));
     let mut over = std::pin::pin!(tokio::time::sleep(most));
     let mut on = None;
     loop {

@@ -14,7 +14,7 @@ use crate::stack::Migration;
 
 /// The result of a comparison.
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Comparison {
     /// The user stopped it before there was a result.
     Stopped,
     /// The history has all of the migrations already.
@@ -55,7 +55,7 @@ pub async fn compare(
     Until { version: to, is_recorded, is_compared }: Until,
     client: &Client,
     stop: impl Future<Output = ()>,
-) -> Result<Verdict> {
+) -> Result<Comparison> {
     let until: Vec<&Migration> = desired.migrations().iter().filter(|file| file.version <= to).collect();
     if !until.iter().any(|file| file.version == to) {
         let known = desired.migrations().iter().map(|file| file.stem.clone()).collect();
@@ -66,16 +66,16 @@ pub async fn compare(
     let history = if is_migrated { migrations::observe(&live).await? } else { Vec::new() };
     let faults = migrations::faults(&desired.migrations, &history, &Inventory::default());
     if !faults.is_empty() {
-        return Ok(Verdict::Faults(faults));
+        return Ok(Comparison::Faults(faults));
     }
     let is_applied = |file: &&&Migration| history.iter().any(|applied| applied.version == file.version);
     let lacking: Vec<Migration> = until.iter().filter(|file| !is_applied(file)).copied().cloned().collect();
     if lacking.is_empty() && is_recorded {
-        return Ok(Verdict::Recorded);
+        return Ok(Comparison::Recorded);
     }
     if !is_compared {
         let schema = super::managed(desired, &*client.catalog().await?);
-        return Ok(Verdict::Same { lacking, schema });
+        return Ok(Comparison::Same { lacking, schema });
     }
     let expected = scratch::within(client, async |scratch: &Client| {
         tokio::select! {
@@ -83,7 +83,7 @@ pub async fn compare(
             () = stop => Ok(None),
         }
     });
-    let Some((expected, wanted)) = expected.await? else { return Ok(Verdict::Stopped) };
+    let Some((expected, wanted)) = expected.await? else { return Ok(Comparison::Stopped) };
     // Objects that no migration creates are not compared.
     let catalog = client.catalog().await?;
     let mut judged = Snapshot::clone(&catalog);
@@ -93,7 +93,7 @@ pub async fn compare(
     let objects = catalog::diff(&expected, &judged).len() + lacking_objects.len();
     if objects > 0 {
         let diff = catalog::text_diff(&expected, &judged) + &lacking_objects.concat();
-        return Ok(Verdict::Differs { objects, diff });
+        return Ok(Comparison::Differs { objects, diff });
     }
     // All views are recorded, whoever created them, because they depend on the tables.
     let views = catalog
@@ -101,7 +101,7 @@ pub async fn compare(
         .iter()
         .filter(|(_, table)| matches!(table.kind, TableKind::View | TableKind::MaterializedView));
     judged.tables.extend(views.map(|(name, view)| (name.clone(), view.clone())));
-    Ok(Verdict::Same { lacking, schema: judged })
+    Ok(Comparison::Same { lacking, schema: judged })
 }
 
 /// Runs the migrations in a scratch database with copies of the surroundings, and returns its

@@ -13,7 +13,7 @@ use crate::sql::{Database, Dialect, identifier};
 
 /// Facts about a database that one round trip returns.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct DatabaseFacts {
     pub(super) version: String,
     /// By name, with their versions.
     pub(super) extensions: BTreeMap<String, String>,
@@ -22,7 +22,7 @@ pub(super) struct Seen {
 }
 
 /// Queries the version, the extensions, and whether there is a history.
-pub(super) async fn observe(database: &Database) -> Result<Seen> {
+pub(super) async fn observe(database: &Database) -> Result<DatabaseFacts> {
     let (version, installed) = match database.dialect() {
         Dialect::Postgres => (
             "SELECT current_setting('server_version')",
@@ -39,7 +39,7 @@ pub(super) async fn observe(database: &Database) -> Result<Seen> {
         let extensions = installed.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())));
         let extensions = extensions.collect::<crate::sql::Result<_>>()?;
         let has_history = next().first().map_or(Ok(false), |row| row.bool(0))?;
-        Ok(Seen { version, extensions, has_history })
+        Ok(DatabaseFacts { version, extensions, has_history })
     };
     read().await.map_err(Error::doing("asking for the version"))
 }

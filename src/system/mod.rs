@@ -17,7 +17,7 @@ mod surroundings;
 mod tests;
 
 pub use apply::{Change, apply};
-pub use baseline::{Until, Verdict, compare, made_by, record};
+pub use baseline::{Comparison, Until, compare, made_by, record};
 pub use desired::Desired;
 pub use diff::{diff, is_managed, managed};
 pub use error::{Error, Result};

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::catalog::{self, Snapshot, TableName};
 use crate::connection::{Client, Presence, database_name};
 use crate::digest::Digest;
-use crate::journal::{Inventory, Move, Places};
+use crate::journal::{Inventory, Move, RowLocations};
 use crate::lint::{Emptiness, Missing};
 use crate::migrations::{self, Applied};
 use crate::roles::{self, Roles};
@@ -87,8 +87,8 @@ impl Observed {
         }
     }
 
-    pub(crate) fn for_roles(&self) -> roles::Seen<'_> {
-        roles::Seen {
+    pub(crate) fn for_roles(&self) -> roles::Observed<'_> {
+        roles::Observed {
             exists: self.presence == Presence::Present,
             is_migrated: self.migrations.is_some(),
             roles: self.roles.as_ref(),
@@ -116,7 +116,7 @@ impl Observed {
 /// What a database can list independent of the spec and the bookkeeping.
 #[derive(Debug)]
 pub struct Listed {
-    seen: database::Seen,
+    seen: database::DatabaseFacts,
     migrations: Option<Vec<Applied>>,
     schema: Snapshot,
 }
@@ -146,11 +146,11 @@ pub async fn observe(
     desired: &Desired,
     listed: Listed,
     inventory: &Inventory,
-    places: &Places,
+    places: &RowLocations,
     client: &Client,
 ) -> Result<Observed> {
     let Listed { seen, migrations, schema } = listed;
-    let database::Seen { version, extensions, has_history: _ } = seen;
+    let database::DatabaseFacts { version, extensions, has_history: _ } = seen;
     let open = client.database().await?;
     let emptiness = migrations::observe_assertions(&desired.migrations, migrations.as_deref(), &open).await?;
     let missing = migrations::observe_missing(&desired.migrations, migrations.as_deref(), &open).await?;

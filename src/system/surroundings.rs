@@ -13,13 +13,13 @@ use crate::sql::{self, Database, Dialect};
 
 /// An object, and the statement that creates it.
 struct Object {
-    kind: Kind,
+    kind: ObjectKind,
     name: TableName,
     statement: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ObjectKind {
     Table,
     /// A constraint or an index.
     OfTable,
@@ -33,16 +33,16 @@ enum Kind {
 #[derive(Debug, Default, Clone)]
 pub struct Surroundings {
     pub tables: BTreeSet<TableName>,
-    left: Vec<(Kind, TableName)>,
+    left: Vec<(ObjectKind, TableName)>,
 }
 
 impl Surroundings {
     /// The names of objects that could not be created and may be the ones that a statement found
     /// missing.
     pub fn left(&self, lacks: Lacks) -> Vec<String> {
-        let may_be = |kind: Kind| match lacks {
+        let may_be = |kind: ObjectKind| match lacks {
             Lacks::Row => false,
-            Lacks::Relation => matches!(kind, Kind::Table | Kind::View | Kind::Tables),
+            Lacks::Relation => matches!(kind, ObjectKind::Table | ObjectKind::View | ObjectKind::Tables),
             Lacks::Object => true,
         };
         let left = self.left.iter().filter(|(kind, _)| may_be(*kind));
@@ -59,12 +59,12 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
     let is_foreign = |object: &Object| {
         let name = object.name.name.to_lowercase();
         match object.kind {
-            Kind::Table | Kind::OfTable => {
+            ObjectKind::Table | ObjectKind::OfTable => {
                 !desired.migrations.makes(&object.name) && name != "_sqlx_migrations"
             }
             // A recorded schema contains every view, whoever created it.
-            Kind::View => !views.contains(&name),
-            Kind::Tables | Kind::Other => !texts.objects.contains(&name),
+            ObjectKind::View => !views.contains(&name),
+            ObjectKind::Tables | ObjectKind::Other => !texts.objects.contains(&name),
         }
     };
     let mut open: Vec<Object> = objects.into_iter().filter(is_foreign).collect();
@@ -77,7 +77,7 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
         let mut left = Vec::new();
         for object in open {
             match database.execute(&object.statement, &[]).await {
-                Ok(_) if matches!(object.kind, Kind::Table | Kind::View) => {
+                Ok(_) if matches!(object.kind, ObjectKind::Table | ObjectKind::View) => {
                     surroundings.tables.insert(object.name);
                 }
                 Ok(_) => {}
@@ -91,7 +91,7 @@ pub async fn surround(desired: &Desired, live: &Client, scratch: &Client) -> Res
         }
     }
     scratch.forget_catalog().await;
-    let left = open.into_iter().filter(|object| object.kind != Kind::OfTable);
+    let left = open.into_iter().filter(|object| object.kind != ObjectKind::OfTable);
     surroundings.left = left.map(|object| (object.kind, object.name)).collect();
     Ok(surroundings)
 }
@@ -140,11 +140,11 @@ async fn objects(database: &Database) -> sql::Result<Vec<Object>> {
         let schema = Some(row.text(1)?).filter(|schema| !schema.is_empty() && *schema != "public");
         Ok(Object {
             kind: match row.text(0)? {
-                "table" => Kind::Table,
-                "constraint" | "index" => Kind::OfTable,
-                "view" => Kind::View,
-                "tables" => Kind::Tables,
-                _ => Kind::Other,
+                "table" => ObjectKind::Table,
+                "constraint" | "index" => ObjectKind::OfTable,
+                "view" => ObjectKind::View,
+                "tables" => ObjectKind::Tables,
+                _ => ObjectKind::Other,
             },
             name: TableName { schema: schema.map(str::to_owned), name: row.text(2)?.to_owned() },
             statement: row.text(3)?.to_owned(),

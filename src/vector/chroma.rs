@@ -11,7 +11,7 @@ use super::apply::{Training, Writer};
 use super::auth;
 use super::budget::Budget;
 use super::http::Http;
-use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
+use super::observed::{Backend, BackendKind, Marks, ObservedCollection, Seen, owner};
 use super::owner::Owner;
 use super::{Error, METRIC, key};
 use crate::embed::Embedder;
@@ -111,13 +111,13 @@ impl Chroma {
         let mut collections = BTreeMap::new();
         let mut budget = Budget::default();
         for collection in self.collections().await? {
-            let mut seen = CollectionSeen {
+            let mut seen = ObservedCollection {
                 made_by: owner_in(collection.metadata.as_ref()),
                 embedder: text(collection.metadata.as_ref(), key::EMBEDDER),
                 dimension: collection.dimension,
                 space: collection.space(),
                 embedding_function: collection.embedding_function(),
-                ..CollectionSeen::default()
+                ..ObservedCollection::default()
             };
             let Collection { id, name, .. } = collection;
             match self.note_documents(&id, &mut seen, &mut budget).await {
@@ -346,7 +346,7 @@ impl Chroma {
     async fn note_documents(
         &self,
         collection: &str,
-        seen: &mut CollectionSeen,
+        seen: &mut ObservedCollection,
         budget: &mut Budget,
     ) -> Result<(), Error> {
         let path = self.documents_path(collection, "get");

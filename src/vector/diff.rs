@@ -10,7 +10,7 @@ use super::apply::{Change, Task};
 use super::desired::{Collection, Desired};
 use super::difference::{Difference, LISTED, listed, mass_delete};
 use super::holding::Holding;
-use super::observed::{CollectionSeen, Observed, Seen};
+use super::observed::{Observed, ObservedCollection, Seen};
 use super::owner::{Owner, Standing};
 use crate::address::Kind;
 use crate::change::{Action, Check, Diff, Fault, Guard, Held, Planned, Risks, Status};
@@ -29,14 +29,14 @@ pub fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {
 
 /// A collection of the spec, with its context.
 #[derive(Clone, Copy)]
-struct Thing<'a> {
+struct CollectionContext<'a> {
     desired: &'a Desired,
     name: &'a str,
     /// Its name in the store.
     stored: &'a str,
 }
 
-impl Thing<'_> {
+impl CollectionContext<'_> {
     fn change(&self, accepts: BTreeSet<Owner>, task: Task) -> Change {
         change(self.desired, self.stored, accepts, task)
     }
@@ -67,8 +67,8 @@ fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     let wanted: BTreeMap<String, (&String, &Collection)> =
         desired.collections.iter().map(|(name, wanted)| (desired.stored(name), (name, wanted))).collect();
     for (stored, (name, wanted)) in &wanted {
-        let thing = Thing { desired, name, stored };
-        diff.merge(wanted_collection(thing, wanted, collections.get(stored)));
+        let context = CollectionContext { desired, name, stored };
+        diff.merge(wanted_collection(context, wanted, collections.get(stored)));
     }
     for (stored, there) in collections.iter().filter(|(stored, _)| !wanted.contains_key(*stored)) {
         diff.changes.extend(take_back(desired, stored, there));
@@ -77,36 +77,40 @@ fn compare(desired: &Desired, seen: &Seen) -> Diff<Change> {
     diff
 }
 
-fn wanted_collection(thing: Thing<'_>, wanted: &Collection, there: Option<&CollectionSeen>) -> Diff<Change> {
-    let holding = Holding::of(thing.desired, thing.stored, wanted, there);
-    let faults = faults(thing, wanted, there, &holding);
+fn wanted_collection(
+    context: CollectionContext<'_>,
+    wanted: &Collection,
+    there: Option<&ObservedCollection>,
+) -> Diff<Change> {
+    let holding = Holding::of(context.desired, context.stored, wanted, there);
+    let faults = faults(context, wanted, there, &holding);
     if !faults.is_empty() {
         return Diff { faults, ..Diff::default() };
     }
     let mut diff = Diff::default();
     match (there, holding.standing) {
-        (None, _) => diff.changes.push(create(thing, &wanted.at)),
+        (None, _) => diff.changes.push(create(context, &wanted.at)),
         (Some(there), Some(Standing::Proven | Standing::Lost | Standing::Copied | Standing::Unproven)) => {
-            diff.changes.push(adopt(thing, there, &holding, &wanted.at));
+            diff.changes.push(adopt(context, there, &holding, &wanted.at));
         }
         (Some(there), None) => {
             diff.unchanged += 1;
-            diff.notes.push(settings_note(thing, there));
+            diff.notes.push(settings_note(context, there));
         }
         (Some(_), Some(Standing::Own | Standing::Foreign)) => diff.unchanged += 1,
     }
-    diff.merge(documents(thing, wanted, there, &holding));
+    diff.merge(documents(context, wanted, there, &holding));
     diff
 }
 
 /// Why the desired documents cannot be written to this collection.
 fn faults(
-    thing: Thing<'_>,
+    context: CollectionContext<'_>,
     wanted: &Collection,
-    there: Option<&CollectionSeen>,
+    there: Option<&ObservedCollection>,
     holding: &Holding<'_>,
 ) -> Vec<Fault> {
-    let Thing { desired: _, name, stored } = thing;
+    let CollectionContext { desired: _, name, stored } = context;
     let fault = |message: String, help: &str| Fault {
         address: Kind::Documents.named(name),
         message,
@@ -130,7 +134,7 @@ fn faults(
         ));
         return faults;
     }
-    faults.extend(other_space(thing, there, holding).map(|(message, help)| fault(message, help)));
+    faults.extend(other_space(context, there, holding).map(|(message, help)| fault(message, help)));
     let is_taken = |id: &String| {
         let is_owners = there
             .owned
@@ -154,13 +158,13 @@ fn faults(
 
 /// The error of a collection with vectors of another embedder or metric.
 fn other_space(
-    thing: Thing<'_>,
-    there: &CollectionSeen,
+    context: CollectionContext<'_>,
+    there: &ObservedCollection,
     holding: &Holding<'_>,
 ) -> Option<(String, &'static str)> {
     const ANEW: &str = "vectors of two embedders must not meet in one collection: name the collection anew in the \
                         spec, or delete it by hand so that it is trained again";
-    let Thing { desired, name: _, stored } = thing;
+    let CollectionContext { desired, name: _, stored } = context;
     let identity = desired.embedder.identity();
     // In a collection of another owner, this metadata key may mean anything.
     let of_collection = there.embedder.iter().filter(|_| there.made_by.is_some());
@@ -197,7 +201,7 @@ fn other_space(
 }
 
 /// The collection's metric and embedding function, as reported by the store.
-fn settings(there: &CollectionSeen) -> String {
+fn settings(there: &ObservedCollection) -> String {
     let space = there.space.as_deref().unwrap_or("not known");
     let function = match &there.embedding_function {
         Some(function) => format!("the embedding function `{function}`"),
@@ -211,8 +215,8 @@ fn settings(there: &CollectionSeen) -> String {
 
 /// A note about a collection that another program created: its settings are kept, and its other vectors may
 /// be of another embedder.
-fn settings_note(thing: Thing<'_>, there: &CollectionSeen) -> String {
-    let Thing { desired, name, stored } = thing;
+fn settings_note(context: CollectionContext<'_>, there: &ObservedCollection) -> String {
+    let CollectionContext { desired, name, stored } = context;
     let mut note = format!(
         "vector.documents.{name}: another program made the collection {stored}, with {}",
         settings(there)
@@ -224,10 +228,10 @@ fn settings_note(thing: Thing<'_>, there: &CollectionSeen) -> String {
     note
 }
 
-fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
-    let embedder = thing.desired.embedder.identity();
+fn create(context: CollectionContext<'_>, at: &Location) -> Planned<Change> {
+    let embedder = context.desired.embedder.identity();
     Planned {
-        address: Kind::Collection.named(thing.name),
+        address: Kind::Collection.named(context.name),
         action: Action::Create,
         risks: Risks::SAFE,
         reason: "missing".to_owned(),
@@ -239,12 +243,17 @@ fn create(thing: Thing<'_>, at: &Location) -> Planned<Change> {
         seen: Digest::of("absent"),
         guard: None,
         at: Some(at.clone()),
-        change: thing.change(BTreeSet::new(), Task::Create),
+        change: context.change(BTreeSet::new(), Task::Create),
     }
 }
 
 /// Renews the mark of a collection that this bookkeeping created or takes over.
-fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &Location) -> Planned<Change> {
+fn adopt(
+    context: CollectionContext<'_>,
+    there: &ObservedCollection,
+    holding: &Holding<'_>,
+    at: &Location,
+) -> Planned<Change> {
     let needs_takeover = holding.standing.is_some_and(Standing::needs_takeover);
     let owner = there.made_by.as_ref().map(ToString::to_string).unwrap_or_default();
     let reason = match holding.standing {
@@ -258,29 +267,29 @@ fn adopt(thing: Thing<'_>, there: &CollectionSeen, holding: &Holding<'_>, at: &L
         _ => "an older trueup marked it with the name of the stack alone".to_owned(),
     };
     Planned {
-        address: Kind::Collection.named(thing.name),
+        address: Kind::Collection.named(context.name),
         action: Action::Update,
         risks: Risks::SAFE,
         reason,
         needs: Vec::new(),
         summary: "mark the collection as this bookkeeping's".to_owned(),
         before: Some(json!({ "made_by": owner })),
-        after: Some(json!({ "made_by": thing.desired.claimant.owner.to_string() })),
+        after: Some(json!({ "made_by": context.desired.claimant.owner.to_string() })),
         diff: None,
         seen: Digest::of_json(&there.made_by),
         guard: needs_takeover.then_some(Guard::Takeover { mass_delete: false }),
         at: Some(at.clone()),
-        change: thing.change(holding.accepts(), Task::Adopt),
+        change: context.change(holding.accepts(), Task::Adopt),
     }
 }
 
 fn documents(
-    thing: Thing<'_>,
+    context: CollectionContext<'_>,
     wanted: &Collection,
-    there: Option<&CollectionSeen>,
+    there: Option<&ObservedCollection>,
     holding: &Holding<'_>,
 ) -> Diff<Change> {
-    let Thing { desired, name, stored: _ } = thing;
+    let CollectionContext { desired, name, stored: _ } = context;
     let address = Kind::Documents.named(name);
     if !wanted.unknown.is_empty() {
         let why = wanted.unknown.iter().map(|(target, why)| format!("target.{target}.access: {why}"));
@@ -336,14 +345,14 @@ fn documents(
         seen: holding.digest(),
         guard,
         at: Some(wanted.at.clone()),
-        change: thing.change(holding.accepts(), difference.task()),
+        change: context.change(holding.accepts(), difference.task()),
     };
     Diff { changes: vec![planned], ..Diff::default() }
 }
 
 /// Deletes this bookkeeping's documents in a collection that is no longer in the spec. Deletes the
 /// collection too where this bookkeeping created it and it contains nothing else.
-fn take_back(desired: &Desired, stored: &str, there: &CollectionSeen) -> Vec<Planned<Change>> {
+fn take_back(desired: &Desired, stored: &str, there: &ObservedCollection) -> Vec<Planned<Change>> {
     let holding = Holding::of_unwanted(&desired.claimant, stored, there);
     let name = address_name(desired, stored);
     let no_document = std::iter::empty();
@@ -403,7 +412,7 @@ fn address_name(desired: &Desired, stored: &str) -> String {
 fn others(
     desired: &Desired,
     wanted: &BTreeMap<String, (&String, &Collection)>,
-    collections: &BTreeMap<String, CollectionSeen>,
+    collections: &BTreeMap<String, ObservedCollection>,
 ) -> Vec<String> {
     let mut by_owner: BTreeMap<&Owner, BTreeSet<&str>> = BTreeMap::new();
     for (stored, (_, spec)) in wanted {
@@ -429,7 +438,7 @@ fn others(
 }
 
 /// For `destroy`: why a collection with documents of this bookkeeping is kept.
-pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &CollectionSeen) -> Option<String> {
+pub fn why_it_stays(claimant: &super::Claimant, stored: &str, there: &ObservedCollection) -> Option<String> {
     let holding = Holding::of_unwanted(claimant, stored, there);
     let others = there.len() - holding.documents.len();
     let is_own = holding.standing.is_some_and(Standing::is_own);

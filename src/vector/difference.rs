@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::apply::Task;
 use super::documents::Document;
-use super::observed::DocumentSeen;
+use super::observed::ObservedDocument;
 use super::owner::Owner;
 use crate::journal::RunId;
 
@@ -18,17 +18,17 @@ pub(super) const LISTED: usize = 20;
 #[derive(Default)]
 pub(super) struct Difference<'a> {
     missing: Vec<&'a Document>,
-    differing: Vec<(&'a Document, &'a DocumentSeen)>,
+    differing: Vec<(&'a Document, &'a ObservedDocument)>,
     /// Equal documents under another mark that counts as this bookkeeping's.
     adopted: Vec<&'a String>,
-    pub(super) unwanted: Vec<(&'a String, &'a DocumentSeen)>,
+    pub(super) unwanted: Vec<(&'a String, &'a ObservedDocument)>,
 }
 
 impl<'a> Difference<'a> {
     pub(super) fn of(
         wanted: impl Iterator<Item = &'a Document>,
         is_wanted: impl Fn(&String) -> bool,
-        there: &BTreeMap<&'a String, (&'a Owner, &'a DocumentSeen)>,
+        there: &BTreeMap<&'a String, (&'a Owner, &'a ObservedDocument)>,
         own: &Owner,
     ) -> Self {
         let mut difference = Self::default();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::desired::{Collection, Desired};
-use super::observed::{CollectionSeen, DocumentSeen};
+use super::observed::{ObservedCollection, ObservedDocument};
 use super::owner::{Claimant, Owner, Standing};
 use crate::digest::Digest;
 
@@ -15,7 +15,7 @@ pub(super) struct Holding<'a> {
     /// Marks that count as this bookkeeping's.
     pub(super) accepts: BTreeSet<&'a Owner>,
     /// The documents with those marks, by id.
-    pub(super) documents: BTreeMap<&'a String, (&'a Owner, &'a DocumentSeen)>,
+    pub(super) documents: BTreeMap<&'a String, (&'a Owner, &'a ObservedDocument)>,
     /// Whether using some of those documents requires `--allow takeover`.
     pub(super) needs_takeover: bool,
     /// Whether the collection contains nothing else.
@@ -29,7 +29,7 @@ impl<'a> Holding<'a> {
         desired: &Desired,
         stored: &str,
         wanted: &Collection,
-        there: Option<&'a CollectionSeen>,
+        there: Option<&'a ObservedCollection>,
     ) -> Self {
         let Some(there) = there else { return Self::default() };
         Self::new(&desired.claimant, stored, there, |owner| {
@@ -40,14 +40,14 @@ impl<'a> Holding<'a> {
     }
 
     /// For a collection that is not in the spec: nothing is taken over.
-    pub(super) fn of_unwanted(claimant: &Claimant, stored: &str, there: &'a CollectionSeen) -> Self {
+    pub(super) fn of_unwanted(claimant: &Claimant, stored: &str, there: &'a ObservedCollection) -> Self {
         Self::new(claimant, stored, there, |_| false)
     }
 
     fn new(
         claimant: &Claimant,
         stored: &str,
-        there: &'a CollectionSeen,
+        there: &'a ObservedCollection,
         takes_over: impl Fn(&Owner) -> bool,
     ) -> Self {
         let standing = there.made_by.as_ref().map(|owner| claimant.of_collection(stored, owner));
@@ -79,7 +79,7 @@ impl<'a> Holding<'a> {
 
     /// The digest of the observed documents, without the runs that wrote them.
     pub(super) fn digest(&self) -> Digest {
-        let seen = |(id, (_, seen)): (&&'a String, &(&Owner, &'a DocumentSeen))| {
+        let seen = |(id, (_, seen)): (&&'a String, &(&Owner, &'a ObservedDocument))| {
             (*id, (seen.fingerprint, &seen.source))
         };
         Digest::of_json(&self.documents.iter().map(seen).collect::<BTreeMap<_, _>>())

@@ -26,7 +26,9 @@ pub use desired::{Collection, Desired, Schema};
 pub use diff::{diff, why_it_stays};
 pub use documents::{Document, Source};
 pub use error::Error;
-pub use observed::{Backend, BackendKind, CollectionSeen, DocumentSeen, Observed, OwnedSeen, Seen, observe};
+pub use observed::{
+    Backend, BackendKind, Observed, ObservedCollection, ObservedDocument, OwnedDocuments, Seen, observe,
+};
 pub use owner::{Claimant, Owner};
 
 /// The distance metric. It is part of every fingerprint, because vectors of another metric are not

@@ -26,7 +26,7 @@ pub enum Observed {
 pub struct Seen {
     pub backend: Backend,
     /// By name.
-    pub collections: BTreeMap<String, CollectionSeen>,
+    pub collections: BTreeMap<String, ObservedCollection>,
 }
 
 /// The software of a store.
@@ -60,7 +60,7 @@ pub enum BackendKind {
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollectionSeen {
+pub struct ObservedCollection {
     /// The owner in its mark; `None` without a mark of this tool.
     pub made_by: Option<Owner>,
     /// The embedder's identity in its metadata.
@@ -73,22 +73,22 @@ pub struct CollectionSeen {
     pub embedding_function: Option<String>,
     /// Documents with a mark, by owner.
     #[serde(with = "by_owner")]
-    pub owned: BTreeMap<Owner, OwnedSeen>,
+    pub owned: BTreeMap<Owner, OwnedDocuments>,
     /// Digests of the ids of all other documents, so that none is overwritten.
     pub foreign: BTreeSet<Fingerprint>,
 }
 
 /// The documents of one owner in one collection.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OwnedSeen {
+pub struct OwnedDocuments {
     /// The embedders in their metadata. More than one is an error.
     pub embedders: BTreeSet<String>,
     /// By id.
-    pub documents: BTreeMap<String, DocumentSeen>,
+    pub documents: BTreeMap<String, ObservedDocument>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DocumentSeen {
+pub struct ObservedDocument {
     /// From the metadata; `None` where it is not valid.
     pub fingerprint: Option<Fingerprint>,
     /// What the document was generated from.
@@ -115,7 +115,7 @@ pub(super) fn owner(
     Some(Owner { stack: stack?, environment, identity: identity.map(Identity::from_text) })
 }
 
-impl CollectionSeen {
+impl ObservedCollection {
     /// Adds one document: to `owned` when it has a mark, else to `foreign`.
     pub(super) fn note(&mut self, id: String, marks: Marks) {
         let Marks { owner, fingerprint, source, embedder, run } = marks;
@@ -130,7 +130,7 @@ impl CollectionSeen {
                 let run = run.filter(|run| uuid::Uuid::parse_str(run).is_ok()).map(RunId::from_text);
                 owned
                     .documents
-                    .insert(id, DocumentSeen { fingerprint, source: source.unwrap_or_default(), run });
+                    .insert(id, ObservedDocument { fingerprint, source: source.unwrap_or_default(), run });
             }
         }
     }
@@ -146,10 +146,10 @@ mod by_owner {
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    use super::{OwnedSeen, Owner};
+    use super::{OwnedDocuments, Owner};
 
     pub(super) fn serialize<S: Serializer>(
-        map: &BTreeMap<Owner, OwnedSeen>,
+        map: &BTreeMap<Owner, OwnedDocuments>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(map)
@@ -157,7 +157,7 @@ mod by_owner {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<BTreeMap<Owner, OwnedSeen>, D::Error> {
+    ) -> Result<BTreeMap<Owner, OwnedDocuments>, D::Error> {
         Ok(Vec::deserialize(deserializer)?.into_iter().collect())
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Once;
 use serde_json::json;
 
 use super::apply::{Training, Writer};
-use super::observed::{Backend, BackendKind, CollectionSeen, Marks, Seen, owner};
+use super::observed::{Backend, BackendKind, Marks, ObservedCollection, Seen, owner};
 use super::owner::Owner;
 use super::{Document, Error, METRIC, key};
 use crate::embed::Embedder;
@@ -240,7 +240,7 @@ fn integers(row: &Row) -> sql::Result<(i64, i64)> {
     Ok((row.integer(0)?, row.integer(1)?))
 }
 
-async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, CollectionSeen>)> {
+async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, ObservedCollection>)> {
     let versions = database.query("SELECT vec_version() || ', SQLite ' || sqlite_version()", &[]).await?;
     let version = versions.first().and_then(|row| row.get(0)).unwrap_or_default();
     let version = format!("sqlite-vec {version}");
@@ -260,12 +260,12 @@ async fn read(database: &Database) -> sql::Result<(String, BTreeMap<String, Coll
     let mut seen = BTreeMap::new();
     for row in database.query(&collections, &[]).await? {
         let (id, dimension) = integers(&row)?;
-        let mut collection = CollectionSeen {
+        let mut collection = ObservedCollection {
             made_by: owner_of(&row, 3),
             embedder: row.get(6).map(str::to_owned),
             dimension: usize::try_from(dimension).ok(),
             space: row.get(7).map(str::to_owned),
-            ..CollectionSeen::default()
+            ..ObservedCollection::default()
         };
         // A document without a vector cannot be found by a search, so it counts as missing if it is
         // ours.

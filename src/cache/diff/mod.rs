@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::apply::{Change, Unwanted};
 use super::config;
 use super::desired::{Desired, written};
-use super::observed::{EmbeddedSeen, Failure, KeysSeen, NamespaceSeen, Observed, RedisSeen, StreamSeen};
+use super::observed::{
+    Failure, KeyExpiry, Observed, ObservedFile, ObservedNamespace, ObservedRedis, ObservedStream,
+};
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Risks, Status};
 use crate::digest::Digest;
@@ -39,7 +41,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
 const NOT_OBSERVED: &str = "not observed";
 
 /// The outcome of comparing one item.
-enum Verdict {
+enum Comparison {
     Unchanged,
     Change(Box<Planned<Change>>),
     Check(Check),
@@ -48,17 +50,17 @@ enum Verdict {
     Fault(Fault),
 }
 
-impl FromIterator<Verdict> for Diff<Change> {
-    fn from_iter<I: IntoIterator<Item = Verdict>>(verdicts: I) -> Self {
+impl FromIterator<Comparison> for Diff<Change> {
+    fn from_iter<I: IntoIterator<Item = Comparison>>(verdicts: I) -> Self {
         let mut diff = Self::default();
         for verdict in verdicts {
             match verdict {
-                Verdict::Unchanged => diff.unchanged += 1,
-                Verdict::Change(planned) => diff.changes.push(*planned),
-                Verdict::Check(check) => diff.checks.push(check),
-                Verdict::Deferred(held) => diff.deferred.push(held),
-                Verdict::Blocked(held) => diff.blocked.push(held),
-                Verdict::Fault(fault) => diff.faults.push(fault),
+                Comparison::Unchanged => diff.unchanged += 1,
+                Comparison::Change(planned) => diff.changes.push(*planned),
+                Comparison::Check(check) => diff.checks.push(check),
+                Comparison::Deferred(held) => diff.deferred.push(held),
+                Comparison::Blocked(held) => diff.blocked.push(held),
+                Comparison::Fault(fault) => diff.faults.push(fault),
             }
         }
         diff
@@ -78,15 +80,15 @@ fn unreachable(desired: &Desired, failure: Failure, message: &str) -> Diff<Chang
     }
 }
 
-fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Change> {
-    let RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete } = seen;
+fn redis(desired: &Desired, seen: &ObservedRedis, inventory: &Inventory) -> Diff<Change> {
+    let ObservedRedis { version, place, config, absent_databases, keys, streams, streams_complete } = seen;
     let known = Known { inventory, place: *place };
     let reachable = match version {
         Some(version) => format!("Redis {version}"),
         None => "Redis answers".to_owned(),
     };
     let checks = [Some(Check::new(Kind::Cache, Status::Pass, reachable)), eviction(desired, config.as_ref())];
-    let checks = checks.into_iter().flatten().map(Verdict::Check);
+    let checks = checks.into_iter().flatten().map(Comparison::Check);
 
     let numbers = absent_numbers(desired, config.as_ref(), absent_databases);
 
@@ -100,8 +102,8 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
     let wanted_streams = desired.streams.iter().map(|(name, wanted)| match streams.get(name) {
         // Redis has no maximum length: producers pass it with each XADD.
         Some(seen) => stream(name, wanted, None, seen, known),
-        None if *streams_complete => stream(name, wanted, None, &StreamSeen::Missing, known),
-        None => Verdict::Deferred(held(Kind::Stream.named(name), NOT_OBSERVED)),
+        None if *streams_complete => stream(name, wanted, None, &ObservedStream::Missing, known),
+        None => Comparison::Deferred(held(Kind::Stream.named(name), NOT_OBSERVED)),
     });
     let gone = gone_streams(desired, streams, known);
     let mut diff: Diff<Change> =
@@ -111,14 +113,14 @@ fn redis(desired: &Desired, seen: &RedisSeen, inventory: &Inventory) -> Diff<Cha
     diff
 }
 
-fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Diff<Change> {
-    let EmbeddedSeen { version, place, namespaces, keys, streams } = seen;
+fn embedded(desired: &Desired, seen: &ObservedFile, inventory: &Inventory) -> Diff<Change> {
+    let ObservedFile { version, place, namespaces, keys, streams } = seen;
     let known = Known { inventory, place: *place };
     let reachable = match version {
         Some(version) => format!("embedded in SQLite {version}"),
         None => "embedded; its file is made when it is first needed".to_owned(),
     };
-    let checks = std::iter::once(Verdict::Check(Check::new(Kind::Cache, Status::Pass, reachable)));
+    let checks = std::iter::once(Comparison::Check(Check::new(Kind::Cache, Status::Pass, reachable)));
 
     let settings = desired.config.keys().map(|key| {
         fault(
@@ -132,7 +134,7 @@ fn embedded(desired: &Desired, seen: &EmbeddedSeen, inventory: &Inventory) -> Di
         recorded_namespace(name, wanted, namespaces.get(name), keys.get(&wanted.prefix))
     });
     let wanted_streams = desired.streams.iter().map(|(name, wanted)| {
-        stream(name, wanted, wanted.maxlen, streams.get(name).unwrap_or(&StreamSeen::Missing), known)
+        stream(name, wanted, wanted.maxlen, streams.get(name).unwrap_or(&ObservedStream::Missing), known)
     });
     let gone = gone_streams(desired, streams, known);
     checks.chain(settings).chain(wanted_namespaces).chain(wanted_streams).chain(gone).collect()
@@ -143,7 +145,7 @@ fn absent_numbers(
     desired: &Desired,
     config: Option<&BTreeMap<String, String>>,
     absent: &BTreeSet<u32>,
-) -> Vec<Verdict> {
+) -> Vec<Comparison> {
     let count = config.and_then(config::databases);
     let is_absent = |number: &u32| absent.contains(number) || count.is_some_and(|count| *number >= count);
     let has = match count {
@@ -160,7 +162,7 @@ fn absent_numbers(
 }
 
 /// Compares `cache.config.KEY`.
-fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String, String>) -> Verdict {
+fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String, String>) -> Comparison {
     let address = Kind::Config.named(key);
     let name = key.to_ascii_lowercase();
     if config::is_secret(&name) {
@@ -172,8 +174,8 @@ fn setting(desired: &Desired, key: &str, wanted: &str, config: &BTreeMap<String,
             let help = suggest::meant(&name, config.keys().map(String::as_str)).unwrap_or_default();
             fault(address, "this server has no such setting", help, desired)
         }
-        Some(seen) if config::is_same(&name, wanted, seen) => Verdict::Unchanged,
-        Some(seen) => Verdict::Change(Box::new(Planned {
+        Some(seen) if config::is_same(&name, wanted, seen) => Comparison::Unchanged,
+        Some(seen) => Comparison::Change(Box::new(Planned {
             summary: format!("{key}: {} → {}", shown(&config::as_written(seen, wanted)), shown(wanted)),
             before: Some(json!(seen)),
             after: Some(json!(wanted)),
@@ -193,7 +195,7 @@ fn shown(value: &str) -> &str {
 }
 
 /// Managed servers forbid CONFIG, so the settings can only be reported for manual checks.
-fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
+fn forbidden_config(desired: &Desired) -> Vec<Comparison> {
     let by_hand: Vec<String> = desired
         .config
         .iter()
@@ -204,7 +206,7 @@ fn forbidden_config(desired: &Desired) -> Vec<Verdict> {
         return Vec::new();
     }
     let message = format!("the server forbids CONFIG; check and set by hand: {}", by_hand.join(", "));
-    vec![Verdict::Check(Check::new(Kind::Config, Status::Warn, message))]
+    vec![Comparison::Check(Check::new(Kind::Config, Status::Warn, message))]
 }
 
 /// Warns if the resulting eviction policy may evict keys that are not cache entries.
@@ -230,13 +232,13 @@ fn eviction(desired: &Desired, config: Option<&BTreeMap<String, String>>) -> Opt
 
 /// Compares `cache.namespace.NAME` on Redis. It records no namespaces, so only the keys are
 /// examined.
-fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<&KeysSeen>) -> Verdict {
+fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<&KeyExpiry>) -> Comparison {
     let Namespace { prefix, ttl, at } = wanted;
     let address = Kind::Namespace.named(name);
     match seen {
-        None => Verdict::Deferred(held(address, NOT_OBSERVED)),
-        Some(KeysSeen::Expiring) => Verdict::Unchanged,
-        Some(seen @ KeysSeen::SomeWithoutTtl) => Verdict::Change(Box::new(Planned {
+        None => Comparison::Deferred(held(address, NOT_OBSERVED)),
+        Some(KeyExpiry::Expiring) => Comparison::Unchanged,
+        Some(seen @ KeyExpiry::SomeWithoutTtl) => Comparison::Change(Box::new(Planned {
             summary: format!("some keys under {prefix:?} have no TTL: they get {}", written(*ttl)),
             before: Some(json!({ "keys_without_ttl": "some" })),
             after: Some(json!({ "keys_without_ttl": "none", "ttl": written(*ttl) })),
@@ -248,14 +250,14 @@ fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<
                 Change::Namespace { name: name.to_owned(), prefix: prefix.clone(), ttl: *ttl, spare },
             )
         })),
-        Some(KeysSeen::OverBudget) => Verdict::Check(Check {
+        Some(KeyExpiry::OverBudget) => Comparison::Check(Check {
             address,
             status: Status::Warn,
             message: format!(
                 "too many keys to look at all under {prefix:?}: none without a TTL found so far"
             ),
         }),
-        Some(KeysSeen::Forbidden) => Verdict::Check(Check {
+        Some(KeyExpiry::Forbidden) => Comparison::Check(Check {
             address,
             status: Status::Warn,
             message: format!(
@@ -269,13 +271,13 @@ fn expiry(name: &str, wanted: &Namespace, spare: BTreeSet<String>, seen: Option<
 fn recorded_namespace(
     name: &str,
     wanted: &Namespace,
-    recorded: Option<&NamespaceSeen>,
-    keys: Option<&KeysSeen>,
-) -> Verdict {
+    recorded: Option<&ObservedNamespace>,
+    keys: Option<&KeyExpiry>,
+) -> Comparison {
     let Namespace { prefix, ttl, at } = wanted;
     let address = Kind::Namespace.named(name);
     let change = |action, reason: &str, summary: String, before: Option<Value>| {
-        Verdict::Change(Box::new(Planned {
+        Comparison::Change(Box::new(Planned {
             summary,
             before,
             after: Some(json!({ "prefix": prefix, "ttl": written(*ttl) })),
@@ -296,21 +298,21 @@ fn recorded_namespace(
     let entry = format!("keys under {prefix:?} live {}", written(*ttl));
     match (recorded, keys) {
         (None, _) => change(Action::Create, "missing", entry, None),
-        (Some(NamespaceSeen { prefix: was, ttl_seconds }), keys) => {
+        (Some(ObservedNamespace { prefix: was, ttl_seconds }), keys) => {
             let was_ttl = std::time::Duration::from_secs(*ttl_seconds);
             let before = Some(json!({ "prefix": was, "ttl": written(was_ttl) }));
             match (was == prefix, *ttl_seconds == ttl.as_secs(), keys) {
                 (false, true, _) => change(Action::Update, "prefix differs", entry, before),
                 (true, false, _) => change(Action::Update, "ttl differs", entry, before),
                 (false, false, _) => change(Action::Update, "prefix and ttl differ", entry, before),
-                (true, true, Some(KeysSeen::SomeWithoutTtl)) => {
+                (true, true, Some(KeyExpiry::SomeWithoutTtl)) => {
                     let summary =
                         format!("some keys under {prefix:?} have no TTL: they get {}", written(*ttl));
                     change(Action::Update, "some keys without a TTL", summary, before)
                 }
-                (true, true, Some(KeysSeen::Expiring)) => Verdict::Unchanged,
-                (true, true, None | Some(KeysSeen::OverBudget | KeysSeen::Forbidden)) => {
-                    Verdict::Deferred(held(address.clone(), NOT_OBSERVED))
+                (true, true, Some(KeyExpiry::Expiring)) => Comparison::Unchanged,
+                (true, true, None | Some(KeyExpiry::OverBudget | KeyExpiry::Forbidden)) => {
+                    Comparison::Deferred(held(address.clone(), NOT_OBSERVED))
                 }
             }
         }
@@ -359,7 +361,7 @@ fn held(address: Address, reason: &str) -> Held {
     Held { address, reason: reason.to_owned() }
 }
 
-fn fault(address: Address, message: &str, help: impl Into<String>, desired: &Desired) -> Verdict {
+fn fault(address: Address, message: &str, help: impl Into<String>, desired: &Desired) -> Comparison {
     let (message, help) = (message.to_owned(), Some(help.into()));
-    Verdict::Fault(Fault { address, message, help, at: Some(desired.at.clone()) })
+    Comparison::Fault(Fault { address, message, help, at: Some(desired.at.clone()) })
 }

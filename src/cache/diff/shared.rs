@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Change, Desired, Planned, StreamSeen};
+use super::{Change, Desired, ObservedStream, Planned};
 use crate::address::Kind;
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
@@ -15,7 +15,7 @@ const LISTED: usize = 5;
 pub(super) fn notes(
     desired: &Desired,
     changes: &[Planned<Change>],
-    streams: &BTreeMap<String, StreamSeen>,
+    streams: &BTreeMap<String, ObservedStream>,
     inventory: &Inventory,
 ) -> Vec<String> {
     let groups = groups_of_others(desired, streams, inventory);
@@ -46,11 +46,11 @@ pub(super) fn notes(
 /// Declared groups that exist and are not in the inventory.
 fn groups_of_others(
     desired: &Desired,
-    streams: &BTreeMap<String, StreamSeen>,
+    streams: &BTreeMap<String, ObservedStream>,
     inventory: &Inventory,
 ) -> Vec<String> {
     let of_stream = |(name, wanted): (&String, &crate::stack::Stream)| -> Vec<String> {
-        let Some(StreamSeen::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
+        let Some(ObservedStream::Stream { groups, maxlen: _ }) = streams.get(name) else { return Vec::new() };
         let made = inventory.at(&Kind::Stream.named(name));
         // A group created under another address may be the same one: a server can have several
         // addresses.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Change, Desired, StreamSeen, Unwanted, Verdict, held, planned};
+use super::{Change, Comparison, Desired, ObservedStream, Unwanted, held, planned};
 use crate::address::Kind;
 use crate::cache::groups;
 use crate::change::{Action, Fault, Planned};
@@ -26,14 +26,14 @@ pub(super) fn stream(
     name: &str,
     wanted: &Stream,
     maxlen: Option<u64>,
-    seen: &StreamSeen,
+    seen: &ObservedStream,
     known: Known<'_>,
-) -> Verdict {
+) -> Comparison {
     let Stream { groups: wanted_groups, maxlen: _, at } = wanted;
     let address = Kind::Stream.named(name);
     let wanted_groups: BTreeSet<String> = wanted_groups.iter().cloned().collect();
     match seen {
-        StreamSeen::Missing => Verdict::Change(Box::new(Planned {
+        ObservedStream::Missing => Comparison::Change(Box::new(Planned {
             summary: format!("stream {name}{}", with_groups(&wanted_groups)),
             after: Some(as_value(&wanted_groups, maxlen)),
             ..planned(
@@ -49,7 +49,7 @@ pub(super) fn stream(
                 },
             )
         })),
-        StreamSeen::Stream { groups, maxlen: was } => {
+        ObservedStream::Stream { groups, maxlen: was } => {
             let there: BTreeSet<String> = groups.keys().cloned().collect();
             let missing: BTreeSet<String> = wanted_groups.difference(&there).cloned().collect();
             let unwanted = groups::unwanted(name, groups, &wanted_groups, known.inventory, known.place);
@@ -68,14 +68,14 @@ pub(super) fn stream(
                 what.push(format!("keeps {}", kept(maxlen)));
             }
             if reasons.is_empty() {
-                return Verdict::Unchanged;
+                return Comparison::Unchanged;
             }
             let left: BTreeSet<String> = there
                 .union(&wanted_groups)
                 .filter(|group| !unwanted.groups.contains(*group))
                 .cloned()
                 .collect();
-            Verdict::Change(Box::new(Planned {
+            Comparison::Change(Box::new(Planned {
                 summary: format!("stream {name} {}", what.join(" and ")),
                 before: Some(as_value(&there, *was)),
                 after: Some(as_value(&left, maxlen)),
@@ -88,14 +88,14 @@ pub(super) fn stream(
                 )
             }))
         }
-        StreamSeen::NotAStream => Verdict::Fault(Fault {
+        ObservedStream::NotAStream => Comparison::Fault(Fault {
             address,
             message: format!("the key {name:?} holds something that is no stream"),
             help: Some("give the stream another name, or remove the key yourself".to_owned()),
             at: Some(at.clone()),
         }),
-        StreamSeen::Forbidden => {
-            Verdict::Blocked(held(address, "the server does not let this user look at the stream (XINFO)"))
+        ObservedStream::Forbidden => {
+            Comparison::Blocked(held(address, "the server does not let this user look at the stream (XINFO)"))
         }
     }
 }
@@ -104,16 +104,16 @@ pub(super) fn stream(
 /// have entries.
 pub(super) fn gone_streams(
     desired: &Desired,
-    streams: &BTreeMap<String, StreamSeen>,
+    streams: &BTreeMap<String, ObservedStream>,
     known: Known<'_>,
-) -> Vec<Verdict> {
+) -> Vec<Comparison> {
     let no_groups = BTreeMap::new();
     let gone = groups::known_streams(known.inventory).filter(|name| !desired.streams.contains_key(*name));
     let verdict = |name: &str| {
         let groups = match streams.get(name) {
-            Some(StreamSeen::Stream { groups, maxlen: _ }) => groups,
-            None | Some(StreamSeen::Missing | StreamSeen::NotAStream) => &no_groups,
-            Some(StreamSeen::Forbidden) => return None,
+            Some(ObservedStream::Stream { groups, maxlen: _ }) => groups,
+            None | Some(ObservedStream::Missing | ObservedStream::NotAStream) => &no_groups,
+            Some(ObservedStream::Forbidden) => return None,
         };
         let unwanted = groups::unwanted(name, groups, &BTreeSet::new(), known.inventory, known.place);
         let there: BTreeSet<&String> = groups.keys().collect();
@@ -129,7 +129,7 @@ pub(super) fn gone_streams(
                 Change::TakeBack { name: name.to_owned(), unwanted: unwanted.clone() },
             )
         };
-        (!unwanted.known_as.is_empty()).then(|| Verdict::Change(Box::new(planned)))
+        (!unwanted.known_as.is_empty()).then(|| Comparison::Change(Box::new(planned)))
     };
     gone.filter_map(verdict).collect()
 }

@@ -73,7 +73,7 @@ impl Way {
             return Err("its URL cannot be read".to_owned());
         }
         let port = plain.port().unwrap_or(PORT);
-        let settings = plain.into_connection_info().map_err(|error| told(&error))?;
+        let settings = plain.into_connection_info().map_err(|error| error_text(&error))?;
         Ok(Self { host: url.host(), port, tls, settings: settings.redis_settings().clone() })
     }
 
@@ -285,14 +285,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 }
 
 /// The message of a server or driver error, with secrets redacted.
-pub(super) fn told(error: &RedisError) -> String {
+pub(super) fn error_text(error: &RedisError) -> String {
     if error.is_connection_dropped() {
         return "the connection was lost".to_owned();
     }
-    let told = match (error.code(), error.detail()) {
+    let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         (None, Some(detail)) => detail.to_owned(),
         _ => error.to_string(),
     };
-    redact(&told).into_owned()
+    redact(&text).into_owned()
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::connect::Connection;
 use super::server::is_forbidden;
-use crate::cache::observed::KeysSeen;
+use crate::cache::observed::KeyExpiry;
 
 /// The number of keys that the server examines per page, which takes it well under a millisecond.
 const PAGE: usize = 1_000;
@@ -22,19 +22,19 @@ pub(super) async fn read_keys(
     prefix: &str,
     spare: &BTreeSet<&str>,
     deadline: Instant,
-) -> RedisResult<KeysSeen> {
+) -> RedisResult<KeyExpiry> {
     let mut scan = Scan::keys_under(prefix);
     loop {
         let lasting = match scan.page(connection).await {
-            Ok(None) => return Ok(KeysSeen::Expiring),
+            Ok(None) => return Ok(KeyExpiry::Expiring),
             Ok(Some(keys)) => without_ttl(connection, keys, |key| spare.contains(key)).await,
             Err(error) => Err(error),
         };
         match lasting {
-            Ok(lasting) if !lasting.is_empty() => return Ok(KeysSeen::SomeWithoutTtl),
-            Ok(_) if Instant::now() >= deadline => return Ok(KeysSeen::OverBudget),
+            Ok(lasting) if !lasting.is_empty() => return Ok(KeyExpiry::SomeWithoutTtl),
+            Ok(_) if Instant::now() >= deadline => return Ok(KeyExpiry::OverBudget),
             Ok(_) => {}
-            Err(error) if is_forbidden(&error) => return Ok(KeysSeen::Forbidden),
+            Err(error) if is_forbidden(&error) => return Ok(KeyExpiry::Forbidden),
             Err(error) => return Err(error),
         }
     }

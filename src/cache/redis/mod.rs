@@ -16,13 +16,13 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 use super::{Error, config};
-use crate::cache::observed::RedisSeen;
+use crate::cache::observed::ObservedRedis;
 use crate::digest::Fingerprint;
 use crate::journal::lock::{Fence, Lost};
 use crate::stack::RedactedUrl;
-use connect::{Connection, Way, told};
+use connect::{Connection, Way, error_text};
 use keys::{Scan, expire_lasting, read_keys};
-use server::{Server, is_broken, is_forbidden, is_not_redis, is_passing, is_refusal};
+use server::{Server, is_broken, is_forbidden, is_not_redis, is_refusal, is_transient};
 use streams::{read_streams, remove_idle};
 
 /// For all attempts to connect.
@@ -83,7 +83,7 @@ impl Redis {
         prefixes: &BTreeSet<&str>,
         streams: &BTreeSet<&str>,
         databases: &BTreeSet<u32>,
-    ) -> Result<RedisSeen, Error> {
+    ) -> Result<ObservedRedis, Error> {
         let asked = (prefixes, streams, databases);
         let (connection, server) = self.connect().await?;
         let looked = match self.look(connection, server, asked).await {
@@ -101,7 +101,7 @@ impl Redis {
         mut connection: Connection,
         Server { version, .. }: Server,
         (prefixes, asked, databases): (&BTreeSet<&str>, &BTreeSet<&str>, &BTreeSet<u32>),
-    ) -> RedisResult<RedisSeen> {
+    ) -> RedisResult<ObservedRedis> {
         let config = read_config(&mut connection).await?;
         let absent_databases = match config {
             Some(_) => BTreeSet::new(),
@@ -115,7 +115,7 @@ impl Redis {
             keys.insert((*prefix).to_owned(), seen);
         }
         let place = Some(self.place());
-        Ok(RedisSeen { version, place, config, absent_databases, keys, streams, streams_complete })
+        Ok(ObservedRedis { version, place, config, absent_databases, keys, streams, streams_complete })
     }
 
     /// The fingerprint of host, port and db number.
@@ -233,7 +233,7 @@ impl Redis {
 
     fn refused(&self, command: &str, error: &RedisError) -> Error {
         let (address, command) = (self.address.clone(), command.to_owned());
-        Error::Refused { address, command, message: told(error) }
+        Error::Refused { address, command, message: error_text(error) }
     }
 
     /// The shared connection, after checking that the server is not a replica: it may have become one, or
@@ -261,7 +261,7 @@ impl Redis {
         };
         let pauses =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(50)).with_max_times(2);
-        let attempts = attempt.retry(pauses).when(is_passing);
+        let attempts = attempt.retry(pauses).when(is_transient);
         match timeout(CONNECT_BUDGET, attempts).await {
             Ok(Ok((connection, server))) => return self.accept(connection, server).await,
             Ok(Err(error)) => return Err(self.failed(&error)),
@@ -286,10 +286,10 @@ impl Redis {
     }
 
     fn failed(&self, error: &RedisError) -> Error {
-        let (address, message) = (self.address.clone(), told(error));
+        let (address, message) = (self.address.clone(), error_text(error));
         if is_refusal(error) {
             Error::Authentication { address, message }
-        } else if is_not_redis(error) || error.code().is_some() && !is_passing(error) {
+        } else if is_not_redis(error) || error.code().is_some() && !is_transient(error) {
             Error::Unusable { address, message }
         } else {
             Error::Down { address, message }

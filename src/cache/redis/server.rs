@@ -92,7 +92,7 @@ pub(super) fn is_refusal(error: &RedisError) -> bool {
 }
 
 /// Whether a retry may succeed: the server starts, loads its data, or changes its role.
-pub(super) fn is_passing(error: &RedisError) -> bool {
+pub(super) fn is_transient(error: &RedisError) -> bool {
     error.is_io_error() || matches!(error.code(), Some("LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN"))
 }
 

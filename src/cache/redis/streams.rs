@@ -11,7 +11,7 @@ use super::Failure;
 use super::connect::Connection;
 use super::keys::Scan;
 use super::server::is_forbidden;
-use crate::cache::observed::{GroupSeen, StreamSeen};
+use crate::cache::observed::{GroupUse, ObservedStream};
 use crate::journal::lock::Fence;
 
 /// For listing the streams of the db.
@@ -24,7 +24,7 @@ const STREAMS: usize = 100;
 pub(super) async fn read_streams(
     connection: &mut Connection,
     asked: &BTreeSet<&str>,
-) -> RedisResult<(BTreeMap<String, StreamSeen>, bool)> {
+) -> RedisResult<(BTreeMap<String, ObservedStream>, bool)> {
     let mut names: BTreeSet<String> = asked.iter().map(|name| (*name).to_owned()).collect();
     let deadline = Instant::now() + STREAMS_BUDGET;
     let mut scan = Scan::streams();
@@ -64,7 +64,7 @@ async fn stream_of(
     name: &str,
     kind: Value,
     groups: Value,
-) -> RedisResult<StreamSeen> {
+) -> RedisResult<ObservedStream> {
     match groups.extract_error() {
         Ok(groups) => {
             let groups: Vec<HashMap<String, Value>> = redis::from_redis_value(groups)?;
@@ -73,12 +73,12 @@ async fn stream_of(
                 let name = redis::from_redis_value_ref::<String>(group.get("name")?).ok()?;
                 Some((name, use_of(group, newest.as_ref())))
             };
-            Ok(StreamSeen::Stream { groups: groups.iter().filter_map(named).collect(), maxlen: None })
+            Ok(ObservedStream::Stream { groups: groups.iter().filter_map(named).collect(), maxlen: None })
         }
-        Err(error) if error.code() == Some("WRONGTYPE") => Ok(StreamSeen::NotAStream),
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(ObservedStream::NotAStream),
         // XINFO has only the generic code for a missing key.
-        Err(error) if error.code() == Some("ERR") && is_none(kind) => Ok(StreamSeen::Missing),
-        Err(error) if is_forbidden(&error) => Ok(StreamSeen::Forbidden),
+        Err(error) if error.code() == Some("ERR") && is_none(kind) => Ok(ObservedStream::Missing),
+        Err(error) if is_forbidden(&error) => Ok(ObservedStream::Forbidden),
         Err(error) => Err(error),
     }
 }
@@ -112,13 +112,13 @@ async fn newest(connection: &mut Connection, name: &str) -> RedisResult<Option<V
 }
 
 /// A group is in use if it has consumers, pending entries, or unread ones.
-fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupSeen {
+fn use_of(group: &HashMap<String, Value>, newest: Option<&Value>) -> GroupUse {
     let has_read_all =
         count(group, "lag") == Some(0) || (newest.is_some() && group.get("last-delivered-id") == newest);
     if (count(group, "consumers"), count(group, "pending"), has_read_all) == (Some(0), Some(0), true) {
-        GroupSeen::Idle
+        GroupUse::Idle
     } else {
-        GroupSeen::InUse
+        GroupUse::InUse
     }
 }
 
@@ -139,12 +139,14 @@ pub(super) async fn remove_idle(
         let [_, kind, groups_seen] =
             <[Value; 3]>::try_from(answers).unwrap_or([Value::Nil, Value::Nil, Value::Nil]);
         let seen = match stream_of(connection, name, kind, groups_seen).await? {
-            StreamSeen::Stream { groups, maxlen: _ } => groups,
-            StreamSeen::Missing | StreamSeen::NotAStream | StreamSeen::Forbidden => BTreeMap::new(),
+            ObservedStream::Stream { groups, maxlen: _ } => groups,
+            ObservedStream::Missing | ObservedStream::NotAStream | ObservedStream::Forbidden => {
+                BTreeMap::new()
+            }
         };
         let is = |group: &&String, wanted| seen.get(*group) == Some(&wanted);
-        let kept = groups.iter().filter(|group| is(group, GroupSeen::InUse)).cloned().collect();
-        let idle: Vec<&String> = groups.iter().filter(|group| is(group, GroupSeen::Idle)).collect();
+        let kept = groups.iter().filter(|group| is(group, GroupUse::InUse)).cloned().collect();
+        let idle: Vec<&String> = groups.iter().filter(|group| is(group, GroupUse::Idle)).collect();
         if idle.is_empty() {
             redis::cmd("UNWATCH").exec_async(connection).await?;
             return Ok(kept);

@@ -146,14 +146,14 @@ pub enum Error {
     #[diagnostic(code(trueup::lock::other_run), help("`trueup lock status` shows the holder"))]
     OtherRun { wanted: String, holder: Option<Holder> },
     /// A statement about the lock failed.
-    #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
+    #[error("cannot take the lock in the system database: {}", crate::sql::error_message(cause))]
     #[diagnostic(code(trueup::lock::database))]
     Database {
         /// Not a `source`, because the message contains all of it.
         cause: Box<sqlx::Error>,
     },
     /// The connection was lost before the response.
-    #[error("cannot take the lock in the system database: {}", crate::sql::said(cause))]
+    #[error("cannot take the lock in the system database: {}", crate::sql::error_message(cause))]
     #[diagnostic(code(trueup::lock::connection_lost), help("{}", crate::sql::HELP_OF_LOST))]
     ConnectionLost { cause: Box<sqlx::Error> },
     /// The given part of an id matches several runs.
@@ -210,21 +210,23 @@ fn held_by(holder: Option<&Holder>) -> String {
 
 /// A connection or path on which the lock can be taken.
 #[derive(Debug)]
-pub enum Session {
+pub enum LockSession {
     /// A new connection on which nothing was executed yet.
-    Postgres(Box<postgres::Session>),
+    Postgres(Box<postgres::LockConnection>),
     Sqlite(PathBuf),
 }
 
 /// Opens the session of the lock. Can run while the database itself is opened.
-pub async fn open(url: &SystemUrl, stack: &str) -> Result<Session, Error> {
+pub async fn open(url: &SystemUrl, stack: &str) -> Result<LockSession, Error> {
     Ok(match url {
-        SystemUrl::Postgres(url) => Session::Postgres(Box::new(postgres::Session::open(url, stack).await?)),
-        SystemUrl::Sqlite(path) => Session::Sqlite(path.clone()),
+        SystemUrl::Postgres(url) => {
+            LockSession::Postgres(Box::new(postgres::LockConnection::open(url, stack).await?))
+        }
+        SystemUrl::Sqlite(path) => LockSession::Sqlite(path.clone()),
     })
 }
 
-impl Session {
+impl LockSession {
     /// Takes the lock of a system database, waiting at most `patience`.
     ///
     /// Polls with a lock attempt that never waits, because a waiting one deadlocks with `CREATE INDEX
@@ -237,7 +239,7 @@ impl Session {
     }
 }
 
-/// Opens the session and takes the lock: see [`Session::take`].
+/// Opens the session and takes the lock: see [`LockSession::take`].
 pub async fn acquire(
     url: &SystemUrl,
     database: &Database,

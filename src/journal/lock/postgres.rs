@@ -85,7 +85,7 @@ impl Holding {
                 return Ok(());
             }
             Ok(false) => "the server does not have it any more".to_owned(),
-            Err(Error::Database { cause } | Error::ConnectionLost { cause }) => sql::said(&cause),
+            Err(Error::Database { cause } | Error::ConnectionLost { cause }) => sql::error_message(&cause),
             Err(error) => error.to_string(),
         };
         self.lost.send_replace(Some(reason.clone()));
@@ -135,13 +135,13 @@ pub(super) async fn lost(mut watch: watch::Receiver<Option<String>>) -> String {
 
 /// A dedicated connection on which the lock can be taken.
 #[derive(Debug)]
-pub struct Session {
+pub struct LockConnection {
     connection: PgConnection,
     url: RedactedUrl,
     stack: String,
 }
 
-impl Session {
+impl LockConnection {
     pub(super) async fn open(url: &RedactedUrl, stack: &str) -> Result<Self, Error> {
         // Until it holds the lock, the session must not look like one of a run: a new holder waits
         // for those.
@@ -177,10 +177,10 @@ impl Session {
         }
         let pid = sign(&mut connection, &session_name(&stack, run)).await?;
         let patience = patience.saturating_sub(started.elapsed()).max(LINGER);
-        let confirmed = outlive_the_dead(&mut connection, pid, patience).await?;
+        let confirmed = wait_for_dead_runs(&mut connection, pid, patience).await?;
 
         let holding = Arc::new(Holding::new(connection, pid, confirmed));
-        let watcher = tokio::spawn(keep_watch(Arc::clone(&holding)));
+        let watcher = tokio::spawn(watch_lock(Arc::clone(&holding)));
         Ok(Held { holding, watcher, holder: (url, stack, run.clone()) })
     }
 }
@@ -350,7 +350,7 @@ async fn holds(connection: &mut PgConnection, pid: i32) -> Result<bool, Error> {
     Ok(answered("the lock", asked).await?.try_get(0)?)
 }
 
-async fn keep_watch(holding: Arc<Holding>) {
+async fn watch_lock(holding: Arc<Holding>) {
     loop {
         tokio::time::sleep(WATCH).await;
         if holding.check().await.is_err() {
@@ -362,7 +362,7 @@ async fn keep_watch(holding: Arc<Holding>) {
 /// Waits until the server executes no statement of another run: the lock of a killed run is free at once,
 /// but its statement may commit seconds later. Idle sessions are ignored. Returns when the lock was last
 /// confirmed, by a query in a separate message, which reveals a pooler.
-async fn outlive_the_dead(
+async fn wait_for_dead_runs(
     connection: &mut PgConnection,
     pid: i32,
     patience: Duration,

@@ -27,7 +27,7 @@ pub struct UserChange {
     pub(super) username: String,
     /// All accounts that the spec declares, which must not be one row.
     pub(super) declared: Arc<[Declared]>,
-    /// Every column that the spec speaks of, but for the name and the password.
+    /// The declared columns except name and password.
     pub(super) columns: Vec<(String, Cell)>,
     /// The password version to record.
     pub(super) version: u32,

@@ -1,6 +1,6 @@
 //! Detects seed rows that contradict a declared account. Pure.
 
-use super::{address, wanted, wanted_print};
+use super::{address, declared_fingerprint, desired_columns};
 use crate::catalog::{Table, TableName, ValueKind, canonical};
 use crate::change::Fault;
 use crate::rows::{Desired, Observed};
@@ -64,6 +64,9 @@ fn is_equal(
     let truth = |text: &str| canonical(ValueKind::Boolean, text);
     column.map_or_else(
         || one.map(truth) == other.map(truth),
-        |column| wanted_print(observed.dialect, column, one) == wanted_print(observed.dialect, column, other),
+        |column| {
+            declared_fingerprint(observed.dialect, column, one)
+                == declared_fingerprint(observed.dialect, column, other)
+        },
     )
 }

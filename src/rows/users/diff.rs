@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, UserChange};
 use super::conflict::conflicts;
-use super::{Declared, address, wanted, wanted_print};
+use super::{Declared, address, declared_fingerprint, desired_columns};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
@@ -233,7 +233,7 @@ fn compare(
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
             return AccountAction::Unobserved;
         };
-        if *print != wanted_print(observed.dialect, column, cell.text()) {
+        if *print != declared_fingerprint(observed.dialect, column, cell.text()) {
             differs.push(column.name.clone());
         }
     }

@@ -41,7 +41,7 @@ fn desired_columns(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell
 }
 
 /// The fingerprint of a declared value, converted for the column.
-fn wanted_print(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
+fn declared_fingerprint(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
     value_fingerprint(dialect, column, text.map(|text| as_taken(dialect, column, text)))
 }
 

@@ -23,7 +23,7 @@ pub struct Accounts {
     pub username: String,
     /// Column fingerprints by username; `None` for an account that does not exist.
     pub users: BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>,
-    /// Declared accounts that the database takes for one.
+    /// Declared accounts that are one row to the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clashes: Vec<AccountClash>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::literals::{Kind, Token};
+use super::literals::{Token, TokenKind};
 use super::names::says_secret;
 
 /// Words before a list of columns that belong to the name of the table or query in front of it.
@@ -25,7 +25,8 @@ impl Columns {
 
     /// The columns in parentheses behind the name of a table, which may be missing. `None` without a list.
     pub(super) fn listed(tokens: &[Token<'_>]) -> Option<Self> {
-        let name = tokens.iter().take_while(|token| token.kind == Kind::Word || token.is_sign('.')).count();
+        let name =
+            tokens.iter().take_while(|token| token.kind == TokenKind::Word || token.is_sign('.')).count();
         let is_row = tokens.iter().take(name).any(|token| token.is_any(&ROWS));
         match tokens.get(name..) {
             Some([open, names @ ..]) if open.is_sign('(') && !is_row => Some(Self::of_names(names)),
@@ -43,7 +44,7 @@ impl Columns {
     pub(super) fn of_query(tokens: &[Token<'_>], at: usize) -> Option<Self> {
         let inner = tokens.get(at + 1..)?;
         let name = at.checked_sub(1).and_then(|at| tokens.get(at));
-        let is_named = name.is_some_and(|name| name.kind == Kind::Word);
+        let is_named = name.is_some_and(|name| name.kind == TokenKind::Word);
         if !is_named && !is_query(inner) {
             return None;
         }
@@ -54,7 +55,7 @@ impl Columns {
                 _ => behind,
             };
             return match name {
-                [name, open, names @ ..] if name.kind == Kind::Word && open.is_sign('(') => {
+                [name, open, names @ ..] if name.kind == TokenKind::Word && open.is_sign('(') => {
                     Some(Self::of_names(names))
                 }
                 _ => None,
@@ -131,7 +132,7 @@ fn table_name(tokens: &[Token<'_>]) -> Option<(String, usize)> {
     while tokens.get(length).is_some_and(|dot| dot.is_sign('.')) {
         length += 2;
     }
-    let name = tokens.get(length - 1).filter(|name| name.kind == Kind::Word)?;
+    let name = tokens.get(length - 1).filter(|name| name.kind == TokenKind::Word)?;
     Some((name.text.to_lowercase(), length))
 }
 
@@ -140,9 +141,9 @@ fn closing(tokens: &[Token<'_>]) -> Option<usize> {
     let mut depth = 0_usize;
     tokens.iter().position(|token| {
         match token.kind {
-            Kind::Other('(') => depth += 1,
-            Kind::Other(')') if depth == 0 => return true,
-            Kind::Other(')') => depth -= 1,
+            TokenKind::Other('(') => depth += 1,
+            TokenKind::Other(')') if depth == 0 => return true,
+            TokenKind::Other(')') => depth -= 1,
             _ => {}
         }
         false
@@ -161,17 +162,17 @@ fn slots_until<'s, 't>(tokens: &'s [Token<'t>], ends: &[&str]) -> Vec<&'s [Token
     let mut end = tokens.len();
     for (at, token) in tokens.iter().enumerate() {
         match token.kind {
-            Kind::Other('(' | '[') => depth += 1,
-            Kind::Other(')' | ']') if depth == 0 => {
+            TokenKind::Other('(' | '[') => depth += 1,
+            TokenKind::Other(')' | ']') if depth == 0 => {
                 end = at;
                 break;
             }
-            Kind::Other(')' | ']') => depth -= 1,
-            Kind::Other(',') if depth == 0 => {
+            TokenKind::Other(')' | ']') => depth -= 1,
+            TokenKind::Other(',') if depth == 0 => {
                 slots.push(tokens.get(start..at).unwrap_or_default());
                 start = at + 1;
             }
-            Kind::Word if depth == 0 && token.is_any(ends) => {
+            TokenKind::Word if depth == 0 && token.is_any(ends) => {
                 end = at;
                 break;
             }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// What a token is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A bare word, or a quoted name.
     Word,
     /// What stands between the quotes of a text.
@@ -20,14 +20,14 @@ pub(super) enum Kind {
 
 /// A token with its text and its place in the whole SQL.
 pub(super) struct Token<'t> {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     pub(super) text: &'t str,
     pub(super) range: Range<usize>,
 }
 
 impl Token<'_> {
     pub(super) fn is(&self, word: &str) -> bool {
-        self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+        self.kind == TokenKind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
     pub(super) fn is_any(&self, words: &[&str]) -> bool {
@@ -35,16 +35,16 @@ impl Token<'_> {
     }
 
     pub(super) fn is_sign(&self, sign: char) -> bool {
-        self.kind == Kind::Other(sign)
+        self.kind == TokenKind::Other(sign)
     }
 
     pub(super) fn is_text(&self) -> bool {
-        matches!(self.kind, Kind::Text | Kind::Body)
+        matches!(self.kind, TokenKind::Text | TokenKind::Body)
     }
 }
 
 /// The next token: its kind, the bytes of what it holds, and where it ends.
-pub(super) fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usize)> {
+pub(super) fn token(text: &str, from: usize) -> Option<(TokenKind, Range<usize>, usize)> {
     let rest = text.get(from..)?;
     let at = from + (rest.len() - rest.trim_start().len());
     let rest = text.get(at..)?;
@@ -55,11 +55,11 @@ pub(super) fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usiz
     };
     if rest.starts_with("--") {
         let length = rest.find('\n').unwrap_or(rest.len());
-        return Some((Kind::Comment, at + 2..at + length, at + length));
+        return Some((TokenKind::Comment, at + 2..at + length, at + length));
     }
     if rest.starts_with("/*") {
         let end = rest.find("*/").unwrap_or(rest.len());
-        return Some((Kind::Comment, at + 2.min(end)..at + end, at + (end + 2).min(rest.len())));
+        return Some((TokenKind::Comment, at + 2.min(end)..at + end, at + (end + 2).min(rest.len())));
     }
     // E'…', B'…', N'…', X'…' and U&'…'.
     let lower = first.to_ascii_lowercase();
@@ -71,23 +71,23 @@ pub(super) fn token(text: &str, from: usize) -> Option<(Kind, Range<usize>, usiz
     if prefix > 0 || first == '\'' {
         let (length, is_closed) = quoted(rest.get(prefix..).unwrap_or(""), '\'', lower == 'e' && prefix == 1);
         let (inner, end) = closed(prefix + 1, prefix + length, usize::from(is_closed));
-        return Some((Kind::Text, inner, end));
+        return Some((TokenKind::Text, inner, end));
     }
     if matches!(first, '"' | '`') {
         let (length, is_closed) = quoted(rest, first, false);
         let (inner, end) = closed(1, length, usize::from(is_closed));
-        return Some((Kind::Word, inner, end));
+        return Some((TokenKind::Word, inner, end));
     }
     if let Some((opening, length)) = dollar_quoted(rest) {
         let is_closed = length >= 2 * opening && rest.get(length - opening..length) == rest.get(..opening);
         let (inner, end) = closed(opening, length, if is_closed { opening } else { 0 });
-        return Some((Kind::Body, inner, end));
+        return Some((TokenKind::Body, inner, end));
     }
     if first.is_alphabetic() || first == '_' {
         let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        return Some((Kind::Word, at..at + length, at + length));
+        return Some((TokenKind::Word, at..at + length, at + length));
     }
-    Some((Kind::Other(first), at..at + first.len_utf8(), at + first.len_utf8()))
+    Some((TokenKind::Other(first), at..at + first.len_utf8(), at + first.len_utf8()))
 }
 
 /// Length with quotes, and whether it ends; a doubled quote stands for one.

@@ -9,7 +9,7 @@ mod rows;
 use std::ops::Range;
 
 use columns::Tables;
-use literals::{Kind, token};
+use literals::{TokenKind, token};
 pub use names::says_secret;
 
 /// Texts in texts are looked into as deep as this.
@@ -39,7 +39,7 @@ pub fn masked(sql: &str) -> String {
 }
 
 /// The text with a `*` for each byte of a secret, so that every place in it still fits.
-pub fn blotted(sql: &str) -> String {
+pub fn masked_same_length(sql: &str) -> String {
     let blot = |byte| if byte == b'\n' { '\n' } else { '*' };
     replaced(sql, |secret| secret.bytes().map(blot).collect())
 }
@@ -100,28 +100,28 @@ fn scan(text: &str, base: usize, tables: &mut Tables, found: &mut Vec<Range<usiz
         let content = text.get(inner.clone()).unwrap_or("");
         let here = base + inner.start..base + inner.end;
         match kind {
-            Kind::Text | Kind::Body => {
+            TokenKind::Text | TokenKind::Body => {
                 if !matches!(place, Place::Elsewhere | Place::Declared(_)) {
                     found.push(here);
-                } else if kind == Kind::Text || is_connection(content) {
+                } else if kind == TokenKind::Text || is_connection(content) {
                     let assembles = within(content, here.start, found);
                     place = if assembles { Place::Assembled } else { place };
                 }
-                if kind == Kind::Body {
+                if kind == TokenKind::Body {
                     scan(content, base + inner.start, tables, found, depth + 1);
                 }
                 urls(content, base + inner.start, found);
                 credentials(content, base + inner.start, found);
             }
-            Kind::Comment => {
+            TokenKind::Comment => {
                 scan(content, base + inner.start, tables, found, depth + 1);
                 urls(content, base + inner.start, found);
                 credentials(content, base + inner.start, found);
             }
-            Kind::Word | Kind::Other(_) => {
+            TokenKind::Word | TokenKind::Other(_) => {
                 parentheses = match kind {
-                    Kind::Other('(') => parentheses + 1,
-                    Kind::Other(')') => parentheses.saturating_sub(1),
+                    TokenKind::Other('(') => parentheses + 1,
+                    TokenKind::Other(')') => parentheses.saturating_sub(1),
                     _ => parentheses,
                 };
                 place = next_place(place, kind, content, parentheses);
@@ -152,29 +152,32 @@ const NO_TYPES: [&str; 18] = [
     "references",
 ];
 
-fn next_place(place: Place, kind: Kind, word: &str, parentheses: usize) -> Place {
-    let is =
-        |words: &[&str]| kind == Kind::Word && words.iter().any(|other| word.eq_ignore_ascii_case(other));
+fn next_place(place: Place, kind: TokenKind, word: &str, parentheses: usize) -> Place {
+    let is = |words: &[&str]| {
+        kind == TokenKind::Word && words.iter().any(|other| word.eq_ignore_ascii_case(other))
+    };
     match place {
-        _ if kind == Kind::Other(';') => Place::Elsewhere,
+        _ if kind == TokenKind::Other(';') => Place::Elsewhere,
         Place::Assembled => Place::Assembled,
         Place::InValue(within) => {
             let ends = parentheses < within
-                || kind == Kind::Other(',') && parentheses == within
+                || kind == TokenKind::Other(',') && parentheses == within
                 || is(&["where", "and", "or", "from", "returning", "valid", "then", "is"]);
             if ends { Place::Elsewhere } else { place }
         }
-        _ if kind == Kind::Word && says_secret(word) => Place::AfterKey,
-        Place::AfterKey if is(&["to", "default"]) || matches!(kind, Kind::Other('=' | '>')) => {
+        _ if kind == TokenKind::Word && says_secret(word) => Place::AfterKey,
+        Place::AfterKey if is(&["to", "default"]) || matches!(kind, TokenKind::Other('=' | '>')) => {
             Place::InValue(parentheses)
         }
         // `:=`
-        Place::AfterKey if kind == Kind::Other(':') => Place::AfterKey,
+        Place::AfterKey if kind == TokenKind::Other(':') => Place::AfterKey,
         // A type stands between the name of a column or variable and its value.
-        Place::AfterKey if kind == Kind::Word && !is(&NO_TYPES) => Place::Declared(parentheses),
-        Place::Declared(_) if is(&["default"]) || kind == Kind::Other('=') => Place::InValue(parentheses),
+        Place::AfterKey if kind == TokenKind::Word && !is(&NO_TYPES) => Place::Declared(parentheses),
+        Place::Declared(_) if is(&["default"]) || kind == TokenKind::Other('=') => {
+            Place::InValue(parentheses)
+        }
         Place::Declared(within) => {
-            let ends = parentheses < within || kind == Kind::Other(',') && parentheses == within;
+            let ends = parentheses < within || kind == TokenKind::Other(',') && parentheses == within;
             if ends || is(&NO_TYPES) { Place::Elsewhere } else { place }
         }
         Place::AfterKey | Place::Elsewhere => Place::Elsewhere,
@@ -463,7 +466,7 @@ mod tests {
             ),
         ] {
             assert_eq!(masked(sql), shown);
-            assert_eq!(blotted(sql).len(), sql.len());
+            assert_eq!(masked_same_length(sql).len(), sql.len());
         }
     }
 
@@ -506,7 +509,7 @@ mod tests {
             "U&'",
             "é'ü",
         ] {
-            assert_eq!(blotted(sql).len(), sql.len(), "{sql}");
+            assert_eq!(masked_same_length(sql).len(), sql.len(), "{sql}");
         }
         let deep = "$a$".repeat(5000) + &"'".repeat(5000) + &"(".repeat(50_000);
         assert!(masked(&deep).len() <= deep.len());

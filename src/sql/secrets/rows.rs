@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::columns::{Columns, Tables, slots};
-use super::literals::{Kind, Token, token};
+use super::literals::{Token, TokenKind, token};
 use super::names::{is_name_of_secret, says_secret, takes_pairs, takes_secrets};
 
 /// Words before a name in front of a parenthesis that is no function.
@@ -31,7 +31,7 @@ pub(super) fn secrets(text: &str, base: usize, tables: &mut Tables, found: &mut 
     let mut at = 0;
     while let Some((kind, inner, end)) = token(text, at) {
         at = end;
-        if kind != Kind::Comment {
+        if kind != TokenKind::Comment {
             let content = text.get(inner.clone()).unwrap_or("");
             tokens.push(Token { kind, text: content, range: base + inner.start..base + inner.end });
         }
@@ -72,7 +72,7 @@ fn of_statement(tokens: &[Token<'_>], tables: &Tables, found: &mut Vec<Range<usi
             }
             has_columns = false;
         } else if token.is("as") {
-            let is_secret = |name: &Token<'_>| name.kind == Kind::Word && says_secret(name.text);
+            let is_secret = |name: &Token<'_>| name.kind == TokenKind::Word && says_secret(name.text);
             if tokens.get(at + 1).is_some_and(is_secret) {
                 texts(value_before(tokens.get(..at).unwrap_or_default()), found);
             }
@@ -89,7 +89,7 @@ fn of_statement(tokens: &[Token<'_>], tables: &Tables, found: &mut Vec<Range<usi
                 has_columns = true;
             }
             of_assignment(arguments, found);
-            let name = before.filter(|before| before.kind == Kind::Word);
+            let name = before.filter(|before| before.kind == TokenKind::Word);
             let is_call =
                 !at.checked_sub(2).and_then(|at| tokens.get(at)).is_some_and(|two| two.is_any(&NO_CALL));
             if let Some(name) = name.filter(|_| is_call) {
@@ -114,8 +114,9 @@ fn value_before<'s, 't>(tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
 /// `(username, password) = ('a', '…')`, `= ROW('a', '…')` and `= (SELECT 'a', '…')`. The tokens begin behind
 /// the first parenthesis.
 fn of_assignment(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
-    let is_part_of_list =
-        |token: &Token<'_>| token.kind == Kind::Word || matches!(token.kind, Kind::Other(',' | '.'));
+    let is_part_of_list = |token: &Token<'_>| {
+        token.kind == TokenKind::Word || matches!(token.kind, TokenKind::Other(',' | '.'))
+    };
     let end = tokens.iter().take_while(|token| is_part_of_list(token)).count();
     let values = match tokens.get(end..) {
         Some([close, equals, rest @ ..]) if close.is_sign(')') && equals.is_sign('=') => rest,

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::{FileRef, csv, yaml};
 use crate::digest::Fingerprint;
+use crate::fingerprints::repeated;
 use crate::packed::Rows;
-use crate::prints::repeated;
 use crate::stack::context::{Context, MAX_ROWS_BYTES};
 use crate::stack::error::{Code, SpecError};
 use crate::stack::json::json;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::flags::Declared;
 use super::values::{distinct, plain_key, required, table};
-use crate::prints::repeated;
+use crate::fingerprints::repeated;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::field::Key;

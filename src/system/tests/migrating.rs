@@ -222,7 +222,7 @@ async fn observing_leaves_nothing_beside_the_file() {
 
     let client = Client::new(b.url.clone(), "test", Purpose::Observe);
     let desired = Desired::new(&b.stack, Dialect::Sqlite);
-    look(&desired, &Inventory::default(), &Places::default(), &client).await;
+    look(&desired, &Inventory::default(), &RowLocations::default(), &client).await;
 
     assert_eq!(list(), before);
 }

@@ -23,11 +23,11 @@ use crate::address::Address;
 use crate::change::{Action, Diff, Planned};
 use crate::connection::{self, Client, Presence, Purpose};
 use crate::digest::Fingerprint;
-use crate::journal::{Entry, Inventory, Places, RunId, inventory};
+use crate::fingerprints::FingerprintMap;
+use crate::journal::{Entry, Inventory, RowLocations, RunId, inventory};
 use crate::location::{Location, Source};
 use crate::migrations::{self, Advice};
 use crate::packed::Rows;
-use crate::prints::Prints;
 use crate::sql::{Database, Dialect, Value};
 use crate::stack::{
     self, Cell, Migration, MigrationSets, Ontology, Order, PasswordHash, RedactedUrl, Secret, Seed, SeedMode,
@@ -79,7 +79,7 @@ struct Bench {
 type Steps = Vec<String>;
 
 /// All that is to be seen through a client.
-async fn look(desired: &Desired, inventory: &Inventory, places: &Places, client: &Client) -> Observed {
+async fn look(desired: &Desired, inventory: &Inventory, places: &RowLocations, client: &Client) -> Observed {
     if client.presence().await.unwrap() == Presence::Missing {
         return observe_missing(desired, inventory, client).await.unwrap();
     }
@@ -165,13 +165,13 @@ impl Bench {
     async fn observe(&self) -> (Observed, Inventory) {
         let client = Client::new(self.url.clone(), "test", Purpose::Observe);
         let entries = self.entries().await;
-        let mut places = Places::default();
+        let mut places = RowLocations::default();
         let mut keys: BTreeMap<Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
         for Entry { address, place, key, digest } in &entries {
             places.push(address, place, *key);
             keys.entry(address.clone()).or_default().push((*key, *digest));
         }
-        let keys = keys.into_iter().map(|(address, keys)| (address, Prints::new(keys)));
+        let keys = keys.into_iter().map(|(address, keys)| (address, FingerprintMap::new(keys)));
         let inventory = Inventory(keys.collect());
         let desired = Desired::new(&self.stack, self.dialect());
         let observed = look(&desired, &inventory, &places, &client).await;

@@ -10,7 +10,7 @@ use crate::address::Address;
 use crate::change::{Action, Guard, Risk, Status};
 use crate::digest::Fingerprint;
 use crate::stack::{Collection, Embedder};
-use crate::vector::{Observed, OwnedSeen, Schema, Task};
+use crate::vector::{Observed, OwnedDocuments, Schema, Task};
 
 #[test]
 fn first_training_makes_the_collection_and_then_every_document() {
@@ -219,7 +219,7 @@ fn a_collection_gone_from_the_spec_is_taken_back_as_far_as_it_is_ours() {
     seen.collections.get_mut("ddl").unwrap().foreign.insert(Fingerprint::of_text("x"));
     let shared = diff(&after, &seen);
     seen.collections.get_mut("ddl").unwrap().owned =
-        BTreeMap::from([(owner("other", None, None), OwnedSeen::default())]);
+        BTreeMap::from([(owner("other", None, None), OwnedDocuments::default())]);
     let theirs = diff(&after, &seen);
 
     let actions: Vec<_> = alone

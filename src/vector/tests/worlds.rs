@@ -11,8 +11,8 @@ use crate::stack::{
     Collection, Endpoint, Example, Flags, Ontology, RedactedUrl, SourceFile, Stack, Term, Vector, VectorUrl,
 };
 use crate::vector::{
-    Backend, BackendKind, Change, Claimant, CollectionSeen, Desired, DocumentSeen, Observed, OwnedSeen,
-    Owner, Schema, Seen, Task,
+    Backend, BackendKind, Change, Claimant, Desired, Observed, ObservedCollection, ObservedDocument,
+    OwnedDocuments, Owner, Schema, Seen, Task,
 };
 
 pub(super) fn here() -> Location {
@@ -160,7 +160,7 @@ pub(super) fn empty() -> Seen {
 /// The store as it is when everything wanted is in it.
 pub(super) fn trained(desired: &Desired) -> Seen {
     let identity = desired.embedder.identity();
-    let collection = |wanted: &crate::vector::Collection| CollectionSeen {
+    let collection = |wanted: &crate::vector::Collection| ObservedCollection {
         made_by: Some(own()),
         embedder: Some(identity.clone()),
         dimension: Some(desired.embedder.dimensions()),
@@ -168,7 +168,7 @@ pub(super) fn trained(desired: &Desired) -> Seen {
         embedding_function: None,
         owned: BTreeMap::from([(
             own(),
-            OwnedSeen {
+            OwnedDocuments {
                 embedders: BTreeSet::from([identity.clone()]),
                 documents: wanted
                     .documents
@@ -176,7 +176,7 @@ pub(super) fn trained(desired: &Desired) -> Seen {
                     .map(|(id, document)| {
                         let fingerprint = Some(document.fingerprint);
                         let source = document.source.to_string();
-                        (id.clone(), DocumentSeen { fingerprint, source, run: None })
+                        (id.clone(), ObservedDocument { fingerprint, source, run: None })
                     })
                     .collect(),
             },

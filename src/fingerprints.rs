@@ -11,9 +11,9 @@ use crate::digest::Fingerprint;
 
 /// An immutable map with fingerprints as keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prints<V>(Vec<(Fingerprint, V)>);
+pub struct FingerprintMap<V>(Vec<(Fingerprint, V)>);
 
-impl<V> Prints<V> {
+impl<V> FingerprintMap<V> {
     /// Of entries with equal keys, the first is kept.
     pub fn new(mut entries: Vec<(Fingerprint, V)>) -> Self {
         if !entries.is_sorted_by_key(|(key, _)| *key) {
@@ -63,44 +63,44 @@ impl<V> Prints<V> {
     }
 }
 
-impl<V> Default for Prints<V> {
+impl<V> Default for FingerprintMap<V> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<V> FromIterator<(Fingerprint, V)> for Prints<V> {
+impl<V> FromIterator<(Fingerprint, V)> for FingerprintMap<V> {
     fn from_iter<I: IntoIterator<Item = (Fingerprint, V)>>(entries: I) -> Self {
         Self::new(entries.into_iter().collect())
     }
 }
 
-impl<V, const N: usize> From<[(Fingerprint, V); N]> for Prints<V> {
+impl<V, const N: usize> From<[(Fingerprint, V); N]> for FingerprintMap<V> {
     fn from(entries: [(Fingerprint, V); N]) -> Self {
         entries.into_iter().collect()
     }
 }
 
-impl<V: Serialize> Serialize for Prints<V> {
+impl<V: Serialize> Serialize for FingerprintMap<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Prints<V> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for FingerprintMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Entries<V>(PhantomData<V>);
         impl<'de, V: Deserialize<'de>> Visitor<'de> for Entries<V> {
-            type Value = Prints<V>;
+            type Value = FingerprintMap<V>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map by fingerprints")
             }
-            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Prints<V>, M::Error> {
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<FingerprintMap<V>, M::Error> {
                 let mut entries = Vec::new();
                 while let Some(entry) = map.next_entry()? {
                     entries.push(entry);
                 }
-                Ok(Prints::new(entries))
+                Ok(FingerprintMap::new(entries))
             }
         }
         deserializer.deserialize_map(Entries(PhantomData))
@@ -128,11 +128,11 @@ mod tests {
     fn the_first_of_equal_keys_stays_and_a_map_reads_what_it_writes() {
         let [a, b] = ["a", "b"].map(Fingerprint::of_text);
 
-        let prints = Prints::from([(b, 1), (a, 2), (b, 3)]);
+        let prints = FingerprintMap::from([(b, 1), (a, 2), (b, 3)]);
 
         assert_eq!((prints.get(&a), prints.get(&b), prints.len()), (Some(&2), Some(&1), 2));
         let text = serde_json::to_string(&prints).unwrap();
-        assert_eq!(serde_json::from_str::<Prints<i32>>(&text).unwrap(), prints);
+        assert_eq!(serde_json::from_str::<FingerprintMap<i32>>(&text).unwrap(), prints);
     }
 
     #[test]
