@@ -62,7 +62,7 @@ fn a18_a_row_that_the_table_takes_for_another_one_is_said_and_nothing_is_written
 
         let failed = b.apply(b.diff().await).await.unwrap_err().to_string();
 
-        assert!(failed.contains("has no row with code \"A\""), "{failed}");
+        assert!(failed.contains("code \"A\" is the same row as code \"a\""), "{failed}");
         assert_eq!(b.query("SELECT count(*) FROM notes").await, ["0"]);
     });
 }
