@@ -82,7 +82,10 @@ pub async fn open_postgres(url: &Url, options: &PostgresOptions) -> Result<Datab
             let version = format!("{}.{}", version / MAJOR, version % MAJOR);
             Err(Error::TooOld { address, version })
         }
-        _ => Ok(Database::Postgres(pool)),
+        _ => {
+            pool.open_second();
+            Ok(Database::Postgres(pool))
+        }
     }
 }
 

@@ -67,9 +67,8 @@ pub struct Held {
 }
 
 impl Pool {
-    /// Opens the first connection, so that a wrong address fails here with its cause. A second one is
-    /// opened in the background: if the server or pooler has none to spare or delays it, the first one
-    /// serves all queries.
+    /// Opens the first connection, so that a wrong address fails here with its cause. It is the only one until
+    /// [`Self::open_second`].
     pub(super) async fn open(
         options: PgConnectOptions,
         ends_with_client: bool,
@@ -81,10 +80,16 @@ impl Pool {
         let connecting = tokio::time::timeout(CONNECT_DEADLINE, shared.connect());
         let first = connecting.await.map_err(|_| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))??;
         shared.keep(first);
-        if most > 1 {
-            tokio::spawn(Arc::clone(&shared).connect_second());
-        }
         Ok(Self(shared))
+    }
+
+    /// Opens a second connection while the first has its first queries. Where a server or pooler has none to
+    /// spare, or does not answer, all queries run on the first.
+    pub(super) fn open_second(&self) {
+        let Self(shared) = self;
+        if shared.most > 1 {
+            tokio::spawn(Arc::clone(shared).connect_second());
+        }
     }
 
     /// The server's version as a number, such as 150004. `None` with some poolers, which do not
