@@ -211,7 +211,8 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
     match column.kind {
         ValueKind::Integer => text.trim().parse().is_ok_and(|number: i64| is_in_range(column, number)),
         ValueKind::Decimal => canonical.parse::<f64>().is_ok() && has_room(column, text),
-        ValueKind::Float => is_float(column, &canonical),
+        // The canonical form is rounded and may overflow where the value does not: the server checks the range.
+        ValueKind::Float => canonical.parse::<f64>().is_ok(),
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
         ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
         ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
@@ -223,15 +224,6 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
         }
         ValueKind::Date | ValueKind::Timestamp | ValueKind::TimestampTz => !is_no_date(text),
     }
-}
-
-/// Whether a number is in the range of its type.
-fn is_float(column: &Column, canonical: &str) -> bool {
-    let is_infinite = match column.data_type.as_str() {
-        "real" => canonical.parse::<f32>().map(f32::is_infinite),
-        _ => canonical.parse::<f64>().map(f64::is_infinite),
-    };
-    is_infinite.is_ok_and(|is_infinite| !is_infinite || canonical.ends_with("Infinity"))
 }
 
 /// Whether a text is certainly no date for a session of `DateStyle` ISO, MDY. The server reads many more
@@ -313,7 +305,7 @@ mod tests {
                 ["now", "2024-01-05T10:00Z", "infinity", "20240105"],
                 ["", "2024-01-32 10:00", "soon", "13-01-2024 10:00"],
             ),
-            ("real", ["1e38", "-inf", "NaN", "0.1"], ["1e39", "x", "", "-1e400"]),
+            ("real", ["1e38", "-inf", "NaN", "0.1"], ["x", "", "1e", "one"]),
             ("text[]", ["{}", "[]", "[\"a b\"]", "{\"a b\",c}"], ["a", "", "{a}}", "[a]"]),
         ] {
             let column = column(data_type);
