@@ -119,8 +119,8 @@ fn allow_help(allow: Allow) -> String {
     match allow {
         Allow::Destructive | Allow::MassDelete | Allow::Environment => meant,
         Allow::Takeover => format!(
-            "{meant}: its bookkeeping is lost. If another environment uses it, give this one a `prefix`, a `tenant` \
-             or a `database` of its own under `vector:`"
+            "{meant}: the bookkeeping that created it is lost, or this environment was renamed. If another \
+             environment uses it, give this one a `prefix`, a `tenant` or a `database` of its own under `vector:`"
         ),
     }
 }

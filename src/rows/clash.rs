@@ -1,5 +1,5 @@
-//! Declared rows that are two in the spec and one in the database: by a collation, a type such as `citext`, or a
-//! unique index on an expression. The database itself compares them, without looking at stored rows.
+//! Finds declared rows that differ in the spec but are equal in the database because of a collation, a type such
+//! as `citext`, or a unique index on an expression. The database compares them, without reading stored rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::catalog::{Column, TableKind};
 use crate::digest::Fingerprint;
 use crate::sql::{self, Database, Dialect, Value, identifier};
 
-/// Two declared rows that the database takes for one, by the fingerprints of their keys.
+/// Two declared rows that are equal in the database, by the fingerprints of their keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clash {
     pub one: Fingerprint,
@@ -17,14 +17,14 @@ pub struct Clash {
     pub reason: String,
 }
 
-/// Two of the rows that were compared, by position.
+/// Two equal rows, by their positions.
 pub(super) struct Pair {
     pub(super) one: usize,
     pub(super) other: usize,
     pub(super) reason: String,
 }
 
-/// What decides that two rows are one.
+/// A condition under which two rows are equal in the database.
 struct Rule {
     /// Expressions over the columns of the table.
     keys: Vec<String>,
@@ -73,13 +73,18 @@ const RULES_OF_POSTGRES: &str = "
       AND (i.indexprs IS NOT NULL OR i.indexrelid IN (SELECT attrelid FROM loose))
     ORDER BY 1";
 
-/// Pairs of these rows that the database takes for one, at most one a rule. The rows must fit their columns.
+/// The number of rows that are sent for a comparison: they are sent at once, with all their values. In a longer
+/// list the database rejects equal rows when they are written.
+const MOST_COMPARED: usize = 20_000;
+
+/// Returns pairs of rows that are equal in the database, at most one per rule. The rows must fit their columns.
 pub(super) async fn pairs<'r>(
     shape: &Shape<'_>,
     rows: impl Iterator<Item = Values<'r>> + Clone,
     database: &Database,
 ) -> sql::Result<Vec<Pair>> {
-    if rows.clone().nth(1).is_none() || shape.table.kind != TableKind::Table {
+    let can_compare = rows.clone().nth(1).is_some() && rows.clone().nth(MOST_COMPARED).is_none();
+    if !can_compare || shape.table.kind != TableKind::Table {
         return Ok(Vec::new());
     }
     let rules = rules(shape, database).await?;
@@ -117,8 +122,12 @@ pub(super) async fn pairs<'r>(
             conditions.join(" AND "),
             keys.join(", "),
         );
-        // What cannot be evaluated over declared rows alone is left to the database when they are written.
-        let Ok(found) = database.query(&sql, &source.values).await else { continue };
+        let found = match database.query(&sql, &source.values).await {
+            Ok(found) => found,
+            // An expression that fails for a declared value fails again, with its place, when the row is written.
+            Err(error) if error.code().is_some() => continue,
+            Err(error) => return Err(error),
+        };
         for row in found {
             let position = |column| -> sql::Result<usize> {
                 Ok(usize::try_from(row.integer(column)?).unwrap_or_default())
@@ -157,7 +166,7 @@ async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>>
     Ok(rules)
 }
 
-/// The keys of an index; `None` where they need a column whose value the database makes.
+/// The keys of an index; `None` if they depend on a column whose value the database generates.
 fn keys_of_index(shape: &Shape<'_>, name: &str, row: &sql::Row) -> sql::Result<Option<Vec<String>>> {
     let written = shape.table.indexes.get(name).map(|index| index.keys.as_slice()).unwrap_or_default();
     let keys = row.json::<Vec<Option<String>>>(2)?.into_iter().enumerate().map(|(at, key)| {
@@ -178,7 +187,7 @@ fn keys_of_index(shape: &Shape<'_>, name: &str, row: &sql::Row) -> sql::Result<O
     Ok((!makes_key).then_some(keys))
 }
 
-/// The clashes among the rows of a set.
+/// Returns the clashes among the rows of a set.
 pub(super) async fn clashes(shape: &Shape<'_>, set: &RowSet, database: &Database) -> sql::Result<Vec<Clash>> {
     let rows = || shape.rows_of(set).filter(|row| shape.misfit(row).is_none());
     let print = |at: usize| rows().nth(at).map(|row| shape.key_fingerprint(shape.key_of(&row)));
@@ -187,7 +196,7 @@ pub(super) async fn clashes(shape: &Shape<'_>, set: &RowSet, database: &Database
     Ok(pairs.into_iter().filter_map(clash).collect())
 }
 
-/// What is said of a clash of two rows of a set, if it has both.
+/// Returns the message about two rows that clash, or `None` if the set lacks one of them.
 pub(super) fn clash_message(shape: &Shape<'_>, set: &RowSet, clash: &Clash) -> Option<String> {
     let with_key = |key: Fingerprint| {
         shape.rows_of(set).enumerate().find(|(_, row)| shape.key_fingerprint(shape.key_of(row)) == key)

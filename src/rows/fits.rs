@@ -226,22 +226,29 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
     }
 }
 
-/// Whether a text is certainly no date for a session of `DateStyle` ISO, MDY. The server reads many more
-/// spellings than those that are judged here.
+/// Whether a text is certainly no date, whatever `DateStyle` the role or the server has: 31.12.2024 is one for
+/// a server that was set up in Germany. The server reads many more spellings than those that are judged here.
 fn is_no_date(text: &str) -> bool {
     const WORDS: [&str; 7] = ["now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity"];
     if !text.contains(|c: char| c.is_ascii_digit()) {
-        return !text.split_whitespace().any(|word| WORDS.contains(&word.to_ascii_lowercase().as_str()));
+        let is_known =
+            |word: &str| WORDS.contains(&word.trim_start_matches('+').to_ascii_lowercase().as_str());
+        return !text.split_whitespace().any(is_known);
     }
     let day = text.trim().split(['T', 't', ' ']).next().unwrap_or_default();
     let parts: Vec<&str> = day.split(['-', '/', '.']).collect();
-    let (year, month, day) = match parts.as_slice() {
-        [year, month, day] if year.len() == 4 => (*year, *month, *day),
-        [month, day, year] if month.len() <= 2 && year.len() == 4 => (*year, *month, *day),
-        _ => return false,
+    let is_date = |year: &str, month: &str, day: &str| {
+        let numbers = (year.parse::<i16>(), month.parse::<i8>(), day.parse::<i8>());
+        let (Ok(year), Ok(month), Ok(day)) = numbers else { return true };
+        jiff::civil::Date::new(year, month, day).is_ok()
     };
-    let numbers = || Some((year.parse::<i16>().ok()?, month.parse::<i8>().ok()?, day.parse::<i8>().ok()?));
-    numbers().is_some_and(|(year, month, day)| jiff::civil::Date::new(year, month, day).is_err())
+    match parts.as_slice() {
+        [year, month, day] if year.len() == 4 => !is_date(year, month, day),
+        [one, other, year] if one.len() <= 2 && year.len() == 4 => {
+            !is_date(year, one, other) && !is_date(year, other, one)
+        }
+        _ => false,
+    }
 }
 
 fn is_in_range(column: &Column, number: i64) -> bool {
@@ -297,13 +304,13 @@ mod tests {
             ("integer[]", ["{1, 2}", "[1, null]", "[[1],[2]]", "[0:1]={1,2}"], ["1", "{1,x}", "[1.5]", "{1"]),
             (
                 "date",
-                ["2024-2-29", "12/31/2024", "today", "Jan 8, 1999"],
-                ["31.12.2024", "2024-13-01", "2023-02-29", "x"],
+                ["2024-2-29", "12/31/2024", "31.12.2024", "Jan 8, 1999"],
+                ["31.13.2024", "2024-13-01", "2023-02-29", "x"],
             ),
             (
                 "timestamp with time zone",
                 ["now", "2024-01-05T10:00Z", "infinity", "20240105"],
-                ["", "2024-01-32 10:00", "soon", "13-01-2024 10:00"],
+                ["", "2024-01-32 10:00", "soon", "13-13-2024 10:00"],
             ),
             ("real", ["1e38", "-inf", "NaN", "0.1"], ["x", "", "1e", "one"]),
             ("text[]", ["{}", "[]", "[\"a b\"]", "{\"a b\",c}"], ["a", "", "{a}}", "[a]"]),

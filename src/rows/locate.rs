@@ -1,4 +1,4 @@
-//! Finds the row that the database refuses, where a batch of rows fails: the server names the constraint, not
+//! Finds the row that the database rejects, where a batch of rows fails: the server names the constraint, not
 //! the row. Runs only after a failure, inside the transaction that is rolled back afterwards.
 
 use super::apply::{Batch, write_rows};
@@ -11,7 +11,7 @@ const SAVE: &str = "SAVEPOINT rows";
 const RELEASE: &str = "RELEASE SAVEPOINT rows";
 const BACK: &str = "ROLLBACK TO SAVEPOINT rows";
 
-/// Writes a batch of rows. An error names the first row that the database refuses, by its file and line.
+/// Writes a batch of rows. An error names the first row that the database rejects, by its file and line.
 pub(super) async fn write_or_locate(batch: &Batch<'_>, transaction: &mut Transaction) -> Result<Vec<Entry>> {
     let doing = || Error::doing(format!("writing the rows of {}", batch.address));
     transaction.execute(SAVE, &[]).await.map_err(doing())?;
@@ -43,6 +43,8 @@ async fn locate(batch: &Batch<'_>, transaction: &mut Transaction) -> sql::Result
                 transaction.execute(SAVE, &[]).await?;
                 failing = second;
             }
+            // Another kind of error, such as a lost connection, says nothing about a row.
+            Err(error) if !is_of_one_row(&error, batch, transaction.dialect()) => return Ok(None),
             Err(error) => match first {
                 [row] => return Ok(Some((*row, error))),
                 _ => failing = first,

@@ -28,7 +28,7 @@ impl Database {
                 let answer = held.give_back(answer).map_err(|error| failed(error).after_waiting(waited))?;
                 answer.into_iter().map(read).collect()
             }
-            // Nothing travels.
+            // There is no round trip to save.
             Self::Sqlite(_) => {
                 let mut results = Vec::with_capacity(queries.len());
                 for query in queries {

@@ -13,8 +13,8 @@ use crate::lint::rules;
 use crate::lint::script::words;
 use crate::sql::Dialect;
 
-/// Returns why a statement fails in a transaction, or `None` if it does not. `wraps_file` tells
-/// whether trueup opened the transaction around the whole file.
+/// Returns why a statement fails in a transaction, or `None` if it does not. `wraps_file` is true
+/// if trueup opened the transaction around the whole file.
 pub(super) fn refused(statement: &str, wraps_file: bool) -> Option<Effect> {
     let words = words(statement, Dialect::Postgres);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

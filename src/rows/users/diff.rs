@@ -170,7 +170,7 @@ fn find<'a>(
     }
 }
 
-/// Why a table cannot hold an account, as far as the catalog tells.
+/// The reason why a table cannot store an account. Only what the catalog contains is checked.
 pub(super) struct Refusal<'a> {
     column: &'a Column,
     pub(super) message: String,

@@ -95,7 +95,7 @@ async fn send(mut stream: TcpStream, answer: Answer, counts: &Counts) {
     }
 }
 
-/// What is said of the server at a URL, which cannot be read.
+/// Returns the message about a server that cannot be read.
 pub(super) async fn message_of(url: &str) -> String {
     match observe(&Client::new(&chroma_vector(url)).unwrap()).await {
         Observed::Unreachable { message } => message,

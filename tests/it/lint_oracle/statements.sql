@@ -391,7 +391,7 @@ CREATE SCHEMA a;
 ALTER SCHEMA a RENAME TO b;
 === locking: a view renamed
 ALTER VIEW labels RENAME TO titles;
-=== locking: a column of a view renamed
+=== locking since 13: a column of a view renamed
 ALTER VIEW labels RENAME COLUMN label TO title;
 === locking: a materialized view moved to another schema
 CREATE SCHEMA away;
