@@ -11,6 +11,9 @@ import threading
 import time
 
 SLOW = 2.5  # seconds of a delay, and of a server that is down for a moment
+# Seconds between two parts of an endless answer of PostgreSQL. Its driver lets nothing else run while there is
+# something to read, so a debug build would never come to its deadline if this proxy were faster.
+PAUSE = 0.05
 
 # What each fault does; those of HTTP answer instead of the server.
 FAULTS = {
@@ -182,6 +185,8 @@ class Connection:
             self.client.sendall(instead(fault, self.proxy.store))
             while fault == "endless":
                 self.client.sendall(ENDLESS[self.proxy.store])
+                if self.proxy.store == "postgres":
+                    time.sleep(PAUSE)
         elif not self.is_silent:
             if fault == "delay":
                 time.sleep(SLOW)
