@@ -1,11 +1,11 @@
 //! `trueup` brings the data stack of an application in line with a file under version control.
 //!
-//! A plan is a pure function of two values: what the spec says ([`stack::Stack`]) and what was
+//! A plan is a pure function of two values: what the spec says ([`desired::Desired`]) and what was
 //! observed ([`world::World`]). Everything that talks to a server comes before it (observe) or
 //! after it ([`apply`]).
 //!
-//! Reading order for a newcomer: this file, `stack/model/`, `world.rs`, `plan/mod.rs`, `cache/`
-//! (the smallest component, with all four doors), `apply/run.rs`.
+//! Reading order for a newcomer: this file, `stack/model/`, `desired.rs`, `world.rs`, `plan/mod.rs`,
+//! `cache/` (the smallest component, with all four doors), `apply/run.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod address;
@@ -15,6 +15,7 @@ pub mod catalog;
 pub mod change;
 pub mod cli;
 pub mod connection;
+pub mod desired;
 pub mod digest;
 pub mod embed;
 pub mod fingerprints;

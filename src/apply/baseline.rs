@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::{Cancel, Error, Locked, record, schema};
 use crate::address::Kind;
 use crate::catalog::Snapshot;
+use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunStatus, StepRecord};
 use crate::plan::PlanError;
-use crate::stack::{Migration, Stack};
+use crate::stack::Migration;
 use crate::stores::{Clients, ObserveError};
-use crate::system::{self, Comparison, Desired, Until};
+use crate::system::{self, Comparison, Until};
 
 /// The result of a baseline.
 #[derive(Debug)]
@@ -41,8 +42,7 @@ pub enum Baselined {
 impl Locked<'_> {
     /// Records the migrations up to a version, if they make the existing schema or it is not to be compared.
     pub async fn baseline(&self, to: i64, is_compared: bool, cancel: &Cancel) -> Result<Baselined, Error> {
-        let (stack, clients) = (self.stack, &self.clients);
-        let desired = Desired::new(stack, clients.system.dialect());
+        let (desired, clients) = (&self.desired, &self.clients);
         let (journal, _) = journal::observe(&clients.system.database().await?).await?;
         let is_recorded = journal.snapshots.contains_key(journal::SYSTEM_SCHEMA);
         let stop = async {
@@ -52,7 +52,7 @@ impl Locked<'_> {
             }
         };
         let until = Until { version: to, is_recorded, is_compared };
-        let comparing = system::compare(&desired, until, &clients.system, stop);
+        let comparing = system::compare(&desired.system, until, &clients.system, stop);
         let verdict = tokio::select! {
             verdict = comparing => verdict?,
             () = cancel.requested(2) => return Ok(Baselined::StoppedAtOnce),
@@ -69,7 +69,7 @@ impl Locked<'_> {
             Comparison::Differs { objects, diff } => Ok(Baselined::Differs { objects, diff }),
             Comparison::Same { lacking, schema } => {
                 let run = self.beginning("baseline", &Digest::of("baseline"));
-                let summary = self.write(Box::pin(adopt(&run, stack, clients, &lacking, &schema))).await?;
+                let summary = self.write(Box::pin(adopt(&run, desired, clients, &lacking, &schema))).await?;
                 Ok(Baselined::Recorded { files: lacking, summary })
             }
         }
@@ -79,11 +79,12 @@ impl Locked<'_> {
 /// Records the migrations atomically together with the run, and returns the summary of the run.
 async fn adopt(
     run: &Run,
-    stack: &Stack,
+    desired: &Desired<'_>,
     clients: &Clients,
     lacking: &[Migration],
     schema: &Snapshot,
 ) -> Result<String, ObserveError> {
+    let stack = desired.stack;
     let database = clients.system.database().await?;
     let (books, _) = journal::observe(&database).await?;
     if books.bookkeeping != Bookkeeping::Present {
@@ -96,7 +97,7 @@ async fn adopt(
         system::record(lacking, &clients.system, &run.id).await?;
     }
     let known = journal::observe(&database).await?.0.inventory;
-    schema::record(stack, clients, &known, schema, &run.id).await?;
+    schema::record(&desired.system, clients, &known, schema, &run.id).await?;
     let step = |(file, position): (&Migration, i64)| {
         let address = Kind::Migration.named(&file.stem).to_string();
         record::step(position, address, "record", Outcome::Done, Duration::ZERO)

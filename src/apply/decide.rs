@@ -117,7 +117,7 @@ impl Run<'_> {
             }
             let is_spec_recorded = self.is_spec_recorded(&observation);
             let Observation { world, plan } = observation;
-            let schema = KnownSchema::from_world(self.stack, world);
+            let schema = KnownSchema::from_world(&self.desired.system, world);
             return Ok(Decision::Apply(Box::new(Approved { plan, to_run, is_spec_recorded, schema })));
         }
     }
@@ -136,7 +136,8 @@ impl Run<'_> {
         if earlier.is_some() {
             let done = plan::done_of(saved, &observation.plan.document);
             let going_on = Options { done, ..self.options.clone() };
-            observation.plan = plan::plan(self.stack, &observation.world, &going_on).map_err(Error::Plan)?;
+            observation.plan =
+                plan::plan(&self.desired, &observation.world, &going_on).map_err(Error::Plan)?;
         }
         let run = earlier.as_ref().map(|run| run.id.as_str());
         match plan::reconcile(saved, &observation.plan.document, run) {
@@ -170,7 +171,7 @@ impl Run<'_> {
         let Some(lock) = &self.lock else { return Ok(()) };
         lock.check().await.map_err(Error::LockLost)?;
         self.record_unrecorded_schema(observation).await?;
-        if !self.is_spec_recorded(observation) && saved.spec_digest == self.stack.digest {
+        if !self.is_spec_recorded(observation) && saved.spec_digest == self.desired.stack.digest {
             self.record_spec().await?;
         }
         Ok(())
@@ -192,7 +193,7 @@ impl Run<'_> {
     }
 
     fn is_spec_recorded(&self, observation: &Observation) -> bool {
-        observation.world.journal.spec_digest.as_ref() == Some(&self.stack.digest)
+        observation.world.journal.spec_digest.as_ref() == Some(&self.desired.stack.digest)
     }
 
     /// Reports the last run if it was killed before its end.

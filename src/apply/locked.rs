@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Error, record, schema};
 use crate::address::Kind;
 use crate::connection::Purpose;
+use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::journal::{self, Bookkeeping, Outcome, Run, RunId, RunStatus, lock};
 use crate::plan::ForeignDatabase;
@@ -16,7 +17,7 @@ use crate::system;
 /// An existing system database, with its lock held.
 #[derive(Debug)]
 pub struct Locked<'a> {
-    pub(super) stack: &'a Stack,
+    pub(super) desired: Desired<'a>,
     pub(super) clients: Clients,
     pub(super) lock: lock::Lock,
     run: RunId,
@@ -44,13 +45,16 @@ impl<'a> Locked<'a> {
         let (journal, _) = journal::observe(&database).await?;
         match ForeignDatabase::from_journal(stack, &journal) {
             Some(foreign) => Err(Error::ForeignDatabase(foreign)),
-            None => Ok(Some(Self { stack, clients, lock, run })),
+            None => {
+                Ok(Some(Self { desired: Desired::new(stack, clients.system.dialect()), clients, lock, run }))
+            }
         }
     }
 
     /// The run as which a command is recorded.
     pub(super) fn beginning(&self, command: &str, plan_digest: &Digest) -> Run {
-        record::beginning(command, &self.run, self.stack, (&self.stack.digest, plan_digest))
+        let stack = self.desired.stack;
+        record::beginning(command, &self.run, stack, (&stack.digest, plan_digest))
     }
 
     /// Runs a write while checking that the lock is held.
@@ -65,7 +69,7 @@ impl<'a> Locked<'a> {
     /// Records the current schema of the system database, as a run of its own.
     pub async fn accept_schema(&self) -> Result<Accepted, Error> {
         let run = self.beginning("drift accept", &Digest::of(""));
-        self.write(Box::pin(accept(self.stack, &self.clients, &run))).await
+        self.write(Box::pin(accept(&self.desired.system, &self.clients, &run))).await
     }
 
     /// Releases the lock.
@@ -74,7 +78,7 @@ impl<'a> Locked<'a> {
     }
 }
 
-async fn accept(stack: &Stack, clients: &Clients, run: &Run) -> Result<Accepted, ObserveError> {
+async fn accept(desired: &system::Desired, clients: &Clients, run: &Run) -> Result<Accepted, ObserveError> {
     let started = Instant::now();
     let database = clients.system.database().await?;
     let (journal, _) = journal::observe(&database).await?;
@@ -82,17 +86,16 @@ async fn accept(stack: &Stack, clients: &Clients, run: &Run) -> Result<Accepted,
         return Ok(Accepted::NeverApplied);
     }
     let recorded = journal.snapshots.get(journal::SYSTEM_SCHEMA);
-    let desired = system::Desired::new(stack, clients.system.dialect()).knowing(recorded);
     let there = clients.system.catalog().await?;
     let schema = match recorded {
-        Some(_) => system::managed(&desired, &there),
-        None => Box::pin(schema::adopted(stack, &there, clients)).await,
+        Some(_) => system::managed(&desired.clone().knowing(recorded), &there),
+        None => Box::pin(schema::adopted(desired, &there, clients)).await,
     };
     if recorded == Some(&schema) {
         return Ok(Accepted::Nothing);
     }
     journal::begin(&database, run).await?;
-    schema::record(stack, clients, &journal.inventory, &schema, &run.id).await?;
+    schema::record(desired, clients, &journal.inventory, &schema, &run.id).await?;
     let address = Kind::Schema.alone().to_string();
     let step = record::step(0, address, "accept", Outcome::Done, started.elapsed());
     journal::record_steps(&database, &run.id, &[step]).await?;

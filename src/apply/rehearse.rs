@@ -11,6 +11,7 @@ use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
 use crate::change::{Action, Check, Effect, Fault, Status};
 use crate::connection::{Client, Lacks, Presence, Purpose};
+use crate::desired::Desired;
 use crate::journal::{self, RunId};
 use crate::location::Location;
 use crate::migrations::{self, external_statements, shortened, without_external_statements};
@@ -18,7 +19,7 @@ use crate::plan::{self, Document, Options, Plan, PlanError, Work};
 use crate::sql;
 use crate::stack::{Migration, Repeatable, SchemaDrift, Stack};
 use crate::stores::{ObserveError, observe_system, system_url};
-use crate::system::{self, Change, Desired, Surroundings};
+use crate::system::{self, Change, Surroundings};
 use crate::world::World;
 
 /// Kinds whose changes can run without data: no users, because they need passwords.
@@ -213,9 +214,10 @@ impl Rehearsal<'_> {
     ) -> Result<(), ObserveError> {
         let mut left = MOST_ROUNDS;
         while left > 0 {
-            let (system, journal) = observe_system(stack, scratch).await?;
+            let desired = Desired::new(stack, scratch.dialect());
+            let (system, journal) = observe_system(&desired.system, scratch).await?;
             let world = World { system, journal, targets: BTreeMap::new(), vector: None, cache: None };
-            let plan = match plan::plan(stack, &world, &Options::default()) {
+            let plan = match plan::plan(&desired, &world, &Options::default()) {
                 Ok(plan) => plan,
                 Err(PlanError::Faults(faults)) => {
                     if remove_faulty_objects(stack, faults, outcome) {
@@ -290,7 +292,7 @@ impl Rehearsal<'_> {
         if lacks_object(&applied) && has_live && !self.surroundings.initialized() {
             let stack = system_alone(self.stack);
             let recorded = self.world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
-            let desired = Desired::new(&stack, scratch.dialect()).knowing(recorded);
+            let desired = system::Desired::new(&stack, scratch.dialect()).knowing(recorded);
             let making =
                 self.surroundings.get_or_try_init(|| system::surround(&desired, &self.live, scratch));
             making.await.map_err(|error| StepFailure::from(causes(&error)))?;

@@ -96,7 +96,7 @@ impl Run<'_> {
         let completed = done.iter().map(|step| step.address.clone()).collect();
         let options = Options { completed, ..self.options.clone() };
         let observation = self.observe_and_plan(&options, frontend).await?;
-        let schema = schema.after(self.stack, done, &observation.world.system);
+        let schema = schema.after(&self.desired.system, done, &observation.world.system);
         self.clients.system.fence().check().await?;
         self.record_schema(&observation, &schema, done).await?;
         Ok((observation.plan, schema))

@@ -8,6 +8,7 @@ use super::record::{self, Recorder};
 use super::{Cancel, End, Error, Event, Finished, Frontend, Note, Totals, Verified};
 use crate::address::Kind;
 use crate::connection::{self, Presence, Purpose};
+use crate::desired::Desired;
 use crate::journal::{self, Move, RunId, RunStatus, lock};
 use crate::plan::{self, Allow, Document, Options, Plan, Step};
 use crate::stack::Stack;
@@ -69,7 +70,7 @@ pub(super) struct Observation {
 /// The state of a run.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
-    pub stack: &'a Stack,
+    pub desired: Desired<'a>,
     pub request: &'a Request,
     pub options: Options,
     pub clients: Arc<Clients>,
@@ -112,11 +113,12 @@ impl<'a> Run<'a> {
         let id = RunId::new();
         let take_back = request.command == Command::Destroy;
         let (only, train) = (request.only.clone(), request.train);
+        let clients = Clients::new(stack, Purpose::Apply(id.clone()), train)?;
         Ok(Self {
-            stack,
+            desired: Desired::new(stack, clients.system.dialect()),
             request,
             options: Options { only, train, take_back, ..Options::default() },
-            clients: Arc::new(Clients::new(stack, Purpose::Apply(id.clone()), train)?),
+            clients: Arc::new(clients),
             cancel,
             id,
             presence: Presence::Missing,
@@ -128,10 +130,10 @@ impl<'a> Run<'a> {
 
     /// Opens the system database and takes its lock, if it exists.
     async fn open(&mut self, frontend: &mut dyn Frontend) -> Result<(), Error> {
-        let (url, patience) = (system_url(self.stack)?, self.request.wait);
+        let (url, patience) = (system_url(self.desired.stack)?, self.request.wait);
         // Opening a connection takes longer than all queries on it, so both are opened at the same time. If the
         // database does not exist, the lock's connection fails too, which is no error.
-        let opening = lock::open(&url, &self.stack.name);
+        let opening = lock::open(&url, &self.desired.stack.name);
         let (presence, session) = tokio::join!(self.clients.system.presence(), opening);
         self.presence = match presence {
             Ok(Presence::Present) => return self.take(session?).await,
@@ -158,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) async fn take_lock(&mut self) -> Result<(), Error> {
-        let session = lock::open(&system_url(self.stack)?, &self.stack.name).await?;
+        let session = lock::open(&system_url(self.desired.stack)?, &self.desired.stack.name).await?;
         self.take(session).await
     }
 
@@ -183,8 +185,8 @@ impl<'a> Run<'a> {
             frontend.event(&Event::Note(Note::Waiting { address, on }));
         };
         let patience = self.request.refresh_timeout;
-        let world = observe_within(self.stack, &self.clients, patience, &mut on_wait).await?;
-        let plan = plan::plan(self.stack, &world, options).map_err(Error::Plan)?;
+        let world = observe_within(&self.desired, &self.clients, patience, &mut on_wait).await?;
+        let plan = plan::plan(&self.desired, &world, options).map_err(Error::Plan)?;
         Ok(Observation { world, plan })
     }
 
@@ -226,7 +228,7 @@ impl<'a> Run<'a> {
         let Approved { plan, to_run, .. } = approved;
         let document = self.request.saved.as_ref().unwrap_or(&plan.document);
         let digests = (&document.spec_digest, &document.plan_digest);
-        let run = record::beginning(self.request.command.name(), &self.id, self.stack, digests);
+        let run = record::beginning(self.request.command.name(), &self.id, self.desired.stack, digests);
         let mut recorder = Recorder::new(run, plan.document.summary.unchanged);
         frontend.event(&Event::Begun { steps: to_run.addresses.len() });
         for change in document.changes.iter().filter(|change| to_run.skipped.contains(&change.address)) {
@@ -246,7 +248,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let database = self.clients.system.database().await?;
-        journal::rename(&database, &self.stack.name, moves).await?;
+        journal::rename(&database, &self.desired.stack.name, moves).await?;
         recorder.renamed(moves);
         recorder.begin(database).await.map_err(Error::Unrecorded)?;
         for renamed in moves {
@@ -323,7 +325,7 @@ impl<'a> Run<'a> {
         }
         let database = self.clients.system.database().await?;
         if journal::exists(&database).await? {
-            journal::record_spec(&database, &self.stack.digest).await?;
+            journal::record_spec(&database, &self.desired.stack.digest).await?;
         }
         Ok(())
     }

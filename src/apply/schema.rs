@@ -8,8 +8,7 @@ use crate::catalog::{Snapshot, TableKind};
 use crate::journal::{self, Bookkeeping, Inventory, RunId};
 use crate::migrations::{self, Applied};
 use crate::plan::Step;
-use crate::sql::Dialect;
-use crate::stack::{Migration, Stack};
+use crate::stack::Migration;
 use crate::stores::{Clients, ObserveError};
 use crate::system::{self, Desired};
 use crate::world::World;
@@ -28,13 +27,13 @@ pub(super) struct KnownSchema {
 }
 
 impl KnownSchema {
-    pub(super) fn from_world(stack: &Stack, world: World) -> Self {
-        let recorded = recorded(stack, &world);
+    pub(super) fn from_world(desired: &Desired, world: World) -> Self {
+        let recorded = recorded(desired, &world);
         let World { system, .. } = world;
         let is_migrated = system.migrations.as_ref().is_some_and(|history| !history.is_empty());
         Self {
             is_adopted: recorded.is_none() && is_migrated,
-            recorded: recorded.unwrap_or_else(|| declared(stack, &system)),
+            recorded: recorded.unwrap_or_else(|| declared(desired, &system)),
             there: system.schema,
         }
     }
@@ -42,13 +41,12 @@ impl KnownSchema {
     /// Returns the baseline after some steps: what the steps changed is taken from the observed
     /// schema, and everything else from the baseline before. Objects mentioned in the migrations
     /// count as changed by them, even if they were changed manually.
-    pub(super) fn after(self, stack: &Stack, done: &[Step], observed: &system::Observed) -> Self {
+    pub(super) fn after(self, desired: &Desired, done: &[Step], observed: &system::Observed) -> Self {
         let Self { recorded, there: before, is_adopted } = self;
         let there = observed.schema.clone();
         let recorded = recorded.after_steps(&before, &there);
         let files: Vec<&Migration> = done.iter().filter_map(Step::migration).collect();
-        let desired = Desired::new(stack, observed.dialect);
-        Self { recorded: system::explained(&desired, &recorded, &there, &files), there, is_adopted }
+        Self { recorded: system::explained(desired, &recorded, &there, &files), there, is_adopted }
     }
 }
 
@@ -83,21 +81,22 @@ impl Run<'_> {
         if journal.bookkeeping != Bookkeeping::Present || history.is_empty() {
             return Ok(());
         }
-        let is_elsewhere = is_migrated_elsewhere(self.stack, system.dialect, history, &journal.inventory);
-        let schema = match recorded(self.stack, world) {
+        let desired = &self.desired.system;
+        let is_elsewhere = is_migrated_elsewhere(&desired.migrations, history, &journal.inventory);
+        let schema = match recorded(desired, world) {
             Some(_) if !is_elsewhere => return Ok(()),
             Some(recorded) => recorded,
             None if plan.steps.iter().any(Step::is_migration) => return Ok(()),
-            None if is_elsewhere => Box::pin(adopted(self.stack, &system.schema, &self.clients)).await,
-            None => declared(self.stack, system),
+            None if is_elsewhere => Box::pin(adopted(desired, &system.schema, &self.clients)).await,
+            None => declared(desired, system),
         };
-        record(self.stack, &self.clients, &journal.inventory, &schema, &self.id).await
+        record(desired, &self.clients, &journal.inventory, &schema, &self.id).await
     }
 }
 
 /// Records a schema as the baseline for drift, with the files that other tools ran until then.
 pub(super) async fn record(
-    stack: &Stack,
+    desired: &Desired,
     clients: &Clients,
     inventory: &Inventory,
     schema: &Snapshot,
@@ -105,52 +104,40 @@ pub(super) async fn record(
 ) -> Result<(), ObserveError> {
     let system = &clients.system;
     journal::record_snapshot(&system.database().await?, run, journal::SYSTEM_SCHEMA, schema).await?;
-    let desired = migrations::Desired::new(&stack.system, system.dialect());
-    Ok(migrations::adopt_into_inventory(&desired, inventory, system, run).await?)
+    Ok(migrations::adopt_into_inventory(&desired.migrations, inventory, system, run).await?)
 }
 
 /// Returns the part of a schema that the migration texts declare, when no baseline is recorded.
-fn declared(stack: &Stack, observed: &system::Observed) -> Snapshot {
-    system::managed(&Desired::new(stack, observed.dialect), &observed.schema)
+fn declared(desired: &Desired, observed: &system::Observed) -> Snapshot {
+    system::managed(desired, &observed.schema)
 }
 
 /// Returns the baseline, updated with the changes of files that other tools ran since; `None` if
 /// none is recorded.
-fn recorded(stack: &Stack, world: &World) -> Option<Snapshot> {
+fn recorded(desired: &Desired, world: &World) -> Option<Snapshot> {
     let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA)?;
     let history = world.system.migrations.as_deref().unwrap_or_default();
     if migrations::recorded_by_another_tool(history, &world.journal.inventory).is_empty() {
         // Nothing was run by other tools, so the files need not be parsed.
         return Some(recorded.clone());
     }
-    let desired = Desired::new(stack, world.system.dialect).knowing(Some(recorded));
+    let desired = desired.clone().knowing(Some(recorded));
     let elsewhere =
         migrations::applied_by_another_tool(&desired.migrations, history, &world.journal.inventory);
     Some(system::explained(&desired, recorded, &world.system.schema, &elsewhere))
 }
 
 /// Whether other tools ran files of the folder that the bookkeeping does not have.
-fn is_migrated_elsewhere(
-    stack: &Stack,
-    dialect: Dialect,
-    history: &[Applied],
-    inventory: &Inventory,
-) -> bool {
+fn is_migrated_elsewhere(desired: &migrations::Desired, history: &[Applied], inventory: &Inventory) -> bool {
     !migrations::recorded_by_another_tool(history, inventory).is_empty()
-        && !migrations::applied_by_another_tool(
-            &migrations::Desired::new(&stack.system, dialect),
-            history,
-            inventory,
-        )
-        .is_empty()
+        && !migrations::applied_by_another_tool(desired, history, inventory).is_empty()
 }
 
 /// Returns the part of a schema that the stack's migrations created, if another tool ran them and
 /// no baseline is recorded. Objects that are not visible in the texts, such as a table created by a
 /// function, are found by running the migrations in a scratch database.
-pub(super) async fn adopted(stack: &Stack, schema: &Snapshot, clients: &Clients) -> Snapshot {
-    let desired = Desired::new(stack, clients.system.dialect());
-    let mut managed = system::managed(&desired, schema);
+pub(super) async fn adopted(desired: &Desired, schema: &Snapshot, clients: &Clients) -> Snapshot {
+    let mut managed = system::managed(desired, schema);
     let is_missing = |(name, table): (&_, &crate::catalog::Table)| {
         table.kind == TableKind::Table && !managed.tables.contains_key(name)
     };
@@ -158,14 +145,13 @@ pub(super) async fn adopted(stack: &Stack, schema: &Snapshot, clients: &Clients)
         return managed;
     }
     let files: Vec<&Migration> = desired.migrations().iter().collect();
-    let made =
-        tokio::time::timeout(SCRATCH_TIMEOUT, system::made_by(&desired, &files, &clients.system)).await;
+    let made = tokio::time::timeout(SCRATCH_TIMEOUT, system::made_by(desired, &files, &clients.system)).await;
     let reason = match made {
         Ok(Ok(made)) => {
             managed = schema.clone();
             managed
                 .tables
-                .retain(|name, table| made.contains(name) || system::is_managed(&desired, name, table));
+                .retain(|name, table| made.contains(name) || system::is_managed(desired, name, table));
             return managed;
         }
         Ok(Err(error)) => error.to_string(),

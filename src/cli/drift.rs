@@ -62,10 +62,10 @@ pub(super) async fn run(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Resul
 
 async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
-    let world = load::world(&stack, None, false, args.refresh_timeout, ui).await?;
+    let (desired, world) = load::world(&stack, None, false, args.refresh_timeout, ui).await?;
     let plan =
-        plan::plan(&stack, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
-    let schema = SchemaBaseline::of(&stack, &world);
+        plan::plan(&desired, &world, &Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
+    let schema = SchemaBaseline::of(&desired, &world);
     let drifted = find_drift(&plan.document, &world.journal, schema);
     ui.answer(&match args.format {
         EventFormat::Text => render::drift_text(&drifted, ui.style()),

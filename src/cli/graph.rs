@@ -44,9 +44,10 @@ pub(super) enum GraphArg {
 pub(super) async fn run(args: &GraphArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let contact = if args.world.is_some() { Contact::Offline } else { Contact::Live };
     let stack = load::stack(file, contact, ui).await?;
-    let world = load::world(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui).await?;
+    let (desired, world) =
+        load::world(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui).await?;
     let options = Options { train: args.train, ..Options::default() };
-    let plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    let plan = plan::plan(&desired, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if !plan.document.has_changes() {
         ui.note("nothing is planned, so the graph is empty");
     }

@@ -9,6 +9,7 @@ use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 use crate::apply;
 use crate::change::Fault;
+use crate::desired::Desired;
 use crate::plan::PlanError;
 use crate::redact;
 use crate::stack::{self, Contact, Stack};
@@ -64,21 +65,22 @@ pub(super) async fn on_thread<T: Send + 'static>(
     }
 }
 
-/// Returns the world from a saved file, whose age is printed, or by observing it now.
-pub(super) async fn world(
-    stack: &Stack,
+/// Returns the desired state, and the world from a saved file, whose age is printed, or by observing it now.
+pub(super) async fn world<'s>(
+    stack: &'s Stack,
     saved: Option<&Path>,
     train: bool,
     most: Duration,
     ui: &Ui,
-) -> Result<World, Failure> {
+) -> Result<(Desired<'s>, World), Failure> {
     let Some(path) = saved else {
         return observe(stack, &Clients::reading(stack, train)?, most, ui).await;
     };
     let (path, name) = (path.to_owned(), stack.name.clone());
     let file = on_thread("the saved observation", move || Ok(File::read(&path, &name)?)).await?;
     ui.note(&age(&file.observed_at));
-    Ok(file.world.as_asked(stack))
+    let world = file.world.as_asked(stack);
+    Ok((Desired::new(stack, world.system.dialect), world))
 }
 
 /// Formats the age of an observation. It depends on the clock, so it is not part of the plan.
@@ -104,15 +106,17 @@ pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     Ok(stack)
 }
 
-/// Observes all stores with a timeout, and prints lock waits meanwhile.
-pub(super) async fn observe(
-    stack: &Stack,
+/// Derives the desired state, observes all stores with a timeout, and prints lock waits meanwhile.
+pub(super) async fn observe<'s>(
+    stack: &'s Stack,
     clients: &Clients,
     most: Duration,
     ui: &Ui,
-) -> Result<World, Failure> {
+) -> Result<(Desired<'s>, World), Failure> {
+    let desired = Desired::new(stack, clients.system.dialect());
     let mut on_wait = |on: &str| ui.note(&format!("system waits for {on}"));
-    Ok(observe_within(stack, clients, most, &mut on_wait).await?)
+    let world = observe_within(&desired, clients, most, &mut on_wait).await?;
+    Ok((desired, world))
 }
 
 /// Prints the warnings of a valid spec.

@@ -30,7 +30,7 @@ pub(super) struct ObserveArgs {
 pub(super) async fn run(args: &ObserveArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Failure> {
     let stack = load::stack(file, Contact::Live, ui).await?;
     let clients = Clients::surveying(&stack, args.train)?;
-    let world = load::observe(&stack, &clients, args.refresh_timeout, ui).await?;
+    let (_, world) = load::observe(&stack, &clients, args.refresh_timeout, ui).await?;
     File::new(&stack.name, crate::journal::now(), world).write(&args.out)?;
     ui.note(&format!("`trueup plan --world {}` plans against it", args.out.display()));
     Ok(Exit::Done)

@@ -79,12 +79,12 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     load::note_unset_secrets(&stack, ui);
     load::note_unset_addresses(&stack, ui);
     let looking = load::world(&stack, args.world.as_deref(), args.train, args.refresh_timeout, ui);
-    let Some(world) = cancel.unless_cancelled(looking).await else {
+    let Some(observed) = cancel.unless_cancelled(looking).await else {
         return Ok(Exit::Interrupted);
     };
-    let world = world?;
+    let (desired, world) = observed?;
     let options = Options { only: args.only.clone(), train: args.train, ..Options::default() };
-    let mut plan = plan::plan(&stack, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
+    let mut plan = plan::plan(&desired, &world, &options).map_err(|failure| load::no_plan(failure, ui))?;
     if args.rehearse {
         let Some(checks) = Box::pin(rehearse(&stack, &world, &plan.document, &cancel)).await? else {
             ui.warn("interrupted; the scratch database is gone, and nothing was planned");

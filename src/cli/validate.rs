@@ -9,6 +9,7 @@ use super::load;
 use super::ui::Ui;
 use crate::address::Kind;
 use crate::change::Status;
+use crate::desired::Desired;
 use crate::neutral::one_line;
 use crate::plan;
 use crate::stack::{Contact, Stack};
@@ -57,8 +58,9 @@ pub(super) fn run(args: &ValidateArgs, file: Option<&Path>, ui: &Ui) -> Result<E
 fn contracts_hold(stack: &Stack, args: &ValidateArgs, ui: &Ui) -> Result<bool, Failure> {
     let Some(path) = &args.world else { return Ok(true) };
     let world = File::read(path, &stack.name)?.world.as_asked(stack);
-    let plan =
-        plan::plan(stack, &world, &plan::Options::default()).map_err(|failure| load::no_plan(failure, ui))?;
+    let desired = Desired::new(stack, world.system.dialect);
+    let plan = plan::plan(&desired, &world, &plan::Options::default())
+        .map_err(|failure| load::no_plan(failure, ui))?;
     let broken = plan
         .document
         .checks

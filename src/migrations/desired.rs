@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::renamed::renamed;
 use crate::address::Address;
@@ -19,17 +19,17 @@ pub struct Desired {
     pub(super) dialect: Dialect,
     /// Whether the spec names a folder of migrations, which may be empty.
     pub(super) has_folder: bool,
-    /// Sorted by version.
-    pub(super) files: Vec<Migration>,
+    /// Sorted by version. Shared, because each plan of a run has facts of its own beside the files.
+    pub(super) files: Arc<[Migration]>,
     /// Sorted by name.
-    pub(super) repeatables: Vec<Repeatable>,
+    pub(super) repeatables: Arc<[Repeatable]>,
     /// Steps that an earlier run of the same plan completed.
     pub(super) done: BTreeSet<Address>,
     pub(super) order: Order,
     pub(super) limits: Limits,
     /// Parsed on first use: a history may have thousands of files, and a plan without changes never needs
     /// this.
-    declared: OnceLock<Declared>,
+    declared: Arc<OnceLock<Declared>>,
     /// Tables of the schema that was recorded after an earlier run.
     recorded: BTreeSet<TableName>,
 }
@@ -82,12 +82,12 @@ impl Desired {
         Self {
             dialect,
             has_folder: folder.is_some(),
-            files,
-            repeatables,
+            files: files.into(),
+            repeatables: repeatables.into(),
             done: BTreeSet::new(),
             order: system.order,
             limits: Limits { lock: system.lock_timeout, statement: system.statement_timeout },
-            declared: OnceLock::new(),
+            declared: Arc::default(),
             recorded: BTreeSet::new(),
         }
     }

@@ -42,7 +42,7 @@ pub(crate) fn diff(
     let last = planned.last().map(|planned| vec![planned.address.clone()]);
     let mut needs = last.unwrap_or_else(|| before.to_vec());
     let mut known = None;
-    for file in &desired.repeatables {
+    for file in desired.repeatables.iter() {
         let address = address(file);
         let ran = inventory.at(&address).and_then(|known| known.get(&bookkeeping::text_key()));
         let print = bookkeeping::text_fingerprint(&file.sql);

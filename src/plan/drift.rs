@@ -11,6 +11,7 @@ use super::{ChangeEntry, Document, Work};
 use crate::address::{Address, Kind};
 use crate::catalog::{self, SchemaChange, Snapshot};
 use crate::change::{Action, Check, Diff, Drift, Held, Planned, Status};
+use crate::desired::Desired;
 use crate::journal::{self, Bookkeeping};
 use crate::stack::{Migration, SchemaDrift, Stack};
 use crate::world::World;
@@ -105,15 +106,15 @@ pub enum SchemaBaseline {
 }
 
 impl SchemaBaseline {
-    pub fn of(stack: &Stack, world: &World) -> Self {
-        let desired = system::Desired::new(stack, world.system.dialect);
-        if stack.system.schema_drift == SchemaDrift::Ignore || desired.migrations().is_empty() {
+    pub fn of(desired: &Desired<'_>, world: &World) -> Self {
+        let Desired { stack, system, .. } = desired;
+        if stack.system.schema_drift == SchemaDrift::Ignore || system.migrations().is_empty() {
             return Self::Ignored;
         }
         if !world.journal.snapshots.contains_key(journal::SYSTEM_SCHEMA) {
             return Self::NotRecorded;
         }
-        let files = run_elsewhere(world, &desired);
+        let files = run_elsewhere(world, system);
         Self::Recorded { run_elsewhere: files.iter().map(|file| file.stem.clone()).collect() }
     }
 }

@@ -1,4 +1,4 @@
-//! Computes a plan from a stack and a world. A pure function: no I/O, no clock, equal inputs give
+//! Computes a plan from the desired state and a world. A pure function: no I/O, no clock, equal inputs give
 //! equal bytes. Data flow between components (a target's schema becomes documents of the vector
 //! store) happens only here.
 
@@ -27,6 +27,7 @@ pub use saved::{Error as SavedError, ToRun, done_of, read, reconcile, write};
 
 use crate::address::{Address, Kind};
 use crate::change::{Action, Check, Diff, Fault, Held, Planned, Status};
+use crate::desired::Desired;
 use crate::digest::Digest;
 use crate::journal::{self, Move};
 use crate::stack::{self, Flags, Stack};
@@ -154,13 +155,13 @@ impl Plan {
     }
 }
 
-/// Returns the changes that make the world match the stack.
-pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, PlanError> {
-    let moves = journal::pending_moves(&stack.moved, &world.journal);
+/// Returns the changes that make the world match the desired state.
+pub fn plan(desired: &Desired<'_>, world: &World, options: &Options) -> Result<Plan, PlanError> {
+    let moves = journal::pending_moves(&desired.stack.moved, &world.journal);
     if moves.is_empty() {
-        return plan_as_named(stack, world, options);
+        return plan_as_named(desired, world, options);
     }
-    let mut plan = plan_as_named(stack, &world.renamed(&moves), options)?;
+    let mut plan = plan_as_named(desired, &world.renamed(&moves), options)?;
     let note = |Move { from, to }: &Move| format!("{from} is now {to}: nothing is deleted and made again");
     plan.document.notes.splice(0..0, moves.iter().map(note));
     plan.document.world_digest = world.digest();
@@ -169,8 +170,9 @@ pub fn plan(stack: &Stack, world: &World, options: &Options) -> Result<Plan, Pla
     Ok(plan)
 }
 
-fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan, PlanError> {
-    let mut diff = differences(stack, world, options);
+fn plan_as_named(desired: &Desired<'_>, world: &World, options: &Options) -> Result<Plan, PlanError> {
+    let stack = desired.stack;
+    let mut diff = differences(desired, world, options);
     if !diff.faults.is_empty() {
         return Err(PlanError::Faults(diff.faults));
     }
@@ -194,12 +196,15 @@ fn plan_as_named(stack: &Stack, world: &World, options: &Options) -> Result<Plan
 }
 
 /// Combines the diffs of all components in order, because later ones use results of earlier ones.
-fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
+fn differences(desired: &Desired<'_>, world: &World, options: &Options) -> Diff<Work> {
+    let stack = desired.stack;
     let mut diff = Diff::default();
     diff.merge(bookkeeping::diff(stack, &world.journal, options));
 
     let recorded = world.journal.snapshots.get(journal::SYSTEM_SCHEMA);
-    let system = system::Desired::new(stack, world.system.dialect)
+    let system = desired
+        .system
+        .clone()
         .knowing(recorded)
         .established(world.journal.spec_digest.is_some())
         .going_on(&options.done)
@@ -214,16 +219,16 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
     }
 
     let mut schemas = BTreeMap::new();
-    for (name, spec) in stack.targets.iter().filter(|(_, target)| target.on) {
-        let (target, schema) = target_diff(name, spec, world);
+    for (name, target) in &desired.targets {
+        let (target, schema) = target_diff(target, world);
         diff.merge(target);
         schemas.insert(name.clone(), schema);
     }
-    if let Some(desired) = vector::Desired::new(stack, &schemas, vector::Claimant::new(stack, &world.journal))
+    if let Some(vector) = vector::Desired::new(stack, &schemas, vector::Claimant::new(stack, &world.journal))
     {
         if options.train || stack.flags.auto_train_vector() {
             diff.notes.extend(mentions::notes(stack, world));
-            diff.merge(vector_diff(&desired, world));
+            diff.merge(vector_diff(&vector, world));
         } else {
             diff.notes
                 .push("training is off (auto_train_vector: false); `--train` asks for it once".to_owned());
@@ -240,8 +245,8 @@ fn differences(stack: &Stack, world: &World, options: &Options) -> Diff<Work> {
 
 /// Returns a target's diff, and its schema for collections that use it. A target with a failed
 /// check has neither, so its dependents are blocked.
-fn target_diff(name: &str, spec: &stack::Target, world: &World) -> (Diff<Work>, vector::Schema) {
-    let desired = target::Desired::new(name, spec);
+fn target_diff(desired: &target::Desired, world: &World) -> (Diff<Work>, vector::Schema) {
+    let name = &desired.name;
     let Some(observed) = world.targets.get(name) else {
         let why = format!("target {name} was not observed");
         let mut diff = Diff::default();
@@ -250,7 +255,7 @@ fn target_diff(name: &str, spec: &stack::Target, world: &World) -> (Diff<Work>, 
         return (diff, vector::Schema::Unknown(why));
     };
     let recorded = world.journal.snapshots.get(&format!("target.{name}"));
-    let mut diff = target::diff(&desired, observed, recorded).map(Work::Target);
+    let mut diff = target::diff(desired, observed, recorded).map(Work::Target);
     let failed = diff.checks.iter().find(|check| check.status == Status::Fail).cloned();
     let schema = match (failed, observed) {
         (Some(Check { address, .. }), _) => {
@@ -260,7 +265,7 @@ fn target_diff(name: &str, spec: &stack::Target, world: &World) -> (Diff<Work>, 
             vector::Schema::Unknown(reason)
         }
         (None, target::Observed::Readable(seen)) => {
-            vector::Schema::Known(target::filtered(&desired, &seen.snapshot))
+            vector::Schema::Known(target::filtered(desired, &seen.snapshot))
         }
         (None, target::Observed::Failed { .. }) => {
             vector::Schema::Unknown(format!("target {name} cannot be read"))

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::connection::Purpose;
 use crate::journal::RunId;
+use crate::sql::Dialect;
 use crate::stack::Contact;
 use crate::stores::{Clients, observe_within};
 
@@ -36,7 +37,11 @@ async fn world(stack: &Stack, protected: &[&str]) -> World {
     let names = (stack.name.as_str(), stack.environment.as_str());
     journal::record_flags(&database, names, &stack.flags, &journal::RunId::new()).await.unwrap();
     let most = std::time::Duration::from_mins(1);
-    observe_within(stack, &clients, most, &mut |_| {}).await.unwrap()
+    observe_within(&desired(stack), &clients, most, &mut |_| {}).await.unwrap()
+}
+
+fn desired(stack: &Stack) -> Desired<'_> {
+    Desired::new(stack, Dialect::Sqlite)
 }
 
 fn bookkeeping(plan: &Plan) -> Option<&BTreeSet<Address>> {
@@ -52,8 +57,8 @@ async fn only_its_own_block_takes_protection_from_a_thing() {
     let without = stack(folder.path(), "");
     let seen = world(&without, &["system.seed.a"]).await;
 
-    let gone = plan(&without, &seen, &Options::default()).unwrap();
-    let said = plan(&stack(folder.path(), &seed(false)), &seen, &Options::default()).unwrap();
+    let gone = plan(&desired(&without), &seen, &Options::default()).unwrap();
+    let said = plan(&desired(&stack(folder.path(), &seed(false))), &seen, &Options::default()).unwrap();
 
     assert_eq!(gone.denied.iter().map(|held| held.address.as_str()).collect::<Vec<_>>(), ["system.seed.a"]);
     assert_eq!(bookkeeping(&gone), None);
@@ -67,7 +72,7 @@ async fn a_new_protection_is_a_change_with_both_lists() {
     let stack = stack(folder.path(), &seed(true));
     let seen = world(&stack, &[]).await;
 
-    let plan = plan(&stack, &seen, &Options::default()).unwrap();
+    let plan = plan(&desired(&stack), &seen, &Options::default()).unwrap();
 
     let change = plan.document.changes.iter().find(|change| change.address.as_str() == "system.bookkeeping");
     let change = change.unwrap();
@@ -81,7 +86,7 @@ async fn a_plan_is_drift_only_under_the_spec_that_was_applied() {
     let folder = tempfile::tempdir().unwrap();
     let stack = stack(folder.path(), &seed(false));
     let mut seen = world(&stack, &[]).await;
-    let plan = plan(&stack, &seen, &Options::default()).unwrap().document;
+    let plan = plan(&desired(&stack), &seen, &Options::default()).unwrap().document;
     let of = |journal: &journal::Observed| {
         let drifted = find_drift(&plan, journal, drift::SchemaBaseline::Ignored);
         (drifted.baseline, drifted.changes.len(), drifted.unlisted)
@@ -105,7 +110,7 @@ async fn an_emptied_stack_wants_nothing_and_forgets_no_protection() {
     let seen = world(&stack, &["system.seed.a"]).await;
     let options = Options { take_back: true, train: true, ..Options::default() };
 
-    let plan = plan(&stack.emptied(), &seen, &options).unwrap();
+    let plan = plan(&desired(&stack.emptied()), &seen, &options).unwrap();
 
     assert!(plan.document.changes.is_empty(), "{:?}", plan.document.changes);
     assert_eq!(plan.denied.iter().map(|held| held.address.as_str()).collect::<Vec<_>>(), ["system.seed.a"]);

@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 
 use super::observe::observe_tracking;
 use super::{Clients, ObserveError};
+use crate::desired::Desired;
 use crate::sql::{self, Wait};
-use crate::stack::Stack;
 use crate::world::World;
 
 /// The stores that have not answered yet.
@@ -34,7 +34,7 @@ impl Unanswered {
 /// Observes all stores of the stack, and times out after `most`. Calls `report_wait` with the sessions that
 /// it waits for.
 pub async fn observe_within(
-    stack: &Stack,
+    desired: &Desired<'_>,
     clients: &Clients,
     most: Duration,
     report_wait: &mut (dyn FnMut(&str) + Send),
@@ -49,7 +49,8 @@ pub async fn observe_within(
         drop(sender.send(on));
     });
     let unanswered = Unanswered::default();
-    let mut observing = Box::pin(sql::with_listener(listener, observe_tracking(stack, clients, &unanswered)));
+    let mut observing =
+        Box::pin(sql::with_listener(listener, observe_tracking(desired, clients, &unanswered)));
     let mut over = std::pin::pin!(tokio::time::sleep(most));
     let mut on = None;
     loop {

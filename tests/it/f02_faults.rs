@@ -23,7 +23,16 @@ fn f02_each_fault_in_front_of_each_store_is_told_truly_and_mended_by_the_next_ru
     let (postgres, chroma) = (Postgres::start(), Chroma::start());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/faults");
     let mut command = Command::new("python3");
-    command.arg(script).args(["--binary", env!("CARGO_BIN_EXE_trueup"), "--each", "1", "--jobs", "8", "--deadline", "200"]);
+    command.arg(script).args([
+        "--binary",
+        env!("CARGO_BIN_EXE_trueup"),
+        "--each",
+        "1",
+        "--jobs",
+        "8",
+        "--deadline",
+        "200",
+    ]);
     command.env("TRUEUP_TEST_POSTGRES", postgres.url_of("postgres")).env("TRUEUP_TEST_CHROMA", chroma.url());
 
     // It fails with the location if a fault was not handled.
