@@ -29,7 +29,22 @@ struct Rule {
     /// Expressions over the columns of the table.
     keys: Vec<String>,
     predicate: Option<String>,
+    /// Whether it is a unique index, and not the type or collation of a column.
+    is_of_index: bool,
     reason: String,
+}
+
+impl Rule {
+    /// The rows that the rule compares.
+    fn condition(&self) -> String {
+        let mut conditions: Vec<String> = self.keys.iter().map(|key| format!("{key} IS NOT NULL")).collect();
+        conditions.extend(self.predicate.as_ref().map(|predicate| format!("({predicate})")));
+        conditions.join(" AND ")
+    }
+
+    fn mentions(&self, column: &Column) -> bool {
+        self.keys.iter().any(|key| key.to_lowercase().contains(&column.name.to_lowercase()))
+    }
 }
 
 /// A row without a name where a column compares other than by its bytes, and one for each unique index that
@@ -91,7 +106,70 @@ pub(super) async fn pairs<'r>(
     if rules.is_empty() {
         return Ok(Vec::new());
     }
-    let dialect = database.dialect();
+    let (rows, values) = relation(shape, rows, database.dialect());
+    let mut pairs = Vec::new();
+    for rule in rules {
+        let sql = format!(
+            "SELECT min(\"trueup row\"), max(\"trueup row\") FROM {rows} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            rule.condition(),
+            rule.keys.join(", "),
+        );
+        for row in compared(&sql, &values, database).await? {
+            pairs.push(Pair {
+                one: position(&row, 0)?,
+                other: position(&row, 1)?,
+                reason: rule.reason.clone(),
+            });
+        }
+    }
+    Ok(pairs)
+}
+
+/// Returns rows that a unique index makes equal to a stored row, by their positions and with the reason. None of
+/// them may be stored under its own key.
+pub(super) async fn equal_to_stored<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = Values<'r>> + Clone,
+    database: &Database,
+) -> sql::Result<Vec<(usize, String)>> {
+    let can_compare = rows.clone().next().is_some() && rows.clone().nth(MOST_COMPARED).is_none();
+    if !can_compare || shape.table.kind != TableKind::Table {
+        return Ok(Vec::new());
+    }
+    let mut rules = rules(shape, database).await?;
+    // Another step of the run may change the other columns of the stored row.
+    rules.retain(|rule| rule.is_of_index && shape.key.iter().all(|column| rule.mentions(column)));
+    let (rows, values) = relation(shape, rows, database.dialect());
+    let mut equal = Vec::new();
+    for rule in rules {
+        let numbered = rule.keys.iter().enumerate();
+        let [named, same] = [
+            numbered.clone().map(|(at, key)| format!("{key} AS k{at}")).collect::<Vec<_>>().join(", "),
+            numbered
+                .map(|(at, key)| format!("{key} = \"trueup keys\".k{at}"))
+                .collect::<Vec<_>>()
+                .join(" AND "),
+        ];
+        let sql = format!(
+            "SELECT \"trueup row\" FROM (SELECT \"trueup row\", {named} FROM {rows} WHERE {condition}) AS \"trueup keys\"
+             WHERE EXISTS (SELECT 1 FROM {table} WHERE {condition} AND {same}) ORDER BY 1 LIMIT 1",
+            condition = rule.condition(),
+            table = shape.quoted_table(),
+        );
+        for row in compared(&sql, &values, database).await? {
+            equal.push((position(&row, 0)?, rule.reason.clone()));
+        }
+    }
+    Ok(equal)
+}
+
+/// The declared rows as a relation with the types and collations of the table, and its parameters. The column
+/// `trueup row` has their positions.
+fn relation<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = Values<'r>>,
+    dialect: Dialect,
+) -> (String, Vec<Value>) {
     let given: Vec<&Column> = shape.columns.iter().map(|(column, _)| *column).collect();
     let numbered = rows.enumerate().map(|(at, row)| {
         let mut values = parameters(dialect, &given, row.iter().copied());
@@ -105,7 +183,7 @@ pub(super) async fn pairs<'r>(
         at.map_or_else(|| "NULL".to_owned(), |at| write_expression(dialect, column, at))
     });
     // The first part has no rows: it gives the second one the types and collations of the table.
-    let rows = format!(
+    let relation = format!(
         "(SELECT {}, NULL AS \"trueup row\" FROM {} AS t WHERE false UNION ALL SELECT {}, CAST(q.c{} AS integer) FROM {}) AS t",
         names.collect::<Vec<_>>().join(", "),
         shape.quoted_table(),
@@ -113,29 +191,19 @@ pub(super) async fn pairs<'r>(
         given.len(),
         source.sql,
     );
-    let mut pairs = Vec::new();
-    for Rule { keys, predicate, reason } in rules {
-        let mut conditions: Vec<String> = keys.iter().map(|key| format!("{key} IS NOT NULL")).collect();
-        conditions.extend(predicate.map(|predicate| format!("({predicate})")));
-        let sql = format!(
-            "SELECT min(\"trueup row\"), max(\"trueup row\") FROM {rows} WHERE {} GROUP BY {} HAVING count(*) > 1 LIMIT 1",
-            conditions.join(" AND "),
-            keys.join(", "),
-        );
-        let found = match database.query(&sql, &source.values).await {
-            Ok(found) => found,
-            // An expression that fails for a declared value fails again, with its place, when the row is written.
-            Err(error) if error.code().is_some() => continue,
-            Err(error) => return Err(error),
-        };
-        for row in found {
-            let position = |column| -> sql::Result<usize> {
-                Ok(usize::try_from(row.integer(column)?).unwrap_or_default())
-            };
-            pairs.push(Pair { one: position(0)?, other: position(1)?, reason: reason.clone() });
-        }
+    (relation, source.values)
+}
+
+/// An expression that fails for a declared value fails again, with its place, when the row is written.
+async fn compared(sql: &str, values: &[Value], database: &Database) -> sql::Result<Vec<sql::Row>> {
+    match database.query(sql, values).await {
+        Err(error) if error.code().is_some() => Ok(Vec::new()),
+        found => found,
     }
-    Ok(pairs)
+}
+
+fn position(row: &sql::Row, column: usize) -> sql::Result<usize> {
+    Ok(usize::try_from(row.integer(column)?).unwrap_or_default())
 }
 
 async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>> {
@@ -151,6 +219,7 @@ async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>>
             rules.push(Rule {
                 keys: shape.key.iter().map(|column| identifier(&column.name)).collect(),
                 predicate: None,
+                is_of_index: false,
                 reason: format!("the collation or type of {} makes them equal", columns.join(", ")),
             });
             continue;
@@ -160,6 +229,7 @@ async fn rules(shape: &Shape<'_>, database: &Database) -> sql::Result<Vec<Rule>>
         rules.push(Rule {
             reason: format!("the unique index {name} on {} makes them equal", keys.join(", ")),
             predicate: row.get(1).map(str::to_owned).or(in_snapshot),
+            is_of_index: true,
             keys,
         });
     }
@@ -209,7 +279,7 @@ pub(super) fn clash_message(shape: &Shape<'_>, set: &RowSet, clash: &Clash) -> O
 }
 
 /// The key of a row, as messages show it.
-fn key_text(shape: &Shape<'_>, row: &[Option<&str>]) -> String {
+pub(super) fn key_text(shape: &Shape<'_>, row: &[Option<&str>]) -> String {
     let key = shape.key.iter().zip(shape.key_of(row));
     let key = key.map(|(column, value)| {
         format!("{} {:?}", column.name, shown_value(&column.name, value).unwrap_or_default())

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::claims::{Unwanted, unwanted};
-use super::clash::clash_message;
+use super::clash::{clash_message, key_text};
 use super::fits::Misfit;
 use super::order::TableOrder;
 use super::own::Owned;
@@ -161,6 +161,12 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
             None if answer.whole || shape.key_misfit(&row).is_some() => None,
             None => return Err(unobserved()),
         };
+        if let (None, Some(stored)) = (found, answer.respelled.get(&key))
+            && !upcoming.may_change(&set.table)
+            && !may_delete(set, observed, stored)
+        {
+            return Err(Incomparable::Faults(vec![respelled(set, &shape, at, &row)]));
+        }
         match (found, set.mode) {
             (None, _) => writes.insert.push(at),
             (Some(_), SeedMode::Insert) => {}
@@ -379,6 +385,26 @@ fn doubled(set: &RowSet, shape: &Shape<'_>, row: &[Option<&str>]) -> Fault {
     let message = format!("several rows of {} have {}, and they are not the same", set.table, key.join(", "));
     let help = "name a `key` that identifies one row, or use `mode: insert`, which changes none";
     fault(set, message, Some(help.to_owned()))
+}
+
+/// Whether the set may delete a stored row that it does not declare.
+fn may_delete(set: &RowSet, observed: Observed<'_>, key: &Fingerprint) -> bool {
+    let owned = observed.owned.get(&set.address).into_iter().flatten();
+    set.mode == SeedMode::Mirror && owned.into_iter().any(|owned| owned.rows.contains_key(key))
+}
+
+/// The fault of a key whose row has another spelling of it, which the table compares as equal. The row can neither
+/// be inserted nor be found by its key.
+fn respelled(set: &RowSet, shape: &Shape<'_>, at: usize, row: &[Option<&str>]) -> Fault {
+    let columns: Vec<_> =
+        shape.key.iter().map(|column| format!("{} ({})", column.name, column.data_type)).collect();
+    let message = format!(
+        "{} is stored under another spelling: the collation or type of {} makes them equal",
+        key_text(shape, row),
+        columns.join(", ")
+    );
+    let help = "write the key as it is stored, or change the stored one";
+    fault(set, set.placed(at, &message), Some(help.to_owned()))
 }
 
 fn fault(set: &RowSet, message: String, help: Option<String>) -> Fault {

@@ -27,6 +27,10 @@ pub struct Answer {
     /// Declared rows that are one row to the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clashes: Vec<Clash>,
+    /// Declared keys whose row is stored under a key that the table compares as equal, such as `a` and `A`;
+    /// with the fingerprint of the stored key.
+    #[serde(default, skip_serializing_if = "FingerprintMap::is_empty")]
+    pub respelled: FingerprintMap<Fingerprint>,
     /// Whether the table is a view that rejects inserts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read_only: bool,
@@ -154,7 +158,35 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
             .map(|row| shape.key_fingerprint(shape.key_of(&row)))
             .map(|key| (key, found.get(&key).copied())),
     );
-    Ok(Answer { whole: false, rows: FingerprintMap::new(answers), doubled, ..Answer::default() })
+    let answers = FingerprintMap::new(answers);
+    let has_others = found.keys().any(|key| !answers.contains_key(key));
+    let respelled =
+        if has_others { respelled(shape, rows(), database).await? } else { FingerprintMap::default() };
+    Ok(Answer { whole: false, rows: answers, doubled, respelled, ..Answer::default() })
+}
+
+/// The declared keys whose rows have another key that the table compares as equal.
+async fn respelled<'r>(
+    shape: &Shape<'_>,
+    rows: impl Iterator<Item = Values<'r>>,
+    database: &Database,
+) -> crate::sql::Result<FingerprintMap<Fingerprint>> {
+    let width = shape.key.len();
+    let given = (0..width).map(|at| format!("q.c{at}")).collect::<Vec<_>>().join(", ");
+    let stored = read_texts(database.dialect(), shape.key.iter().copied());
+    let mut respelled = Vec::new();
+    for rows in in_batches(rows) {
+        let keys = shape.keys(rows.iter().map(|row| shape.key_of(row)));
+        let sql = format!("SELECT {given}, {stored} FROM {}", shape.listed(&keys));
+        for row in database.query_many(&sql, width * 2, &keys.values).await? {
+            let (given, stored) = row.values().split_at_checked(width).unwrap_or_default();
+            let [given, stored] =
+                [given, stored].map(|key| shape.key_fingerprint(key.iter().map(Option::as_deref)));
+            respelled.push((given, stored));
+        }
+    }
+    respelled.retain(|(given, stored)| given != stored);
+    Ok(FingerprintMap::new(respelled))
 }
 
 fn select(shape: &Shape<'_>, database: &Database) -> String {

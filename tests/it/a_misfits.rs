@@ -179,3 +179,34 @@ fn a_number_that_postgresql_rounds_is_remarked_with_what_it_stores() {
         .exits(0)
         .says("\"0.123456789\" is rounded to 0.12345679 in column r (real)");
 }
+
+#[test]
+fn a_key_that_is_stored_in_another_case_is_an_error_of_the_plan() {
+    on_each_database(|world, database| {
+        let (before, column) = match database {
+            Database::Sqlite(_) => ("", "TEXT COLLATE NOCASE"),
+            Database::Postgres(_) => ("CREATE EXTENSION citext;\n", "citext"),
+        };
+        world.file(
+            "migrations/0001_t.sql",
+            format!("{before}CREATE TABLE t (id {column} PRIMARY KEY, name text);\n"),
+        );
+        plan(world, "t", "rows.csv", "id,name\n").exits(2);
+        world.apply().exits(0);
+        database.sql("INSERT INTO t VALUES ('Theirs', 'x')");
+
+        let respelled = "rows.csv:3: id \"theirs\" is stored under another spelling";
+        plan(world, "t", "rows.csv", "id,name\nours,x\ntheirs,y\n").exits(1).warns(respelled);
+        plan(world, "t", "rows.csv", "id,name\nours,x\nTheirs,y\n").exits(2);
+        world.apply().exits(0);
+        world.plan().exits(0);
+        assert_eq!(database.sql("SELECT * FROM t ORDER BY id"), "ours|x\nTheirs|x");
+
+        // A mirror may respell its own rows.
+        let mirror = spec("t", "rows.csv").replace("rows:", "mode: mirror, rows:");
+        world.file("rows.csv", "id,name\nOURS,x\n").spec(&mirror).plan().exits(2);
+        world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+        assert_eq!(database.sql("SELECT * FROM t ORDER BY id"), "OURS|x\nTheirs|x");
+        world.plan().exits(0);
+    });
+}

@@ -365,27 +365,109 @@ fn a_role_that_a_pending_migration_may_allow_is_planned_as_unvalidated() {
     assert_eq!(database.sql("SELECT username, role FROM users"), "admin|admin");
 }
 
+/// Tables whose usernames are compared without regard to case, by the database that has them.
+const WITHOUT_CASE: [(&str, &str); 5] = [
+    ("sqlite", "CREATE TABLE users (username TEXT NOT NULL UNIQUE COLLATE NOCASE, REST);"),
+    (
+        "sqlite",
+        "CREATE TABLE users (username TEXT NOT NULL, REST);\nCREATE UNIQUE INDEX u ON users (lower(username));",
+    ),
+    ("postgres", "CREATE EXTENSION citext;\nCREATE TABLE users (username citext UNIQUE, REST);"),
+    (
+        "postgres",
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false);\n\
+         CREATE TABLE users (username text COLLATE ci UNIQUE, REST);",
+    ),
+    (
+        "postgres",
+        "CREATE TABLE users (username text, REST);\nCREATE UNIQUE INDEX u ON users (lower(username));",
+    ),
+];
+
+/// Runs a scenario for each of the tables; the last argument says whether only an index makes names equal.
+fn on_each_without_case(scenario: impl Fn(&World, &Database, bool)) {
+    for (kind, table) in WITHOUT_CASE {
+        let world = World::new();
+        let database = match kind {
+            "sqlite" => Database::Sqlite(world.path("one.db")),
+            _ => Database::Postgres(crate::servers::Postgres::start()),
+        };
+        println!("{kind}: {table}");
+        world.env("DATABASE_URL", database.url()).env("ADMIN_PASSWORD", FIRST);
+        let rest = "email text, password_hash text NOT NULL, role text, is_active boolean";
+        world.file("migrations/0001_users.sql", table.replace("REST", rest));
+        scenario(&world, &database, table.contains("lower("));
+    }
+}
+
+fn user(name: &str, email: &str) -> String {
+    format!("{name}: {{ email: {email}, role: admin, password: \"${{ADMIN_PASSWORD}}\" }}")
+}
+
 #[test]
-fn two_accounts_that_are_one_row_are_an_error_of_the_plan() {
-    let world = crate::world::World::new();
-    let database = Database::Sqlite(world.path("one.db"));
+fn two_accounts_that_are_one_row_are_an_error_that_names_both_places() {
+    on_each_without_case(|world, database, _| {
+        world.spec(&spec(&format!("{}\n    {}", user("admin", "a@b.c"), user("Admin", "x@b.c"))));
+
+        // The table is made in the same run: the plan cannot tell yet.
+        let applied = world.apply();
+        let planned = world.plan();
+
+        let message = "the accounts \"Admin\" (stack.yaml:10) and \"admin\" (stack.yaml:9) are one row";
+        applied.exits(6).never_says("still differs").warns(message);
+        assert_eq!(database.sql("SELECT count(*) FROM users"), "0");
+        planned.exits(1).warns(message).warns("username");
+    });
+}
+
+#[test]
+fn an_account_that_is_stored_in_another_case_is_not_created() {
+    on_each_without_case(|world, database, is_of_index| {
+        world.spec(&spec("{}")).apply().exits(0);
+        database.sql(
+            "INSERT INTO users (username, email, password_hash, role, is_active) \
+             VALUES ('Admin', 'a@b.c', 'a hash of theirs', 'viewer', true)",
+        );
+        world.spec(&spec(&user("admin", "a@b.c")));
+
+        if is_of_index {
+            let message = "users has this account under another spelling of \"admin\": the unique index u";
+            world.plan().exits(1).warns(message).warns("stack.yaml:9");
+            world.spec(&spec(&user("Admin", "a@b.c")));
+        }
+        let planned = world.plan_json();
+        world.apply().exits(0);
+
+        let name = if is_of_index { "Admin" } else { "admin" };
+        assert_eq!(steps(&planned), [format!("update system.user.{name}")]);
+        assert_eq!(
+            database.sql("SELECT username, password_hash, role FROM users"),
+            "Admin|a hash of theirs|admin"
+        );
+        world.plan().exits(0);
+    });
+}
+
+#[test]
+fn many_new_accounts_are_compared_with_one_query() {
+    let database = Database::Postgres(crate::servers::Postgres::start());
+    let world = World::new();
     world.env("DATABASE_URL", database.url()).env("ADMIN_PASSWORD", FIRST);
-    let user = |name: &str, email: &str| {
-        format!("{name}: {{ email: {email}, role: admin, password: \"${{ADMIN_PASSWORD}}\" }}")
-    };
-    let both = format!("{{ {}, {} }}", user("admin", "a@b.c"), user("Admin", "x@b.c"));
     world.file(
         "migrations/0001_users.sql",
-        "CREATE TABLE users (username TEXT NOT NULL UNIQUE COLLATE NOCASE, email text, \
-         password_hash text NOT NULL, role text, is_active boolean);\n",
+        "CREATE TABLE users (username text PRIMARY KEY, email text, password_hash text NOT NULL, role text, \
+         is_active boolean);\nCREATE SEQUENCE folded;\n\
+         CREATE FUNCTION fold(name text) RETURNS text IMMUTABLE LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM nextval('folded'); RETURN lower(name); END $$;\n\
+         CREATE UNIQUE INDEX u ON users (fold(username));\n",
     );
-    world.spec(&spec(&both));
+    let users: Vec<String> =
+        (0..6).map(|at| user(&format!("u{at}"), "a@b.c").replace("role:", "hash: bcrypt, role:")).collect();
+    world.spec(&spec(&users.join("\n    ")));
 
-    // The table is made in the same run: the plan cannot tell yet.
-    let applied = world.apply();
-    let planned = world.plan();
+    world.apply().exits(0);
 
-    applied.never_says("still differs").warns("\"Admin\" and \"admin\" are one row");
-    assert_eq!(database.sql("SELECT count(*) FROM users"), "0");
-    planned.exits(1).warns("\"Admin\" and \"admin\" are one row").warns("username").warns("stack.yaml:9");
+    // Before the first account is written, and after the last one; each insert computes the key once.
+    let calls: u32 = database.sql("SELECT last_value FROM folded").parse().unwrap();
+    assert!((6..=6 * 5).contains(&calls), "{calls}");
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio::sync::OnceCell;
 
 use super::diff::refusal;
 use super::observe::clashes;
 use super::{Declared, address, password};
 use crate::address::Address;
-use crate::catalog::{Column, Table, TableName};
+use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::connection::{Client, limit};
 use crate::journal::password_version::{account_key, version_print};
 use crate::journal::{Entry, RunId, inventory};
@@ -25,8 +26,8 @@ pub struct UserChange {
     pub(super) address: Address,
     pub(super) accounts: stack::Accounts,
     pub(super) username: String,
-    /// All accounts that the spec declares, which must not be one row.
-    pub(super) declared: Arc<[Declared]>,
+    /// All accounts that the spec declares.
+    pub(super) declared: Arc<Together>,
     /// The declared columns except name and password.
     pub(super) columns: Vec<(String, Cell)>,
     /// The password version to record.
@@ -35,6 +36,37 @@ pub struct UserChange {
     /// did not create.
     pub(super) records: bool,
     pub(super) task: Task,
+}
+
+/// All declared accounts, which must not be one row. They are compared once for all steps of a run.
+#[derive(Debug)]
+pub(super) struct Together {
+    declared: Vec<Declared>,
+    clash: OnceCell<Option<String>>,
+}
+
+impl Together {
+    pub(super) fn new(declared: Vec<Declared>) -> Self {
+        Self { declared, clash: OnceCell::new() }
+    }
+
+    /// The message about two accounts that are one row.
+    async fn clash(
+        &self,
+        accounts: &stack::Accounts,
+        schema: &Snapshot,
+        database: &Database,
+    ) -> sql::Result<Option<&str>> {
+        let at = |username: &str| {
+            let account = self.declared.iter().find(|account| account.username == username);
+            account.map(|account| account.at.clone())
+        };
+        let first = || async {
+            let clashes = clashes(accounts, &self.declared, schema, database).await?;
+            Ok(clashes.first().map(|clash| clash.message(at)))
+        };
+        Ok(self.clash.get_or_try_init(first).await?.as_deref())
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -66,9 +98,9 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
     }
     if matches!(change.task, Task::Create { .. }) {
         // A migration of this run may have made the table.
-        let clashes = clashes(accounts, &change.declared, &schema, &database).await;
-        if let Some(clash) = clashes.map_err(Error::doing(format!("writing {}", change.address)))?.first() {
-            return Err(shape(clash.to_string()));
+        let clash = change.declared.clash(accounts, &schema, &database).await;
+        if let Some(clash) = clash.map_err(Error::doing(format!("writing {}", change.address)))? {
+            return Err(shape(clash.to_owned()));
         }
     }
     let target = Target { name, table, change };

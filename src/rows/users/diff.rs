@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::apply::{Task, UserChange};
+use super::apply::{Task, Together, UserChange};
 use super::conflict::conflicts;
-use super::{Declared, address, declared_fingerprint, desired_columns};
+use super::{address, declared, declared_fingerprint, desired_columns};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
@@ -70,16 +70,20 @@ pub(crate) fn diff(
     let mut clashes = clashes
         .filter(|clash| desired.users.contains_key(&clash.one) && desired.users.contains_key(&clash.other));
     if let Some(clash) = clashes.next().filter(|_| !upcoming.may_change(&name)) {
+        let at = |username: &str| desired.users.get(username).map(|user| user.at.clone());
         diff.faults.push(Fault {
             address: address(&clash.other),
-            message: clash.to_string(),
+            message: clash.message(at),
             help: Some("keep one of them".to_owned()),
-            at: desired.users.get(&clash.other).map(|user| user.at.clone()),
+            at: at(&clash.other),
         });
         return diff;
     }
-    let declared: Arc<[Declared]> =
-        desired.users.iter().map(|(name, user)| (name.clone(), desired_columns(accounts, user))).collect();
+    let declared = Arc::new(Together::new(declared(accounts, &desired.users)));
+    // A seed or a migration may change the stored account in the same run.
+    let is_only_ours =
+        !upcoming.may_change(&name) && !desired.sets.iter().any(|set| set.on && set.table == name);
+    let taken = observed.accounts.filter(|_| is_only_ours).map(|seen| &seen.taken);
     let mut kept = BTreeSet::new();
     for (username, user) in &desired.users {
         let columns = desired_columns(accounts, user);
@@ -124,6 +128,16 @@ pub(crate) fn diff(
             }
             None => None,
         };
+        if let (AccountAction::Create, Some(reason)) = (&verdict, taken.and_then(|taken| taken.get(username)))
+        {
+            diff.faults.push(Fault {
+                address: address(username),
+                message: format!("{name} has this account under another spelling of {username:?}: {reason}"),
+                help: Some("declare the account with the name that is stored".to_owned()),
+                at: Some(user.at.clone()),
+            });
+            continue;
+        }
         match verdict {
             AccountAction::Same => diff.unchanged += 1,
             AccountAction::Unobserved => {
@@ -251,7 +265,7 @@ fn planned(
     columns: Vec<(String, Cell)>,
     verdict: AccountAction,
     pending: Option<&Address>,
-    declared: &Arc<[Declared]>,
+    declared: &Arc<Together>,
 ) -> Planned<Change> {
     let mut needs = vec![Kind::Database.alone()];
     needs.extend(pending.cloned());

@@ -7,9 +7,12 @@ mod diff;
 mod observe;
 mod password;
 
+use std::collections::BTreeMap;
+
 use crate::address::{Address, Kind};
 use crate::catalog::Column;
 use crate::digest::Fingerprint;
+use crate::location::Location;
 use crate::rows::fits::as_taken;
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
@@ -25,8 +28,23 @@ fn address(username: &str) -> Address {
     Kind::User.named(username)
 }
 
-/// A declared account: its name, and its other columns except the password.
-type Declared = (String, Vec<(String, Cell)>);
+/// A declared account.
+#[derive(Debug, Clone)]
+struct Declared {
+    username: String,
+    /// The columns except name and password.
+    columns: Vec<(String, Cell)>,
+    at: Location,
+}
+
+fn declared(accounts: &stack::Accounts, users: &BTreeMap<String, User>) -> Vec<Declared> {
+    let users = users.iter().map(|(username, user)| Declared {
+        username: username.clone(),
+        columns: desired_columns(accounts, user),
+        at: user.at.clone(),
+    });
+    users.collect()
+}
 
 /// The declared columns of an account except name and password.
 fn desired_columns(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell)> {

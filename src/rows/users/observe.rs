@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Declared, desired_columns, value_fingerprint};
+use super::{Declared, declared, desired_columns, value_fingerprint};
 use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
 use crate::journal::Inventory;
+use crate::location::Location;
 use crate::rows::clash::{self, Pair};
-use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, equals, read_text};
-use crate::sql::{self, Database};
+use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, Values, equals, read_text};
+use crate::sql::{self, Database, Dialect};
 use crate::stack;
 
 /// The accounts that were queried.
@@ -26,6 +27,10 @@ pub struct Accounts {
     /// Declared accounts that are one row to the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clashes: Vec<AccountClash>,
+    /// Declared accounts without a row, where a unique index makes the name equal to a stored one; with the
+    /// reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub taken: BTreeMap<String, String>,
 }
 
 /// Two declared accounts that are one row.
@@ -36,10 +41,15 @@ pub struct AccountClash {
     pub reason: String,
 }
 
-impl std::fmt::Display for AccountClash {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl AccountClash {
+    /// The message with the location of each account. `at` returns the location of a declared account.
+    pub(super) fn message(&self, at: impl Fn(&str) -> Option<Location>) -> String {
         let Self { one, other, reason } = self;
-        write!(f, "the accounts {one:?} and {other:?} are one row in the database: {reason}")
+        let [one, other] = [one, other].map(|name| match at(name) {
+            Some(at) => format!("{name:?} ({at})"),
+            None => format!("{name:?}"),
+        });
+        format!("the accounts {one} and {other} are one row in the database: {reason}")
     }
 }
 
@@ -50,30 +60,55 @@ pub(super) async fn clashes(
     schema: &Snapshot,
     database: &Database,
 ) -> sql::Result<Vec<AccountClash>> {
-    let name = TableName::parse(&accounts.table);
-    let dialect = database.dialect();
-    let others: BTreeSet<&String> =
-        declared.iter().flat_map(|(_, columns)| columns).map(|(column, _)| column).collect();
-    let named = std::iter::once(&accounts.username).chain(others.iter().copied());
-    let asked: Vec<Asked> = named.map(|name| Asked { name: name.clone(), list: false }).collect();
-    let key = std::slice::from_ref(&accounts.username);
-    let Ok(shape) = Shape::resolve(&name, key, &asked, schema, dialect) else { return Ok(Vec::new()) };
-    let rows = declared.iter().map(|(username, columns)| {
-        let cell = |name: &&String| {
-            columns.iter().find(|(column, _)| column == *name).and_then(|(_, cell)| cell.text())
-        };
-        (
-            username,
-            shape.as_taken(std::iter::once(Some(username.as_str())).chain(others.iter().map(cell)).collect()),
-        )
-    });
-    let rows: Vec<_> = rows.filter(|(_, row)| shape.misfit(row).is_none()).collect();
-    let username = |at: usize| rows.get(at).map(|(username, _)| (*username).clone());
+    let Some((shape, rows)) = fitting_rows(accounts, declared, schema, database.dialect()) else {
+        return Ok(Vec::new());
+    };
+    let username = |at: usize| rows.get(at).map(|(username, _)| (*username).to_owned());
     let pairs = clash::pairs(&shape, rows.iter().map(|(_, row)| row.clone()), database).await?;
     let clash = |Pair { one, other, reason }| {
         Some(AccountClash { one: username(one)?, other: username(other)?, reason })
     };
     Ok(pairs.into_iter().filter_map(clash).collect())
+}
+
+/// Accounts without a row that a unique index makes equal to a stored one, with the reason.
+async fn taken(
+    accounts: &stack::Accounts,
+    absent: &[Declared],
+    schema: &Snapshot,
+    database: &Database,
+) -> sql::Result<BTreeMap<String, String>> {
+    let Some((shape, rows)) = fitting_rows(accounts, absent, schema, database.dialect()) else {
+        return Ok(BTreeMap::new());
+    };
+    let equal = clash::equal_to_stored(&shape, rows.iter().map(|(_, row)| row.clone()), database).await?;
+    let taken = equal.into_iter().filter_map(|(at, reason)| Some((rows.get(at)?.0.to_owned(), reason)));
+    Ok(taken.collect())
+}
+
+/// The names and rows of the accounts that fit their columns; `None` where a column does not exist.
+fn fitting_rows<'s>(
+    accounts: &stack::Accounts,
+    declared: &'s [Declared],
+    schema: &'s Snapshot,
+    dialect: Dialect,
+) -> Option<(Shape<'s>, Vec<(&'s str, Values<'s>)>)> {
+    let others: BTreeSet<&String> =
+        declared.iter().flat_map(|account| &account.columns).map(|(column, _)| column).collect();
+    let named = std::iter::once(&accounts.username).chain(others.iter().copied());
+    let asked: Vec<Asked> = named.map(|name| Asked { name: name.clone(), list: false }).collect();
+    let key = std::slice::from_ref(&accounts.username);
+    let (name, _) = schema.tables.get_key_value(&TableName::parse(&accounts.table))?;
+    let shape = Shape::resolve(name, key, &asked, schema, dialect).ok()?;
+    let rows = declared.iter().map(|Declared { username, columns, .. }| {
+        let cell = |name: &&String| {
+            columns.iter().find(|(column, _)| column == *name).and_then(|(_, cell)| cell.text())
+        };
+        let row = std::iter::once(Some(username.as_str())).chain(others.iter().map(cell)).collect();
+        (username.as_str(), shape.as_taken(row))
+    });
+    let rows = rows.filter(|(_, row)| shape.misfit(row).is_none()).collect();
+    Some((shape, rows))
 }
 
 /// Returns `None` where no account is queried or the table does not exist.
@@ -123,9 +158,10 @@ pub(crate) async fn observe(
             users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
         }
     }
-    let declared: Vec<_> =
-        desired.users.iter().map(|(name, user)| (name.clone(), desired_columns(accounts, user))).collect();
-    let clashes = clashes(accounts, &declared, schema, database).await;
-    let clashes = clashes.map_err(Error::doing(format!("comparing the accounts in {name}")))?;
-    Ok(Some(Accounts { table: name, username: username.name.clone(), users, clashes }))
+    let mut declared = declared(accounts, &desired.users);
+    let doing = || Error::doing(format!("comparing the accounts in {name}"));
+    let clashes = clashes(accounts, &declared, schema, database).await.map_err(doing())?;
+    declared.retain(|account| users.get(&account.username).is_some_and(Option::is_none));
+    let taken = taken(accounts, &declared, schema, database).await.map_err(doing())?;
+    Ok(Some(Accounts { table: name, username: username.name.clone(), users, clashes, taken }))
 }
