@@ -50,7 +50,7 @@ pub use repeatable::Repeating;
 pub(crate) use repeatable::diff as diff_repeatables;
 pub(crate) use run::record_only;
 pub(crate) use texts::{Texts, contains_any, has_quoted};
-pub(crate) use upcoming::Upcoming;
+pub(crate) use upcoming::{Rename, Upcoming};
 
 /// A row of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -60,6 +60,22 @@ impl Texts {
         self.has_name(&table.name) || table.schema.as_ref().is_some_and(|schema| self.has_name(schema))
     }
 
+    /// Whether a statement that mentions a table or its schema may change rows of it.
+    pub(crate) fn may_change_rows(&self, table: &TableName) -> bool {
+        const VERBS: [&str; 15] = [
+            "drop", "rename", "set", "type", "update", "insert", "delete", "truncate", "merge", "copy",
+            "select", "call", "replace", "load", "perform",
+        ];
+        let name = table.name.to_lowercase();
+        let schema = table.schema.as_ref().map(|schema| schema.to_lowercase());
+        let is_named = |part: &str| {
+            let names = |name: &str| identifiers(part).any(|word| word == name) || has_quoted(part, name);
+            names(&name) || schema.as_deref().is_some_and(names)
+        };
+        let changes = |part: &&str| identifiers(part).any(|word| VERBS.contains(&word));
+        self.text.split(';').filter(changes).any(is_named)
+    }
+
     /// Whether a name of any object stands in them.
     pub(crate) fn has_name(&self, name: &str) -> bool {
         let name = name.to_lowercase();

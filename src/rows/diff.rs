@@ -21,7 +21,7 @@ use crate::change::{Action, Diff, Fault, Guard, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::fingerprints::FingerprintMap;
 use crate::journal::Inventory;
-use crate::migrations::Upcoming;
+use crate::migrations::{Rename, Upcoming};
 use crate::neutral::one_line;
 use crate::stack::SeedMode;
 use crate::suggest;
@@ -88,8 +88,12 @@ pub(super) fn diff(
     for (address, (set, writes)) in compared {
         let verdict = verdicts.remove(address).unwrap_or_default();
         add_notes(&mut diff, address, &verdict, &writes);
+        // A change is planned once more after the migrations, and so is a set without one.
+        let open = may_change_later(set, seen, upcoming);
+        let is_open = open.is_some();
+        diff.deferred.extend(open.map(|reason| Held { address: address.clone(), reason }));
         if writes.insert.is_empty() && writes.change.is_empty() && verdict.delete.is_empty() {
-            diff.unchanged += usize::from(verdict.later == 0);
+            diff.unchanged += usize::from(verdict.later == 0 && !is_open);
         } else {
             diff.changes.push(planned(address, Some(set), writes, verdict, pending));
         }
@@ -104,13 +108,33 @@ pub(super) fn diff(
     diff
 }
 
+/// Why existing rows of the set may need other changes after the pending migrations.
+fn may_change_later(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Option<String> {
+    let is_there = observed.schema.tables.contains_key(&set.table) && !set.rows.is_empty();
+    let last = upcoming.last_of_all.filter(|_| is_there && upcoming.may_change_rows(&set.table))?;
+    Some(format!("compared again after {last}, as migrations may change rows of {}", set.table))
+}
+
+/// The message and the advice about a table that a pending migration renames.
+pub(super) fn renamed_message(rename: &Rename<'_>, table: &TableName) -> (String, String) {
+    let Rename { new, by, .. } = rename;
+    (format!("{by} renames its table {table} to {new}"), format!("name the table {new}"))
+}
+
 fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Result<Writes, Incomparable> {
+    if let Some(rename) = upcoming.renamed_away(&set.table) {
+        let (message, help) = renamed_message(rename, &set.table);
+        return Err(Incomparable::Faults(vec![fault(set, message, Some(help))]));
+    }
     let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
     let shape = match (
         Shape::resolve(&set.table, &set.key, &set.columns, observed.schema, observed.dialect),
         upcoming.last,
     ) {
         (Ok(shape), _) => shape,
+        (Err(Lacking::Table), Some(pending)) if upcoming.is_renamed_to(&set.table) => {
+            return Err(Incomparable::Later(format!("known after {pending}")));
+        }
         (Err(Lacking::Table), Some(_)) => return Ok(everything()),
         (Err(Lacking::Column(_)), Some(pending)) => {
             return Err(Incomparable::Later(format!("known after {pending}")));

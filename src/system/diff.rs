@@ -27,7 +27,7 @@ pub fn diff(desired: &Desired, observed: &Observed, inventory: &Inventory) -> Di
         migrations::diff_repeatables(&desired.migrations, seen, inventory, (&before, &migrations.changes));
     let last = repeatables.changes.last().map(|planned| planned.address.clone());
     migrations.merge(repeatables);
-    let upcoming = Upcoming::of(&migrations.changes);
+    let upcoming = Upcoming::of(&migrations.changes, observed.for_rows().dialect);
     // The foreign keys of applied migrations are part of the schema already.
     let none = BTreeSet::new();
     let references = if is_migrating { desired.migrations.references() } else { &none };

@@ -189,3 +189,105 @@ fn f10_a_grant_on_a_new_table_and_a_membership_in_a_new_role_ship_with_their_mig
     database.sql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}; DROP ROLE {group}"));
     assert_eq!(granted, "t|t");
 }
+
+/// A stack with a table of two rows and the same rows in a seed, applied.
+fn applied_seed(world: &World, mode: &str) {
+    world.spec(&SPEC.replace("upsert", mode)).file("plans.csv", "id,code\n1,F\n2,P\n");
+    world.file(
+        "migrations/0001_init.sql",
+        "CREATE TABLE plans (id integer PRIMARY KEY, code text);\nCREATE TABLE other (id integer);\n",
+    );
+    world.apply().exits(0);
+}
+
+#[test]
+fn f10_rows_that_a_pending_migration_may_change_are_compared_again_after_it() {
+    for (migration, rows) in [
+        ("DROP TABLE plans;\nCREATE TABLE plans (id integer PRIMARY KEY, code text);", "1,F\n2,P"),
+        ("DELETE FROM plans WHERE id = 2;\nUPDATE plans SET code = 'X';", "1,F\n2,P"),
+        (
+            "CREATE TABLE fresh (id integer PRIMARY KEY, code text);\nDROP TABLE plans;\n\
+             ALTER TABLE fresh RENAME TO plans;",
+            "1,F\n2,P",
+        ),
+    ] {
+        for mode in ["upsert", "mirror"] {
+            on_each_database(|world, database| {
+                applied_seed(world, mode);
+                // One row of the seed differs already, and the other one only after the migration.
+                database.sql("UPDATE plans SET code = 'theirs' WHERE id = 1");
+                world.file("migrations/0002_other.sql", "ALTER TABLE plans ADD COLUMN n integer;\n");
+                assert_eq!(world.plan_json()["deferred"], serde_json::json!([]));
+                world.file("migrations/0002_other.sql", migration);
+
+                let deferred = &world.plan_json()["deferred"][0];
+                assert_eq!(deferred["address"], "system.seed.plans", "{deferred}");
+                assert!(deferred["reason"].as_str().unwrap().contains("0002_other"), "{deferred}");
+                world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+
+                assert_eq!(database.sql("SELECT id || ',' || code FROM plans ORDER BY id"), rows);
+                world.plan().exits(0);
+            });
+        }
+    }
+}
+
+#[test]
+fn f10_a_seed_of_a_renamed_table_is_planned_after_the_rename_or_named_wrong() {
+    for mode in ["insert", "upsert", "mirror"] {
+        on_each_database(|world, database| {
+            applied_seed(world, mode);
+            world.file("migrations/0002_rename.sql", "ALTER TABLE plans RENAME TO tariffs;\n");
+
+            world
+                .plan()
+                .exits(1)
+                .warns("system.migration.0002_rename renames its table plans to tariffs")
+                .warns("name the table tariffs");
+            // A view of the old name takes its place.
+            world.file(
+                "migrations/0002_rename.sql",
+                "ALTER TABLE plans RENAME TO tariffs;\nCREATE VIEW plans AS SELECT * FROM tariffs;\n",
+            );
+            world.plan().exits(2);
+            world.file("migrations/0002_rename.sql", "ALTER TABLE plans RENAME TO tariffs;\n");
+            world.spec(&SPEC.replace("upsert", mode).replace("table: plans", "table: tariffs"));
+            world.file("plans.csv", "id,code\n1,F\n2,P\n3,new\n");
+
+            let plan = world.plan_json();
+            assert_eq!(crate::stacks::steps(&plan), ["run system.migration.0002_rename"]);
+            assert_eq!(plan["deferred"][0]["address"], "system.seed.plans");
+            world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+
+            assert_eq!(database.sql("SELECT id || ',' || code FROM tariffs ORDER BY id"), "1,F\n2,P\n3,new");
+            world.plan().exits(0);
+        });
+    }
+}
+
+#[test]
+fn f10_accounts_whose_table_a_pending_migration_renames_or_makes_anew() {
+    on_each_database(|world, database| {
+        let table = |name: &str| {
+            format!(
+                "CREATE TABLE {name} (id text PRIMARY KEY, username text UNIQUE, email text, password_hash text, \
+                 role text, is_active boolean);\n"
+            )
+        };
+        let users =
+            "  users:\n    ada: { email: a@example.com, role: admin, password: long-enough-for-all }\n";
+        let spec = format!("{SPEC}{users}")
+            .replace("  seeds:\n    plans: { table: plans, key: [id], rows: plans.csv, mode: upsert }\n", "");
+        world.spec(&spec).file("migrations/0001_init.sql", table("users"));
+        world.apply().exits(0);
+
+        world.file("migrations/0002_more.sql", "ALTER TABLE users RENAME TO people;\n");
+        world.plan().exits(1).warns("renames its table users to people");
+        world.file("migrations/0002_more.sql", format!("DROP TABLE users;\n{}", table("users")));
+        assert_eq!(world.plan_json()["deferred"][0]["address"], "system.user.ada");
+        world.trueup(&["apply", "--auto-approve", "--allow", "destructive"]).exits(0);
+
+        assert_eq!(database.sql("SELECT username FROM users"), "ada");
+        world.plan().exits(0);
+    });
+}

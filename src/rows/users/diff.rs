@@ -15,7 +15,7 @@ use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, note_uncompared};
 use crate::migrations::Upcoming;
-use crate::rows::diff::cannot_be_checked;
+use crate::rows::diff::{cannot_be_checked, renamed_message};
 use crate::rows::fits::{Misfit, takes_truth};
 use crate::rows::sample::shown_value;
 use crate::rows::{Asked, Change, Desired, Lacking, Observed, Shape, missing_message, not_given};
@@ -49,10 +49,17 @@ pub(crate) fn diff(
     };
     let Some(accounts) = desired.accounts.as_ref().filter(|_| !desired.users.is_empty()) else { return diff };
     let name = TableName::parse(&accounts.table);
+    if let Some(rename) = upcoming.renamed_away(&name) {
+        let (message, help) = renamed_message(rename, &name);
+        let first = desired.users.keys().next().map_or("", String::as_str);
+        let at = Some(accounts.at.clone());
+        diff.faults.push(Fault { address: address(first), message, help: Some(help), at });
+        return diff;
+    }
     let table = match (find(accounts, &name, desired, observed), pending) {
         (Ok(table), _) => Some(table),
-        (Err(Lacking::Table), Some(_)) => None,
-        (Err(Lacking::Column(_)), Some(pending)) => {
+        (Err(Lacking::Table), Some(_)) if !upcoming.is_renamed_to(&name) => None,
+        (Err(Lacking::Table | Lacking::Column(_)), Some(pending)) => {
             let reason = format!("known after {pending}");
             let held = |name: &String| Held { address: address(name), reason: reason.clone() };
             diff.deferred.extend(desired.users.keys().map(held));
@@ -139,7 +146,14 @@ pub(crate) fn diff(
             continue;
         }
         match verdict {
-            AccountAction::Same => diff.unchanged += 1,
+            AccountAction::Same => match upcoming.last_of_all.filter(|_| upcoming.may_change_rows(&name)) {
+                Some(last) => {
+                    let reason =
+                        format!("compared again after {last}, as migrations may change rows of {name}");
+                    diff.deferred.push(Held { address: address(username), reason });
+                }
+                None => diff.unchanged += 1,
+            },
             AccountAction::Unobserved => {
                 diff.deferred.push(Held { address: address(username), reason: "not observed".to_owned() });
             }
