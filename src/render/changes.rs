@@ -1,13 +1,18 @@
 //! The changes of a plan, grouped by component: one row each, with the differences below it. Many
 //! similar changes are folded into one row.
 
+use std::collections::BTreeMap;
+
 use super::Tone;
 use super::page::{Detail, Page};
 use super::values::differences;
-use crate::address::{Component, Kind};
+use crate::address::{Address, Component, Kind};
 use crate::change::{Action, Drift, Risk};
 use crate::neutral::{block, one_line};
 use crate::plan::ChangeEntry;
+
+/// Line diffs of documents, by the address of their change and their id.
+pub type TextChanges = BTreeMap<Address, BTreeMap<String, String>>;
 
 /// Longer diffs are cut in text output; JSON contains all of it.
 const MOST_DIFF_LINES: usize = 60;
@@ -42,7 +47,7 @@ pub(super) fn sign(action: Action) -> (&'static str, Tone) {
 }
 
 /// Renders the changes, in order within each component.
-pub(super) fn changes(page: &mut Page, changes: &[ChangeEntry]) {
+pub(super) fn changes(page: &mut Page, changes: &[ChangeEntry], texts: &TextChanges) {
     let safe_lines: usize = changes.iter().filter(|change| is_safe_sql(change)).filter_map(diff_length).sum();
     let is_short = safe_lines <= MOST_SAFE_LINES;
     for component in Component::ALL {
@@ -59,7 +64,7 @@ pub(super) fn changes(page: &mut Page, changes: &[ChangeEntry]) {
                 [first, .., last] if alike.len() > MOST_ALIKE && page.style.detail == Detail::Short => {
                     folded(page, first, last, alike.len());
                 }
-                _ => alike.iter().for_each(|change| row(page, change, width, is_short)),
+                _ => alike.iter().for_each(|change| row(page, change, texts, (width, is_short))),
             }
         }
     }
@@ -86,7 +91,7 @@ fn folded(page: &mut Page, first: &ChangeEntry, last: &ChangeEntry, count: usize
     page.row(6, &format!("{head}  {count} of them, {from} to {to} {hint}"));
 }
 
-fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
+fn row(page: &mut Page, change: &ChangeEntry, texts: &TextChanges, (width, is_short): (usize, bool)) {
     let (sign, tone) = sign(change.action);
     let address = format!("{:width$}", one_line(change.address.as_str()));
     let risks = format!("[{}]", change.risks().names());
@@ -120,6 +125,10 @@ fn row(page: &mut Page, change: &ChangeEntry, width: usize, is_short: bool) {
         page.row(10, &format!("      {finding}"));
     }
     details(page, change, is_short);
+    for (id, diff) in texts.get(&change.address).into_iter().flatten() {
+        page.line(&format!("      text of {}:", one_line(id)));
+        diff_lines(page, diff, Page::wrapped);
+    }
 }
 
 /// Whether a change runs a text that has no risk and need not be reviewed in full.
@@ -141,8 +150,8 @@ fn details(page: &mut Page, change: &ChangeEntry, is_short: bool) {
                 page.tone(Tone::Faint, &format!("{count} line{plural} of SQL; `--format json` has all"));
             page.row(8, &format!("      {text}"));
         }
-        // The diff of rows has our own lines, which may be wrapped; other diffs quote a text.
-        Some(diff) if matches!(change.address.kind(), Kind::Seed | Kind::Ontology) => {
+        // The diff of rows or documents has our own lines, which may be wrapped; other diffs quote a text.
+        Some(diff) if matches!(change.address.kind(), Kind::Seed | Kind::Ontology | Kind::Documents) => {
             diff_lines(page, diff, Page::wrapped);
         }
         Some(diff) => diff_lines(page, diff, Page::line),

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Tone;
-use super::changes::{changes, drift};
+use super::changes::{TextChanges, changes, drift};
 use super::page::{Page, Style};
 use crate::address::Component;
 use crate::plan::{Baseline, ChangeEntry, DriftReport, SchemaBaseline};
@@ -15,7 +15,7 @@ pub fn drift_text(drifted: &DriftReport, style: Style) -> String {
     let mut page = Page::new(style);
     let (name, environment) = (page.tone(Tone::Strong, stack), page.tone(Tone::Name, environment));
     page.line(&format!("{name}, environment {environment}"));
-    changes(&mut page, to_change);
+    changes(&mut page, to_change, &TextChanges::new());
     drift(&mut page, left);
     page.gap();
     if let SchemaBaseline::Recorded { run_elsewhere } = schema {

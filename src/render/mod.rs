@@ -15,6 +15,7 @@ mod tests;
 mod text;
 mod values;
 
+pub use changes::TextChanges;
 pub use drift::{drift_json, drift_text};
 pub use events::{event_json, event_line, note_text, summary_json, summary_text};
 pub use graph::{graph_dot, graph_mermaid, graph_text};
@@ -23,4 +24,4 @@ pub use markdown::markdown;
 pub use page::{Detail, Style};
 pub use paint::{Paint, Tone};
 pub use table::{Cell, table};
-pub use text::{plan_json, plan_text};
+pub use text::{live_plan_text, plan_json, plan_text};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Tone;
-use super::changes::{changes, drift};
+use super::changes::{TextChanges, changes, drift};
 use super::page::{Detail, Page, Style};
 use crate::address::Kind;
 use crate::change::{Check, Held, Status};
@@ -17,9 +17,14 @@ pub fn plan_json(plan: &Document) -> String {
 
 /// Renders the plan as text, ending in a newline.
 pub fn plan_text(plan: &Document, style: Style) -> String {
+    live_plan_text(plan, &TextChanges::new(), style)
+}
+
+/// Like [`plan_text`], with the changes of texts, which are read from the store and not part of the plan.
+pub fn live_plan_text(plan: &Document, texts: &TextChanges, style: Style) -> String {
     let mut page = Page::new(style);
     head(&mut page, plan);
-    changes(&mut page, &plan.changes);
+    changes(&mut page, &plan.changes, texts);
     held(&mut page, "Blocked", &plan.blocked);
     held(&mut page, "Known later", &plan.deferred);
     drift(&mut page, &plan.drift);

@@ -35,7 +35,7 @@ pub enum Task {
     Drop,
     /// Write and delete documents.
     Documents {
-        /// Documents that are missing or differ.
+        /// Documents that differ, then documents that are missing.
         write: Vec<Document>,
         /// Ids of equal documents whose mark is renewed.
         adopt: Vec<String>,

@@ -69,6 +69,12 @@ struct Documents {
     metadatas: Option<Vec<Metadata>>,
 }
 
+#[derive(Deserialize)]
+struct Texts {
+    ids: Vec<String>,
+    documents: Option<Vec<Option<String>>>,
+}
+
 /// What documents that are deleted in one request have in common.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Mark {
@@ -254,6 +260,16 @@ impl Chroma {
         let path = self.documents_path(collection, "get");
         let there: Documents = self.http.call(Method::POST, &path, Some(&body)).await?;
         Ok(pairs(there).collect())
+    }
+
+    /// The texts of existing documents, by id.
+    pub(super) async fn texts(&self, name: &str, ids: &[&String]) -> Result<BTreeMap<String, String>, Error> {
+        let Some(collection) = self.collection(name).await? else { return Ok(BTreeMap::new()) };
+        let body = json!({ "ids": ids, "include": ["documents"] });
+        let path = self.documents_path(&collection.id, "get");
+        let Texts { ids, documents } = self.http.call(Method::POST, &path, Some(&body)).await?;
+        let texts = ids.into_iter().zip(documents.unwrap_or_default());
+        Ok(texts.filter_map(|(id, text)| Some((id, text?))).collect())
     }
 
     /// The documents that have a mark of the writer's own, by that mark.

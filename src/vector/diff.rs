@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::apply::{Change, Task};
 use super::desired::{Collection, Desired};
-use super::difference::{Difference, LISTED, listed, mass_delete};
+use super::difference::{Difference, LISTED, mass_delete};
 use super::holding::Holding;
 use super::observed::{Observed, ObservedCollection, Seen};
 use super::owner::{Owner, Standing};
@@ -329,7 +329,6 @@ fn documents(
         "documents": wanted.documents.len(),
         "digest": Digest::of_json(&fingerprints),
         "embedder": desired.embedder.identity(),
-        "ids": listed(wanted.documents.keys()),
     });
     let targets = wanted.targets.iter().map(|target| Kind::TargetSchema.named(target));
     let planned = Planned {
@@ -341,7 +340,7 @@ fn documents(
         summary: difference.summary(),
         before: (count > 0).then(|| difference.before(count)),
         after: (action != Action::Delete).then_some(after),
-        diff: None,
+        diff: Some(difference.listing()).filter(|listing| !listing.is_empty()),
         seen: holding.digest(),
         guard,
         at: Some(wanted.at.clone()),
@@ -358,7 +357,7 @@ fn take_back(desired: &Desired, stored: &str, there: &ObservedCollection) -> Vec
     let no_document = std::iter::empty();
     let own = &desired.claimant.owner;
     let difference = Difference::of(no_document, |_| false, &holding.documents, own);
-    let planned = |address, summary, before, seen, needs, task| Planned {
+    let planned = |address, summary, (before, diff), seen, needs, task| Planned {
         address,
         action: Action::Delete,
         risks: Risks::SAFE,
@@ -367,7 +366,7 @@ fn take_back(desired: &Desired, stored: &str, there: &ObservedCollection) -> Vec
         summary,
         before: Some(before),
         after: None,
-        diff: None,
+        diff,
         seen,
         guard: None,
         at: None,
@@ -378,7 +377,7 @@ fn take_back(desired: &Desired, stored: &str, there: &ObservedCollection) -> Vec
         changes.push(planned(
             Kind::Documents.named(&name),
             difference.summary(),
-            difference.before(holding.documents.len()),
+            (difference.before(holding.documents.len()), Some(difference.listing())),
             holding.digest(),
             Vec::new(),
             difference.task(),
@@ -388,7 +387,7 @@ fn take_back(desired: &Desired, stored: &str, there: &ObservedCollection) -> Vec
         changes.push(planned(
             Kind::Collection.named(&name),
             "delete the collection, which nobody else uses".to_owned(),
-            json!({ "documents_of_others": 0 }),
+            (json!({ "documents_of_others": 0 }), None),
             Digest::of("empty"),
             changes.iter().map(|change| change.address.clone()).collect(),
             Task::Drop,

@@ -10,6 +10,7 @@ use super::documents::Document;
 use super::observed::ObservedDocument;
 use super::owner::Owner;
 use crate::journal::RunId;
+use crate::neutral::one_line;
 
 /// Ids that a plan lists per category; the others are counted.
 pub(super) const LISTED: usize = 20;
@@ -104,9 +105,19 @@ impl<'a> Difference<'a> {
         })
     }
 
+    /// A line for each of the first documents of each category: its sign, and its id.
+    pub(super) fn listing(&self) -> String {
+        let Self { missing, differing, adopted: _, unwanted } = self;
+        let mut lines = String::new();
+        list(&mut lines, '+', missing.iter().map(|document| &document.id));
+        list(&mut lines, '~', differing.iter().map(|(document, _)| &document.id));
+        list(&mut lines, '-', unwanted.iter().map(|(id, _)| *id));
+        lines
+    }
+
     pub(super) fn task(&self) -> Task {
         let Self { missing, differing, adopted, unwanted } = self;
-        let write = missing.iter().copied().chain(differing.iter().map(|(document, _)| *document));
+        let write = differing.iter().map(|(document, _)| *document).chain(missing.iter().copied());
         Task::Documents {
             write: write.cloned().collect(),
             adopt: adopted.iter().map(|id| (*id).clone()).collect(),
@@ -131,8 +142,18 @@ fn counted(count: usize) -> String {
     if count == 1 { "1 document".to_owned() } else { format!("{count} documents") }
 }
 
+fn list<'a>(lines: &mut String, sign: char, ids: impl ExactSizeIterator<Item = &'a String>) {
+    let more = ids.len().saturating_sub(LISTED);
+    for id in ids.take(LISTED) {
+        let _ = writeln!(lines, "{sign}{}", one_line(id));
+    }
+    if more > 0 {
+        let _ = writeln!(lines, " … {sign} {more} more");
+    }
+}
+
 /// The count, and the first ids.
-pub(super) fn listed<'a>(ids: impl ExactSizeIterator<Item = &'a String>) -> Value {
+fn listed<'a>(ids: impl ExactSizeIterator<Item = &'a String>) -> Value {
     let count = ids.len();
     json!({ "count": count, "ids": ids.take(LISTED).collect::<Vec<_>>() })
 }

@@ -19,6 +19,7 @@ mod owner;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use apply::{Change, Task, apply};
 pub use client::Client;
@@ -30,6 +31,7 @@ pub use observed::{
     Backend, BackendKind, Observed, ObservedCollection, ObservedDocument, OwnedDocuments, Seen, observe,
 };
 pub use owner::{Claimant, Owner};
+pub use texts::text_changes;
 
 /// The distance metric. It is part of every fingerprint, because vectors of another metric are not
 /// comparable.

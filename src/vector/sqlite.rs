@@ -181,6 +181,22 @@ impl SqliteStore {
         .await
     }
 
+    /// The texts of existing documents, by id.
+    pub(super) async fn texts(&self, name: &str, ids: &[&String]) -> Result<BTreeMap<String, String>, Error> {
+        let sql = "SELECT d.key, d.document FROM vector_documents d \
+                   JOIN vector_collections c ON c.id = d.collection \
+                   WHERE c.name = $1 AND d.key IN (SELECT value FROM json_each($2))";
+        let reading = async {
+            let database = self.open_to_read().await?;
+            let keys = Value::Texts(ids.iter().map(|id| Some((*id).clone())).collect());
+            let rows = database.query(sql, &[name.into(), keys]).await;
+            database.close().await;
+            rows?.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+        };
+        let texts: sql::Result<_> = reading.await;
+        texts.map_err(|error| self.wrong(error))
+    }
+
     async fn write<T>(&self, work: impl AsyncFnOnce(&Database) -> Written<T>) -> Result<T, Error> {
         let database = self.open_to_write().await?;
         let result = work(&database).await;
