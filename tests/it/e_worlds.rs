@@ -63,6 +63,10 @@ fn e01_a_plan_of_a_saved_world_has_the_bytes_of_the_live_one_with_no_variable_se
             let offline = formats.map(|format| {
                 world.trueup(&["plan", "--world", file, "--format", format]).exits(0).stdout.clone()
             });
+            let [_, live_text, _] = &live;
+            let has_text_changes = live_text.contains("text of business/products:\n");
+            assert_eq!(has_text_changes, file == "changed.json", "{live_text}");
+            let live = live.map(|plan| without_text_changes(&plan));
             for (offline, live) in offline.iter().zip(&live) {
                 let differing = offline.lines().zip(live.lines()).filter(|(offline, live)| offline != live);
                 assert_eq!(differing.collect::<Vec<_>>(), [], "{file}, offline and live");
@@ -70,6 +74,20 @@ fn e01_a_plan_of_a_saved_world_has_the_bytes_of_the_live_one_with_no_variable_se
             }
         }
     }
+}
+
+/// Removes the differences from stored texts, which only a live plan can read.
+fn without_text_changes(plan: &str) -> String {
+    let mut is_text = false;
+    let mut kept = String::new();
+    for line in plan.lines() {
+        is_text = line.starts_with("      text of ") || (is_text && line.starts_with("      "));
+        if !is_text {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
 }
 
 #[test]
