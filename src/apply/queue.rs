@@ -108,6 +108,25 @@ impl Queue {
         if is_end && self.is_clean { self.last.take() } else { None }
     }
 
+    /// Returns copies of the steps that can run right after one that starts now, each after the one before it:
+    /// they wait for no other step, and `fits` accepts them. They stay in the queue until [`Self::take`].
+    pub(super) fn successors(&self, first: &Step, most: usize, fits: impl Fn(&Step) -> bool) -> Vec<Step> {
+        let successor = |last: &Address| {
+            let followers = self.followers.get(last)?.iter();
+            let mut waiting = followers.filter_map(|follower| self.waiting.get(follower));
+            waiting.find(|next| next.missing.len() == 1 && fits(&next.step)).map(|next| &next.step)
+        };
+        let first = Some(first).filter(|first| fits(first));
+        let steps = std::iter::successors(first, |last| successor(&last.address));
+        steps.skip(1).take(most).cloned().collect()
+    }
+
+    /// Removes a step that may start now.
+    pub(super) fn take(&mut self, address: &Address) -> Option<Step> {
+        let place = self.ready.iter().position(|step| step.address == *address)?;
+        self.ready.remove(place)
+    }
+
     /// Marks a step as done, so that its dependents may start.
     pub(super) fn done(&mut self, address: &Address) {
         for follower in self.followers.remove(address).unwrap_or_default() {
@@ -194,6 +213,35 @@ mod tests {
         assert!(queue.next(&busy()).is_none());
         queue.done(&seed("b"));
         assert_eq!(queue.next(&Lanes::default()).unwrap().address.name(), "c");
+    }
+
+    #[test]
+    fn successors_end_before_a_step_that_needs_another_one_or_does_not_fit() {
+        let steps =
+            [("a", vec![]), ("b", vec!["a"]), ("c", vec!["b"]), ("d", vec!["c"]), ("e", vec!["d", "x"])];
+        let queue = || {
+            let mut steps: Vec<Step> = steps.iter().map(|(name, needs)| step(name, needs)).collect();
+            steps.insert(1, step("other", &["a"]));
+            steps.push(step("x", &[]));
+            let mut queue = Queue::new(steps);
+            let first = queue.next(&Lanes::default()).unwrap();
+            (queue, first)
+        };
+        let successors = |most, fits: fn(&str) -> bool| {
+            let (queue, first) = queue();
+            let steps = queue.successors(&first, most, |step| fits(step.address.name()));
+            steps.iter().map(|step| step.address.name().to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(successors(9, |name| name != "other"), "b c d");
+        assert_eq!(successors(9, |name| !["other", "c"].contains(&name)), "b");
+        assert_eq!(successors(2, |name| name != "other"), "b c");
+        assert_eq!(successors(9, |name| name != "a"), "");
+
+        let (mut queue, _) = queue();
+        assert!(queue.take(&seed("b")).is_none(), "it waits for a");
+        queue.done(&seed("a"));
+        assert_eq!(queue.take(&seed("b")).unwrap().address.name(), "b");
+        assert!(queue.take(&seed("b")).is_none());
     }
 
     #[test]

@@ -155,7 +155,9 @@ impl Recorder {
 
     /// Writes the steps that ended, unless the last write is recent.
     pub(super) async fn keep_up(&mut self) {
-        if self.flushed.elapsed() < MAX_DELAY {
+        // Written before the delay is over, because a step that runs then may hold the only lock of a SQLite
+        // file.
+        if self.flushed.elapsed() < MAX_DELAY / 2 {
             return;
         }
         match self.database.as_ref().map(Database::dialect) {

@@ -1,23 +1,33 @@
 //! Executes steps in parallel: a step starts when its dependencies are done. Dependents of a failed
 //! step are blocked and reported, and a step that would wait for a connection or a row lets others
-//! start first. The flags come last.
+//! start first. Consecutive migrations of SQLite run together. The flags come last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::queue::{Lanes, Queue};
 use super::record::Recorder;
 use super::run::Run;
-use super::step::{StepError, describe, perform};
+use super::step::{MOST_TOGETHER, StepEnd, StepError, can_share_transaction, describe, perform_all};
 use super::{Cancel, Event, Frontend, Note};
+use crate::address::Address;
 use crate::change::Effect;
 use crate::connection::Waits;
 use crate::journal::Outcome;
 use crate::plan::Step;
 use crate::sql;
+
+/// A step that runs.
+struct Started {
+    step: Step,
+    /// How many steps are tried in its transaction, with itself.
+    together: usize,
+    since: Instant,
+}
 
 impl Run<'_> {
     /// Executes the steps of a plan, emits events and records how each step ended.
@@ -25,23 +35,35 @@ impl Run<'_> {
         let (clients, cancel) = (&self.clients, self.cancel);
         let mut migrations = steps.iter().filter(|step| step.is_migration()).count();
         let mut queue = Queue::new(steps);
+        let mut most_together = MOST_TOGETHER;
         let mut waits = clients.system.waits();
+        let (begins, mut begun) = mpsc::unbounded_channel();
+        let mut announced = HashSet::new();
         let mut is_announced = false;
-        let mut running: JoinSet<Result<Effect, StepError>> = JoinSet::new();
-        let mut started: HashMap<Id, (Step, Instant)> = HashMap::new();
+        let mut running: JoinSet<Vec<StepEnd>> = JoinSet::new();
+        let mut started: HashMap<Id, Started> = HashMap::new();
         loop {
             while running.len() < self.request.parallelism.max(1) && !cancel.is_requested() {
-                let lanes = Lanes::used_by(started.values().map(|(step, _)| step));
+                let lanes = Lanes::used_by(started.values().map(|started| &started.step));
                 let Some(step) = queue.next(&lanes) else { break };
-                frontend.event(&Event::Started { address: step.address.clone() });
-                let work = perform(step.work.clone(), Arc::clone(clients), self.id.clone());
+                announce(&step.address, &mut announced, frontend);
+                let is_together = |step: &Step| can_share_transaction(step, clients.system.dialect());
+                let followers = queue.successors(&step, most_together - 1, is_together);
+                let together = 1 + followers.len();
+                let work = perform_all(
+                    step.clone(),
+                    followers,
+                    (Arc::clone(clients), self.id.clone()),
+                    begins.clone(),
+                );
                 let work = sql::with_listener(clients.system.listener(step.address.clone()), work);
-                started.insert(running.spawn(work).id(), (step, Instant::now()));
+                started.insert(running.spawn(work).id(), Started { step, together, since: Instant::now() });
             }
             let ended = loop {
                 tokio::select! {
                     ended = running.join_next_with_id() => break ended,
                     Some(Waits { address, on }) = waits.recv() => frontend.event(&Event::Note(Note::Waiting { address, on })),
+                    Some(address) = begun.recv() => announce(&address, &mut announced, frontend),
                     // While a long step runs, no other event may occur, so the journal is written
                     // on a timer.
                     () = recorder.is_due() => keep_up(recorder, cancel).await,
@@ -61,18 +83,25 @@ impl Run<'_> {
                 }
             };
             let Some(ended) = ended else { break };
-            let (id, result) = result_of(ended);
-            if let Some(lost) = result.as_ref().err().and_then(StepError::lost_lock) {
-                cancel.stop(format!("the lock was lost: {}", lost.reason));
+            let Some((Started { step, together, .. }, ends)) = ends_of(ended, &mut started) else { continue };
+            if together > 1 {
+                // After a transaction that was rolled back, the attempts begin with two steps.
+                most_together = (2 * ends.len()).clamp(2, MOST_TOGETHER);
             }
-            if let Some((step, began)) = started.remove(&id) {
+            let mut first = Some(step);
+            for StepEnd { address, elapsed, result } in ends {
+                let Some(step) = first.take().or_else(|| queue.take(&address)) else { continue };
+                announce(&address, &mut announced, frontend);
+                if let Some(lost) = result.as_ref().err().and_then(StepError::lost_lock) {
+                    cancel.stop(format!("the lock was lost: {}", lost.reason));
+                }
                 migrations -= usize::from(step.is_migration());
                 if migrations == 0 {
                     clients.system.end_migrations().await;
                 }
-                record_end(step, began.elapsed(), result, &mut queue, recorder, frontend);
-                keep_up(recorder, cancel).await;
+                record_end(step, elapsed, result, &mut queue, recorder, frontend);
             }
+            keep_up(recorder, cancel).await;
         }
         recorder.is_interrupted |= cancel.is_requested();
         let why = match cancel.reason() {
@@ -80,9 +109,11 @@ impl Run<'_> {
             None if cancel.is_requested() => "interrupted",
             None => "a step before it failed",
         };
-        let stopped = started.into_values().map(|(step, _)| step).collect();
+        let running = started.into_values().map(|started| started.step);
+        let (stopped, waiting) =
+            running.chain(queue.drain()).partition(|step| announced.contains(&step.address));
         recorder.block(stopped, "stopped while it ran", frontend);
-        recorder.block(queue.drain(), why, frontend);
+        recorder.block(waiting, why, frontend);
         if !cancel.is_urgent() {
             clients.system.end_migrations().await;
         }
@@ -98,11 +129,27 @@ async fn keep_up(recorder: &mut Recorder, cancel: &Cancel) {
     }
 }
 
-/// A panic in a step is a defect; it fails the step instead of the process.
-fn result_of(ended: Result<(Id, Result<Effect, StepError>), JoinError>) -> (Id, Result<Effect, StepError>) {
+/// Emits the event that a step starts, once.
+fn announce(address: &Address, announced: &mut HashSet<Address>, frontend: &mut dyn Frontend) {
+    if announced.insert(address.clone()) {
+        frontend.event(&Event::Started { address: address.clone() });
+    }
+}
+
+/// Returns the steps that a task executed, with how they ended.
+fn ends_of(
+    ended: Result<(Id, Vec<StepEnd>), JoinError>,
+    started: &mut HashMap<Id, Started>,
+) -> Option<(Started, Vec<StepEnd>)> {
     match ended {
-        Ok((id, result)) => (id, result),
-        Err(error) => (error.id(), Err(StepError::Lost(error.to_string()))),
+        Ok((id, ends)) => Some((started.remove(&id)?, ends)),
+        // A panic in a step is a defect; it fails the step instead of the process.
+        Err(error) => {
+            let first = started.remove(&error.id())?;
+            let (address, elapsed) = (first.step.address.clone(), first.since.elapsed());
+            let end = StepEnd { address, elapsed, result: Err(StepError::Lost(error.to_string())) };
+            Some((first, vec![end]))
+        }
     }
 }
 

@@ -166,13 +166,10 @@ impl Session {
         Ok(read_recorded(self.row(format!("{reset}; {begin}; {recorded}")).await?))
     }
 
-    /// The text that precedes a file sent in one message: like [`Self::begin`], without reading the
-    /// history.
+    /// The text that precedes a file sent to PostgreSQL in one message: like [`Self::begin`], without reading
+    /// the history.
     pub(crate) fn beginning(&self, limits: Limits) -> String {
-        match self.dialect() {
-            Dialect::Postgres => format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL ")),
-            Dialect::Sqlite => format!("{}; BEGIN IMMEDIATE;\n", self.reset),
-        }
+        format!("{}; BEGIN; {};\n", self.reset, limits.set("LOCAL "))
     }
 
     /// Whether the history has a version; false where the query fails.

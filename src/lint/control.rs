@@ -118,6 +118,18 @@ pub(crate) fn disables_foreign_keys(sql: &str) -> bool {
     })
 }
 
+/// Whether a text for SQLite only defines schema objects and reads or writes rows, so that it affects neither
+/// the transaction nor the session in which it runs.
+pub(crate) fn only_changes_schema_and_rows(sql: &str) -> bool {
+    const FIRST_WORDS: [&str; 9] =
+        ["alter", "create", "delete", "drop", "insert", "replace", "select", "update", "with"];
+    let script = Script::read(sql, Dialect::Sqlite);
+    script.statements.iter().all(|at| {
+        let words = first_words(sql.get(at.clone()).unwrap_or(""), Dialect::Sqlite);
+        words.first().is_some_and(|word| FIRST_WORDS.contains(&word.as_str()))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +159,29 @@ mod tests {
             assert_eq!(why(sql), None, "{sql}");
         }
         assert!(client_command(".mode csv\nSELECT 1;", Dialect::Sqlite).is_some());
+    }
+
+    #[test]
+    fn what_affects_the_transaction_or_the_session_is_more_than_schema_and_rows() {
+        for (sql, only) in [
+            (
+                "-- x\nCREATE TABLE a (x int); INSERT INTO a VALUES (1); WITH b AS (SELECT 1) DELETE FROM a",
+                true,
+            ),
+            (
+                "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; UPDATE a SET x = 1; END; DROP TABLE b",
+                true,
+            ),
+            ("", true),
+            ("CREATE TABLE a (x int); PRAGMA user_version = 2", false),
+            ("SAVEPOINT a; RELEASE a", false),
+            ("ATTACH 'b.db' AS b", false),
+            ("VACUUM", false),
+            ("SELECT 1; COMMIT; BEGIN", false),
+            (".read b.sql", false),
+        ] {
+            assert_eq!(only_changes_schema_and_rows(sql), only, "{sql}");
+        }
     }
 
     #[test]

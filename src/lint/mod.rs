@@ -30,7 +30,9 @@ use crate::catalog::TableName;
 use crate::change::{Risk, Risks};
 use crate::sql::{self, Dialect};
 pub use control::client_command;
-pub(crate) use control::{Boundary, OF_CLIENT_HELP, boundary, disables_foreign_keys, has_transactions};
+pub(crate) use control::{
+    Boundary, OF_CLIENT_HELP, boundary, disables_foreign_keys, has_transactions, only_changes_schema_and_rows,
+};
 use effect::Effect;
 use script::{Script, normalized};
 

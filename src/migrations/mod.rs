@@ -18,6 +18,7 @@ mod repeatable;
 mod risk;
 mod run;
 mod texts;
+mod together;
 mod unit;
 mod upcoming;
 mod watch;
@@ -50,6 +51,7 @@ pub use repeatable::Repeating;
 pub(crate) use repeatable::diff as diff_repeatables;
 pub(crate) use run::record_only;
 pub(crate) use texts::{Texts, contains_any, has_quoted};
+pub(crate) use together::{MOST_FILES, apply as apply_together};
 pub(crate) use upcoming::{Rename, Upcoming};
 
 /// A row of the history.

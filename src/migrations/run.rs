@@ -1,7 +1,7 @@
 //! Runs a migration and its record in one transaction, and retries it when another session holds a
 //! lock. Takes no lock of its own: the caller holds the lock of the run.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 
@@ -97,7 +97,7 @@ pub(crate) async fn record_only(
     recorded
 }
 
-async fn open(client: &Client) -> Result<Session> {
+pub(super) async fn open(client: &Client) -> Result<Session> {
     if let Some(session) = client.take_migrator().await {
         return Ok(session);
     }
@@ -107,7 +107,7 @@ async fn open(client: &Client) -> Result<Session> {
 
 /// Reuses the session for the next file only where it is clean; a failed one is in an undefined
 /// state.
-async fn return_session(client: &Client, session: Session, is_clean: bool) {
+pub(super) async fn return_session(client: &Client, session: Session, is_clean: bool) {
     client.forget_catalog().await;
     if is_clean {
         client.keep_migrator(session).await;
@@ -116,11 +116,11 @@ async fn return_session(client: &Client, session: Session, is_clean: bool) {
     }
 }
 
-/// Sends BEGIN, the file, its record and COMMIT in one message. Returns false where the file has to be run
-/// step by step instead; nothing of it is kept then.
+/// Sends BEGIN, the file, its record and COMMIT in one message to PostgreSQL. Returns false where the file has to
+/// be run step by step instead; nothing of it is kept then.
 ///
-/// An error of such a message does not always show whether the file or the record failed, and SQLite never
-/// reports a position. In these cases the file is run again step by step to locate the error.
+/// An error of such a message does not always show whether the file or the record failed. In these cases the
+/// file is run again step by step to locate the error.
 async fn in_one_message(
     job: &Job<'_>,
     pending: &Pending,
@@ -128,24 +128,17 @@ async fn in_one_message(
     (client, run): (&Client, &RunId),
 ) -> Result<bool> {
     let dialect = session.dialect();
-    let can_end = match dialect {
-        Dialect::Postgres => true,
-        // SQLite accepts a comment without an end: it would swallow the record and the COMMIT.
-        Dialect::Sqlite => !job.sql.contains("/*") && !lint::disables_foreign_keys(job.sql),
-    };
-    let is_plain =
-        can_end && job.sql.len() <= MAX_MESSAGE_BYTES && lint::assertions(job.sql, dialect).is_empty();
+    // SQLite has no round trips to save, and accepts a comment without an end, which would swallow the record.
+    let is_plain = dialect == Dialect::Postgres
+        && job.sql.len() <= MAX_MESSAGE_BYTES
+        && lint::assertions(job.sql, dialect).is_empty();
     if !is_plain {
         return Ok(false);
     }
     let before = session.beginning(job.limits);
     // Where the history has the version already, its primary key rejects the record, and the
     // transaction is rolled back.
-    let took = match dialect {
-        Dialect::Postgres => TimeTaken::InTransaction,
-        Dialect::Sqlite => TimeTaken::Since(SystemTime::now()),
-    };
-    let mut end = record(job, Some(pending), took, session, run);
+    let mut end = record(job, Some(pending), TimeTaken::InTransaction, session, run);
     end.push("COMMIT".to_owned());
     // The newline ends a comment on the last line of the file.
     let message = format!("{before}{}\n;{}", job.sql, end.join("; "));
@@ -157,9 +150,6 @@ async fn in_one_message(
         return Err(lost);
     }
     session.rollback().await;
-    if dialect == Dialect::Sqlite {
-        return Ok(false);
-    }
     match failure::message_failed(job, &error, &before, &mut watch) {
         None => Ok(false),
         // Another run applied the migration after this plan was made.
@@ -257,8 +247,6 @@ pub(super) enum TimeTaken {
     Known(Duration),
     /// The age of the transaction, which PostgreSQL computes.
     InTransaction,
-    /// The time since this moment, which SQLite computes.
-    Since(SystemTime),
 }
 
 /// The statements that record a migration as done, in sqlx's history and in the inventory.
@@ -315,13 +303,6 @@ pub(super) fn insert_history(pending: &Pending, success: bool, took: TimeTaken, 
     let file = &pending.migration;
     let nanoseconds = match took {
         TimeTaken::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
-        TimeTaken::Since(began) => {
-            let since_1970 = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-            format!(
-                "CAST(max(0, unixepoch('subsec') * 1000 - {}) AS INTEGER) * 1000000",
-                since_1970.as_millis()
-            )
-        }
         TimeTaken::InTransaction => {
             "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::\
                            pg_catalog.int8"

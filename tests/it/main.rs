@@ -39,6 +39,7 @@ mod a04_refused_specs;
 mod a08_migrations;
 mod a08_odd_sql;
 mod a08_refusals;
+mod a08_together;
 mod a08_transactions;
 mod a13_drift;
 mod a14_elsewhere;
