@@ -2,7 +2,7 @@
 //! stored. A server or proxy may return what was sent to it, in any encoding.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
@@ -47,11 +47,10 @@ enum Form {
 static KNOWN: RwLock<Redactor> = RwLock::new(Redactor { patterns: Vec::new() });
 
 /// Adds secrets to those that [`redact`] removes.
-pub fn remember(secrets: Redactor) {
-    let Redactor { patterns } = secrets;
+pub fn remember(secrets: &Redactor) {
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
-    for pattern in patterns {
-        known.push(pattern);
+    for pattern in &secrets.patterns {
+        known.push(pattern.clone());
     }
 }
 
@@ -64,6 +63,12 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 /// password `production` does not remove that word everywhere.
 pub fn redact_own(text: &str) -> Cow<'_, str> {
     KNOWN.read().unwrap_or_else(PoisonError::into_inner).redact_if(text, |pattern| pattern.is_unlike_words)
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({} patterns)", self.patterns.len())
+    }
 }
 
 impl Redactor {

@@ -102,7 +102,7 @@ fn age(observed_at: &str) -> String {
 /// Loads a spec with the environment variables of this process.
 pub(super) fn load(path: &Path, contact: Contact) -> Result<Stack, Failure> {
     let stack = stack::load(path, &|name| std::env::var(name).ok(), contact)?;
-    redact::remember(stack.secrets());
+    redact::remember(&stack.secrets);
     Ok(stack)
 }
 

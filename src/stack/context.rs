@@ -1,7 +1,8 @@
 //! The state of one load: the files read, the variables and all errors so far. It knows no key of
 //! the spec.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use super::tree::{self, Node, Problem, Span};
 use super::{Contact, Warning, mask};
 use crate::digest::Digest;
 use crate::location::{Location, Source};
+use crate::redact::Redactor;
 use crate::sql;
 
 /// Hand-written specs are much smaller.
@@ -84,6 +86,8 @@ pub(super) struct Context<'a> {
     warnings: RefCell<Vec<Warning>>,
     defaults_of_secrets: RefCell<Vec<Span>>,
     contents: RefCell<Vec<(String, Digest)>>,
+    secrets: RefCell<HashSet<Span>>,
+    redactor: RefCell<Redactor>,
 }
 
 impl<'a> Context<'a> {
@@ -98,6 +102,8 @@ impl<'a> Context<'a> {
             warnings: RefCell::default(),
             defaults_of_secrets: RefCell::default(),
             contents: RefCell::default(),
+            secrets: RefCell::default(),
+            redactor: RefCell::default(),
         }
     }
 
@@ -149,6 +155,25 @@ impl<'a> Context<'a> {
         for at in self.defaults_of_secrets.take() {
             self.warn(at, "a secret has a default in the file itself", KEEP_OUT);
         }
+    }
+
+    /// Records the location of a secret.
+    pub(super) fn note_secret(&self, at: Span) {
+        self.secrets.borrow_mut().insert(at);
+    }
+
+    /// Returns the locations of all secrets.
+    pub(super) fn secrets(&self) -> Ref<'_, HashSet<Span>> {
+        self.secrets.borrow()
+    }
+
+    /// Adds the values of a secret to those that are removed from messages.
+    pub(super) fn redact(&self, add: impl FnOnce(&mut Redactor)) {
+        add(&mut self.redactor.borrow_mut());
+    }
+
+    pub(super) fn take_redactor(&self) -> Redactor {
+        self.redactor.take()
     }
 
     /// Adds the content of a file to the digest, under a name that does not depend on its folder.

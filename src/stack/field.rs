@@ -14,6 +14,8 @@ use super::tree::Span;
 
 /// Names of newtypes by which `read.rs` recognises how to deserialize a value.
 pub(super) const FIELD: &str = "trueup::field";
+/// A secret as written.
+pub(super) const SECRET: &str = "trueup::secret";
 /// A scalar as written.
 pub(super) const WRITTEN: &str = "trueup::written";
 /// One or several scalars as written.
@@ -173,9 +175,20 @@ schema!(Named<T> where T, format!("MapOf{}", T::schema_name()), |generator| {
     json_schema!({ "type": "object", "additionalProperties": value })
 });
 
-/// A scalar with its placeholders unresolved, for secrets and addresses.
+/// An address, with its placeholders unresolved.
 #[derive(Debug, Clone)]
 pub(super) struct Written(pub String);
+
+/// A secret, with its placeholders unresolved. A key of this type is a secret everywhere: its value is left out of
+/// the digest of the spec, masked in diagnostics, redacted, and marked in the JSON Schema.
+#[derive(Clone)]
+pub(super) struct SecretText(pub String);
+
+impl fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretText")
+    }
+}
 
 struct Text;
 
@@ -196,6 +209,14 @@ impl<'de> Deserialize<'de> for Written {
 }
 
 schema!(Written, "Written", |_| json_schema!({ "type": "string" }));
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(SECRET, Text).map(Self)
+    }
+}
+
+schema!(SecretText, "SecretText", |_| json_schema!({ "type": "string", "writeOnly": true }));
 
 /// One address, or the addresses of a cluster.
 #[derive(Debug, Clone)]

@@ -1,15 +1,17 @@
 //! Computes the digest of a spec: its merged tree, with placeholders in place of secrets, and the
 //! contents of the files that it names. The order of keys and the location of files do not matter.
 
+use std::collections::HashSet;
+
 use super::interpolate::placeholder;
 use super::mask;
-use super::tree::{Entry, Node, NodeKind};
+use super::tree::{Entry, Node, NodeKind, Span};
 use crate::digest::Digest;
 
-/// Returns the digest of a merged tree and of named contents.
-pub(super) fn spec_digest(root: &Node, contents: &[(String, Digest)]) -> Digest {
+/// Returns the digest of a merged tree, with secrets at the given locations, and of named contents.
+pub(super) fn spec_digest(root: &Node, secrets: &HashSet<Span>, contents: &[(String, Digest)]) -> Digest {
     let mut text = String::new();
-    write(root, &[], &mut text);
+    write(root, secrets, &mut text);
     for (name, digest) in contents {
         framed(name, &mut text);
         framed(digest.as_str(), &mut text);
@@ -24,15 +26,17 @@ fn framed(part: &str, text: &mut String) {
     text.push_str(part);
 }
 
-fn write(node: &Node, path: &[&str], text: &mut String) {
+fn write(node: &Node, secrets: &HashSet<Span>, text: &mut String) {
     match &node.kind {
         _ if node.is_null() => text.push('~'),
-        NodeKind::Scalar { text: scalar, .. } if is_secret(path) => framed(&placeholder(scalar), text),
+        NodeKind::Scalar { text: scalar, .. } if secrets.contains(&node.at) => {
+            framed(&placeholder(scalar), text);
+        }
         NodeKind::Scalar { text: scalar, .. } => framed(&mask::written_url(scalar), text),
         NodeKind::Seq(items) => {
             text.push('[');
             for item in items {
-                write(item, path, text);
+                write(item, secrets, text);
             }
             text.push(']');
         }
@@ -42,19 +46,9 @@ fn write(node: &Node, path: &[&str], text: &mut String) {
             text.push('{');
             for entry in entries {
                 framed(&entry.key, text);
-                let path: Vec<&str> = path.iter().copied().chain([&*entry.key]).collect();
-                write(&entry.value, &path, text);
+                write(&entry.value, secrets, text);
             }
             text.push('}');
         }
-    }
-}
-
-/// Whether a path is a secret of the language; see `raw.rs`.
-fn is_secret(path: &[&str]) -> bool {
-    match path {
-        ["system", "accounts", "columns", "password"] => false,
-        [.., "password" | "token"] => true,
-        _ => false,
     }
 }

@@ -5,6 +5,7 @@ use secrecy::SecretString;
 
 use super::context::{Context, read_text};
 use super::error::Code;
+use super::field::SecretText;
 use super::server_url::{encode_unencoded, encode_user_info};
 use super::tree::Span;
 use super::{Secret, Unset};
@@ -318,9 +319,23 @@ impl Context<'_> {
         }
     }
 
-    /// Returns a secret. With `may_be_unset` its variable may be unset; a literal secret is a
-    /// warning.
-    pub(super) fn secret(&self, at: Span, text: &str, may_be_unset: bool) -> Option<Secret> {
+    /// Returns a secret, which messages will not show. With `may_be_unset` its variable may be unset; a literal
+    /// secret is a warning.
+    pub(super) fn secret(&self, at: Span, text: &SecretText, may_be_unset: bool) -> Option<Secret> {
+        let secret = self.password_of_address(at, text, may_be_unset)?;
+        if let Ok(value) = secret.expose() {
+            self.redact(|redactor| redactor.add(value));
+        }
+        Some(secret)
+    }
+
+    /// As [`Self::secret`], for the password of an address, which decides what of it may be shown.
+    pub(super) fn password_of_address(
+        &self,
+        at: Span,
+        SecretText(text): &SecretText,
+        may_be_unset: bool,
+    ) -> Option<Secret> {
         if self.refuse_foreign_placeholder(at, text) {
             return None;
         }

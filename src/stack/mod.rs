@@ -18,7 +18,6 @@ mod read_key;
 mod rules;
 mod schema;
 mod secret;
-mod secrets;
 mod server_url;
 mod shield;
 mod tree;
@@ -57,7 +56,8 @@ pub fn load(
             cx.warn_of_defaults();
         }
         Some(Stack {
-            digest: fingerprint::spec_digest(&root, &cx.take_contents()),
+            digest: fingerprint::spec_digest(&root, &cx.secrets(), &cx.take_contents()),
+            secrets: cx.take_redactor(),
             warnings: cx.take_warnings(),
             ..stack
         })

@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field::{Addresses, Field, Named, Opt, OrFalse, Setting, TextOr, Value, Written};
+use super::field::{Addresses, Field, Named, Opt, OrFalse, SecretText, Setting, TextOr, Value, Written};
 use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode, VectorAuth};
 
 /// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,
@@ -92,7 +92,7 @@ pub(super) struct Connection {
     /// Account.
     pub user: Opt<String>,
     /// Its password.
-    pub password: Opt<Written>,
+    pub password: Opt<SecretText>,
     /// Name of the database; for Redis the number of a db.
     pub database: Opt<String>,
     /// Encrypts the connection and verifies the server.
@@ -130,7 +130,7 @@ pub(super) struct Role {
     /// Whether it may log in. Default false.
     pub login: Opt<bool>,
     /// Its password, at least 12 characters.
-    pub password: Opt<Written>,
+    pub password: Opt<SecretText>,
     /// Increase it to set the password again.
     pub password_version: Opt<u32>,
     /// Whether it has the privileges of the roles that it is a member of without `SET ROLE`. Default true.
@@ -183,7 +183,7 @@ pub(super) struct User {
     /// Whether it may sign in. Default true.
     pub active: Opt<bool>,
     /// Its first password, at least 12 characters. Required.
-    pub password: Opt<Written>,
+    pub password: Opt<SecretText>,
     /// How the password is hashed. Default `argon2id`.
     pub hash: Opt<PasswordHash>,
     /// Increase it to set the password again.
@@ -325,7 +325,7 @@ pub(super) struct Vector {
     /// Database of Chroma. Default `default_database`.
     pub database: Opt<String>,
     /// Token of Chroma.
-    pub token: Opt<Written>,
+    pub token: Opt<SecretText>,
     /// How the token is sent to Chroma. Default `token` for Chroma Cloud, else `bearer`.
     pub auth: Opt<VectorAuth>,
     /// Prefix of the name of every collection in the store, so that environments can share one. Default none.
@@ -359,7 +359,7 @@ pub(super) struct Embedder {
     /// Length of a vector, for `http` and `hashing`. Default 384 for `hashing`.
     pub dimensions: Opt<u32>,
     /// Token of the service, for `http`.
-    pub token: Opt<Written>,
+    pub token: Opt<SecretText>,
     /// Prefix of a question, for `bert`.
     pub query_prefix: Opt<String>,
     /// Prefix of a document, for `bert`.
@@ -467,13 +467,13 @@ pub(super) struct Cache {
 #[expect(dead_code, reason = "Described and refused: no backend yet")]
 pub(super) struct AclUser {
     /// Its password.
-    pub password: Opt<Written>,
+    pub password: Opt<SecretText>,
     /// Patterns of the keys that it may access.
     pub keys: Opt<Vec<Field<String>>>,
     /// Commands that it may use.
     pub commands: Opt<Vec<Field<String>>>,
     /// Passwords while they are rotated.
-    pub passwords: Opt<Vec<Field<Written>>>,
+    pub passwords: Opt<Vec<Field<SecretText>>>,
     /// Patterns of the channels that it may use.
     pub channels: Opt<Vec<Field<String>>>,
     /// Further sets of keys and commands.

@@ -224,6 +224,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_, '_> {
     ) -> Result<V::Value, ReadError> {
         match name {
             field::FIELD => visitor.visit_seq(FieldAccess { reader: self, step: 0 }),
+            field::SECRET => {
+                self.cx.note_secret(self.node.at);
+                visitor.visit_str(self.written("a text")?.0)
+            }
             field::WRITTEN => visitor.visit_str(self.written("a text")?.0),
             field::WRITTEN_LIST => match &self.node.kind {
                 NodeKind::Seq(_) => self.deserialize_seq(visitor),

@@ -56,3 +56,29 @@ fn relax(schema: &mut Value) {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::mask::is_secret_key;
+
+    /// Returns the keys whose values have the type of a secret, or are lists of them.
+    fn secret_keys(schema: &Value) -> Vec<&str> {
+        let Value::Object(object) = schema else {
+            return schema.as_array().into_iter().flatten().flat_map(secret_keys).collect();
+        };
+        let properties = object.get("properties").and_then(Value::as_object).into_iter().flatten();
+        let is_secret =
+            |value: &Value| [value, &value["items"]].iter().any(|value| value["writeOnly"] == true);
+        let own = properties.filter(|(_, value)| is_secret(value)).map(|(key, _)| key.as_str());
+        own.chain(object.values().flat_map(secret_keys)).collect()
+    }
+
+    #[test]
+    fn a_key_of_a_secret_is_masked_in_diagnostics() {
+        let schema = json_schema();
+        let keys = secret_keys(&schema);
+        assert!(["password", "passwords", "token"].iter().all(|key| keys.contains(key)), "{keys:?}");
+        assert!(keys.iter().all(|key| is_secret_key(key)), "{keys:?}");
+    }
+}

@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::change::Risk;
 use crate::digest::Digest;
 use crate::location::Location;
+use crate::redact::Redactor;
 
 pub use migrations::*;
 pub use rows::*;
@@ -49,6 +50,8 @@ pub struct Stack {
     pub digest: Digest,
     /// Warnings, such as literal secrets, the URL of a disabled target or a dropped policy.
     pub warnings: Vec<Warning>,
+    /// All secrets whose value is known.
+    pub secrets: Redactor,
 }
 
 impl Stack {

@@ -65,7 +65,10 @@ fn parse(cx: &Context<'_>, at: Span, written: &str, text: &str, accepted: &str) 
         return sqlite(cx, at, rest, &refuse);
     }
     match RedactedUrl::parse(text) {
-        Ok(url) => Some(Address::Server(url)),
+        Ok(url) => {
+            cx.redact(|redactor| url.add_secrets(redactor));
+            Some(Address::Server(url))
+        }
         Err(error) => {
             refuse_url(cx, at, written, &error, accepted);
             None

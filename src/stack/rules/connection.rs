@@ -64,7 +64,9 @@ fn of_parts(cx: &Context<'_>, raw: &Connection, at: Span, accepted: &str) -> Opt
     let host = required(cx, host, "host", at, "where the server is");
     let secret = match password.field() {
         None => None,
-        Some(field) => Some(cx.secret(field.at, &field.value.as_ref()?.0, cx.contact == Contact::Offline)?),
+        Some(Field { at, value }) => {
+            Some(cx.password_of_address(*at, value.as_ref()?, cx.contact == Contact::Offline)?)
+        }
     };
     let ((kind, _), (host, _)) = (kind?, host?);
     if let (ServerKind::Chroma, Some(at)) = (kind, database.at()) {
@@ -109,7 +111,10 @@ fn of_parts(cx: &Context<'_>, raw: &Connection, at: Span, accepted: &str) -> Opt
         tls,
     };
     match RedactedUrl::from_parts(parts) {
-        Ok(url) => Some(Endpoint { to: Ok(Address::Server(url)), written, at: cx.at(at) }),
+        Ok(url) => {
+            cx.redact(|redactor| url.add_secrets(redactor));
+            Some(Endpoint { to: Ok(Address::Server(url)), written, at: cx.at(at) })
+        }
         Err(error) => {
             refuse_url(cx, at, "", &error, accepted);
             None

@@ -25,6 +25,7 @@ use super::raw::Spec;
 use super::tree::{Node, Span};
 use super::{Stack, raw};
 use crate::digest::Digest;
+use crate::redact::Redactor;
 use values::{name_of, required};
 
 /// Validates a spec that was read from `root` and converts it to a stack, without digest and
@@ -77,6 +78,7 @@ pub(super) fn check(cx: &Context<'_>, file: &Path, root: &Node, spec: &Spec) -> 
         moved: moved?,
         digest: Digest::of(""),
         warnings: Vec::new(),
+        secrets: Redactor::default(),
     })
 }
 

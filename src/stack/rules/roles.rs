@@ -67,7 +67,7 @@ fn role(cx: &Context<'_>, key: &Key, raw: &Raw) -> Option<Role> {
     let password = match password.field() {
         None => None,
         Some(Field { at, value }) => {
-            let password = cx.secret(*at, &value.as_ref()?.0, true)?;
+            let password = cx.secret(*at, value.as_ref()?, true)?;
             check_password(cx, &password, *at);
             if !login {
                 let message = format!("the role `{}` has a password and may not log in", key.name);

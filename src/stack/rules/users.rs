@@ -65,7 +65,7 @@ fn user(cx: &Context<'_>, key: &Key, raw: &RawUser, accounts: Option<&Accounts>)
     }
     let hash = hash.or(PasswordHash::Argon2id);
     let (password, at) = required(cx, password, "password", key.at, "such as `password: ${ADMIN_PASSWORD}`")?;
-    let password = cx.secret(at, &password.0, true)?;
+    let password = cx.secret(at, password, true)?;
     check_password(cx, &password, at);
     if hash == PasswordHash::Bcrypt {
         check_bcrypt(cx, &password, at);

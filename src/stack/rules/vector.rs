@@ -68,7 +68,7 @@ pub(super) fn vector(
         None => Some(None),
         Some(Field { value: None, .. }) => None,
         Some(Field { at, value: Some(token) }) => {
-            cx.secret(*at, &token.0, cx.contact == Contact::Offline).map(Some)
+            cx.secret(*at, token, cx.contact == Contact::Offline).map(Some)
         }
     };
     if let (Some(at), None) = (auth.at(), raw.token.at()) {

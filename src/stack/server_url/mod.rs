@@ -13,6 +13,8 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::{Host, Url};
 
+use crate::redact::Redactor;
+
 pub use parse::UrlError;
 pub(super) use parse::is_scheme;
 
@@ -116,6 +118,20 @@ impl RedactedUrl {
     /// Returns the decoded password.
     pub fn password(&self) -> Option<String> {
         self.url.password().map(decode)
+    }
+
+    /// Adds the password in the forms in which it may be sent.
+    pub(super) fn add_secrets(&self, redactor: &mut Redactor) {
+        let Some(password) = self.password().filter(|password| !password.is_empty()) else { return };
+        let user = self.user().unwrap_or_default();
+        // As sent in an HTTP basic authorization header.
+        redactor.add_base64(&format!("{user}:{password}"), 0);
+        let database = self.url.path().trim_start_matches('/');
+        // A password equal to the user, database or host is not redacted, because those are shown.
+        if ![user.as_str(), database, &self.host()].contains(&password.as_str()) {
+            redactor.add(&password);
+            redactor.add(self.url.password().unwrap_or_default());
+        }
     }
 
     /// Returns the decoded host without brackets: a name, an IP address, or the folder of a socket.
