@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::error::{Code, SpecError};
 use super::interpolate::KEEP_OUT;
-use super::tree::{self, Node, Problem, Span};
+use super::yaml::tree::{self, Node, Problem, Span};
 use super::{Contact, Warning, mask};
 use crate::digest::Digest;
 use crate::location::{Location, Source};

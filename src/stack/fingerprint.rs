@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::interpolate::placeholder;
 use super::mask;
-use super::tree::{Entry, Node, NodeKind, Span};
+use super::yaml::tree::{Entry, Node, NodeKind, Span};
 use crate::digest::Digest;
 
 /// Returns the digest of a merged tree, with secrets at the given locations, and of named contents.

@@ -5,9 +5,9 @@ use secrecy::SecretString;
 
 use super::context::{Context, read_text};
 use super::error::Code;
-use super::field::SecretText;
 use super::server_url::{encode_unencoded, encode_user_info};
-use super::tree::Span;
+use super::yaml::field::SecretText;
+use super::yaml::tree::Span;
 use super::{Secret, Unset};
 
 /// Limit for the file of a secret.

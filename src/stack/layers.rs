@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::context::{Context, Yaml};
 use super::error::{Code, Reported, SpecError};
-use super::tree::{Entry, Node, NodeKind, Span};
+use super::yaml::tree::{Entry, Node, NodeKind, Span};
 
 /// Environments extend two or three files; a longer chain is a mistake.
 const MAX_LAYERS: usize = 16;

@@ -4,23 +4,18 @@
 mod context;
 mod emptied;
 mod error;
-mod field;
 mod files;
 mod fingerprint;
 mod interpolate;
-mod json;
 mod layers;
 mod mask;
 mod model;
 mod raw;
-mod read;
-mod read_key;
 mod rules;
 mod schema;
 mod secret;
 mod server_url;
-mod shield;
-mod tree;
+mod yaml;
 
 use std::path::Path;
 
@@ -50,7 +45,7 @@ pub fn load(
 ) -> Result<Stack, SpecErrors> {
     let cx = context::Context::new(variables, contact);
     let stack = layers::load(&cx, file).and_then(|root| {
-        let spec = read::read(&cx, &root)?;
+        let spec = yaml::read::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
         if stack.is_production() {
             cx.warn_of_defaults();

@@ -4,7 +4,9 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::field::{Addresses, Field, Named, Opt, OrFalse, SecretText, Setting, TextOr, Value, Written};
+use super::yaml::field::{
+    Addresses, Field, Named, Opt, OrFalse, SecretText, Setting, TextOr, Value, Written,
+};
 use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode, VectorAuth};
 
 /// The data stack of one environment. Keys keep their meaning in overlays: maps merge key by key,

@@ -3,10 +3,11 @@
 use serde::Deserialize;
 
 use super::{FileRef, collect_all, yaml};
+use crate::stack::Example;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::field::{Field, Opt};
-use crate::stack::{Example, read};
+use crate::stack::yaml::field::{Field, Opt};
+use crate::stack::yaml::read;
 use crate::suggest::declared;
 
 #[derive(Deserialize)]

@@ -16,7 +16,7 @@ pub(super) use prose::prose;
 pub(super) use rows::{Table, keys, rows};
 
 use super::context::{Context, Yaml};
-use super::tree::{Node, Span};
+use super::yaml::tree::{Node, Span};
 
 /// A reference from the spec to a file.
 #[derive(Debug, Clone, Copy)]

@@ -8,9 +8,10 @@ use serde::Deserialize;
 use super::{FileRef, collect_all, yaml};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::{self, Field, Key, Opt};
-use crate::stack::tree::Span;
-use crate::stack::{Ontology, Term, read};
+use crate::stack::yaml::field::{self, Field, Key, Opt};
+use crate::stack::yaml::read;
+use crate::stack::yaml::tree::Span;
+use crate::stack::{Ontology, Term};
 
 /// The structure of the file.
 #[derive(Deserialize)]

@@ -12,7 +12,7 @@ use crate::stack::error::{Code, SpecError};
 use crate::stack::interpolate::{Resolved, foreign_placeholder, unset};
 use crate::stack::mask;
 use crate::stack::server_url::is_scheme;
-use crate::stack::tree::Span;
+use crate::stack::yaml::tree::Span;
 use crate::stack::{
     Cache, CacheUrl, Contact, Endpoint, RedactedUrl, System, SystemUrl, Target, TargetUrl, Unset, UrlError,
     Vector, VectorUrl,

@@ -10,9 +10,9 @@ use super::values::{
 };
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::{Addresses, Field, Key};
 use crate::stack::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStream};
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Addresses, Field, Key};
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 
 const ACCEPTED: &str =

@@ -4,11 +4,11 @@ use super::address::{Address, address, refuse_url};
 use super::values::{check_range, required};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::field::{Field, Opt, Written};
 use crate::stack::interpolate::placeholder;
 use crate::stack::raw::{Connection, ServerKind, Tls};
 use crate::stack::server_url::Parts;
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Field, Opt, Written};
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Contact, Endpoint, RedactedUrl, TlsFiles};
 
 /// Returns the address of a store from `url:` or `connection:`.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::values::plain_key;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, Reported};
-use crate::stack::field::Opt;
 use crate::stack::raw::Spec;
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::Opt;
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Flags, When, is_production};
 use crate::suggest::declared;
 

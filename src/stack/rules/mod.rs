@@ -22,7 +22,7 @@ use std::path::Path;
 use super::context::Context;
 use super::error::Code;
 use super::raw::Spec;
-use super::tree::{Node, Span};
+use super::yaml::tree::{Node, Span};
 use super::{Stack, raw};
 use crate::digest::Digest;
 use crate::redact::Redactor;

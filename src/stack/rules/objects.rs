@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::address::{Address, Kind, Moving};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::{Named, Opt, TextOr};
 use crate::stack::raw::Spec;
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Named, Opt, TextOr};
+use crate::stack::yaml::tree::Span;
 use crate::suggest::declared as advice;
 
 /// The named objects of a spec.

@@ -9,7 +9,7 @@ use crate::stack::Denies;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::raw::{DeniedRisk, Policy as Raw, Spec};
-use crate::stack::tree::Span;
+use crate::stack::yaml::tree::Span;
 
 /// Returns all policies; `None` if one is invalid.
 pub(super) fn policies(cx: &Context<'_>, spec: &Spec, flags: &Declared) -> Option<BTreeMap<String, Denies>> {

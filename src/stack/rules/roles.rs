@@ -6,9 +6,9 @@ use super::users::check_password;
 use super::values::{distinct, is_visible, name_of};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::{Field, Key};
 use crate::stack::raw::{Role as Raw, System as RawSystem};
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Field, Key};
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Endpoint, Privilege, Role, SystemUrl};
 
 /// PostgreSQL truncates longer names.

@@ -8,10 +8,10 @@ use super::values::{distinct, plain_key, required, table};
 use crate::fingerprints::repeated;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::field::Key;
 use crate::stack::files::{self, FileRef, Table};
 use crate::stack::raw::{Seed as RawSeed, System as Raw};
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::Key;
+use crate::stack::yaml::tree::Span;
 use crate::stack::{RowLines, Seed, SeedMode};
 
 /// A seed with the locations of its rows.

@@ -10,10 +10,10 @@ use super::values::{column, distinct, duration_within, plain_key, read_each, req
 use super::{roles, seeds, users};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::field::{Field, Key, TextOr};
 use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Field, Key, TextOr};
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 
 const ACCEPTED: &str =

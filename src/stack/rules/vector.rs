@@ -7,12 +7,12 @@ use super::connection;
 use super::values::{check_range, distinct, plain_key, read_each, report_unsupported, required};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::field::{Field, Key, Opt};
 use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{
     Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
 };
-use crate::stack::tree::Span;
+use crate::stack::yaml::field::{Field, Key, Opt};
+use crate::stack::yaml::tree::Span;
 use crate::stack::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
 use crate::suggest::declared;
 

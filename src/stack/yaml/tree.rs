@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, StructureStyle};
 
-use super::error::{Code, SHOWN_ERRORS};
-use super::mask;
 use super::shield::Shield;
+use crate::stack::error::{Code, SHOWN_ERRORS};
+use crate::stack::mask;
 
 /// Bounds the recursion of everything that walks the tree; hand-written files are not nested
 /// deeper.
@@ -19,7 +19,7 @@ const MAX_REPEATED: usize = 100_000;
 
 /// A range in one of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Span {
+pub(in crate::stack) struct Span {
     /// Index of the file.
     pub file: u32,
     /// Offset in bytes.
@@ -29,25 +29,25 @@ pub(super) struct Span {
 }
 
 impl Span {
-    pub(super) fn new(file: u32, range: &Range<usize>) -> Self {
+    pub(in crate::stack) fn new(file: u32, range: &Range<usize>) -> Self {
         let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         Self { file, start: number(range.start), length: number(range.len()) }
     }
 
-    pub(super) fn range(self) -> Range<usize> {
+    pub(in crate::stack) fn range(self) -> Range<usize> {
         self.start as usize..self.start as usize + self.length as usize
     }
 }
 
 /// A value with its location.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(in crate::stack) struct Node {
     pub kind: NodeKind,
     pub at: Span,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum NodeKind {
+pub(in crate::stack) enum NodeKind {
     /// A scalar; `plain` unless it is quoted or a block.
     Scalar {
         text: Box<str>,
@@ -60,7 +60,7 @@ pub(super) enum NodeKind {
 
 /// One entry of a map.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(in crate::stack) struct Entry {
     pub key: Box<str>,
     pub key_at: Span,
     pub value: Node,
@@ -68,7 +68,7 @@ pub(super) struct Entry {
 
 impl Node {
     /// Whether it is `null`, `~` or empty.
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::stack) fn is_null(&self) -> bool {
         match &self.kind {
             NodeKind::Scalar { text, plain } => {
                 *plain && matches!(&**text, "" | "~" | "null" | "Null" | "NULL")
@@ -78,7 +78,7 @@ impl Node {
     }
 
     /// Returns the entry of a key, if this is a map.
-    pub(super) fn get(&self, key: &str) -> Option<&Entry> {
+    pub(in crate::stack) fn get(&self, key: &str) -> Option<&Entry> {
         match &self.kind {
             NodeKind::Map(entries) => entries.iter().find(|entry| &*entry.key == key),
             NodeKind::Scalar { .. } | NodeKind::Seq(_) => None,
@@ -109,7 +109,7 @@ impl Node {
 
 /// An error in the text, before the source is masked.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(in crate::stack) struct Problem {
     pub code: Code,
     pub at: Range<usize>,
     pub message: String,
@@ -120,7 +120,7 @@ pub(super) struct Problem {
 
 /// The result of parsing a text.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(in crate::stack) struct Tree {
     /// `None` for an empty or broken file.
     pub root: Option<Node>,
     /// Whether parsing stopped early, so that missing keys mean nothing.
@@ -132,7 +132,7 @@ pub(super) struct Tree {
 }
 
 /// Parses a text. `file` is the index stored in the spans.
-pub(super) fn parse(file: u32, text: &str) -> Tree {
+pub(in crate::stack) fn parse(file: u32, text: &str) -> Tree {
     let shield = Shield::new(text);
     let mut builder = Builder::new(file, text, &shield);
     let mut options = granit_parser::options! { flow_nesting_limit: 200, block_nesting_limit: 200 };

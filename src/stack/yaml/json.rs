@@ -1,11 +1,11 @@
 //! Converts lists and maps that are values of rows to JSON. Pure except for placeholders.
 
-use super::context::Context;
 use super::tree::{Entry, Node, NodeKind};
+use crate::stack::context::Context;
 
 /// Returns compact JSON with sorted keys. Numbers and booleans are only those on which every YAML
 /// tool agrees; everything else is text.
-pub(super) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
+pub(in crate::stack) fn json(cx: &Context<'_>, node: &Node) -> Option<String> {
     match &node.kind {
         _ if node.is_null() => Some("null".to_owned()),
         NodeKind::Scalar { text, plain } => {

@@ -9,26 +9,26 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::Cell;
 use super::tree::Span;
+use crate::stack::Cell;
 
 /// Names of newtypes by which `read.rs` recognises how to deserialize a value.
-pub(super) const FIELD: &str = "trueup::field";
+pub(in crate::stack) const FIELD: &str = "trueup::field";
 /// A secret as written.
-pub(super) const SECRET: &str = "trueup::secret";
+pub(in crate::stack) const SECRET: &str = "trueup::secret";
 /// A scalar as written.
-pub(super) const WRITTEN: &str = "trueup::written";
+pub(in crate::stack) const WRITTEN: &str = "trueup::written";
 /// One or several scalars as written.
-pub(super) const WRITTEN_LIST: &str = "trueup::written_list";
+pub(in crate::stack) const WRITTEN_LIST: &str = "trueup::written_list";
 /// A value or `false`.
-pub(super) const OR_FALSE: &str = "trueup::or_false";
+pub(in crate::stack) const OR_FALSE: &str = "trueup::or_false";
 /// A text, or a map with more settings.
-pub(super) const TEXT_OR: &str = "trueup::text_or";
+pub(in crate::stack) const TEXT_OR: &str = "trueup::text_or";
 /// A value of a row.
-pub(super) const CELL: &str = "trueup::cell";
+pub(in crate::stack) const CELL: &str = "trueup::cell";
 
 /// Packs a span into one number, because serde cannot carry a span.
-pub(super) fn pack(at: Span) -> u128 {
+pub(in crate::stack) fn pack(at: Span) -> u128 {
     u128::from(at.file) << 64 | u128::from(at.start) << 32 | u128::from(at.length)
 }
 
@@ -56,7 +56,7 @@ macro_rules! schema {
 
 /// A value with its location. The value is `None` if it was invalid, which has been reported.
 #[derive(Debug, Clone)]
-pub(super) struct Field<T> {
+pub(in crate::stack) struct Field<T> {
     pub at: Span,
     pub value: Option<T>,
 }
@@ -64,7 +64,7 @@ pub(super) struct Field<T> {
 /// A key that may be absent.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Opt<T>(pub Option<Field<T>>);
+pub(in crate::stack) struct Opt<T>(pub Option<Field<T>>);
 
 schema!(Opt<T> where T, T::schema_name(), |generator| generator.subschema_for::<Option<T>>());
 
@@ -76,43 +76,43 @@ impl<T> Default for Opt<T> {
 
 impl<T> Opt<T> {
     /// Returns the value and location of the key, valid or not.
-    pub(super) fn field(&self) -> Option<&Field<T>> {
+    pub(in crate::stack) fn field(&self) -> Option<&Field<T>> {
         self.0.as_ref()
     }
 
     /// Returns the value, if it is present and valid.
-    pub(super) fn value(&self) -> Option<&T> {
+    pub(in crate::stack) fn value(&self) -> Option<&T> {
         self.0.as_ref().and_then(|field| field.value.as_ref())
     }
 
     /// Returns the location of the value.
-    pub(super) fn at(&self) -> Option<Span> {
+    pub(in crate::stack) fn at(&self) -> Option<Span> {
         self.0.as_ref().map(|field| field.at)
     }
 
     /// Returns the value and its location, if it is present and valid.
-    pub(super) fn located(&self) -> Option<(&T, Span)> {
+    pub(in crate::stack) fn located(&self) -> Option<(&T, Span)> {
         self.0.as_ref().and_then(|field| Some((field.value.as_ref()?, field.at)))
     }
 }
 
 impl<T: Clone> Opt<T> {
     /// Returns the value, or the default if it is absent or invalid (which has been reported).
-    pub(super) fn or(&self, default: T) -> T {
+    pub(in crate::stack) fn or(&self, default: T) -> T {
         self.value().cloned().unwrap_or(default)
     }
 }
 
 impl<T> Opt<Named<T>> {
     /// Returns the entries of a map.
-    pub(super) fn entries(&self) -> &[(Key, Field<T>)] {
+    pub(in crate::stack) fn entries(&self) -> &[(Key, Field<T>)] {
         self.value().map_or(&[], |named| &named.0)
     }
 }
 
 impl Opt<Vec<Field<String>>> {
     /// Returns the texts of a list with their locations.
-    pub(super) fn texts(&self) -> Vec<(&str, Span)> {
+    pub(in crate::stack) fn texts(&self) -> Vec<(&str, Span)> {
         let items = self.value().into_iter().flatten();
         items.filter_map(|item| Some((item.value.as_deref()?, item.at))).collect()
     }
@@ -140,11 +140,11 @@ schema!(Field<T> where T, T::schema_name(), |generator| generator.subschema_for:
 
 /// A map from names to values, in the order of the file.
 #[derive(Debug, Clone)]
-pub(super) struct Named<T>(pub Vec<(Key, Field<T>)>);
+pub(in crate::stack) struct Named<T>(pub Vec<(Key, Field<T>)>);
 
 /// A name with its location.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
+pub(in crate::stack) struct Key {
     pub name: String,
     pub at: Span,
 }
@@ -177,12 +177,12 @@ schema!(Named<T> where T, format!("MapOf{}", T::schema_name()), |generator| {
 
 /// An address, with its placeholders unresolved.
 #[derive(Debug, Clone)]
-pub(super) struct Written(pub String);
+pub(in crate::stack) struct Written(pub String);
 
 /// A secret, with its placeholders unresolved. A key of this type is a secret everywhere: its value is left out of
 /// the digest of the spec, masked in diagnostics, redacted, and marked in the JSON Schema.
 #[derive(Clone)]
-pub(super) struct SecretText(pub String);
+pub(in crate::stack) struct SecretText(pub String);
 
 impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,7 +220,7 @@ schema!(SecretText, "SecretText", |_| json_schema!({ "type": "string", "writeOnl
 
 /// One address, or the addresses of a cluster.
 #[derive(Debug, Clone)]
-pub(super) enum Addresses {
+pub(in crate::stack) enum Addresses {
     One(String),
     Many,
 }
@@ -253,7 +253,7 @@ schema!(
 
 /// A value, or `false` to switch it off.
 #[derive(Debug, Clone)]
-pub(super) enum OrFalse<T> {
+pub(in crate::stack) enum OrFalse<T> {
     Value(T),
     Off,
 }
@@ -284,7 +284,7 @@ schema!(OrFalse<T> where T, format!("{}OrFalse", T::schema_name()), |generator| 
 
 /// A text, or a map with more settings.
 #[derive(Debug, Clone)]
-pub(super) enum TextOr<T> {
+pub(in crate::stack) enum TextOr<T> {
     Text(String),
     Map(T),
 }
@@ -315,7 +315,7 @@ schema!(TextOr<T> where T, format!("TextOr{}", T::schema_name()), |generator| {
 
 /// A value of a row; see [`Cell`].
 #[derive(Debug, Clone)]
-pub(super) struct Value(pub Cell);
+pub(in crate::stack) struct Value(pub Cell);
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -344,6 +344,6 @@ schema!(Value, "Value", |_| json_schema!(true));
 /// A text that YAML tools may take for a number or a boolean, kept as written.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Setting(pub String);
+pub(in crate::stack) struct Setting(pub String);
 
 schema!(Setting, "Setting", |_| json_schema!({ "type": ["string", "number", "boolean"] }));

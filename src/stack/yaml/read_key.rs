@@ -7,7 +7,7 @@ use super::read::ReadError;
 use super::tree::Entry;
 
 /// A key as a text, or as a text with its location.
-pub(super) struct KeyReader<'c> {
+pub(in crate::stack) struct KeyReader<'c> {
     pub entry: &'c Entry,
 }
 

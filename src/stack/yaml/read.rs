@@ -7,16 +7,16 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::{self, IntoDeserializer, Visitor};
 
-use super::context::Context;
-use super::error::Code;
 use super::field;
 use super::json::json;
 use super::read_key::KeyReader;
 use super::tree::{Entry, Node, NodeKind, Span};
+use crate::stack::context::Context;
+use crate::stack::error::Code;
 use crate::suggest::{nearest, one_of};
 
 /// Deserializes a whole tree and reports errors to the context.
-pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {
+pub(in crate::stack) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) -> Option<T> {
     match T::deserialize(Reader::new(cx, node)) {
         Ok(value) => Some(value),
         Err(failed) => {
@@ -28,7 +28,7 @@ pub(super) fn read<T: for<'de> Deserialize<'de>>(cx: &Context<'_>, node: &Node) 
 
 /// A value could not be read. Without a message the error was already reported.
 #[derive(Debug)]
-pub(super) struct ReadError(Option<String>);
+pub(in crate::stack) struct ReadError(Option<String>);
 
 impl ReadError {
     fn report(self, cx: &Context<'_>, at: Span) {
@@ -153,7 +153,7 @@ impl Reader<'_, '_> {
 }
 
 /// Describes a node for an error message. Placeholders are not replaced.
-pub(super) fn describe(node: &Node) -> String {
+pub(in crate::stack) fn describe(node: &Node) -> String {
     match &node.kind {
         NodeKind::Scalar { .. } if node.is_null() => "nothing".to_owned(),
         NodeKind::Scalar { text, plain } => {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// The text with every `${…}` replaced by as many harmless bytes, because YAML ends a plain scalar
 /// at a brace, as in `{ password: ${NAME} }`.
-pub(super) struct Shield<'t> {
+pub(in crate::stack) struct Shield<'t> {
     /// The text for the YAML parser, of the same length as the original.
     pub text: Cow<'t, str>,
     marker: char,
@@ -15,7 +15,7 @@ pub(super) struct Shield<'t> {
 }
 
 impl<'t> Shield<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(in crate::stack) fn new(text: &'t str) -> Self {
         // The marker is three bytes long, valid in YAML and not part of this text.
         let marker = ('\u{e000}'..='\u{e0ff}').find(|c| !text.contains(*c)).unwrap_or('\u{e000}');
         let mut ranges = Vec::new();
@@ -47,7 +47,7 @@ impl<'t> Shield<'t> {
     }
 
     /// Returns the text of a scalar with its placeholders restored.
-    pub(super) fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
+    pub(in crate::stack) fn restore(&self, scalar: &str, at: &Range<usize>) -> Box<str> {
         let first = self.ranges.partition_point(|range| range.start < at.start);
         let inside = self.ranges.get(first..).unwrap_or(&[]).iter().take_while(|range| range.end <= at.end);
         let mut restored = String::with_capacity(scalar.len());
