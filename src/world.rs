@@ -16,7 +16,7 @@ use crate::{cache, system, target, vector};
 /// The version of the file format. Other versions are rejected.
 pub const FORMAT_VERSION: u32 = 3;
 
-/// Contains names and digests; never data, secrets or times.
+/// Contains names, digests and the keys of rows that the spec put there; never other data, secrets or times.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct World {
     pub system: system::Observed,

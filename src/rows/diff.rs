@@ -281,7 +281,8 @@ fn planned(
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
 
-    let sample = on.and_then(|set| sample(set, &insert, &change));
+    let written = on.and_then(|set| sample(set, &insert, &change));
+    let diff = written.unwrap_or_default() + &verdict.first.lines(deletes, noun_of(address, 2));
     let mut rows = insert;
     rows.extend(change);
     rows.sort_unstable();
@@ -344,7 +345,7 @@ fn planned(
         summary,
         before,
         after,
-        diff: sample,
+        diff: Some(diff).filter(|diff| !diff.is_empty()),
         seen: Digest::of_json(&(seen, &verdict.delete)),
         guard: empties.then_some(Guard::MassDelete),
         at: set.map(|set| set.at.clone()),
@@ -374,8 +375,7 @@ fn add_notes(diff: &mut Diff<Change>, address: &Address, verdict: &TakeBack, wri
         diff.notes.push(format!("{address}: {first}{more}"));
     }
     note_kept_rows(diff, address, verdict);
-    let TakeBack { delete, later, changed, referenced, unclear, unclear_for: _, after: _, later_after: _ } =
-        verdict;
+    let TakeBack { delete, later, changed, referenced, unclear, .. } = verdict;
     let foreign = writes.others.saturating_sub(delete.len() + later + changed + referenced + unclear);
     if foreign > 0 {
         diff.notes.push(format!("{address}: leaves {foreign} other {} alone", noun_of(address, foreign)));

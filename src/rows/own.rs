@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::fits::fits;
+use super::sample::key_line;
 use super::{Error, Result, Shape, Values, in_batches, locking, read_texts, row_fingerprint, unique_keys};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
@@ -24,11 +25,14 @@ pub struct Owned {
     pub rows: FingerprintMap<OwnedRow>,
 }
 
-/// An owned row, without its values.
+/// An owned row, without the values of other columns than the key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedRow {
     /// The fingerprint of all columns.
     pub row: Fingerprint,
+    /// The key as a plan names the row. Empty in worlds of earlier versions.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub key: Box<str>,
     /// `None` for most rows, to save memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties: Option<Box<Ties>>,
@@ -238,7 +242,10 @@ fn describe(
         });
     let ties = Ties { references: 0, anchors: anchors.collect(), points: points.collect() };
     let ties = (ties != Ties::default()).then(|| Box::new(ties));
-    OwnedRow { row: row_fingerprint(shape.table, values), ties }
+    let key = key_line(
+        shape.key.iter().map(|column| (column.name.as_str(), value_of(shape.table, values, &column.name))),
+    );
+    OwnedRow { row: row_fingerprint(shape.table, values), key: key.into(), ties }
 }
 
 /// Whether these are the columns of a key, in any order.

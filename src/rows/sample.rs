@@ -1,4 +1,7 @@
-//! The first rows that a change writes, as lines of a plan. Shows values of the spec only. Pure.
+//! The first rows that a change writes or deletes, as lines of a plan. Shows values of the spec, and keys of rows
+//! that the spec had. Pure.
+
+use std::collections::BTreeSet;
 
 use super::{Asked, RowSet};
 use crate::address::{Address, Kind};
@@ -45,6 +48,54 @@ fn line(set: &RowSet, row: &[Option<&str>]) -> String {
     one_line(&columns.into_iter().map(shown).collect::<Vec<_>>().join(", ")).into_owned()
 }
 
+/// The key of a row, `name: value, …`.
+pub(super) fn key_line<'v>(key: impl Iterator<Item = (&'v str, Option<&'v str>)>) -> String {
+    let key = key.map(|(name, text)| format!("{name}: {}", value(shown_value(name, text))));
+    one_line(&key.collect::<Vec<_>>().join(", ")).into_owned()
+}
+
+/// The first keys of any number of rows, sorted with numbers by their value.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct FirstKeys(BTreeSet<(String, Box<str>)>);
+
+impl FirstKeys {
+    pub(super) fn add(&mut self, key: &str) {
+        if key.is_empty() {
+            return;
+        }
+        self.0.insert((sort_key(key), key.into()));
+        if self.0.len() > MAX_ROWS {
+            self.0.pop_last();
+        }
+    }
+
+    /// One line for each, and one for the others of `count` rows. None without keys.
+    pub(super) fn lines(&self, count: usize, noun: &str) -> String {
+        let mut lines: String = self.0.iter().map(|(_, key)| format!("-{key}\n")).collect();
+        let more = count.saturating_sub(self.0.len());
+        if more > 0 && !lines.is_empty() {
+            lines.push_str(&format!(" … {more} more {noun} to delete\n"));
+        }
+        lines
+    }
+}
+
+/// The text with the length of each number before it, because of two numbers the longer one is greater.
+fn sort_key(text: &str) -> String {
+    let mut sorted = String::with_capacity(text.len() + 4);
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let after = rest.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let (part, after) = rest.split_at(rest.len().saturating_sub(after.len()).max(letter.len_utf8()));
+        if letter.is_ascii_digit() {
+            sorted.extend(u32::try_from(part.len()).ok().and_then(char::from_u32));
+        }
+        sorted.push_str(part);
+        rest = after;
+    }
+    sorted
+}
+
 /// The noun for a number of items: `row`, `terms`.
 pub(super) fn noun_of(address: &Address, count: usize) -> &'static str {
     match (address.kind() == Kind::Ontology, count) {
@@ -75,4 +126,30 @@ fn value(text: Option<&str>) -> String {
         && short.trim() == short
         && !short.chars().any(|c| is_live(c) || matches!(c, ',' | '"' | '\\'));
     if is_plain { short } else { format!("{short:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_keys_are_those_with_the_smallest_numbers() {
+        let mut first = FirstKeys::default();
+
+        (1..=12)
+            .rev()
+            .for_each(|id| first.add(&key_line([("id", Some(id.to_string().as_str()))].into_iter())));
+
+        assert_eq!(
+            first.lines(12, "rows"),
+            "-id: 1\n-id: 2\n-id: 3\n-id: 4\n-id: 5\n … 7 more rows to delete\n"
+        );
+    }
+
+    #[test]
+    fn the_key_of_a_secret_column_is_not_shown() {
+        let key = [("client", Some("a")), ("api_key", Some("sk-1"))];
+
+        assert_eq!(key_line(key.into_iter()), "client: a, api_key: (secret)");
+    }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::order::TableOrder;
 use super::own::{Owned, OwnedRow};
+use super::sample::FirstKeys;
 use crate::address::Address;
 use crate::digest::Fingerprint;
 use crate::fingerprints::FingerprintMap;
@@ -73,6 +74,8 @@ impl<'a> Candidates<'a> {
 pub(super) struct TakeBack {
     /// Deleted now, if they still have this fingerprint.
     pub(super) delete: FingerprintMap<Fingerprint>,
+    /// The first keys of the rows to delete.
+    pub(super) first: FirstKeys,
     /// The addresses whose rows reference these and must be deleted first.
     pub(super) after: BTreeSet<Address>,
     /// The number of rows that are deleted in a later round, after changes of other addresses.
@@ -123,10 +126,9 @@ pub(super) fn judge(
     let mut delete: BTreeMap<&Address, Vec<(Fingerprint, Fingerprint)>> = BTreeMap::new();
     for candidate in candidates.iter() {
         delete.entry(candidate.address).or_default().push((candidate.key, candidate.row.row));
-        let after = after(candidate);
-        if !after.is_empty() {
-            verdicts.entry(candidate.address.clone()).or_default().after.extend(after);
-        }
+        let verdict = verdicts.entry(candidate.address.clone()).or_default();
+        verdict.first.add(&candidate.row.key);
+        verdict.after.extend(after(candidate));
     }
     for (address, rows) in delete {
         verdicts.entry(address.clone()).or_default().delete = FingerprintMap::new(rows);

@@ -176,6 +176,22 @@ fn a19_turning_seeds_off_takes_back_unchanged_rows_children_first() {
 }
 
 #[test]
+fn a_delete_names_its_first_rows_by_key() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Mirror);
+        let written: Vec<_> = (1..=12).map(|id| vec![Some(id.to_string()), some("1"), None]).collect();
+        edit(b.seed("a_transactions"), |rows| *rows = written);
+        b.converge().await;
+        edit(b.seed("a_transactions"), |rows| rows.truncate(2));
+
+        let diff = b.diff().await;
+
+        let lines = "-id: 3\n-id: 4\n-id: 5\n-id: 6\n-id: 7\n … 5 more rows to delete\n";
+        assert_eq!(diff.changes[0].diff.as_deref(), Some(lines));
+    });
+}
+
+#[test]
 fn a19_rows_that_were_changed_or_are_referred_to_stay() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Insert);
