@@ -2,44 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::future::LocalBoxFuture;
-
 use super::run::{Observation, Run};
 use super::schema::KnownSchema;
-use super::{End, Error, Event, Note, Totals};
+use super::{Answer, End, Error, Event, Frontend, Note, Revision, Totals};
 use crate::address::{Address, Kind};
 use crate::connection::Presence;
 use crate::journal::{self, Bookkeeping, RunStatus, lock};
 use crate::plan::{self, Allow, ChangeEntry, Document, Options, Plan, ToRun};
-
-/// Shows the plans and events of a run and asks for approval.
-pub trait Frontend: Send {
-    fn event(&mut self, event: &Event);
-    /// Shows a plan. What is `guarded` runs only if `--allow` names it; what the plan denies, no option allows.
-    fn show(&mut self, plan: &Plan, to_run: &ToRun, revision: Revision, guarded: &[(Address, Allow)]);
-    /// Asks whether the shown plan may run.
-    fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
-}
-
-/// The answer to the question whether a plan may run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    Approved,
-    Declined,
-    /// There is no terminal to ask on.
-    NoTerminal,
-}
-
-/// Whether a plan was shown before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revision {
-    /// It is the first plan of this run.
-    First,
-    /// It has a change that the approved plan did not have.
-    Changed,
-    /// All of its changes were approved before.
-    Again,
-}
 
 /// The result of a look.
 pub(super) enum Decision {

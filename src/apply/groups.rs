@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::step::StepError;
+use super::step_error::StepError;
 use crate::cache::{self, Applied, Change, Claims};
 use crate::change::Effect;
 use crate::connection;

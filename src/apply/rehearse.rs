@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::OnceCell;
 
 use super::Cancel;
-use super::step::causes;
+use super::step_error::causes;
 use crate::address::{Address, Kind as Addressed};
 use crate::catalog::TableName;
 use crate::change::{Action, Check, Effect, Fault, Status};
