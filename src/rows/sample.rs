@@ -71,12 +71,10 @@ impl FirstKeys {
 
     /// One line for each, and one for the others of `count` rows. None without keys.
     pub(super) fn lines(&self, count: usize, noun: &str) -> String {
-        let mut lines: String = self.0.iter().map(|(_, key)| format!("-{key}\n")).collect();
+        let lines = self.0.iter().map(|(_, key)| format!("-{key}\n"));
         let more = count.saturating_sub(self.0.len());
-        if more > 0 && !lines.is_empty() {
-            lines.push_str(&format!(" … {more} more {noun} to delete\n"));
-        }
-        lines
+        let more = (more > 0 && !self.0.is_empty()).then(|| format!(" … {more} more {noun} to delete\n"));
+        lines.chain(more).collect()
     }
 }
 
