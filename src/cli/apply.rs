@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{AllowArg, EventFormat, duration};
 use super::console::Console;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
+use super::values::{AllowArg, EventFormat, duration};
 use super::{cancel_on_signals, ending, load};
 use crate::apply::{Cancel, Command, Request};
 use crate::plan::{self, Allow, Document};

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::duration;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
+use super::values::duration;
 use super::{cancel_on_signals, load};
 use crate::apply::{Baselined, Locked};
 use crate::stack::Contact;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use futures_util::future::LocalBoxFuture;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::EventFormat;
 use super::ui::Ui;
+use super::values::EventFormat;
 use crate::address::Address;
 use crate::apply::{Answer, Command, Event, Frontend, Revision};
 use crate::change::Held;

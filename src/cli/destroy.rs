@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{AllowArg, EventFormat, duration};
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
+use super::values::{AllowArg, EventFormat, duration};
 use super::{apply, cancel_on_signals, ending, load};
 use crate::apply::{Command, Request};
 use crate::plan::Allow;

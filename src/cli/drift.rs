@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::args::{EventFormat, duration};
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
+use super::values::{EventFormat, duration};
 use crate::apply::{Accepted, Locked};
 use crate::change::Status;
 use crate::plan::{self, Baseline, Options, SchemaBaseline, find_drift};

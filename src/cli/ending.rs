@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 
-use super::args::EventFormat;
 use super::console::Console;
 use super::exit::Exit;
 use super::load;
 use super::ui::Ui;
+use super::values::EventFormat;
 use crate::apply::{Command, End, Finished};
 use crate::journal::{Bookkeeping, RunStatus};
 use crate::render;

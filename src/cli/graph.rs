@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
+use super::values::duration;
 use crate::plan::{self, Options};
 use crate::render::{graph_dot, graph_mermaid, graph_text};
 use crate::stack::Contact;

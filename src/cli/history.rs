@@ -5,10 +5,10 @@ use std::path::Path;
 use clap::Args;
 use serde_json::json;
 
-use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
+use super::values::EventFormat;
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
 use crate::render::{Cell, Tone, table};
 use crate::sql::Database;

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::EventFormat;
 use super::exit::{Exit, Failure, Plain};
 use super::load;
 use super::ui::Ui;
+use super::values::EventFormat;
 use crate::change::Risk;
 use crate::lint::{self, Known, Text};
 use crate::location::Location;

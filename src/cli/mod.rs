@@ -22,13 +22,14 @@ mod show;
 mod status;
 mod ui;
 mod validate;
+mod values;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 use tokio::runtime::Builder;
 
 use args::{Cli, Command};
@@ -102,8 +103,8 @@ fn run(cli: &Cli, ui: &Ui) -> Result<Exit, Failure> {
         Command::Init(args) => run_offline(|| init::run(args, ui)),
         Command::Validate(args) => run_offline(|| validate::run(args, cli.file.as_deref(), ui)),
         Command::Schema(args) => reference::schema(args, ui),
-        Command::Completions(args) => reference::completions(args, ui),
-        Command::Man => reference::man(ui),
+        Command::Completions(args) => reference::completions(args, Cli::command(), ui),
+        Command::Man => reference::man(Cli::command(), ui),
         Command::Show(args) => run_offline(|| show::run(args, ui)),
         Command::Migration(args) => run_offline(|| migration::run(args, cli.file.as_deref(), ui)),
         Command::Plan(args) => run_async(plan::run(args, cli.file.as_deref(), ui)),

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::load;
 use super::ui::Ui;
+use super::values::duration;
 use crate::stack::Contact;
 use crate::stores::Clients;
 use crate::world::File;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::duration;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
+use super::values::duration;
 use super::{LEAVES_NOTHING, cancel_on_signals, cancel_on_signals_within, load};
 use crate::address::Address;
 use crate::apply::rehearse;

@@ -1,9 +1,7 @@
 //! `trueup schema`, `completions` and `man`: print generated documentation.
 
-use clap::CommandFactory as _;
 use clap::{Args, ValueEnum};
 
-use super::args::Cli;
 use super::exit::{Exit, Failure, Plain};
 use super::ui::Ui;
 
@@ -39,16 +37,20 @@ pub(super) fn schema(args: &SchemaArgs, ui: &Ui) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-pub(super) fn completions(args: &CompletionsArgs, ui: &Ui) -> Result<Exit, Failure> {
+pub(super) fn completions(
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+    ui: &Ui,
+) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "trueup", &mut script);
+    clap_complete::generate(args.shell, &mut command, "trueup", &mut script);
     ui.answer(&String::from_utf8_lossy(&script));
     Ok(Exit::Done)
 }
 
-pub(super) fn man(ui: &Ui) -> Result<Exit, Failure> {
+pub(super) fn man(command: clap::Command, ui: &Ui) -> Result<Exit, Failure> {
     let mut page = Vec::new();
-    let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
     rendered.map_err(|source| Plain::io("write", "the manual page", &source))?;
     ui.answer(&String::from_utf8_lossy(&page));
     Ok(Exit::Done)

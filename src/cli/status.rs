@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::args::EventFormat;
 use super::exit::{Exit, Failure};
 use super::ui::Ui;
+use super::values::EventFormat;
 use super::{history, load};
 use crate::change::Status;
 use crate::journal::{self, RunStatus};

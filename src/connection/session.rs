@@ -73,9 +73,10 @@ impl Session {
             |source| Error::doing("reading the history of migrations")(sql::Error::statement("", source));
         let (connection, guard) = match database {
             Database::Postgres(pool) => {
-                let (connection, guard) = pool.take().await.map_err(failed)?.detach();
+                let held = pool.take().await.map_err(failed)?;
                 // Waiting is reported by the watch over the migration, which has its name.
-                (Connection::Postgres(Box::new(connection)), Some(guard.without_events()))
+                let guard = Guard::of(&held).without_events();
+                (Connection::Postgres(Box::new(held.detach())), Some(guard))
             }
             Database::Sqlite(pool) => {
                 (Connection::Sqlite(Box::new(pool.acquire().await.map_err(failed)?.detach())), None)

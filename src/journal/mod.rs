@@ -4,6 +4,7 @@
 mod identity;
 pub mod inventory;
 pub mod lock;
+mod meta;
 mod moves;
 pub(crate) mod password_version;
 mod places;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Error, Result, RunId, SYSTEM_SCHEMA, table};
+use super::{Error, Result, RunId, SYSTEM_SCHEMA, meta, table};
 use crate::catalog::{SNAPSHOT_VERSION, Snapshot};
 use crate::sql::{Database, Dialect, Row, Value};
 
@@ -13,7 +13,7 @@ pub(super) const CHANGING: &str = "schema_changing";
 
 /// Marks the recorded schema of the system as outdated, because a migration is about to change it.
 pub async fn mark_schema_changing(database: &Database, run: &RunId) -> Result<()> {
-    super::store::set_meta_alone(database, CHANGING, run.as_str()).await
+    meta::set_alone(database, CHANGING, run.as_str()).await
 }
 
 /// Records a schema as the newest version of its owner, unless it equals the newest one.
@@ -32,7 +32,7 @@ pub async fn record(database: &Database, run: &RunId, owner: &str, snapshot: &Sn
         None => (0, None),
     };
     if owner == SYSTEM_SCHEMA {
-        super::store::unset_meta(&mut transaction, CHANGING).await?;
+        meta::unset(&mut transaction, CHANGING).await?;
     }
     if recorded == Some(digest.as_str()) {
         transaction.commit().await?;

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Error, Identity, Inventory, Listed, Result, RowLocations, RunId, identity, inventory, runs, snapshots,
-    table,
+    Error, Identity, Inventory, Listed, Result, RowLocations, RunId, identity, inventory, meta, runs,
+    snapshots, table,
 };
 use crate::address::Address;
 use crate::catalog::Snapshot;
@@ -138,7 +138,7 @@ pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> R
     };
     statements.extend(TABLES.iter().map(make));
     transaction.execute_each(&statements).await?;
-    set_meta(transaction, "format", &FORMAT.to_string()).await?;
+    meta::set(transaction, "format", &FORMAT.to_string()).await?;
     // Existing values are kept.
     let first = format!(
         "INSERT INTO {} (key, value) VALUES ('stack', $1), ('{}', $2) ON CONFLICT (key) DO NOTHING",
@@ -148,33 +148,6 @@ pub(super) async fn make_tables(transaction: &mut Transaction, stack: &str) -> R
     let identity = Identity::new();
     transaction.execute(&first, &[Value::from(stack), Value::from(identity.as_str())]).await?;
     Ok(())
-}
-
-/// Deletes a key from `meta`.
-pub(super) async fn unset_meta(transaction: &mut Transaction, key: &str) -> Result<()> {
-    let sql = format!("DELETE FROM {} WHERE key = $1", table(transaction.dialect(), "meta"));
-    transaction.execute(&sql, &[Value::from(key)]).await?;
-    Ok(())
-}
-
-/// Inserts or replaces a key in `meta`.
-async fn set_meta(transaction: &mut Transaction, key: &str, value: &str) -> Result<()> {
-    let set = meta_is(transaction.dialect());
-    transaction.execute(&set, &[Value::from(key), Value::from(value)]).await?;
-    Ok(())
-}
-
-/// Like [`set_meta`], without a transaction of the caller.
-pub(super) async fn set_meta_alone(database: &Database, key: &str, value: &str) -> Result<()> {
-    database.execute(&meta_is(database.dialect()), &[Value::from(key), Value::from(value)]).await?;
-    Ok(())
-}
-
-fn meta_is(dialect: Dialect) -> String {
-    format!(
-        "INSERT INTO {} (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        table(dialect, "meta")
-    )
 }
 
 /// The existing tables of the bookkeeping.
@@ -316,13 +289,13 @@ pub async fn record_flags(
         let sql = format!("INSERT INTO {flags_table} (name, value) VALUES {places}");
         transaction.execute(&sql, &values.collect::<Vec<_>>()).await?;
     }
-    set_meta(&mut transaction, "stack", stack).await?;
-    set_meta(&mut transaction, "environment", environment).await?;
+    meta::set(&mut transaction, "stack", stack).await?;
+    meta::set(&mut transaction, "environment", environment).await?;
     transaction.commit().await?;
     Ok(())
 }
 
 /// Records the digest of a spec that was applied completely. Drift is measured against it.
 pub async fn record_spec(database: &Database, digest: &Digest) -> Result<()> {
-    set_meta_alone(database, "spec_digest", digest.as_str()).await
+    meta::set_alone(database, "spec_digest", digest.as_str()).await
 }

@@ -7,9 +7,11 @@ use std::ops::Range;
 use std::time::Instant;
 
 use super::index::LeftoverIndexes;
+use super::recording::TimeTaken;
+use super::session::{doing, pauses};
 use super::unit::{Bounds, Unit, UnitKind};
 use super::watch::Watch;
-use super::{Error, Job, Pending, Result, asserted, bookkeeping, failure, run as inside, without_mark};
+use super::{Error, Job, Pending, Result, asserted, bookkeeping, failure, recording, without_mark};
 use crate::change::{Effect, Fault};
 use crate::connection::{self, Client, Failed, Prepared, Session};
 use crate::journal::{Inventory, RunId};
@@ -92,12 +94,11 @@ pub(super) async fn apply(
     }
     let behind = first.as_ref().map(FirstMessage::message).unwrap_or_default();
     let found = session.prepare(job.limits, version, &job.address, &behind).await;
-    let Prepared { recorded, known, behind } =
-        found.map_err(inside::doing("reading the history of migrations"))?;
+    let Prepared { recorded, known, behind } = found.map_err(doing("reading the history of migrations"))?;
     if let Some(recorded) = &recorded
         && (recorded.success || known.is_empty())
     {
-        inside::check_recorded_text(recorded, pending)?;
+        recording::check_recorded_text(recorded, pending)?;
         return Ok((Effect::Unchanged, true));
     }
     // The marker is written only once: later runs find it.
@@ -137,10 +138,10 @@ pub(super) async fn apply(
     }
     if !is_whole {
         let mut end = vec!["BEGIN".to_owned()];
-        end.extend(inside::reset_role_statements(job.sql, session.dialect()));
+        end.extend(recording::reset_role_statements(job.sql, session.dialect()));
         end.extend(completion_statements(pending, job, session, run, started));
         end.push("COMMIT".to_owned());
-        session.run(end.join("; ")).await.map_err(inside::doing("recording a migration"))?;
+        session.run(end.join("; ")).await.map_err(doing("recording a migration"))?;
     }
     Ok((Effect::DONE, units.iter().all(Unit::is_recorded)))
 }
@@ -157,9 +158,9 @@ fn completion_statements(
     if session.has_inventory {
         statements.push(bookkeeping::forget(session, &job.address, None));
     }
-    let took = inside::TimeTaken::Known(started.elapsed());
-    statements.push(inside::upsert_history(pending, true, took, session));
-    statements.extend(inside::record_text(job, true, session, run));
+    let took = TimeTaken::Known(started.elapsed());
+    statements.push(recording::upsert_history(pending, true, took, session));
+    statements.extend(recording::record_text(job, true, session, run));
     statements
 }
 
@@ -197,7 +198,7 @@ impl FirstMessage {
 /// Wraps bookkeeping statements in a transaction that runs with the session's own role.
 fn transaction(job: &Job<'_>, session: &Session, statements: &str) -> String {
     let mut all = vec!["BEGIN".to_owned()];
-    all.extend(inside::reset_role_statements(job.sql, session.dialect()));
+    all.extend(recording::reset_role_statements(job.sql, session.dialect()));
     all.extend([statements.to_owned(), "COMMIT".to_owned()]);
     all.join("; ")
 }
@@ -233,7 +234,7 @@ impl Step<'_, '_> {
 
     /// Runs a part of the file, with retries while another session holds a lock.
     async fn run(&mut self, at: Range<usize>) -> Result<()> {
-        let mut pauses = inside::pauses(self.job.limits);
+        let mut pauses = pauses(self.job.limits);
         let mut tries = 1;
         loop {
             self.client.check_lock().await?;
@@ -250,8 +251,8 @@ impl Step<'_, '_> {
     async fn run_and_record(&mut self, was_begun: bool) -> Result<()> {
         let indexes =
             LeftoverIndexes::before_first_attempt(&self.text(self.unit.at.clone()), self.session).await;
-        let indexes = indexes.map_err(inside::doing("looking for invalid indexes"))?;
-        let mut pauses = inside::pauses(self.job.limits);
+        let indexes = indexes.map_err(doing("looking for invalid indexes"))?;
+        let mut pauses = pauses(self.job.limits);
         let mut tries = 1;
         let assertions = lint::assertions(self.job.sql, self.session.dialect());
         loop {
@@ -397,7 +398,7 @@ impl Step<'_, '_> {
     /// the inventory table does not exist.
     fn done(&self) -> String {
         let (session, address) = (&*self.session, &self.job.address);
-        let mut statements = inside::reset_role_statements(self.job.sql, session.dialect());
+        let mut statements = recording::reset_role_statements(self.job.sql, session.dialect());
         if let Some(started) = self.ends {
             statements.extend(completion_statements(self.pending, self.job, session, self.run, started));
             return statements.join("; ");
@@ -407,10 +408,10 @@ impl Step<'_, '_> {
         }
         let done = (bookkeeping::done_key(self.number), self.unit.fingerprint(self.job.sql));
         statements.extend([
-            inside::upsert_history(
+            recording::upsert_history(
                 self.pending,
                 false,
-                inside::TimeTaken::Known(std::time::Duration::ZERO),
+                TimeTaken::Known(std::time::Duration::ZERO),
                 session,
             ),
             bookkeeping::forget(session, address, Some(bookkeeping::begun_key(self.number))),

@@ -3,33 +3,18 @@
 
 use std::time::{Duration, Instant};
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-
+use super::recording::{TimeTaken, check_recorded_text, record, record_text};
+use super::session::{doing, open, pauses, return_session};
 use super::watch::Watch;
-use super::{Error, Job, Pending, Repeating, Result, asserted, bookkeeping, failure, is_same_text, outside};
+use super::{Error, Job, Pending, Repeating, Result, asserted, failure, outside};
 use crate::change::Effect;
-use crate::connection::{Client, Failed, Limits, Recorded, Session};
-use crate::digest::hex;
+use crate::connection::{Client, Session};
 use crate::journal::RunId;
 use crate::lint;
-use crate::sql::{self, Dialect};
+use crate::sql::Dialect;
 
 /// Longer files are sent on their own: joining them with their record would copy them.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
-/// Retries after the first attempt when a lock is not available.
-const MAX_RETRIES: usize = 5;
-
-/// The pauses between retries. A waiting statement blocks the sessions queued behind it; a pause lets them
-/// proceed.
-pub(super) fn pauses(limits: Limits) -> impl Iterator<Item = Duration> {
-    const LONGEST: Duration = Duration::from_secs(4);
-    ExponentialBuilder::new()
-        .with_min_delay((limits.lock / 20).min(LONGEST / 16))
-        .with_max_delay(limits.lock.min(LONGEST))
-        .with_max_times(MAX_RETRIES)
-        .with_jitter()
-        .build()
-}
 
 /// Runs a migration, unless the history has it already.
 pub(super) async fn apply(pending: &Pending, client: &Client, run: &RunId) -> Result<Effect> {
@@ -95,25 +80,6 @@ pub(crate) async fn record_only(
     let recorded = session.run(statements.join("; ")).await.map_err(doing("recording migrations"));
     return_session(client, session, false).await;
     recorded
-}
-
-pub(super) async fn open(client: &Client) -> Result<Session> {
-    if let Some(session) = client.take_migrator().await {
-        return Ok(session);
-    }
-    let database = client.database().await?;
-    Ok(Session::open(&database).await?)
-}
-
-/// Reuses the session for the next file only where it is clean; a failed one is in an undefined
-/// state.
-pub(super) async fn return_session(client: &Client, session: Session, is_clean: bool) {
-    client.forget_catalog().await;
-    if is_clean {
-        client.keep_migrator(session).await;
-    } else {
-        session.close().await;
-    }
 }
 
 /// Sends BEGIN, the file, its record and COMMIT in one message to PostgreSQL. Returns false where the file has to
@@ -225,110 +191,4 @@ async fn in_steps(
             return Err(failure::transaction_failed(job, &error, place, (tries, &mut watch), session).await);
         }
     }
-}
-
-/// Checks that the text recorded in the history is the text of the file.
-pub(super) fn check_recorded_text(recorded: &Recorded, pending: &Pending) -> Result<()> {
-    let file = &pending.migration;
-    if recorded.success && is_same_text(&recorded.checksum, file) {
-        return Ok(());
-    }
-    Err(Error::History {
-        stem: file.stem.clone(),
-        applied: recorded.checksum.clone(),
-        file: hex(&file.checksum),
-    })
-}
-
-/// How the duration of a migration is computed, for sqlx's history.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum TimeTaken {
-    /// Measured by the caller.
-    Known(Duration),
-    /// The age of the transaction, which PostgreSQL computes.
-    InTransaction,
-}
-
-/// The statements that record a migration as done, in sqlx's history and in the inventory.
-pub(super) fn record(
-    job: &Job<'_>,
-    versioned: Option<&Pending>,
-    took: TimeTaken,
-    session: &Session,
-    run: &RunId,
-) -> Vec<String> {
-    let mut record = Vec::new();
-    if session.dialect() == Dialect::Postgres && changes_rights(job.sql) {
-        record.extend(["RESET SESSION AUTHORIZATION".to_owned(), "RESET ROLE".to_owned()]);
-    }
-    record.extend(versioned.map(|pending| insert_history(pending, true, took, session)));
-    record.extend(record_text(job, versioned.is_some(), session, run));
-    record
-}
-
-/// Whether the file may leave another role active, which may lack the right to write the record. False
-/// positives are harmless: they add a RESET without effect.
-fn changes_rights(sql: &str) -> bool {
-    let sql = sql.to_ascii_lowercase();
-    ["role", "authorization"].iter().any(|word| sql.contains(word))
-}
-
-/// Statements that restore the session's own role until the end of the transaction, for files that may have
-/// switched to another one.
-pub(super) fn reset_role_statements(sql: &str, dialect: Dialect) -> Vec<String> {
-    const OWN: [&str; 2] = ["SET LOCAL session_authorization TO DEFAULT", "SET LOCAL role TO DEFAULT"];
-    let is_other = dialect == Dialect::Postgres && changes_rights(sql);
-    OWN.iter().filter(|_| is_other).map(|statement| (*statement).to_owned()).collect()
-}
-
-/// The statement that records the text of a migration in the inventory, where that table exists.
-pub(super) fn record_text(
-    job: &Job<'_>,
-    is_versioned: bool,
-    session: &Session,
-    run: &RunId,
-) -> Option<String> {
-    let print = if is_versioned {
-        bookkeeping::bare_fingerprint(job.sql)
-    } else {
-        bookkeeping::text_fingerprint(job.sql)
-    };
-    session
-        .has_inventory
-        .then(|| bookkeeping::remember(session, &job.address, (bookkeeping::text_key(), print), run))
-}
-
-/// The statement that inserts a row into the history. It fails where the version is there already.
-pub(super) fn insert_history(pending: &Pending, success: bool, took: TimeTaken, session: &Session) -> String {
-    let file = &pending.migration;
-    let nanoseconds = match took {
-        TimeTaken::Known(elapsed) => i64::try_from(elapsed.as_nanos()).unwrap_or(i64::MAX).to_string(),
-        TimeTaken::InTransaction => {
-            "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000000000)::\
-                           pg_catalog.int8"
-                .to_owned()
-        }
-    };
-    let success = if success { "TRUE" } else { "FALSE" };
-    format!(
-        "INSERT INTO {} (version, description, success, checksum, execution_time) \
-         VALUES ({}, {}, {success}, {}, {nanoseconds})",
-        session.history,
-        file.version,
-        session.literal(&file.description),
-        session.bytes(&file.checksum),
-    )
-}
-
-/// Like [`insert_history`], but overwrites the row that this tool wrote when it began the migration.
-pub(super) fn upsert_history(pending: &Pending, success: bool, took: TimeTaken, session: &Session) -> String {
-    format!(
-        "{} ON CONFLICT (version) DO UPDATE SET success = excluded.success, checksum = excluded.checksum, \
-         description = excluded.description, execution_time = excluded.execution_time",
-        insert_history(pending, success, took, session)
-    )
-}
-
-pub(super) fn doing(what: &'static str) -> impl FnOnce(Failed) -> Error {
-    move |error| Error::doing(what)(sql::Error::statement("", error))
 }

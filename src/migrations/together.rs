@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::run::{self, TimeTaken, open, record, return_session};
+use super::recording::{TimeTaken, record};
+use super::run;
+use super::session::{open, return_session};
 use super::{Pending, Result};
 use crate::change::Effect;
 use crate::connection::{Client, Failed, Limits, Session};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, Error, Result, scram};
+use super::scram::{self, PasswordState};
+use super::{Desired, Error, Result};
 use crate::address::{Address, Kind};
 use crate::sql::{Database, OF_CATALOGS, Row, Transaction, Value};
 use crate::stack;
@@ -133,17 +134,6 @@ pub struct Sequence {
     pub feeds: Vec<Name>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rights: Rights,
-}
-
-/// The result of comparing a password with the stored one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PasswordState {
-    Same,
-    /// It differs, or the server has no password for the role, or one that is not SCRAM.
-    Differs,
-    /// Not comparable: a variable is not set, or the catalog may not be read.
-    Unknown,
 }
 
 /// Whether a plan needs to observe roles: the spec or the inventory has some.

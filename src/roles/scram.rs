@@ -5,10 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::Result;
-use super::observe::PasswordState;
 use crate::address::Address;
 use crate::stack::{PasswordError, Secret};
 
@@ -18,6 +18,17 @@ pub(super) const ITERATIONS: u32 = 4096;
 const MOST_ITERATIONS: u32 = 2_000_000;
 /// The size of a salt, as in PostgreSQL.
 const SALT_BYTES: usize = 16;
+
+/// The result of comparing a password with the stored one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PasswordState {
+    Same,
+    /// It differs, or the server has no password for the role, or one that is not SCRAM.
+    Differs,
+    /// Not comparable: a variable is not set, or the catalog may not be read.
+    Unknown,
+}
 
 #[derive(PartialEq, Eq)]
 struct Verifier {

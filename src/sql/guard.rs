@@ -54,7 +54,8 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub(super) fn of(held: &Held) -> Self {
+    /// Guards the statements of a connection, also after it is detached.
+    pub fn of(held: &Held) -> Self {
         Self { shared: Arc::clone(held.shared()), pid: held.pid(), emits_events: true, silence: SILENCE }
     }
 

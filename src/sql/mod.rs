@@ -31,11 +31,10 @@ pub use open::{
     Interrupt, PostgresOptions, SqliteMode, open_postgres, open_sqlite, open_sqlite_to_read,
     open_sqlite_with, sqlite_options,
 };
-pub(crate) use pool::is_usable_after;
 pub use pool::{Held, Pool};
 pub use quote::identifier;
 pub use secrets::{masked, masked_same_length, says_secret, secrets, without_secrets};
-pub(crate) use session::{connect_again, end_with_the_client, postgres_options};
+pub(crate) use session::{connect_again, end_with_the_client, is_usable_after, postgres_options};
 pub use value::{Row, Value};
 
 /// The SQL dialects that the system database supports.

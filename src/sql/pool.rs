@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable as _};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSeverity};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::guard::Guard;
 use super::is_lost;
-use super::session::{connect_again, end_with_the_client};
+use super::session::{connect_again, end_with_the_client, is_usable_after};
 
 /// Long enough for a TLS handshake between continents.
 pub(super) const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -230,9 +229,8 @@ impl Shared {
 
 impl Held {
     /// Removes the connection from the pool, which may open another one: see [`Pool::take_back`].
-    pub fn detach(self) -> (PgConnection, Guard) {
-        let guard = Guard::of(&self);
-        (self.session.connection, guard)
+    pub fn detach(self) -> PgConnection {
+        self.session.connection
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -258,12 +256,6 @@ impl Held {
         drop(permit);
         answer
     }
-}
-
-/// Whether an error only affects its statement, and the connection remains usable.
-pub(crate) fn is_usable_after(error: &sqlx::Error) -> bool {
-    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }
 
 impl Deref for Held {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use url::Url;
 
@@ -76,7 +76,7 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
         if is_14 { format!("{needed}; {NOTICE}; {KEEPALIVE}") } else { format!("{needed}; {KEEPALIVE}") };
     let asking = |sql: String| sqlx::raw_sql(AssertSqlSafe(format!("{sql}; {PROCESS}")));
     let mut set = asking(sql).fetch_all(&mut *connection).await;
-    if set.as_ref().is_err_and(super::is_usable_after) {
+    if set.as_ref().is_err_and(is_usable_after) {
         // Some platforms reject keepalives or the client check, which rolls back all settings of
         // the message.
         set = asking(needed).fetch_all(connection).await;
@@ -87,4 +87,10 @@ pub(crate) async fn end_with_the_client(connection: &mut PgConnection) -> sqlx::
         Err(sqlx::Error::Database(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether an error only affects its statement, and the connection remains usable.
+pub(crate) fn is_usable_after(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    error.is_some_and(|error| error.severity() == PgSeverity::Error)
 }

@@ -3,10 +3,11 @@
 
 use secrecy::SecretString;
 
-use super::context::{Context, read_text};
+use super::context::{Context, KEEP_OUT};
 use super::error::Code;
 use super::server_url::{encode_unencoded, encode_user_info};
-use super::yaml::field::SecretText;
+use super::text_file::read_text;
+use super::typed::field::SecretText;
 use super::yaml::tree::Span;
 use super::{Secret, Unset};
 
@@ -362,10 +363,6 @@ impl Context<'_> {
 pub(super) fn unset(missing: &[Missing]) -> Unset {
     Unset { names: missing.iter().map(|missing| missing.name.clone()).collect() }
 }
-
-/// Help text for a literal secret.
-pub(super) const KEEP_OUT: &str =
-    "write `${NAME}` or `${file:/path}`, and keep the secret out of version control";
 
 /// Represents a literal secret.
 const LITERAL: &str = "literal";

@@ -15,6 +15,8 @@ mod rules;
 mod schema;
 mod secret;
 mod server_url;
+mod text_file;
+mod typed;
 mod yaml;
 
 use std::path::Path;
@@ -45,7 +47,7 @@ pub fn load(
 ) -> Result<Stack, SpecErrors> {
     let cx = context::Context::new(variables, contact);
     let stack = layers::load(&cx, file).and_then(|root| {
-        let spec = yaml::read::read(&cx, &root)?;
+        let spec = typed::read(&cx, &root)?;
         let stack = rules::check(&cx, file, &root, &spec)?;
         if stack.is_production() {
             cx.warn_of_defaults();

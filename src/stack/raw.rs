@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::yaml::field::{
+use super::typed::field::{
     Addresses, Field, Named, Opt, OrFalse, SecretText, Setting, TextOr, Value, Written,
 };
 use super::{Order, PasswordHash, Privilege, SchemaDrift, SeedMode, VectorAuth};

@@ -1,35 +1,17 @@
 //! Observes with a timeout. Reports lock waits meanwhile, and the stores that had not answered on a
 //! timeout. Knows the stores by name only.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use super::observe::observe_tracking;
+use super::unanswered::Unanswered;
 use super::{Clients, ObserveError};
 use crate::desired::Desired;
 use crate::sql::{self, Wait};
 use crate::world::World;
-
-/// The stores that have not answered yet.
-#[derive(Debug, Default)]
-pub(super) struct Unanswered(Mutex<BTreeSet<String>>);
-
-impl Unanswered {
-    /// Tracks a store as unanswered while a request is running.
-    pub(super) async fn during<T>(&self, store: &str, asking: impl Future<Output = T>) -> T {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(store.to_owned());
-        let answer = asking.await;
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(store);
-        answer
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-}
 
 /// Observes all stores of the stack, and times out after `most`. Calls `report_wait` with the sessions that
 /// it waits for.

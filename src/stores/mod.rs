@@ -3,6 +3,7 @@
 
 mod look;
 mod observe;
+mod unanswered;
 
 use std::time::Duration;
 

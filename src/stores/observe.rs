@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 
-use super::look::Unanswered;
+use super::unanswered::Unanswered;
 use super::{Clients, ObserveError};
 use crate::connection::{Client, Presence};
 use crate::desired::Desired;

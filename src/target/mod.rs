@@ -4,13 +4,15 @@
 mod access;
 mod desired;
 mod diff;
+mod observe;
 mod observed;
 mod sqlite;
 
 pub use access::Access;
 pub use desired::{Desired, filtered};
 pub use diff::{Change, diff};
-pub use observed::{Failure, Observed, Seen, observe};
+pub use observe::observe;
+pub use observed::{Failure, Observed, Seen};
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,9 @@
-//! The observed target. A failure to read it is an observation too. Reads only.
+//! The observed target. A failure to read it is an observation too.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Access, Desired, sqlite};
+use super::Access;
 use crate::catalog::Snapshot;
-use crate::stack::TargetUrl;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -95,13 +94,4 @@ impl Failure {
             }
         }
     }
-}
-
-/// Never fails: a target that cannot be read is an observation too.
-pub async fn observe(desired: &Desired) -> Observed {
-    let seen = match &desired.endpoint.to {
-        Err(unset) => Err(Failure::Unresolved { names: unset.names.clone() }),
-        Ok(TargetUrl::Sqlite(path)) => sqlite::read(path).await,
-    };
-    seen.map_or_else(|failure| Observed::Failed { place: desired.place(), failure }, Observed::Readable)
 }

@@ -7,12 +7,12 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::apply::{Training, Writer};
 use super::auth;
 use super::budget::Budget;
 use super::http::Http;
 use super::observed::{Backend, BackendKind, Marks, ObservedCollection, Seen, owner};
 use super::owner::Owner;
+use super::training::{Training, Writer};
 use super::{Error, METRIC, key};
 use crate::embed::Embedder;
 use crate::redact::redact;

@@ -20,6 +20,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod training;
 
 pub use apply::{Change, Task, apply};
 pub use client::Client;

@@ -18,9 +18,9 @@ use std::sync::Once;
 
 use serde_json::json;
 
-use super::apply::{Training, Writer};
 use super::observed::{Backend, BackendKind, Marks, ObservedCollection, Seen, owner};
 use super::owner::Owner;
+use super::training::{Training, Writer};
 use super::{Document, Error, METRIC, key};
 use crate::embed::Embedder;
 use crate::sql::{

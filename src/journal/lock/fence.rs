@@ -2,50 +2,8 @@
 //! that slept, detects here that another run may have begun, and sends nothing.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
 
-use super::{Error, Lock, file, postgres};
-
-/// How long a positive answer is valid, so that a batch causes few queries. A new holder needs about as
-/// long to connect and observe before its first write.
-const FRESH: Duration = Duration::from_millis(200);
-
-/// A moment on two clocks. The monotonic clock stops while the machine sleeps, and the wall clock can be
-/// changed, so both have to agree.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    monotonic: Instant,
-    wall: SystemTime,
-}
-
-impl Moment {
-    pub(super) fn now() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
-    }
-
-    /// Whether the moment is recent by both clocks, so that the machine did not sleep since.
-    pub(super) fn is_fresh(&self) -> bool {
-        self.monotonic.elapsed() < FRESH && self.wall.elapsed().is_ok_and(|elapsed| elapsed < FRESH)
-    }
-}
-
-/// The error of a run that lost its lock and therefore sends nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-#[error("the lock was lost, so nothing more was sent: {reason}")]
-#[diagnostic(
-    code(trueup::lock::fenced),
-    help("the same command goes on from here; `trueup lock status` shows who holds the lock now")
-)]
-pub struct Lost {
-    /// The message of the server or about the file.
-    pub reason: String,
-}
-
-impl From<Lost> for Error {
-    fn from(Lost { reason }: Lost) -> Self {
-        Self::Lost { reason }
-    }
-}
+use super::{Lock, Lost, file, postgres};
 
 /// Prevents writes after the lock was lost: each batch is checked before it is sent. Clones share their
 /// state. Without a lock everything passes, because the database is created before a lock can exist.
@@ -98,25 +56,12 @@ pub(super) async fn check(holding: Arc<postgres::Holding>) -> Result<(), Lost> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::journal::{RunId, lock};
     use crate::sql::{self, SqliteMode};
     use crate::stack::SystemUrl;
-
-    #[test]
-    fn f03_an_answer_counts_only_while_no_clock_has_jumped() {
-        let now = Moment::now();
-        let (long, short) = (FRESH * 2, FRESH / 4);
-        let before = |monotonic, wall: Duration| Moment {
-            monotonic: now.monotonic.checked_sub(monotonic).unwrap(),
-            wall: now.wall - wall,
-        };
-
-        assert!(before(short, short).is_fresh());
-        assert!(!before(long, long).is_fresh(), "the process was stopped");
-        assert!(!before(short, long).is_fresh(), "the machine slept");
-        assert!(!Moment { wall: now.wall + long, ..now }.is_fresh(), "the clock was set back");
-    }
 
     #[tokio::test]
     async fn f03_a_fence_lets_pass_without_a_lock_and_not_after_its_file_was_taken_away() {

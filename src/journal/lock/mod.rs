@@ -3,6 +3,8 @@
 
 mod fence;
 mod file;
+mod lost;
+mod moment;
 mod postgres;
 
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use super::RunId;
 use crate::sql::Database;
 use crate::stack::{RedactedUrl, SystemUrl};
 
-pub use fence::{Fence, Lost};
+pub use fence::Fence;
 pub use file::lock_file;
+pub use lost::Lost;
 
 /// The interval between attempts: short for people, and rare enough to cost nothing.
 const POLL: Duration = Duration::from_millis(200);

@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
 
-use super::fence::Moment;
+use super::moment::Moment;
 use super::{Error, Holder, Lost, POLL, session_name};
 use crate::digest::hex;
 use crate::journal::RunId;

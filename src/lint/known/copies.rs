@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::TableName;
 use crate::lint::effect::Effect;
-use crate::lint::rules;
 
 /// Name and type of a column.
 pub(super) type Column = (String, String);
@@ -171,7 +170,24 @@ pub(super) fn keep_all(
     let (sources, targets) = (named(from, columns), named(to, into));
     let keeps = |(name, was): &Column| {
         let is = to.list.iter().find(|(column, _)| column == name);
-        sources.contains(name) && is.is_some_and(|(_, is)| rules::is_stored_alike(was, is))
+        sources.contains(name) && is.is_some_and(|(_, is)| is_stored_alike(was, is))
     };
     from.are_all && to.are_all && sources == targets && from.list.iter().all(keeps)
+}
+
+/// Whether SQLite stores every value of a column unchanged under another declared type: the
+/// affinity depends on substrings of the type name, and the length is ignored.
+fn is_stored_alike(from: &str, to: &str) -> bool {
+    let affinity = |kind: &str| {
+        let kind = kind.to_lowercase();
+        let has = |parts: &[&str]| parts.iter().any(|part| kind.contains(part));
+        match () {
+            () if has(&["int"]) => "number",
+            () if has(&["char", "clob", "text"]) => "text",
+            () if kind.is_empty() || has(&["blob"]) => "any",
+            () if has(&["real", "floa", "doub"]) => "float",
+            () => "number",
+        }
+    };
+    affinity(from) == affinity(to) || affinity(to) == "any"
 }

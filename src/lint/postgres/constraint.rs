@@ -4,8 +4,7 @@
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _, Constraint};
 
-use super::table::column;
-use super::{name, names};
+use super::{column, name, names};
 use crate::catalog::TableName;
 use crate::lint::effect::{Effect, Fact};
 use crate::lint::rules;

@@ -140,6 +140,11 @@ fn name(node: &SyntaxNode) -> TableName {
     written_name(&node.text().to_string(), Dialect::Postgres)
 }
 
+/// Returns the case-folded name of a column.
+fn column(node: &SyntaxNode) -> String {
+    name(node).name
+}
+
 fn names<N: ast::AstNode>(nodes: impl Iterator<Item = N>) -> Vec<TableName> {
     nodes.map(|node| name(node.syntax())).collect()
 }

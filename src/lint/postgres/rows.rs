@@ -3,8 +3,7 @@
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode as _};
 
-use super::table::column;
-use super::{joined, relation};
+use super::{column, joined, relation};
 use crate::catalog::TableName;
 use crate::lint::condition::leaves_out_of;
 use crate::lint::effect::Effect;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterTableAction, AstNode as _};
 
-use super::{constraint, name, relation, value};
+use super::{column, constraint, name, relation, value};
 use crate::catalog::TableName;
 use crate::lint::effect::{Bound, Effect, Fact, Partitioning, Using};
 use crate::lint::known::{bound_value, temporary};
@@ -14,11 +14,6 @@ use crate::sql::Dialect;
 
 fn text(node: &SyntaxNode) -> String {
     node.text().to_string().trim().to_owned()
-}
-
-/// Returns the case-folded name of a column.
-pub(super) fn column(node: &SyntaxNode) -> String {
-    name(node).name
 }
 
 /// Effects of a `CREATE TABLE` or `SELECT INTO`.

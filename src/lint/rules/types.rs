@@ -356,20 +356,3 @@ fn is_discrete(name: &str) -> bool {
         ["money", "point", "line", "lseg", "box", "path", "polygon", "circle", "tsvector", "oid"];
     !LOSSY.contains(&name)
 }
-
-/// Whether SQLite stores every value of a column unchanged under another declared type: the
-/// affinity depends on substrings of the type name, and the length is ignored.
-pub(in crate::lint) fn is_stored_alike(from: &str, to: &str) -> bool {
-    let affinity = |kind: &str| {
-        let kind = kind.to_lowercase();
-        let has = |parts: &[&str]| parts.iter().any(|part| kind.contains(part));
-        match () {
-            () if has(&["int"]) => "number",
-            () if has(&["char", "clob", "text"]) => "text",
-            () if kind.is_empty() || has(&["blob"]) => "any",
-            () if has(&["real", "floa", "doub"]) => "float",
-            () => "number",
-        }
-    };
-    affinity(from) == affinity(to) || affinity(to) == "any"
-}

@@ -322,6 +322,13 @@ fn name(name: &ObjectName) -> TableName {
     written_name(&name.to_string(), Dialect::Sqlite)
 }
 
+/// Returns the names by which a condition can refer to a table.
+fn names(table: &TableWithJoins) -> Vec<String> {
+    let TableFactor::Table { name: table, alias, .. } = &table.relation else { return Vec::new() };
+    let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
+    [Some(name(table).name), alias].into_iter().flatten().collect()
+}
+
 fn table(table: &TableWithJoins) -> Option<TableName> {
     match &table.relation {
         TableFactor::Table { name: table, .. } => Some(name(table)),

@@ -2,10 +2,10 @@
 
 use sqlparser::ast::{
     AssignmentTarget, Expr, FromTable, GroupByExpr, Insert, ObjectName, Query, Select, SelectItem, SetExpr,
-    SqliteOnConflict, Statement, TableFactor, TableObject, TableWithJoins,
+    SqliteOnConflict, Statement, TableObject,
 };
 
-use super::{joined, name, table, work};
+use super::{joined, name, names, table, work};
 use crate::catalog::TableName;
 use crate::lint::condition::leaves_out;
 use crate::lint::effect::Effect;
@@ -129,13 +129,6 @@ fn column(named: &ObjectName) -> String {
 fn replaces(table: &TableName) -> Effect {
     let reason = format!("deletes the rows of {table} that are in the way; use ON CONFLICT DO UPDATE");
     Effect::does(&rules::REPLACE_ROWS, vec![table.clone()], reason)
-}
-
-/// Returns the names by which a condition can refer to a table.
-pub(super) fn names(table: &TableWithJoins) -> Vec<String> {
-    let TableFactor::Table { name: table, alias, .. } = &table.relation else { return Vec::new() };
-    let alias = alias.as_ref().map(|alias| alias.name.value.to_lowercase());
-    [Some(name(table).name), alias].into_iter().flatten().collect()
 }
 
 /// Whether a condition excludes no row.

@@ -6,7 +6,7 @@ use sqlparser::ast::{
     TableWithJoins, Update, UpdateTableFromKind,
 };
 
-use super::{name, rows, table};
+use super::{name, names, table};
 use crate::catalog::TableName;
 use crate::lint::condition::{Others, bound};
 use crate::lint::effect::{Read, RowAccess};
@@ -91,7 +91,7 @@ fn selected(select: &Select) -> Vec<Read> {
 /// Returns a table and the tables joined to it, with the columns that the condition restricts.
 fn found(from: &TableWithJoins, condition: Option<&Expr>, is_alone: bool) -> Vec<Read> {
     let others = if is_alone { Others::Nothing } else { Others::Many };
-    let bound = condition.map(|condition| bound(condition, &rows::names(from), others)).unwrap_or_default();
+    let bound = condition.map(|condition| bound(condition, &names(from), others)).unwrap_or_default();
     let own = table(from).map(|table| Read { table, bound });
     let factors = [&from.relation].into_iter().chain(from.joins.iter().map(|join| &join.relation));
     let inner = factors.filter_map(|factor| match factor {

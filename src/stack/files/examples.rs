@@ -6,8 +6,8 @@ use super::{FileRef, collect_all, yaml};
 use crate::stack::Example;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
-use crate::stack::yaml::field::{Field, Opt};
-use crate::stack::yaml::read;
+use crate::stack::typed;
+use crate::stack::typed::field::{Field, Opt};
 use crate::suggest::declared;
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ pub(in crate::stack) fn examples(
     targets: &[&str],
 ) -> Option<Vec<Example>> {
     let Some(root) = yaml(cx, named)? else { return Some(Vec::new()) };
-    let raw: Vec<Field<RawExample>> = read::read(cx, &root)?;
+    let raw: Vec<Field<RawExample>> = typed::read(cx, &root)?;
     collect_all(raw.into_iter().map(|raw| example(cx, raw, targets)))
 }
 

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::{FileRef, collect_all, yaml};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
-use crate::stack::yaml::field::{self, Field, Key, Opt};
-use crate::stack::yaml::read;
+use crate::stack::typed;
+use crate::stack::typed::field::{self, Field, Key, Opt};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Ontology, Term};
 
@@ -40,7 +40,7 @@ pub(in crate::stack) fn ontology(cx: &Context<'_>, named: FileRef<'_>, name: &Ke
         );
         return None;
     };
-    let File { ontology, terms } = read::read(cx, &root)?;
+    let File { ontology, terms } = typed::read(cx, &root)?;
     if let Some((said, at)) = ontology.located()
         && *said != name.name
     {

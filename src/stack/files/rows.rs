@@ -10,8 +10,8 @@ use crate::fingerprints::repeated;
 use crate::packed::Rows;
 use crate::stack::context::{Context, MAX_ROWS_BYTES};
 use crate::stack::error::{Code, SpecError};
-use crate::stack::yaml::json::json;
-use crate::stack::yaml::read::describe;
+use crate::stack::typed::describe;
+use crate::stack::typed::json::json;
 use crate::stack::yaml::tree::{Entry, Node, NodeKind, Span};
 use crate::suggest::declared;
 

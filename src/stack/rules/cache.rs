@@ -11,7 +11,7 @@ use super::values::{
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::raw::{Cache as Raw, Namespace as RawNamespace, Stream as RawStream};
-use crate::stack::yaml::field::{Addresses, Field, Key};
+use crate::stack::typed::field::{Addresses, Field, Key};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Cache, CacheUrl, Endpoint, Namespace, Stream};
 

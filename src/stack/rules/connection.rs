@@ -7,7 +7,7 @@ use crate::stack::error::Code;
 use crate::stack::interpolate::placeholder;
 use crate::stack::raw::{Connection, ServerKind, Tls};
 use crate::stack::server_url::Parts;
-use crate::stack::yaml::field::{Field, Opt, Written};
+use crate::stack::typed::field::{Field, Opt, Written};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Contact, Endpoint, RedactedUrl, TlsFiles};
 

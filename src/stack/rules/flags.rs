@@ -6,7 +6,7 @@ use super::values::plain_key;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, Reported};
 use crate::stack::raw::Spec;
-use crate::stack::yaml::field::Opt;
+use crate::stack::typed::field::Opt;
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Flags, When, is_production};
 use crate::suggest::declared;

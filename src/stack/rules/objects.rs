@@ -6,7 +6,7 @@ use crate::address::{Address, Kind, Moving};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::raw::Spec;
-use crate::stack::yaml::field::{Named, Opt, TextOr};
+use crate::stack::typed::field::{Named, Opt, TextOr};
 use crate::stack::yaml::tree::Span;
 use crate::suggest::declared as advice;
 

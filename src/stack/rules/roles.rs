@@ -7,7 +7,7 @@ use super::values::{distinct, is_visible, name_of};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::raw::{Role as Raw, System as RawSystem};
-use crate::stack::yaml::field::{Field, Key};
+use crate::stack::typed::field::{Field, Key};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Endpoint, Privilege, Role, SystemUrl};
 

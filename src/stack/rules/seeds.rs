@@ -10,7 +10,7 @@ use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::files::{self, FileRef, Table};
 use crate::stack::raw::{Seed as RawSeed, System as Raw};
-use crate::stack::yaml::field::Key;
+use crate::stack::typed::field::Key;
 use crate::stack::yaml::tree::Span;
 use crate::stack::{RowLines, Seed, SeedMode};
 

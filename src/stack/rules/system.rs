@@ -12,7 +12,7 @@ use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{OntologyFile, System as Raw, TermColumns, Terms as RawTerms};
-use crate::stack::yaml::field::{Field, Key, TextOr};
+use crate::stack::typed::field::{Field, Key, TextOr};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Endpoint, MigrationSets, Ontology, Order, SchemaDrift, System, SystemUrl, Terms};
 

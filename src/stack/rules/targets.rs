@@ -8,7 +8,7 @@ use super::flags::Declared;
 use super::values::{distinct, globs, plain_key, read_each, report_unsupported};
 use crate::stack::context::Context;
 use crate::stack::raw::{Spec, Target as Raw};
-use crate::stack::yaml::field::{Key, Opt};
+use crate::stack::typed::field::{Key, Opt};
 use crate::stack::{Target, TargetUrl};
 
 const ACCEPTED: &str = "`sqlite:///absolute/path`, `sqlite://path` relative to this file";

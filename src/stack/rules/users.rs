@@ -7,7 +7,7 @@ use super::values::{column, read_each, required, table, visible_key};
 use crate::stack::context::Context;
 use crate::stack::error::{Code, Reported, SpecError};
 use crate::stack::raw::{AccountColumns, Accounts as RawAccounts, System as Raw, User as RawUser};
-use crate::stack::yaml::field::{Field, Key, OrFalse, Value};
+use crate::stack::typed::field::{Field, Key, OrFalse, Value};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Accounts, Cell, PasswordHash, Secret, User};
 

@@ -9,7 +9,7 @@ use globset::GlobBuilder;
 use crate::stack::context::Context;
 use crate::stack::error::{Code, SpecError};
 use crate::stack::files::collect_all;
-use crate::stack::yaml::field::{Field, Key, Opt, OrFalse};
+use crate::stack::typed::field::{Field, Key, Opt, OrFalse};
 use crate::stack::yaml::tree::Span;
 
 /// Returns the value of a required key with its location.

@@ -11,7 +11,7 @@ use crate::stack::files::{self, FileRef};
 use crate::stack::raw::{
     Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
 };
-use crate::stack::yaml::field::{Field, Key, Opt};
+use crate::stack::typed::field::{Field, Key, Opt};
 use crate::stack::yaml::tree::Span;
 use crate::stack::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
 use crate::suggest::declared;

@@ -2,17 +2,20 @@
 //! so `0123` stays text where text is expected. An error invalidates its own field only, so that
 //! one run reports all errors.
 
+pub(super) mod field;
+pub(super) mod json;
+mod key;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::{self, IntoDeserializer, Visitor};
 
-use super::field;
-use super::json::json;
-use super::read_key::KeyReader;
-use super::tree::{Entry, Node, NodeKind, Span};
+use self::json::json;
+use self::key::KeyReader;
 use crate::stack::context::Context;
 use crate::stack::error::Code;
+use crate::stack::yaml::tree::{Entry, Node, NodeKind, Span};
 use crate::suggest::{nearest, one_of};
 
 /// Deserializes a whole tree and reports errors to the context.

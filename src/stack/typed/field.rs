@@ -1,5 +1,5 @@
-//! The building blocks of `raw.rs`: values with their location, maps keyed by name, and scalars
-//! with unresolved placeholders. Only `read.rs` deserializes them.
+//! The building blocks of `stack/raw.rs`: values with their location, maps keyed by name, and scalars
+//! with unresolved placeholders. Only `mod.rs` deserializes them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,10 +9,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::tree::Span;
 use crate::stack::Cell;
+use crate::stack::yaml::tree::Span;
 
-/// Names of newtypes by which `read.rs` recognises how to deserialize a value.
+/// Names of newtypes by which `mod.rs` recognises how to deserialize a value.
 pub(in crate::stack) const FIELD: &str = "trueup::field";
 /// A secret as written.
 pub(in crate::stack) const SECRET: &str = "trueup::secret";

@@ -1,7 +1,7 @@
 //! Converts lists and maps that are values of rows to JSON. Pure except for placeholders.
 
-use super::tree::{Entry, Node, NodeKind};
 use crate::stack::context::Context;
+use crate::stack::yaml::tree::{Entry, Node, NodeKind};
 
 /// Returns compact JSON with sorted keys. Numbers and booleans are only those on which every YAML
 /// tool agrees; everything else is text.

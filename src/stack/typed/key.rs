@@ -1,10 +1,10 @@
-//! Deserializes the keys of maps, with or without their location. Complements `read.rs`.
+//! Deserializes the keys of maps, with or without their location. Complements `mod.rs`.
 
 use serde::de::{self, IntoDeserializer, Visitor};
 
+use super::ReadError;
 use super::field;
-use super::read::ReadError;
-use super::tree::Entry;
+use crate::stack::yaml::tree::Entry;
 
 /// A key as a text, or as a text with its location.
 pub(in crate::stack) struct KeyReader<'c> {
