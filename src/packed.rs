@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// Rows with the same number of values; `None` is NULL.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Rows {
@@ -138,6 +141,41 @@ impl fmt::Debug for Rows {
     }
 }
 
+/// A list of rows, each a list of its values.
+impl Serialize for Rows {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Rows {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(RowsVisitor)
+    }
+}
+
+struct RowsVisitor;
+
+impl<'de> Visitor<'de> for RowsVisitor {
+    type Value = Rows;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of rows of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Rows, A::Error> {
+        let mut rows = Rows::default();
+        while let Some(row) = list.next_element::<Vec<Option<String>>>()? {
+            if rows.is_empty() {
+                rows.width = row.len();
+            }
+            rows.push(row.iter().map(Option::as_deref));
+        }
+        rows.shrink();
+        Ok(rows)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +193,8 @@ mod tests {
 
         assert_eq!(packed.iter().collect::<Vec<_>>(), rows);
         assert_eq!(packed.get(3), None);
+        let text = serde_json::to_string(&packed).unwrap();
+        assert_eq!(serde_json::from_str::<Rows>(&text).unwrap(), packed);
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Writes {
     insert: Vec<usize>,
     /// Indexes of rows that exist with other content.
     change: Vec<usize>,
+    /// The columns that differ, for the first of these.
+    differing: BTreeMap<usize, Vec<String>>,
     /// The observed content of the rows to write, by key.
     seen: FingerprintMap<Option<Fingerprint>>,
     /// The number of existing rows of an ontology that are not declared.
@@ -198,8 +200,11 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
                 if answer.doubled.contains(&key) {
                     return Err(Incomparable::Faults(vec![doubled(set, &shape, &row)]));
                 }
-                if content != shape.content_fingerprint(row) {
+                let declared = shape.content_fingerprint(row);
+                if content != declared {
                     writes.change.push(at);
+                    let known = answer.differences.get(&key).filter(|known| known.declared == declared);
+                    writes.differing.extend(known.map(|known| (at, known.columns.clone())));
                     seen.push((key, found));
                 }
             }
@@ -276,12 +281,12 @@ fn planned(
     verdict: TakeBack,
     pending: Option<&Address>,
 ) -> Planned<Change> {
-    let Writes { insert, change, seen, others: _, unchecked, remarks: _ } = writes;
+    let Writes { insert, change, differing, seen, others: _, unchecked, remarks: _ } = writes;
     let (inserts, changes, deletes) = (insert.len(), change.len(), verdict.delete.len());
     let on = set.filter(|set| set.on);
     let total = on.map_or(0, |set| set.rows.len());
 
-    let written = on.and_then(|set| sample(set, &insert, &change));
+    let written = on.and_then(|set| sample(set, &insert, &change, &differing));
     let diff = written.unwrap_or_default() + &verdict.first.lines(deletes, noun_of(address, 2));
     let mut rows = insert;
     rows.extend(change);

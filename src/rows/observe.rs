@@ -31,20 +31,35 @@ pub struct Answer {
     /// with the fingerprint of the stored key.
     #[serde(default, skip_serializing_if = "FingerprintMap::is_empty")]
     pub respelled: FingerprintMap<Fingerprint>,
+    /// The differing columns of the first declared rows that exist with other content.
+    #[serde(default, skip_serializing_if = "FingerprintMap::is_empty")]
+    pub differences: FingerprintMap<Difference>,
     /// Whether the table is a view that rejects inserts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read_only: bool,
 }
 
+/// How a stored row differs from the declared one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The declared content. The spec that a world is planned with may declare another one.
+    pub declared: Fingerprint,
+    pub columns: Vec<String>,
+}
+
+/// The number of rows of a question whose differing columns are kept: more than a plan shows.
+const MAX_DIFFERENCES: usize = 20;
+
 #[derive(Default)]
 struct Read {
     rows: Vec<(Fingerprint, Fingerprint)>,
     doubled: BTreeSet<Fingerprint>,
+    differences: Vec<(Fingerprint, Difference)>,
 }
 
 impl Read {
-    /// Adds rows. All rows of one key must come in the same call.
-    fn add(&mut self, shape: &Shape<'_>, rows: &[Row]) {
+    /// Adds rows, and compares the declared ones with them. All rows of one key must come in the same call.
+    fn add<'r>(&mut self, shape: &Shape<'_>, rows: &[Row], declared: impl Iterator<Item = Values<'r>>) {
         let mut contents: BTreeMap<Fingerprint, Fingerprint> = BTreeMap::new();
         for (key, content) in rows.iter().map(|row| fingerprints(shape, row)) {
             let before = contents.insert(key, content);
@@ -52,7 +67,31 @@ impl Read {
                 self.doubled.insert(key);
             }
         }
+        self.compare(shape, rows, &contents, declared);
         self.rows.extend(contents);
+    }
+
+    fn compare<'r>(
+        &mut self,
+        shape: &Shape<'_>,
+        rows: &[Row],
+        contents: &BTreeMap<Fingerprint, Fingerprint>,
+        declared: impl Iterator<Item = Values<'r>>,
+    ) {
+        let room = MAX_DIFFERENCES.saturating_sub(self.differences.len());
+        let different = declared.filter_map(|row| {
+            let key = shape.key_fingerprint(shape.key_of(&row));
+            let content = shape.content_fingerprint(row.iter().copied());
+            (*contents.get(&key)? != content).then_some((key, content, row))
+        });
+        let different: Vec<_> = different.take(room).collect();
+        for (key, declared, row) in different {
+            let is_stored = |stored: &&Row| fingerprints(shape, stored).0 == key;
+            let Some(stored) = rows.iter().find(is_stored) else { continue };
+            let stored: Values<'_> = stored.values().iter().map(Option::as_deref).collect();
+            let columns = shape.differing(&stored, &row);
+            self.differences.push((key, Difference { declared, columns }));
+        }
     }
 }
 
@@ -80,7 +119,7 @@ pub(crate) async fn observe(
             Err(Lacking::Table | Lacking::Column(_)) => continue,
         };
         let answer = match &question.scope {
-            Some(scope) => ask_scope(&shape, &scope.column, &scope.value, database).await,
+            Some(scope) => ask_scope(&shape, sets, (&scope.column, &scope.value), database).await,
             None => ask_keys(&shape, sets, database).await,
         };
         let doing = || Error::doing(format!("reading rows of {}", question.table));
@@ -117,8 +156,8 @@ async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Res
 
 async fn ask_scope(
     shape: &Shape<'_>,
-    column: &str,
-    value: &str,
+    sets: &[&RowSet],
+    (column, value): (&str, &str),
     database: &Database,
 ) -> crate::sql::Result<Answer> {
     let Some(column) = shape.table.column(column) else { return Ok(Answer::default()) };
@@ -135,10 +174,11 @@ async fn ask_scope(
     );
     let rows = database.query_many(&sql, shape.columns.len(), &source.values).await?;
     let mut read = Read::default();
-    read.add(shape, &rows);
-    let Read { rows, doubled } = read;
+    read.add(shape, &rows, sets.iter().flat_map(|set| shape.rows_of(set)));
+    let Read { rows, doubled, differences } = read;
     let rows = rows.into_iter().map(|(key, content)| (key, Some(content))).collect();
-    Ok(Answer { whole: true, rows, doubled, ..Answer::default() })
+    let differences = FingerprintMap::new(differences);
+    Ok(Answer { whole: true, rows, doubled, differences, ..Answer::default() })
 }
 
 async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
@@ -148,9 +188,11 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
     for rows in in_batches(rows()) {
         let keys = shape.keys(rows.iter().map(|row| shape.key_of(row)));
         let sql = format!("SELECT {} FROM {}", select(shape, database), shape.listed(&keys));
-        read.add(shape, &database.query_many(&sql, shape.columns.len(), &keys.values).await?);
+        let found = database.query_many(&sql, shape.columns.len(), &keys.values).await?;
+        read.add(shape, &found, rows.into_iter());
     }
-    let Read { rows: found, doubled } = read;
+    let Read { rows: found, doubled, differences } = read;
+    let differences = FingerprintMap::new(differences);
     let found = FingerprintMap::new(found);
     let mut answers: Vec<(Fingerprint, Option<Fingerprint>)> = Vec::with_capacity(found.len());
     answers.extend(
@@ -162,7 +204,7 @@ async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> c
     let has_others = found.keys().any(|key| !answers.contains_key(key));
     let respelled =
         if has_others { respelled(shape, rows(), database).await? } else { FingerprintMap::default() };
-    Ok(Answer { whole: false, rows: answers, doubled, respelled, ..Answer::default() })
+    Ok(Answer { whole: false, rows: answers, doubled, respelled, differences, ..Answer::default() })
 }
 
 /// The declared keys whose rows have another key that the table compares as equal.

@@ -13,6 +13,7 @@ use crate::catalog::{Column, ForeignKey, Snapshot, Table, TableName};
 use crate::digest::Fingerprint;
 use crate::fingerprints::FingerprintMap;
 use crate::journal::{Group, LocatedRows, RowLocations};
+use crate::packed::Rows;
 use crate::sql::{self, Database, Dialect, Row, Transaction, Value, identifier};
 
 /// The existing rows of one table that were written for one address.
@@ -23,16 +24,23 @@ pub struct Owned {
     pub key: Vec<String>,
     /// By the fingerprint of the key.
     pub rows: FingerprintMap<OwnedRow>,
+    /// The key of each of `rows` as a plan shows it. Empty in a world of an earlier version.
+    #[serde(default, skip_serializing_if = "Rows::is_empty")]
+    pub keys: Rows,
 }
 
-/// An owned row, without the values of other columns than the key.
+impl Owned {
+    /// The key of the row at an index, as a plan shows it.
+    pub(super) fn key_at(&self, at: usize) -> Option<&str> {
+        self.keys.get(at)?.into_iter().next().flatten()
+    }
+}
+
+/// An owned row, without its values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnedRow {
     /// The fingerprint of all columns.
     pub row: Fingerprint,
-    /// The key as a plan names the row. Empty in worlds of earlier versions.
-    #[serde(default, skip_serializing_if = "str::is_empty")]
-    pub key: Box<str>,
     /// `None` for most rows, to save memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ties: Option<Box<Ties>>,
@@ -111,7 +119,7 @@ pub(crate) async fn observe(
     for ((table, key), placed) in &groups {
         // A dropped table or column took its rows with it.
         let Ok(shape) = Shape::resolve(table, key, &[], schema, database.dialect()) else { continue };
-        let mut found: BTreeMap<&Address, Vec<(Fingerprint, OwnedRow)>> = BTreeMap::new();
+        let mut found: BTreeMap<&Address, (Vec<_>, Rows)> = BTreeMap::new();
         let rows = placed.iter().flat_map(|(address, placed)| {
             placed.prints.iter().zip(placed.keys.iter()).map(move |(print, key)| (*address, *print, key))
         });
@@ -119,14 +127,22 @@ pub(crate) async fn observe(
             let keys = batch.iter().map(|(.., key)| key);
             let read = read(&shape, keys, schema, &tables, &mut Reader::Database(database)).await;
             let rows = read.map_err(Error::doing(format!("reading rows of {table}")))?;
-            for (address, print, _) in &batch {
+            for (address, print, values) in &batch {
                 if let Some(row) = rows.get(print) {
-                    found.entry(address).or_default().push((*print, row.clone()));
+                    let (rows, keys) = found.entry(address).or_insert_with(|| (Vec::new(), Rows::new(1)));
+                    rows.push((*print, row.clone()));
+                    let line = key_line(key.iter().map(String::as_str).zip(values.iter().copied()));
+                    keys.push([Some(line.as_str())]);
                 }
             }
         }
-        for (address, rows) in found {
-            let set = Owned { table: table.clone(), key: key.clone(), rows: FingerprintMap::new(rows) };
+        for (address, (rows, mut keys)) in found {
+            keys.shrink();
+            // The inventory is sorted by the key's fingerprint. If the server sorts it in another way, the keys are
+            // not shown.
+            let keys = if rows.is_sorted_by_key(|(print, _)| *print) { keys } else { Rows::default() };
+            let rows = FingerprintMap::new(rows);
+            let set = Owned { table: table.clone(), key: key.clone(), rows, keys };
             owned.entry(address.clone()).or_default().push(set);
         }
     }
@@ -242,10 +258,7 @@ fn describe(
         });
     let ties = Ties { references: 0, anchors: anchors.collect(), points: points.collect() };
     let ties = (ties != Ties::default()).then(|| Box::new(ties));
-    let key = key_line(
-        shape.key.iter().map(|column| (column.name.as_str(), value_of(shape.table, values, &column.name))),
-    );
-    OwnedRow { row: row_fingerprint(shape.table, values), key: key.into(), ties }
+    OwnedRow { row: row_fingerprint(shape.table, values), ties }
 }
 
 /// Whether these are the columns of a key, in any order.

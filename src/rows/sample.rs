@@ -1,7 +1,7 @@
 //! The first rows that a change writes or deletes, as lines of a plan. Shows values of the spec, and keys of rows
 //! that the spec had. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Asked, RowSet};
 use crate::address::{Address, Kind};
@@ -18,15 +18,21 @@ pub(super) fn shown_value<'v>(column: &str, text: Option<&'v str>) -> Option<&'v
 }
 
 /// One line for each of the first rows to insert and to update; `None` without any. Rows are given by their
-/// index in the set.
-pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option<String> {
+/// index in the set. A row to update shows only its key and the differing columns, where these are known.
+pub(super) fn sample(
+    set: &RowSet,
+    insert: &[usize],
+    change: &[usize],
+    differing: &BTreeMap<usize, Vec<String>>,
+) -> Option<String> {
     let first =
         |rows: &[usize], sign| rows.iter().take(MAX_ROWS).map(move |at| (*at, sign)).collect::<Vec<_>>();
     let mut rows = [first(insert, '+'), first(change, '~')].concat();
     rows.sort_unstable();
     let shown = rows.iter().take(MAX_ROWS);
-    let mut lines: Vec<String> =
-        shown.filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, &set.row(*at)?)))).collect();
+    let mut lines: Vec<String> = shown
+        .filter_map(|(at, sign)| Some(format!("{sign}{}", line(set, &set.row(*at)?, differing.get(at)))))
+        .collect();
     let more = (insert.len() + change.len()).saturating_sub(MAX_ROWS);
     if more > 0 {
         lines.push(format!(" … {more} more {}", noun_of(&set.address, more)));
@@ -34,9 +40,12 @@ pub(super) fn sample(set: &RowSet, insert: &[usize], change: &[usize]) -> Option
     (!lines.is_empty()).then(|| lines.join("\n") + "\n")
 }
 
-/// The key columns first, then the others.
-fn line(set: &RowSet, row: &[Option<&str>]) -> String {
+/// The key columns first, then the others, or only those that differ.
+fn line(set: &RowSet, row: &[Option<&str>], differing: Option<&Vec<String>>) -> String {
     let mut columns: Vec<(&Asked, Option<&str>)> = set.columns.iter().zip(row.iter().copied()).collect();
+    columns.retain(|(column, _)| {
+        set.key.contains(&column.name) || differing.is_none_or(|names| names.contains(&column.name))
+    });
     columns.sort_by_key(|(column, _)| !set.key.contains(&column.name));
     let shown = |(column, text): (&Asked, Option<&str>)| {
         let text = shown_value(&column.name, text);
@@ -58,17 +67,18 @@ pub(super) fn key_line<'v>(key: impl Iterator<Item = (&'v str, Option<&'v str>)>
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct FirstKeys(BTreeSet<(String, Box<str>)>);
 
-impl FirstKeys {
-    pub(super) fn add(&mut self, key: &str) {
-        if key.is_empty() {
-            return;
-        }
-        self.0.insert((sort_key(key), key.into()));
-        if self.0.len() > MAX_ROWS {
-            self.0.pop_last();
+impl<'k> Extend<&'k str> for FirstKeys {
+    fn extend<K: IntoIterator<Item = &'k str>>(&mut self, keys: K) {
+        for key in keys {
+            self.0.insert((sort_key(key), key.into()));
+            if self.0.len() > MAX_ROWS {
+                self.0.pop_last();
+            }
         }
     }
+}
 
+impl FirstKeys {
     /// One line for each, and one for the others of `count` rows. None without keys.
     pub(super) fn lines(&self, count: usize, noun: &str) -> String {
         let lines = self.0.iter().map(|(_, key)| format!("-{key}\n"));
@@ -134,9 +144,8 @@ mod tests {
     fn the_first_keys_are_those_with_the_smallest_numbers() {
         let mut first = FirstKeys::default();
 
-        (1..=12)
-            .rev()
-            .for_each(|id| first.add(&key_line([("id", Some(id.to_string().as_str()))].into_iter())));
+        let keys: Vec<_> = (1..=12).rev().map(|id| format!("id: {id}")).collect();
+        first.extend(keys.iter().map(String::as_str));
 
         assert_eq!(
             first.lines(12, "rows"),

@@ -32,6 +32,8 @@ struct Position {
 struct Candidate<'a> {
     address: &'a Address,
     owned: &'a Owned,
+    /// The index of the row in `owned`.
+    at: usize,
     key: Fingerprint,
     row: &'a OwnedRow,
 }
@@ -53,7 +55,7 @@ impl<'a> Candidates<'a> {
     fn get(&self, place: Position) -> Option<Candidate<'a>> {
         let (address, owned) = *self.owners.get(place.owner)?;
         let (key, row) = owned.rows.nth(place.row)?;
-        Some(Candidate { address, owned, key: *key, row })
+        Some(Candidate { address, owned, at: place.row, key: *key, row })
     }
 
     /// Removes and returns the rows for which the predicate holds.
@@ -127,7 +129,7 @@ pub(super) fn judge(
     for candidate in candidates.iter() {
         delete.entry(candidate.address).or_default().push((candidate.key, candidate.row.row));
         let verdict = verdicts.entry(candidate.address.clone()).or_default();
-        verdict.first.add(&candidate.row.key);
+        verdict.first.extend(candidate.owned.key_at(candidate.at));
         verdict.after.extend(after(candidate));
     }
     for (address, rows) in delete {

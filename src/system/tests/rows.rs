@@ -91,6 +91,37 @@ fn a18_upsert_changes_what_differs_and_deletes_nothing() {
 }
 
 #[test]
+fn a_changed_row_shows_its_key_and_the_columns_that_differ() {
+    on_each_database(|b| async move {
+        let b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+        b.execute("UPDATE accounts SET name = 'Till', balance = 9 WHERE id = 1").await;
+        b.execute("UPDATE accounts SET opened = '2020-01-01' WHERE id = 2").await;
+
+        let diff = b.diff().await;
+
+        let lines = "~id: 1, balance: 1.50, name: Cash\n~id: 2, opened: null\n";
+        assert_eq!(diff.changes[0].diff.as_deref(), Some(lines));
+    });
+}
+
+#[test]
+fn the_columns_that_differ_are_known_only_for_the_rows_that_were_compared() {
+    on_each_database(|b| async move {
+        let mut b = bench(b, SeedMode::Upsert);
+        b.converge().await;
+        b.execute("UPDATE accounts SET name = 'Till' WHERE id = 1").await;
+        let (observed, inventory) = b.observe().await;
+        edit(b.seed("z_accounts"), |rows| rows[0][2] = some("no"));
+
+        let diff = diff(&Desired::new(&b.stack, b.dialect()), &observed, &inventory);
+
+        let line = "~id: 1, active: no, balance: 1.50, name: Cash, opened: 2024-01-02\n";
+        assert_eq!(diff.changes[0].diff.as_deref(), Some(line));
+    });
+}
+
+#[test]
 fn a18_mirror_deletes_only_what_this_tool_inserted() {
     on_each_database(|b| async move {
         let mut b = bench(b, SeedMode::Mirror);
