@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::run::{Observation, Run};
 use super::schema::KnownSchema;
-use super::{Answer, End, Error, Event, Frontend, Note, Revision, Totals};
+use super::{Answer, End, Error, Event, Frontend, Note, Revision, TextChanges, Totals, text_changes};
 use crate::address::{Address, Kind};
 use crate::connection::Presence;
 use crate::journal::{self, Bookkeeping, RunStatus, lock};
@@ -54,7 +54,12 @@ impl Run<'_> {
             guarded.retain(|(address, allow)| {
                 *allow == Allow::Environment || to_run.addresses.contains(address)
             });
-            frontend.show(&observation.plan, &to_run, revision, &guarded);
+            let mut texts = TextChanges::new();
+            if frontend.shows_changes(revision) {
+                let mut report = |note| frontend.event(&Event::Note(note));
+                texts = text_changes(&observation.plan, &self.clients, &mut report).await;
+            }
+            frontend.show((&observation.plan, &texts), &to_run, revision, &guarded);
             if !observation.plan.denied.is_empty() || !guarded.is_empty() {
                 let has_made_database = self.has_made_database;
                 return Ok(Decision::End(End::Refused { has_made_database }));

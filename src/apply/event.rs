@@ -44,6 +44,8 @@ pub enum Note {
     },
     /// The lock was lost before anything was done, and is acquired again.
     LockLost { reason: String },
+    /// The former texts of documents cannot be read, and the plan is shown without them.
+    TextsUnread { address: Address, error: String },
     /// The last run was killed before its end.
     Crashed(Box<Run>),
     /// The bookkeeping has recorded a new name.

@@ -2,15 +2,23 @@
 
 use futures_util::future::LocalBoxFuture;
 
-use super::Event;
+use super::{Event, TextChanges};
 use crate::address::Address;
 use crate::plan::{Allow, Plan, ToRun};
 
 /// Shows the plans and events of a run and asks for approval.
 pub trait Frontend: Send {
     fn event(&mut self, event: &Event);
+    /// Whether [`Self::show`] shows the changes of the plan, with those of texts.
+    fn shows_changes(&self, revision: Revision) -> bool;
     /// Shows a plan. What is `guarded` runs only if `--allow` names it; what the plan denies, no option allows.
-    fn show(&mut self, plan: &Plan, to_run: &ToRun, revision: Revision, guarded: &[(Address, Allow)]);
+    fn show(
+        &mut self,
+        plan: (&Plan, &TextChanges),
+        to_run: &ToRun,
+        revision: Revision,
+        guarded: &[(Address, Allow)],
+    );
     /// Asks whether the shown plan may run.
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer>;
 }

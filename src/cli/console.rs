@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::ui::Ui;
 use super::values::EventFormat;
 use crate::address::Address;
-use crate::apply::{Answer, Command, Event, Frontend, Revision};
+use crate::apply::{Answer, Command, Event, Frontend, Revision, TextChanges};
 use crate::change::Held;
 use crate::journal;
 use crate::neutral::one_line;
@@ -79,8 +79,18 @@ impl Frontend for Console {
         }
     }
 
-    /// Shows the plan, unless the format is JSON.
-    fn show(&mut self, plan: &Plan, to_run: &ToRun, revision: Revision, guarded: &[(Address, Allow)]) {
+    /// Events in JSON have no plan.
+    fn shows_changes(&self, revision: Revision) -> bool {
+        revision != Revision::Again && self.format == EventFormat::Text
+    }
+
+    fn show(
+        &mut self,
+        (plan, texts): (&Plan, &TextChanges),
+        to_run: &ToRun,
+        revision: Revision,
+        guarded: &[(Address, Allow)],
+    ) {
         let ui = &self.ui;
         self.clear();
         for address in &to_run.extra {
@@ -92,8 +102,8 @@ impl Frontend for Console {
         if revision == Revision::Changed {
             ui.note("the plan changed in the meantime; this is the new one");
         }
-        if revision != Revision::Again && self.format == EventFormat::Text {
-            ui.answer(&render::plan_text(&plan.document, ui.style()));
+        if self.shows_changes(revision) {
+            ui.answer(&render::live_plan_text(&plan.document, texts, ui.style()));
         }
         for Held { address, reason } in &plan.denied {
             ui.print_line(&format!("error: {address}: {reason}"));

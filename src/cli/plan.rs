@@ -10,12 +10,11 @@ use super::ui::Ui;
 use super::values::duration;
 use super::{LEAVES_NOTHING, cancel_on_signals, cancel_on_signals_within, load};
 use crate::address::Address;
-use crate::apply::rehearse;
-use crate::plan::{self, Document, Options, Plan, Work};
-use crate::render::{self, TextChanges};
-use crate::stack::{Contact, Stack};
+use crate::apply::{rehearse, text_changes};
+use crate::plan::{self, Document, Options, Plan};
+use crate::render;
+use crate::stack::Contact;
 use crate::stores::Clients;
-use crate::vector;
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -99,9 +98,11 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     }
     let printed = match args.format {
         PlanFormat::Text if args.world.is_none() => {
-            let reading = text_changes(&stack, &plan, args.train, ui);
+            let clients = Clients::reading(&stack, args.train)?;
+            let mut report = |note| ui.note(&render::note_text(&note));
+            let reading = text_changes(&plan, &clients, &mut report);
             let Some(texts) = cancel.unless_cancelled(reading).await else { return Ok(Exit::Interrupted) };
-            render::live_plan_text(&plan.document, &texts?, ui.style())
+            render::live_plan_text(&plan.document, &texts, ui.style())
         }
         format => print(&plan.document, format, args.max_bytes, ui),
     };
@@ -109,21 +110,6 @@ pub(super) async fn run(args: &PlanArgs, file: Option<&Path>, ui: &Ui) -> Result
     let exit = exit_code(&plan, args.detailed_exitcode && plan.document.has_changes());
     hints(&plan, args, exit, ui);
     Ok(exit)
-}
-
-/// Reads the stored texts of the documents that the plan changes. They are for people, so a store that fails
-/// now only leads to a note.
-async fn text_changes(stack: &Stack, plan: &Plan, train: bool, ui: &Ui) -> Result<TextChanges, Failure> {
-    let clients = Clients::reading(stack, train)?;
-    let mut texts = TextChanges::new();
-    for step in &plan.steps {
-        let (Work::Vector(change), Some(client)) = (&step.work, &clients.vector) else { continue };
-        match vector::text_changes(change, client).await {
-            Ok(changes) => drop(texts.insert(step.address.clone(), changes)),
-            Err(error) => ui.note(&format!("the former texts of {} are not shown: {error}", step.address)),
-        }
-    }
-    Ok(texts)
 }
 
 /// Formats a plan, ending in a newline.

@@ -1,18 +1,14 @@
 //! The changes of a plan, grouped by component: one row each, with the differences below it. Many
 //! similar changes are folded into one row.
 
-use std::collections::BTreeMap;
-
 use super::Tone;
 use super::page::{Detail, Page};
 use super::values::differences;
-use crate::address::{Address, Component, Kind};
+use crate::address::{Component, Kind};
+use crate::apply::TextChanges;
 use crate::change::{Action, Drift, Risk};
 use crate::neutral::{block, one_line};
 use crate::plan::ChangeEntry;
-
-/// Line diffs of documents, by the address of their change and their id.
-pub type TextChanges = BTreeMap<Address, BTreeMap<String, String>>;
 
 /// Longer diffs are cut in text output; JSON contains all of it.
 const MOST_DIFF_LINES: usize = 60;

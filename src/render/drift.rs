@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use super::Tone;
-use super::changes::{TextChanges, changes, drift};
+use super::changes::{changes, drift};
 use super::page::{Page, Style};
 use crate::address::Component;
+use crate::apply::TextChanges;
 use crate::plan::{Baseline, ChangeEntry, DriftReport, SchemaBaseline};
 
 /// Renders drift as text, ending in a newline.

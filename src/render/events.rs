@@ -17,6 +17,9 @@ pub fn note_text(note: &Note) -> String {
         Note::LockLost { reason } => {
             format!("the lock was lost while the question was open ({reason}): it is taken again")
         }
+        Note::TextsUnread { address, error } => {
+            format!("the former texts of {address} are not shown: {error}")
+        }
         Note::Crashed(run) => format!(
             "run {} of {}, by {}, crashed; this run continues from the current state",
             run.id, run.started_at, run.who

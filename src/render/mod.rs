@@ -15,7 +15,6 @@ mod tests;
 mod text;
 mod values;
 
-pub use changes::TextChanges;
 pub use drift::{drift_json, drift_text};
 pub use events::{event_json, event_line, note_text, summary_json, summary_text};
 pub use graph::{graph_dot, graph_mermaid, graph_text};

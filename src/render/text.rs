@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Tone;
-use super::changes::{TextChanges, changes, drift};
+use super::changes::{changes, drift};
 use super::page::{Detail, Page, Style};
 use crate::address::Kind;
+use crate::apply::TextChanges;
 use crate::change::{Check, Held, Status};
 use crate::neutral::one_line;
 use crate::plan::{Document, Summary};

@@ -124,6 +124,18 @@ fn c03_only_the_table_that_changed_is_written_and_one_that_went_is_deleted() {
 }
 
 #[test]
+fn apply_shows_the_changes_of_texts_before_it_writes_them() {
+    for vectors in Vectors::both() {
+        let world = trained_world(&vectors);
+        world.sqlite("business.db", "ALTER TABLE products ADD COLUMN weight NUMERIC");
+
+        let applied = world.apply();
+
+        applied.exits(0).says("      text of business/products:\n").says("\n      +  weight NUMERIC");
+    }
+}
+
+#[test]
 fn c03_rows_of_the_target_change_no_document() {
     for vectors in Vectors::both() {
         let world = trained_world(&vectors);
