@@ -16,7 +16,7 @@ use crate::journal::{self, RunId};
 use crate::location::Location;
 use crate::migrations::{self, external_statements, shortened, without_external_statements};
 use crate::plan::{self, Document, Options, Plan, PlanError, Work};
-use crate::sql;
+use crate::sql::FileTables;
 use crate::stack::{Migration, Repeatable, SchemaDrift, Stack};
 use crate::stores::{ObserveError, observe_system, system_url};
 use crate::system::{self, Change, Surroundings};
@@ -278,7 +278,10 @@ impl Rehearsal<'_> {
         let reaching = file.and_then(|(sql, at)| {
             let range = external_statements(sql, scratch.dialect()).into_iter().next()?;
             let line = sql.get(..range.start)?.matches('\n').count() + 1;
-            Some((format!("{}:{line}", at.source.name()), shortened(&sql::masked(sql.get(range)?))))
+            Some((
+                format!("{}:{line}", at.source.name()),
+                shortened(&FileTables::default().masked(sql.get(range)?)),
+            ))
         });
         if let Some((place, statement)) = reaching {
             return Err(skipped(format!("{place}: {statement} changes more than its own database")));

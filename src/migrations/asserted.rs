@@ -184,7 +184,7 @@ fn assertion_failed(job: &Job<'_>, assertion: &Assertion) -> Error {
         stem: job.name.to_owned(),
         line: job.sql.get(..statement.start).unwrap_or("").matches('\n').count() + 1,
         table: table.to_string(),
-        text: std::sync::Arc::new(miette::NamedSource::new(name, sql::masked_same_length(job.sql))),
+        text: std::sync::Arc::new(miette::NamedSource::new(name, job.tables.masked_same_length(job.sql))),
         file: name.to_owned(),
         span: statement.clone().into(),
     }

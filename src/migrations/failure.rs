@@ -239,14 +239,14 @@ fn failure(
     let (byte, range) = position.unwrap_or((0, None));
     let range = range.unwrap_or(byte..byte);
     let before = job.sql.get(..byte).unwrap_or("");
-    let shown = sql::masked_same_length(job.sql);
+    let shown = job.tables.masked_same_length(job.sql);
     Error::Migration {
         stem: job.name.to_owned(),
         line: before.matches('\n').count() + 1,
         statement: shown.get(range.clone()).unwrap_or("").to_owned(),
         text: Arc::new(NamedSource::new(job.at.source.name(), shown)),
         span: range.into(),
-        message: sql::without_secrets(message, job.sql),
+        message: job.tables.without_secrets(message, job.sql),
         lacks: code.and_then(|code| Lacks::of(&code)),
         advice: Box::new(advice),
     }

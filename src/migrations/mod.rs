@@ -38,7 +38,7 @@ use crate::digest::{Digest, hex};
 use crate::journal::{Inventory, RunId};
 use crate::lint::{self, Emptiness, Missing, Text};
 use crate::location::Location;
-use crate::sql::{self, Database, Dialect};
+use crate::sql::{self, Database, Dialect, FileTables};
 use crate::stack::{Migration, Order};
 
 pub use advice::Advice;
@@ -124,6 +124,8 @@ struct Job<'a> {
     address: Address,
     name: &'a str,
     sql: &'a str,
+    /// Masks the text.
+    tables: &'a FileTables,
     at: &'a Location,
     limits: Limits,
 }
@@ -154,8 +156,9 @@ impl Migration {
 
 impl Pending {
     fn job(&self) -> Job<'_> {
-        let Migration { stem, sql, at, .. } = &self.migration;
-        Job { address: address(&self.migration), name: stem, sql: without_mark(sql), at, limits: self.limits }
+        let Migration { stem, sql, tables, at, .. } = &self.migration;
+        let (address, limits) = (address(&self.migration), self.limits);
+        Job { address, name: stem, sql: without_mark(sql), tables, at, limits }
     }
 }
 
@@ -281,7 +284,7 @@ fn planned(
         summary,
         before: None,
         after: Some(json!({ "checksum": checksum })),
-        diff: Some(risk::added(&file.sql)),
+        diff: Some(risk::added(&file.sql, &file.tables)),
         seen,
         guard: None,
         at: Some(file.at.clone()),

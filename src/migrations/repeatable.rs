@@ -20,8 +20,8 @@ pub struct Repeating {
 
 impl Repeating {
     pub(super) fn job(&self) -> Job<'_> {
-        let Repeatable { name, sql, at } = &self.file;
-        Job { address: address(&self.file), name, sql: without_mark(sql), at, limits: self.limits }
+        let Repeatable { name, sql, tables, at } = &self.file;
+        Job { address: address(&self.file), name, sql: without_mark(sql), tables, at, limits: self.limits }
     }
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn diff(
             summary,
             before: ran.map(|ran| json!({ "text": ran })),
             after: Some(json!({ "text": print })),
-            diff: Some(risk::added(&file.sql)),
+            diff: Some(risk::added(&file.sql, &file.tables)),
             seen: match assertions {
                 None => Digest::of_json(&ran),
                 Some(assertions) => Digest::of_json(&(ran, assertions)),

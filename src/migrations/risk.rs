@@ -3,7 +3,7 @@
 use super::{Applied, Desired, Observed, without_mark};
 use crate::change::Risks;
 use crate::lint::{self, Emptiness, Finding, Grouped, Known, Statement, Text};
-use crate::sql;
+use crate::sql::FileTables;
 use crate::stack::Migration;
 
 const MAX_FINDINGS: usize = 5;
@@ -103,7 +103,7 @@ fn line(group: &Grouped<'_>) -> String {
 }
 
 /// The text of a migration as added lines, with secrets masked.
-pub(super) fn added(sql: &str) -> String {
-    let text = sql::masked(without_mark(sql));
+pub(super) fn added(sql: &str, tables: &FileTables) -> String {
+    let text = tables.masked(without_mark(sql));
     text.lines().flat_map(|line| ["+", line, "\n"]).collect()
 }

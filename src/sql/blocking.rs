@@ -1,6 +1,6 @@
 //! Describes the PostgreSQL sessions that block another one.
 
-use super::{Row, masked};
+use super::{FileTables, Row};
 
 const MOST_NAMED: usize = 3;
 /// Longer statements are truncated.
@@ -47,7 +47,7 @@ fn session(row: &Row, first: usize) -> String {
         said.push(format!(", {state} since {since}"));
     }
     if let (Some(query), Some(_)) = (text(5), text(4)) {
-        let query = masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
+        let query = FileTables::default().masked(query).split_whitespace().collect::<Vec<_>>().join(" ");
         let shown: String = query.chars().take(SHOWN).collect();
         let rest = if query.chars().count() > SHOWN { "…" } else { "" };
         said.push(format!(": {shown}{rest}"));

@@ -33,7 +33,7 @@ pub use open::{
 };
 pub use pool::{Held, Pool};
 pub use quote::identifier;
-pub use secrets::{masked, masked_same_length, says_secret, secrets, without_secrets};
+pub use secrets::{FileTables, masked, masked_same_length, says_secret, secrets};
 pub(crate) use session::{connect_again, end_with_the_client, is_usable_after, postgres_options};
 pub use value::{Row, Value};
 

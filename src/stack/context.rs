@@ -14,7 +14,7 @@ use super::{Contact, Warning, mask};
 use crate::digest::Digest;
 use crate::location::{Location, Source};
 use crate::redact::Redactor;
-use crate::sql;
+use crate::sql::FileTables;
 
 /// Hand-written specs are much smaller.
 const MAX_SPEC_BYTES: u64 = 8 * 1024 * 1024;
@@ -90,6 +90,8 @@ pub(super) struct Context<'a> {
     contents: RefCell<Vec<(String, Digest)>>,
     secrets: RefCell<HashSet<Span>>,
     redactor: RefCell<Redactor>,
+    /// The tables of all SQL files.
+    pub tables: FileTables,
 }
 
 impl<'a> Context<'a> {
@@ -106,6 +108,7 @@ impl<'a> Context<'a> {
             contents: RefCell::default(),
             secrets: RefCell::default(),
             redactor: RefCell::default(),
+            tables: FileTables::default(),
         }
     }
 
@@ -276,7 +279,12 @@ impl<'a> Context<'a> {
         named_at: Option<Span>,
         max_bytes: u64,
     ) -> Option<(u32, Rc<File>)> {
-        self.read_as(path, named_at, max_bytes, |text| mask::mask(&sql::masked_same_length(text), &[]))
+        let tables = self.tables.clone();
+        let read = self.read_as(path, named_at, max_bytes, move |text| {
+            mask::mask(&tables.masked_same_length(text), &[])
+        })?;
+        self.tables.add(read.1.text.as_str().into());
+        Some(read)
     }
 
     fn read_as(

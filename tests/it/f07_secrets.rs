@@ -225,6 +225,39 @@ fn f07_secrets_among_the_values_of_a_migration_are_shown_nowhere() {
 }
 
 #[test]
+fn f07_secrets_in_executed_statements_and_in_rows_without_column_names_are_shown_nowhere() {
+    let database = Postgres::start();
+    let world = World::new();
+    world.env("DATABASE_URL", database.url());
+    world.spec(&format!("{SPEC}system: {{ url: \"${{DATABASE_URL}}\", migrations: migrations }}\n"));
+    world.file(
+        "migrations/0001_tables.sql",
+        "CREATE TABLE users (username text, password text);\nCREATE TABLE labels (name text);\n",
+    );
+    world.file(
+        "migrations/0002_rows.sql",
+        "INSERT INTO labels VALUES ('Visible');\n\
+         INSERT INTO users VALUES ('a', 'Zebra-4242');\n\
+         DO $$ BEGIN EXECUTE 'INSERT INTO users (username, password) VALUES (''b'', ''Quagga-7777'')'; END $$;\n\
+         DO $$ BEGIN EXECUTE format('INSERT INTO users VALUES (%L, %L)', 'c', 'Okapi-9999'); END $$;\n\
+         INSERT INTO users VALUES ('d', 'Tapir-5555' 'Tapir-5555');\n",
+    );
+    let secrets = ["Zebra-4242", "Quagga-7777", "Okapi-9999", "Tapir-5555"];
+    for command in
+        [&["validate"][..], &["migration", "lint"], &["-vvv", "plan"], &["plan", "--format", "markdown"]]
+    {
+        run(&world, &secrets, command).exits(0);
+    }
+    run(&world, &secrets, &["plan", "--format", "json"]).says("Visible");
+    run(&world, &secrets, &["-vvv", "apply", "--auto-approve"]).exits(6).says("0002_rows.sql");
+
+    world.file("migrations/0002_rows.sql", "COPY users FROM stdin;\na\tZebra-4242\n\\.\n");
+    run(&world, &secrets, &["plan"]).exits(1).warns("COPY users FROM stdin");
+    run(&world, &secrets, &["migration", "lint"]).exits(0);
+    run(&world, &secrets, &["apply", "--auto-approve"]).exits(1);
+}
+
+#[test]
 fn f07_an_address_of_ipv6_is_connected_to() {
     let database = Postgres::start();
     let port = server(&database).rsplit_once(':').unwrap().1.to_owned();

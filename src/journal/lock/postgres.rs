@@ -394,7 +394,7 @@ async fn wait_for_dead_runs(
         let Some(row) = busy else { return Ok(asked) };
         if started.elapsed() >= patience {
             let (run, since) = (row.try_get(0)?, row.try_get(1)?);
-            let statement = sql::masked(row.try_get(2)?).chars().take(60).collect();
+            let statement = sql::FileTables::default().masked(row.try_get(2)?).chars().take(60).collect();
             return Err(Error::Lingering { run, since, statement });
         }
         tokio::time::sleep(POLL).await;

@@ -1,6 +1,7 @@
 //! Which positions of a row hold secrets, by the names of its columns.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use super::literals::{Token, TokenKind};
 use super::names::says_secret;
@@ -9,18 +10,37 @@ use super::names::says_secret;
 const ROWS: [&str; 4] = ["values", "select", "default", "with"];
 
 /// For each position of a row, whether its column holds a secret.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Columns(Vec<bool>);
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// The columns in their order. Positions behind them hold no secrets.
+    Listed(Vec<bool>),
+    /// The columns or their order are not known, so no position can be cleared.
+    #[default]
+    Unknown,
+}
 
 impl Columns {
+    /// The columns of a row that is written nowhere.
+    pub(super) const NONE: Self = Self::Listed(Vec::new());
+
     pub(super) fn is_secret(&self, number: usize) -> bool {
-        self.0.get(number).is_some_and(|is_secret| *is_secret)
+        match self {
+            Self::Listed(columns) => columns.get(number).is_some_and(|is_secret| *is_secret),
+            Self::Unknown => true,
+        }
+    }
+
+    pub(super) fn has_secrets(&self) -> bool {
+        match self {
+            Self::Listed(columns) => columns.contains(&true),
+            Self::Unknown => true,
+        }
     }
 
     /// A list of names; the tokens begin behind its parenthesis.
     pub(super) fn of_names(tokens: &[Token<'_>]) -> Self {
         let is_secret = |slot: &[Token<'_>]| slot.first().is_some_and(|name| says_secret(name.text));
-        Self(slots(tokens).into_iter().map(is_secret).collect())
+        Self::Listed(slots(tokens).into_iter().map(is_secret).collect())
     }
 
     /// The columns in parentheses behind the name of a table, which may be missing. `None` without a list.
@@ -32,11 +52,6 @@ impl Columns {
             Some([open, names @ ..]) if open.is_sign('(') && !is_row => Some(Self::of_names(names)),
             _ => None,
         }
-    }
-
-    /// The columns that an INSERT or MERGE writes; the tokens begin behind INTO.
-    pub(super) fn of_target(tokens: &[Token<'_>], tables: &Tables) -> Self {
-        Self::listed(tokens).or_else(|| tables.0.get(&table_name(tokens)?.0).cloned()).unwrap_or_default()
     }
 
     /// Names that are given to the columns of a query around the parenthesis at `at`: `x(password) AS (…)`,
@@ -69,17 +84,23 @@ impl Columns {
 
     /// A position holds a secret when either says so.
     pub(super) fn add(&mut self, other: &Self) {
-        let length = self.0.len().max(other.0.len());
-        self.0 = (0..length).map(|number| self.is_secret(number) || other.is_secret(number)).collect();
+        *self = match (&*self, other) {
+            (Self::Listed(columns), Self::Listed(others)) => {
+                let either = |number| self.is_secret(number) || other.is_secret(number);
+                Self::Listed((0..columns.len().max(others.len())).map(either).collect())
+            }
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+        };
     }
 }
 
-/// The columns of the tables that a text creates, by the names of the tables in lower case without schemas.
+/// The columns of the tables that texts create, by the names of the tables in lower case without schemas.
 #[derive(Debug, Default)]
 pub(super) struct Tables(BTreeMap<String, Columns>);
 
 impl Tables {
-    /// Adds what `CREATE TABLE` or `ALTER TABLE … ADD` says.
+    /// Adds the tables of `CREATE TABLE` and the columns of `ALTER TABLE … ADD`. After any other change of
+    /// columns or names, the columns of the table are unknown.
     pub(super) fn add(&mut self, statement: &[Token<'_>]) {
         for (at, _) in statement.iter().enumerate().filter(|(_, token)| token.is("table")) {
             let is_kept = |word: &&Token<'_>| word.is_any(&["if", "not", "exists", "only"]);
@@ -88,17 +109,44 @@ impl Tables {
             let Some((name, length)) = table_name(behind) else { continue };
             let rest = behind.get(length..).unwrap_or_default();
             match rest {
-                [open, columns @ ..] if open.is_sign('(') => {
-                    self.0.insert(
-                        name,
-                        Columns(slots_until(columns, &[]).into_iter().filter_map(column).collect()),
-                    );
-                }
-                [add, ..] if add.is("add") => {
-                    let added = slots_until(rest, &[]).into_iter().filter_map(added_column);
-                    self.0.entry(name).or_default().0.extend(added);
-                }
+                [open, definitions @ ..] if open.is_sign('(') => self.create(name, definitions),
+                [verb, ..] if verb.is_any(&["add", "drop", "rename"]) => self.alter(name, rest),
                 _ => {}
+            }
+        }
+    }
+
+    /// The columns of a table; the tokens begin with its name.
+    pub(super) fn columns(&self, tokens: &[Token<'_>]) -> Columns {
+        table_name(tokens).and_then(|(name, _)| self.0.get(&name).cloned()).unwrap_or_default()
+    }
+
+    fn create(&mut self, name: String, definitions: &[Token<'_>]) {
+        let slots = slots_until(definitions, &[]);
+        let behind = closing(definitions).and_then(|close| definitions.get(close + 1));
+        let has_others = slots.iter().any(|slot| slot.first().is_some_and(|word| word.is("like")))
+            || behind.is_some_and(|word| word.is("inherits"));
+        let columns = if has_others {
+            Columns::Unknown
+        } else {
+            Columns::Listed(slots.into_iter().filter_map(column).collect())
+        };
+        match self.0.entry(name) {
+            Entry::Vacant(entry) => drop(entry.insert(columns)),
+            Entry::Occupied(entry) if *entry.get() == columns => {}
+            // Two tables have this name, in different schemas or one after the other.
+            Entry::Occupied(mut entry) => drop(entry.insert(Columns::Unknown)),
+        }
+    }
+
+    fn alter(&mut self, name: String, actions: &[Token<'_>]) {
+        let columns = self.0.entry(name).or_default();
+        for action in slots_until(actions, &[]) {
+            let of_constraint = action.iter().take(2).any(|word| word.is("constraint"));
+            if action.first().is_some_and(|verb| verb.is_any(&["drop", "rename"])) && !of_constraint {
+                *columns = Columns::Unknown;
+            } else if let Columns::Listed(columns) = columns {
+                columns.extend(added_column(action));
             }
         }
     }

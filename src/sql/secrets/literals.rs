@@ -14,11 +14,14 @@ pub(super) enum TokenKind {
     Body,
     /// What stands in a comment.
     Comment,
+    /// The lines of rows behind `COPY … FROM stdin;`.
+    Data,
     /// Any other character.
     Other(char),
 }
 
 /// A token with its text and its place in the whole SQL.
+#[derive(Clone)]
 pub(super) struct Token<'t> {
     pub(super) kind: TokenKind,
     pub(super) text: &'t str,
@@ -43,8 +46,61 @@ impl Token<'_> {
     }
 }
 
+/// All tokens of a text whose first byte is at `base`.
+pub(super) fn tokens(text: &str, base: usize) -> Vec<Token<'_>> {
+    let mut tokens: Vec<Token<'_>> = Vec::new();
+    let (mut at, mut statement) = (0, 0);
+    while let Some((kind, inner, end)) = token(text, at) {
+        at = end;
+        let content = |inner: &Range<usize>| text.get(inner.clone()).unwrap_or("");
+        let range = base + inner.start..base + inner.end;
+        tokens.push(Token { kind, text: content(&inner), range });
+        if kind == TokenKind::Other(';') {
+            if copies_from_stdin(tokens.get(statement..).unwrap_or_default()) {
+                let (inner, end) = data(text, at);
+                let range = base + inner.start..base + inner.end;
+                tokens.push(Token { kind: TokenKind::Data, text: content(&inner), range });
+                at = end;
+            }
+            statement = tokens.len();
+        }
+    }
+    tokens
+}
+
+/// The word that a text begins with, behind comments.
+pub(super) fn first_word(text: &str) -> Option<&str> {
+    let mut at = 0;
+    loop {
+        match token(text, at)? {
+            (TokenKind::Comment, _, end) => at = end,
+            (TokenKind::Word, inner, _) => return text.get(inner),
+            _ => return None,
+        }
+    }
+}
+
+fn copies_from_stdin(statement: &[Token<'_>]) -> bool {
+    let is_code = |token: &&Token<'_>| !matches!(token.kind, TokenKind::Comment | TokenKind::Data);
+    let mut tokens = statement.iter().filter(is_code);
+    tokens.next().is_some_and(|first| first.is("copy")) && tokens.any(|token| token.is("stdin"))
+}
+
+/// The bytes of the rows, which end before a line `\\.`, and the end of that line.
+fn data(text: &str, from: usize) -> (Range<usize>, usize) {
+    let mut at = from;
+    for line in text.get(from..).unwrap_or("").split_inclusive('\n') {
+        let end = at + line.len();
+        if line.trim_end() == "\\." {
+            return (from..at, end);
+        }
+        at = end;
+    }
+    (from..at, at)
+}
+
 /// The next token: its kind, the bytes of what it holds, and where it ends.
-pub(super) fn token(text: &str, from: usize) -> Option<(TokenKind, Range<usize>, usize)> {
+fn token(text: &str, from: usize) -> Option<(TokenKind, Range<usize>, usize)> {
     let rest = text.get(from..)?;
     let at = from + (rest.len() - rest.trim_start().len());
     let rest = text.get(at..)?;

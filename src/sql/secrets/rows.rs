@@ -3,8 +3,9 @@
 
 use std::ops::Range;
 
-use super::columns::{Columns, Tables, slots};
-use super::literals::{Token, TokenKind, token};
+use super::Search;
+use super::columns::{Columns, slots};
+use super::literals::{Token, TokenKind, tokens};
 use super::names::{is_name_of_secret, says_secret, takes_pairs, takes_secrets};
 
 /// Words before a name in front of a parenthesis that is no function.
@@ -24,40 +25,81 @@ const NO_CALL: [&str; 13] = [
     "key",
 ];
 
-/// Adds the secrets of all statements of a text, whose first byte is at `base`, and to `tables` the columns
-/// of the tables that it creates.
-pub(super) fn secrets(text: &str, base: usize, tables: &mut Tables, found: &mut Vec<Range<usize>>) {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some((kind, inner, end)) = token(text, at) {
-        at = end;
-        if kind != TokenKind::Comment {
-            let content = text.get(inner.clone()).unwrap_or("");
-            tokens.push(Token { kind, text: content, range: base + inner.start..base + inner.end });
-        }
-    }
+/// Words before INTO in statements that write rows.
+const WRITES: [&str; 7] = ["insert", "merge", "replace", "ignore", "rollback", "abort", "fail"];
+
+/// Adds the secrets of all statements of a text, and the columns of the tables that it creates.
+pub(super) fn secrets(tokens: &[Token<'_>], search: &mut Search<'_>) {
+    let tokens: Vec<Token<'_>> =
+        tokens.iter().filter(|token| token.kind != TokenKind::Comment).cloned().collect();
     let statements = || tokens.split(|token| token.is_sign(';'));
     for statement in statements() {
-        tables.add(statement);
+        search.tables.add(statement);
     }
+    let mut columns = Columns::NONE;
     for statement in statements() {
-        of_statement(statement, tables, found);
+        if let Some(rows) = statement.first().filter(|first| first.kind == TokenKind::Data) {
+            of_data(rows, &columns, &mut search.found);
+        }
+        let copied = statement.iter().position(|token| token.is("copy"));
+        columns = copied.map_or(Columns::NONE, |copy| written(statement, copy + 1, search));
+        of_statement(statement, search);
     }
 }
 
-fn of_statement(tokens: &[Token<'_>], tables: &Tables, found: &mut Vec<Range<usize>>) {
+/// The columns of the rows that a statement writes; the name of the table is at a token.
+fn written(tokens: &[Token<'_>], at: usize, search: &Search<'_>) -> Columns {
+    let target = tokens.get(at..).unwrap_or_default();
+    Columns::listed(target).unwrap_or_else(|| search.columns(target))
+}
+
+/// Whether a text begins with an INSERT or MERGE that writes a secret.
+pub(super) fn writes_secrets(text: &str, search: &Search<'_>) -> bool {
+    let tokens = tokens(text, 0);
+    let begins = tokens.first().is_some_and(|first| first.is_any(&["insert", "merge", "replace", "with"]));
+    let into = tokens.iter().position(|token| token.is("into")).filter(|_| begins);
+    into.is_some_and(|into| written(&tokens, into + 1, search).has_secrets())
+}
+
+/// The lines of rows behind a COPY.
+fn of_data(rows: &Token<'_>, columns: &Columns, found: &mut Vec<Range<usize>>) {
+    let separators = ['\t', ',', '|', ';'];
+    let offset = |part: &str| part.as_ptr() as usize - rows.text.as_ptr() as usize;
+    for line in rows.text.lines() {
+        let fields = || line.split(separators);
+        if columns.has_secrets() || fields().any(is_name_of_secret) {
+            // Which field belongs to which column depends on the format.
+            found.extend(fields().map(|field| {
+                let start = rows.range.start + offset(field);
+                start..start + field.len()
+            }));
+        }
+    }
+}
+
+fn of_statement(tokens: &[Token<'_>], search: &mut Search<'_>) {
     let behind = |at: usize| tokens.get(at + 1..).unwrap_or_default();
+    let is_written = |at: usize| {
+        let before = at.checked_sub(1).and_then(|at| tokens.get(at));
+        before.is_some_and(|before| before.is_any(&WRITES))
+    };
+    let columns_at = |at: usize, search: &Search<'_>| {
+        if is_written(at) { written(tokens, at + 1, search) } else { Columns::NONE }
+    };
     // A query in front of an INSERT usually provides its rows.
     let target = tokens.iter().position(|token| token.is("into"));
-    let mut columns = target.map(|at| Columns::of_target(behind(at), tables)).unwrap_or_default();
+    let mut columns = target.map_or(Columns::NONE, |at| columns_at(at, search));
     let mut has_columns = target.is_some();
     let mut is_in_values = false;
     for (at, token) in tokens.iter().enumerate() {
         let before = at.checked_sub(1).and_then(|at| tokens.get(at));
         if token.is("into") {
-            columns = Columns::of_target(behind(at), tables);
+            columns = columns_at(at, search);
             (has_columns, is_in_values) = (true, false);
-        } else if token.is("insert") {
+            continue;
+        }
+        let found = &mut search.found;
+        if token.is("insert") {
             // `WHEN NOT MATCHED THEN INSERT (…) VALUES (…)`: the table is named by MERGE INTO.
             if let Some(listed) = Columns::listed(behind(at)) {
                 columns = listed;

@@ -191,7 +191,12 @@ fn repeatable(cx: &Context<'_>, named: FileRef<'_>, label: &str, path: &Path) ->
         return None;
     }
     cx.content(format!("{}/{label}/repeatable/{file_name}", named.label), &file.text);
-    Some(Repeatable { name: name.to_owned(), sql: file.marked_text(), at: Location::new(&file.source, 0, 0) })
+    Some(Repeatable {
+        name: name.to_owned(),
+        sql: file.marked_text(),
+        tables: cx.tables.clone(),
+        at: Location::new(&file.source, 0, 0),
+    })
 }
 
 /// Rejects a name that occurs twice among the files that run on one dialect.
@@ -236,6 +241,7 @@ fn migration(cx: &Context<'_>, named: FileRef<'_>, label: &str, path: &Path) -> 
         checksum: Sha384::digest(sql.as_bytes()).to_vec(),
         no_transaction: Migration::begins_outside(&file.text),
         sql,
+        tables: cx.tables.clone(),
         at: Location::new(&file.source, 0, 0),
     })
 }

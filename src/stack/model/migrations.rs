@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::location::Location;
+use crate::sql::FileTables;
 
 /// Migrations for any dialect and for one dialect, as found in the folder.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +40,8 @@ pub struct Repeatable {
     /// The file's stem, which is the last part of the address.
     pub name: String,
     pub sql: String,
+    /// The tables of the folder, for masking the text.
+    pub tables: FileTables,
     pub at: Location,
 }
 
@@ -58,6 +61,8 @@ pub struct Migration {
     /// Whether the file begins with `-- no-transaction`. Once the dialect is known, also whether
     /// the file has transactions of its own.
     pub no_transaction: bool,
+    /// The tables of the folder, for masking the text.
+    pub tables: FileTables,
     pub at: Location,
 }
 

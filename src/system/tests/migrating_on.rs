@@ -4,11 +4,12 @@ use sqlx::migrate::{MigrationSource as _, Migrator};
 
 use super::*;
 use crate::change::Status;
+use crate::sql::FileTables;
 use crate::stack::Repeatable;
 
 fn repeatable(name: &str, sql: &str) -> Repeatable {
     let at = Location::new(&Source::new(format!("migrations/repeatable/{name}.sql"), sql), 0, 1);
-    Repeatable { name: name.into(), sql: sql.into(), at }
+    Repeatable { name: name.into(), sql: sql.into(), tables: FileTables::default(), at }
 }
 
 /// Runs the migrations of a folder with sqlx's own migrator, up to a version.

@@ -279,6 +279,7 @@ fn migration(stem: &str, sql: &str) -> Migration {
         sql: sql.into(),
         checksum: sha2::Sha384::digest(sql).to_vec(),
         no_transaction: sql.starts_with("-- no-transaction"),
+        tables: crate::sql::FileTables::default(),
         at: Location::new(&Source::new(format!("migrations/{stem}.sql"), sql), 0, 1),
     }
 }
