@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::Rule;
+use super::rule::Rule;
 use crate::catalog::TableName;
 
 /// One effect of a statement. Names are case-folded and keep the schema as written until

@@ -8,6 +8,7 @@ mod effect;
 mod grouped;
 mod known;
 mod postgres;
+mod rule;
 pub mod rules;
 pub(crate) mod script;
 mod sqlite;
@@ -24,7 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use grouped::{Grouped, grouped};
 pub use known::{Known, Missing};
-pub use rules::Rule;
+pub use rule::Rule;
 
 use crate::catalog::TableName;
 use crate::change::{Risk, Risks};

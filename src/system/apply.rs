@@ -1,26 +1,11 @@
 //! Executes one change. Each step checks the database again as it runs, so that it can run twice or be
 //! resumed after a kill.
 
-use super::{Result, database};
+use super::{Change, Result, database};
 use crate::change::Effect;
 use crate::connection::Client;
 use crate::journal::RunId;
-use crate::roles::RoleChange;
 use crate::{migrations, roles, rows};
-
-/// An action on the system database.
-#[derive(Debug, Clone)]
-pub enum Change {
-    CreateDatabase,
-    CreateExtension {
-        name: String,
-    },
-    Migration(migrations::Change),
-    /// Creates or alters a role of the server.
-    Role(Box<RoleChange>),
-    /// Writes rows and accounts, and deletes owned rows.
-    Rows(rows::Change),
-}
 
 /// Executes one change as part of a run.
 pub async fn apply(change: &Change, client: &Client, run: &RunId) -> Result<Effect> {

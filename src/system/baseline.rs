@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::surroundings::{Surroundings, surround};
-use super::{Desired, Error, Result, database, scratch};
+use super::{Desired, Error, Result, database, facts, scratch};
 use crate::catalog::{self, Objects, Snapshot, TableKind, TableName};
 use crate::change::Fault;
 use crate::connection::{Client, Lacks, Limits};
@@ -62,7 +62,7 @@ pub async fn compare(
         return Err(migrations::Error::NoSuchMigration { version: to, known }.into());
     }
     let live = client.database().await?;
-    let is_migrated = database::observe(&live).await?.has_history;
+    let is_migrated = facts::observe(&live).await?.has_history;
     let history = if is_migrated { migrations::observe(&live).await? } else { Vec::new() };
     let faults = migrations::faults(&desired.migrations, &history, &Inventory::default());
     if !faults.is_empty() {

@@ -1,48 +1,13 @@
 //! The database itself and its extensions. Creates them, never drops them.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 
 use super::{Change, Desired, Error, Observed, Result};
 use crate::address::Kind;
 use crate::change::{Action, Check, Diff, Fault, Planned, Risks, Status};
-use crate::connection::{Client, Presence, history_exists};
+use crate::connection::{Client, Presence};
 use crate::digest::Digest;
-use crate::sql::{Database, Dialect, identifier};
-
-/// Facts about a database that one round trip returns.
-#[derive(Debug)]
-pub(super) struct DatabaseFacts {
-    pub(super) version: String,
-    /// By name, with their versions.
-    pub(super) extensions: BTreeMap<String, String>,
-    /// Whether the history table exists.
-    pub(super) has_history: bool,
-}
-
-/// Queries the version, the extensions, and whether there is a history.
-pub(super) async fn observe(database: &Database) -> Result<DatabaseFacts> {
-    let (version, installed) = match database.dialect() {
-        Dialect::Postgres => (
-            "SELECT current_setting('server_version')",
-            "SELECT extname::text, extversion FROM pg_extension ORDER BY 1",
-        ),
-        Dialect::Sqlite => ("SELECT sqlite_version()", "SELECT NULL, NULL WHERE false"),
-    };
-    let history = history_exists(database.dialect());
-    let read = async || {
-        let mut answers = database.query_each(&[version, installed, history]).await?.into_iter();
-        let mut next = || answers.next().unwrap_or_default();
-        let version = next().first().and_then(|row| row.get(0)).unwrap_or("").to_owned();
-        let installed = next();
-        let extensions = installed.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned())));
-        let extensions = extensions.collect::<crate::sql::Result<_>>()?;
-        let has_history = next().first().map_or(Ok(false), |row| row.bool(0))?;
-        Ok(DatabaseFacts { version, extensions, has_history })
-    };
-    read().await.map_err(Error::doing("asking for the version"))
-}
+use crate::sql::identifier;
 
 /// Plans the creation of the database and of missing extensions.
 pub(super) fn diff(desired: &Desired, observed: &Observed) -> Diff<Change> {

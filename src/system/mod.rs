@@ -4,11 +4,13 @@
 
 mod apply;
 mod baseline;
+mod change;
 mod database;
 mod desired;
 mod diff;
 mod error;
 mod explained;
+mod facts;
 mod observed;
 mod scratch;
 mod surroundings;
@@ -16,8 +18,9 @@ mod surroundings;
 #[cfg(test)]
 mod tests;
 
-pub use apply::{Change, apply};
+pub use apply::apply;
 pub use baseline::{Comparison, Until, compare, made_by, record};
+pub use change::Change;
 pub use desired::Desired;
 pub use diff::{diff, is_managed, managed};
 pub use error::{Error, Result};

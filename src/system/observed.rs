@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, Error, Result, database};
+use super::facts::{self, Facts};
+use super::{Desired, Error, Result};
 use crate::address::Address;
 use crate::catalog::{self, Snapshot, TableName};
 use crate::connection::{Client, Presence, database_name};
@@ -116,7 +117,7 @@ impl Observed {
 /// What a database can list independent of the spec and the bookkeeping.
 #[derive(Debug)]
 pub struct Listed {
-    seen: database::DatabaseFacts,
+    seen: Facts,
     migrations: Option<Vec<Applied>>,
     schema: Snapshot,
 }
@@ -126,7 +127,7 @@ pub struct Listed {
 pub async fn list(open: &Database) -> Result<Listed> {
     let schema = async { catalog::introspect(open).await.map_err(Error::doing("reading the schema")) };
     let history = async {
-        let seen = database::observe(open).await?;
+        let seen = facts::observe(open).await?;
         let migrations = if seen.has_history { Some(migrations::observe(open).await?) } else { None };
         Ok((seen, migrations))
     };
@@ -150,7 +151,7 @@ pub async fn observe(
     client: &Client,
 ) -> Result<Observed> {
     let Listed { seen, migrations, schema } = listed;
-    let database::DatabaseFacts { version, extensions, has_history: _ } = seen;
+    let Facts { version, extensions, has_history: _ } = seen;
     let open = client.database().await?;
     let emptiness = migrations::observe_assertions(&desired.migrations, migrations.as_deref(), &open).await?;
     let missing = migrations::observe_missing(&desired.migrations, migrations.as_deref(), &open).await?;

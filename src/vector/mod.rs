@@ -14,6 +14,7 @@ mod documents;
 mod error;
 mod holding;
 mod http;
+mod observe;
 mod observed;
 mod owner;
 mod sqlite;
@@ -28,8 +29,9 @@ pub use desired::{Collection, Desired, Schema};
 pub use diff::{diff, why_it_stays};
 pub use documents::{Document, Source};
 pub use error::Error;
+pub use observe::observe;
 pub use observed::{
-    Backend, BackendKind, Observed, ObservedCollection, ObservedDocument, OwnedDocuments, Seen, observe,
+    Backend, BackendKind, Observed, ObservedCollection, ObservedDocument, OwnedDocuments, Seen,
 };
 pub use owner::{Claimant, Owner};
 pub use texts::text_changes;

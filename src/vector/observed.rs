@@ -3,11 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use miette::Diagnostic as _;
 use serde::{Deserialize, Serialize};
 
 use super::owner::Owner;
-use super::{Client, Error};
 use crate::digest::Fingerprint;
 use crate::journal::{Identity, RunId};
 
@@ -159,18 +157,5 @@ mod by_owner {
         deserializer: D,
     ) -> Result<BTreeMap<Owner, OwnedDocuments>, D::Error> {
         Ok(Vec::deserialize(deserializer)?.into_iter().collect())
-    }
-}
-
-/// Formats an error and its help as the message of a check.
-fn with_help(error: &Error) -> String {
-    error.help().map_or_else(|| error.to_string(), |help| format!("{error}; {help}"))
-}
-
-/// Reads all collections and all ids with their marks, page by page.
-pub async fn observe(client: &Client) -> Observed {
-    match client.observe().await {
-        Ok(seen) => Observed::Reachable(seen),
-        Err(error) => Observed::Unreachable { message: with_help(&error) },
     }
 }

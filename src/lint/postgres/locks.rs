@@ -4,7 +4,8 @@
 use squawk_linter::{Linter, Rule as Squawk};
 use squawk_syntax::{Parse, SourceFile};
 
-use crate::lint::rules::{self, Rule};
+use crate::lint::rule::Rule;
+use crate::lint::rules;
 
 /// The squawk rules in use, each with the rule and the reason that trueup reports.
 const USED: [(Squawk, &Rule, &str); 6] = [

@@ -18,6 +18,7 @@ use squawk_syntax::{Parse, SourceFile, SyntaxNode};
 use super::MOST_NESTING;
 use super::effect::Effect;
 use super::known::temporary;
+use super::rule::Rule;
 use super::rules;
 use super::script::{Script, first_words, name_after, words, written_name};
 use crate::catalog::TableName;
@@ -474,7 +475,7 @@ fn removes(names: &[TableName]) -> Vec<Effect> {
     names.iter().map(|name| Effect::Drops { name: name.clone() }).collect()
 }
 
-fn dropped(rule: &'static rules::Rule, names: Vec<TableName>, what: &str) -> Vec<Effect> {
+fn dropped(rule: &'static Rule, names: Vec<TableName>, what: &str) -> Vec<Effect> {
     let mut effects = removes(&names);
     let reason = format!("loses {what} {}", joined(&names));
     effects.push(Effect::does(rule, names, reason));

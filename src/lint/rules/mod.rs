@@ -17,17 +17,9 @@ pub(super) use unseen::*;
 
 use super::effect::{Effect, Read, RowAccess, Using};
 use super::known::{Known, Lock};
+use super::rule::Rule;
 use crate::catalog::TableName;
 use crate::change::Risk;
-
-#[derive(Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// In lower case with dashes.
-    pub name: &'static str,
-    /// The risk of a statement that matches the rule.
-    pub risk: Risk,
-    pub description: &'static str,
-}
 
 /// Every rule, grouped by kind.
 pub fn all() -> impl Iterator<Item = &'static Rule> {
