@@ -56,7 +56,7 @@ impl ValueKind {
 }
 
 /// `numeric(12,2)` → `numeric`, `timestamp(3) with time zone` → `timestamp with time zone`.
-fn without_arguments(data_type: &str) -> String {
+pub(crate) fn without_arguments(data_type: &str) -> String {
     let (before, after) = match (data_type.find('('), data_type.rfind(')')) {
         (Some(open), Some(close)) if open < close => (data_type.get(..open), data_type.get(close + 1..)),
         _ => (Some(data_type), None),

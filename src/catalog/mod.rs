@@ -12,10 +12,11 @@ mod snapshot;
 mod sqlite;
 mod sqlite_ddl;
 
-pub use canonical::{Array, canonical};
+pub use canonical::{Array, canonical, parsed};
 pub use ddl::text_diff;
 pub use diff::{ColumnAspect, SchemaChange, TableChange, diff};
 pub use introspect::introspect;
+pub(crate) use kind::without_arguments;
 pub use objects::{Objects, objects};
 pub use snapshot::*;
 

@@ -19,7 +19,7 @@ use crate::connection::{Client, limit};
 use crate::digest::Fingerprint;
 use crate::fingerprints::FingerprintMap;
 use crate::journal::{Entry, Place, RunId, inventory};
-use crate::sql::{self, Dialect, Transaction, identifier};
+use crate::sql::{self, Database, Dialect, Transaction, identifier};
 use crate::stack::SeedMode;
 
 /// The rows to write and to delete for one address.
@@ -60,29 +60,42 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
     let RowsChange { address, write, delete } = change;
     let database = client.database().await?;
     let schema = client.catalog().await?;
-    let shape = write.as_ref().map(|write| shape(address, write, &schema, database.dialect())).transpose()?;
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    if let Some((write, shape)) = write.as_ref().zip(shape.as_ref()) {
-        // A migration of this run may have made the table.
-        let clashes = clashes(shape, &write.set, &database).await.map_err(doing())?;
-        if let Some(message) = clashes.iter().find_map(|clash| clash_message(shape, &write.set, clash)) {
-            return Err(Error::Shape { address: address.to_string(), message });
+    let target = match write {
+        Some(write) => {
+            let shape = shape(address, write, &schema, database.dialect())?;
+            let set = checked(address, &shape, &write.set, &database).await?;
+            Some((&write.rows, shape, set))
         }
-    }
+        None => None,
+    };
     let mut transaction = database.begin().await.map_err(doing())?;
     // From here on a new holder of the lock waits for the end of this transaction.
     client.check_lock().await?;
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
-    if let Some((write, shape)) = write.as_ref().zip(shape) {
-        for rows in write.rows.chunks(BATCH) {
-            let batch = Batch { address, set: &write.set, shape: &shape, rows };
+    if let Some((rows, shape, set)) = &target {
+        for rows in rows.chunks(BATCH) {
+            let batch = Batch { address, set, shape, rows };
             let entries = write_or_locate(&batch, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
         }
-        restart_sequences(&shape, &mut transaction).await.map_err(doing())?;
+        restart_sequences(shape, &mut transaction).await.map_err(doing())?;
     }
     transaction.commit().await.map_err(doing())
+}
+
+/// The set with its values as the server stores them. The plan could not check them where a migration of this run
+/// made the table.
+async fn checked(address: &Address, shape: &Shape<'_>, set: &RowSet, database: &Database) -> Result<RowSet> {
+    let doing = || Error::doing(format!("writing the rows of {address}"));
+    let (stored, rejected) = shape.as_stored(set, database).await.map_err(doing())?;
+    let clashes = clashes(shape, &stored, database).await.map_err(doing())?;
+    let clash = || clashes.iter().find_map(|clash| clash_message(shape, &stored, clash));
+    match rejected.first_key_value().and_then(|first| shape.rejection(set, first)).or_else(clash) {
+        Some(message) => Err(Error::Shape { address: address.to_string(), message }),
+        None => Ok(stored),
+    }
 }
 
 /// Resolves the columns of the rows. They were planned without the table where a migration creates
@@ -229,9 +242,8 @@ fn missing_after_insert(
     let key: Vec<_> =
         both.map(|(column, value)| format!("{} {:?}", column.name, value.unwrap_or_default())).collect();
     let message = format!(
-        "{} has no row with {} after it was inserted: the key is kept in another spelling (12:00:00 for \
-         12:00), the table takes it for that of another row (without regard to case), or a trigger or policy \
-         is in the way",
+        "{} has no row with {} after it was inserted: the table takes the key for that of another row (without \
+         regard to case), or a trigger or policy is in the way",
         shape.name,
         key.join(", ")
     );

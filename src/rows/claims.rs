@@ -124,6 +124,11 @@ impl<'a> Claim<'a> {
             return Names::Unknown;
         };
         if self.key == owned.key {
+            let answer = match self.rows {
+                Claimed::Set(set) => seen.rows.get(&set.question().digest()),
+                Claimed::Accounts(_) => None,
+            };
+            let shape = shape.with_spelling(answer.map(|answer| &answer.spelling));
             return Names::Keys(self.prints(|key| {
                 let taken = shape.key.iter().zip(key).map(|(column, text)| as_taken(dialect, column, text));
                 Some(shape.key_fingerprint(taken.map(Some)))

@@ -129,11 +129,12 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
         return Err(Incomparable::Faults(vec![fault(set, message, Some(help))]));
     }
     let everything = || Writes { insert: (0..set.rows.len()).collect(), ..Writes::default() };
+    let answer = observed.rows.get(&set.question().digest());
     let shape = match (
         Shape::resolve(&set.table, &set.key, &set.columns, observed.schema, observed.dialect),
         upcoming.last,
     ) {
-        (Ok(shape), _) => shape,
+        (Ok(shape), _) => shape.with_spelling(answer.map(|answer| &answer.spelling)),
         (Err(Lacking::Table), Some(pending)) if upcoming.is_renamed_to(&set.table) => {
             return Err(Incomparable::Later(format!("known after {pending}")));
         }
@@ -166,7 +167,7 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
         return Err(Incomparable::Faults(misfits));
     }
     let unobserved = || Incomparable::Later("not observed".to_owned());
-    let answer = observed.rows.get(&set.question().digest()).ok_or_else(unobserved)?;
+    let answer = answer.ok_or_else(unobserved)?;
     if let Some(message) = shape.duplicate_key(shape.rows_of(set)) {
         return Err(Incomparable::Faults(vec![fault(set, message, None)]));
     }

@@ -73,14 +73,15 @@ impl<'a> Shape<'a> {
     ) -> Option<Misfit<'a>> {
         values.find_map(|(column, value)| {
             let text = value.filter(|text| !self.takes(column, text))?;
-            let shown = shortened(column, text);
-            let message = format!("{shown:?} is no value of column {} ({})", column.name, column.data_type);
-            Some(Misfit { column: Some(column), message })
+            Some(Misfit { column: Some(column), message: no_value_message(column, text) })
         })
     }
 
     /// Whether the column can hold the text.
     pub(super) fn takes(&self, column: &Column, text: &str) -> bool {
+        if self.spelling.is_some_and(|spelling| spelling.rejects(column, text)) {
+            return false;
+        }
         match self.dialect {
             Dialect::Postgres => fits(column, text) && is_label(self.table, column, text),
             Dialect::Sqlite => {
@@ -116,6 +117,11 @@ impl<'a> Shape<'a> {
             Some(format!("{shown:?} is no value of column {name} ({data_type}): SQLite stores it as a text"))
         })
     }
+}
+
+pub(super) fn no_value_message(column: &Column, text: &str) -> String {
+    let shown = shortened(column, text);
+    format!("{shown:?} is no value of column {} ({})", column.name, column.data_type)
 }
 
 /// The beginning of a value, for a message.

@@ -15,6 +15,7 @@ mod own;
 mod remove;
 mod sample;
 mod sequence;
+mod spelling;
 mod statement;
 mod takeback;
 mod users;
@@ -48,6 +49,7 @@ pub(crate) use observe::observe;
 use order::TableOrder;
 pub(crate) use own::observe as observe_owned;
 pub use own::{Owned, OwnedRow, Ties};
+pub use spelling::Spelling;
 use statement::{
     BATCH, Source, equals, fill_id, in_batches, locking, not_given, parameters, read_text, read_texts,
     write_expression, write_expressions,
@@ -234,6 +236,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) key: Vec<&'a Column>,
     pub(crate) columns: Vec<(&'a Column, bool)>,
     dialect: Dialect,
+    /// How the server stores declared values. Empty where the values are in that spelling already.
+    spelling: Option<&'a Spelling>,
     /// The indexes of the key columns in `columns`.
     key_at: Vec<usize>,
 }
@@ -255,7 +259,12 @@ impl<'a> Shape<'a> {
             .iter()
             .map(|asked| Ok((column(&asked.name)?, asked.list)))
             .collect::<std::result::Result<_, _>>()?;
-        Ok(Self { name, table, key, columns, dialect, key_at })
+        Ok(Self { name, table, key, columns, dialect, spelling: None, key_at })
+    }
+
+    /// Compares declared values in the spelling of the server.
+    pub(crate) fn with_spelling(self, spelling: Option<&'a Spelling>) -> Self {
+        Self { spelling, ..self }
     }
 
     /// The key values of a row that has the values of `columns`.
@@ -287,7 +296,12 @@ impl<'a> Shape<'a> {
         values: impl IntoIterator<Item = Option<&'t str>>,
     ) -> Fingerprint {
         let values = values.into_iter().zip(&self.key);
-        Fingerprint::of(values.map(|(value, column)| value.map(|text| column.canonical(self.dialect, text))))
+        let values = values.map(|(value, column)| value.map(|text| column.canonical(self.dialect, text)));
+        self.as_stored_print(Fingerprint::of(values))
+    }
+
+    fn as_stored_print(&self, declared: Fingerprint) -> Fingerprint {
+        self.spelling.map_or(declared, |spelling| spelling.stored(declared))
     }
 
     /// The fingerprint of the declared columns.
@@ -296,10 +310,9 @@ impl<'a> Shape<'a> {
         values: impl IntoIterator<Item = Option<&'t str>>,
     ) -> Fingerprint {
         let values = values.into_iter().zip(&self.columns);
-        Fingerprint::of(
-            values
-                .map(|(value, (column, list))| value.map(|text| spelled(self.dialect, column, *list, text))),
-        )
+        let values = values
+            .map(|(value, (column, list))| value.map(|text| spelled(self.dialect, column, *list, text)));
+        self.as_stored_print(Fingerprint::of(values))
     }
 
     /// The declared columns whose values differ between two rows.

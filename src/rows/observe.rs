@@ -2,12 +2,14 @@
 //! however many seeds there are. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::clash::{Clash, clashes};
 use super::{
-    Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Values, equals, in_batches, read_texts,
+    Desired, Error, Lacking, Question, Result, RowSet, Shape, Source, Spelling, Values, equals, in_batches,
+    read_texts,
 };
 use crate::catalog::{Snapshot, TableKind};
 use crate::digest::{Digest, Fingerprint};
@@ -34,6 +36,9 @@ pub struct Answer {
     /// The differing columns of the first declared rows that exist with other content.
     #[serde(default, skip_serializing_if = "FingerprintMap::is_empty")]
     pub differences: FingerprintMap<Difference>,
+    /// How the server stores the declared rows.
+    #[serde(default, skip_serializing_if = "Spelling::is_empty")]
+    pub spelling: Spelling,
     /// Whether the table is a view that rejects inserts.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_read_only: bool,
@@ -118,12 +123,18 @@ pub(crate) async fn observe(
             Ok(shape) => shape,
             Err(Lacking::Table | Lacking::Column(_)) => continue,
         };
-        let answer = match &question.scope {
-            Some(scope) => ask_scope(&shape, sets, (&scope.column, &scope.value), database).await,
-            None => ask_keys(&shape, sets, database).await,
-        };
         let doing = || Error::doing(format!("reading rows of {}", question.table));
+        let (sets, spelling) = as_stored(&shape, sets, database).await.map_err(doing())?;
+        let answer = match &question.scope {
+            // Keys that their type rejects cannot be asked for.
+            _ if shape.key.iter().any(|column| spelling.rejected.contains_key(&column.name)) => {
+                Ok(Answer::default())
+            }
+            Some(scope) => ask_scope(&shape, &sets, (&scope.column, &scope.value), database).await,
+            None => ask_keys(&shape, &sets, database).await,
+        };
         let mut answer = answer.map_err(doing())?;
+        answer.spelling = spelling;
         answer.is_read_only = is_read_only(&shape, database).await.map_err(doing())?;
         for set in sets.iter().filter(|set| set.on) {
             answer.clashes.extend(clashes(&shape, set, database).await.map_err(doing())?);
@@ -131,6 +142,30 @@ pub(crate) async fn observe(
         answers.insert(question.digest(), answer);
     }
     Ok(answers)
+}
+
+/// The sets with their values as the server stores them, and the fingerprints that this changes.
+async fn as_stored(
+    shape: &Shape<'_>,
+    sets: &[&RowSet],
+    database: &Database,
+) -> crate::sql::Result<(Vec<RowSet>, Spelling)> {
+    let (mut all, mut spelling, mut prints) = (Vec::new(), Spelling::default(), Vec::new());
+    for set in sets {
+        let (stored, rejected) = shape.as_stored(set, database).await?;
+        let rejected = rejected.iter().map(|(column, text)| (column.clone(), Fingerprint::of_text(text)));
+        spelling.rejected.extend(rejected);
+        if !Arc::ptr_eq(&stored.rows, &set.rows) {
+            for (declared, stored) in shape.rows_of(set).zip(shape.rows_of(&stored)) {
+                let [declared, stored] = [declared, stored]
+                    .map(|row| [shape.key_fingerprint(shape.key_of(&row)), shape.content_fingerprint(row)]);
+                prints.extend(declared.into_iter().zip(stored).filter(|(one, other)| one != other));
+            }
+        }
+        all.push(stored);
+    }
+    spelling.stored = FingerprintMap::new(prints);
+    Ok((all, spelling))
 }
 
 /// Whether it is a view that rejects inserts: it is not updatable and has no trigger.
@@ -156,7 +191,7 @@ async fn is_read_only(shape: &Shape<'_>, database: &Database) -> crate::sql::Res
 
 async fn ask_scope(
     shape: &Shape<'_>,
-    sets: &[&RowSet],
+    sets: &[RowSet],
     (column, value): (&str, &str),
     database: &Database,
 ) -> crate::sql::Result<Answer> {
@@ -181,7 +216,7 @@ async fn ask_scope(
     Ok(Answer { whole: true, rows, doubled, differences, ..Answer::default() })
 }
 
-async fn ask_keys(shape: &Shape<'_>, sets: &[&RowSet], database: &Database) -> crate::sql::Result<Answer> {
+async fn ask_keys(shape: &Shape<'_>, sets: &[RowSet], database: &Database) -> crate::sql::Result<Answer> {
     let rows =
         || sets.iter().flat_map(|set| shape.rows_of(set)).filter(|row| shape.key_misfit(row).is_none());
     let mut read = Read::default();

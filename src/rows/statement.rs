@@ -107,7 +107,7 @@ pub(super) fn parameters<'v>(
     both.map(|(column, value)| value.map(|text| written(dialect, column, text))).collect()
 }
 
-fn written(dialect: Dialect, column: &Column, text: &str) -> String {
+pub(super) fn written(dialect: Dialect, column: &Column, text: &str) -> String {
     match (dialect, column.kind) {
         (_, ValueKind::Bytes) => canonical(column.kind, text),
         // SQLite has no boolean type and would store the text.

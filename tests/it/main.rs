@@ -63,6 +63,7 @@ mod a_rows;
 mod a_rows_takeback;
 mod a_seeds;
 mod a_users;
+mod a_values;
 mod b_targets;
 mod bad_input;
 mod c_training;

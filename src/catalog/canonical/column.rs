@@ -6,10 +6,9 @@ use crate::sql::Dialect;
 
 impl Column {
     /// Like [`canonical`], with the conversions of this column. PostgreSQL rounds to the scale of
-    /// `numeric(p,s)`, keeps six digits of a `real`, removes trailing spaces of a `character(n)`, and
-    /// prints the mask of an `inet`. Items of arrays are converted too, also those of a JSON list. SQLite
-    /// converts texts that look like numbers to 64 bits or 15 digits, unless the column has type text or
-    /// blob.
+    /// `numeric(p,s)`, keeps six digits of a `real`, and removes trailing spaces of a `character(n)`. Items
+    /// of arrays are converted too, also those of a JSON list. SQLite converts texts that look like numbers
+    /// to 64 bits or 15 digits, unless the column has type text or blob.
     pub fn canonical(&self, dialect: Dialect, text: &str) -> String {
         match dialect {
             Dialect::Postgres => self.stored_by_postgres(text),
@@ -37,23 +36,10 @@ impl Column {
                 scale.and_then(|scale| number::rounded(&spelled, scale)).unwrap_or(spelled)
             }
             "real" => number::single(&spelled).unwrap_or(spelled),
-            "inet" => address(&spelled).unwrap_or(spelled),
             "character" => spelled.trim_end_matches(' ').to_owned(),
             _ => spelled,
         }
     }
-}
-
-/// Adds the mask length, which the text form of an `inet` has always.
-fn address(text: &str) -> Option<String> {
-    let (address, mask) = text.split_once('/').map_or((text, None), |(address, mask)| (address, Some(mask)));
-    let address: std::net::IpAddr = address.parse().ok()?;
-    let mask = match mask {
-        Some(mask) => mask.parse::<u8>().ok()?,
-        None if address.is_ipv4() => 32,
-        None => 128,
-    };
-    Some(format!("{address}/{mask}"))
 }
 
 fn number_of_sqlite(text: &str) -> Option<String> {

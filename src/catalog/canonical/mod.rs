@@ -25,7 +25,12 @@ pub use array::Array;
 /// - UUIDs with or without hyphens and braces, in any case;
 /// - bytes as hexadecimal digits in any case, with or without a prefix `\x` or `0x`.
 pub fn canonical(kind: ValueKind, text: &str) -> String {
-    let spelled = match kind {
+    parsed(kind, text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Like [`canonical`]; `None` for a text that cannot be parsed here.
+pub fn parsed(kind: ValueKind, text: &str) -> Option<String> {
+    match kind {
         ValueKind::Text => None,
         ValueKind::Integer | ValueKind::Decimal => number::decimal(text.trim()),
         ValueKind::Float => number::float(text.trim()),
@@ -36,8 +41,7 @@ pub fn canonical(kind: ValueKind, text: &str) -> String {
         ValueKind::Json => json::document(text),
         ValueKind::Uuid => uuid::Uuid::try_parse(text.trim()).ok().map(|id| id.hyphenated().to_string()),
         ValueKind::Bytes => bytes(text.trim()),
-    };
-    spelled.unwrap_or_else(|| text.to_owned())
+    }
 }
 
 fn boolean(text: &str) -> Option<String> {

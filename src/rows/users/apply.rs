@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::diff::refusal;
+use super::diff::{refusal, shape_and_row};
 use super::observe::clashes;
 use super::{Declared, address, password};
 use crate::address::Address;
@@ -92,8 +92,8 @@ pub(crate) async fn apply(change: &UserChange, client: &Client, run: &RunId) -> 
     let shape = |message| Error::Shape { address: change.address.to_string(), message };
     let table = schema.tables.get(&name).ok_or_else(|| shape(format!("table {name} does not exist")))?;
     let UserChange { accounts, username, columns, .. } = change;
-    let refused = refusal(accounts, &name, username, columns, (&schema, database.dialect()));
-    if let Some(refused) = refused {
+    let row = shape_and_row(accounts, &name, username, columns, (&schema, database.dialect()));
+    if let Some(refused) = row.and_then(|(shape, row)| refusal(accounts, &shape, &row)) {
         return Err(shape(refused.message));
     }
     if matches!(change.task, Task::Create { .. }) {

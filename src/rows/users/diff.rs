@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, Together, UserChange};
 use super::conflict::conflicts;
-use super::{address, declared, declared_fingerprint, desired_columns};
+use super::{address, declared, desired_columns, stored_fingerprint};
 use crate::address::{Address, Kind};
 use crate::catalog::{Column, Snapshot, Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
@@ -18,7 +18,7 @@ use crate::migrations::Upcoming;
 use crate::rows::diff::{cannot_be_checked, renamed_message};
 use crate::rows::fits::{Misfit, takes_truth};
 use crate::rows::sample::shown_value;
-use crate::rows::{Asked, Change, Desired, Lacking, Observed, Shape, missing_message, not_given};
+use crate::rows::{Asked, Change, Desired, Lacking, Observed, Shape, Values, missing_message, not_given};
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
 
@@ -116,10 +116,14 @@ pub(crate) fn diff(
             }
             _ => Vec::new(),
         };
+        let row = shape_and_row(accounts, &name, username, &columns, (observed.schema, observed.dialect));
+        let row =
+            row.map(|(shape, row)| (shape.with_spelling(observed.accounts.map(|seen| &seen.spelling)), row));
+        let remark =
+            row.as_ref().and_then(|(shape, row)| shape.stored_as_text(row).or_else(|| shape.rounded(row)));
+        diff.notes.extend(remark.map(|remark| format!("{} ({}): {remark}", address(username), user.at)));
         let writes = matches!(verdict, AccountAction::Create | AccountAction::Update { .. });
-        let refused = table
-            .filter(|_| writes)
-            .and_then(|_| refusal(accounts, &name, username, &columns, (observed.schema, observed.dialect)));
+        let refused = row.filter(|_| writes).and_then(|(shape, row)| refusal(accounts, &shape, &row));
         let unchecked = match refused {
             Some(refusal) if upcoming.may_change_column(&name, refusal.column) => {
                 Some(refusal.message).zip(upcoming.last_of_all)
@@ -207,18 +211,11 @@ pub(super) struct Refusal<'a> {
 
 pub(super) fn refusal<'a>(
     accounts: &stack::Accounts,
-    name: &'a TableName,
-    username: &str,
-    columns: &[(String, Cell)],
-    (schema, dialect): (&'a Snapshot, Dialect),
+    shape: &Shape<'a>,
+    row: &[Option<&str>],
 ) -> Option<Refusal<'a>> {
-    let named = |name: &String| Asked { name: name.clone(), list: false };
-    let asked: Vec<Asked> =
-        std::iter::once(&accounts.username).chain(columns.iter().map(|(name, _)| name)).map(named).collect();
-    let shape =
-        Shape::resolve(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
     if let Some(column) = accounts.active.as_ref().and_then(|active| shape.table.column(active))
-        && !takes_truth(dialect, column)
+        && !takes_truth(shape.dialect, column)
     {
         let data_type = if column.data_type.is_empty() { "without a type" } else { &column.data_type };
         return Some(Refusal {
@@ -231,9 +228,26 @@ pub(super) fn refusal<'a>(
             ),
         });
     }
-    let row = std::iter::once(Some(username)).chain(columns.iter().map(|(_, cell)| cell.text())).collect();
-    let Misfit { column, message } = shape.misfit(&shape.as_taken(row))?;
+    let Misfit { column, message } = shape.misfit(row)?;
     Some(Refusal { column: column?, message, help: None })
+}
+
+/// The columns of an account, and its values in their order.
+pub(super) fn shape_and_row<'a, 'v>(
+    accounts: &stack::Accounts,
+    name: &'a TableName,
+    username: &'v str,
+    columns: &'v [(String, Cell)],
+    (schema, dialect): (&'a Snapshot, Dialect),
+) -> Option<(Shape<'a>, Values<'v>)> {
+    let named = |name: &String| Asked { name: name.clone(), list: false };
+    let asked: Vec<Asked> =
+        std::iter::once(&accounts.username).chain(columns.iter().map(|(name, _)| name)).map(named).collect();
+    let shape =
+        Shape::resolve(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
+    let row = std::iter::once(Some(username)).chain(columns.iter().map(|(_, cell)| cell.text())).collect();
+    let row = shape.as_taken(row);
+    Some((shape, row))
 }
 
 fn lacking_values(accounts: &stack::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {
@@ -251,17 +265,17 @@ fn compare(
     observed: Observed<'_>,
 ) -> AccountAction {
     let seen = observed.accounts.filter(|seen| seen.table == *name && seen.username == accounts.username);
-    let prints = match seen.and_then(|seen| seen.users.get(username)) {
+    let (prints, spelling) = match seen.and_then(|seen| Some((seen.users.get(username)?, &seen.spelling))) {
         None => return AccountAction::Unobserved,
-        Some(None) => return AccountAction::Create,
-        Some(Some(prints)) => prints,
+        Some((None, _)) => return AccountAction::Create,
+        Some((Some(prints), spelling)) => (prints, spelling),
     };
     let mut differs = Vec::new();
     for (column, cell) in columns {
         let Some((print, column)) = prints.get(column).zip(table.column(column)) else {
             return AccountAction::Unobserved;
         };
-        if *print != declared_fingerprint(observed.dialect, column, cell.text()) {
+        if *print != stored_fingerprint(observed.dialect, column, cell.text(), spelling) {
             differs.push(column.name.clone());
         }
     }

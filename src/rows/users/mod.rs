@@ -13,6 +13,7 @@ use crate::address::{Address, Kind};
 use crate::catalog::Column;
 use crate::digest::Fingerprint;
 use crate::location::Location;
+use crate::rows::Spelling;
 use crate::rows::fits::as_taken;
 use crate::sql::Dialect;
 use crate::stack::{self, Cell, User};
@@ -61,6 +62,23 @@ fn desired_columns(accounts: &stack::Accounts, user: &User) -> Vec<(String, Cell
 /// The fingerprint of a declared value, converted for the column.
 fn declared_fingerprint(dialect: Dialect, column: &Column, text: Option<&str>) -> Fingerprint {
     value_fingerprint(dialect, column, text.map(|text| as_taken(dialect, column, text)))
+}
+
+/// Like [`declared_fingerprint`], in the spelling of the server.
+fn stored_fingerprint(
+    dialect: Dialect,
+    column: &Column,
+    text: Option<&str>,
+    spelling: &Spelling,
+) -> Fingerprint {
+    let named = text.map(|text| named_fingerprint(dialect, column, as_taken(dialect, column, text)));
+    let stored = named.and_then(|named| spelling.stored.get(&named).copied());
+    stored.unwrap_or_else(|| declared_fingerprint(dialect, column, text))
+}
+
+/// The fingerprint of a declared value and of the name of its column.
+fn named_fingerprint(dialect: Dialect, column: &Column, text: &str) -> Fingerprint {
+    Fingerprint::of([Some(column.name.as_str()), Some(&column.canonical(dialect, text))])
 }
 
 /// The fingerprint of a value read from the column.

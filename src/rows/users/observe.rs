@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Declared, declared, desired_columns, value_fingerprint};
+use super::{Declared, declared, desired_columns, named_fingerprint, value_fingerprint};
 use crate::address::Kind;
 use crate::catalog::{Column, Snapshot, TableName};
 use crate::digest::Fingerprint;
+use crate::fingerprints::FingerprintMap;
 use crate::journal::Inventory;
 use crate::location::Location;
 use crate::rows::clash::{self, Pair};
-use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, Values, equals, read_text};
+use crate::rows::fits::as_taken;
+use crate::rows::spelling::{ServerTexts, server_texts};
+use crate::rows::{Asked, BATCH, Desired, Error, Result, Shape, Source, Spelling, Values, equals, read_text};
 use crate::sql::{self, Database, Dialect};
 use crate::stack;
 
@@ -24,6 +27,9 @@ pub struct Accounts {
     pub username: String,
     /// Column fingerprints by username; `None` for an account that does not exist.
     pub users: BTreeMap<String, Option<BTreeMap<String, Fingerprint>>>,
+    /// How the server stores the declared values.
+    #[serde(default, skip_serializing_if = "Spelling::is_empty")]
+    pub spelling: Spelling,
     /// Declared accounts that are one row to the database.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub clashes: Vec<AccountClash>,
@@ -111,6 +117,34 @@ fn fitting_rows<'s>(
     Some((shape, rows))
 }
 
+/// How the server stores the values of the accounts.
+async fn spelling(
+    declared: &[Declared],
+    columns: impl Iterator<Item = &Column>,
+    username: &Column,
+    database: &Database,
+) -> sql::Result<Spelling> {
+    let dialect = database.dialect();
+    let (mut spelling, mut prints) = (Spelling::default(), Vec::new());
+    for column in columns {
+        let texts = declared.iter().filter_map(|account| {
+            if column.name == username.name {
+                return Some(account.username.as_str());
+            }
+            let (_, cell) = account.columns.iter().find(|(name, _)| *name == column.name)?;
+            cell.text().map(|text| as_taken(dialect, column, text))
+        });
+        let ServerTexts { stored, rejected } = server_texts(column, texts, database).await?;
+        spelling.rejected.extend(rejected.map(|text| (column.name.clone(), Fingerprint::of_text(&text))));
+        let both = stored.iter().map(|(declared, stored)| {
+            (named_fingerprint(dialect, column, declared), value_fingerprint(dialect, column, Some(stored)))
+        });
+        prints.extend(both);
+    }
+    spelling.stored = FingerprintMap::new(prints);
+    Ok(spelling)
+}
+
 /// Returns `None` where no account is queried or the table does not exist.
 pub(crate) async fn observe(
     desired: &Desired,
@@ -125,6 +159,7 @@ pub(crate) async fn observe(
 
     let known = inventory.0.keys().filter_map(|address| address.name_of(Kind::User));
     let names: BTreeSet<&str> = desired.users.keys().map(String::as_str).chain(known).collect();
+    let can_ask = |spelling: &Spelling| !spelling.rejected.contains_key(&username.name);
     let mut asked: BTreeSet<String> =
         [Some(&accounts.email), accounts.role.as_ref(), accounts.active.as_ref()]
             .into_iter()
@@ -136,10 +171,15 @@ pub(crate) async fn observe(
     );
     asked.remove(&accounts.password);
     let columns: Vec<&Column> = asked.iter().filter_map(|name| table.column(name)).collect();
+    let mut declared = declared(accounts, &desired.users);
+    let asked = columns.iter().copied().chain([username]);
+    let doing = || Error::doing(format!("reading the accounts in {name}"));
+    let spelling = spelling(&declared, asked, username, database).await.map_err(doing())?;
 
     let mut users: BTreeMap<_, _> = names.iter().map(|name| ((*name).to_owned(), None)).collect();
     let names: Vec<Vec<Option<String>>> = names.into_iter().map(|name| vec![Some(name.to_owned())]).collect();
-    for names in names.chunks(BATCH) {
+    // Names that their type rejects cannot be asked for.
+    for names in names.chunks(BATCH).filter(|_| can_ask(&spelling)) {
         let source = Source::new(database.dialect(), 1, names);
         let read = columns.iter().map(|column| format!(", {}", read_text(database.dialect(), column)));
         let sql = format!(
@@ -149,7 +189,6 @@ pub(crate) async fn observe(
             source.sql,
             equals(database.dialect(), username, 0),
         );
-        let doing = || Error::doing(format!("reading the accounts in {name}"));
         for row in database.query(&sql, &source.values).await.map_err(doing())? {
             let prints = columns.iter().zip(row.values().iter().skip(1));
             let prints = prints.map(|(column, value)| {
@@ -158,10 +197,9 @@ pub(crate) async fn observe(
             users.insert(row.text(0).map_err(doing())?.to_owned(), Some(prints.collect()));
         }
     }
-    let mut declared = declared(accounts, &desired.users);
     let doing = || Error::doing(format!("comparing the accounts in {name}"));
     let clashes = clashes(accounts, &declared, schema, database).await.map_err(doing())?;
     declared.retain(|account| users.get(&account.username).is_some_and(Option::is_none));
     let taken = taken(accounts, &declared, schema, database).await.map_err(doing())?;
-    Ok(Some(Accounts { table: name, username: username.name.clone(), users, clashes, taken }))
+    Ok(Some(Accounts { table: name, username: username.name.clone(), users, spelling, clashes, taken }))
 }

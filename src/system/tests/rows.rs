@@ -330,9 +330,9 @@ fn a_text_that_is_too_long_is_an_error_and_never_cut() {
 fn a_value_that_the_column_does_not_keep_is_an_error_and_writes_nothing() {
     on_each_database(|mut b| async move {
         let keeps = b.dialect() == Dialect::Sqlite;
-        let table = "CREATE TABLE waits (id integer PRIMARY KEY, wait interval)";
+        let table = "CREATE TABLE waits (id integer PRIMARY KEY, wait interval(0))";
         b.migrate(&[("0001_waits", table)]);
-        let rows: [&[&str]; 1] = [&["1", "90 minutes"]];
+        let rows: [&[&str]; 1] = [&["1", "01:30:00.7"]];
         b.put("waits", seed("waits", "id", SeedMode::Upsert, &["id", "wait"], &rows));
 
         let done = b.apply(b.diff().await).await;
