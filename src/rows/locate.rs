@@ -1,7 +1,7 @@
 //! Finds the row that the database rejects, where a batch of rows fails: the server names the constraint, not
 //! the row. Runs only after a failure, inside the transaction that is rolled back afterwards.
 
-use super::apply::{Batch, write_rows};
+use super::write::{Batch, write_rows};
 use super::{Error, Result};
 use crate::connection;
 use crate::journal::Entry;

@@ -19,6 +19,7 @@ mod spelling;
 mod statement;
 mod takeback;
 mod users;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

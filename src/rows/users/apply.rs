@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::sync::OnceCell;
 
-use super::diff::{refusal, shape_and_row};
 use super::observe::clashes;
+use super::refusal::{refusal, shape_and_row};
 use super::{Declared, address, password};
 use crate::address::Address;
 use crate::catalog::{Column, Snapshot, Table, TableName};

@@ -7,19 +7,18 @@ use serde_json::{Map, Value, json};
 
 use super::apply::{Task, Together, UserChange};
 use super::conflict::conflicts;
+use super::refusal::{Refusal, refusal, shape_and_row};
 use super::{address, declared, desired_columns, stored_fingerprint};
 use crate::address::{Address, Kind};
-use crate::catalog::{Column, Snapshot, Table, TableName};
+use crate::catalog::{Table, TableName};
 use crate::change::{Action, Diff, Fault, Held, Planned, Risk, Risks};
 use crate::digest::{Digest, Fingerprint};
 use crate::journal::Inventory;
 use crate::journal::password_version::{Passwords, UNNAMED_VERSION, Versioned, note_uncompared};
 use crate::migrations::Upcoming;
 use crate::rows::diff::{cannot_be_checked, renamed_message};
-use crate::rows::fits::{Misfit, takes_truth};
 use crate::rows::sample::shown_value;
-use crate::rows::{Asked, Change, Desired, Lacking, Observed, Shape, Values, missing_message, not_given};
-use crate::sql::Dialect;
+use crate::rows::{Change, Desired, Lacking, Observed, missing_message, not_given};
 use crate::stack::{self, Cell, User};
 
 enum AccountAction {
@@ -200,54 +199,6 @@ fn find<'a>(
         Some(column) => Err(Lacking::Column(column)),
         None => Ok(table),
     }
-}
-
-/// The reason why a table cannot store an account. Only what the catalog contains is checked.
-pub(super) struct Refusal<'a> {
-    column: &'a Column,
-    pub(super) message: String,
-    help: Option<String>,
-}
-
-pub(super) fn refusal<'a>(
-    accounts: &stack::Accounts,
-    shape: &Shape<'a>,
-    row: &[Option<&str>],
-) -> Option<Refusal<'a>> {
-    if let Some(column) = accounts.active.as_ref().and_then(|active| shape.table.column(active))
-        && !takes_truth(shape.dialect, column)
-    {
-        let data_type = if column.data_type.is_empty() { "without a type" } else { &column.data_type };
-        return Some(Refusal {
-            column,
-            message: format!("column {} ({data_type}) takes no truth value", column.name),
-            help: Some(
-                "declare it BOOLEAN or INTEGER in a migration, or set `active: false` under \
-                        `accounts.columns`"
-                    .to_owned(),
-            ),
-        });
-    }
-    let Misfit { column, message } = shape.misfit(row)?;
-    Some(Refusal { column: column?, message, help: None })
-}
-
-/// The columns of an account, and its values in their order.
-pub(super) fn shape_and_row<'a, 'v>(
-    accounts: &stack::Accounts,
-    name: &'a TableName,
-    username: &'v str,
-    columns: &'v [(String, Cell)],
-    (schema, dialect): (&'a Snapshot, Dialect),
-) -> Option<(Shape<'a>, Values<'v>)> {
-    let named = |name: &String| Asked { name: name.clone(), list: false };
-    let asked: Vec<Asked> =
-        std::iter::once(&accounts.username).chain(columns.iter().map(|(name, _)| name)).map(named).collect();
-    let shape =
-        Shape::resolve(name, std::slice::from_ref(&accounts.username), &asked, schema, dialect).ok()?;
-    let row = std::iter::once(Some(username)).chain(columns.iter().map(|(_, cell)| cell.text())).collect();
-    let row = shape.as_taken(row);
-    Some((shape, row))
 }
 
 fn lacking_values(accounts: &stack::Accounts, columns: &[(String, Cell)], table: &Table) -> Vec<String> {

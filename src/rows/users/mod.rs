@@ -6,6 +6,7 @@ mod conflict;
 mod diff;
 mod observe;
 mod password;
+mod refusal;
 
 use std::collections::BTreeMap;
 
