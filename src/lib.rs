@@ -5,7 +5,7 @@
 //! after it ([`apply`]).
 //!
 //! Reading order for a newcomer: this file, `stack/model/`, `desired.rs`, `world.rs`, `plan/mod.rs`,
-//! `cache/` (the smallest component, with all four doors), `apply/run.rs`.
+//! `cache/` (the smallest component, with all four doors), `apply/execute.rs`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic))]
 
 pub mod address;

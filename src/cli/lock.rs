@@ -87,6 +87,6 @@ fn warn_about_other_stores(stack: &Stack, ui: &Ui) {
 }
 
 fn print_not_held(ui: &Ui) -> Exit {
-    ui.answer("nobody holds the lock\n");
+    ui.answer("the lock is free\n");
     Exit::Done
 }

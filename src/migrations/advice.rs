@@ -47,11 +47,11 @@ impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RolledBack => f.write_str(
-                "nothing of this migration was kept; mend the file and run `trueup apply` again, which \
+                "nothing of this migration was kept; correct the file and run `trueup apply` again, which \
                  continues here",
             ),
             Self::Resumes => f.write_str(
-                "what comes before this statement is kept; mend the file from here on and run `trueup apply` \
+                "what comes before this statement is kept; correct the file from here on and run `trueup apply` \
                  again, which continues at this statement",
             ),
             Self::Lock { tries, on } => write!(
@@ -114,7 +114,7 @@ impl fmt::Display for Advice {
                  VERSION` compares the schema and records the file as applied",
             ),
             Self::Slow => f.write_str(
-                "it was cancelled, as after `system.statement_timeout`; raise that, or mend the file, and run \
+                "it was cancelled, as after `system.statement_timeout`; raise that, or correct the file, and run \
                  `trueup apply` again",
             ),
         }

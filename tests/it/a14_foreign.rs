@@ -79,7 +79,7 @@ fn a14_what_cannot_be_made_in_a_scratch_database_is_named_and_no_failure() {
 
     database.psql("DROP TABLE _sqlx_migrations; DROP SCHEMA trueup CASCADE");
     let failed = world.trueup(&["baseline", "--to", "1"]);
-    failed.exits(1).warns("no migration makes: sums").never_says("mend the file");
+    failed.exits(1).warns("no migration makes: sums").never_says("correct the file");
     failed.warns("`trueup baseline --to 1 --unchecked`");
     world.trueup(&["baseline", "--to", "1", "--unchecked"]).exits(0).warns("was not compared");
     world.apply().exits(0);

@@ -1,4 +1,4 @@
-//! Mistakes that are easily made, and the message that says how to mend each.
+//! Mistakes that are easily made, and the message that says how to correct each.
 
 use super::*;
 
