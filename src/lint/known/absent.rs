@@ -11,7 +11,7 @@ use crate::catalog::TableName;
 /// Names that migrations use and that do not exist in the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Tables, views and sequences.
+    /// Tables, views, sequences and indexes.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tables: BTreeSet<TableName>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

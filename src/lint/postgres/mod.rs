@@ -196,6 +196,7 @@ pub(super) fn conditional_names(sql: &str) -> (Vec<TableName>, Vec<String>) {
             }
             Stmt::DropTable(drop) => tables.extend(names(drop.table_name_refs())),
             Stmt::DropSequence(drop) => tables.extend(names(drop.sequence_refs())),
+            Stmt::DropIndex(drop) => tables.extend(names(drop.index_refs())),
             _ => {}
         }
     }

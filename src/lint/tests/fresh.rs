@@ -219,3 +219,15 @@ fn a_column_that_is_computed_otherwise_loses_its_values() {
     assert_eq!(last(&said), "destructive update-all-rows");
     assert!(said.contains("; also locking (rewrite-table)"), "{said}");
 }
+
+#[test]
+fn an_index_that_does_not_exist_is_not_missed() {
+    let (known, drop) = (Known::default(), "DROP INDEX IF EXISTS gone");
+    let (tables, schemas) = conditional_names(drop, Dialect::Postgres);
+    let missing = Missing { tables: tables.into_iter().collect(), schemas: schemas.into_iter().collect() };
+    let said_with = |missing: &Missing, sql| {
+        last(&said(sql, Dialect::Postgres, &mut known.clone().with_lookups(missing, [], []), &|_| None))
+    };
+    assert_eq!(said_with(&missing, drop), "safe -");
+    assert_eq!(said_with(&Missing::default(), drop), "locking require-concurrent-index-deletion");
+}

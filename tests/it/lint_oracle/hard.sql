@@ -3,7 +3,7 @@ PostgreSQL. What both risks are said of has both.
 
 Five are judged worse than they are, because the text does not tell what is there: "an index made that is there", "an index
 dropped that is not there", "an index of a materialized view", "changes of tables and columns that are not there", "a column added
-that is there".
+that is there". A plan asks the database about an index that is dropped `IF EXISTS`.
 
 === safe: a constraint of a domain dropped
 ALTER DOMAIN positive DROP CONSTRAINT positive_check;
