@@ -7,9 +7,11 @@ mod unanswered;
 
 use std::time::Duration;
 
+use miette::{NamedSource, SourceSpan};
+
 use crate::connection::{self, Client, Presence, Purpose};
 use crate::sql::Database;
-use crate::stack::{Stack, SystemUrl, Unset};
+use crate::stack::{Endpoint, Stack, SystemUrl, Unset};
 use crate::system;
 use crate::{cache, vector};
 
@@ -32,13 +34,17 @@ pub struct Clients {
 #[derive(Debug, thiserror::Error, miette::Diagnostic)]
 pub enum ObserveError {
     /// The address of the system database is unknown.
-    #[error("the address of {component} needs {}", .unset.names.join(", "))]
-    #[diagnostic(code(trueup::observe::unset), help("set the variable, or plan with `--world FILE`"))]
+    #[error("the address of the system database needs {}, which is not set", .unset.names.join(", "))]
+    #[diagnostic(code(trueup::observe::unset), help("set the variable and run again"))]
     Unset {
-        /// The component of the address.
-        component: &'static str,
         /// The unset variables.
         unset: Unset,
+        /// The spec.
+        #[source_code]
+        text: NamedSource<String>,
+        /// The address in the spec.
+        #[label("needed here")]
+        at: SourceSpan,
     },
     /// The observation timed out.
     #[error("observing took longer than {most:?}: {}", too_long(stores, on.as_deref()))]
@@ -168,8 +174,9 @@ pub async fn system_exists(stack: &Stack) -> Result<bool, ObserveError> {
 
 /// Returns the address of the system database.
 pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
-    let unset = |unset| ObserveError::Unset { component: "the system database", unset };
-    stack.system.endpoint.to.clone().map_err(unset)
+    let Endpoint { to, at, written: _ } = &stack.system.endpoint;
+    let unset = |unset| ObserveError::Unset { unset, text: at.source.shown().clone(), at: at.span };
+    to.clone().map_err(unset)
 }
 
 fn too_long(stores: &[String], on: Option<&str>) -> String {
