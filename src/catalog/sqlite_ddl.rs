@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::sql::Dialect;
+use crate::sql::lexer::{Lexer, Syntax, Token, TokenKind};
+
 /// The parsed parts of a CREATE TABLE.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct TableText {
@@ -13,33 +16,16 @@ pub(super) struct TableText {
     pub(super) generated: BTreeMap<String, String>,
 }
 
-/// A token with its offset in the text.
-#[derive(Debug, Clone, Copy)]
-struct Token<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl Token<'_> {
-    fn is(&self, word: &str) -> bool {
-        self.text.eq_ignore_ascii_case(word)
-    }
-
-    fn end(&self) -> usize {
-        self.at + self.text.len()
-    }
-}
-
 pub(super) fn table(sql: &str) -> TableText {
     let tokens = tokens(sql);
     let mut found = TableText::default();
-    let Some(open) = tokens.iter().position(|token| token.is("(")) else { return found };
+    let Some(open) = tokens.iter().position(|token| token.is_sign('(')) else { return found };
     let Some(body) = tokens.get(open..).and_then(parenthesised) else { return found };
     for item in items(body) {
-        let name = item.first().map(|token| unquoted(token.text).to_lowercase()).unwrap_or_default();
+        let name = item.first().map(|token| token.unquoted().to_lowercase()).unwrap_or_default();
         let mut at = 0;
         while let Some(token) = item.get(at) {
-            let next = item.get(at + 1).filter(|next| next.is("(")).and_then(|_| item.get(at + 1..));
+            let next = item.get(at + 1).filter(|next| next.is_sign('(')).and_then(|_| item.get(at + 1..));
             match next.and_then(parenthesised) {
                 Some(inner) if token.is("CHECK") => {
                     found.checks.push(slice(sql, inner).to_owned());
@@ -60,7 +46,7 @@ pub(super) fn table(sql: &str) -> TableText {
 /// The keys of a CREATE INDEX as written, and its predicate.
 pub(super) fn index(sql: &str) -> (Vec<String>, Option<String>) {
     let tokens = tokens(sql);
-    let Some(open) = tokens.iter().position(|token| token.is("(")) else { return (Vec::new(), None) };
+    let Some(open) = tokens.iter().position(|token| token.is_sign('(')) else { return (Vec::new(), None) };
     let rest = tokens.get(open..).unwrap_or_default();
     let Some(body) = parenthesised(rest) else { return (Vec::new(), None) };
     let keys = items(body).into_iter().map(|item| slice(sql, item).to_owned()).collect();
@@ -77,11 +63,11 @@ pub(super) fn view_body(sql: &str) -> String {
     let mut depth = 0_usize;
     // The first three tokens are CREATE, VIEW and a name, which may be "as".
     for token in tokens.iter().skip(3) {
-        match token.text {
-            "(" => depth += 1,
-            ")" => depth = depth.saturating_sub(1),
+        match token.kind {
+            TokenKind::Other('(') => depth += 1,
+            TokenKind::Other(')') => depth = depth.saturating_sub(1),
             _ if depth == 0 && token.is("AS") => {
-                return sql.get(token.end()..).unwrap_or("").trim().to_owned();
+                return sql.get(token.at.end..).unwrap_or("").trim().to_owned();
             }
             _ => {}
         }
@@ -93,16 +79,16 @@ pub(super) fn view_body(sql: &str) -> String {
 pub(super) fn module(sql: &str) -> Option<String> {
     let tokens = tokens(sql);
     let using = tokens.iter().position(|token| token.is("USING"))?;
-    tokens.get(using + 1).map(|token| unquoted(token.text).to_lowercase())
+    tokens.get(using + 1).map(|token| token.unquoted().to_lowercase())
 }
 
 /// The tokens between the opening parenthesis, which is the first token, and its closing one.
 fn parenthesised<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<&'t [Token<'a>]> {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate() {
-        match token.text {
-            "(" => depth += 1,
-            ")" => depth = depth.checked_sub(1)?,
+        match token.kind {
+            TokenKind::Other('(') => depth += 1,
+            TokenKind::Other(')') => depth = depth.checked_sub(1)?,
             _ => {}
         }
         if depth == 0 {
@@ -117,12 +103,12 @@ fn items<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
     let mut depth = 0_usize;
     tokens
         .split(|token| {
-            match token.text {
-                "(" => depth += 1,
-                ")" => depth = depth.saturating_sub(1),
+            match token.kind {
+                TokenKind::Other('(') => depth += 1,
+                TokenKind::Other(')') => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            depth == 0 && token.text == ","
+            depth == 0 && token.is_sign(',')
         })
         .collect()
 }
@@ -130,66 +116,14 @@ fn items<'t, 'a>(tokens: &'t [Token<'a>]) -> Vec<&'t [Token<'a>]> {
 /// The text from the first to the last token.
 fn slice<'a>(sql: &'a str, tokens: &[Token<'a>]) -> &'a str {
     match (tokens.first(), tokens.last()) {
-        (Some(first), Some(last)) => sql.get(first.at..last.end()).unwrap_or(""),
+        (Some(first), Some(last)) => sql.get(first.at.start..last.at.end).unwrap_or(""),
         _ => "",
     }
 }
 
-fn unquoted(text: &str) -> String {
-    let inner = |quote: char, close: char| text.strip_prefix(quote)?.strip_suffix(close);
-    if let Some(name) = inner('[', ']') {
-        return name.to_owned();
-    }
-    for quote in ['"', '`', '\''] {
-        if let Some(name) = inner(quote, quote) {
-            return name.replace(&format!("{quote}{quote}"), &quote.to_string());
-        }
-    }
-    text.to_owned()
-}
-
-/// Splits into words, quoted names, strings and single characters; omits white space and comments.
+/// The tokens without comments.
 fn tokens(sql: &str) -> Vec<Token<'_>> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(rest) = sql.get(at..).filter(|rest| !rest.is_empty()) {
-        let (length, kept) = token(rest);
-        if kept && let Some(text) = rest.get(..length) {
-            tokens.push(Token { text, at });
-        }
-        at += length;
-    }
-    tokens
-}
-
-/// The length of the first token, and whether it is not white space or a comment.
-fn token(rest: &str) -> (usize, bool) {
-    let Some(first) = rest.chars().next() else { return (0, false) };
-    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-    let until = |end: Option<usize>| end.unwrap_or(rest.len());
-    match first {
-        _ if rest.starts_with("--") => (until(rest.find('\n')), false),
-        _ if rest.starts_with("/*") => {
-            (until(rest.get(2..).and_then(|inner| inner.find("*/")).map(|at| at + 4)), false)
-        }
-        '[' => (until(rest.find(']').map(|at| at + 1)), true),
-        '"' | '`' | '\'' => (until(closing(rest, first)), true),
-        c if c.is_ascii_whitespace() => (1, false),
-        c if word(c) => (until(rest.find(|c| !word(c))), true),
-        c => (c.len_utf8(), true),
-    }
-}
-
-/// The offset of the closing quote; a doubled quote is an escape.
-fn closing(text: &str, quote: char) -> Option<usize> {
-    let mut at = 1;
-    loop {
-        at += text.get(at..)?.find(quote)? + 1;
-        if !text.get(at..)?.starts_with(quote) {
-            return Some(at);
-        }
-        at += 1;
-    }
+    Lexer::code(sql, Syntax::Of(Dialect::Sqlite)).collect()
 }
 
 #[cfg(test)]

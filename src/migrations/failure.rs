@@ -8,7 +8,7 @@ use miette::NamedSource;
 use super::watch::Watch;
 use super::{Advice, Error, Job};
 use crate::connection::{self, Failed, HISTORY, Lacks, Session};
-use crate::lint::script::Script;
+use crate::lint::script::{Script, words};
 use crate::sql::{self, Dialect};
 
 /// PostgreSQL: a lock was not available within `lock_timeout`.
@@ -164,15 +164,12 @@ fn advice(error: &Failed, statement: Option<&str>, (tries, watch): (usize, &Watc
 
 /// Whether SQLite rejects the statement in a transaction.
 fn refuses_transactions(statement: &str) -> bool {
-    let mut words =
-        statement.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
-    let is = |word: &str, wanted: &str| word.eq_ignore_ascii_case(wanted);
-    match words.next() {
-        Some(first) if is(first, "vacuum") => true,
-        // The name of a database may precede that of the setting.
-        Some(first) if is(first, "pragma") => words.take(2).any(|word| is(word, "journal_mode")),
-        _ => false,
-    }
+    let words = words(statement, Dialect::Sqlite);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    matches!(
+        words.as_slice(),
+        ["vacuum", ..] | ["pragma", "journal_mode", ..] | ["pragma", _, ".", "journal_mode", ..]
+    )
 }
 
 fn advice_for_code(error: &Failed) -> Option<Advice> {

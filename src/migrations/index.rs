@@ -8,7 +8,7 @@ use crate::address::Kind;
 use crate::catalog::Snapshot;
 use crate::change::{Check, Status};
 use crate::connection::{Failed, Session};
-use crate::lint::script::Script;
+use crate::lint::script::{Script, words};
 use crate::sql::{Dialect, identifier};
 use crate::stack::Migration;
 
@@ -22,12 +22,12 @@ pub(super) enum Building {
     Named {
         /// As in the catalog, without quotes.
         name: String,
-        /// As the statement writes it.
+        /// Quoted, with the schema if the statement has one.
         table: String,
     },
     /// `CREATE INDEX` without a name: PostgreSQL generates a new one at each attempt.
     Unnamed {
-        /// As the statement writes it.
+        /// Quoted, with the schema if the statement has one.
         table: String,
     },
     /// `REINDEX`, which builds copies of existing indexes under generated names.
@@ -37,47 +37,30 @@ pub(super) enum Building {
 impl Building {
     /// Parses a statement; `None` where it builds no index concurrently.
     pub(super) fn parse(statement: &str) -> Option<Self> {
-        let mut words = Words(statement);
-        let verb = words.next()?;
-        if verb.eq_ignore_ascii_case("reindex") {
-            let is_concurrent =
-                words.any(|word| word.trim_matches(['(', ')', ',']).eq_ignore_ascii_case("concurrently"));
-            return is_concurrent.then_some(Self::Reindex);
-        }
-        if !verb.eq_ignore_ascii_case("create") {
-            return None;
-        }
-        let mut next = || words.next();
-        let mut word = next()?;
-        if word.eq_ignore_ascii_case("unique") {
-            word = next()?;
-        }
-        if !word.eq_ignore_ascii_case("index") || !next()?.eq_ignore_ascii_case("concurrently") {
-            return None;
-        }
-        word = next()?;
-        if word.eq_ignore_ascii_case("if") {
-            next()?;
-            next()?;
-            word = next()?;
-        }
-        let has_name = !word.eq_ignore_ascii_case("on");
-        if has_name && !next()?.eq_ignore_ascii_case("on") {
-            return None;
-        }
-        let mut table = next()?;
-        if table.eq_ignore_ascii_case("only") {
-            table = next()?;
-        }
-        let table = table.to_owned();
-        if !has_name {
-            return Some(Self::Unnamed { table });
-        }
-        let name = match word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => word.to_lowercase(),
+        let words = words(statement, Dialect::Postgres);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let rest = match words.as_slice() {
+            ["reindex", rest @ ..] => return rest.contains(&"concurrently").then_some(Self::Reindex),
+            ["create", "index", "concurrently", "if", "not", "exists", rest @ ..]
+            | ["create", "unique", "index", "concurrently", "if", "not", "exists", rest @ ..]
+            | ["create", "index", "concurrently", rest @ ..]
+            | ["create", "unique", "index", "concurrently", rest @ ..] => rest,
+            _ => return None,
         };
-        Some(Self::Named { name, table })
+        let (name, table) = match rest {
+            ["on", "only", table @ ..] | ["on", table @ ..] => (None, table),
+            [name, "on", "only", table @ ..] | [name, "on", table @ ..] => (Some((*name).to_owned()), table),
+            _ => return None,
+        };
+        let table = match table {
+            [schema, ".", name, ..] => format!("{}.{}", identifier(schema), identifier(name)),
+            [name, ..] => identifier(name),
+            [] => return None,
+        };
+        Some(name.map_or_else(
+            || Self::Unnamed { table: table.clone() },
+            |name| Self::Named { name, table: table.clone() },
+        ))
     }
 
     fn name(self) -> Option<String> {
@@ -193,36 +176,6 @@ impl LeftoverIndexes {
     }
 }
 
-/// Iterates over the words of a statement. White space and `(` separate them, quoted names stay intact, and
-/// comments are skipped.
-struct Words<'a>(&'a str);
-
-impl<'a> Iterator for Words<'a> {
-    type Item = &'a str;
-
-    fn next(&mut self) -> Option<&'a str> {
-        loop {
-            self.0 = self.0.trim_start();
-            if let Some(comment) = self.0.strip_prefix("--") {
-                self.0 = comment.split_once('\n').map_or("", |(_, rest)| rest);
-            } else if let Some(comment) = self.0.strip_prefix("/*") {
-                self.0 = comment.split_once("*/").map_or("", |(_, rest)| rest);
-            } else {
-                break;
-            }
-        }
-        let mut in_quotes = false;
-        let ends = |c: char| {
-            in_quotes ^= c == '"';
-            !in_quotes && (c.is_whitespace() || c == '(')
-        };
-        let end = self.0.find(ends).unwrap_or(self.0.len());
-        let (word, rest) = self.0.split_at_checked(end.max(usize::from(end == 0 && !self.0.is_empty())))?;
-        self.0 = rest;
-        (!word.is_empty()).then_some(word)
-    }
-}
-
 /// Warns about invalid indexes that no pending migration rebuilds.
 pub(super) fn checks(desired: &Desired, schema: &Snapshot, pending: &[&Migration]) -> Vec<Check> {
     let tables = schema.tables.iter();
@@ -275,13 +228,13 @@ mod tests {
         let named =
             |name: &str, table: &str| Some(Building::Named { name: name.into(), table: table.into() });
         for (statement, expected) in [
-            ("CREATE INDEX CONCURRENTLY Ix ON t (a)", named("ix", "t")),
+            ("CREATE INDEX CONCURRENTLY Ix ON t (a)", named("ix", "\"t\"")),
             (
                 "create unique index /* big */ concurrently if not exists \"A b\" on only app.t(a)",
-                named("A b", "app.t"),
+                named("A b", "\"app\".\"t\""),
             ),
             ("CREATE INDEX CONCURRENTLY -- one\n i ON \"T x\" USING gin (a)", named("i", "\"T x\"")),
-            ("CREATE INDEX CONCURRENTLY ON t (a)", Some(Building::Unnamed { table: "t".into() })),
+            ("CREATE INDEX CONCURRENTLY ON t (a)", Some(Building::Unnamed { table: "\"t\"".into() })),
             ("REINDEX TABLE CONCURRENTLY t", Some(Building::Reindex)),
             ("reindex (verbose, concurrently) index i", Some(Building::Reindex)),
             ("REINDEX TABLE t", None),

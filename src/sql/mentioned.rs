@@ -2,19 +2,23 @@
 
 use std::collections::BTreeSet;
 
-use sqlparser::dialect::GenericDialect;
-use sqlparser::tokenizer::{Token, Tokenizer};
+use super::lexer::{Lexer, Syntax, Token};
 
 /// Functions whose arguments may have a FROM between them.
 const WITH_FROM: [&str; 5] = ["EXTRACT", "SUBSTRING", "TRIM", "OVERLAY", "POSITION"];
+
+/// Words behind which a list of tables ends.
+const ENDS: [&str; 11] =
+    ["WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "EXCEPT", "INTERSECT", "SELECT", "ON", "SET"];
 
 /// Names of tables behind FROM and JOIN, as they are written but without quotes: `table`, `schema.table`.
 /// Not among them: functions, subqueries, and what the query itself names in WITH. Empty for a text that
 /// cannot be cut into words.
 pub fn tables_mentioned(sql: &str) -> BTreeSet<String> {
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else { return BTreeSet::new() };
-    let tokens: Vec<Token> =
-        tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
+    let tokens: Vec<_> = Lexer::code(sql, Syntax::Any).collect();
+    if tokens.iter().any(|token| !token.is_closed) {
+        return BTreeSet::new();
+    }
     let own = names_of_with(&tokens);
     let mut found = BTreeSet::new();
     // Of each open parenthesis, whether a FROM in it begins no list of tables, and whether such a list goes on.
@@ -23,49 +27,28 @@ pub fn tables_mentioned(sql: &str) -> BTreeSet<String> {
     while let Some(token) = tokens.get(at) {
         let before = at.checked_sub(1).and_then(|before| tokens.get(before));
         at += 1;
-        match token {
-            Token::LParen => {
-                let is_function = before.is_some_and(|token| WITH_FROM.iter().any(|name| is(token, name)));
-                open.push((is_function, false));
-            }
-            Token::RParen if open.len() > 1 => {
-                open.pop();
-            }
-            _ => {}
+        if token.is_sign('(') {
+            open.push((before.is_some_and(|token| token.is_any(&WITH_FROM)), false));
+        } else if token.is_sign(')') && open.len() > 1 {
+            open.pop();
         }
         let Some((is_function, in_list)) = open.last_mut() else { continue };
-        let begins =
-            (is(token, "FROM") && !*is_function && !before.is_some_and(|token| is(token, "DISTINCT")))
-                || is(token, "JOIN");
-        if [
-            "WHERE",
-            "GROUP",
-            "ORDER",
-            "HAVING",
-            "LIMIT",
-            "UNION",
-            "EXCEPT",
-            "INTERSECT",
-            "SELECT",
-            "ON",
-            "SET",
-        ]
-        .iter()
-        .any(|word| is(token, word))
-        {
+        let begins = (token.is("FROM") && !*is_function && !before.is_some_and(|token| token.is("DISTINCT")))
+            || token.is("JOIN");
+        if token.is_any(&ENDS) {
             *in_list = false;
         }
-        let goes_on = *in_list && *token == Token::Comma;
+        let goes_on = *in_list && token.is_sign(',');
         if !begins && !goes_on {
             continue;
         }
         *in_list = true;
-        while tokens.get(at).is_some_and(|token| is(token, "LATERAL") || is(token, "ONLY")) {
+        while tokens.get(at).is_some_and(|token| token.is("LATERAL") || token.is("ONLY")) {
             at += 1;
         }
         let (name, next) = name_at(&tokens, at);
         at = next;
-        let is_call = tokens.get(at) == Some(&Token::LParen);
+        let is_call = tokens.get(at).is_some_and(|token| token.is_sign('('));
         if !name.is_empty() && !is_call && !own.contains(&name.to_lowercase()) {
             found.insert(name);
         }
@@ -74,12 +57,12 @@ pub fn tables_mentioned(sql: &str) -> BTreeSet<String> {
 }
 
 /// The name that begins at a token, and the token behind it.
-fn name_at(tokens: &[Token], mut at: usize) -> (String, usize) {
-    let mut parts: Vec<&str> = Vec::new();
-    while let Some(Token::Word(word)) = tokens.get(at) {
-        parts.push(&word.value);
+fn name_at(tokens: &[Token<'_>], mut at: usize) -> (String, usize) {
+    let mut parts = Vec::new();
+    while let Some(word) = tokens.get(at).filter(|token| token.is_name()) {
+        parts.push(word.unquoted());
         at += 1;
-        if tokens.get(at) != Some(&Token::Period) {
+        if !tokens.get(at).is_some_and(|token| token.is_sign('.')) {
             break;
         }
         at += 1;
@@ -88,32 +71,25 @@ fn name_at(tokens: &[Token], mut at: usize) -> (String, usize) {
 }
 
 /// What stands before `AS (` is a name that the query gives itself.
-fn names_of_with(tokens: &[Token]) -> BTreeSet<String> {
+fn names_of_with(tokens: &[Token<'_>]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (at, _) in tokens.iter().enumerate().filter(|(_, token)| is(token, "AS")) {
+    for (at, _) in tokens.iter().enumerate().filter(|(_, token)| token.is("AS")) {
         let mut next = at + 1;
-        while tokens.get(next).is_some_and(|token| is(token, "NOT") || is(token, "MATERIALIZED")) {
+        while tokens.get(next).is_some_and(|token| token.is("NOT") || token.is("MATERIALIZED")) {
             next += 1;
         }
-        if tokens.get(next) != Some(&Token::LParen) {
+        if !tokens.get(next).is_some_and(|token| token.is_sign('(')) {
             continue;
         }
         let mut before = at.checked_sub(1);
-        if before.and_then(|before| tokens.get(before)) == Some(&Token::RParen) {
-            let columns =
-                tokens.get(..at).unwrap_or_default().iter().rposition(|token| *token == Token::LParen);
+        if before.and_then(|before| tokens.get(before)).is_some_and(|token| token.is_sign(')')) {
+            let columns = tokens.get(..at).unwrap_or_default().iter().rposition(|token| token.is_sign('('));
             before = columns.and_then(|columns| columns.checked_sub(1));
         }
-        if let Some(Token::Word(word)) = before.and_then(|before| tokens.get(before)) {
-            names.insert(word.value.to_lowercase());
-        }
+        let name = before.and_then(|before| tokens.get(before)).filter(|token| token.is_name());
+        names.extend(name.map(|name| name.unquoted().to_lowercase()));
     }
     names
-}
-
-/// Whether a token is a word without quotes.
-fn is(token: &Token, word: &str) -> bool {
-    matches!(token, Token::Word(found) if found.quote_style.is_none() && found.value.eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

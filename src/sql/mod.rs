@@ -1,8 +1,9 @@
 //! Access to relational databases: open, query, execute, transaction. Rows are returned as text, parameters
-//! are always bound, and secrets in statements are masked.
+//! are always bound, and secrets in statements are masked. Also the one lexer of SQL.
 
 mod blocking;
 mod guard;
+pub(crate) mod lexer;
 mod many;
 mod mentioned;
 mod open;

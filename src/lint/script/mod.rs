@@ -1,7 +1,6 @@
 //! Reads an SQL script far enough to split it into statements and to find the tables that it
 //! creates and references. Does not judge the statements.
 
-mod lexer;
 mod names;
 
 use std::collections::BTreeSet;
@@ -9,9 +8,9 @@ use std::ops::Range;
 
 use crate::catalog::TableName;
 use crate::sql::Dialect;
-use lexer::{Lexer, Token, TokenKind};
-use names::name_at;
+use crate::sql::lexer::{Lexer, Syntax, Token, TokenKind};
 pub(crate) use names::{NOWHERE, folded, located, name_after, normalized, table_name, written_name};
+use names::{name_at, name_of};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script {
@@ -34,19 +33,23 @@ impl Script {
         let mut script = Self::default();
         let mut statement = Vec::new();
         let (mut blocks, mut parentheses) = (0_usize, 0_usize);
-        let mut lexer = Lexer::new(sql, dialect);
-        for token in lexer.by_ref() {
+        for token in Lexer::new(sql, Syntax::Of(dialect)) {
+            script.never_ends |= !token.is_closed;
             // Follows psql: semicolons may be inside parentheses (in a rule) and between BEGIN and
             // END (in a routine).
             match token.kind {
                 TokenKind::Other('(') if dialect == Dialect::Postgres => parentheses += 1,
                 TokenKind::Other(')') => parentheses = parentheses.saturating_sub(1),
-                TokenKind::Word(_) if parentheses == 0 && begins_routine(&statement, dialect) => {
+                TokenKind::Comment => {
+                    script.comments.push(token.at);
+                    continue;
+                }
+                TokenKind::Word if parentheses == 0 && begins_routine(&statement, dialect) => {
                     let opens = token.is("begin") || blocks > 0 && token.is("case");
                     let closes = usize::from(token.is("end"));
                     blocks = if opens { blocks + 1 } else { blocks.saturating_sub(closes) };
                 }
-                TokenKind::Other(_) | TokenKind::Word(_) | TokenKind::Name(_) => {}
+                _ => {}
             }
             if blocks == 0 && parentheses == 0 && token.kind == TokenKind::Other(';') {
                 script.finish(&statement, dialect);
@@ -56,8 +59,6 @@ impl Script {
             }
         }
         script.finish(&statement, dialect);
-        script.comments = lexer.comments;
-        script.never_ends = lexer.never_ends;
         // An unterminated comment may have been meant to hide the rest, so it counts as a
         // statement.
         if let Some(comment) = script.comments.last().filter(|_| script.never_ends && statement.is_empty()) {
@@ -85,7 +86,7 @@ impl Script {
         self.statements.iter().find(|statement| byte < statement.end)
     }
 
-    fn finish(&mut self, tokens: &[Token], dialect: Dialect) {
+    fn finish(&mut self, tokens: &[Token<'_>], dialect: Dialect) {
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return };
         self.statements.push(first.at.start..last.at.end);
         self.nesting.push(nesting(tokens));
@@ -107,13 +108,13 @@ impl Script {
     }
 }
 
-fn nesting(tokens: &[Token]) -> usize {
+fn nesting(tokens: &[Token<'_>]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
     for token in tokens {
         match token.kind {
             TokenKind::Other('(' | '[') => depth += 1,
             TokenKind::Other(')' | ']') => depth = depth.saturating_sub(1),
-            TokenKind::Other(_) | TokenKind::Word(_) | TokenKind::Name(_) => {}
+            _ => {}
         }
         deepest = deepest.max(depth);
     }
@@ -122,7 +123,7 @@ fn nesting(tokens: &[Token]) -> usize {
 
 /// Whether the body of a statement may contain semicolons between BEGIN and END. Routines of
 /// PostgreSQL are recognised as psql does it; a trigger of PostgreSQL has no body.
-fn begins_routine(statement: &[Token], dialect: Dialect) -> bool {
+fn begins_routine(statement: &[Token<'_>], dialect: Dialect) -> bool {
     let is_at = |at: usize, words: &[&str]| {
         statement.get(at).is_some_and(|token| words.iter().any(|word| token.is(word)))
     };
@@ -144,26 +145,26 @@ pub(crate) fn drops_if_exists(statement: &str, dialect: Dialect) -> bool {
 /// Returns the leading keywords of a statement in lower case.
 pub(crate) fn first_words(statement: &str, dialect: Dialect) -> Vec<String> {
     const MOST: usize = 4;
-    let words = Lexer::new(statement, dialect).map_while(|token| match token.kind {
-        TokenKind::Word(word) => Some(word),
-        TokenKind::Name(_) | TokenKind::Other(_) => None,
-    });
-    words.take(MOST).collect()
+    let words = Lexer::code(statement, Syntax::Of(dialect)).take_while(|token| token.kind == TokenKind::Word);
+    words.take(MOST).map(|word| word.text.to_lowercase()).collect()
 }
 
 /// Returns the tokens of a statement: keywords in lower case, names unchanged, punctuation, and the
 /// first character of strings and numbers.
 pub(crate) fn words(statement: &str, dialect: Dialect) -> Vec<String> {
-    let text = |token: Token| match token.kind {
-        TokenKind::Word(text) | TokenKind::Name(text) => text,
-        TokenKind::Other(character) => character.to_string(),
+    let text = |token: Token<'_>| {
+        name_of(&token).unwrap_or_else(|| match token.kind {
+            TokenKind::Text => "'".to_owned(),
+            TokenKind::Body => "$".to_owned(),
+            _ => token.text.to_owned(),
+        })
     };
-    Lexer::new(statement, dialect).map(text).collect()
+    Lexer::code(statement, Syntax::Of(dialect)).map(text).collect()
 }
 
 /// Returns the text before the first parenthesis of a statement.
 pub(crate) fn before_parenthesis(statement: &str, dialect: Dialect) -> Option<&str> {
-    let parenthesis = Lexer::new(statement, dialect).find(|token| token.kind == TokenKind::Other('('))?;
+    let parenthesis = Lexer::new(statement, Syntax::Of(dialect)).find(|token| token.is_sign('('))?;
     statement.get(..parenthesis.at.start)
 }
 

@@ -1,17 +1,23 @@
 //! Names of tables and other objects as written in SQL, and how they are compared.
 
-use super::lexer::{Lexer, Token, TokenKind};
 use crate::catalog::TableName;
 use crate::sql::Dialect;
+use crate::sql::lexer::{Lexer, Syntax, Token, TokenKind};
+
+/// Returns a name: unquoted in lower case, quoted unchanged.
+pub(super) fn name_of(token: &Token<'_>) -> Option<String> {
+    match token.kind {
+        TokenKind::Word => Some(token.text.to_lowercase()),
+        TokenKind::Name(_) => Some(token.unquoted().into_owned()),
+        _ => None,
+    }
+}
 
 /// Returns `name`, `schema.name` or `database.schema.name` at a token, as written, and the number
 /// of tokens.
-pub(super) fn name_at(tokens: &[Token], at: usize) -> Option<(TableName, usize)> {
-    let part = |at: usize| match tokens.get(at).map(|token| &token.kind) {
-        Some(TokenKind::Word(name) | TokenKind::Name(name)) => Some(name.clone()),
-        Some(TokenKind::Other(_)) | None => None,
-    };
-    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.kind == TokenKind::Other('.'));
+pub(super) fn name_at(tokens: &[Token<'_>], at: usize) -> Option<(TableName, usize)> {
+    let part = |at: usize| tokens.get(at).and_then(name_of);
+    let is_dotted = |at: usize| tokens.get(at).is_some_and(|token| token.is_sign('.'));
     let further = |dot: usize| part(dot + 1).filter(|_| is_dotted(dot));
     let first = part(at)?;
     Some(match (further(at + 1), further(at + 3)) {
@@ -52,7 +58,7 @@ pub(crate) const NOWHERE: &str = "?";
 
 /// Parses a text that consists of a table name only; unquoted names are folded to lower case.
 pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
-    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
+    let tokens: Vec<_> = Lexer::code(text, Syntax::Of(dialect)).collect();
     let name = name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len());
     name.map(|(name, _)| located(name, dialect))
 }
@@ -60,7 +66,7 @@ pub(crate) fn table_name(text: &str, dialect: Dialect) -> Option<TableName> {
 /// Returns the folded name of an object with its schema; an unreadable name gets the schema
 /// [`NOWHERE`].
 pub(crate) fn written_name(text: &str, dialect: Dialect) -> TableName {
-    let tokens: Vec<Token> = Lexer::new(text, dialect).collect();
+    let tokens: Vec<_> = Lexer::code(text, Syntax::Of(dialect)).collect();
     match name_at(&tokens, 0).filter(|(_, taken)| *taken == tokens.len()) {
         Some((name, _)) => normalized(&name, dialect),
         None => TableName { schema: Some(NOWHERE.to_owned()), name: text.trim().to_owned() },
@@ -69,7 +75,7 @@ pub(crate) fn written_name(text: &str, dialect: Dialect) -> TableName {
 
 /// Returns the name after the first occurrence of a keyword.
 pub(crate) fn name_after(statement: &str, word: &str, dialect: Dialect) -> Option<TableName> {
-    let tokens: Vec<Token> = Lexer::new(statement, dialect).collect();
+    let tokens: Vec<_> = Lexer::code(statement, Syntax::Of(dialect)).collect();
     let at = tokens.iter().position(|token| token.is(word))?;
     name_at(&tokens, at + 1).map(|(name, _)| normalized(&name, dialect))
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::literals::{Token, TokenKind};
 use super::names::says_secret;
+use crate::sql::lexer::{Token, TokenKind};
 
 /// Words before a list of columns that belong to the name of the table or query in front of it.
 const ROWS: [&str; 4] = ["values", "select", "default", "with"];
@@ -45,8 +45,7 @@ impl Columns {
 
     /// The columns in parentheses behind the name of a table, which may be missing. `None` without a list.
     pub(super) fn listed(tokens: &[Token<'_>]) -> Option<Self> {
-        let name =
-            tokens.iter().take_while(|token| token.kind == TokenKind::Word || token.is_sign('.')).count();
+        let name = tokens.iter().take_while(|token| token.is_name() || token.is_sign('.')).count();
         let is_row = tokens.iter().take(name).any(|token| token.is_any(&ROWS));
         match tokens.get(name..) {
             Some([open, names @ ..]) if open.is_sign('(') && !is_row => Some(Self::of_names(names)),
@@ -59,7 +58,7 @@ impl Columns {
     pub(super) fn of_query(tokens: &[Token<'_>], at: usize) -> Option<Self> {
         let inner = tokens.get(at + 1..)?;
         let name = at.checked_sub(1).and_then(|at| tokens.get(at));
-        let is_named = name.is_some_and(|name| name.kind == TokenKind::Word);
+        let is_named = name.is_some_and(Token::is_name);
         if !is_named && !is_query(inner) {
             return None;
         }
@@ -70,7 +69,7 @@ impl Columns {
                 _ => behind,
             };
             return match name {
-                [name, open, names @ ..] if name.kind == TokenKind::Word && open.is_sign('(') => {
+                [name, open, names @ ..] if name.is_name() && open.is_sign('(') => {
                     Some(Self::of_names(names))
                 }
                 _ => None,
@@ -180,7 +179,7 @@ fn table_name(tokens: &[Token<'_>]) -> Option<(String, usize)> {
     while tokens.get(length).is_some_and(|dot| dot.is_sign('.')) {
         length += 2;
     }
-    let name = tokens.get(length - 1).filter(|name| name.kind == TokenKind::Word)?;
+    let name = tokens.get(length - 1).filter(|name| name.is_name())?;
     Some((name.text.to_lowercase(), length))
 }
 
@@ -220,7 +219,7 @@ fn slots_until<'s, 't>(tokens: &'s [Token<'t>], ends: &[&str]) -> Vec<&'s [Token
                 slots.push(tokens.get(start..at).unwrap_or_default());
                 start = at + 1;
             }
-            TokenKind::Word if depth == 0 && token.is_any(ends) => {
+            TokenKind::Word | TokenKind::Name(_) if depth == 0 && token.is_any(ends) => {
                 end = at;
                 break;
             }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::columns::{Columns, Tables};
-use super::literals::{Token, TokenKind, tokens};
 use super::{blot, found, replaced};
+use crate::sql::lexer::{Lexer, Syntax, Token};
 
 /// The least length of a secret that is looked for in what a database says, beside its quotes.
 const TELLING: usize = 4;
@@ -63,8 +63,7 @@ impl FileTables {
             let mut tables = Tables::default();
             let texts = self.0.texts.lock().map(|mut texts| std::mem::take(&mut *texts)).unwrap_or_default();
             for text in texts {
-                let mut tokens = tokens(&text, 0);
-                tokens.retain(|token| token.kind != TokenKind::Comment);
+                let tokens: Vec<_> = Lexer::code(&text, Syntax::Any).collect();
                 tokens.split(|token| token.is_sign(';')).for_each(|statement| tables.add(statement));
             }
             tables

@@ -3,7 +3,6 @@
 
 mod columns;
 mod files;
-mod literals;
 mod names;
 mod rows;
 
@@ -11,8 +10,9 @@ use std::ops::Range;
 
 use columns::{Columns, Tables};
 pub use files::FileTables;
-use literals::{Token, TokenKind, first_word, tokens};
 pub use names::says_secret;
+
+use super::lexer::{Lexer, Syntax, Token, TokenKind};
 
 /// Texts in texts are looked into as deep as this.
 const MOST_DEPTH: usize = 8;
@@ -97,7 +97,7 @@ impl Search<'_> {
         let mut place = Place::Elsewhere;
         let mut parentheses = 0_usize;
         let mut is_executed = false;
-        for Token { kind, text: content, range } in tokens {
+        for Token { kind, text: content, range, .. } in tokens {
             match kind {
                 TokenKind::Text | TokenKind::Body => {
                     if matches!(place, Place::Elsewhere | Place::Declared(_)) {
@@ -121,7 +121,7 @@ impl Search<'_> {
                     urls(content, range.start, &mut self.found);
                     credentials(content, range.start, &mut self.found);
                 }
-                TokenKind::Word | TokenKind::Other(_) => {
+                TokenKind::Word | TokenKind::Name(_) | TokenKind::Other(_) => {
                     parentheses = match kind {
                         TokenKind::Other('(') => parentheses + 1,
                         TokenKind::Other(')') => parentheses.saturating_sub(1),
@@ -175,13 +175,19 @@ impl Search<'_> {
     }
 }
 
+/// The tokens of a text whose first byte is at `base`.
+fn tokens(text: &str, base: usize) -> Vec<Token<'_>> {
+    let moved = |token: Token<'_>| base + token.range.start..base + token.range.end;
+    Lexer::new(text, Syntax::Any).map(|token| Token { range: moved(token.clone()), ..token }).collect()
+}
+
 /// Whether a text begins like a statement.
 fn is_sql(text: &str) -> bool {
     const FIRST_WORDS: [&str; 18] = [
         "alter", "begin", "call", "comment", "copy", "create", "declare", "delete", "do", "execute",
         "insert", "merge", "perform", "replace", "select", "set", "update", "with",
     ];
-    first_word(text).is_some_and(|first| FIRST_WORDS.iter().any(|word| first.eq_ignore_ascii_case(word)))
+    Lexer::code(text, Syntax::Any).next().is_some_and(|first| first.is_any(&FIRST_WORDS))
 }
 
 /// Words that follow a name where no type of it does.
@@ -207,9 +213,8 @@ const NO_TYPES: [&str; 18] = [
 ];
 
 fn next_place(place: Place, kind: TokenKind, word: &str, parentheses: usize) -> Place {
-    let is = |words: &[&str]| {
-        kind == TokenKind::Word && words.iter().any(|other| word.eq_ignore_ascii_case(other))
-    };
+    let is_word = matches!(kind, TokenKind::Word | TokenKind::Name(_));
+    let is = |words: &[&str]| is_word && words.iter().any(|other| word.eq_ignore_ascii_case(other));
     match place {
         _ if kind == TokenKind::Other(';') => Place::Elsewhere,
         Place::Assembled => Place::Assembled,
@@ -219,14 +224,14 @@ fn next_place(place: Place, kind: TokenKind, word: &str, parentheses: usize) -> 
                 || is(&["where", "and", "or", "from", "returning", "valid", "then", "is"]);
             if ends { Place::Elsewhere } else { place }
         }
-        _ if kind == TokenKind::Word && says_secret(word) => Place::AfterKey,
+        _ if is_word && says_secret(word) => Place::AfterKey,
         Place::AfterKey if is(&["to", "default"]) || matches!(kind, TokenKind::Other('=' | '>')) => {
             Place::InValue(parentheses)
         }
         // `:=`
         Place::AfterKey if kind == TokenKind::Other(':') => Place::AfterKey,
         // A type stands between the name of a column or variable and its value.
-        Place::AfterKey if kind == TokenKind::Word && !is(&NO_TYPES) => Place::Declared(parentheses),
+        Place::AfterKey if is_word && !is(&NO_TYPES) => Place::Declared(parentheses),
         Place::Declared(_) if is(&["default"]) || kind == TokenKind::Other('=') => {
             Place::InValue(parentheses)
         }

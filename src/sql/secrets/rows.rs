@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use super::Search;
 use super::columns::{Columns, slots};
-use super::literals::{Token, TokenKind, tokens};
 use super::names::{is_name_of_secret, says_secret, takes_pairs, takes_secrets};
+use super::tokens;
+use crate::sql::lexer::{Token, TokenKind};
 
 /// Words before a name in front of a parenthesis that is no function.
 const NO_CALL: [&str; 13] = [
@@ -114,7 +115,7 @@ fn of_statement(tokens: &[Token<'_>], search: &mut Search<'_>) {
             }
             has_columns = false;
         } else if token.is("as") {
-            let is_secret = |name: &Token<'_>| name.kind == TokenKind::Word && says_secret(name.text);
+            let is_secret = |name: &Token<'_>| name.is_name() && says_secret(name.text);
             if tokens.get(at + 1).is_some_and(is_secret) {
                 texts(value_before(tokens.get(..at).unwrap_or_default()), found);
             }
@@ -131,7 +132,7 @@ fn of_statement(tokens: &[Token<'_>], search: &mut Search<'_>) {
                 has_columns = true;
             }
             of_assignment(arguments, found);
-            let name = before.filter(|before| before.kind == TokenKind::Word);
+            let name = before.filter(|before| before.is_name());
             let is_call =
                 !at.checked_sub(2).and_then(|at| tokens.get(at)).is_some_and(|two| two.is_any(&NO_CALL));
             if let Some(name) = name.filter(|_| is_call) {
@@ -156,9 +157,8 @@ fn value_before<'s, 't>(tokens: &'s [Token<'t>]) -> &'s [Token<'t>] {
 /// `(username, password) = ('a', '…')`, `= ROW('a', '…')` and `= (SELECT 'a', '…')`. The tokens begin behind
 /// the first parenthesis.
 fn of_assignment(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
-    let is_part_of_list = |token: &Token<'_>| {
-        token.kind == TokenKind::Word || matches!(token.kind, TokenKind::Other(',' | '.'))
-    };
+    let is_part_of_list =
+        |token: &Token<'_>| token.is_name() || matches!(token.kind, TokenKind::Other(',' | '.'));
     let end = tokens.iter().take_while(|token| is_part_of_list(token)).count();
     let values = match tokens.get(end..) {
         Some([close, equals, rest @ ..]) if close.is_sign(')') && equals.is_sign('=') => rest,
