@@ -26,6 +26,7 @@ pub mod migrations;
 pub mod neutral;
 pub mod packed;
 pub mod plan;
+pub mod progress;
 pub mod redact;
 pub mod render;
 pub mod roles;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::address::Address;
 use crate::journal::{Move, Outcome, Run};
+use crate::progress::Progress;
 
 /// An event of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,11 @@ pub enum Event {
     /// A step begins.
     Started {
         address: Address,
+    },
+    /// A long step reports how far it is.
+    Counted {
+        address: Address,
+        progress: Progress,
     },
     /// A step ended, or is not started.
     Ended {

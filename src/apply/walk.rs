@@ -20,6 +20,7 @@ use crate::change::Effect;
 use crate::connection::Waits;
 use crate::journal::Outcome;
 use crate::plan::Step;
+use crate::progress;
 use crate::sql;
 
 /// A step that runs.
@@ -39,6 +40,7 @@ impl Run<'_> {
         let mut most_together = MOST_TOGETHER;
         let mut waits = clients.system.waits();
         let (begins, mut begun) = mpsc::unbounded_channel();
+        let (counts, mut counted) = mpsc::unbounded_channel();
         let mut announced = HashSet::new();
         let mut is_announced = false;
         let mut running: JoinSet<Vec<StepEnd>> = JoinSet::new();
@@ -58,12 +60,17 @@ impl Run<'_> {
                     begins.clone(),
                 );
                 let work = sql::with_listener(clients.system.listener(step.address.clone()), work);
+                let (address, counts) = (step.address.clone(), counts.clone());
+                // Sending fails where the walk has ended, which nobody watches.
+                let on_count = Arc::new(move |progress| drop(counts.send((address.clone(), progress))));
+                let work = progress::with_listener(on_count, work);
                 started.insert(running.spawn(work).id(), Started { step, together, since: Instant::now() });
             }
             let ended = loop {
                 tokio::select! {
                     ended = running.join_next_with_id() => break ended,
                     Some(Waits { address, on }) = waits.recv() => frontend.event(&Event::Note(Note::Waiting { address, on })),
+                    Some((address, progress)) = counted.recv() => frontend.event(&Event::Counted { address, progress }),
                     Some(address) = begun.recv() => announce(&address, &mut announced, frontend),
                     // While a long step runs, no other event may occur, so the journal is written
                     // on a timer.

@@ -1,18 +1,17 @@
 //! The interactive side of a run: the plan, refusals, the question, then a line per step that
-//! ended, and a progress bar on a terminal.
+//! ended, and progress bars on a terminal.
 
 use std::time::{Duration, Instant};
 
 use futures_util::future::LocalBoxFuture;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::bars::Bars;
 use super::ui::Ui;
 use super::values::EventFormat;
 use crate::address::Address;
 use crate::apply::{Answer, Command, Event, Frontend, Revision, TextChanges};
 use crate::change::Held;
 use crate::journal;
-use crate::neutral::one_line;
 use crate::plan::{Allow, Plan, ToRun};
 use crate::render;
 
@@ -22,24 +21,20 @@ pub(super) struct Console {
     pub command: Command,
     pub format: EventFormat,
     pub ui: Ui,
-    bar: ProgressBar,
+    bars: Bars,
     started: Instant,
 }
 
 impl Console {
     pub(super) fn new(command: Command, format: EventFormat, ui: &Ui) -> Self {
-        Self { command, format, ui: ui.clone(), bar: ProgressBar::hidden(), started: Instant::now() }
+        Self { command, format, ui: ui.clone(), bars: Bars::hidden(), started: Instant::now() }
     }
 
     /// Starts a progress bar, if a user is present.
     fn begin(&mut self, steps: usize) {
         self.started = Instant::now();
-        if !self.ui.shows_progress() || self.format != EventFormat::Text {
-            return;
-        }
-        self.bar = ProgressBar::with_draw_target(Some(steps as u64), ProgressDrawTarget::stderr());
-        if let Ok(style) = ProgressStyle::with_template("  {bar:30} {pos}/{len} {wide_msg}") {
-            self.bar.set_style(style.progress_chars("━╸─"));
+        if self.ui.shows_progress() && self.format == EventFormat::Text {
+            self.bars = Bars::show(steps);
         }
     }
 
@@ -48,9 +43,9 @@ impl Console {
         self.started.elapsed()
     }
 
-    /// Removes the progress bar.
+    /// Removes the progress bars.
     pub(super) fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.bars.clear();
     }
 }
 
@@ -58,8 +53,10 @@ impl Frontend for Console {
     fn event(&mut self, event: &Event) {
         match event {
             Event::Begun { steps } => self.begin(*steps),
-            Event::Note(note) => self.bar.suspend(|| self.ui.note(&render::note_text(note))),
-            Event::Started { .. } | Event::Ended { .. } => {}
+            Event::Started { address } => self.bars.step_started(address),
+            Event::Counted { address, progress } => self.bars.step_counted(address, *progress),
+            Event::Ended { address, .. } => self.bars.step_ended(address),
+            Event::Note(note) => self.bars.above(|| self.ui.note(&render::note_text(note))),
         }
         match self.format {
             EventFormat::Json => {
@@ -68,12 +65,8 @@ impl Frontend for Console {
                 }
             }
             EventFormat::Text => {
-                if let Event::Started { address } = event {
-                    self.bar.set_message(one_line(address.as_str()).into_owned());
-                }
                 if let Some(line) = render::event_line(event, self.ui.paint()) {
-                    self.bar.suspend(|| self.ui.answer(&format!("{line}\n")));
-                    self.bar.inc(1);
+                    self.bars.above(|| self.ui.answer(&format!("{line}\n")));
                 }
             }
         }
@@ -92,26 +85,31 @@ impl Frontend for Console {
         guarded: &[(Address, Allow)],
     ) {
         let ui = &self.ui;
-        self.clear();
-        for address in &to_run.extra {
-            ui.note(&format!("{address} is not in the saved plan and is not run"));
+        if revision != Revision::Again {
+            // A question may follow.
+            self.clear();
         }
-        for Held { address, reason } in &to_run.held {
-            ui.warn(&format!("{address} cannot be done now: {reason}"));
-        }
-        if revision == Revision::Changed {
-            ui.note("the plan changed in the meantime; this is the new one");
-        }
-        if self.shows_changes(revision) {
-            ui.answer(&render::live_plan_text(&plan.document, texts, ui.style()));
-        }
-        for Held { address, reason } in &plan.denied {
-            ui.print_line(&format!("error: {address}: {reason}"));
-        }
-        for (address, allow) in guarded {
-            ui.print_line(&format!("error: {}", refusal(plan, address, *allow)));
-            ui.help(&allow_help(*allow));
-        }
+        self.bars.above(|| {
+            for address in &to_run.extra {
+                ui.note(&format!("{address} is not in the saved plan and is not run"));
+            }
+            for Held { address, reason } in &to_run.held {
+                ui.warn(&format!("{address} cannot be done now: {reason}"));
+            }
+            if revision == Revision::Changed {
+                ui.note("the plan changed in the meantime; this is the new one");
+            }
+            if self.shows_changes(revision) {
+                ui.answer(&render::live_plan_text(&plan.document, texts, ui.style()));
+            }
+            for Held { address, reason } in &plan.denied {
+                ui.print_line(&format!("error: {address}: {reason}"));
+            }
+            for (address, allow) in guarded {
+                ui.print_line(&format!("error: {}", refusal(plan, address, *allow)));
+                ui.help(&allow_help(*allow));
+            }
+        });
     }
 
     fn ask(&mut self) -> LocalBoxFuture<'_, Answer> {

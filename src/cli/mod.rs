@@ -3,6 +3,7 @@
 
 mod apply;
 mod args;
+mod bars;
 mod baseline;
 mod console;
 mod destroy;

@@ -35,7 +35,7 @@ pub fn note_text(note: &Note) -> String {
 /// Renders an event for `apply --format json`; `None` for events that are only for human readers.
 pub fn event_json(event: &Event, at: &str) -> Option<Value> {
     let (address, elapsed, outcome) = match event {
-        Event::Note(_) | Event::Begun { .. } => return None,
+        Event::Note(_) | Event::Begun { .. } | Event::Counted { .. } => return None,
         Event::Started { address } => {
             return Some(json!({"event": "started", "address": address, "at": at}));
         }

@@ -13,6 +13,7 @@ use crate::connection::{Client, limit};
 use crate::digest::Fingerprint;
 use crate::fingerprints::FingerprintMap;
 use crate::journal::{RunId, inventory};
+use crate::progress;
 use crate::sql::{Database, Dialect};
 
 /// The rows to write and to delete for one address.
@@ -68,10 +69,14 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
     limit(&mut transaction).await.map_err(doing())?;
     take_back(address, delete, &schema, &mut transaction).await.map_err(doing())?;
     if let Some((rows, shape, set)) = &target {
+        let mut written = 0;
+        let total = rows.len();
         for rows in rows.chunks(BATCH) {
             let batch = Batch { address, set, shape, rows };
             let entries = write_or_locate(&batch, &mut transaction).await?;
             inventory::record(&mut transaction, run, &entries).await.map_err(doing())?;
+            written += rows.len();
+            progress::report(written, total, "rows written");
         }
         restart_sequences(shape, &mut transaction).await.map_err(doing())?;
     }

@@ -10,6 +10,7 @@ use crate::catalog::Snapshot;
 use crate::digest::Fingerprint;
 use crate::fingerprints::FingerprintMap;
 use crate::journal::{LocatedRows, RowLocations, inventory};
+use crate::progress;
 use crate::sql::{self, Transaction, identifier};
 
 /// Deletes the rows that are unchanged and not referenced.
@@ -25,6 +26,7 @@ pub(super) async fn take_back(
             places.push(address, &entry.place, entry.key);
         }
     }
+    let mut removed = 0;
     for ((table, key), placed) in places.0.into_values().flatten() {
         let Ok(shape) = Shape::resolve(&table, &key, &[], schema, transaction.dialect()) else { continue };
         let going = going(&shape, &placed, delete, schema, transaction).await?;
@@ -38,7 +40,9 @@ pub(super) async fn take_back(
             if keys.is_empty() {
                 break;
             }
+            removed += keys.len();
             remove(&shape, keys, transaction).await?;
+            progress::report(removed, delete.len(), "rows deleted");
         }
         for keys in in_batches(going.into_keys()) {
             inventory::forget(transaction, address, &keys).await?;

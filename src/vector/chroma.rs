@@ -15,6 +15,7 @@ use super::owner::Owner;
 use super::training::{Training, Writer};
 use super::{Error, METRIC, key};
 use crate::embed::Embedder;
+use crate::progress;
 use crate::redact::redact;
 use crate::stack::{self, RedactedUrl};
 
@@ -202,6 +203,7 @@ impl Chroma {
         let limits: Preflight = self.http.call(Method::GET, "/api/v2/pre-flight-checks", None).await?;
         let batch_size = training.batch(limits.max_batch_size);
         let act = |verb| self.documents_path(&collection.id, verb);
+        let mut written = 0;
         for batch in write.chunks(batch_size) {
             // First, because it takes longest: the marks read after it are still current at the
             // write.
@@ -230,6 +232,8 @@ impl Chroma {
                 "embeddings": embeddings,
             });
             self.http.write(&writer.fence, Method::POST, &act("upsert"), Some(&body)).await?;
+            written += batch.len();
+            progress::report(written, write.len(), "documents written");
         }
         for ids in adopt.chunks(batch_size) {
             // Documents that were deleted or changed owner are skipped; the next observation shows

@@ -23,6 +23,7 @@ use super::owner::Owner;
 use super::training::{Training, Writer};
 use super::{Document, Error, METRIC, key};
 use crate::embed::Embedder;
+use crate::progress;
 use crate::sql::{
     self, Database, Interrupt, Row, SqliteMode, Transaction, Value, identifier, open_sqlite_to_read,
     open_sqlite_with,
@@ -163,12 +164,15 @@ impl SqliteStore {
             };
             let (id, dimension) = integers(row)?;
             let batch_size = training.batch(usize::MAX);
+            let mut written = 0;
             for batch in write.chunks(batch_size) {
                 let vectors = training.embed(batch).await?;
                 let foreign = write_batch(database, id, dimension, writer, batch, &vectors).await?;
                 if let Some(id) = foreign {
                     return Err(Error::ForeignDocument { collection: name.to_owned(), id }.into());
                 }
+                written += batch.len();
+                progress::report(written, write.len(), "documents written");
             }
             for keys in adopt.chunks(batch_size) {
                 adopt_batch(database, id, writer, keys).await?;
