@@ -70,7 +70,7 @@ fn a22_the_second_of_two_applies_exits_4_and_says_who_holds_the_lock_since_when(
         second.warns(&run);
         assert!(held.world.trueup(&["history"]).stdout.contains(&run), "the first run is {run}");
         assert_eq!(held.items(), "3", "the second run did nothing");
-        held.world.trueup(&["lock", "status"]).exits(0).says("nobody");
+        held.world.trueup(&["lock", "status"]).exits(0).says("the lock is free");
     }
 }
 

@@ -197,7 +197,7 @@ fn a22_a_broken_lock_stops_its_run_before_another_begins() {
     let ended = first.ends();
 
     ended.exits(6);
-    world.trueup(&["lock", "status"]).exits(0).says("nobody");
+    world.trueup(&["lock", "status"]).exits(0).says("the lock is free");
     assert!(ended.stderr.contains("lock was lost") || ended.stdout.contains("failed"));
 }
 
@@ -210,7 +210,7 @@ fn a22_a_file_lock_cannot_be_broken_while_its_process_lives() {
     world.trueup(&["lock", "break", &run]).exits(1).warns("alive");
 
     first.kill();
-    world.trueup(&["lock", "status"]).exits(0).says("nobody");
+    world.trueup(&["lock", "status"]).exits(0).says("the lock is free");
     world.trueup(&["history"]).exits(0).says("died");
     world.apply().exits(0).warns("crashed; this run continues");
 }

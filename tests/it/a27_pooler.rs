@@ -118,7 +118,7 @@ fn a27_a_pooler_in_session_mode_does_for_all_commands() {
     world.apply().exits(0);
     world.plan().exits(0);
     world.apply().exits(0).says("No changes");
-    world.trueup(&["lock", "status"]).exits(0).says("nobody");
+    world.trueup(&["lock", "status"]).exits(0).says("the lock is free");
 
     assert_no_lock(&postgres);
     assert_eq!(postgres.psql("SELECT count(*) FROM a"), "0");
