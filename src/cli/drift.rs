@@ -11,7 +11,6 @@ use super::load;
 use super::ui::Ui;
 use super::values::{EventFormat, duration};
 use crate::apply::{Accepted, Locked};
-use crate::change::Status;
 use crate::plan::{self, Baseline, Options, SchemaBaseline, find_drift};
 use crate::render;
 use crate::stack::Contact;
@@ -81,7 +80,7 @@ async fn show(args: &DriftArgs, file: Option<&Path>, ui: &Ui) -> Result<Exit, Fa
             "{why}: {count} planned changes may be its own and are not called drift; `trueup plan` shows them"
         ));
     }
-    for check in plan.document.checks.iter().filter(|check| check.status == Status::Fail) {
+    for check in &drifted.failed_checks {
         ui.print_line(&format!("error: {}: {}", check.address, check.message));
     }
     Ok(super::plan::exit_code(&plan, !drifted.changes.is_empty() || !drifted.drift.is_empty()))

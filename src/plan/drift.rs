@@ -177,6 +177,8 @@ pub struct DriftReport {
     pub unlisted: usize,
     /// The baseline for the system's schema.
     pub schema: SchemaBaseline,
+    /// Checks that failed. Drift of what they are about was not looked for.
+    pub failed_checks: Vec<Check>,
 }
 
 /// Whether an earlier run created the object, according to the bookkeeping.
@@ -218,5 +220,6 @@ pub fn find_drift(plan: &Document, journal: &journal::Observed, schema: SchemaBa
         drift: plan.drift.clone(),
         unlisted,
         schema,
+        failed_checks: plan.checks.iter().filter(|check| check.status == Status::Fail).cloned().collect(),
     }
 }

@@ -11,8 +11,16 @@ use crate::plan::{Baseline, ChangeEntry, DriftReport, SchemaBaseline};
 
 /// Renders drift as text, ending in a newline.
 pub fn drift_text(drifted: &DriftReport, style: Style) -> String {
-    let DriftReport { stack, environment, baseline, changes: to_change, drift: left, unlisted, schema } =
-        drifted;
+    let DriftReport {
+        stack,
+        environment,
+        baseline,
+        changes: to_change,
+        drift: left,
+        unlisted,
+        schema,
+        failed_checks,
+    } = drifted;
     let mut page = Page::new(style);
     let (name, environment) = (page.tone(Tone::Strong, stack), page.tone(Tone::Name, environment));
     page.line(&format!("{name}, environment {environment}"));
@@ -36,6 +44,13 @@ pub fn drift_text(drifted: &DriftReport, style: Style) -> String {
         (0, 0, _) if *unlisted > 0 => {
             let changes = if *unlisted == 1 { "change" } else { "changes" };
             format!("No drift found. {unlisted} planned {changes} may come from the spec or be drift.")
+        }
+        (0, 0, _) if !failed_checks.is_empty() => {
+            let checks = if failed_checks.len() == 1 { "check" } else { "checks" };
+            format!(
+                "No drift found, but {} {checks} failed: what they are about could not be examined.",
+                failed_checks.len()
+            )
         }
         (0, 0, _) => page.tone(Tone::Good, "No drift."),
         (0, _, _) => {

@@ -1,6 +1,7 @@
 //! The last lines of a command are correct: for a plan without permitted changes, for a plan that
 //! `apply` would not run as it is, and for drift that is not repaired.
 
+use crate::servers::Redis;
 use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::stores::{self, Shop, Vectors, make_business, trained};
 use crate::world::World;
@@ -127,4 +128,22 @@ fn names_of_tables_that_no_target_has_are_remarked() {
         plan.says(says);
     }
     plan.never_says("names table customers").never_says("names table c,").never_says("names customers.name");
+}
+
+#[test]
+fn drift_does_not_say_that_there_is_none_while_a_store_is_down() {
+    let (world, redis) = (World::new(), Redis::start());
+    world.spec(&format!(
+        "version: 1\nstack: s\nenvironment: dev\nsystem: {{ url: sqlite://app.db, create_database: true }}\ncache: {{ url: \"{}\" }}\n",
+        redis.url()
+    ));
+    world.apply().exits(0);
+    world.trueup(&["drift"]).exits(0).says("No drift.");
+
+    drop(redis);
+
+    let drift = world.trueup(&["drift"]);
+    drift.exits(3).never_says("No drift.").says("but 1 check failed").warns("the connection was refused");
+    let report = world.trueup(&["drift", "--format", "json"]);
+    report.exits(3).says("\"failed_checks\":[{\"").says("\"address\":\"cache\"");
 }

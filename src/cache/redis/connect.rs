@@ -286,6 +286,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
 
 /// The message of a server or driver error, with secrets redacted.
 pub(super) fn error_text(error: &RedisError) -> String {
+    if error.is_connection_refusal() {
+        return "the connection was refused: is the server running, and is the port right?".to_owned();
+    }
     if error.is_connection_dropped() {
         return "the connection was lost".to_owned();
     }
