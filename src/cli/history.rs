@@ -10,7 +10,7 @@ use super::load;
 use super::ui::Ui;
 use super::values::EventFormat;
 use crate::journal::{self, Bookkeeping, Outcome, Run, StepRecord, lock};
-use crate::render::{Cell, Tone, table};
+use crate::render::{Cell, Style, Tone, table};
 use crate::sql::Database;
 use crate::stack::{Contact, Stack};
 use crate::stores::{Clients, system_url};
@@ -73,12 +73,15 @@ fn list(runs: &[Run], format: EventFormat, ui: &Ui) {
     }
 }
 
-/// Formats the runs as columns. On a terminal each run has its outcome on a second line, and a
-/// shortened id that `history` accepts; in a log a run is one line.
+/// Formats the runs as columns. On a terminal each run has its account, commit and outcome on a second line, and
+/// a shortened id that `history` accepts; in a log a run is one line.
 fn as_table(runs: &[Run], ui: &Ui) -> String {
     const HEADINGS: [&str; 8] = ["run", "status", "command", "started", "stack", "by", "commit", "outcome"];
     const END: usize = 12;
-    let is_terminal = ui.style().width.is_some();
+    const ON_TERMINAL: usize = 5;
+    let style = ui.style();
+    let is_terminal = style.width.is_some();
+    let commit = |run: &Run| run.git_commit.as_ref().and_then(|commit| commit.get(..10)).map(str::to_owned);
     let row = |run: &Run| {
         let tone = match run.status {
             journal::RunStatus::Succeeded => Tone::Good,
@@ -86,7 +89,6 @@ fn as_table(runs: &[Run], ui: &Ui) -> String {
             journal::RunStatus::Failed | journal::RunStatus::Died => Tone::Bad,
         };
         let plain = |text: &str| (None, text.to_owned());
-        let commit = run.git_commit.as_ref().and_then(|commit| commit.get(..10)).unwrap_or("-");
         let id = run.id.as_str();
         let end = id.len().checked_sub(END).and_then(|at| id.get(at..)).filter(|_| is_terminal);
         let mut row = vec![
@@ -96,21 +98,26 @@ fn as_table(runs: &[Run], ui: &Ui) -> String {
             plain(to_the_second(&run.started_at)),
             plain(&format!("{} ({})", run.stack, run.environment)),
             plain(&run.who),
-            plain(commit),
+            plain(commit(run).as_deref().unwrap_or("-")),
+            plain(run.summary.as_deref().unwrap_or("")),
         ];
-        row.extend((!is_terminal).then(|| plain(run.summary.as_deref().unwrap_or(""))));
+        row.truncate(if is_terminal { ON_TERMINAL } else { HEADINGS.len() });
         row
     };
-    let shown = HEADINGS.get(..if is_terminal { 7 } else { 8 }).unwrap_or(&HEADINGS);
-    let lines = table(shown, &runs.iter().map(row).collect::<Vec<_>>(), ui.paint());
+    let shown = HEADINGS.get(..ON_TERMINAL).filter(|_| is_terminal).unwrap_or(&HEADINGS);
+    let unwrapped = Style { width: None, ..style };
+    let lines = table(shown, &runs.iter().map(row).collect::<Vec<_>>(), unwrapped);
     if !is_terminal {
         return lines;
     }
     let mut lines = lines.lines();
     let heading = lines.next().map(|line| format!("{line}\n")).unwrap_or_default();
-    let with_outcome = lines.zip(runs).map(|(line, run)| match run.summary.as_deref() {
-        Some(outcome) => format!("{line}\n  {}\n", ui.paint().tone(Tone::Faint, outcome)),
-        None => format!("{line}\n"),
+    let with_outcome = lines.zip(runs).map(|(line, run)| {
+        let commit = commit(run).map(|commit| format!(", commit {commit}")).unwrap_or_default();
+        let outcome = run.summary.as_ref().map(|outcome| format!(": {outcome}")).unwrap_or_default();
+        let second = format!("by {}{commit}{outcome}", run.who);
+        let second = table(&[], &[vec![(None, String::new()), (Some(Tone::Faint), second)]], style);
+        format!("{line}\n{second}")
     });
     heading + &with_outcome.collect::<Vec<_>>().concat()
 }
@@ -146,7 +153,7 @@ async fn steps(
         EventFormat::Text => {
             ui.answer(&format!("{}\n", as_table(std::slice::from_ref(run), ui)));
             let rows: Vec<Vec<Cell>> = steps.iter().map(step_row).collect();
-            ui.answer(&table(&["finished", "outcome", "action", "took", "step", "why"], &rows, ui.paint()));
+            ui.answer(&table(&["finished", "outcome", "action", "took", "step", "why"], &rows, ui.style()));
         }
     }
     Ok(Exit::Done)

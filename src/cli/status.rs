@@ -48,7 +48,7 @@ pub(super) async fn run(args: &StatusArgs, file: Option<&Path>, ui: &Ui) -> Resu
         EventFormat::Json => format!("{}\n", as_json(&stack, &healths, last_run.as_ref(), is_healthy)),
         EventFormat::Text => {
             let rows: Vec<Vec<Cell>> = healths.iter().chain(&last_run).map(row).collect();
-            table(&[], &rows, ui.paint())
+            table(&[], &rows, ui.style())
         }
     });
     Ok(if is_healthy { Exit::Done } else { Exit::Failed })
