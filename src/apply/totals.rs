@@ -63,7 +63,11 @@ impl Totals {
     /// The numbers of a summary.
     pub fn counts(&self) -> String {
         let Self { applied, unchanged, skipped, failed, failed_idly: _, blocked, deferred, warnings } = self;
-        let more = [(skipped, "skipped"), (deferred, "known later"), (warnings, "to look at")];
+        let more = [
+            (skipped, "skipped"),
+            (deferred, "deferred"),
+            (warnings, if *warnings == 1 { "warning" } else { "warnings" }),
+        ];
         let more =
             more.iter().filter(|(count, _)| **count > 0).map(|(count, what)| format!(", {count} {what}"));
         let more: String = more.collect();

@@ -65,8 +65,8 @@ impl Frontend for Console {
                 }
             }
             EventFormat::Text => {
-                if let Some(line) = render::event_line(event, self.ui.paint()) {
-                    self.bars.above(|| self.ui.answer(&format!("{line}\n")));
+                if let Some(text) = render::event_text(event, self.ui.style()) {
+                    self.bars.above(|| self.ui.answer(&text));
                 }
             }
         }

@@ -89,7 +89,7 @@ fn finish(finished: Finished, console: &Console) -> Exit {
     ui.answer(&match console.format {
         EventFormat::Json => format!("{}\n", render::summary_json(&totals, Some(run.as_str()))),
         EventFormat::Text => {
-            format!("\n{}\n", render::summary_text(&totals, console.elapsed(), ui.paint()))
+            format!("\n{}", render::summary_text(&totals, console.elapsed(), ui.style()))
         }
     });
     if let Some(error) = &unrecorded {

@@ -5,15 +5,20 @@ use std::sync::{Arc, OnceLock};
 
 use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::exit::Failure;
 use crate::apply::Answer;
 use crate::neutral::{self, one_line};
 use crate::redact::redact_own;
-use crate::render::{Detail, Paint, Style, Tone};
+use crate::render::{Detail, Paint, Style, Tone, wrapped};
 
-/// Diagnostics are not wrapped to fewer columns than this, even on a narrower terminal.
+/// Texts are not wrapped to fewer columns than this, even on a narrower terminal.
 const NARROWEST: usize = 60;
+/// Diagnostics are wrapped to this many columns on a wider terminal.
+const WIDEST: usize = 140;
+/// The width of diagnostics without a terminal.
+const USUAL: usize = 100;
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,9 +67,7 @@ impl Ui {
 
     /// Returns the page style for stdout: wrapped if it is a terminal.
     pub(super) fn style(&self) -> Style {
-        let columns = terminal_size::terminal_size_of(std::io::stdout());
-        let width = columns.map(|(columns, _)| usize::from(columns.0).max(NARROWEST));
-        Style { paint: self.stdout, width, detail: self.detail }
+        Style { paint: self.stdout, width: columns(terminal_size_of(std::io::stdout())), detail: self.detail }
     }
 
     /// Whether to show progress to a user.
@@ -116,7 +119,12 @@ impl Ui {
     /// are kept.
     fn write(&self, text: &str) {
         let text = neutral::output(&redact_own(text), &self.stderr.sequences());
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let style = Style {
+            paint: self.stderr,
+            width: columns(terminal_size_of(std::io::stderr())),
+            detail: self.detail,
+        };
+        let _ = write!(std::io::stderr().lock(), "{}", wrapped(&text, 2, style));
     }
 
     /// Reports the error that ended a command.
@@ -144,12 +152,13 @@ impl Ui {
         ] {
             word.clone_into(sign);
         }
+        let columns = columns(terminal_size_of(std::io::stderr()));
         // Logs are searched line by line, so messages are not wrapped in them, and ids and paths
         // not broken.
         let handler = GraphicalReportHandler::new_themed(theme)
             .with_links(false)
-            .with_width(width())
-            .with_wrap_lines(std::io::stderr().is_terminal());
+            .with_width(columns.map_or(USUAL, |columns| columns.min(WIDEST)))
+            .with_wrap_lines(columns.is_some());
         let mut text = String::new();
         // Rendering into a String fails only if a source has no text; the message is still printed.
         if handler.render_report(&mut text, &SingleDiagnostic::new(diagnostic)).is_err() {
@@ -188,12 +197,9 @@ impl Ui {
     }
 }
 
-/// Returns the wrapping width of diagnostics: the terminal's, within limits.
-fn width() -> usize {
-    const USUAL: usize = 100;
-    let columns =
-        terminal_size::terminal_size_of(std::io::stderr()).map(|(columns, _)| usize::from(columns.0));
-    columns.map_or(USUAL, |columns| columns.clamp(NARROWEST, 140))
+/// Returns the columns of a terminal of this size; `None` stays, for a stream that is not a terminal.
+fn columns(size: Option<(Width, Height)>) -> Option<usize> {
+    size.map(|(columns, _)| usize::from(columns.0).max(NARROWEST))
 }
 
 /// A diagnostic without its related ones, with its code after its message and all texts

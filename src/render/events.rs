@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Paint, Tone};
+use super::Tone;
+use super::page::{Page, Style};
 use crate::apply::{Event, Note, Totals};
 use crate::journal::{Move, Outcome};
 use crate::neutral::{block, one_line};
@@ -71,42 +72,51 @@ pub fn summary_json(totals: &Totals, run: Option<&str>) -> Value {
     })
 }
 
-/// Renders an event as a line of text; `None` for events that only a progress bar shows.
-pub fn event_line(event: &Event, paint: Paint) -> Option<String> {
+/// Renders an event as text that ends in a newline; `None` for events that only a progress bar shows.
+pub fn event_text(event: &Event, style: Style) -> Option<String> {
     let Event::Ended { address, elapsed, outcome } = event else { return None };
-    let address = one_line(address.as_str());
+    let (tone, word) = match outcome {
+        Outcome::Done | Outcome::Warned(_) => (Tone::Good, "done"),
+        Outcome::Unchanged => (Tone::Good, "unchanged"),
+        Outcome::Skipped(_) => (Tone::Good, "skipped"),
+        Outcome::Failed(_) => (Tone::Bad, "failed"),
+        Outcome::Blocked(_) => (Tone::Warning, "blocked"),
+    };
+    let mut page = Page::new(style);
+    let (word, address) = (page.tone(tone, word), one_line(address.as_str()));
     let took = elapsed.map_or_else(String::new, |elapsed| {
-        format!(" {}", paint.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64())))
+        format!(" {}", page.tone(Tone::Faint, &format!("{:.2}s", elapsed.as_secs_f64())))
     });
-    Some(match outcome {
-        Outcome::Done => format!("  {} {address}{took}", paint.tone(Tone::Good, "done")),
+    match outcome {
+        Outcome::Done => page.row(4, &format!("  {word} {address}{took}")),
         Outcome::Warned(warnings) => {
-            let mut line = format!("  {} {address}{took}", paint.tone(Tone::Good, "done"));
+            page.row(4, &format!("  {word} {address}{took}"));
             for warning in warnings {
-                let word = paint.tone(Tone::Warning, "warning:");
-                line = format!("{line}\n    {word} {}", one_line(warning));
+                let label = page.tone(Tone::Warning, "warning:");
+                page.row(6, &format!("    {label} {}", one_line(warning)));
             }
-            line
         }
-        Outcome::Unchanged => {
-            format!("  {} {address}{took}: already there", paint.tone(Tone::Good, "unchanged"))
-        }
-        Outcome::Skipped(reason) => {
-            format!("  {} {address}: {}", paint.tone(Tone::Good, "skipped"), one_line(reason))
+        Outcome::Unchanged => page.row(4, &format!("  {word} {address}{took}: already there")),
+        Outcome::Skipped(reason) | Outcome::Blocked(reason) => {
+            page.row(4, &format!("  {word} {address}: {}", one_line(reason)));
         }
         // The help of an error is on a separate line.
         Outcome::Failed(error) => {
-            format!("  {} {address}: {}", paint.tone(Tone::Bad, "failed"), block(error))
+            let error = block(error);
+            for (at, line) in error.lines().enumerate() {
+                let start = if at == 0 { format!("  {word} {address}: ") } else { String::new() };
+                page.row(4, &format!("{start}{line}"));
+            }
         }
-        Outcome::Blocked(reason) => {
-            format!("  {} {address}: {}", paint.tone(Tone::Warning, "blocked"), one_line(reason))
-        }
-    })
+    }
+    Some(page.into_text())
 }
 
-/// Renders the summary as one line of text.
-pub fn summary_text(totals: &Totals, took: Duration, paint: Paint) -> String {
+/// Renders the summary as one line of text, ending in a newline.
+pub fn summary_text(totals: &Totals, took: Duration, style: Style) -> String {
     let tone = if totals.is_clean() { Tone::Good } else { Tone::Bad };
-    let (extent, counts) = (paint.tone(tone, totals.extent()), totals.counts());
-    format!("{extent} {counts}. It took {:.1} s.", took.as_secs_f64())
+    let mut page = Page::new(style);
+    let (extent, counts) = (page.tone(tone, totals.extent()), totals.counts());
+    page.row(2, &format!("{extent} {counts}. It took {:.1} s.", took.as_secs_f64()));
+    page.into_text()
 }

@@ -110,7 +110,7 @@ fn head(plan: &Document) -> String {
     } else if !plan.blocked.is_empty() || plan.checks.iter().any(|check| check.status == Status::Fail) {
         let _ = writeln!(
             out,
-            "**Nothing can be changed now:** {} blocked, {} known later, {unchanged} unchanged.",
+            "**Nothing can be changed now:** {} blocked, {} deferred, {unchanged} unchanged.",
             plan.blocked.len(),
             plan.deferred.len()
         );

@@ -28,6 +28,13 @@ impl Style {
     pub const PLAIN: Self = Self { paint: Paint::Plain, width: None, detail: Detail::Short };
 }
 
+/// Wraps a line of our own text, with its continuation lines indented. The result ends in a newline.
+pub fn wrapped(text: &str, indent: usize, style: Style) -> String {
+    let mut page = Page::new(style);
+    page.row(indent, text);
+    page.into_text()
+}
+
 /// A page under construction.
 #[derive(Debug)]
 pub(super) struct Page {

@@ -115,7 +115,7 @@ fn unmanaged(page: &mut Page, plan: &Document) {
 fn counts(plan: &Document, page: &Page) -> String {
     let Summary { create, update, delete, replace, run, unchanged } = plan.summary;
     let counted = |count: usize, what: &str| (count > 0).then(|| format!("{count} {what}"));
-    let later = counted(plan.deferred.len(), "known later");
+    let later = counted(plan.deferred.len(), "deferred");
     let blocked = counted(plan.blocked.len(), "blocked");
     if !plan.changes.is_empty() {
         let replace = counted(replace, "to replace").map_or_else(String::new, |text| format!(", {text}"));
@@ -134,7 +134,7 @@ fn counts(plan: &Document, page: &Page) -> String {
             if failed == 1 { "1 failed check".to_owned() } else { format!("{failed} failed checks") };
         let nothing = page.tone(Tone::Bad, "Nothing can be changed now:");
         return format!(
-            "{nothing} {} blocked, {} known later, {checks}; {unchanged} unchanged.",
+            "{nothing} {} blocked, {} deferred, {checks}; {unchanged} unchanged.",
             plan.blocked.len(),
             plan.deferred.len()
         );

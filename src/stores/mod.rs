@@ -1,6 +1,7 @@
 //! Opens the clients of a stack, observes all stores concurrently, and interrupts them. Does not
 //! decide what to change.
 
+mod health;
 mod look;
 mod observe;
 mod unanswered;
@@ -10,12 +11,14 @@ use std::time::Duration;
 use miette::{NamedSource, SourceSpan};
 
 use crate::connection::{self, Client, Presence, Purpose};
+use crate::journal::{self, Run, RunStatus, lock};
+use crate::migrations;
 use crate::sql::Database;
 use crate::stack::{Endpoint, Stack, SystemUrl, Unset};
 use crate::system;
 use crate::{cache, vector};
 
-use crate::{journal, migrations};
+pub use health::{Health, StackHealth, health};
 pub use look::observe_within;
 pub(crate) use observe::observe_system;
 
@@ -66,7 +69,11 @@ pub enum ObserveError {
     /// The run has lost its lock.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    LockLost(#[from] journal::lock::Lost),
+    LockLost(#[from] lock::Lost),
+    /// The holder of the lock could not be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(lock::Error),
     /// An error of the system database.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -107,6 +114,7 @@ impl ObserveError {
             Self::Journal(error) => error.is_lost(),
             Self::Unset { .. }
             | Self::LockLost(_)
+            | Self::Lock(_)
             | Self::TooLong { .. }
             | Self::Vector(_)
             | Self::Cache(_) => false,
@@ -177,6 +185,16 @@ pub fn system_url(stack: &Stack) -> Result<SystemUrl, ObserveError> {
     let Endpoint { to, at, written: _ } = &stack.system.endpoint;
     let unset = |unset| ObserveError::Unset { unset, text: at.source.shown().clone(), at: at.span };
     to.clone().map_err(unset)
+}
+
+/// Marks unfinished runs as crashed, except the one that is running: it holds the lock.
+pub async fn mark_crashed(runs: Vec<Run>, stack: &Stack) -> Result<Vec<Run>, ObserveError> {
+    if runs.iter().all(|run| run.status != RunStatus::Running) {
+        return Ok(runs);
+    }
+    let holder = lock::status(&system_url(stack)?, &stack.name).await.map_err(ObserveError::Lock)?;
+    let holder = holder.as_ref().and_then(|holder| holder.run.as_deref());
+    Ok(runs.into_iter().map(|run| run.with_crash_detected(holder)).collect())
 }
 
 fn too_long(stores: &[String], on: Option<&str>) -> String {

@@ -1,9 +1,10 @@
-//! What people read, whole, at the widths of terminals: kept as snapshots, so that a change of it is seen.
+//! A plan with something of everything.
 
 use serde_json::{Value, json};
 
-use super::{Detail, Paint, Style, plan_text};
+use super::keep;
 use crate::plan::Document;
+use crate::render::{Detail, Style, plan_text};
 
 fn change(address: &str, action: &str, reason: &str, summary: &str) -> Value {
     json!({
@@ -19,7 +20,6 @@ fn with(mut change: Value, more: Value) -> Value {
     change
 }
 
-/// A plan with something of everything.
 fn plan() -> Document {
     let mut changes = vec![change("system.database", "create", "missing", "an empty PostgreSQL database")];
     changes.extend((1..=12).map(|number| {
@@ -88,37 +88,14 @@ fn plan() -> Document {
     .unwrap()
 }
 
-fn text(width: Option<usize>, paint: Paint, detail: Detail) -> String {
-    plan_text(&plan(), Style { paint, width, detail })
-}
-
 #[test]
 fn a_plan_fits_the_terminal() {
-    for width in [80, 100, 160] {
-        let text = text(Some(width), Paint::Plain, Detail::Short);
-        assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-        insta::assert_snapshot!(format!("plan_{width}"), text);
-    }
-}
-
-#[test]
-fn a_plan_for_a_log_keeps_its_lines_whole() {
-    insta::assert_snapshot!("plan_log", text(None, Paint::Plain, Detail::Short));
+    keep("plan", |style| plan_text(&plan(), style));
 }
 
 #[test]
 fn a_plan_in_full_folds_nothing() {
-    let full = text(Some(100), Paint::Plain, Detail::Full);
+    let style = Style { width: Some(100), detail: Detail::Full, ..Style::PLAIN };
+    let full = plan_text(&plan(), style);
     assert!(full.contains("system.migration.0007_step") && full.contains("pass  cache: Redis"), "{full}");
-}
-
-#[test]
-fn without_its_colours_a_plan_is_the_same() {
-    let coloured = text(Some(100), Paint::Colour, Detail::Short);
-    let mut plain = coloured.clone();
-    for sequence in Paint::Colour.sequences() {
-        plain = plain.replace(&sequence, "");
-    }
-    assert_eq!(plain, text(Some(100), Paint::Plain, Detail::Short));
-    insta::assert_snapshot!("plan_colour", coloured);
 }
