@@ -146,7 +146,7 @@ fn tail(plan: &Document) -> String {
             .collect()
     };
     section("Blocked", held(&plan.blocked));
-    section("Known later", held(&plan.deferred));
+    section("Deferred", held(&plan.deferred));
     let drift = plan
         .drift
         .iter()

@@ -27,7 +27,7 @@ pub fn live_plan_text(plan: &Document, texts: &TextChanges, style: Style) -> Str
     head(&mut page, plan);
     changes(&mut page, &plan.changes, texts);
     held(&mut page, "Blocked", &plan.blocked);
-    held(&mut page, "Known later", &plan.deferred);
+    held(&mut page, "Deferred", &plan.deferred);
     drift(&mut page, &plan.drift);
     checks(&mut page, &plan.checks);
     unmanaged(&mut page, plan);
