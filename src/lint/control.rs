@@ -37,11 +37,12 @@ pub(super) fn takes_back(sql: &str, script: &Script, dialect: Dialect) -> bool {
 
 /// Whether a text begins or ends transactions itself.
 pub(crate) fn has_transactions(sql: &str, dialect: Dialect) -> bool {
-    const WORDS: [&str; 6] = ["begin", "start", "commit", "rollback", "abort", "prepare"];
+    const WORDS: [&str; 7] = ["begin", "start", "commit", "end", "rollback", "abort", "prepare"];
     // Scanning the text first is cheaper than lexing it: most files have no transactions, and some
     // are large.
-    let lower = sql.to_ascii_lowercase();
-    if !WORDS.iter().any(|word| lower.contains(word)) {
+    let is_in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let is_known = |word: &str| WORDS.iter().any(|known| known.eq_ignore_ascii_case(word));
+    if !sql.split(|c| !is_in_word(c)).any(is_known) {
         return false;
     }
     let script = Script::read(sql, dialect);
@@ -146,6 +147,27 @@ mod tests {
         for sql in ["SAVEPOINT a", "ROLLBACK TO a", "rollback work to savepoint a", "COMMIT PREPARED 'a'"] {
             assert_eq!(at(sql), None, "{sql}");
         }
+    }
+
+    #[test]
+    fn a_text_with_any_boundary_has_transactions() {
+        for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+            for sql in
+                ["SELECT 1; COMMIT", "SELECT 1;END", "select 1; End Transaction; select 2", "BEGIN; SELECT 1"]
+            {
+                assert!(has_transactions(sql, dialect), "{sql}");
+            }
+            for sql in
+                ["SELECT CASE WHEN true THEN 1 END", "SELECT 'x; COMMIT'", "SELECT 1 AS backend -- END"]
+            {
+                assert!(!has_transactions(sql, dialect), "{sql}");
+            }
+        }
+        let trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM b; END; SELECT 1";
+        assert!(!has_transactions(trigger, Dialect::Sqlite));
+        let atomic = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 1";
+        assert!(!has_transactions(atomic, Dialect::Postgres));
+        assert!(has_transactions("SELECT 1; ABORT", Dialect::Postgres));
     }
 
     #[test]

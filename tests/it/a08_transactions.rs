@@ -128,15 +128,45 @@ fn a08_what_was_begun_statement_by_statement_before_the_first_commit_goes_on_so(
 
 #[test]
 fn a08_what_stands_before_the_first_commit_is_kept_or_taken_back_as_one() {
-    on_each_database(|world, database| {
-        world.spec(MIGRATIONS);
-        let broken = "CREATE TABLE a (id INT);\nINSERT INTO nowhere VALUES (1);\nCOMMIT;\nBEGIN;\nCREATE TABLE b (id INT);";
-        world.file("migrations/0001_a.sql", broken);
-        world.apply().exits(6).says("line 2");
+    for commit in ["COMMIT", "END", "end transaction", "ROLLBACK"] {
+        on_each_database(|world, database| {
+            world.spec(MIGRATIONS);
+            // No other word tells that the file ends a transaction.
+            let file = |second: &str| {
+                format!("CREATE TABLE a (id INT);\n{second};\n{commit};\nCREATE TABLE b (id INT);")
+            };
+            world.file("migrations/0001_a.sql", file("INSERT INTO nowhere VALUES (1)"));
+            world.apply().exits(6).says("line 2");
+            assert!(!database.has_table("a"), "{commit}");
 
-        world.file("migrations/0001_a.sql", broken.replace("INSERT INTO nowhere VALUES (1)", "SELECT 1"));
+            world.file("migrations/0001_a.sql", file("SELECT 1"));
 
-        world.apply().exits(0);
-        assert_eq!(database.sql("SELECT (SELECT count(*) FROM a) + (SELECT count(*) FROM b)"), "0");
-    });
+            world.apply().exits(0);
+            world.plan().exits(0).says("No changes");
+            assert_eq!(database.has_table("a"), commit != "ROLLBACK", "{commit}");
+            assert!(database.has_table("b"), "{commit}");
+        });
+    }
+}
+
+#[test]
+fn a08_what_was_committed_in_the_middle_of_a_file_is_reported_and_kept() {
+    for commit in ["COMMIT", "END", "end work"] {
+        on_each_database(|world, database| {
+            if matches!(database, Database::Sqlite(_)) && commit == "end work" {
+                return;
+            }
+            world.spec(MIGRATIONS);
+            let file = |last: &str| format!("CREATE TABLE a (id INT);\n{commit};\n{last};\n");
+            world.file("migrations/0001_a.sql", file("INSERT INTO nowhere VALUES (1)"));
+
+            let failed = world.apply();
+
+            failed.exits(6).says("line 3").never_says("nothing was kept");
+            assert!(database.has_table("a"), "{commit}");
+            world.file("migrations/0001_a.sql", file("CREATE TABLE b (id INT)"));
+            world.apply().exits(0);
+            assert!(database.has_table("b"), "{commit}");
+        });
+    }
 }

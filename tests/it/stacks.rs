@@ -45,6 +45,14 @@ impl Database {
         }
     }
 
+    pub(crate) fn has_table(&self, name: &str) -> bool {
+        let tables = match self {
+            Self::Sqlite(_) => "sqlite_schema WHERE name",
+            Self::Postgres(_) => "pg_catalog.pg_tables WHERE tablename",
+        };
+        self.sql(&format!("SELECT count(*) FROM {tables} = '{name}'")) == "1"
+    }
+
     /// Returns the qualified name of a bookkeeping table.
     pub(crate) fn bookkeeping(&self, table: &str) -> String {
         match self {
