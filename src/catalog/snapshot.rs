@@ -7,7 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::sql::Dialect;
+use crate::sql::{Dialect, masked, masked_value};
 
 /// The version of the stored format. Newer versions are rejected; fields added later have defaults.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -72,6 +72,19 @@ impl Snapshot {
 
     pub fn digest(&self) -> Digest {
         Digest::of_json(self)
+    }
+
+    /// Replaces the secrets in values and definitions by `…`. Snapshots are stored and shown, and two that differ in a
+    /// secret only are equal.
+    pub fn mask_secrets(&mut self) {
+        let mask = |text: &mut String| *text = masked(text);
+        for table in self.tables.values_mut() {
+            table.definition.iter_mut().for_each(mask);
+            for Column { name, default, generated, .. } in &mut table.columns {
+                let values = [default, generated].into_iter().flatten();
+                values.for_each(|sql| *sql = masked_value(name, sql));
+            }
+        }
     }
 }
 

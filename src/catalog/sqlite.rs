@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::sqlite_ddl::{self, TableText};
 use super::{Column, ForeignKey, Index, Snapshot, Table, TableKind, TableName, ValueKind};
-use crate::sql::{Database, Result, Row, Value, folded, masked, unfolded};
+use crate::sql::{Database, Result, Row, Value, folded, unfolded};
 
 /// Returns name, kind, WITHOUT ROWID, statement, STRICT. Shadow tables of virtual tables are
 /// omitted.
@@ -74,11 +74,11 @@ pub(super) async fn introspect(database: &Database) -> Result<Snapshot> {
         let mut table = Table { strict: row.bool(4)?, ..Table::empty(kind) };
         match kind {
             TableKind::View => {
-                table.definition = Some(masked(&sqlite_ddl::view_body(sql)));
+                table.definition = Some(sqlite_ddl::view_body(sql));
                 computed.push(Some(name.clone()));
             }
             TableKind::Foreign => {
-                table.definition = Some(masked(sql.trim()));
+                table.definition = Some(sql.trim().to_owned());
                 // The columns of a virtual table can be queried only where its module is loaded.
                 if sqlite_ddl::module(sql).is_some_and(|module| modules.contains(&module)) {
                     computed.push(Some(name.clone()));

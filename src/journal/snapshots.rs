@@ -69,10 +69,12 @@ pub(super) fn read(rows: &[Row]) -> Result<BTreeMap<String, Snapshot>> {
         let owner = row.text(0)?.to_owned();
         let unreadable =
             |error: serde_json::Error| Error::Unreadable { what: format!("snapshot of {owner}: {error}") };
-        let snapshot: Snapshot = serde_json::from_str(row.text(1)?).map_err(unreadable)?;
+        let mut snapshot: Snapshot = serde_json::from_str(row.text(1)?).map_err(unreadable)?;
         if snapshot.version > SNAPSHOT_VERSION {
             return Err(Error::TooNew { found: i64::from(snapshot.version) });
         }
+        // Those of version 0.1.0 still have them.
+        snapshot.mask_secrets();
         Ok((owner, snapshot))
     };
     rows.iter().map(schema).collect()

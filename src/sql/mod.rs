@@ -34,7 +34,7 @@ pub use open::{
 };
 pub use pool::{Held, Pool};
 pub use quote::identifier;
-pub use secrets::{FileTables, masked, masked_same_length, says_secret, secrets};
+pub use secrets::{FileTables, masked, masked_same_length, masked_value, says_secret, secrets};
 pub(crate) use session::{connect_again, end_with_the_client, is_usable_after, postgres_options};
 pub use value::{Row, Value};
 

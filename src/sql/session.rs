@@ -38,11 +38,25 @@ pub(crate) fn postgres_options(url: &Url, application_name: &str) -> sqlx::Resul
 pub(crate) async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     const PIECES: usize = 32;
     let mut connecting = std::pin::pin!(options.connect());
-    std::future::poll_fn(|context| {
+    let connected = std::future::poll_fn(|context| {
         let mut polls = (0..PIECES).map(|_| connecting.as_mut().poll(context));
         polls.find(std::task::Poll::is_ready).unwrap_or(std::task::Poll::Pending)
-    })
-    .await
+    });
+    connected.await.map_err(without_character)
+}
+
+/// The driver's message about a password that cannot be used names the character.
+fn without_character(error: sqlx::Error) -> sqlx::Error {
+    match error {
+        sqlx::Error::Configuration(error) if error.to_string().contains("saslprep") => {
+            sqlx::Error::Configuration(
+                "the user or its password has a character that SCRAM does not allow (RFC 4013), such as a control \
+                 character: set another password"
+                    .into(),
+            )
+        }
+        error => error,
+    }
 }
 
 /// Like [`connect`], with retries where the connection was lost before the session began.

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 
 use crate::a23_secrets::{absent, files};
 use crate::servers::{Postgres, Redis};
+use crate::stacks::{MIGRATIONS, on_each_database};
 use crate::world::{Run, World};
 
 /// Passwords that could mislead a parser of URLs.
@@ -97,6 +98,22 @@ fn f07_a_hostile_password_lets_in_as_it_is_encoded_or_as_a_key() {
         ));
         run(&world, &[password], &["-vvv", "status"]).exits(0);
     }
+    database.on_server(&format!("DROP ROLE {role}"));
+}
+
+#[test]
+fn f07_a_character_that_scram_does_not_allow_is_not_shown() {
+    let database = Postgres::start();
+    let role = format!("{}_app", database.name());
+    database.on_server(&format!("CREATE ROLE {role} LOGIN PASSWORD 'for-tests-only'"));
+    let world = World::new();
+    world.env("PW", "before\u{e000}after");
+    let (host, name) = (server(&database), database.name());
+    world.spec(&format!("{SPEC}system: {{ url: \"postgres://{role}:${{PW}}@{host}/{name}\" }}\n"));
+
+    let plan = run(&world, &["before\u{e000}after"], &["-vvv", "plan"]);
+
+    plan.exits(1).warns("SCRAM does not allow").never_says("\u{e000}").never_says("e000").never_says("E000");
     database.on_server(&format!("DROP ROLE {role}"));
 }
 
@@ -222,6 +239,32 @@ fn f07_secrets_among_the_values_of_a_migration_are_shown_nowhere() {
     }
     run(&world, &secrets, &["apply", "--auto-approve"]).exits(0);
     absent(&secrets.map(str::to_owned), "plan.json", world.read("plan.json").as_bytes());
+}
+
+#[test]
+fn f07_a_secret_default_of_a_column_is_recorded_and_shown_nowhere() {
+    let secrets = ["Zebra-4242", "Quagga-7777", "Okapi-9999"];
+    on_each_database(|world, database| {
+        world.spec(MIGRATIONS);
+        world.file(
+            "migrations/0001_users.sql",
+            "CREATE TABLE users (name text DEFAULT 'Visible', password text DEFAULT 'Zebra-4242');\n",
+        );
+        world.apply().exits(0);
+        database.sql("ALTER TABLE users ADD COLUMN api_token text DEFAULT 'Quagga-7777'");
+        database.sql("CREATE VIEW logins AS SELECT name, 'Okapi-9999' AS password FROM users");
+
+        run(world, &secrets, &["drift"]).exits(2).says("api_token").says("logins");
+        run(world, &secrets, &["drift", "--format", "json"]).exits(2);
+        run(world, &secrets, &["-vvv", "plan"]).says("api_token");
+        run(world, &secrets, &["observe", "--out", "world.json"]).exits(0);
+        absent(&secrets.map(str::to_owned), "world.json", world.read("world.json").as_bytes());
+        run(world, &secrets, &["drift", "accept"]).exits(0);
+        run(world, &secrets, &["drift"]).exits(0).says("No drift.");
+        let recorded = database.sql(&format!("SELECT content FROM {}", database.bookkeeping("snapshots")));
+        assert!(recorded.contains("Visible") && recorded.contains("api_token"), "{recorded}");
+        absent(&secrets.map(str::to_owned), "the recorded schema", recorded.as_bytes());
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Column, Table, TableKind, TableName, ValueKind};
-use crate::sql::{Result, Row, identifier, masked};
+use crate::sql::{Result, Row, identifier};
 
 /// An OID, or the number of a column.
 pub(super) type Number = i64;
@@ -31,7 +31,7 @@ impl Relations {
                 _ => TableKind::Table,
             };
             let mut table = Table::empty(kind);
-            table.definition = row.get(5).map(|sql| masked(sql.trim().trim_end_matches(';')));
+            table.definition = row.get(5).map(|sql| sql.trim().trim_end_matches(';').to_owned());
             let name = table_name(row.text(1)?, row.text(2)?);
             Ok((row.integer(0)?, Relation { name, table, is_shown: row.bool(4)?, columns: BTreeMap::new() }))
         };

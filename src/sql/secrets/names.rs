@@ -2,7 +2,7 @@
 //! written together.
 
 /// Words that name a secret.
-const SECRETS: [&str; 13] = [
+const SECRETS: [&str; 18] = [
     "password",
     "passwd",
     "passphrase",
@@ -16,6 +16,11 @@ const SECRETS: [&str; 13] = [
     "apikey",
     "credential",
     "otp",
+    "salt",
+    "pin",
+    "cvv",
+    "cvc",
+    "mnemonic",
 ];
 /// What other words end in, where a secret is written together with what it is for.
 const ENDINGS: [&str; 10] = [
@@ -31,7 +36,7 @@ const ENDINGS: [&str; 10] = [
     "privatekey",
 ];
 /// What says how a secret is kept, behind its name.
-const FORMS: [&str; 14] = [
+const FORMS: [&str; 15] = [
     "value",
     "plain",
     "plaintext",
@@ -46,7 +51,10 @@ const FORMS: [&str; 14] = [
     "old",
     "new",
     "default",
+    "command",
 ];
+/// What has a seed that is a secret.
+const SEEDED: [&str; 4] = ["otp", "totp", "mfa", "wallet"];
 /// Keys that lock nothing.
 const HARMLESS_KEYS: [&str; 13] = [
     "primary",
@@ -75,7 +83,18 @@ pub fn says_secret(name: &str) -> bool {
     {
         words = before;
     }
+    // `access_key_id`, but not `account_id`.
+    if let [before @ .., id] = words
+        && id == "id"
+        && before.last().is_some_and(|word| word == "key")
+    {
+        words = before;
+    }
     let Some((word, before)) = words.split_last() else { return false };
+    // `otp_seed`, but not `random_seed`.
+    if word == "seed" {
+        return before.last().is_some_and(|word| SEEDED.contains(&word.as_str()));
+    }
     let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
     let singular = word.strip_suffix('s').unwrap_or(word);
     if [word, singular].contains(&"key") {

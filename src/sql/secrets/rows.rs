@@ -38,7 +38,19 @@ pub(super) fn secrets(tokens: &[Token<'_>], search: &mut Search<'_>) {
         search.tables.add(statement);
     }
     let mut columns = Columns::NONE;
+    let mut prepared: Vec<&str> = Vec::new();
     for statement in statements() {
+        match statement {
+            [prepare, name, rest @ ..] if prepare.is("prepare") && name.is_name() => {
+                let takes_secrets = rest.iter().any(|token| token.is_name() && says_secret(token.text));
+                prepared.extend(takes_secrets.then_some(name.text));
+            }
+            [execute, name, values @ ..] if execute.is("execute") && prepared.contains(&name.text) => {
+                texts(values, &mut search.found);
+            }
+            [merge, ..] if merge.is("merge") => of_merge(statement, &mut search.found),
+            _ => {}
+        }
         if let Some(rows) = statement.first().filter(|first| first.kind == TokenKind::Data) {
             of_data(rows, &columns, &mut search.found);
         }
@@ -139,6 +151,16 @@ fn of_statement(tokens: &[Token<'_>], search: &mut Search<'_>) {
                 of_call(name.text, &slots(arguments), found);
             }
         }
+    }
+}
+
+/// The rows that a MERGE reads, where it writes a secret: which of their columns it becomes depends on names.
+fn of_merge(tokens: &[Token<'_>], found: &mut Vec<Range<usize>>) {
+    let Some(when) = tokens.iter().position(|token| token.is("when")) else { return };
+    let (source, actions) = tokens.split_at(when);
+    let rows = source.iter().position(|token| token.is("using")).and_then(|using| source.get(using..));
+    if actions.iter().any(|token| token.is_name() && says_secret(token.text)) {
+        texts(rows.unwrap_or_default(), found);
     }
 }
 

@@ -174,6 +174,28 @@ fn secrets_are_masked_wherever_sql_takes_them() {
             "SELECT http('Authorization: Bearer …'), http_header('Authorization', 'Bearer …')",
         ),
         (
+            "MERGE INTO users u USING (VALUES ('b', 'hunter22')) s (n, p) ON u.name = s.n WHEN NOT MATCHED THEN INSERT (name, password) VALUES (s.n, s.p)",
+            "MERGE INTO users u USING (VALUES ('…', '…')) s (n, p) ON u.name = s.n WHEN NOT MATCHED THEN INSERT (name, password) VALUES (s.n, s.p)",
+        ),
+        (
+            "PREPARE p AS INSERT INTO users (name, password) VALUES ($1, $2); EXECUTE p('bob', 'hunter22'); EXECUTE q('a')",
+            "PREPARE p AS INSERT INTO users (name, password) VALUES ($1, $2); EXECUTE p('…', '…'); EXECUTE q('a')",
+        ),
+        (
+            "PREPARE p(text) AS UPDATE users SET pin = $1; EXECUTE p ('hunter22')",
+            "PREPARE p(text) AS UPDATE users SET pin = $1; EXECUTE p ('…')",
+        ),
+        (
+            "INSERT INTO keys (access_key_id, api_key, otp_seed, salt, account_id) VALUES ('a1', 'b2', 'c3', 'd4', 'e')",
+            "INSERT INTO keys (access_key_id, api_key, otp_seed, salt, account_id) VALUES ('…', '…', '…', '…', 'e')",
+        ),
+        (
+            "ALTER SYSTEM SET ssl_passphrase_command = 'echo hunter22'",
+            "ALTER SYSTEM SET ssl_passphrase_command = '…'",
+        ),
+        ("-- password: hunter22\nSELECT 1 /* token=hunter22 */", "-- password: …\nSELECT 1 /* token=… */"),
+        ("COMMENT ON ROLE x IS 'its password is hunter22.'", "COMMENT ON ROLE x IS 'its password is ….'"),
+        (
             "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', 'hunter22'); END $$",
             "DO $$ BEGIN INSERT INTO users (name, pwd) VALUES ('a', '…'); END $$",
         ),
@@ -312,5 +334,19 @@ fn columns_of_earlier_files_tell_the_secrets_of_rows() {
     ] {
         assert_eq!(files.masked(sql), shown);
         assert_eq!(files.masked_same_length(sql).len(), sql.len());
+    }
+}
+
+#[test]
+fn a_default_is_masked_where_its_column_holds_a_secret() {
+    for (column, sql, shown) in [
+        ("password", "'hunter22'::text", "'…'::text"),
+        ("api key", "'hunter22'", "'…'"),
+        ("name", "'x'::text", "'x'::text"),
+        ("token", "gen_random_uuid()", "gen_random_uuid()"),
+        ("link", "'https://u:hunter22@h/'", "'https://u:…@h/'"),
+        ("a\"b", "'x'", "'x'"),
+    ] {
+        assert_eq!(masked_value(column, sql), shown);
     }
 }
