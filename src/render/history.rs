@@ -39,15 +39,24 @@ pub fn steps_text(steps: &[StepRecord], style: Style) -> String {
 
 /// Renders columns for a terminal, as many as there are headings, with a wrapped note below each row.
 fn with_notes(headings: &[&str], mut rows: Vec<Vec<Cell>>, notes: &[String], style: Style) -> String {
-    rows.iter_mut().for_each(|row| row.truncate(headings.len()));
+    for row in &mut rows {
+        row.truncate(headings.len());
+    }
     let columns = table(headings, &rows, Style { width: None, ..style });
     let mut lines = columns.lines();
     let heading = lines.next().map(|line| format!("{line}\n")).unwrap_or_default();
-    let note = |text: &String| match text.is_empty() {
-        true => String::new(),
-        false => table(&[], &[vec![(None, String::new()), (Some(Tone::Faint), text.clone())]], style),
-    };
-    heading + &lines.zip(notes).map(|(line, text)| format!("{line}\n{}", note(text))).collect::<String>()
+    lines.zip(notes).fold(heading, |mut text, (line, note)| {
+        text.push_str(line);
+        text.push('\n');
+        if !note.is_empty() {
+            text.push_str(&table(
+                &[],
+                &[vec![(None, String::new()), (Some(Tone::Faint), note.clone())]],
+                style,
+            ));
+        }
+        text
+    })
 }
 
 fn run_row(run: &Run, id: &str) -> Vec<Cell> {
