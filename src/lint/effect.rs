@@ -73,6 +73,8 @@ pub(super) enum Effect {
     /// Creates an index on a partitioned table only (`ON ONLY`). If it is partitioned it has no
     /// rows itself.
     IndexesParentOnly { table: TableName, rule: &'static Rule, reason: String },
+    /// Fails where the table is partitioned.
+    FailsOnPartitioned { table: TableName, reason: String },
     /// Drops types or changes their attributes, which fails while a column uses one of them.
     DropsTypes { names: Vec<TableName> },
     /// Drops schemas and everything in them.
@@ -237,6 +239,7 @@ impl Effect {
             Self::MaySkipRows { table }
             | Self::Partitions { table, .. }
             | Self::IndexesParentOnly { table, .. }
+            | Self::FailsOnPartitioned { table, .. }
             | Self::AddsFacts { table, .. }
             | Self::SetsNotNull { table, .. }
             | Self::MakesIndexPrimaryKey { table, .. }

@@ -26,7 +26,9 @@ use server::{Observed, Server};
 
 /// Risks by convention, which no observation of the migration itself shows: others fail afterwards, or wait
 /// for a lock that is held for a moment only.
-const BY_CONVENTION: [&str; 10] = [
+const BY_CONVENTION: [&str; 12] = [
+    "outside-database",
+    "query-rule",
     // VACUUM FULL runs in no transaction whose locks could be seen.
     "rewrite-table",
     "renaming-table",

@@ -13,7 +13,14 @@ use trueup::lint::{self, Known, Statement, Text};
 use trueup::sql::Dialect;
 
 /// Risks by convention that the migration itself does not show.
-const BY_CONVENTION: [&str; 4] = ["renaming-table", "renaming-column", "code-block", "client-command"];
+const BY_CONVENTION: [&str; 6] = [
+    "renaming-table",
+    "renaming-column",
+    "code-block",
+    "client-command",
+    "disabled-checks",
+    "outside-database",
+];
 
 const FEW: usize = 10;
 const MANY: usize = 3000;

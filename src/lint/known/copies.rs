@@ -144,6 +144,7 @@ impl Copies {
             | Effect::AddsUncheckedForeignKey { .. }
             | Effect::Partitions { .. }
             | Effect::IndexesParentOnly { .. }
+            | Effect::FailsOnPartitioned { .. }
             | Effect::AttachesPartition { .. }
             | Effect::DropsTypes { .. }
             | Effect::AddsDomainColumn { .. }

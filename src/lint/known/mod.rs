@@ -364,6 +364,7 @@ impl Known {
             | Effect::AddsUncheckedForeignKey { .. }
             | Effect::AttachesPartition { .. }
             | Effect::IndexesParentOnly { .. }
+            | Effect::FailsOnPartitioned { .. }
             | Effect::DropsTypes { .. }
             | Effect::AddsDomainColumn { .. }
             | Effect::UsesEnumValue { .. }

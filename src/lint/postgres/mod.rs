@@ -1,6 +1,7 @@
 //! Reads PostgreSQL statements with squawk's parser, which returns a tree even for statements that
 //! it understands in part. `locks` contains the findings of squawk's own rules.
 
+mod beyond;
 mod bypass;
 mod calls;
 mod constraint;
@@ -250,6 +251,7 @@ fn effects_of(statement: &Stmt, in_transaction: bool) -> Vec<Effect> {
         effects.extend(bypass::bypassed_checks(statement));
     }
     effects.extend(calls::unknown_calls(statement));
+    effects.extend(beyond::effects(statement));
     effects.extend(work::row_access(statement));
     // An object is locked before it is dropped.
     let at =

@@ -162,6 +162,9 @@ fn match_rule(effect: &Effect, known: &Known, free: &BTreeSet<TableName>) -> Opt
             let is_empty = known.is_partitioned(table) || known.is_fresh(table) || free.contains(table);
             (!is_empty).then(|| (*rule, reason.clone()))
         }
+        Effect::FailsOnPartitioned { table, reason } => {
+            known.is_partitioned(table).then(|| (&REFUSED, reason.clone()))
+        }
         Effect::DropsSchemas { names, if_exists } => {
             let lost: Vec<_> =
                 names.iter().filter(|name| !known.is_schema_free(name, *if_exists)).map(String::as_str).collect();

@@ -27,6 +27,10 @@ rules! {
         "the statement fails in a transaction, as VACUUM and CREATE DATABASE do";
     NEW_ENUM_VALUE = "ban-new-enum-value-in-transaction", Unvalidated,
         "a value is used in the transaction that adds it to its enum, which fails";
+    REFUSED = "refused", Unvalidated, "the database refuses the statement, whatever its tables hold";
+    OUTSIDE_DATABASE = "outside-database", Unvalidated,
+        "the statement runs a program, or reads or writes what is not in the database";
+    QUERY_RULE = "query-rule", Unvalidated, "a rule changes what other statements do from then on";
     UNKNOWN_ASSERTION = "unknown-assertion", Unvalidated,
         "a comment begins with `trueup:` and is no assertion";
     LITERAL_SECRET = "literal-secret", Safe,

@@ -1,6 +1,7 @@
 //! Reads SQLite statements with sqlparser, one by one, so that a statement that cannot be parsed
 //! does not hide the others.
 
+mod refused;
 mod rows;
 mod work;
 
@@ -34,9 +35,13 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Effect> {
             let reason = "the migration runs in a transaction already, together with its record";
             return vec![Effect::does(&rules::TRANSACTION_CONTROL, Vec::new(), reason)];
         }
-        ["pragma", "writable_schema", ..] => {
+        ["pragma", "writable_schema", ..] | ["pragma", _, ".", "writable_schema", ..] => {
             let reason = "what is written into the schema's own table is not looked into";
             return vec![Effect::does(&rules::CODE_BLOCK, Vec::new(), reason)];
+        }
+        ["pragma", "ignore_check_constraints", ..] => {
+            let reason = "CHECK constraints are not checked from then on";
+            return vec![Effect::does(&rules::DISABLED_CHECKS, Vec::new(), reason)];
         }
         ["analyze", ..] => {
             let reason = "writers of the whole file wait while its indexes are read";
@@ -62,7 +67,7 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Effect> {
         }
         // The schema name may refer to another file from here on.
         ["detach", ..] => return vec![Effect::InvalidatesNames],
-        words if is_harmless(words) => return Vec::new(),
+        words if is_harmless(words) => return refused::outside(sql).into_iter().collect(),
         _ => {}
     }
     if nesting > MOST_NESTING {
@@ -83,6 +88,7 @@ fn statement(sql: &str, nesting: usize, in_transaction: bool) -> Vec<Effect> {
             }
         }
     };
+    effects.extend(refused::outside(sql));
     if let Some(Effect::Creates { name, .. }) = effects.first()
         && words.first() == Some(&"create")
         && resolves_conflicts(sql)
@@ -272,7 +278,7 @@ fn altered(table: &TableName, operation: &AlterTableOperation) -> Vec<Effect> {
             });
             let column = column_def.name.value.to_lowercase();
             let kind = column_def.data_type.to_string().to_lowercase();
-            let mut effects = Vec::new();
+            let mut effects = refused::added(table, column_def);
             let is_computed = has(|option| matches!(option, ColumnOption::Generated { .. }));
             if has(|option| matches!(option, ColumnOption::Check(_))) || required && is_computed {
                 let reason = "writers of the whole file wait while all rows are checked";

@@ -134,3 +134,27 @@ BEGIN;
 === unvalidated: what is written into the schema's own table
 PRAGMA writable_schema = ON;
 UPDATE sqlite_schema SET sql = replace(sql, 'note TEXT', 'note TEXT ') WHERE name = 't';
+=== unvalidated: a unique column added
+ALTER TABLE t ADD COLUMN x TEXT UNIQUE;
+=== unvalidated: a primary key added
+ALTER TABLE t ADD COLUMN x INTEGER PRIMARY KEY;
+=== unvalidated: a default that is the time
+ALTER TABLE t ADD COLUMN x TEXT DEFAULT CURRENT_TIMESTAMP;
+=== unvalidated: a default that is computed
+ALTER TABLE t ADD COLUMN x TEXT DEFAULT (random());
+=== safe: defaults that are constants
+ALTER TABLE t ADD COLUMN a INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE t ADD COLUMN b TEXT DEFAULT 'x';
+ALTER TABLE t ADD COLUMN c REAL DEFAULT (1.5);
+ALTER TABLE t ADD COLUMN d BOOLEAN DEFAULT TRUE;
+ALTER TABLE t ADD COLUMN e BLOB DEFAULT x'00';
+=== unvalidated: a stored column added
+ALTER TABLE t ADD COLUMN x INTEGER AS (amount + 1) STORED;
+=== unvalidated: a reference that is not NULL by default
+ALTER TABLE u ADD COLUMN x INTEGER DEFAULT 1 REFERENCES t (id);
+=== unvalidated: CHECK constraints switched off
+PRAGMA ignore_check_constraints = ON;
+=== unvalidated: a file that is written
+SELECT writefile('/dev/null', name) FROM t LIMIT 1;
+=== unvalidated: a library that is loaded
+SELECT load_extension('/nowhere');

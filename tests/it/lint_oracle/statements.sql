@@ -201,7 +201,7 @@ INSERT INTO p SELECT n FROM generate_series(1, 1000) n;
 ALTER INDEX p_id ATTACH PARTITION c_id;
 === safe: a trigger dropped
 DROP TRIGGER guard ON product;
-=== safe: a rule
+=== unvalidated: a rule
 CREATE RULE quiet AS ON INSERT TO customer WHERE new.id < 0 DO INSTEAD NOTHING;
 === safe: a schema dropped that would have to be empty
 CREATE SCHEMA side;
@@ -433,3 +433,20 @@ SET allow_system_table_mods = on;
 UPDATE product SET cents = 0 WHERE 1 = 1 AND true;
 === destructive+locking: a condition of a column that is compared with itself
 UPDATE product SET cents = 0 WHERE id = product.id;
+=== unvalidated: a program of the server
+COPY customer TO PROGRAM 'cat > /dev/null';
+=== unvalidated: rows of a program
+COPY product FROM PROGRAM 'true';
+=== unvalidated: a file of the server
+COPY product FROM '/dev/null';
+=== unvalidated: a rule that drops what is written
+CREATE RULE quiet AS ON INSERT TO product DO INSTEAD NOTHING;
+=== unvalidated: an index built concurrently on a partitioned table
+-- no-transaction
+CREATE INDEX CONCURRENTLY event_kind ON event (kind);
+=== unvalidated: an index dropped concurrently with what depends on it
+-- no-transaction
+DROP INDEX CONCURRENTLY line_key CASCADE;
+=== unvalidated: two indexes dropped concurrently
+-- no-transaction
+DROP INDEX CONCURRENTLY line_key, customer_email;
