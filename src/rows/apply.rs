@@ -6,7 +6,7 @@ use super::locate::write_or_locate;
 use super::remove::take_back;
 use super::sequence::restart_sequences;
 use super::write::Batch;
-use super::{BATCH, Error, Lacking, Result, RowSet, Shape};
+use super::{BATCH, Error, Lacking, Result, RowSet, Shape, Spelling};
 use crate::address::Address;
 use crate::catalog::{Snapshot, TableName};
 use crate::connection::{Client, limit};
@@ -87,7 +87,8 @@ pub(super) async fn apply(change: &RowsChange, client: &Client, run: &RunId) -> 
 /// made the table.
 async fn checked(address: &Address, shape: &Shape<'_>, set: &RowSet, database: &Database) -> Result<RowSet> {
     let doing = || Error::doing(format!("writing the rows of {address}"));
-    let (stored, rejected) = shape.as_stored(set, database).await.map_err(doing())?;
+    let (stored, rejected) =
+        shape.as_stored(set, &mut Spelling::default(), database).await.map_err(doing())?;
     let clashes = clashes(shape, &stored, database).await.map_err(doing())?;
     let clash = || clashes.iter().find_map(|clash| clash_message(shape, &stored, clash));
     match rejected.first_key_value().and_then(|first| shape.rejection(set, first)).or_else(clash) {

@@ -51,7 +51,17 @@ impl<'a> Shape<'a> {
     /// parse. SQLite accepts any text in most columns.
     pub(super) fn misfit(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let columns = self.columns.iter().map(|(column, _)| *column).zip(row.iter().copied());
-        self.null_in_key(row).or_else(|| self.first_misfit(columns))
+        self.null_in_key(row).or_else(|| self.missing_value(row)).or_else(|| self.first_misfit(columns))
+    }
+
+    /// A NULL in a column that must have a value. SQLite numbers a row whose `INTEGER PRIMARY KEY` is NULL.
+    fn missing_value(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
+        let mut values = self.columns.iter().zip(row);
+        let is_missing =
+            |column: &Column| !column.nullable && !(self.dialect == Dialect::Sqlite && column.identity);
+        let ((column, _), _) = values.find(|((column, _), value)| value.is_none() && is_missing(column))?;
+        let message = format!("column {} is NOT NULL and has no value here", column.name);
+        Some(Misfit { column: Some(column), message })
     }
 
     /// Like [`Self::misfit`], for the key only. Rows with such a key cannot exist and are not
@@ -96,9 +106,11 @@ impl<'a> Shape<'a> {
         let columns = self.columns.iter().filter(|_| self.dialect == Dialect::Postgres);
         columns.zip(row).find_map(|((column, _), value)| {
             let text = (*value)?;
-            let stored = rounded(column, text)?;
-            let (shown, stored) = (shortened(column, text), shortened(column, &stored));
-            let (name, data_type) = (&column.name, &column.data_type);
+            let (shown, name, data_type) = (shortened(column, text), &column.name, &column.data_type);
+            if self.spelling.is_some_and(|spelling| spelling.rounds(column, text)) {
+                return Some(format!("{shown:?} is rounded or shortened in column {name} ({data_type})"));
+            }
+            let stored = shortened(column, &rounded(column, text)?);
             Some(format!("{shown:?} is rounded to {stored} in column {name} ({data_type})"))
         })
     }
@@ -171,6 +183,10 @@ pub(super) fn takes_truth(dialect: Dialect, column: &Column) -> bool {
 
 /// The value that PostgreSQL stores for a number with more digits than its column keeps.
 fn rounded(column: &Column, text: &str) -> Option<String> {
+    if length(column).is_some_and(|most| text.chars().count() > most) {
+        let stored = column.canonical(Dialect::Postgres, text);
+        return (stored != text.trim_end_matches(' ')).then(|| format!("{stored:?}"));
+    }
     let exact = canonical(ValueKind::Decimal, text);
     let stored = match (column.kind, column.data_type.as_str()) {
         (ValueKind::Decimal, _) => column.canonical(Dialect::Postgres, text),
@@ -190,7 +206,8 @@ fn is_of_type(column: &Column, text: &str) -> bool {
     match column.kind {
         // SQLite stores `1.0` as the integer 1.
         ValueKind::Integer => canonical.parse::<i64>().is_ok(),
-        ValueKind::Float => canonical.parse::<f64>().is_ok(),
+        // SQLite reads neither `NaN` nor `Infinity` as a number.
+        ValueKind::Float => canonical.parse::<f64>().is_ok_and(f64::is_finite),
         ValueKind::Decimal => !is_number(Dialect::Sqlite, column) || canonical.parse::<f64>().is_ok(),
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
         ValueKind::Bytes => {
@@ -215,12 +232,14 @@ pub(super) fn fits(column: &Column, text: &str) -> bool {
     }
     let canonical = canonical(column.kind, text);
     match column.kind {
+        _ if is_newer_number(column, text) => true,
         ValueKind::Integer => text.trim().parse().is_ok_and(|number: i64| is_in_range(column, number)),
         ValueKind::Decimal => canonical.parse::<f64>().is_ok() && has_room(column, text),
         // The canonical form is rounded and may overflow where the value does not: the server checks the range.
         ValueKind::Float => canonical.parse::<f64>().is_ok(),
         ValueKind::Boolean => matches!(canonical.as_str(), "true" | "false"),
-        ValueKind::Uuid => uuid::Uuid::try_parse(&canonical).is_ok(),
+        // The server reads braces, and hyphens at other places.
+        ValueKind::Uuid => text.bytes().filter(u8::is_ascii_hexdigit).count() == 32,
         ValueKind::Json => serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok(),
         ValueKind::Bytes => {
             canonical.len().is_multiple_of(2) && canonical.bytes().all(|b| b.is_ascii_hexdigit())
@@ -255,6 +274,17 @@ fn is_no_date(text: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a text may be a number that PostgreSQL reads since version 16, such as `0x1F` or `1_000`.
+fn is_newer_number(column: &Column, text: &str) -> bool {
+    let is_number = matches!(column.kind, ValueKind::Integer | ValueKind::Decimal | ValueKind::Float);
+    let digits = text.trim().trim_start_matches(['-', '+']);
+    let is_part = |c: char| c.is_ascii_hexdigit() || "xXoO_.pP+-".contains(c);
+    is_number
+        && digits.starts_with(|c: char| c.is_ascii_digit())
+        && digits.contains(['x', 'X', 'o', 'O', 'b', 'B', '_'])
+        && digits.chars().all(is_part)
 }
 
 fn is_in_range(column: &Column, number: i64) -> bool {

@@ -152,9 +152,7 @@ async fn as_stored(
 ) -> crate::sql::Result<(Vec<RowSet>, Spelling)> {
     let (mut all, mut spelling, mut prints) = (Vec::new(), Spelling::default(), Vec::new());
     for set in sets {
-        let (stored, rejected) = shape.as_stored(set, database).await?;
-        let rejected = rejected.iter().map(|(column, text)| (column.clone(), Fingerprint::of_text(text)));
-        spelling.rejected.extend(rejected);
+        let (stored, _) = shape.as_stored(set, &mut spelling, database).await?;
         if !Arc::ptr_eq(&stored.rows, &set.rows) {
             for (declared, stored) in shape.rows_of(set).zip(shape.rows_of(&stored)) {
                 let [declared, stored] = [declared, stored]

@@ -108,6 +108,133 @@ fn a_value_in_another_spelling_than_the_stored_one_is_no_change() {
     }
 }
 
+/// A type and a value that PostgreSQL refuses, though it looks like one.
+const REFUSED: &[(&str, &str)] = &[
+    ("numeric(5,2)", "Infinity"),
+    ("numeric", "1e199999"),
+    ("numeric(3,-2)", "99950"),
+    ("real", "1e39"),
+    ("real", "1e-60"),
+    ("float8", "1e400"),
+    ("float8", "1e-400"),
+    ("oid", "4294967296"),
+    ("jsonb", "\"\\u0000\""),
+    ("jsonb", "\"\\ud800\""),
+    ("jsonb", "1e140000"),
+    ("int[]", "[[1], [2, 3]]"),
+    ("int[]", "{{1},{2,3}}"),
+    ("uuid", "a0eebc999c0b4ef8bb6d6bb9bd380a1"),
+];
+
+/// A type, a value that PostgreSQL rounds or shortens, and what is stored.
+const ROUNDED: &[(&str, &str, &str)] = &[
+    ("numeric(5,2)", "10.005", "10.01"),
+    ("numeric(3,-2)", "1234", "1200"),
+    ("time(1)", "10:00:00.26", "10:00:00.3"),
+    ("interval second(2)", "00:00:01.255", "00:00:01.26"),
+    ("timestamp(1)", "2024-01-05 10:00:00.26", "2024-01-05 10:00:00.3"),
+    ("varchar(3)", "a     ", "a  "),
+    (
+        "name",
+        "n123456789n123456789n123456789n123456789n123456789n123456789n123456789",
+        "n123456789n123456789n123456789n123456789n123456789n123456789n12",
+    ),
+    ("real", "0.123456789", "0.12345679"),
+];
+
+/// A type and a spelling that only the server reads, and what is stored.
+const SPELLED: &[(&str, &str, &str)] = &[
+    ("uuid", "{a0eebc99-9c0b4ef8-bb6d6bb9-bd380a11}", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    ("oid", "-1", "4294967295"),
+    ("numeric", "1e5", "100000"),
+    ("float8", "1e300", "1e+300"),
+    ("jsonb", "\"\\u00e9\"", "\"é\""),
+];
+
+#[test]
+fn the_plan_knows_what_postgresql_refuses_and_what_it_rounds() {
+    let database = Database::Postgres(Postgres::start());
+    // A negative scale is read since version 15.
+    let version: u32 = database.sql("SHOW server_version_num").parse().unwrap();
+    let is_there = |data_type: &str| version >= 150_000 || !data_type.contains(",-");
+    let types = REFUSED.iter().map(|(data_type, _)| *data_type);
+    let types = types.chain(ROUNDED.iter().chain(SPELLED).map(|(data_type, ..)| *data_type));
+    let types: Vec<&str> = types.filter(|data_type| is_there(data_type)).collect();
+    let columns: String = types.iter().enumerate().fold(String::new(), |mut all, (at, data_type)| {
+        let _ = write!(all, ", c{at} {data_type}");
+        all
+    });
+    let world = world(
+        &database,
+        &format!("CREATE TABLE t (id integer PRIMARY KEY, must integer NOT NULL{columns});\n"),
+    );
+    world.file("rows.json", "[]").spec(&spec("key: [id], mode: upsert", "rows.json")).apply().exits(0);
+    let column = |data_type: &str| types.iter().position(|name| *name == data_type);
+    let row = |data_type: &str, value: &str| {
+        let at = column(data_type)?;
+        let mut row = serde_json::json!({ "id": 1, "must": 1 });
+        row[format!("c{at}")] = value.into();
+        world.file("rows.json", format!("[\n{row}\n]"));
+        Some(at)
+    };
+
+    for (data_type, value) in REFUSED {
+        let Some(at) = row(data_type, value) else { continue };
+        world.plan().exits(1).warns("rows.json:2: ").warns(&format!("is no value of column c{at} ("));
+    }
+    for (data_type, value, stored) in ROUNDED {
+        let Some(at) = row(data_type, value) else { continue };
+        world.plan().exits(2).says("is rounded").says(&format!("column c{at} ("));
+        world.apply().exits(0);
+        world.plan().exits(0);
+        assert_eq!(
+            database.sql(&format!("SELECT c{at}::text || '|' FROM t")),
+            format!("{stored}|"),
+            "{data_type}"
+        );
+    }
+    for (data_type, value, stored) in SPELLED {
+        let Some(at) = row(data_type, value) else { continue };
+        world.plan().exits(2).never_says("rounded");
+        world.apply().exits(0);
+        world.plan().exits(0);
+        assert_eq!(database.sql(&format!("SELECT c{at}::text FROM t")), *stored, "{data_type}");
+    }
+    world.file("rows.json", "[\n{\"id\": 1, \"must\": null}\n]");
+    world.plan().exits(1).warns("rows.json:2: column must is NOT NULL");
+}
+
+#[test]
+fn the_plan_knows_what_sqlite_refuses() {
+    let world = World::new();
+    let database = Database::Sqlite(world.path("data.db"));
+    world.env("DATABASE_URL", database.url());
+    world.file(
+        "migrations/0001_t.sql",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, must TEXT NOT NULL, ratio REAL, big INTEGER, bytes BLOB) STRICT;\n\
+         CREATE TABLE u (id INTEGER PRIMARY KEY, big INTEGER);\n",
+    );
+    world.file("rows.yaml", "[]").spec(&spec("key: [id], mode: upsert", "rows.yaml")).apply().exits(0);
+    for (row, message) in [
+        ("{ id: 1, must: null }", "column must is NOT NULL"),
+        ("{ id: 1, must: a, ratio: NaN }", "\"NaN\" is no value of column ratio (REAL)"),
+        ("{ id: 1, must: a, ratio: 1e999 }", "\"1e999\" is no value of column ratio (REAL)"),
+        ("{ id: 1, must: a, big: 9223372036854775808 }", "is no value of column big (INTEGER)"),
+        ("{ id: 1, must: a, bytes: hello }", "\"hello\" is no value of column bytes (BLOB)"),
+    ] {
+        world.file("rows.yaml", format!("-\n  {row}\n")).plan().exits(1).warns(message);
+    }
+    world.file("rows.yaml", "- { id: 1, must: a, bytes: \"0x1234\" }\n").apply().exits(0);
+    world.plan().exits(0);
+    assert_eq!(database.sql("SELECT hex(bytes) FROM t"), "1234");
+
+    world.file("rows.yaml", "- { id: 1, big: 9223372036854775808 }\n");
+    world.spec(&spec("key: [id], mode: upsert", "rows.yaml").replace("table: t", "table: u"));
+    world.plan().exits(2).says("9223372036854775808");
+    world.apply().exits(0);
+    world.plan().exits(0);
+}
+
 #[test]
 fn a_value_that_is_rejected_among_thousands_is_found() {
     let database = Database::Postgres(Postgres::start());

@@ -37,6 +37,15 @@ impl Column {
             }
             "real" => number::single(&spelled).unwrap_or(spelled),
             "character" => spelled.trim_end_matches(' ').to_owned(),
+            // An assignment removes blanks behind the length; anything else there is an error.
+            "character varying" => {
+                let most = argument.strip_suffix(')').and_then(|length| length.parse().ok());
+                let end = most.and_then(|most| spelled.char_indices().nth(most));
+                match end.map(|(end, _)| spelled.split_at(end)) {
+                    Some((kept, blanks)) if blanks.chars().all(|c| c == ' ') => kept.to_owned(),
+                    _ => spelled,
+                }
+            }
             _ => spelled,
         }
     }

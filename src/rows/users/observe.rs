@@ -134,8 +134,8 @@ async fn spelling(
             let (_, cell) = account.columns.iter().find(|(name, _)| *name == column.name)?;
             cell.text().map(|text| as_taken(dialect, column, text))
         });
-        let ServerTexts { stored, rejected } = server_texts(column, texts, database).await?;
-        spelling.rejected.extend(rejected.map(|text| (column.name.clone(), Fingerprint::of_text(&text))));
+        let ServerTexts { stored, rejected, rounded } = server_texts(column, texts, database).await?;
+        spelling.add(&column.name, rejected.as_deref(), rounded.as_deref());
         let both = stored.iter().map(|(declared, stored)| {
             (named_fingerprint(dialect, column, declared), value_fingerprint(dialect, column, Some(stored)))
         });
