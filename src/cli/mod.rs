@@ -7,6 +7,7 @@ mod bars;
 mod baseline;
 mod console;
 mod destroy;
+mod diagnostic;
 mod drift;
 mod ending;
 mod exit;

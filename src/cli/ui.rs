@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use terminal_size::{Height, Width, terminal_size_of};
 
+use super::diagnostic::SingleDiagnostic;
 use super::exit::Failure;
 use crate::apply::Answer;
 use crate::neutral::{self, one_line};
@@ -200,99 +201,4 @@ impl Ui {
 /// Returns the columns of a terminal of this size; `None` stays, for a stream that is not a terminal.
 fn columns(size: Option<(Width, Height)>) -> Option<usize> {
     size.map(|(columns, _)| usize::from(columns.0).max(NARROWEST))
-}
-
-/// A diagnostic without its related ones, with its code after its message and all texts
-/// neutralized.
-struct SingleDiagnostic<'d> {
-    diagnostic: &'d dyn Diagnostic,
-    message: String,
-    cause: Option<Cause>,
-}
-
-/// An error with its causes, each on one line.
-#[derive(Debug)]
-struct Cause {
-    message: String,
-    source: Option<Box<Cause>>,
-}
-
-impl Cause {
-    fn from_error(error: &(dyn std::error::Error + 'static)) -> Self {
-        let message = one_line(&error.to_string()).into_owned();
-        Self { message, source: error.source().map(|source| Box::new(Self::from_error(source))) }
-    }
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| &**source as &(dyn std::error::Error + 'static))
-    }
-}
-
-impl<'d> SingleDiagnostic<'d> {
-    fn new(diagnostic: &'d dyn Diagnostic) -> Self {
-        let message = diagnostic.to_string();
-        // Skips causes whose text is already part of the message.
-        let mut cause = diagnostic.source();
-        while let Some(known) = cause.filter(|cause| message.contains(&cause.to_string())) {
-            cause = known.source();
-        }
-        let cause = cause.map(Cause::from_error);
-        Self { diagnostic, message: one_line(&message).into_owned(), cause }
-    }
-}
-
-impl std::fmt::Debug for SingleDiagnostic<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::fmt::Display for SingleDiagnostic<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.diagnostic.code() {
-            Some(code) => write!(f, "{} [{code}]", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
-}
-
-impl std::error::Error for SingleDiagnostic<'_> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.cause.as_ref().map(|cause| cause as &(dyn std::error::Error + 'static))
-    }
-}
-
-impl Diagnostic for SingleDiagnostic<'_> {
-    fn severity(&self) -> Option<miette::Severity> {
-        self.diagnostic.severity()
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        let help = self.diagnostic.help()?.to_string();
-        Some(Box::new(neutral::block(&help).into_owned()))
-    }
-
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.diagnostic.source_code()
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        let labels = self.diagnostic.labels()?;
-        Some(Box::new(labels.map(|label| {
-            let text = label.label().map(|text| one_line(text).into_owned());
-            if label.primary() {
-                miette::LabeledSpan::new_primary_with_span(text, *label.inner())
-            } else {
-                miette::LabeledSpan::new_with_span(text, *label.inner())
-            }
-        })))
-    }
 }

@@ -168,7 +168,7 @@ fn compare(set: &RowSet, observed: Observed<'_>, upcoming: &Upcoming<'_>) -> Res
     }
     let unobserved = || Incomparable::Later("not observed".to_owned());
     let answer = answer.ok_or_else(unobserved)?;
-    if let Some(message) = shape.duplicate_key(shape.rows_of(set)) {
+    if let Some(message) = shape.duplicate_key(set, &(0..set.rows.len())) {
         return Err(Incomparable::Faults(vec![fault(set, message, None)]));
     }
     let clashes = answer.clashes.iter().filter(|_| !upcoming.may_change(&set.table));

@@ -25,20 +25,27 @@ impl<'a> Shape<'a> {
             let misfit = self.misfit(&self.row_of(set, *at)?)?;
             Some(set.placed(*at, &misfit.message))
         };
-        let all = || rows.iter().filter_map(|at| self.row_of(set, *at));
-        self.computed().or_else(|| rows.iter().find_map(misfit)).or_else(|| self.duplicate_key(all()))
+        self.computed()
+            .or_else(|| rows.iter().find_map(misfit))
+            .or_else(|| self.duplicate_key(set, &rows.iter().copied()))
     }
 
-    /// The message about two rows with the same key, if there are any.
-    pub(super) fn duplicate_key<'r>(
+    /// The message about two of these rows with the same key, if there are any.
+    pub(super) fn duplicate_key(
         &self,
-        mut rows: impl Iterator<Item = Vec<Option<&'r str>>> + Clone,
+        set: &RowSet,
+        rows: &(impl Iterator<Item = usize> + Clone),
     ) -> Option<String> {
-        let prints = rows.clone().map(|row| self.key_fingerprint(self.key_of(&row)));
-        let (_, again) = repeated(prints).into_iter().next()?;
-        let row = rows.nth(again)?;
+        let read = |at: usize| self.row_of(set, at);
+        let prints = rows.clone().filter_map(read).map(|row| self.key_fingerprint(self.key_of(&row)));
+        let (first, again) = repeated(prints).into_iter().next()?;
+        let place = |number: usize| rows.clone().filter(|at| read(*at).is_some()).nth(number);
+        let (first, again) = (place(first)?, place(again)?);
+        let row = read(again)?;
         let key: Vec<&str> = self.key_of(&row).into_iter().flatten().collect();
-        Some(format!("two rows have the same key: {}", key.join(", ")))
+        let first =
+            set.lines.location_text(first).map(|place| format!(", as in {place}")).unwrap_or_default();
+        Some(set.placed(again, &format!("two rows have the same key: {}{first}", key.join(", "))))
     }
 
     /// The message about a generated column, which cannot be written, if there is one.
@@ -58,7 +65,7 @@ impl<'a> Shape<'a> {
     fn missing_value(&self, row: &[Option<&str>]) -> Option<Misfit<'a>> {
         let mut values = self.columns.iter().zip(row);
         let is_missing =
-            |column: &Column| !column.nullable && !(self.dialect == Dialect::Sqlite && column.identity);
+            |column: &Column| !(column.nullable || self.dialect == Dialect::Sqlite && column.identity);
         let ((column, _), _) = values.find(|((column, _), value)| value.is_none() && is_missing(column))?;
         let message = format!("column {} is NOT NULL and has no value here", column.name);
         Some(Misfit { column: Some(column), message })

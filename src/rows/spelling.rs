@@ -133,12 +133,11 @@ fn is_read_here(column: &Column, text: &str) -> bool {
         }
         // Of JSON, the server refuses some characters and numbers.
         ValueKind::Json => !text.contains("\\u") && !has_exponent(text),
-        ValueKind::Date => parsed(column.kind, text).is_some(),
         // A precision rounds the fraction of a second.
         ValueKind::Timestamp | ValueKind::TimestampTz => {
             parsed(column.kind, text).is_some() && !(column.data_type.contains('(') && text.contains('.'))
         }
-        ValueKind::Uuid => parsed(column.kind, text).is_some(),
+        ValueKind::Date | ValueKind::Uuid => parsed(column.kind, text).is_some(),
         // Bytes are declared in hexadecimal, whatever else the type reads.
         ValueKind::Bytes | ValueKind::Boolean => true,
     }
