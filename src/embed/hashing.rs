@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use super::normalise;
+
 /// Raised when the vector of any text changes.
 const VERSION: u32 = 1;
 /// Words are weighted higher than n-grams, because they carry more meaning.
@@ -70,18 +72,6 @@ impl Hashing {
 /// `1 + ln(n)`, rounded to a thousandth because the last bit of `ln` may differ between platforms.
 fn sublinear(count: f32) -> f32 {
     ((1.0 + count.ln()) * 1000.0).round() / 1000.0
-}
-
-fn normalise(mut vector: Vec<f32>) -> Vec<f32> {
-    // Sums, products and square roots are exactly rounded (IEEE 754), so the result is the same on
-    // every platform.
-    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
-    if length > 0.0 {
-        for value in &mut vector {
-            *value /= length;
-        }
-    }
-    vector
 }
 
 /// The words of a text in lower case: runs of letters and digits, split in `camelCase` and `snake_case`, so

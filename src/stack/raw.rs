@@ -350,7 +350,7 @@ pub(super) struct Vector {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Embedder {
-    /// `static`, `minilm`, `bert`, `hashing` or `http`. Required.
+    /// `static`, `minilm`, `bert`, `hashing` or `http`. Required where `embedder:` is given.
     pub kind: Opt<EmbedderKind>,
     /// Folder of the model, for `minilm`.
     pub path: Opt<String>,

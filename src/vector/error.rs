@@ -120,6 +120,13 @@ pub enum Error {
         #[source]
         source: sql::Error,
     },
+    /// Its vector would be zero, and so equally far from every question.
+    #[error("document `{id}` has no word that the embedder knows")]
+    #[diagnostic(
+        code(trueup::vector::no_words),
+        help("write its text in words, or leave it out; the embedder `static` knows English words best")
+    )]
+    NoWords { id: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Embed(#[from] embed::Error),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::owner::Owner;
 use super::{Document, Error, key};
-use crate::embed::Embedder;
+use crate::embed::{self, Embedder};
 use crate::journal::lock::Fence;
 use crate::journal::{Identity, RunId};
 
@@ -75,6 +75,11 @@ impl Training<'_> {
     /// lock.
     pub(super) async fn embed(&self, batch: &[Document]) -> Result<Vec<Vec<f32>>, Error> {
         let texts = batch.iter().map(|document| document.text.clone()).collect();
-        Ok(self.embedder.embed_aside(texts).await?)
+        self.embedder.embed_aside(texts).await.map_err(|error| match error {
+            embed::Error::Zero { number } => Error::NoWords {
+                id: batch.get(number).map(|document| document.id.clone()).unwrap_or_default(),
+            },
+            error => error.into(),
+        })
     }
 }

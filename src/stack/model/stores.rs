@@ -76,6 +76,8 @@ pub enum VectorUrl {
 /// `embedder:`: how texts become vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Embedder {
+    /// The built-in table of token vectors.
+    Static,
     /// Feature hashing of words and character n-grams.
     Hashing {
         /// Length of a vector; 384 by default.

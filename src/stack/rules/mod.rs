@@ -4,6 +4,7 @@
 mod address;
 mod cache;
 mod connection;
+mod embedder;
 mod flags;
 mod objects;
 mod policies;

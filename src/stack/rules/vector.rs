@@ -4,20 +4,18 @@ use std::collections::BTreeSet;
 
 use super::address::{Address, map, wrong_scheme};
 use super::connection;
+use super::embedder::embedder_of;
 use super::values::{check_range, distinct, plain_key, read_each, report_unsupported, required};
 use crate::stack::context::Context;
 use crate::stack::error::Code;
 use crate::stack::files::{self, FileRef};
-use crate::stack::raw::{
-    Collection as Raw, Embedder as RawEmbedder, EmbedderKind, From, Layout, Vector as RawVector,
-};
+use crate::stack::raw::{Collection as Raw, From, Layout, Vector as RawVector};
 use crate::stack::typed::field::{Field, Key, Opt};
 use crate::stack::yaml::tree::Span;
-use crate::stack::{Collection, Contact, Embedder, Endpoint, Vector, VectorUrl};
+use crate::stack::{Collection, Contact, Endpoint, Vector, VectorUrl};
 use crate::suggest::declared;
 
 const ACCEPTED: &str = "`http://host:8000` of Chroma, `https://…`, `sqlite:///absolute/path`, `sqlite://path` relative to this file";
-const DIMENSIONS: u32 = 384;
 /// Each generation is a full copy of a collection, and every plan lists all of them.
 const MOST_GENERATIONS: u32 = 100;
 
@@ -80,7 +78,7 @@ pub(super) fn vector(
             "add `token: ${CHROMA_TOKEN}`",
         );
     }
-    let embedder = embedder_of(cx, embedder, at);
+    let embedder = embedder_of(cx, embedder);
     check_range(cx, keep_generations, &(0..=MOST_GENERATIONS));
     if let Some((written, at)) = prefix.located() {
         let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -155,59 +153,6 @@ fn endpoint(cx: &Context<'_>, raw: &RawVector, at: Span) -> Option<Endpoint<Vect
             }
         },
     })
-}
-
-fn embedder_of(cx: &Context<'_>, embedder: &Opt<RawEmbedder>, at: Span) -> Option<Embedder> {
-    const HELP: &str = "write `embedder: { kind: hashing }`";
-    let Some(Field { at, value }) = embedder.field() else {
-        report_unsupported(cx, at, "the embedder `static`, which is the default,", HELP);
-        return None;
-    };
-    let RawEmbedder {
-        kind,
-        path,
-        url,
-        model,
-        dimensions,
-        token,
-        query_prefix,
-        document_prefix,
-        price,
-        cache,
-    } = value.as_ref()?;
-    let (kind, kind_at) = required(cx, kind, "kind", *at, "`static`, `minilm`, `bert`, `hashing` or `http`")?;
-    match kind {
-        EmbedderKind::Static => report_unsupported(cx, kind_at, "the embedder `static`", HELP),
-        EmbedderKind::Minilm => report_unsupported(cx, kind_at, "the embedder `minilm`", HELP),
-        EmbedderKind::Bert => report_unsupported(cx, kind_at, "the embedder `bert`", HELP),
-        EmbedderKind::Http => report_unsupported(cx, kind_at, "the embedder `http`", HELP),
-        EmbedderKind::Hashing => {
-            let foreign = [
-                ("path", path.at()),
-                ("url", url.at()),
-                ("model", model.at()),
-                ("token", token.at()),
-                ("query_prefix", query_prefix.at()),
-                ("document_prefix", document_prefix.at()),
-                ("price", price.at()),
-                ("cache", cache.at()),
-            ];
-            for (key, at) in foreign.into_iter().filter_map(|(key, at)| Some((key, at?))) {
-                let message = format!("`{key}` is for another kind of embedder");
-                cx.fail(
-                    Code::NotForThisKind,
-                    at,
-                    message,
-                    "not for `hashing`",
-                    "`hashing` takes `dimensions` only",
-                );
-            }
-            let size = dimensions.or(DIMENSIONS);
-            check_range(cx, dimensions, &(8..=8192));
-            return usize::try_from(size).ok().map(|dimensions| Embedder::Hashing { dimensions });
-        }
-    }
-    None
 }
 
 fn collection(

@@ -329,7 +329,7 @@ async fn an_application_finds_the_nearest_documents_with_plain_sql() {
     let files = [("revenue.md", "Revenue is the total of amounts."), ("people.md", "Employees and offices.")];
     let wanted = desired(&store.stack(of_files(&files)), &BTreeMap::new());
     store.converge(&wanted).await;
-    let question = wanted.embedder.embed(&["total revenue"]).remove(0);
+    let question = wanted.embedder.embed(&["total revenue"]).unwrap().remove(0);
     let bytes: Vec<u8> = question.iter().flat_map(|number| number.to_le_bytes()).collect();
 
     let found = store
