@@ -125,14 +125,9 @@ mod tests {
 
     #[test]
     fn the_built_in_table_is_the_one_of_its_identity() {
-        let digest = |bytes: &[u8]| {
-            Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>()
-        };
+        let digest = |bytes: &[u8]| Sha256::digest(bytes).iter().take(4).copied().collect::<Vec<u8>>();
         let files = [digest(VECTORS), digest(VOCABULARY.as_bytes())];
-        assert_eq!(
-            (IDENTITY, files),
-            ("static:v1:256", ["9f987c3ad97ae53b".to_owned(), "07eced375cec144d".to_owned()]),
-            "raise the version with the table"
-        );
+        let known = [vec![0x9f, 0x98, 0x7c, 0x3a], vec![0x07, 0xec, 0xed, 0x37]];
+        assert_eq!((IDENTITY, files), ("static:v1:256", known), "raise the version with the table");
     }
 }
